@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// The kind of a failure; decides the exit code, and whether a retry can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum FailureKind {
     /// A malformed command line or file.
     Invalid,
     NotFound,
@@ -46,7 +46,7 @@ pub enum Kind {
 /// A failure: its kind, one sentence about what went wrong, and possibly a hint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    kind: Kind,
+    kind: FailureKind,
     message: String,
     hint: Option<String>,
     /// The lines of a build file it refers to, from 1, first and last.
@@ -56,7 +56,7 @@ pub struct Failure {
 
 impl Failure {
     /// `message` has no final full stop.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, lines: None }
     }
 
@@ -81,21 +81,21 @@ impl Failure {
     }
 
     /// Flattens a chain of causes into one failure, to be sent to another process.
-    pub fn of(error: &anyhow::Error) -> Self {
-        let hint = error.chain().find_map(|cause| Self::within(cause)?.hint_text());
+    pub fn from_chain(error: &anyhow::Error) -> Self {
+        let hint = error.chain().find_map(|cause| Self::find_in(cause)?.hint_text());
         let lines = lines_of(error).map(RangeInclusive::into_inner);
         Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned), lines }
     }
 
     /// The failure in a link of an error chain: the link itself, or one wrapped in an `io::Error` by a `Read`
     /// implementation.
-    pub fn within<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+    pub fn find_in<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         // `Read` implementations can only return io::Error, so they wrap the Failure.
         let carried = || cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<Self>();
         cause.downcast_ref::<Self>().or_else(carried)
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FailureKind {
         self.kind
     }
 
@@ -114,13 +114,13 @@ impl std::error::Error for Failure {}
 
 /// The lines of the build file that `error` refers to, from the first link that has any.
 pub fn lines_of(error: &anyhow::Error) -> Option<RangeInclusive<u32>> {
-    error.chain().find_map(|cause| Failure::within(cause)?.lines())
+    error.chain().find_map(|cause| Failure::find_in(cause)?.lines())
 }
 
 /// The kind of the first [`Failure`] in the chain, or the kind that an I/O error in it amounts to.
-pub fn kind_of(error: &anyhow::Error) -> Kind {
+pub fn kind_of(error: &anyhow::Error) -> FailureKind {
     for cause in error.chain() {
-        if let Some(failure) = Failure::within(cause) {
+        if let Some(failure) = Failure::find_in(cause) {
             return failure.kind;
         }
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
@@ -134,35 +134,35 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
             return kind_of_io(&(*errno).into());
         }
     }
-    Kind::Other
+    FailureKind::Other
 }
 
-fn kind_of_io(error: &std::io::Error) -> Kind {
+fn kind_of_io(error: &std::io::Error) -> FailureKind {
     use std::io::ErrorKind as E;
     match error.kind() {
-        E::NotFound => Kind::NotFound,
-        E::PermissionDenied => Kind::Denied,
-        E::StorageFull | E::QuotaExceeded => Kind::Full,
-        E::Interrupted => Kind::Interrupted,
-        _ => Kind::Other,
+        E::NotFound => FailureKind::NotFound,
+        E::PermissionDenied => FailureKind::Denied,
+        E::StorageFull | E::QuotaExceeded => FailureKind::Full,
+        E::Interrupted => FailureKind::Interrupted,
+        _ => FailureKind::Other,
     }
 }
 
 pub fn invalid(message: impl Into<String>) -> Failure {
-    Failure::new(Kind::Invalid, message)
+    Failure::new(FailureKind::Invalid, message)
 }
 
 pub fn not_found(message: impl Into<String>) -> Failure {
-    Failure::new(Kind::NotFound, message)
+    Failure::new(FailureKind::NotFound, message)
 }
 
 pub fn unsupported(message: impl Into<String>) -> Failure {
-    Failure::new(Kind::Unsupported, message)
+    Failure::new(FailureKind::Unsupported, message)
 }
 
 /// Content that does not match its digest or format.
 pub fn corrupt(message: impl Into<String>) -> Failure {
-    Failure::new(Kind::Corrupt, message)
+    Failure::new(FailureKind::Corrupt, message)
 }
 
 #[cfg(test)]
@@ -172,23 +172,23 @@ mod tests {
     #[test]
     fn errors_of_system_calls_have_their_kinds() {
         let full = anyhow::Error::from(rustix::io::Errno::NOSPC).context("doing it");
-        assert_eq!(kind_of(&full), Kind::Full);
-        assert_eq!(kind_of(&anyhow::Error::from(nix::Error::EDQUOT)), Kind::Full);
-        assert_eq!(kind_of(&anyhow::Error::from(std::io::Error::from_raw_os_error(13))), Kind::Denied);
+        assert_eq!(kind_of(&full), FailureKind::Full);
+        assert_eq!(kind_of(&anyhow::Error::from(nix::Error::EDQUOT)), FailureKind::Full);
+        assert_eq!(kind_of(&anyhow::Error::from(std::io::Error::from_raw_os_error(13))), FailureKind::Denied);
     }
 
     #[test]
     fn a_failure_inside_an_io_error_keeps_its_kind_and_hint() {
-        let inner = Failure::new(Kind::Full, "too much").hint("less");
+        let inner = Failure::new(FailureKind::Full, "too much").hint("less");
         let error = anyhow::Error::from(std::io::Error::other(inner)).context("doing it");
-        assert_eq!(kind_of(&error), Kind::Full);
-        assert_eq!(Failure::of(&error).hint_text(), Some("less"));
+        assert_eq!(kind_of(&error), FailureKind::Full);
+        assert_eq!(Failure::from_chain(&error).hint_text(), Some("less"));
     }
 
     #[test]
     fn the_lines_that_were_known_first_are_kept_on_the_way_to_another_process() {
         let error = anyhow::Error::from(invalid("wrong").at(3..=4).at(1..=9)).context("doing it");
-        let sent = serde_json::to_string(&Failure::of(&error)).unwrap();
+        let sent = serde_json::to_string(&Failure::from_chain(&error)).unwrap();
         let received: Failure = serde_json::from_str(&sent).unwrap();
         assert_eq!(received.lines(), Some(3..=4));
         assert_eq!(invalid("wrong").lines(), None);

@@ -18,23 +18,23 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dhow::error::{Kind, kind_of};
+use dhow::error::{FailureKind, kind_of};
 use dhow::image::manifest::Manifest;
-use dhow::image::pack::pack;
-use dhow::image::recipe::{RecipeReader, RecipeWriter, Record};
+use dhow::image::pack::pack_layer;
+use dhow::image::recipe::{TarSplitReader, TarSplitRecord, TarSplitWriter};
 use dhow::image::registry::challenge;
-use dhow::image::registry::text::{join, printable, split_port};
+use dhow::image::registry::text::{printable, resolve_location, split_port};
 use dhow::image::tar::TarReader;
-use dhow::image::unpack::{Limits, UnpackOptions, unpack};
+use dhow::image::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
 use dhow::model::digest::Digest;
 use dhow::model::image::ImageConfig;
-use dhow::model::layer::Identity;
+use dhow::model::layer::LayerOwnership;
 use dhow::model::platform::Platform;
-use dhow::model::progress::Silent;
-use dhow::model::reference::Reference;
+use dhow::model::progress::SilentProgress;
+use dhow::model::reference::ImageReference;
 use dhow::network::dns::message;
-use dhow::network::packet::build::Ip;
-use dhow::network::packet::checksum::Sum;
+use dhow::network::packet::build::IpFields;
+use dhow::network::packet::checksum::InternetChecksum;
 use dhow::network::packet::{icmp, protocol, tcp, udp};
 use dhow::store::Store;
 
@@ -149,10 +149,10 @@ fn references() {
     ]);
     feed("reference", &seeds, |input| {
         let Ok(text) = std::str::from_utf8(input) else { return };
-        let Ok(reference) = text.parse::<Reference>() else { return };
+        let Ok(reference) = text.parse::<ImageReference>() else { return };
         // What was accepted means the same when it is read again, in both of its forms.
-        assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
-        assert_eq!(reference.familiar().parse::<Reference>().unwrap(), reference);
+        assert_eq!(reference.to_string().parse::<ImageReference>().unwrap(), reference);
+        assert_eq!(reference.familiar().parse::<ImageReference>().unwrap(), reference);
         let path = reference.repository();
         assert!(!path.split('/').any(|part| part.is_empty() || part == "." || part == ".."), "{path:?}");
     });
@@ -231,12 +231,12 @@ fn what_registries_say() {
     let base: ureq::http::Uri = "https://registry.example:5000/v2/a/tags/list?n=1".parse().unwrap();
     feed("header", &seeds, |input| {
         let text = String::from_utf8_lossy(input);
-        for challenge in challenge::parse(&text) {
+        for challenge in challenge::parse_challenges(&text) {
             assert!(
                 !challenge.scheme.is_empty() && challenge.scheme == challenge.scheme.to_ascii_lowercase()
             );
         }
-        if let Some(uri) = join(&base, &text) {
+        if let Some(uri) = resolve_location(&base, &text) {
             assert!(matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
         }
         assert!(!printable(&text).contains(char::is_control));
@@ -269,7 +269,7 @@ fn tar_archives() {
                 if length == 0 {
                     break;
                 }
-                reader.consumed(length);
+                reader.consume_content(length);
             }
             assert!(content <= member.size);
         }
@@ -282,24 +282,24 @@ fn layers() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
     let store = Store::open(root.clone()).unwrap();
-    let identity = Identity::Single;
-    let limits = Limits { bytes: 1 << 24, entries: 1 << 10 };
-    let options = UnpackOptions { identity, limits, label: String::new(), source_size: 0 };
+    let identity = LayerOwnership::Single;
+    let limits = UnpackLimits { bytes: 1 << 24, entries: 1 << 10 };
+    let options = UnpackOptions { identity, limits, label: String::new(), compressed_size: 0 };
     feed_some("layer", 400, &archives(), |input| {
-        let draft = store.begin_unknown_layer().unwrap();
-        match unpack(input, &draft, &options, &Silent) {
+        let draft = store.begin_layer_without_digest().unwrap();
+        match unpack_layer(input, &draft, &options, &SilentProgress) {
             Err(_) => drop(draft),
             Ok(record) => {
                 let lease = draft.commit(record).unwrap();
                 let mut again = Vec::new();
-                match pack(&store, &lease.diff_id, &mut again) {
+                match pack_layer(&store, &lease.diff_id, &mut again) {
                     Ok(()) => assert_eq!(Digest::of(&again), lease.diff_id),
                     // Outside a user namespace modes may keep us from reading.
-                    Err(error) => assert_eq!(kind_of(&error), Kind::Denied, "{error:#}"),
+                    Err(error) => assert_eq!(kind_of(&error), FailureKind::Denied, "{error:#}"),
                 }
             }
         }
-        store.collect_layers().unwrap();
+        store.prune_layers().unwrap();
         let around: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
         assert_eq!(around.len(), 1, "nothing beside the store");
         for left in ["tmp", "layers", "trash"] {
@@ -311,19 +311,19 @@ fn layers() {
 
 #[test]
 fn recipes() {
-    let mut writer = RecipeWriter::new(Vec::new()).unwrap();
+    let mut writer = TarSplitWriter::new(Vec::new()).unwrap();
     writer.raw(&[0; 512]).unwrap();
     writer.file(b"usr/bin/x", 300).unwrap();
     writer.raw(b"rest").unwrap();
     // Damage goes below the compression, which would notice most of it.
     let plain = zstd::decode_all(&writer.finish().unwrap()[..]).unwrap();
     feed("recipe", &[plain], |input| {
-        let Ok(mut reader) = RecipeReader::new(std::io::Cursor::new(zstd::encode_all(input, 1).unwrap()))
+        let Ok(mut reader) = TarSplitReader::new(std::io::Cursor::new(zstd::encode_all(input, 1).unwrap()))
         else {
             return;
         };
         while let Ok(Some(record)) = reader.next_record() {
-            let Record::Raw(length) = record else { continue };
+            let TarSplitRecord::Raw(length) = record else { continue };
             let mut buffer = vec![0; length.min(1 << 16) as usize];
             if reader.read(&mut buffer).is_err() {
                 return;
@@ -340,24 +340,25 @@ fn framed(packets: &[Vec<u8>]) -> Vec<u8> {
 /// A SYN, a datagram, a ping and a packet in fragments, of one family.
 fn packets(source: &str, target: &str) -> Vec<Vec<u8>> {
     let (source, target) = (source.parse().unwrap(), target.parse().unwrap());
-    let ip = |protocol| Ip::answer(source, target, protocol);
+    let ip = |protocol| IpFields::reply(source, target, protocol);
     let mut syn = ip(protocol::TCP).header(24).unwrap().to_vec();
     let start = syn.len();
     syn.extend([0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 6 << 4, tcp::SYN, 0xff, 0xff, 0, 0, 0, 0]);
     syn.extend([2, 4, 5, 0xb4]);
-    let sum = Sum::pseudo(source, target, protocol::TCP, 24).with(&syn[start..]).finish();
+    let sum = InternetChecksum::pseudo(source, target, protocol::TCP, 24).with(&syn[start..]).finish();
     syn[start + 16..start + 18].copy_from_slice(&sum);
-    let mut datagram = udp::headers(&ip(protocol::UDP), (4000, 53), 5).unwrap().to_vec();
+    let mut datagram = udp::build_headers(&ip(protocol::UDP), (4000, 53), 5).unwrap().to_vec();
     datagram.extend(b"hello");
     let v4 = source.is_ipv4();
     let echo = if v4 { protocol::ICMP } else { protocol::ICMPV6 };
-    let ping = icmp::echo(&ip(echo), icmp::Way::Request, 7, 1, b"ping").unwrap();
+    let ping = icmp::build_echo(&ip(echo), icmp::EchoKind::Request, 7, 1, b"ping").unwrap();
     let mut all = vec![framed(&[syn]), framed(&[datagram]), framed(&[ping])];
     let payload = [7; 3000];
     if v4 {
         let parts = [(0_u16, 1480), (1480, 2960), (2960, 3000)].map(|(from, to)| {
             let part = &payload[usize::from(from)..to];
-            let mut packet = Ip { id: Some(9), ..ip(protocol::UDP) }.header(part.len()).unwrap().to_vec();
+            let mut packet =
+                IpFields { id: Some(9), ..ip(protocol::UDP) }.header(part.len()).unwrap().to_vec();
             packet.extend(part);
             let more = if to < 3000 { 0x2000 } else { 0 };
             packet[6..8].copy_from_slice(&((from / 8) | more).to_be_bytes());
@@ -408,7 +409,7 @@ fn messages() -> Vec<Vec<u8>> {
 #[test]
 fn questions_and_replies_of_dns() {
     let seeds = messages();
-    let asked = message::query(&{
+    let asked = message::parse_query(&{
         let mut query = seeds[4].clone();
         query[2] &= 0x7f;
         query
@@ -417,7 +418,7 @@ fn questions_and_replies_of_dns() {
     feed("dns", &seeds, |input| {
         // As what a server replied.
         let _ = message::reply_code(input, message::id(input), &seeds[4], &asked);
-        assert!(message::addresses(input, asked.end).len() <= 256);
+        assert!(message::answer_addresses(input, asked.end).len() <= 256);
         checks::question(input);
     });
 }

@@ -20,7 +20,7 @@ fn completions() -> Files {
     let named = [(Shell::Bash, "dhow.bash"), (Shell::Zsh, "_dhow"), (Shell::Fish, "dhow.fish")];
     let script = |(shell, name): (Shell, &str)| {
         let mut content = Vec::new();
-        clap_complete::generate(shell, &mut dhow::cli::tree(), "dhow", &mut content);
+        clap_complete::generate(shell, &mut dhow::cli::command_tree(), "dhow", &mut content);
         (Path::new("completions").join(name), content)
     };
     named.into_iter().map(script).collect()
@@ -28,7 +28,7 @@ fn completions() -> Files {
 
 fn man_pages() -> Files {
     let mut files = Files::new();
-    add_pages(&mut files, &dhow::cli::tree(), "dhow");
+    add_pages(&mut files, &dhow::cli::command_tree(), "dhow");
     files
 }
 
@@ -75,7 +75,7 @@ fn check(folder: &str, expected: &Files) {
 
 #[test]
 fn definitions_are_sound() {
-    dhow::cli::tree().debug_assert();
+    dhow::cli::command_tree().debug_assert();
 }
 
 #[test]

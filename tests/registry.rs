@@ -7,19 +7,19 @@ use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dhow::error::{Kind, kind_of};
+use dhow::error::{FailureKind, kind_of};
 use dhow::image::manifest::{Descriptor, OCI_MANIFEST};
 use dhow::image::registry::auth::Credential;
-use dhow::image::registry::config::{Endpoint, Transport};
-use dhow::image::registry::http::{Http, Patience};
-use dhow::image::registry::repository::{Repository, Source, Which};
+use dhow::image::registry::config::{RegistryEndpoint, RegistryTransport};
+use dhow::image::registry::http::{HttpClient, HttpPolicy};
+use dhow::image::registry::repository::{ManifestRef, Repository, RepositorySource};
 use dhow::model::digest::Digest;
 use dhow::model::environment::Environment;
 use dhow::model::progress::LayerEvent;
 use support::scripted::{Reply, Request, Scripted};
 
 /// Quick to try again, quick to give up.
-const PATIENCE: Patience = Patience {
+const PATIENCE: HttpPolicy = HttpPolicy {
     tries: 4,
     delay: Duration::from_millis(1),
     connect: Duration::from_secs(10),
@@ -30,15 +30,15 @@ fn open(host: &str, credential: Option<Credential>) -> anyhow::Result<Repository
     open_with(host, credential, PATIENCE)
 }
 
-fn open_with(host: &str, credential: Option<Credential>, patience: Patience) -> anyhow::Result<Repository> {
-    let http = Arc::new(Http::new(&Environment::default(), patience)?);
-    let endpoint = Endpoint {
+fn open_with(host: &str, credential: Option<Credential>, patience: HttpPolicy) -> anyhow::Result<Repository> {
+    let http = Arc::new(HttpClient::new(&Environment::default(), patience)?);
+    let endpoint = RegistryEndpoint {
         host: host.into(),
         repository: "some/image".into(),
-        transport: Transport::Local,
+        transport: RegistryTransport::Local,
         mirror: false,
     };
-    Repository::open(http, Source { endpoint, credential }, "example/some/image")
+    Repository::open(http, RepositorySource { endpoint, credential }, "example/some/image")
 }
 
 fn password() -> Option<Credential> {
@@ -114,7 +114,7 @@ fn a_download_that_never_gets_on_is_given_up() {
     });
     let repository = open(&server.host(), None).unwrap();
     let error = read(&repository, &descriptor(&content())).unwrap_err();
-    assert_eq!(kind_of(&error), Kind::Network);
+    assert_eq!(kind_of(&error), FailureKind::Network);
     assert!(error.to_string().contains("was cut at 1000 of 600000 bytes"), "{error}");
     assert_eq!(server.requests().iter().filter(|r| is_blob(r)).count(), 4);
 }
@@ -126,7 +126,7 @@ fn silence_counts_as_a_cut() {
         true => Reply::new(206, &content()[5000..]).header("Content-Range", "bytes 5000-599999/600000"),
         false => Reply::new(200, ""),
     });
-    let patience = Patience { idle: Duration::from_millis(300), ..PATIENCE };
+    let patience = HttpPolicy { idle: Duration::from_millis(300), ..PATIENCE };
     let repository = open_with(&server.host(), None, patience).unwrap();
     assert_eq!(read(&repository, &descriptor(&content())).unwrap(), content());
 }
@@ -185,7 +185,7 @@ fn tries_are_bounded_and_long_waits_refused() {
     let server =
         Scripted::new(|_, before| if before == 0 { Reply::new(200, "") } else { Reply::new(500, "") });
     let repository = open(&server.host(), None).unwrap();
-    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    let error = repository.manifest(&ManifestRef::Tag("1"), "x:1").unwrap_err();
     assert_eq!(error.to_string(), "the registry answers with status 500");
     assert_eq!(server.requests().len(), 5);
     let limit =
@@ -195,7 +195,7 @@ fn tries_are_bounded_and_long_waits_refused() {
         _ => Reply::new(429, limit).header("Retry-After", "21600"),
     });
     let repository = open(&server.host(), None).unwrap();
-    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    let error = repository.manifest(&ManifestRef::Tag("1"), "x:1").unwrap_err();
     assert!(error.to_string().contains("pull rate limit"), "{error}");
     assert_eq!(server.requests().len(), 2);
 }
@@ -227,7 +227,7 @@ fn redirects_end() {
         _ => Reply::new(302, "").header("Location", request.target.clone()),
     });
     let repository = open(&server.host(), None).unwrap();
-    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    let error = repository.manifest(&ManifestRef::Tag("1"), "x:1").unwrap_err();
     assert!(error.to_string().contains("again and again"), "{error}");
     assert!(server.requests().len() < 12);
 }
@@ -254,14 +254,14 @@ fn one_token_serves_a_whole_pull() {
         _ => Reply::new(401, r#"{"details":"incorrect username or password"}"#),
     });
     let repository = open(&server.host(), password()).unwrap();
-    repository.manifest(&Which::Tag("1"), "x:1").unwrap();
+    repository.manifest(&ManifestRef::Tag("1"), "x:1").unwrap();
     read(&repository, &descriptor(&content())).unwrap();
     assert_eq!(tokens.requests().len(), 1);
     let asked = &tokens.requests()[0];
     assert_eq!(asked.target, "/token?service=fleet&scope=repository%3Asome%2Fimage%3Apull&account=captain");
     let anonymous = open(&server.host(), None).unwrap();
-    let error = anonymous.manifest(&Which::Tag("1"), "x:1").unwrap_err();
-    assert_eq!(kind_of(&error), Kind::Denied);
+    let error = anonymous.manifest(&ManifestRef::Tag("1"), "x:1").unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Denied);
     assert!(error.to_string().contains("incorrect username or password"), "{error}");
 }
 
@@ -272,7 +272,7 @@ fn an_identity_token_is_exchanged() {
         _ => Reply::new(400, ""),
     });
     let repository = open(&server.host(), Some(Credential::Identity("id".into()))).unwrap();
-    repository.manifest(&Which::Tag("1"), "x:1").unwrap();
+    repository.manifest(&ManifestRef::Tag("1"), "x:1").unwrap();
     assert!(
         tokens.requests()[0].body.starts_with("grant_type=refresh_token&service=fleet&client_id=dhow&scope=")
     );
@@ -303,7 +303,7 @@ fn a_login_is_proven_and_may_yield_an_identity_token() {
 fn a_token_that_is_refused_is_not_tried_for_ever() {
     let (tokens, server) = guarded(|_| Reply::new(200, r#"{"token":"bad"}"#));
     let repository = open(&server.host(), None).unwrap();
-    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    let error = repository.manifest(&ManifestRef::Tag("1"), "x:1").unwrap_err();
     assert!(error.to_string().contains("pull access denied for example/some/image"), "{error}");
     assert!(tokens.requests().len() <= 2);
 }
@@ -318,11 +318,14 @@ fn manifests_are_checked() {
         _ => Reply::new(200, "[]"),
     });
     let repository = open(&server.host(), None).unwrap();
-    let fails = |which: Which<'_>| repository.manifest(&which, "x:1").unwrap_err();
-    assert_eq!(kind_of(&fails(Which::Digest(&digest))), Kind::Corrupt);
-    assert!(format!("{:#}", fails(Which::Tag("large"))).contains("larger than"));
+    let fails = |which: ManifestRef<'_>| repository.manifest(&which, "x:1").unwrap_err();
+    assert_eq!(kind_of(&fails(ManifestRef::Digest(&digest))), FailureKind::Corrupt);
+    assert!(format!("{:#}", fails(ManifestRef::Tag("large"))).contains("larger than"));
     for missing in ["none", "html"] {
-        assert_eq!(fails(Which::Tag(missing)).to_string(), "manifest for x:1 not found: manifest unknown");
+        assert_eq!(
+            fails(ManifestRef::Tag(missing)).to_string(),
+            "manifest for x:1 not found: manifest unknown"
+        );
     }
 }
 
@@ -353,14 +356,14 @@ fn a_proxy_is_used_for_other_hosts() {
         ("http_proxy", format!("http://me:pw@{}", proxy.host())),
         ("NO_PROXY", "x".into()),
     ]);
-    let http = Arc::new(Http::new(&environment, PATIENCE).unwrap());
-    let endpoint = Endpoint {
+    let http = Arc::new(HttpClient::new(&environment, PATIENCE).unwrap());
+    let endpoint = RegistryEndpoint {
         host: "registry.invalid:5000".into(),
         repository: "a".into(),
-        transport: Transport::Plain,
+        transport: RegistryTransport::Plain,
         mirror: false,
     };
-    let repository = Repository::open(http, Source { endpoint, credential: None }, "a").unwrap();
+    let repository = Repository::open(http, RepositorySource { endpoint, credential: None }, "a").unwrap();
     assert_eq!(repository.tags().unwrap(), ["through"]);
     let connect = &proxy.requests()[0];
     assert_eq!((connect.method.as_str(), connect.target.as_str()), ("CONNECT", "registry.invalid:5000"));
@@ -374,14 +377,14 @@ fn a_credential_does_not_cross_the_network_unencrypted() {
         _ => Reply::new(401, "").header("WWW-Authenticate", "Bearer realm=\"http://tokens.invalid/\""),
     });
     let environment = Environment::from_iter([("http_proxy", format!("http://{}", proxy.host()))]);
-    let http = Arc::new(Http::new(&environment, PATIENCE).unwrap());
-    let endpoint = Endpoint {
+    let http = Arc::new(HttpClient::new(&environment, PATIENCE).unwrap());
+    let endpoint = RegistryEndpoint {
         host: "registry.invalid".into(),
         repository: "a".into(),
-        transport: Transport::Plain,
+        transport: RegistryTransport::Plain,
         mirror: false,
     };
-    let source = Source { endpoint, credential: password() };
+    let source = RepositorySource { endpoint, credential: password() };
     let error = Repository::open(http, source, "a").unwrap().tags().unwrap_err();
     assert!(error.to_string().contains("without encryption"), "{error}");
     assert!(proxy.requests().iter().all(|request| request.header("authorization").is_none()));
@@ -457,14 +460,14 @@ impl Strict {
             std::fs::copy(self.dir.path().join(from), place.join(to)).unwrap();
         }
         let environment = Environment::from_iter([("HOME", home.path())]);
-        let endpoint = Endpoint {
+        let endpoint = RegistryEndpoint {
             host: self.host.clone(),
             repository: "some/image".into(),
-            transport: Transport::Verified,
+            transport: RegistryTransport::Verified,
             mirror: false,
         };
-        let http = Arc::new(Http::new(&environment, PATIENCE)?);
-        Repository::open(http, Source { endpoint, credential: None }, "some/image")?.tags()
+        let http = Arc::new(HttpClient::new(&environment, PATIENCE)?);
+        Repository::open(http, RepositorySource { endpoint, credential: None }, "some/image")?.tags()
     }
 }
 
@@ -483,7 +486,7 @@ fn a_client_certificate_is_shown_where_there_is_one() {
     let tags = server.tags(&[ca, ("client.cert", "client.pem"), ("client.key", "client.key")]).unwrap();
     assert_eq!(tags, ["seen"]);
     let error = server.tags(&[ca]).unwrap_err();
-    assert_eq!(kind_of(&error), Kind::Network, "{error}");
+    assert_eq!(kind_of(&error), FailureKind::Network, "{error}");
     let error = server.tags(&[("client.cert", "client.pem"), ("client.key", "client.key")]).unwrap_err();
     assert!(error.to_string().contains("certificate of 127.0.0.1"), "{error}");
     let error = server.tags(&[ca, ("client.cert", "client.pem"), ("client.key", "server.key")]).unwrap_err();

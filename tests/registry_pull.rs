@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use dhow::engine::login;
-use dhow::engine::pull::{PullRequest, Pulled, fetch, prepare};
-use dhow::error::{Kind, kind_of};
+use dhow::engine::pull::{PullRequest, PullResult, fetch, prepare};
+use dhow::error::{FailureKind, kind_of};
 use dhow::image::registry::auth::Credential;
-use dhow::image::registry::credentials::Stored;
+use dhow::image::registry::credentials::CredentialLocation;
 use dhow::model::environment::Environment;
-use dhow::model::layer::Identity;
-use dhow::model::progress::{LayerEvent, Progress};
+use dhow::model::layer::LayerOwnership;
+use dhow::model::progress::{LayerEvent, LayerProgress};
 use dhow::store::Store;
 use support::registry::{Options, PASSWORD, USER};
 use support::scripted::{Reply, Scripted};
@@ -49,15 +49,15 @@ impl User {
         Store::open(self.home().join("store")).unwrap()
     }
 
-    fn pull(&self, name: &str) -> anyhow::Result<Vec<Pulled>> {
+    fn pull(&self, name: &str) -> anyhow::Result<Vec<PullResult>> {
         self.pull_with(
             PullRequest { reference: name.parse()?, all_tags: false, platform: None },
             &Log::default(),
         )
     }
 
-    fn pull_with(&self, request: PullRequest, log: &Log) -> anyhow::Result<Vec<Pulled>> {
-        fetch(&self.store(), &prepare(&self.environment(), request)?, Identity::Single, log)
+    fn pull_with(&self, request: PullRequest, log: &Log) -> anyhow::Result<Vec<PullResult>> {
+        fetch(&self.store(), &prepare(&self.environment(), request)?, LayerOwnership::Single, log)
     }
 }
 
@@ -70,7 +70,7 @@ impl Log {
     }
 }
 
-impl Progress for Log {
+impl LayerProgress for Log {
     fn event(&self, layer: &str, event: LayerEvent) {
         if event.bytes().is_none() {
             self.0.lock().unwrap().push(format!("{layer}: {event}"));
@@ -135,7 +135,7 @@ fn a_mirror_that_fails_is_passed_over() {
         ".config/containers/registries.conf",
         "[[registry]]\nlocation = \"docker.io\"\nblocked = true\n",
     );
-    assert_eq!(kind_of(&user.pull("busy:1").unwrap_err()), Kind::Denied);
+    assert_eq!(kind_of(&user.pull("busy:1").unwrap_err()), FailureKind::Denied);
 }
 
 #[test]
@@ -151,8 +151,8 @@ fn an_own_authority_makes_a_registry_trusted() {
     let error = format!("{:#}", user.pull(&name).unwrap_err());
     assert!(error.contains("pull access denied") && error.contains("dhow login"), "{error}");
     let credential = Credential::Password { username: USER.into(), password: PASSWORD.into() };
-    let proven = login::verify(&user.environment(), &registry.host(), &credential).unwrap();
-    login::keep(&user.environment(), &registry.host(), &proven).unwrap();
+    let proven = login::verify_credential(&user.environment(), &registry.host(), &credential).unwrap();
+    login::store_credential(&user.environment(), &registry.host(), &proven).unwrap();
     user.pull(&name).unwrap();
     fs::remove_file(user.home().join(&place)).unwrap();
     let conf = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", registry.host());
@@ -166,17 +166,17 @@ fn login_keeps_only_what_the_registry_accepts() {
     let (user, host) = (User::new(), registry.host());
     let environment = user.environment();
     let wrong = Credential::Password { username: USER.into(), password: "wrong".into() };
-    let error = login::verify(&environment, &host, &wrong).unwrap_err();
-    assert_eq!(kind_of(&error), Kind::Denied);
+    let error = login::verify_credential(&environment, &host, &wrong).unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Denied);
     assert!(format!("{error:#}").contains("incorrect username or password"), "{error:#}");
     let right = Credential::Password { username: USER.into(), password: PASSWORD.into() };
-    let proven = login::verify(&environment, &host, &right).unwrap();
-    let stored = login::keep(&environment, &host, &proven).unwrap();
-    assert_eq!(stored, Stored::File(user.home().join(".docker/config.json")));
-    assert_eq!(login::known(&environment, &host).unwrap().credential, Some(right));
+    let proven = login::verify_credential(&environment, &host, &right).unwrap();
+    let stored = login::store_credential(&environment, &host, &proven).unwrap();
+    assert_eq!(stored, CredentialLocation::File(user.home().join(".docker/config.json")));
+    assert_eq!(login::stored_login(&environment, &host).unwrap().credential, Some(right));
     registry.push(fixtures::busybox(), "closed:1");
     user.pull(&registry.name("closed:1")).unwrap();
-    assert!(login::forget(&environment, &host).unwrap());
+    assert!(login::erase_credential(&environment, &host).unwrap());
     assert!(user.pull(&registry.name("closed:1")).is_err());
 }
 
@@ -192,7 +192,7 @@ fn a_layer_that_lies_leaves_nothing() {
     let upstream = registry.host();
     let server = Scripted::new(move |request, _| forged(&upstream, &request.target, &config));
     let error = user.pull(&format!("{}/lies:1", server.host())).unwrap_err();
-    assert_eq!(kind_of(&error), Kind::Corrupt, "{error:#}");
+    assert_eq!(kind_of(&error), FailureKind::Corrupt, "{error:#}");
     let store = user.store();
     assert!(store.images().unwrap().is_empty() && store.names().unwrap().is_empty());
     assert_eq!(fs::read_dir(store.root().join("tmp")).map_or(0, Iterator::count), 0);

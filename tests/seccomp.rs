@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use dhow::sandbox::caps::{self, CapSet};
-use dhow::sandbox::seccomp::{self, Program};
+use dhow::sandbox::seccomp::{self, SeccompProgram};
 use support::docker_profile::{self, number};
 use support::probe::{self, Facts};
 
@@ -16,7 +16,7 @@ const EPERM: &str = "1";
 const ENOSYS: &str = "38";
 
 /// The probe's answer under `programs`, loaded in this order, as a user without privileges.
-fn under(programs: &[Program], arguments: &[&str]) -> Facts {
+fn under(programs: &[SeccompProgram], arguments: &[&str]) -> Facts {
     let programs = programs.to_vec();
     let mut command = Command::new(probe::binary());
     command.args(arguments);
@@ -25,8 +25,8 @@ fn under(programs: &[Program], arguments: &[&str]) -> Facts {
     }
     // The user is set before, so `no_new_privs` is what lets the filters be loaded.
     let load = move || -> io::Result<()> {
-        caps::forbid_new()?;
-        programs.iter().try_for_each(Program::load)
+        caps::set_no_new_privs()?;
+        programs.iter().try_for_each(SeccompProgram::load)
     };
     #[allow(unsafe_code, reason = "a test loads filters between fork and exec, as dhow does")]
     // SAFETY: loading neither allocates nor locks, which is all that a forked child must not do.
@@ -38,11 +38,11 @@ fn under(programs: &[Program], arguments: &[&str]) -> Facts {
     Facts::parse(&String::from_utf8(output.stdout).unwrap())
 }
 
-fn call(programs: &[Program], name: &str, arguments: &[&str]) -> String {
+fn call(programs: &[SeccompProgram], name: &str, arguments: &[&str]) -> String {
     under(programs, &[&["call", &number(name)], arguments].concat()).get("call").to_owned()
 }
 
-fn docker() -> Program {
+fn docker() -> SeccompProgram {
     seccomp::default_filter(CapSet::DOCKER)
 }
 
@@ -147,7 +147,7 @@ fn a_profile_of_the_user_does_what_it_says() {
 #[test]
 fn a_filter_wants_no_new_privileges_or_power_over_the_namespace() {
     let loaded = std::thread::spawn(|| {
-        caps::settle(CapSet::EMPTY, true).unwrap();
+        caps::set_process_caps(CapSet::EMPTY, true).unwrap();
         docker().load()
     });
     let error = loaded.join().unwrap().unwrap_err();

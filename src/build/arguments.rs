@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::dockerfile::ast::{Argument, Dockerfile, Instruction};
-use super::expand::{self, Names, Variables};
+use super::dockerfile::ast::{ArgDeclaration, Dockerfile, Instruction};
+use super::expand::{self, ReferencedNames, Variables};
 use crate::error::Failure;
 use crate::model::platform::Platform;
 
@@ -22,15 +22,15 @@ pub const PROXIES: [&str; 10] = [
 ];
 
 /// The `BUILD…` and `TARGET…` arguments. `FROM` sees them without `ARG`, a stage only after `ARG NAME`.
-pub fn platform(build: &Platform, target: &Platform, target_stage: &str) -> Vec<(String, String)> {
-    let mut arguments = of_platform("BUILD", build);
-    arguments.extend(of_platform("TARGET", target));
+pub fn platform_args(build: &Platform, target: &Platform, target_stage: &str) -> Vec<(String, String)> {
+    let mut arguments = prefixed_platform_args("BUILD", build);
+    arguments.extend(prefixed_platform_args("TARGET", target));
     let stage = if target_stage.is_empty() { "default" } else { target_stage };
     arguments.push(("TARGETSTAGE".into(), stage.to_owned()));
     arguments
 }
 
-fn of_platform(prefix: &str, platform: &Platform) -> Vec<(String, String)> {
+fn prefixed_platform_args(prefix: &str, platform: &Platform) -> Vec<(String, String)> {
     let values = [
         ("PLATFORM", platform.to_string()),
         ("OS", platform.os.clone()),
@@ -45,7 +45,7 @@ fn of_platform(prefix: &str, platform: &Platform) -> Vec<(String, String)> {
 /// The global scope, which `FROM` sees and a stage inherits from with a bare `ARG NAME`: the `platform`
 /// arguments and those before the first `FROM`, overridden by `--build-arg` (`given`). Arguments without a
 /// value are left out.
-pub fn global(
+pub fn global_args(
     dockerfile: &Dockerfile,
     platform: &[(String, String)],
     given: &BTreeMap<String, String>,
@@ -58,7 +58,7 @@ pub fn global(
         let Instruction::Arg(arguments) = &statement.instruction else { continue };
         for argument in arguments {
             let escape = dockerfile.directives.escape;
-            let (value, _) = in_stage(argument, escape, given, &(), &values)
+            let (value, _) = resolve_stage_arg(argument, escape, given, &(), &values)
                 .map_err(|failure| failure.at(statement.lines.clone()))?;
             // A bare `ARG TARGETARCH` must not remove the platform's value.
             if let Some(value) = value {
@@ -71,23 +71,23 @@ pub fn global(
 
 /// The value that `ARG` has in a stage: the `given` one, else its default expanded with what the stage has
 /// `seen` so far, else the `global` one. `None` if declared without a value.
-pub fn in_stage(
-    argument: &Argument,
+pub fn resolve_stage_arg(
+    argument: &ArgDeclaration,
     escape: char,
     given: &BTreeMap<String, String>,
     global: &dyn Variables,
     seen: &dyn Variables,
-) -> Result<(Option<String>, Names), Failure> {
+) -> Result<(Option<String>, ReferencedNames), Failure> {
     if let Some(value) = given.get(&argument.name) {
-        return Ok((Some(value.clone()), Names::default()));
+        return Ok((Some(value.clone()), ReferencedNames::default()));
     }
     match &argument.value {
         // Expanded only here: the default of an overridden argument may fail to expand.
         Some(value) => {
-            let expanded = expand::word(value, escape, seen)?;
+            let expanded = expand::expand_word(value, escape, seen)?;
             Ok((Some(expanded.text), expanded.names))
         }
-        None => Ok((global.get(&argument.name).map(str::to_owned), Names::default())),
+        None => Ok((global.get(&argument.name).map(str::to_owned), ReferencedNames::default())),
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
 
     fn platforms() -> Vec<(String, String)> {
         let target = "linux/arm/v7".parse().unwrap();
-        platform(&"linux/amd64".parse().unwrap(), &target, "")
+        platform_args(&"linux/amd64".parse().unwrap(), &target, "")
     }
 
     #[test]
@@ -124,24 +124,26 @@ mod tests {
     fn what_was_given_goes_before_defaults_and_those_see_what_is_above_them() {
         let file = b"ARG A=1 B=$A-$TARGETARCH\nARG C\nARG D=${nothing:?}\nARG TARGETARCH\nFROM x:$B\n";
         let file = super::super::dockerfile::parse(file).unwrap();
-        let values = global(&file, &platforms(), &given(&[("A", "2"), ("D", "d"), ("E", "e")])).unwrap();
+        let values = global_args(&file, &platforms(), &given(&[("A", "2"), ("D", "d"), ("E", "e")])).unwrap();
         assert_eq!(Variables::get(&values, "B"), Some("2-arm"));
         assert_eq!(Variables::get(&values, "C"), None);
         assert_eq!(Variables::get(&values, "D"), Some("d"));
         assert_eq!(Variables::get(&values, "E"), None);
         assert_eq!(Variables::get(&values, "TARGETARCH"), Some("arm"));
-        let failure = global(&file, &platforms(), &given(&[])).unwrap_err();
+        let failure = global_args(&file, &platforms(), &given(&[])).unwrap_err();
         assert_eq!(failure.lines(), Some(3..=3));
     }
 
     #[test]
     fn a_stage_takes_over_what_it_names() {
-        let argument =
-            |name: &str, value: Option<&str>| Argument { name: name.into(), value: value.map(str::to_owned) };
+        let argument = |name: &str, value: Option<&str>| ArgDeclaration {
+            name: name.into(),
+            value: value.map(str::to_owned),
+        };
         let global = given(&[("V", "global")]);
         let seen = given(&[("W", "seen")]);
-        let value = |argument: &Argument, given: &BTreeMap<String, String>| {
-            in_stage(argument, '\\', given, &global, &seen).unwrap().0
+        let value = |argument: &ArgDeclaration, given: &BTreeMap<String, String>| {
+            resolve_stage_arg(argument, '\\', given, &global, &seen).unwrap().0
         };
         assert_eq!(value(&argument("V", None), &given(&[])).as_deref(), Some("global"));
         assert_eq!(value(&argument("V", Some("own-$W")), &given(&[])).as_deref(), Some("own-seen"));

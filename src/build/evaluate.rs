@@ -7,9 +7,11 @@ mod files;
 use std::collections::BTreeMap;
 
 use crate::build::dockerfile::ast::Instruction;
-use crate::build::expand::{self, Lexer};
-use crate::build::graph::{Graph, Linked, Node};
-use crate::build::plan::{CopyOp, CopySource, ImageUse, Line, Op, Plan, StageConfig, StagePlan, Step, Tree};
+use crate::build::expand::{self, ShellLexer};
+use crate::build::graph::{LinkedInstruction, StageGraph, StageNode};
+use crate::build::plan::{
+    BuildPlan, CopyOp, CopySource, HistoryLine, ImageInput, InputTree, Op, PlanStep, StageConfig, StagePlan,
+};
 use crate::build::{arguments, text};
 use crate::error::{Failure, invalid};
 use crate::model::image::ImageConfig;
@@ -19,10 +21,10 @@ use crate::model::platform::Platform;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What evaluation needs besides the graph.
-pub struct Known<'a> {
+pub struct EvaluationInputs<'a> {
     /// The global scope, which `FROM` sees.
     pub globals: &'a BTreeMap<String, String>,
-    pub given: &'a BTreeMap<String, String>,
+    pub build_args: &'a BTreeMap<String, String>,
     /// The config of an image, by its index in [`StageGraph::images`]. Every needed image has been fetched by
     /// now.
     pub image: &'a dyn Fn(usize) -> Option<&'a ImageConfig>,
@@ -32,26 +34,39 @@ pub struct Known<'a> {
     /// `--label`; goes to the target stage only.
     pub labels: &'a BTreeMap<String, String>,
     /// Several platforms are built: prefix each step with its own.
-    pub several: bool,
+    pub multi_platform: bool,
     /// Whether `--no-cache-filter` names this stage.
     pub no_cache: &'a dyn Fn(&str) -> bool,
 }
 
 /// Evaluates the stages that the target needs.
-pub fn evaluate(graph: &Graph, platform: &Platform, known: &Known<'_>) -> Result<Plan, Failure> {
-    let mut states: BTreeMap<usize, State> = BTreeMap::new();
+pub fn evaluate_graph(
+    graph: &StageGraph,
+    platform: &Platform,
+    known: &EvaluationInputs<'_>,
+) -> Result<BuildPlan, Failure> {
+    let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
     let mut stages = vec![None; graph.stages.len()];
     let single = graph.stages.len() == 1;
     // Indices are in Dockerfile order, and a stage can only build on an earlier one.
     for index in graph.reachable() {
         let Some(node) = graph.stages.get(index) else { continue };
         let base = match node.base {
-            Tree::Stage(base) => states.get(&base),
+            InputTree::Stage(base) => states.get(&base),
             _ => None,
         };
-        let state = State::begin(node, base, platform, known, graph);
-        let stage =
-            Evaluation { index, node, graph, known, state, single, platform, shown: 0, steps: Vec::new() };
+        let state = StageState::inherit(node, base, platform, known, graph);
+        let stage = StageEvaluator {
+            index,
+            node,
+            graph,
+            known,
+            state,
+            single,
+            platform,
+            shown: 0,
+            steps: Vec::new(),
+        };
         let (plan, state) = stage.run()?;
         states.insert(index, state);
         if let Some(slot) = stages.get_mut(index) {
@@ -59,7 +74,7 @@ pub fn evaluate(graph: &Graph, platform: &Platform, known: &Known<'_>) -> Result
         }
     }
     let mut plan =
-        Plan { platform: platform.clone(), target: graph.target, images: graph.images.clone(), stages };
+        BuildPlan { platform: platform.clone(), target: graph.target, images: graph.images.clone(), stages };
     // `--label` wins over LABEL, hence after evaluation.
     if let Some(Some(target)) = plan.stages.get_mut(graph.target)
         && !known.labels.is_empty()
@@ -71,30 +86,36 @@ pub fn evaluate(graph: &Graph, platform: &Platform, known: &Known<'_>) -> Result
 
 /// The state of a stage between two instructions.
 #[derive(Clone, Debug)]
-struct State {
+struct StageState {
     /// What expansion and `RUN` see, in order of definition.
     env: Vec<(String, String)>,
     config: StageConfig,
     /// The build arguments declared so far; the history of `RUN` lists them.
     arguments: Vec<(String, Option<String>)>,
-    history: Vec<Line>,
+    history: Vec<HistoryLine>,
     platform: Platform,
     command_set: bool,
 }
 
-impl State {
-    fn begin(node: &Node, base: Option<&State>, target: &Platform, known: &Known<'_>, graph: &Graph) -> Self {
+impl StageState {
+    fn inherit(
+        node: &StageNode,
+        base: Option<&StageState>,
+        target: &Platform,
+        known: &EvaluationInputs<'_>,
+        graph: &StageGraph,
+    ) -> Self {
         let mut state = match (base, &node.base) {
             (Some(base), _) => base.clone(),
-            (None, Tree::Image(image)) => {
-                let platform = graph.images.get(*image).map(|image: &ImageUse| image.platform.clone());
-                Self::of_image((known.image)(*image), platform.unwrap_or_else(|| target.clone()))
+            (None, InputTree::Image(image)) => {
+                let platform = graph.images.get(*image).map(|image: &ImageInput| image.platform.clone());
+                Self::from_image((known.image)(*image), platform.unwrap_or_else(|| target.clone()))
             }
-            (None, Tree::Context(name)) => {
+            (None, InputTree::Context(name)) => {
                 let platform = node.platform.clone().unwrap_or_else(|| target.clone());
-                Self::of_image((known.context)(name), platform)
+                Self::from_image((known.context)(name), platform)
             }
-            (None, _) => Self::of_image(None, target.clone()),
+            (None, _) => Self::from_image(None, target.clone()),
         };
         state.command_set = false;
         // Triggers run in the direct child of their image only, and are not inherited further.
@@ -105,12 +126,12 @@ impl State {
         }
         for entry in &run.env {
             let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
-            set(&mut state.env, name, value);
+            set_env(&mut state.env, name, value);
         }
         state
     }
 
-    fn of_image(image: Option<&ImageConfig>, platform: Platform) -> Self {
+    fn from_image(image: Option<&ImageConfig>, platform: Platform) -> Self {
         let config = image.map_or_else(StageConfig::default, |image| StageConfig {
             author: image.author.clone(),
             run: image.config.clone(),
@@ -134,31 +155,31 @@ impl State {
 }
 
 /// Overwrites a variable in its position, or appends it.
-fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
+fn set_env(env: &mut Vec<(String, String)>, name: &str, value: &str) {
     match env.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => value.clone_into(old),
         None => env.push((name.to_owned(), value.to_owned())),
     }
 }
 
-struct Evaluation<'a, 'k> {
+struct StageEvaluator<'a, 'k> {
     index: usize,
-    node: &'a Node,
-    graph: &'a Graph,
-    known: &'a Known<'k>,
-    state: State,
+    node: &'a StageNode,
+    graph: &'a StageGraph,
+    known: &'a EvaluationInputs<'k>,
+    state: StageState,
     single: bool,
     platform: &'a Platform,
     /// Number of steps that were given a label so far.
     shown: usize,
-    steps: Vec<Step>,
+    steps: Vec<PlanStep>,
 }
 
-impl Evaluation<'_, '_> {
-    fn run(mut self) -> Result<(StagePlan, State), Failure> {
+impl StageEvaluator<'_, '_> {
+    fn run(mut self) -> Result<(StagePlan, StageState), Failure> {
         let node = self.node;
-        let from_shown = self.from();
-        self.context_base();
+        let from_shown = self.from_label();
+        self.copy_context_base();
         for linked in &node.statements {
             self.statement(linked).map_err(|failure| failure.at(linked.statement.lines.clone()))?;
         }
@@ -178,15 +199,15 @@ impl Evaluation<'_, '_> {
     }
 
     /// `[build 1/4] FROM docker.io/library/debian:12`, if the base is an image.
-    fn from(&mut self) -> Option<String> {
-        let Tree::Image(image) = self.node.base else { return None };
+    fn from_label(&mut self) -> Option<String> {
+        let InputTree::Image(image) = self.node.base else { return None };
         let image = self.graph.images.get(image)?;
-        Some(self.prefixed(&format!("FROM {}", full_name(&image.name)), false))
+        Some(self.step_label(&format!("FROM {}", full_image_name(&image.name)), false))
     }
 
     /// A named context of files as the base: its files are copied first.
-    fn context_base(&mut self) {
-        let Tree::Context(name) = &self.node.base else { return };
+    fn copy_context_base(&mut self) {
+        let InputTree::Context(name) = &self.node.base else { return };
         if (self.known.context)(name).is_some() {
             return;
         }
@@ -206,14 +227,19 @@ impl Evaluation<'_, '_> {
             unpack: None,
         };
         let shown = format!("[context {name}] load into {}", self.node.name);
-        self.steps.push(Step { op: Op::Copy(op), shown, lines: self.node.lines.clone(), triggered: false });
-        self.note(format!("FROM {name}"), Some(0));
+        self.steps.push(PlanStep {
+            op: Op::Copy(op),
+            shown,
+            lines: self.node.lines.clone(),
+            triggered: false,
+        });
+        self.add_history(format!("FROM {name}"), Some(0));
     }
 
-    fn statement(&mut self, linked: &Linked) -> Result<(), Failure> {
+    fn statement(&mut self, linked: &LinkedInstruction) -> Result<(), Failure> {
         let statement = &linked.statement;
         let (instruction, _) =
-            expand::instruction(&statement.instruction, self.graph.escape, &self.state.env)?;
+            expand::expand_instruction(&statement.instruction, self.graph.escape, &self.state.env)?;
         match &instruction {
             Instruction::Arg(arguments) => self.arguments(arguments),
             Instruction::Run(run) => self.run_step(run, linked),
@@ -224,19 +250,22 @@ impl Evaluation<'_, '_> {
         }
     }
 
-    fn arguments(&mut self, declared: &[crate::build::dockerfile::ast::Argument]) -> Result<(), Failure> {
+    fn arguments(
+        &mut self,
+        declared: &[crate::build::dockerfile::ast::ArgDeclaration],
+    ) -> Result<(), Failure> {
         let mut shown = Vec::with_capacity(declared.len());
         for argument in declared {
-            let (value, _) = arguments::in_stage(
+            let (value, _) = arguments::resolve_stage_arg(
                 argument,
                 self.graph.escape,
-                self.known.given,
+                self.known.build_args,
                 self.known.globals,
                 &self.state.env,
             )?;
             // An argument without a value stays undefined: `${A:-default}` has to work.
             if let Some(value) = &value {
-                set(&mut self.state.env, &argument.name, value);
+                set_env(&mut self.state.env, &argument.name, value);
             }
             shown.push(match &value {
                 Some(value) => format!("{}={value}", argument.name),
@@ -244,39 +273,39 @@ impl Evaluation<'_, '_> {
             });
             self.state.arguments.push((argument.name.clone(), value));
         }
-        self.note(format!("ARG {}", shown.join(" ")), None);
+        self.add_history(format!("ARG {}", shown.join(" ")), None);
         Ok(())
     }
 
     /// Adds a history entry; `step` if it may create a layer.
-    fn note(&mut self, created_by: String, step: Option<usize>) {
+    fn add_history(&mut self, created_by: String, step: Option<usize>) {
         let step = step.map(|step| (self.index, step));
-        self.state.history.push(Line { created_by, step });
+        self.state.history.push(HistoryLine { created_by, step });
     }
 
     /// Returns the step's index.
-    fn push(&mut self, op: Op, linked: &Linked) -> usize {
-        let text = linked.statement.shown();
+    fn push_step(&mut self, op: Op, linked: &LinkedInstruction) -> usize {
+        let text = linked.statement.display_text();
         // Only for display: `RUN` keeps quotes and unset variables, since its shell expands them.
-        let lexer = Lexer::new(self.graph.escape);
+        let lexer = ShellLexer::new(self.graph.escape);
         let lexer = match op {
-            Op::Run(_) => Lexer { raw_quotes: true, keep_unset: true, ..lexer },
+            Op::Run(_) => ShellLexer { raw_quotes: true, keep_unset: true, ..lexer },
             _ => lexer,
         };
         let expanded = lexer.expand(&text, &self.state.env).map_or_else(|_| text.clone(), |done| done.text);
-        let shown = self.prefixed(&upper_first_word(&expanded), linked.triggered);
+        let shown = self.step_label(&upper_first_word(&expanded), linked.triggered);
         let lines = linked.statement.lines.clone();
-        self.steps.push(Step { op, shown, lines, triggered: linked.triggered });
+        self.steps.push(PlanStep { op, shown, lines, triggered: linked.triggered });
         self.steps.len() - 1
     }
 
     // As in BuildKit, instructions that change no files are not numbered.
-    fn prefixed(&mut self, text: &str, triggered: bool) -> String {
+    fn step_label(&mut self, text: &str, triggered: bool) -> String {
         self.shown += 1;
-        let total = self.total();
+        let total = self.step_count();
         let width = total.to_string().len();
         let mut prefix = String::new();
-        if self.known.several {
+        if self.known.multi_platform {
             prefix.push_str(&self.state.platform.to_string());
             if self.state.platform.architecture != self.platform.architecture {
                 let mut target = self.platform.architecture.clone();
@@ -297,18 +326,18 @@ impl Evaluation<'_, '_> {
     }
 
     /// Number of steps that the stage shows.
-    fn total(&self) -> usize {
+    fn step_count(&self) -> usize {
         let steps = self.node.statements.iter().filter(|linked| {
             matches!(
                 linked.statement.instruction,
                 Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_)
             )
         });
-        steps.count() + usize::from(matches!(self.node.base, Tree::Image(_)))
+        steps.count() + usize::from(matches!(self.node.base, InputTree::Image(_)))
     }
 
     /// The argv of a shell-form line, with the stage's SHELL.
-    fn in_shell(&self, line: &str) -> Vec<String> {
+    fn shell_argv(&self, line: &str) -> Vec<String> {
         let shell = self.state.config.run.shell.as_deref().filter(|shell| !shell.is_empty());
         let mut words = shell.map_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()], <[String]>::to_vec);
         words.push(line.to_owned());
@@ -316,7 +345,7 @@ impl Evaluation<'_, '_> {
     }
 
     /// The history text of a `RUN`: `|N NAME=value …` for the declared build arguments, then the command.
-    fn run_text(&self, words: &[String]) -> String {
+    fn run_history_text(&self, words: &[String]) -> String {
         let mut seen: Vec<(&str, String)> = Vec::new();
         for (name, value) in &self.state.arguments {
             // ENV may have overridden the argument.
@@ -338,8 +367,8 @@ impl Evaluation<'_, '_> {
 }
 
 /// An image name normalised for display, as BuildKit does.
-pub fn full_name(name: &str) -> String {
-    name.parse::<crate::model::reference::Reference>()
+pub fn full_image_name(name: &str) -> String {
+    name.parse::<crate::model::reference::ImageReference>()
         .map_or_else(|_| name.to_owned(), |reference| reference.or_latest().to_string())
 }
 
@@ -350,13 +379,13 @@ fn upper_first_word(text: &str) -> String {
 }
 
 /// Joins and cleans lexically.
-fn joined(dir: &str, path: &str) -> String {
+fn join_clean(dir: &str, path: &str) -> String {
     let path = std::path::Path::new(dir).join(path);
     crate::sys::fs::clean_absolute(&path).to_string_lossy().into_owned()
 }
 
 /// Fails with `message` if `condition` holds.
-fn refuse(condition: bool, message: impl FnOnce() -> String) -> Result<(), Failure> {
+fn reject_if(condition: bool, message: impl FnOnce() -> String) -> Result<(), Failure> {
     if condition { Err(invalid(message())) } else { Ok(()) }
 }
 

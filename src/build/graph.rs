@@ -7,17 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::build::dockerfile::ast::{Dockerfile, Instruction, Lines, Stage, Statement};
+use crate::build::dockerfile::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
 use crate::build::dockerfile::parse_statement;
-use crate::build::plan::{ImageUse, Tree};
+use crate::build::plan::{ImageInput, InputTree};
 use crate::build::{expand, suggest};
 use crate::error::{Failure, invalid, not_found};
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 /// What stages are resolved against.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
+pub struct GraphInputs<'a> {
     /// The global scope, which `FROM` sees.
     pub globals: &'a BTreeMap<String, String>,
     /// The target platform.
@@ -29,36 +29,36 @@ pub struct Surroundings<'a> {
 
 /// A stage with its inputs resolved.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct StageNode {
     /// `stage-N` without `AS`.
     pub name: String,
     /// Whether it has a name of its own (`AS`).
     pub named: bool,
-    pub base: Tree,
+    pub base: InputTree,
     pub platform: Option<Platform>,
     /// Triggers of its base first.
-    pub statements: Vec<Linked>,
-    pub lines: Lines,
-    triggered: bool,
+    pub statements: Vec<LinkedInstruction>,
+    pub lines: LineRange,
+    triggers_added: bool,
 }
 
 /// An instruction with its inputs resolved.
 #[derive(Clone, Debug)]
-pub struct Linked {
+pub struct LinkedInstruction {
     pub statement: Statement,
     /// It is an ONBUILD trigger.
     pub triggered: bool,
     /// What it reads: one for `COPY` and `ADD`, one per mount for `RUN`, otherwise none.
-    pub trees: Vec<Tree>,
+    pub trees: Vec<InputTree>,
 }
 
 /// All stages of a Dockerfile, resolved for one platform.
 #[derive(Clone, Debug)]
-pub struct Graph {
+pub struct StageGraph {
     /// In Dockerfile order.
-    pub stages: Vec<Node>,
+    pub stages: Vec<StageNode>,
     /// Every image named anywhere, each pair of name and platform once.
-    pub images: Vec<ImageUse>,
+    pub images: Vec<ImageInput>,
     pub target: usize,
     pub escape: char,
     names: BTreeMap<String, usize>,
@@ -66,8 +66,8 @@ pub struct Graph {
     platform: Platform,
 }
 
-impl Graph {
-    pub fn new(dockerfile: &Dockerfile, around: Surroundings<'_>) -> Result<Self, Failure> {
+impl StageGraph {
+    pub fn new(dockerfile: &Dockerfile, around: GraphInputs<'_>) -> Result<Self, Failure> {
         let mut graph = Self {
             stages: Vec::with_capacity(dockerfile.stages.len()),
             images: Vec::new(),
@@ -88,30 +88,31 @@ impl Graph {
         }
         graph.target = graph.find_target(around.target)?;
         for (index, stage) in dockerfile.stages.iter().enumerate() {
-            if matches!(&graph.stages.get(index), Some(node) if node.named && graph.replaced(&node.name)) {
+            if matches!(&graph.stages.get(index), Some(node) if node.named && graph.is_replaced_by_context(&node.name))
+            {
                 // The context replaces the whole stage, instructions included.
                 continue;
             }
             for statement in &stage.statements {
-                let linked = graph.link(index, statement.clone(), false)?;
+                let linked = graph.link_instruction(index, statement.clone(), false)?;
                 if let Some(node) = graph.stages.get_mut(index) {
                     node.statements.push(linked);
                 }
             }
         }
-        graph.refuse_circles()?;
-        graph.refuse_later()?;
+        graph.check_cycles()?;
+        graph.check_stage_order()?;
         Ok(graph)
     }
 
     /// Whether a named context replaces the stage of this name.
-    fn replaced(&self, name: &str) -> bool {
+    fn is_replaced_by_context(&self, name: &str) -> bool {
         self.contexts.contains(&name.to_lowercase())
     }
 
-    fn node(&mut self, index: usize, stage: &Stage, around: Surroundings<'_>) -> Result<Node, Failure> {
+    fn node(&mut self, index: usize, stage: &Stage, around: GraphInputs<'_>) -> Result<StageNode, Failure> {
         let escape = self.escape;
-        let base = expand::word(&stage.base, escape, around.globals)?.text;
+        let base = expand::expand_word(&stage.base, escape, around.globals)?.text;
         if base.is_empty() {
             return Err(invalid(format!("base name ({}) should not be blank", stage.base)));
         }
@@ -122,43 +123,43 @@ impl Graph {
         let name = stage.name.clone().unwrap_or_else(|| format!("stage-{index}"));
         let lines = stage.lines.clone();
         let named = stage.name.is_some();
-        let base = if named && self.replaced(&name) {
-            Tree::Context(name.to_lowercase())
+        let base = if named && self.is_replaced_by_context(&name) {
+            InputTree::Context(name.to_lowercase())
         } else {
-            self.base(index, &base, platform.as_ref(), &lines)?
+            self.resolve_base(index, &base, platform.as_ref(), &lines)?
         };
-        Ok(Node { name, named, base, platform, statements: Vec::new(), lines, triggered: false })
+        Ok(StageNode { name, named, base, platform, statements: Vec::new(), lines, triggers_added: false })
     }
 
     /// What `FROM` names: an earlier stage, `scratch`, a context, or an image.
-    fn base(
+    fn resolve_base(
         &mut self,
         index: usize,
         name: &str,
         platform: Option<&Platform>,
-        lines: &Lines,
-    ) -> Result<Tree, Failure> {
+        lines: &LineRange,
+    ) -> Result<InputTree, Failure> {
         if let Some(stage) = self.names.get(&name.to_lowercase()) {
-            return Ok(Tree::Stage(*stage));
+            return Ok(InputTree::Stage(*stage));
         }
         if name == "scratch" {
-            return Ok(Tree::Scratch);
+            return Ok(InputTree::Scratch);
         }
-        self.outside(name, platform, Some(index), lines)
+        self.resolve_external(name, platform, Some(index), lines)
     }
 
     /// A named context or an image.
-    fn outside(
+    fn resolve_external(
         &mut self,
         name: &str,
         platform: Option<&Platform>,
         stage: Option<usize>,
-        lines: &Lines,
-    ) -> Result<Tree, Failure> {
+        lines: &LineRange,
+    ) -> Result<InputTree, Failure> {
         if self.contexts.contains(&name.to_lowercase()) {
-            return Ok(Tree::Context(name.to_lowercase()));
+            return Ok(InputTree::Context(name.to_lowercase()));
         }
-        let reference = name.parse::<Reference>().map_err(|failure| {
+        let reference = name.parse::<ImageReference>().map_err(|failure| {
             invalid(format!(
                 "failed to parse stage name \"{}\": invalid reference format",
                 name.escape_debug()
@@ -169,7 +170,7 @@ impl Graph {
         // `--build-context debian=…` also replaces `docker.io/library/debian:latest`.
         for known in [reference.familiar(), reference.clone().or_latest().familiar()] {
             if self.contexts.contains(&known) {
-                return Ok(Tree::Context(known));
+                return Ok(InputTree::Context(known));
             }
         }
         let platform = platform.unwrap_or(&self.platform).clone();
@@ -179,10 +180,10 @@ impl Graph {
                 // The first stage based on the image gets its pull as the first step.
                 image.stage = image.stage.or(stage);
             }
-            return Ok(Tree::Image(known));
+            return Ok(InputTree::Image(known));
         }
-        self.images.push(ImageUse { name: name.to_owned(), platform, stage, lines: lines.clone() });
-        Ok(Tree::Image(self.images.len() - 1))
+        self.images.push(ImageInput { name: name.to_owned(), platform, stage, lines: lines.clone() });
+        Ok(InputTree::Image(self.images.len() - 1))
     }
 
     fn find_target(&self, wanted: Option<&str>) -> Result<usize, Failure> {
@@ -197,26 +198,31 @@ impl Graph {
         })
     }
 
-    fn link(&mut self, index: usize, statement: Statement, triggered: bool) -> Result<Linked, Failure> {
+    fn link_instruction(
+        &mut self,
+        index: usize,
+        statement: Statement,
+        triggered: bool,
+    ) -> Result<LinkedInstruction, Failure> {
         let at = |failure: Failure| failure.at(statement.lines.clone());
         let trees = match &statement.instruction {
             Instruction::Copy(copy) | Instruction::Add(copy) => match &copy.from {
-                Some(from) => vec![self.from(from, &statement.lines).map_err(at)?],
-                None => vec![Tree::Context(String::new())],
+                Some(from) => vec![self.resolve_copy_from(from, &statement.lines).map_err(at)?],
+                None => vec![InputTree::Context(String::new())],
             },
             Instruction::Run(run) => run
                 .mounts
                 .iter()
-                .map(|fields| self.mount(index, fields, &statement.lines))
+                .map(|fields| self.resolve_mount_from(index, fields, &statement.lines))
                 .collect::<Result<_, _>>()
                 .map_err(at)?,
             _ => Vec::new(),
         };
-        Ok(Linked { statement, triggered, trees })
+        Ok(LinkedInstruction { statement, triggered, trees })
     }
 
-    fn from(&mut self, from: &str, lines: &Lines) -> Result<Tree, Failure> {
-        let expanded = expand::word(from, self.escape, &BTreeMap::new())?.text;
+    fn resolve_copy_from(&mut self, from: &str, lines: &LineRange) -> Result<InputTree, Failure> {
+        let expanded = expand::expand_word(from, self.escape, &BTreeMap::new())?.text;
         // Checked before the lookup: which stages are built must not depend on variables.
         if expanded != from {
             return Err(invalid(
@@ -225,44 +231,46 @@ impl Graph {
         }
         if let Ok(index) = from.parse::<i64>() {
             let place = usize::try_from(index).ok().filter(|index| *index < self.stages.len());
-            return place.map(Tree::Stage).ok_or_else(|| invalid(format!("invalid stage index {index}")));
+            return place
+                .map(InputTree::Stage)
+                .ok_or_else(|| invalid(format!("invalid stage index {index}")));
         }
-        self.named(from, lines)
+        self.resolve_name(from, lines)
     }
 
     /// A stage, `scratch`, or something external. `COPY --from` may name a later stage here, which
     /// [`StageGraph::check_stage_order`] reports.
-    fn named(&mut self, name: &str, lines: &Lines) -> Result<Tree, Failure> {
+    fn resolve_name(&mut self, name: &str, lines: &LineRange) -> Result<InputTree, Failure> {
         if let Some(stage) = self.names.get(&name.to_lowercase()) {
-            return Ok(Tree::Stage(*stage));
+            return Ok(InputTree::Stage(*stage));
         }
         if name == "scratch" {
-            return Ok(Tree::Scratch);
+            return Ok(InputTree::Scratch);
         }
-        self.outside(name, None, None, lines)
+        self.resolve_external(name, None, None, lines)
     }
 
     /// `RUN --mount`: the last value of a repeated key counts.
-    fn mount(
+    fn resolve_mount_from(
         &mut self,
         index: usize,
         fields: &[(String, Option<String>)],
-        lines: &Lines,
-    ) -> Result<Tree, Failure> {
+        lines: &LineRange,
+    ) -> Result<InputTree, Failure> {
         let field = |name: &str| {
             let found = fields.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.and_then(|(_, value)| value.as_deref())
         };
         match (field("type").unwrap_or("bind"), field("from").filter(|from| !from.is_empty())) {
-            ("tmpfs" | "secret" | "ssh", _) | ("cache", None) => Ok(Tree::Scratch),
-            (_, None) => Ok(Tree::Context(String::new())),
+            ("tmpfs" | "secret" | "ssh", _) | ("cache", None) => Ok(InputTree::Scratch),
+            (_, None) => Ok(InputTree::Context(String::new())),
             (_, Some(from)) if from.contains('$') => {
                 Err(invalid("'from' doesn't support variable expansion, define alias stage instead"))
             }
             (_, Some(from)) => match from.parse::<usize>() {
                 // A later index is not a stage here: it is looked up as a name.
-                Ok(place) if place < index => Ok(Tree::Stage(place)),
-                _ => self.named(from, lines),
+                Ok(place) if place < index => Ok(InputTree::Stage(place)),
+                _ => self.resolve_name(from, lines),
             },
         }
     }
@@ -274,17 +282,17 @@ impl Graph {
         let before = self.needed_images();
         for index in self.reachable() {
             let Some(node) = self.stages.get(index) else { continue };
-            if node.triggered {
+            if node.triggers_added {
                 continue;
             }
             let texts = match node.base {
-                Tree::Image(image) => match triggers(image) {
+                InputTree::Image(image) => match triggers(image) {
                     Some(texts) => texts,
                     // An earlier stage as the base: its own ONBUILD instructions are the triggers.
                     None => continue,
                 },
-                Tree::Stage(base) => self.on_build(base),
-                Tree::Context(_) | Tree::Scratch => Vec::new(),
+                InputTree::Stage(base) => self.on_build_triggers(base),
+                InputTree::Context(_) | InputTree::Scratch => Vec::new(),
             };
             let lines = node.lines.clone();
             let mut linked = Vec::with_capacity(texts.len());
@@ -292,24 +300,24 @@ impl Graph {
                 linked.push(self.trigger(index, &text, &lines).map_err(|failure| failure.at(lines.clone()))?);
             }
             if let Some(node) = self.stages.get_mut(index) {
-                node.triggered = true;
+                node.triggers_added = true;
                 // Triggers run before the instructions of the stage, directly after FROM.
                 node.statements.splice(0..0, linked);
             }
         }
-        self.refuse_circles()?;
-        self.refuse_later()?;
+        self.check_cycles()?;
+        self.check_stage_order()?;
         Ok(self.needed_images() != before)
     }
 
-    fn trigger(&mut self, index: usize, text: &str, lines: &Lines) -> Result<Linked, Failure> {
+    fn trigger(&mut self, index: usize, text: &str, lines: &LineRange) -> Result<LinkedInstruction, Failure> {
         let mut statement = parse_statement(text, self.escape)?;
         statement.lines = lines.clone();
-        self.link(index, statement, true)
+        self.link_instruction(index, statement, true)
     }
 
     /// The triggers that a stage leaves to stages based on it.
-    fn on_build(&self, index: usize) -> Vec<String> {
+    fn on_build_triggers(&self, index: usize) -> Vec<String> {
         let statements = self.stages.get(index).map(|node| node.statements.as_slice()).unwrap_or_default();
         let texts = statements.iter().filter_map(|linked| match &linked.statement.instruction {
             Instruction::OnBuild(text) => Some(text.clone()),
@@ -319,7 +327,7 @@ impl Graph {
     }
 
     /// What a stage builds on, copies from and mounts.
-    fn inputs(&self, index: usize) -> Vec<&Tree> {
+    fn inputs(&self, index: usize) -> Vec<&InputTree> {
         let Some(node) = self.stages.get(index) else { return Vec::new() };
         std::iter::once(&node.base).chain(node.statements.iter().flat_map(|linked| &linked.trees)).collect()
     }
@@ -331,7 +339,7 @@ impl Graph {
         while let Some(index) = open.pop() {
             if found.insert(index) {
                 open.extend(self.inputs(index).into_iter().filter_map(|tree| match tree {
-                    Tree::Stage(index) => Some(*index),
+                    InputTree::Stage(index) => Some(*index),
                     _ => None,
                 }));
             }
@@ -344,7 +352,7 @@ impl Graph {
         let trees = self.reachable().into_iter().flat_map(|index| self.inputs(index));
         trees
             .filter_map(|tree| match tree {
-                Tree::Image(image) => Some(*image),
+                InputTree::Image(image) => Some(*image),
                 _ => None,
             })
             .collect()
@@ -355,13 +363,13 @@ impl Graph {
         let trees = self.reachable().into_iter().flat_map(|index| self.inputs(index));
         trees
             .filter_map(|tree| match tree {
-                Tree::Context(name) => Some(name.clone()),
+                InputTree::Context(name) => Some(name.clone()),
                 _ => None,
             })
             .collect()
     }
 
-    fn refuse_circles(&self) -> Result<(), Failure> {
+    fn check_cycles(&self) -> Result<(), Failure> {
         let mut done = BTreeSet::new();
         for index in 0..self.stages.len() {
             self.visit(index, &mut Vec::new(), &mut done)?;
@@ -371,14 +379,14 @@ impl Graph {
 
     fn visit(&self, index: usize, path: &mut Vec<usize>, done: &mut BTreeSet<usize>) -> Result<(), Failure> {
         if path.contains(&index) {
-            return Err(self.circular(index));
+            return Err(self.cycle_error(index));
         }
         if done.contains(&index) {
             return Ok(());
         }
         path.push(index);
         for tree in self.inputs(index) {
-            if let Tree::Stage(other) = tree {
+            if let InputTree::Stage(other) = tree {
                 self.visit(*other, path, done)?;
             }
         }
@@ -387,7 +395,7 @@ impl Graph {
         Ok(())
     }
 
-    fn circular(&self, index: usize) -> Failure {
+    fn cycle_error(&self, index: usize) -> Failure {
         let node = self.stages.get(index);
         let name = node.map_or("", |node| node.name.as_str());
         let failure = invalid(format!("circular dependency detected on stage: {name}"));
@@ -398,13 +406,13 @@ impl Graph {
     }
 
     /// A stage can only copy from earlier ones.
-    fn refuse_later(&self) -> Result<(), Failure> {
+    fn check_stage_order(&self) -> Result<(), Failure> {
         let name = |index: usize| self.stages.get(index).map_or("", |node| node.name.as_str());
         for index in self.reachable() {
             let linked = self.stages.get(index).map(|node| node.statements.as_slice()).unwrap_or_default();
             for one in linked {
                 let later = one.trees.iter().find_map(|tree| match tree {
-                    Tree::Stage(from) if *from > index => Some(*from),
+                    InputTree::Stage(from) if *from > index => Some(*from),
                     _ => None,
                 });
                 if let Some(later) = later {
@@ -421,8 +429,8 @@ impl Graph {
     }
 }
 
-fn stage_platform(written: &str, escape: char, around: Surroundings<'_>) -> Result<Platform, Failure> {
-    let expanded = expand::word(written, escape, around.globals)?;
+fn stage_platform(written: &str, escape: char, around: GraphInputs<'_>) -> Result<Platform, Failure> {
+    let expanded = expand::expand_word(written, escape, around.globals)?;
     let known = || around.globals.keys().map(String::as_str);
     let suggested = |message: String| match expanded.names.undefined.iter().next() {
         Some(name) => suggest::did_you_mean(message, name, known()),

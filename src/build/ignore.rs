@@ -1,6 +1,6 @@
 //! `.dockerignore`: which files of a context do not exist for the build.
 
-use crate::build::pattern::{Matched, Matcher, clean};
+use crate::build::pattern::{MatchInfo, PatternMatcher, clean};
 use crate::error::{Failure, invalid};
 
 /// Used if the Dockerfile has no ignore file of its own (`NAME.dockerignore`).
@@ -10,18 +10,18 @@ pub const LIMIT: u64 = 4 << 20;
 
 /// A parsed ignore file, with its name for error messages.
 #[derive(Clone, Debug, Default)]
-pub struct Ignore {
-    matcher: Matcher,
+pub struct IgnoreFile {
+    matcher: PatternMatcher,
     file: String,
 }
 
-impl Ignore {
+impl IgnoreFile {
     pub fn none() -> Self {
         Self::default()
     }
 
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, Failure> {
-        let matcher = Matcher::new(&parse(text)).map_err(|bad| {
+        let matcher = PatternMatcher::new(&parse(text)).map_err(|bad| {
             let bad = bad.escape_debug().to_string();
             invalid(format!(
                 "failed to read {file}: invalid excludepatterns: \"{bad}\": syntax error in pattern"
@@ -45,13 +45,13 @@ impl Ignore {
     }
 
     /// The match of `path`, given that of its parent directory.
-    pub fn below(&self, path: &[u8], parent: &Matched) -> Matched {
-        if self.matcher.is_empty() { Matched::default() } else { self.matcher.matches_below(path, parent) }
+    pub fn below(&self, path: &[u8], parent: &MatchInfo) -> MatchInfo {
+        if self.matcher.is_empty() { MatchInfo::default() } else { self.matcher.match_child(path, parent) }
     }
 
     /// Whether nothing below the ignored directory `dir` can be re-included, so that it need not be walked.
     pub fn hides_all_of(&self, dir: &[u8]) -> bool {
-        !self.matcher.may_except_below(dir)
+        !self.matcher.has_exception_below(dir)
     }
 }
 
@@ -94,21 +94,21 @@ mod tests {
 
     #[test]
     fn malformed_patterns_name_the_file() {
-        let error = Ignore::parse("my.dockerignore", b"ok\na[b\n").unwrap_err();
+        let error = IgnoreFile::parse("my.dockerignore", b"ok\na[b\n").unwrap_err();
         assert_eq!(
             error.to_string(),
             "failed to read my.dockerignore: invalid excludepatterns: \"a[b\": syntax error in pattern"
         );
-        assert!(Ignore::parse(".dockerignore", b"!\n").is_err());
+        assert!(IgnoreFile::parse(".dockerignore", b"!\n").is_err());
     }
 
     #[test]
     fn a_directory_with_exceptions_is_read() {
-        let ignore = Ignore::parse(DEFAULT, b"*\n!src/**\n").unwrap();
-        let root = Matched::default();
+        let ignore = IgnoreFile::parse(DEFAULT, b"*\n!src/**\n").unwrap();
+        let root = MatchInfo::default();
         let src = ignore.below(b"src", &root);
         assert!(src.all && !ignore.hides_all_of(b"src") && ignore.hides_all_of(b"lib"));
         assert!(!ignore.below(b"src/main.c", &src).all);
-        assert!(!Ignore::none().below(b"x", &root).all);
+        assert!(!IgnoreFile::none().below(b"x", &root).all);
     }
 }

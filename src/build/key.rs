@@ -4,24 +4,24 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::build::plan::{CopyOp, RunOp, Tree, WorkdirOp};
+use crate::build::plan::{CopyOp, InputTree, RunOp, WorkdirOp};
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 
 /// Bump when a step would produce something else from the same inputs, so that older results are not reused.
-const VERSION: &str = "dhow step 1";
+const KEY_VERSION: &str = "dhow step 1";
 
 /// The files that a step runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain {
+pub struct ParentChain {
     /// Lowest first.
     pub layers: Vec<Digest>,
     /// The last `RUN` since the topmost layer that changed no file. It may have had an effect elsewhere (a
     /// cache mount, say), so the same command after it gets a different key.
-    pub silent: Option<Digest>,
+    pub last_noop_run: Option<Digest>,
 }
 
-impl Chain {
+impl ParentChain {
     /// Adds a finished step: `layer` is what it changed (`None` for nothing), `program` whether it was a
     /// `RUN`.
     pub fn push(&mut self, key: &Digest, layer: Option<&Digest>, program: bool) {
@@ -30,18 +30,18 @@ impl Chain {
             // remembered.
             Some(layer) => {
                 self.layers.push(layer.clone());
-                self.silent = None;
+                self.last_noop_run = None;
             }
-            None if program => self.silent = Some(key.clone()),
+            None if program => self.last_noop_run = Some(key.clone()),
             None => {}
         }
     }
 
-    fn write(&self, key: &mut Key) {
+    fn write(&self, key: &mut KeyHasher) {
         for layer in &self.layers {
             key.field("layer", layer.as_str().as_bytes());
         }
-        if let Some(silent) = &self.silent {
+        if let Some(silent) = &self.last_noop_run {
             key.field("silent", silent.as_str().as_bytes());
         }
     }
@@ -49,29 +49,29 @@ impl Chain {
 
 /// What the keys of all steps depend on.
 #[derive(Clone, Copy, Debug)]
-pub struct Common<'a> {
-    pub chain: &'a Chain,
+pub struct KeyInputs<'a> {
+    pub parents: &'a ParentChain,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub epoch: Option<i64>,
     /// Layers that record owners differently are not interchangeable.
-    pub identity: crate::model::layer::Identity,
+    pub identity: crate::model::layer::LayerOwnership,
 }
 
 /// `inputs` has, for each mount, what identifies its files; `surroundings` is what the request adds (network,
 /// hosts …).
-pub fn run(
-    common: Common<'_>,
+pub fn run_key(
+    common: KeyInputs<'_>,
     op: &RunOp,
     platform: &Platform,
     inputs: &[String],
     surroundings: &str,
 ) -> Digest {
-    let mut key = Key::new("run", common);
+    let mut key = KeyHasher::new("run", common);
     // Proxies decide how something is downloaded, not what.
     let mut seen = RunOp { hidden_env: Vec::new(), ..op.clone() };
     for mount in &mut seen.mounts {
         // The inputs identify the files; which stage or context they come from does not matter.
-        mount.from = Tree::Scratch;
+        mount.from = InputTree::Scratch;
         mount.mount.from = None;
     }
     key.json("op", &seen);
@@ -80,13 +80,13 @@ pub fn run(
         key.field("input", input.as_bytes());
     }
     key.field("surroundings", surroundings.as_bytes());
-    common.chain.write(&mut key);
+    common.parents.write(&mut key);
     key.finish()
 }
 
 /// `input` identifies the files: the digest of their content, or of where they are downloaded from.
-pub fn copy(common: Common<'_>, op: &CopyOp, input: &str) -> Digest {
-    let mut key = Key::new("copy", common);
+pub fn copy_key(common: KeyInputs<'_>, op: &CopyOp, input: &str) -> Digest {
+    let mut key = KeyHasher::new("copy", common);
     // The same files from another stage or context give the same result.
     key.json("op", &op.without_source());
     key.field("input", input.as_bytes());
@@ -94,19 +94,19 @@ pub fn copy(common: Common<'_>, op: &CopyOp, input: &str) -> Digest {
     if op.link && !op.names_owner() {
         return key.finish();
     }
-    common.chain.write(&mut key);
+    common.parents.write(&mut key);
     key.finish()
 }
 
-pub fn workdir(common: Common<'_>, op: &WorkdirOp) -> Digest {
-    let mut key = Key::new("workdir", common);
+pub fn workdir_key(common: KeyInputs<'_>, op: &WorkdirOp) -> Digest {
+    let mut key = KeyHasher::new("workdir", common);
     key.json("op", op);
-    common.chain.write(&mut key);
+    common.parents.write(&mut key);
     key.finish()
 }
 
 /// Identifies the files of a stack of layers, as an input of another step.
-pub fn files(layers: &[Digest]) -> String {
+pub fn layers_input(layers: &[Digest]) -> String {
     let mut hash = Sha256::new();
     for layer in layers {
         hash.update(layer.as_str().as_bytes());
@@ -115,12 +115,12 @@ pub fn files(layers: &[Digest]) -> String {
     format!("layers {}", Digest::from_sha256(hash.finalize().as_slice()))
 }
 
-struct Key(Sha256);
+struct KeyHasher(Sha256);
 
-impl Key {
-    fn new(kind: &str, common: Common<'_>) -> Self {
+impl KeyHasher {
+    fn new(kind: &str, common: KeyInputs<'_>) -> Self {
         let mut key = Self(Sha256::new());
-        key.field("version", VERSION.as_bytes());
+        key.field("version", KEY_VERSION.as_bytes());
         key.field("kind", kind.as_bytes());
         key.json("identity", &common.identity);
         if let Some(epoch) = common.epoch {

@@ -7,21 +7,21 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::arguments;
-use super::check::{State, Surroundings, begin, location};
-use super::dockerfile::ast::{Argument, Dockerfile, Instruction, Lines, Statement};
-use super::dockerfile::described;
-use super::expand::{self, Names};
+use super::check::{CheckInputs, StageScope, initial_scope, location};
+use super::dockerfile::ast::{ArgDeclaration, Dockerfile, Instruction, LineRange, Statement};
+use super::dockerfile::description_of;
+use super::expand::{self, ReferencedNames};
 use super::{reach, run_mount};
 use crate::error::Failure;
 
 /// The parameters of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outline {
+pub struct TargetOutline {
     name: String,
     description: String,
     arguments: Vec<BuildArgument>,
-    secrets: Vec<Needed>,
-    ssh: Vec<Needed>,
+    secrets: Vec<RequiredMount>,
+    ssh: Vec<RequiredMount>,
     source: String,
 }
 
@@ -30,32 +30,34 @@ struct BuildArgument {
     name: String,
     value: String,
     description: String,
-    lines: Lines,
+    lines: LineRange,
 }
 
 /// A secret or an SSH agent that some `RUN` mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Needed {
+struct RequiredMount {
     name: String,
     required: bool,
-    lines: Lines,
+    lines: LineRange,
 }
 
-impl Outline {
+impl TargetOutline {
     /// Describes the target of `file`, whose text is `source`, including the stages it needs.
-    pub fn of(file: &Dockerfile, source: &str, around: &Surroundings<'_>) -> Result<Self, Failure> {
-        let target = reach::target(file, around.target)?;
-        let platform = arguments::platform(around.build, around.platform, around.target.unwrap_or_default());
-        let globals = arguments::global(file, &platform, around.given)?;
-        let needed = reach::needed(file, target, &globals);
-        let mut walk = Walk { file, around, globals: &globals, found: Found::default() };
+    pub fn describe(file: &Dockerfile, source: &str, around: &CheckInputs<'_>) -> Result<Self, Failure> {
+        let target = reach::target_stage(file, around.target)?;
+        let platform =
+            arguments::platform_args(around.build, around.platform, around.target.unwrap_or_default());
+        let globals = arguments::global_args(file, &platform, around.given)?;
+        let needed = reach::needed_stages(file, target, &globals);
+        let mut walk =
+            OutlineBuilder { file, around, globals: &globals, found: OutlineParameters::default() };
         walk.global_arguments(&platform)?;
         let mut states = Vec::with_capacity(file.stages.len());
         for index in 0..file.stages.len() {
             states.push(walk.stage(index, needed.contains(&index), &states)?);
         }
         let found = walk.found;
-        let by_line = |mut all: Vec<Needed>| {
+        let by_line = |mut all: Vec<RequiredMount>| {
             all.sort_by_key(|one| *one.lines.start());
             all
         };
@@ -116,8 +118,8 @@ impl Outline {
 
     /// As JSON, in the format of BuildKit's `frontend.outline`.
     pub fn json(&self) -> Value {
-        let needed = |all: &[Needed]| -> Value {
-            let one = |one: &Needed| json!({ "name": one.name, "required": one.required, "location": location(&one.lines) });
+        let needed = |all: &[RequiredMount]| -> Value {
+            let one = |one: &RequiredMount| json!({ "name": one.name, "required": one.required, "location": location(&one.lines) });
             all.iter().map(one).map(without_empty).collect()
         };
         let arguments: Value = self
@@ -144,23 +146,23 @@ impl Outline {
 }
 
 #[derive(Default)]
-struct Found {
+struct OutlineParameters {
     /// All declared arguments, each as declared last.
     arguments: BTreeMap<String, BuildArgument>,
     /// The variables that the defaults of global arguments refer to.
-    needs: BTreeMap<String, Names>,
+    references: BTreeMap<String, ReferencedNames>,
     /// Those that a needed stage uses.
     used: BTreeSet<String>,
-    secrets: Vec<Needed>,
-    ssh: Vec<Needed>,
+    secrets: Vec<RequiredMount>,
+    ssh: Vec<RequiredMount>,
 }
 
-impl Found {
+impl OutlineParameters {
     // Transitive: a used global argument uses what its default refers to.
-    fn uses(&mut self, names: impl IntoIterator<Item = String>) {
+    fn mark_used(&mut self, names: impl IntoIterator<Item = String>) {
         let mut open: Vec<String> = names.into_iter().collect();
         while let Some(name) = open.pop() {
-            if let Some(needs) = self.needs.get(&name)
+            if let Some(needs) = self.references.get(&name)
                 && !self.used.contains(&name)
             {
                 open.extend(needs.used.iter().cloned());
@@ -170,19 +172,19 @@ impl Found {
     }
 }
 
-struct Walk<'a> {
+struct OutlineBuilder<'a> {
     file: &'a Dockerfile,
-    around: &'a Surroundings<'a>,
+    around: &'a CheckInputs<'a>,
     globals: &'a BTreeMap<String, String>,
-    found: Found,
+    found: OutlineParameters,
 }
 
-impl Walk<'_> {
-    fn declare(&mut self, argument: &Argument, value: Option<String>, statement: &Statement) {
+impl OutlineBuilder<'_> {
+    fn declare(&mut self, argument: &ArgDeclaration, value: Option<String>, statement: &Statement) {
         let declared = BuildArgument {
             name: argument.name.clone(),
             value: value.unwrap_or_default(),
-            description: described(&statement.comments, &argument.name).unwrap_or_default(),
+            description: description_of(&statement.comments, &argument.name).unwrap_or_default(),
             lines: statement.lines.clone(),
         };
         self.found.arguments.insert(argument.name.clone(), declared);
@@ -196,10 +198,11 @@ impl Walk<'_> {
             let Instruction::Arg(all) = &statement.instruction else { continue };
             for argument in all {
                 let escape = file.directives.escape;
-                let (value, names) = arguments::in_stage(argument, escape, self.around.given, &(), &seen)
-                    .map_err(|failure| failure.at(statement.lines.clone()))?;
+                let (value, names) =
+                    arguments::resolve_stage_arg(argument, escape, self.around.given, &(), &seen)
+                        .map_err(|failure| failure.at(statement.lines.clone()))?;
                 seen.extend(value.clone().map(|value| (argument.name.clone(), value)));
-                self.found.needs.insert(argument.name.clone(), names);
+                self.found.references.insert(argument.name.clone(), names);
                 self.declare(argument, value, statement);
             }
         }
@@ -207,27 +210,32 @@ impl Walk<'_> {
     }
 
     /// Walks a stage and returns its final scope.
-    fn stage(&mut self, index: usize, needed: bool, states: &[State]) -> Result<State, Failure> {
-        let mut state = begin(self.file, index, self.around, self.globals, states);
+    fn stage(&mut self, index: usize, needed: bool, states: &[StageScope]) -> Result<StageScope, Failure> {
+        let mut state = initial_scope(self.file, index, self.around, self.globals, states);
         let file = self.file;
         let Some(stage) = file.stages.get(index) else { return Ok(state) };
         let escape = file.directives.escape;
         if needed {
             for text in std::iter::once(&stage.base).chain(&stage.platform) {
-                let names = expand::word(text, escape, self.globals)?.names;
-                self.found.uses(names.used);
+                let names = expand::expand_word(text, escape, self.globals)?.names;
+                self.found.mark_used(names.used);
             }
         }
         for statement in &stage.statements {
-            let expanded = expand::instruction(&statement.instruction, escape, &state.variables);
+            let expanded = expand::expand_instruction(&statement.instruction, escape, &state.variables);
             let located = |failure: Failure| failure.at(statement.lines.clone());
             match expanded.map_err(located)?.0 {
                 Instruction::Arg(all) => {
                     for argument in &all {
                         let seen = &state.variables;
-                        let (value, _) =
-                            arguments::in_stage(argument, escape, self.around.given, self.globals, seen)
-                                .map_err(located)?;
+                        let (value, _) = arguments::resolve_stage_arg(
+                            argument,
+                            escape,
+                            self.around.given,
+                            self.globals,
+                            seen,
+                        )
+                        .map_err(located)?;
                         self.argument(argument, value.clone(), statement, needed);
                         if let Some(value) = value {
                             state.set(&argument.name, &value);
@@ -250,7 +258,13 @@ impl Walk<'_> {
     }
 
     /// A bare `ARG NAME` that inherits a global value keeps the description of the global one.
-    fn argument(&mut self, argument: &Argument, value: Option<String>, statement: &Statement, needed: bool) {
+    fn argument(
+        &mut self,
+        argument: &ArgDeclaration,
+        value: Option<String>,
+        statement: &Statement,
+        needed: bool,
+    ) {
         if !needed {
             return;
         }
@@ -259,32 +273,34 @@ impl Walk<'_> {
         if !inherited {
             self.declare(argument, value, statement);
         }
-        self.found.uses([argument.name.clone()]);
+        self.found.mark_used([argument.name.clone()]);
     }
 
-    fn mount(&mut self, mount: run_mount::Mount, statement: &Statement) {
+    fn mount(&mut self, mount: run_mount::RunMountSpec, statement: &Statement) {
         let all = match mount.kind {
-            run_mount::Kind::Secret => &mut self.found.secrets,
-            run_mount::Kind::Ssh => &mut self.found.ssh,
+            run_mount::RunMountKind::Secret => &mut self.found.secrets,
+            run_mount::RunMountKind::Ssh => &mut self.found.ssh,
             _ => return,
         };
         match all.iter_mut().find(|one| one.name == mount.id) {
             Some(known) => known.required |= mount.required,
-            None => {
-                all.push(Needed { name: mount.id, required: mount.required, lines: statement.lines.clone() })
-            }
+            None => all.push(RequiredMount {
+                name: mount.id,
+                required: mount.required,
+                lines: statement.lines.clone(),
+            }),
         }
     }
 }
 
 /// The targets of a Dockerfile.
 #[derive(Clone, Copy, Debug)]
-pub struct Targets<'a> {
+pub struct TargetList<'a> {
     pub file: &'a Dockerfile,
     pub source: &'a str,
 }
 
-impl Targets<'_> {
+impl TargetList<'_> {
     /// As text, in BuildKit's table layout.
     pub fn text(&self) -> String {
         let last = self.file.stages.len();

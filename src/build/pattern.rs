@@ -19,7 +19,7 @@ impl fmt::Display for BadPattern {
 impl std::error::Error for BadPattern {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+enum PatternToken {
     Char(char),
     /// Any character except a slash.
     One,
@@ -32,10 +32,13 @@ enum Token {
     /// Anything, slashes included.
     Rest,
     /// A character class.
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
 }
 
-impl Token {
+impl PatternToken {
     /// Whether this token can consume `c`.
     fn takes(&self, c: char) -> bool {
         match self {
@@ -51,7 +54,7 @@ impl Token {
 
 /// How `**` is interpreted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Dialect {
+enum PatternDialect {
     /// As a whole path component it matches any number of directories; elsewhere it is `*`.
     Path,
     /// Anywhere, as in `.dockerignore`.
@@ -60,23 +63,23 @@ enum Dialect {
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    tokens: Vec<Token>,
+pub struct PathPattern {
+    tokens: Vec<PatternToken>,
     /// Literal text that every match starts and ends with; most paths are rejected by that alone.
     start: Vec<u8>,
     end: Vec<u8>,
 }
 
-impl Pattern {
+impl PathPattern {
     /// Parses a pattern of `COPY`, which has to match the whole path.
-    pub fn of_path(text: &str) -> Result<Self, BadPattern> {
-        Self::new(text, Dialect::Path)
+    pub fn parse_path(text: &str) -> Result<Self, BadPattern> {
+        Self::new(text, PatternDialect::Path)
     }
 
-    fn new(text: &str, dialect: Dialect) -> Result<Self, BadPattern> {
-        let tokens = Parser { rest: text, dialect, tokens: Vec::new() }.parse()?;
-        let character = |token: &Token| match token {
-            Token::Char(c) => Some(*c),
+    fn new(text: &str, dialect: PatternDialect) -> Result<Self, BadPattern> {
+        let tokens = PatternParser { rest: text, dialect, tokens: Vec::new() }.parse()?;
+        let character = |token: &PatternToken| match token {
+            PatternToken::Char(c) => Some(*c),
             _ => None,
         };
         let start: String = tokens.iter().map_while(character).collect();
@@ -90,19 +93,19 @@ impl Pattern {
         // Rejects most paths before the automaton is started.
         path.starts_with(&self.start)
             && path.ends_with(&self.end)
-            && self.run(path).now.contains(&self.tokens.len())
+            && self.simulate(path).now.contains(&self.tokens.len())
     }
 
     /// Whether some path that starts with `start` may match.
-    pub fn may_match_from(&self, start: &[u8]) -> bool {
-        !self.run(start).now.is_empty()
+    pub fn may_match_below(&self, start: &[u8]) -> bool {
+        !self.simulate(start).now.is_empty()
     }
 
     /// Runs the automaton over `path`, stopping early when no state is left.
-    fn run(&self, path: &[u8]) -> Places {
+    fn simulate(&self, path: &[u8]) -> StateSet {
         // Two lists that are swapped after each character: active states, and those of the next step.
         let mut places =
-            Places { now: Vec::new(), next: Vec::new(), marks: vec![0; self.tokens.len() + 1], turn: 1 };
+            StateSet { now: Vec::new(), next: Vec::new(), marks: vec![0; self.tokens.len() + 1], turn: 1 };
         self.enter(0, &mut places);
         std::mem::swap(&mut places.now, &mut places.next);
         let mut rest = path;
@@ -122,11 +125,11 @@ impl Pattern {
     }
 
     /// Activates `place` and every state reachable from it without consuming a character.
-    fn enter(&self, mut place: usize, places: &mut Places) {
+    fn enter(&self, mut place: usize, places: &mut StateSet) {
         while places.add(place) {
             match self.tokens.get(place) {
-                Some(Token::Star | Token::Rest) => place += 1,
-                Some(Token::Dirs) => {
+                Some(PatternToken::Star | PatternToken::Rest) => place += 1,
+                Some(PatternToken::Dirs) => {
                     places.add(place + 1);
                     place += 2;
                 }
@@ -135,13 +138,13 @@ impl Pattern {
         }
     }
 
-    fn step(&self, place: usize, c: char, places: &mut Places) {
+    fn step(&self, place: usize, c: char, places: &mut StateSet) {
         match self.tokens.get(place) {
-            None | Some(Token::Dirs) => {}
+            None | Some(PatternToken::Dirs) => {}
             // `*` stays within a path component.
-            Some(Token::Star) if c == '/' => {}
-            Some(Token::Star | Token::Rest) => self.enter(place, places),
-            Some(Token::Inside) => {
+            Some(PatternToken::Star) if c == '/' => {}
+            Some(PatternToken::Star | PatternToken::Rest) => self.enter(place, places),
+            Some(PatternToken::Inside) => {
                 places.add(place);
                 if c == '/' {
                     self.enter(place + 1, places);
@@ -154,7 +157,7 @@ impl Pattern {
 }
 
 /// The active states of the automaton: indices into the token list, its length being the accepting state.
-struct Places {
+struct StateSet {
     now: Vec<usize>,
     next: Vec<usize>,
     /// For each state, the step in which it was last activated.
@@ -162,7 +165,7 @@ struct Places {
     turn: usize,
 }
 
-impl Places {
+impl StateSet {
     /// Returns whether the state was not active yet in this step.
     fn add(&mut self, place: usize) -> bool {
         match self.marks.get_mut(place) {
@@ -186,25 +189,25 @@ fn first_char(bytes: &[u8]) -> (char, usize) {
     whole.and_then(|text| text.chars().next()).map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8()))
 }
 
-struct Parser<'a> {
+struct PatternParser<'a> {
     rest: &'a str,
-    dialect: Dialect,
-    tokens: Vec<Token>,
+    dialect: PatternDialect,
+    tokens: Vec<PatternToken>,
 }
 
-impl Parser<'_> {
-    fn parse(mut self) -> Result<Vec<Token>, BadPattern> {
+impl PatternParser<'_> {
+    fn parse(mut self) -> Result<Vec<PatternToken>, BadPattern> {
         let mut at_start = true;
         while let Some(c) = self.take() {
             match c {
                 '*' => self.star(at_start),
-                '?' => self.tokens.push(Token::One),
+                '?' => self.tokens.push(PatternToken::One),
                 '[' => self.class()?,
                 '\\' => {
                     let escaped = self.take().ok_or(BadPattern)?;
-                    self.tokens.push(Token::Char(escaped));
+                    self.tokens.push(PatternToken::Char(escaped));
                 }
-                other => self.tokens.push(Token::Char(other)),
+                other => self.tokens.push(PatternToken::Char(other)),
             }
             at_start = c == '/';
         }
@@ -219,30 +222,30 @@ impl Parser<'_> {
 
     /// Parses what follows a `*` that was consumed.
     fn star(&mut self, at_start: bool) {
-        let Some(rest) = self.rest.strip_prefix('*') else { return self.tokens.push(Token::Star) };
+        let Some(rest) = self.rest.strip_prefix('*') else { return self.tokens.push(PatternToken::Star) };
         let first = self.tokens.is_empty();
         match self.dialect {
-            Dialect::Ignore => {
+            PatternDialect::Ignore => {
                 self.rest = rest.strip_prefix('/').unwrap_or(rest);
                 // moby treats `**name` as a plain suffix match only if no other wildcard follows.
                 let plain_end = !self.rest.contains(['*', '?', '[', ']', '\\']);
                 let glued = first && !rest.starts_with('/') && plain_end;
                 if self.rest.is_empty() || glued {
-                    self.tokens.push(Token::Rest);
+                    self.tokens.push(PatternToken::Rest);
                 } else {
-                    self.tokens.extend([Token::Dirs, Token::Inside]);
+                    self.tokens.extend([PatternToken::Dirs, PatternToken::Inside]);
                 }
             }
-            Dialect::Path => match rest.strip_prefix('/') {
+            PatternDialect::Path => match rest.strip_prefix('/') {
                 Some(below) if at_start => {
                     self.rest = below;
-                    self.tokens.extend([Token::Dirs, Token::Inside]);
+                    self.tokens.extend([PatternToken::Dirs, PatternToken::Inside]);
                 }
                 None if at_start && rest.is_empty() => {
                     self.rest = rest;
-                    self.tokens.push(Token::Rest);
+                    self.tokens.push(PatternToken::Rest);
                 }
-                _ => self.tokens.push(Token::Star),
+                _ => self.tokens.push(PatternToken::Star),
             },
         }
     }
@@ -257,7 +260,7 @@ impl Parser<'_> {
         loop {
             if !ranges.is_empty() && self.rest.starts_with(']') {
                 self.take();
-                self.tokens.push(Token::Class { negated, ranges });
+                self.tokens.push(PatternToken::Class { negated, ranges });
                 return Ok(());
             }
             let low = self.member()?;
@@ -313,8 +316,8 @@ pub fn clean(path: &str) -> String {
 }
 
 #[derive(Clone, Debug)]
-struct Line {
-    pattern: Pattern,
+struct PatternRule {
+    pattern: PathPattern,
     /// Starts with `!`: re-includes what earlier patterns matched.
     exception: bool,
 }
@@ -322,7 +325,7 @@ struct Line {
 /// The match state of a directory, which its children inherit: which patterns match it or one of its parents
 /// (moby's `MatchInfo`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Matched {
+pub struct MatchInfo {
     lines: Vec<bool>,
     /// Whether the list as a whole matches.
     pub all: bool,
@@ -330,11 +333,11 @@ pub struct Matched {
 
 /// A list of patterns; the last one that matches a path decides.
 #[derive(Clone, Debug, Default)]
-pub struct Matcher {
-    lines: Vec<Line>,
+pub struct PatternMatcher {
+    lines: Vec<PatternRule>,
 }
 
-impl Matcher {
+impl PatternMatcher {
     /// Empty patterns are skipped. Fails with the malformed pattern.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, String> {
         let mut lines = Vec::new();
@@ -349,8 +352,8 @@ impl Matcher {
                 Some(rest) => (true, rest),
                 None => (false, &cleaned[..]),
             };
-            let pattern = Pattern::new(text, Dialect::Ignore).map_err(|_| written.to_owned())?;
-            lines.push(Line { pattern, exception });
+            let pattern = PathPattern::new(text, PatternDialect::Ignore).map_err(|_| written.to_owned())?;
+            lines.push(PatternRule { pattern, exception });
         }
         Ok(Self { lines })
     }
@@ -377,7 +380,7 @@ impl Matcher {
     }
 
     /// Like [`PatternMatcher::matches`] for one entry of a directory whose match state is known.
-    pub fn matches_below(&self, path: &[u8], parent: &Matched) -> Matched {
+    pub fn match_child(&self, path: &[u8], parent: &MatchInfo) -> MatchInfo {
         let mut all = false;
         let mut lines = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.iter().enumerate() {
@@ -389,13 +392,13 @@ impl Matcher {
             }
             lines.push(matches);
         }
-        Matched { lines, all }
+        MatchInfo { lines, all }
     }
 
     /// Whether an exception may re-include something below `dir`, which itself matches.
-    pub fn may_except_below(&self, dir: &[u8]) -> bool {
+    pub fn has_exception_below(&self, dir: &[u8]) -> bool {
         let start = [dir, b"/"].concat();
-        self.lines.iter().any(|line| line.exception && line.pattern.may_match_from(&start))
+        self.lines.iter().any(|line| line.exception && line.pattern.may_match_below(&start))
     }
 }
 

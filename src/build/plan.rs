@@ -5,15 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::dockerfile::ast::Lines;
-use crate::build::run_command::RunCommand;
-use crate::build::run_mount::Mount;
+use crate::build::dockerfile::ast::LineRange;
+use crate::build::run_command::RunArgv;
+use crate::build::run_mount::RunMountSpec;
 use crate::model::image::RunConfig;
 use crate::model::platform::Platform;
 
 /// A file tree that a step reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Tree {
+pub enum InputTree {
     /// A build context, by name; the main one has the empty name.
     Context(String),
     /// The result of a stage, by its index in the Dockerfile.
@@ -26,28 +26,28 @@ pub enum Tree {
 
 /// An image that is a base or a copy source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageUse {
+pub struct ImageInput {
     /// As written in the Dockerfile, expanded.
     pub name: String,
     pub platform: Platform,
     /// The stage based on it, if any: pulling it is shown as that stage's first step.
     pub stage: Option<usize>,
     /// Where it is named.
-    pub lines: Lines,
+    pub lines: LineRange,
 }
 
 /// The plan for one platform.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct BuildPlan {
     pub platform: Platform,
     /// The index of the target stage.
     pub target: usize,
-    pub images: Vec<ImageUse>,
+    pub images: Vec<ImageInput>,
     /// In Dockerfile order; `None` for stages that the target does not need.
     pub stages: Vec<Option<StagePlan>>,
 }
 
-impl Plan {
+impl BuildPlan {
     /// The stages that are needed, with their indices.
     pub fn needed(&self) -> impl Iterator<Item = (usize, &StagePlan)> {
         self.stages.iter().enumerate().filter_map(|(index, stage)| Some((index, stage.as_ref()?)))
@@ -58,17 +58,17 @@ impl Plan {
 pub struct StagePlan {
     /// `stage-N` without `AS`; empty if it is the only stage.
     pub name: String,
-    pub base: Tree,
+    pub base: InputTree,
     pub platform: Platform,
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// The config of an image made from this stage.
     pub config: StageConfig,
     /// Since the base image, in order.
-    pub history: Vec<Line>,
+    pub history: Vec<HistoryLine>,
     /// Ignore cached results.
     pub no_cache: bool,
     /// The lines of `FROM`.
-    pub lines: Lines,
+    pub lines: LineRange,
     /// The label of `FROM`, if the base is an image.
     pub from_shown: Option<String>,
 }
@@ -82,7 +82,7 @@ pub struct StageConfig {
 
 /// A history entry of the resulting image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct HistoryLine {
     /// In BuildKit's wording.
     pub created_by: String,
     /// The step that may create its layer: stage index and step index.
@@ -91,11 +91,11 @@ pub struct Line {
 
 /// A step that may change files.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct PlanStep {
     pub op: Op,
     /// The complete label: `[build 2/4] RUN make`.
     pub shown: String,
-    pub lines: Lines,
+    pub lines: LineRange,
     /// It comes from an ONBUILD trigger; its lines are those of `FROM`.
     pub triggered: bool,
 }
@@ -140,7 +140,7 @@ pub enum CopySource {
 pub struct CopyOp {
     pub add: bool,
     /// The tree that local sources are in.
-    pub from: Tree,
+    pub from: InputTree,
     /// In order.
     pub sources: Vec<CopySource>,
     pub here_docs: Vec<InlineFile>,
@@ -184,7 +184,7 @@ impl CopyOp {
     /// The op without its source tree, for cache keys: the key has the digest of the files instead.
     #[must_use]
     pub fn without_source(&self) -> Self {
-        Self { from: Tree::Scratch, ..self.clone() }
+        Self { from: InputTree::Scratch, ..self.clone() }
     }
 
     /// Whether `--chown` has a name, which has to be looked up in the layers below.
@@ -207,7 +207,7 @@ pub enum RunNetwork {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOp {
     /// argv, and scripts from here-documents.
-    pub command: RunCommand,
+    pub command: RunArgv,
     pub env: Vec<String>,
     /// Proxy variables: visible to the command, not part of the cache key.
     pub hidden_env: Vec<String>,
@@ -228,7 +228,7 @@ pub struct RunOp {
 /// A `--mount` and the tree that its files come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunMount {
-    pub mount: Mount,
+    pub mount: RunMountSpec,
     /// [`InputTree::Scratch`] for mounts without files.
-    pub from: Tree,
+    pub from: InputTree,
 }

@@ -9,7 +9,7 @@ pub struct StepId(pub u32);
 /// A progress event (BuildKit: `Vertex`, `VertexStatus`, `VertexLog`). Times are milliseconds since the start
 /// of the build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Event {
+pub enum BuildEvent {
     /// A step is known and may run: `[build 2/4] RUN make`, `[internal] load build context`.
     Step {
         id: StepId,
@@ -50,14 +50,14 @@ pub enum Event {
         at: u64,
     },
     /// A violation of a build check.
-    Warning(Warning),
+    Warning(CheckWarning),
     /// The Dockerfile lines around a failure, drawn as BuildKit does, ending in a newline.
     Excerpt(String),
 }
 
 /// A violation of a build check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warning {
+pub struct CheckWarning {
     /// `StageNameCasing` and the like.
     pub rule: String,
     /// What the rule is about.
@@ -71,8 +71,8 @@ pub struct Warning {
 }
 
 /// Receives the events of a build, on the thread that runs the solver: it must not block for long.
-pub trait Watcher {
-    fn event(&mut self, event: Event);
+pub trait BuildObserver {
+    fn event(&mut self, event: BuildEvent);
     /// Called at least every 100 ms while something runs, for timers and spinners.
     fn tick(&mut self) {}
 }

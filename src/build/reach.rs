@@ -9,15 +9,15 @@ use crate::error::{Failure, not_found};
 
 /// The stage that the one at `index` is based on; `None` for an image. `globals` is the scope that `FROM`
 /// sees.
-pub fn base(file: &Dockerfile, index: usize, globals: &dyn Variables) -> Option<usize> {
+pub fn base_stage(file: &Dockerfile, index: usize, globals: &dyn Variables) -> Option<usize> {
     let stage = file.stages.get(index)?;
-    let name = expand::word(&stage.base, file.directives.escape, globals).ok()?.text;
+    let name = expand::expand_word(&stage.base, file.directives.escape, globals).ok()?.text;
     // Only stages above are in scope; of several with one name the last counts.
     file.stages.iter().take(index).rposition(|other| has_name(other, &name))
 }
 
 /// The stage that `--from` names, by name or index.
-pub fn source(file: &Dockerfile, from: &str) -> Option<usize> {
+pub fn find_stage(file: &Dockerfile, from: &str) -> Option<usize> {
     let named = file.stages.iter().rposition(|stage| has_name(stage, from));
     named.or_else(|| from.parse().ok().filter(|index| *index < file.stages.len()))
 }
@@ -27,11 +27,11 @@ fn has_name(stage: &Stage, name: &str) -> bool {
 }
 
 /// The stage that `--target` names; the last one without it.
-pub fn target(file: &Dockerfile, target: Option<&str>) -> Result<usize, Failure> {
+pub fn target_stage(file: &Dockerfile, target: Option<&str>) -> Result<usize, Failure> {
     let Some(target) = target.filter(|target| !target.is_empty()) else {
         return Ok(file.stages.len().saturating_sub(1));
     };
-    source(file, target).ok_or_else(|| {
+    find_stage(file, target).ok_or_else(|| {
         let message = format!("target stage \"{}\" could not be found", target.escape_debug());
         let names = file.stages.iter().filter_map(|stage| stage.name.as_deref());
         not_found(did_you_mean(message, target, names))
@@ -39,7 +39,7 @@ pub fn target(file: &Dockerfile, target: Option<&str>) -> Result<usize, Failure>
 }
 
 /// The stage at `target` and all that it needs.
-pub fn needed(file: &Dockerfile, target: usize, globals: &dyn Variables) -> BTreeSet<usize> {
+pub fn needed_stages(file: &Dockerfile, target: usize, globals: &dyn Variables) -> BTreeSet<usize> {
     let mut needed = BTreeSet::new();
     let mut open = vec![target];
     while let Some(index) = open.pop() {
@@ -47,17 +47,19 @@ pub fn needed(file: &Dockerfile, target: usize, globals: &dyn Variables) -> BTre
         if !needed.insert(index) {
             continue;
         }
-        open.extend(base(file, index, globals));
+        open.extend(base_stage(file, index, globals));
         let statements = file.stages.get(index).into_iter().flat_map(|stage| &stage.statements);
         for statement in statements {
-            open.extend(froms(&statement.instruction).into_iter().filter_map(|from| source(file, from)));
+            open.extend(
+                from_references(&statement.instruction).into_iter().filter_map(|from| find_stage(file, from)),
+            );
         }
     }
     needed
 }
 
 /// The `--from` values of COPY, and `from=` of mounts.
-fn froms(instruction: &Instruction) -> Vec<&str> {
+fn from_references(instruction: &Instruction) -> Vec<&str> {
     match instruction {
         Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),
         Instruction::Run(run) => {
@@ -83,7 +85,7 @@ mod tests {
 
     fn of(name: Option<&str>) -> Vec<usize> {
         let (file, globals) = (file(), vec![("BASE".to_owned(), "one".to_owned())]);
-        needed(&file, target(&file, name).unwrap(), &globals).into_iter().collect()
+        needed_stages(&file, target_stage(&file, name).unwrap(), &globals).into_iter().collect()
     }
 
     #[test]
@@ -96,8 +98,8 @@ mod tests {
 
     #[test]
     fn a_target_that_is_none_may_be_a_slip() {
-        let failure = target(&file(), Some("thre")).unwrap_err().to_string();
+        let failure = target_stage(&file(), Some("thre")).unwrap_err().to_string();
         assert_eq!(failure, "target stage \"thre\" could not be found (did you mean three?)");
-        assert!(target(&file(), Some("9")).is_err());
+        assert!(target_stage(&file(), Some("9")).is_err());
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dockerfile::ast::{Command, HereDoc};
+use super::dockerfile::ast::{CommandLine, HereDoc};
 use super::dockerfile::is_here_doc;
 
 /// The directory in the container for scripts from here-documents.
@@ -12,17 +12,17 @@ const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
 /// What a `RUN` executes. Part of the cache key in its serialised form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunCommand {
+pub struct RunArgv {
     pub args: Vec<String>,
     /// Executable files below [`SCRIPTS`], as name and content.
     pub scripts: Vec<(String, String)>,
 }
 
 /// An empty `shell` means the default, `/bin/sh -c`.
-pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
+pub fn run_argv(command: &CommandLine, shell: &[String]) -> RunArgv {
     let (line, here_docs) = match command {
-        Command::Exec(args) => return RunCommand { args: args.clone(), scripts: Vec::new() },
-        Command::Shell { line, here_docs } => (line, here_docs),
+        CommandLine::Exec(args) => return RunArgv { args: args.clone(), scripts: Vec::new() },
+        CommandLine::Shell { line, here_docs } => (line, here_docs),
     };
     let mut scripts = Vec::new();
     let text = match here_docs.as_slice() {
@@ -43,7 +43,7 @@ pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
         shell => shell.to_vec(),
     };
     args.push(text);
-    RunCommand { args, scripts }
+    RunArgv { args, scripts }
 }
 
 /// The document followed by its end marker.
@@ -60,18 +60,18 @@ mod tests {
         HereDoc { name: "EOF".into(), content: content.into(), expand: true, descriptor: 0 }
     }
 
-    fn shell(line: &str, docs: &[&str]) -> RunCommand {
+    fn shell(line: &str, docs: &[&str]) -> RunArgv {
         let here_docs = docs.iter().map(|text| doc(text)).collect();
-        argv(&Command::Shell { line: line.into(), here_docs }, &[])
+        run_argv(&CommandLine::Shell { line: line.into(), here_docs }, &[])
     }
 
     #[test]
     fn a_line_goes_to_the_shell_and_words_do_not() {
         assert_eq!(shell("echo $A", &[]).args, ["/bin/sh", "-c", "echo $A"]);
         let words = vec!["a".to_owned(), "$b".to_owned()];
-        assert_eq!(argv(&Command::Exec(words.clone()), &["x".into()]).args, words);
-        let line = Command::Shell { line: "l".into(), here_docs: vec![] };
-        assert_eq!(argv(&line, &["bash".into(), "-ec".into()]).args, ["bash", "-ec", "l"]);
+        assert_eq!(run_argv(&CommandLine::Exec(words.clone()), &["x".into()]).args, words);
+        let line = CommandLine::Shell { line: "l".into(), here_docs: vec![] };
+        assert_eq!(run_argv(&line, &["bash".into(), "-ec".into()]).args, ["bash", "-ec", "l"]);
     }
 
     #[test]

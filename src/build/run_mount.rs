@@ -10,7 +10,7 @@ use crate::model::bytes;
 /// The type of a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum RunMountKind {
     /// Files of a context, stage or image.
     #[default]
     Bind,
@@ -23,7 +23,7 @@ pub enum Kind {
     Ssh,
 }
 
-impl Kind {
+impl RunMountKind {
     fn name(self) -> &'static str {
         match self {
             Self::Bind => "bind",
@@ -38,7 +38,7 @@ impl Kind {
 /// Concurrent use of a cache mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Sharing {
+pub enum CacheSharingMode {
     /// Several steps at once.
     #[default]
     Shared,
@@ -50,8 +50,8 @@ pub enum Sharing {
 
 /// A mount with all defaults filled in. Part of the cache key in its serialised form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    pub kind: Kind,
+pub struct RunMountSpec {
+    pub kind: RunMountKind,
     /// Absolute; empty for a secret that is only an environment variable.
     pub target: String,
     /// Stage, image or named context, as written. `None` is the main context for a bind mount, and an empty
@@ -64,7 +64,7 @@ pub struct Mount {
     /// Of a cache, secret or SSH agent.
     pub id: String,
     /// Of a cache.
-    pub sharing: Sharing,
+    pub sharing: CacheSharingMode,
     /// Fail if the secret or agent was not given.
     pub required: bool,
     /// Of a tmpfs, in bytes; 0 for the kernel's default.
@@ -100,8 +100,8 @@ const KEYS: &[&str] = &[
 ];
 
 /// Parses the pairs of one `--mount`, whose values are expanded. Relative targets are below `workdir`.
-pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<Mount, Failure> {
-    let mut given = Given::default();
+pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<RunMountSpec, Failure> {
+    let mut given = RunMountParser::default();
     // First pass: which keys are allowed depends on the type, wherever it stands.
     for (key, value) in pairs {
         if let (true, Some(value)) = (key.eq_ignore_ascii_case("type"), value) {
@@ -109,32 +109,39 @@ pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<Mount,
         }
     }
     for (key, value) in pairs {
-        given.take(key, value.as_deref())?;
+        given.set_key(key, value.as_deref())?;
     }
     given.complete(workdir)
 }
 
-fn kind(text: &str) -> Result<Kind, Failure> {
-    let all = [Kind::Bind, Kind::Cache, Kind::Tmpfs, Kind::Secret, Kind::Ssh];
+fn kind(text: &str) -> Result<RunMountKind, Failure> {
+    let all = [
+        RunMountKind::Bind,
+        RunMountKind::Cache,
+        RunMountKind::Tmpfs,
+        RunMountKind::Secret,
+        RunMountKind::Ssh,
+    ];
     all.into_iter().find(|kind| text.eq_ignore_ascii_case(kind.name())).ok_or_else(|| {
-        let message = did_you_mean(format!("unsupported mount type {text:?}"), text, all.map(Kind::name));
+        let message =
+            did_you_mean(format!("unsupported mount type {text:?}"), text, all.map(RunMountKind::name));
         invalid(message).hint("bind, cache, tmpfs, secret or ssh")
     })
 }
 
 /// The keys given so far.
 #[derive(Default)]
-struct Given {
-    mount: Mount,
+struct RunMountParser {
+    mount: RunMountSpec,
     read_only: Option<bool>,
-    sharing: Option<Sharing>,
+    sharing: Option<CacheSharingMode>,
     required: Option<bool>,
     uid: Option<u32>,
     gid: Option<u32>,
 }
 
-impl Given {
-    fn take(&mut self, written: &str, value: Option<&str>) -> Result<(), Failure> {
+impl RunMountParser {
+    fn set_key(&mut self, written: &str, value: Option<&str>) -> Result<(), Failure> {
         let key = written.to_ascii_lowercase();
         let kind = self.mount.kind;
         let unexpected = || invalid(format!("unexpected key '{key}' for mount type '{}'", kind.name()));
@@ -153,12 +160,14 @@ impl Given {
             "type" => drop(needed()?),
             "readonly" | "ro" => self.read_only = Some(truth(value)?),
             "readwrite" | "rw" => self.read_only = Some(!truth(value)?),
-            "required" if matches!(kind, Kind::Secret | Kind::Ssh) => self.required = Some(truth(value)?),
+            "required" if matches!(kind, RunMountKind::Secret | RunMountKind::Ssh) => {
+                self.required = Some(truth(value)?)
+            }
             "required" => return Err(unexpected()),
             "from" => self.mount.from = Some(needed()?.to_owned()).filter(|from| !from.is_empty()),
             "source" | "src" => needed()?.clone_into(&mut self.mount.source),
             "target" | "dst" | "destination" => needed()?.clone_into(&mut self.mount.target),
-            "size" if kind == Kind::Tmpfs => {
+            "size" if kind == RunMountKind::Tmpfs => {
                 let value = needed()?;
                 self.mount.size = bytes::parse(value)
                     .map_err(|_| invalid(format!("invalid value for {key}: {}", value.escape_debug())))?;
@@ -175,38 +184,38 @@ impl Given {
         Ok(())
     }
 
-    fn complete(mut self, workdir: &str) -> Result<Mount, Failure> {
+    fn complete(mut self, workdir: &str) -> Result<RunMountSpec, Failure> {
         let kind = self.mount.kind;
-        if !matches!(kind, Kind::Secret | Kind::Ssh | Kind::Cache) {
+        if !matches!(kind, RunMountKind::Secret | RunMountKind::Ssh | RunMountKind::Cache) {
             let given = [("mode", self.mount.mode), ("uid", self.uid), ("gid", self.gid)];
             if let Some((name, _)) = given.iter().find(|(_, value)| value.is_some()) {
                 return Err(invalid(format!("{name} not allowed for {:?} type mounts", kind.name())));
             }
         }
-        if self.sharing.is_some() && kind != Kind::Cache {
+        if self.sharing.is_some() && kind != RunMountKind::Cache {
             return Err(invalid(format!("invalid cache sharing set for {} mount", kind.name())));
         }
         self.mount.sharing = self.sharing.unwrap_or_default();
-        // A bind mount is read-only by default, unlike in `docker run`.
-        self.mount.read_only = self.read_only.unwrap_or(!matches!(kind, Kind::Cache | Kind::Tmpfs));
+        self.mount.read_only =
+            self.read_only.unwrap_or(!matches!(kind, RunMountKind::Cache | RunMountKind::Tmpfs));
         self.mount.required = self.required.unwrap_or(false);
         (self.mount.uid, self.mount.gid) = (self.uid.unwrap_or(0), self.gid.unwrap_or(0));
-        if self.mount.env.is_some() && kind != Kind::Secret {
+        if self.mount.env.is_some() && kind != RunMountKind::Secret {
             return Err(invalid(format!("unexpected key 'env' for mount type '{}'", kind.name())));
         }
         match kind {
-            Kind::Secret => self.secret()?,
-            Kind::Ssh => self.ssh()?,
+            RunMountKind::Secret => self.secret()?,
+            RunMountKind::Ssh => self.ssh()?,
             // Like BuildKit: two cache mounts at the same target share their files, unless they have IDs.
-            Kind::Cache if self.mount.id.is_empty() => self.mount.id = clean("/", &self.mount.target),
+            RunMountKind::Cache if self.mount.id.is_empty() => self.mount.id = clean("/", &self.mount.target),
             _ => {}
         }
         let mut mount = self.mount;
         mount.source = match kind {
-            Kind::Bind | Kind::Cache => clean("/", &mount.source),
+            RunMountKind::Bind | RunMountKind::Cache => clean("/", &mount.source),
             _ => String::new(),
         };
-        if !(mount.target.is_empty() && matches!(kind, Kind::Secret)) {
+        if !(mount.target.is_empty() && matches!(kind, RunMountKind::Secret)) {
             mount.target = clean(workdir, &mount.target);
         }
         if mount.target == "/" {
@@ -261,11 +270,11 @@ fn unknown(key: &str, value: Option<&str>) -> Failure {
         .hint(format!("the keys are {}", KEYS.join(", ")))
 }
 
-fn sharing(text: &str) -> Result<Sharing, Failure> {
+fn sharing(text: &str) -> Result<CacheSharingMode, Failure> {
     match text.to_ascii_lowercase().as_str() {
-        "shared" => Ok(Sharing::Shared),
-        "private" => Ok(Sharing::Private),
-        "locked" => Ok(Sharing::Locked),
+        "shared" => Ok(CacheSharingMode::Shared),
+        "private" => Ok(CacheSharingMode::Private),
+        "locked" => Ok(CacheSharingMode::Locked),
         _ => {
             let message = format!("unsupported sharing value {text:?}");
             let message = did_you_mean(message, text, ["shared", "private", "locked"]);
@@ -310,7 +319,7 @@ fn clean(workdir: &str, path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Mount, String> {
+    fn read(text: &str) -> Result<RunMountSpec, String> {
         let pair = |field: &str| match field.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
             None => (field.to_owned(), None),
@@ -322,14 +331,17 @@ mod tests {
     #[test]
     fn defaults_are_those_of_each_kind() {
         let bind = read("target=x").unwrap();
-        assert_eq!((bind.kind, bind.target.as_str(), bind.source.as_str()), (Kind::Bind, "/work/dir/x", "/"));
+        assert_eq!(
+            (bind.kind, bind.target.as_str(), bind.source.as_str()),
+            (RunMountKind::Bind, "/work/dir/x", "/")
+        );
         assert!(bind.read_only && !read("target=x,rw").unwrap().read_only);
         assert!(
             !read("target=/x,ro=false").unwrap().read_only && !read("target=/x,rw=true").unwrap().read_only
         );
         assert_eq!(read("source=a/../b").unwrap().target, "/work/dir");
         let cache = read("type=cache,target=/root/.cache/,sharing=locked").unwrap();
-        assert_eq!((cache.id.as_str(), cache.sharing), ("/root/.cache", Sharing::Locked));
+        assert_eq!((cache.id.as_str(), cache.sharing), ("/root/.cache", CacheSharingMode::Locked));
         assert!(!cache.read_only && cache.target == "/root/.cache");
         assert_eq!(read("type=tmpfs,target=/t,size=1g").unwrap().size, 1 << 30);
         let secret = read("type=secret,id=aws.key").unwrap();

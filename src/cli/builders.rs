@@ -3,18 +3,18 @@
 use anyhow::Context as _;
 
 use super::environment;
-use crate::error::{Failure, Kind, not_found};
+use crate::error::{Failure, FailureKind, not_found};
 use crate::model::platform::Platform;
 use crate::store::Store;
-use crate::store::builders::{BuilderRecord, Builders};
+use crate::store::builders::{BuilderNames, BuilderRecord};
 
 /// The builder that always exists.
-pub(crate) const DEFAULT: &str = "default";
+pub(crate) const DEFAULT_BUILDER: &str = "default";
 /// The driver that `default` reports.
-pub(crate) const DRIVER: &str = "dhow";
+pub(crate) const DEFAULT_DRIVER: &str = "dhow";
 
 /// A builder as listings show it.
-pub(crate) struct Shown {
+pub(crate) struct NamedBuilder {
     pub(crate) name: String,
     /// What `buildx create` was asked for.
     pub(crate) record: BuilderRecord,
@@ -22,9 +22,9 @@ pub(crate) struct Shown {
     pub(crate) current: bool,
 }
 
-impl Shown {
+impl NamedBuilder {
     /// The name of its only node.
-    pub(crate) fn node(&self) -> String {
+    pub(crate) fn node_name(&self) -> String {
         if self.record.node.is_empty() { self.name.clone() } else { self.record.node.clone() }
     }
 
@@ -41,53 +41,56 @@ impl Shown {
 }
 
 /// The builder named by the flag or by `BUILDX_BUILDER`.
-pub(crate) fn asked(flag: Option<&str>) -> Option<String> {
+pub(crate) fn requested_builder(flag: Option<&str>) -> Option<String> {
     let flag = flag.filter(|name| !name.is_empty()).map(str::to_owned);
     flag.or_else(|| environment::all().text("BUILDX_BUILDER").map(str::to_owned))
 }
 
 /// Fails if the requested builder does not exist.
-pub(crate) fn check(store: &Store, flag: Option<&str>) -> anyhow::Result<()> {
-    match asked(flag) {
-        Some(name) => find(&store.builders()?, Some(name.as_str())).map(drop),
+pub(crate) fn check_builder(store: &Store, flag: Option<&str>) -> anyhow::Result<()> {
+    match requested_builder(flag) {
+        Some(name) => find_builder(&store.builders()?, Some(name.as_str())).map(drop),
         None => Ok(()),
     }
 }
 
 /// The builder `name`, or the current one.
-pub(crate) fn find(builders: &Builders, name: Option<&str>) -> anyhow::Result<Shown> {
-    let current = builders.current.as_deref().unwrap_or(DEFAULT);
+pub(crate) fn find_builder(builders: &BuilderNames, name: Option<&str>) -> anyhow::Result<NamedBuilder> {
+    let current = builders.current.as_deref().unwrap_or(DEFAULT_BUILDER);
     let name = name.filter(|name| !name.is_empty()).unwrap_or(current);
-    let all = all(builders);
-    all.into_iter().find(|shown| shown.name == name).ok_or_else(|| no_such(name).into())
+    let all = list_builders(builders);
+    all.into_iter().find(|shown| shown.name == name).ok_or_else(|| unknown_builder(name).into())
 }
 
 /// Every builder; `default` comes last, where docker lists its own.
-pub(crate) fn all(builders: &Builders) -> Vec<Shown> {
-    let current = builders.current.as_deref().unwrap_or(DEFAULT);
-    let shown =
-        |name: &str, record: BuilderRecord| Shown { name: name.to_owned(), record, current: name == current };
-    let mut all: Vec<Shown> =
+pub(crate) fn list_builders(builders: &BuilderNames) -> Vec<NamedBuilder> {
+    let current = builders.current.as_deref().unwrap_or(DEFAULT_BUILDER);
+    let shown = |name: &str, record: BuilderRecord| NamedBuilder {
+        name: name.to_owned(),
+        record,
+        current: name == current,
+    };
+    let mut all: Vec<NamedBuilder> =
         builders.named.iter().map(|(name, record)| shown(name, record.clone())).collect();
     let default = BuilderRecord {
-        driver: DRIVER.into(),
-        endpoint: DEFAULT.into(),
-        node: DEFAULT.into(),
+        driver: DEFAULT_DRIVER.into(),
+        endpoint: DEFAULT_BUILDER.into(),
+        node: DEFAULT_BUILDER.into(),
         ..BuilderRecord::default()
     };
-    all.push(shown(DEFAULT, default));
+    all.push(shown(DEFAULT_BUILDER, default));
     all
 }
 
 /// The error for a builder that does not exist.
-pub(crate) fn no_such(name: &str) -> Failure {
+pub(crate) fn unknown_builder(name: &str) -> Failure {
     not_found(format!("no builder {:?} found", name)).hint("`dhow buildx ls` lists them")
 }
 
 /// Checks the name of a new builder.
-pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
-    if name == DEFAULT {
-        return Err(Failure::new(Kind::Conflict, "default is a reserved name").into());
+pub(crate) fn check_new_name(name: &str) -> anyhow::Result<()> {
+    if name == DEFAULT_BUILDER {
+        return Err(Failure::new(FailureKind::Conflict, "default is a reserved name").into());
     }
     crate::store::check_name(name).with_context(|| format!("cannot make the builder {name:?}"))
 }

@@ -1,21 +1,21 @@
 //! For commands that act on several objects: a failure of one does not stop the others.
 
-use super::entry::{Context, Outcome};
+use super::entry::{CommandContext, CommandResult};
 use super::{output, report};
 
 /// Runs `action` on each of `names` and prints what it returns. Errors go to standard error and make the exit
 /// code 1.
-pub(crate) fn each<'a>(
-    context: &Context,
+pub(crate) fn for_each_name<'a>(
+    context: &CommandContext,
     names: &'a [String],
     mut action: impl FnMut(&'a str) -> anyhow::Result<String>,
-) -> Outcome {
+) -> CommandResult {
     let mut code = 0;
     for name in names {
         match action(name) {
             Ok(line) => output::print_line(&line)?,
             Err(error) => {
-                report::complain(context, &error);
+                report::print_error(context, &error);
                 code = 1;
             }
         }

@@ -6,23 +6,23 @@ use clap::builder::ValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::globals::Globals;
+use super::globals::GlobalFlags;
 use super::{cmd, help, usage};
 
 /// An exit code, or the error that `report` turns into one.
-pub(crate) type Outcome = anyhow::Result<u8>;
+pub(crate) type CommandResult = anyhow::Result<u8>;
 
 /// What every command gets besides its own arguments.
-pub(crate) struct Context {
+pub(crate) struct CommandContext {
     /// The name dhow was called by, without its directory.
     pub(crate) program: String,
     /// The words of the command as typed, `image ls`.
     pub(crate) words: String,
     /// The flags in front of the command.
-    pub(crate) globals: Globals,
+    pub(crate) globals: GlobalFlags,
 }
 
-impl Context {
+impl CommandContext {
     /// The whole command as typed, `dhow image ls`.
     pub(crate) fn command_line(&self) -> String {
         if self.words.is_empty() { self.program.clone() } else { format!("{} {}", self.program, self.words) }
@@ -35,13 +35,13 @@ impl Context {
 }
 
 /// The arguments of a command.
-pub(crate) trait Verb: clap::Args {
+pub(crate) trait CommandArgs: clap::Args {
     /// Runs the command; returns its exit code.
-    fn run(self, context: &Context) -> Outcome;
+    fn run(self, context: &CommandContext) -> CommandResult;
 }
 
 /// A row of the command table.
-pub(crate) struct Entry {
+pub(crate) struct CommandEntry {
     /// The names, words separated by one space: first the canonical one, then the aliases.
     pub(crate) names: &'static [&'static str],
     /// What follows the name in the usage line.
@@ -49,17 +49,17 @@ pub(crate) struct Entry {
     /// One line of help.
     pub(crate) about: &'static str,
     define: fn(clap::Command) -> clap::Command,
-    run: fn(&ArgMatches, &Context) -> Outcome,
+    run: fn(&ArgMatches, &CommandContext) -> CommandResult,
 }
 
-impl Entry {
+impl CommandEntry {
     /// The entry of the command with the arguments `T`.
-    pub(crate) const fn new<T: Verb>(
+    pub(crate) const fn new<T: CommandArgs>(
         names: &'static [&'static str],
         usage: &'static str,
         about: &'static str,
     ) -> Self {
-        Self { names, usage, about, define: T::augment_args, run: run::<T> }
+        Self { names, usage, about, define: T::augment_args, run: run_matches::<T> }
     }
 
     /// The clap definition, named `name`, as help, man pages and completions show it.
@@ -68,36 +68,36 @@ impl Entry {
         let command = (self.define)(clap::Command::new(name).next_display_order(None))
             .about(self.about)
             .long_about(None);
-        help::add_help_flag(command)
+        help::with_help_flag(command)
     }
 
     /// Parses `arguments`, which follow the command's words, and runs the command.
-    pub(crate) fn execute(&self, context: &Context, arguments: Vec<OsString>) -> Outcome {
+    pub(crate) fn execute(&self, context: &CommandContext, arguments: Vec<OsString>) -> CommandResult {
         let words = arguments.into_iter();
-        let parsed = parser(self.definition("dhow")).no_binary_name(true).try_get_matches_from(words);
+        let parsed = docker_parser(self.definition("dhow")).no_binary_name(true).try_get_matches_from(words);
         match parsed {
             Ok(matches) => (self.run)(&matches, context),
             // clap knows neither the words that were typed nor the aliases.
-            Err(error) if error.kind() == ErrorKind::DisplayHelp => help::of_entry(self, context),
-            Err(error) => Err(usage::explain(&error).into()),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => help::print_command_help(self, context),
+            Err(error) => Err(usage::from_clap(&error).into()),
         }
     }
 }
 
-fn run<T: Verb>(matches: &ArgMatches, context: &Context) -> Outcome {
+fn run_matches<T: CommandArgs>(matches: &ArgMatches, context: &CommandContext) -> CommandResult {
     match T::from_arg_matches(matches) {
         Ok(arguments) => arguments.run(context),
-        Err(error) => Err(usage::explain(&error).into()),
+        Err(error) => Err(usage::from_clap(&error).into()),
     }
 }
 
 /// Gives a definition the conventions of docker's flags: `--flag=false`, the last one wins, and a value may
 /// start with a dash.
-pub(crate) fn parser(command: clap::Command) -> clap::Command {
-    command.args_override_self(true).color(clap::ColorChoice::Never).mut_args(habits)
+pub(crate) fn docker_parser(command: clap::Command) -> clap::Command {
+    command.args_override_self(true).color(clap::ColorChoice::Never).mut_args(docker_flag)
 }
 
-fn habits(argument: Arg) -> Arg {
+fn docker_flag(argument: Arg) -> Arg {
     if argument.is_positional() {
         return argument;
     }
@@ -112,7 +112,7 @@ fn habits(argument: Arg) -> Arg {
                 .require_equals(true)
                 .default_missing_value("true")
                 .default_value(default)
-                .value_parser(ValueParser::new(boolean))
+                .value_parser(ValueParser::new(parse_go_bool))
         }
         ArgAction::Set | ArgAction::Append => argument.allow_hyphen_values(true),
         _ => argument,
@@ -120,7 +120,7 @@ fn habits(argument: Arg) -> Arg {
 }
 
 /// The spellings that Go's `strconv.ParseBool` accepts.
-fn boolean(text: &str) -> Result<bool, String> {
+fn parse_go_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -129,29 +129,29 @@ fn boolean(text: &str) -> Result<bool, String> {
 }
 
 /// A match in the command table.
-pub(crate) struct Found {
-    pub(crate) entry: &'static Entry,
+pub(crate) struct MatchedCommand {
+    pub(crate) entry: &'static CommandEntry,
     pub(crate) words: String,
     /// How many arguments the words took.
     pub(crate) consumed: usize,
 }
 
 /// Finds the longest command name in front of `arguments`.
-pub(crate) fn find(arguments: &[OsString]) -> Option<Found> {
+pub(crate) fn find_command(arguments: &[OsString]) -> Option<MatchedCommand> {
     let first = arguments.first()?.to_str()?;
     // Two words first: `image ls` is not the command `image`.
     if let Some(second) = arguments.get(1).and_then(|word| word.to_str()) {
         let words = format!("{first} {second}");
-        if let Some(entry) = named(&words) {
-            return Some(Found { entry, words, consumed: 2 });
+        if let Some(entry) = command_named(&words) {
+            return Some(MatchedCommand { entry, words, consumed: 2 });
         }
     }
-    let entry = named(first)?;
-    Some(Found { entry, words: first.to_owned(), consumed: 1 })
+    let entry = command_named(first)?;
+    Some(MatchedCommand { entry, words: first.to_owned(), consumed: 1 })
 }
 
 /// The entry with this name or alias.
-pub(crate) fn named(words: &str) -> Option<&'static Entry> {
+pub(crate) fn command_named(words: &str) -> Option<&'static CommandEntry> {
     cmd::ENTRIES.iter().find(|entry| entry.names.contains(&words))
 }
 
@@ -177,7 +177,7 @@ mod tests {
 
     fn sample(words: &[&str]) -> Sample {
         use clap::{Args, FromArgMatches};
-        let command = parser(Sample::augment_args(clap::Command::new("x"))).no_binary_name(true);
+        let command = docker_parser(Sample::augment_args(clap::Command::new("x"))).no_binary_name(true);
         Sample::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::error::Failure;
-use crate::error::Kind;
+use crate::error::FailureKind;
 use crate::model::environment::Environment;
 use crate::model::platform::Platform;
 
@@ -54,7 +54,7 @@ pub(crate) fn working_dir() -> anyhow::Result<PathBuf> {
 pub(crate) fn home() -> anyhow::Result<PathBuf> {
     path("HOME").filter(|home| home.is_absolute()).or_else(home_of_account).ok_or_else(|| {
         Failure::new(
-            Kind::Invalid,
+            FailureKind::Invalid,
             "cannot find the home directory: HOME is not set and /etc/passwd has no entry for this user",
         )
         .hint("set HOME, or DHOW_ROOT to a directory for dhow's data")

@@ -1,16 +1,16 @@
 //! Pulls for `pull` and `run`: prepared with the user's rights, run where files can have any owner.
 
-use super::entry::Context;
-use super::lines::Channel;
+use super::entry::CommandContext;
+use super::lines::ProgressStream;
 use super::{environment, progress, report};
 use crate::engine::namespace;
-use crate::engine::pull::{self, Prepared, PullRequest};
+use crate::engine::pull::{self, PreparedPull, PullRequest};
 use crate::model::environment::Environment;
-use crate::model::layer::Identity;
+use crate::model::layer::LayerOwnership;
 use crate::store::Store;
 
 /// The process environment, with `--config` applied.
-pub(crate) fn environment_of(context: &Context) -> Environment {
+pub(crate) fn command_environment(context: &CommandContext) -> Environment {
     let environment = environment::all();
     match &context.globals.config {
         Some(dir) => environment.with("DOCKER_CONFIG", dir),
@@ -19,30 +19,33 @@ pub(crate) fn environment_of(context: &Context) -> Environment {
 }
 
 /// A pull that is ready to run.
-pub(crate) struct Ready {
-    prepared: Prepared,
-    identity: Identity,
+pub(crate) struct PendingPull {
+    prepared: PreparedPull,
+    identity: LayerOwnership,
 }
 
 /// Finds servers and credentials, and prints warnings.
-pub(crate) fn prepare(
-    context: &Context,
+pub(crate) fn prepare_pull(
+    context: &CommandContext,
     environment: &Environment,
     request: PullRequest,
-) -> anyhow::Result<Ready> {
+) -> anyhow::Result<PendingPull> {
     let prepared = pull::prepare(environment, request)?;
     prepared.warnings.iter().for_each(|warning| report::warn(context, warning));
-    Ok(Ready { prepared, identity: namespace::ownership(&namespace::identity(environment)) })
+    Ok(PendingPull {
+        prepared,
+        identity: namespace::layer_ownership(&namespace::probe_identity(environment)),
+    })
 }
 
 /// Runs the pull. The process must be in the user namespace already, where files can have any owner.
-pub(crate) fn fetch(
-    context: &Context,
+pub(crate) fn run_pull(
+    context: &CommandContext,
     store: &Store,
-    ready: &Ready,
-    channel: Option<Channel>,
+    ready: &PendingPull,
+    channel: Option<ProgressStream>,
 ) -> anyhow::Result<()> {
-    let pulled = pull::fetch(store, &ready.prepared, ready.identity, &*progress::on(channel))?;
+    let pulled = pull::fetch(store, &ready.prepared, ready.identity, &*progress::progress_on(channel))?;
     pulled.iter().filter_map(|image| image.warning.as_ref()).for_each(|text| report::warn(context, text));
     Ok(())
 }

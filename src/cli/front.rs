@@ -1,38 +1,38 @@
 //! What the engine needs from the command line while it creates a container: environment, pulls, messages.
 
-use super::entry::Context;
-use super::fetch::{self, Ready};
-use super::lines::Channel;
+use super::entry::CommandContext;
+use super::fetch::{self, PendingPull};
+use super::lines::ProgressStream;
 use super::{output, report};
-use crate::engine::create::Front;
+use crate::engine::create::CreateCallbacks;
 use crate::engine::pull::PullRequest;
 use crate::error::not_found;
 use crate::model::environment::Environment;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
 /// The user interface of `create` and `run`.
-pub(crate) struct Terminal<'a> {
-    context: &'a Context,
+pub(crate) struct CommandUi<'a> {
+    context: &'a CommandContext,
     environment: Environment,
     platform: Option<Platform>,
-    ready: Option<Ready>,
+    pending_pull: Option<PendingPull>,
 }
 
-impl<'a> Terminal<'a> {
-    pub(crate) fn new(context: &'a Context, request: &RunRequest) -> Self {
+impl<'a> CommandUi<'a> {
+    pub(crate) fn new(context: &'a CommandContext, request: &RunRequest) -> Self {
         Self {
             context,
-            environment: fetch::environment_of(context),
+            environment: fetch::command_environment(context),
             platform: request.platform.clone(),
-            ready: None,
+            pending_pull: None,
         }
     }
 }
 
-impl Front for Terminal<'_> {
+impl CreateCallbacks for CommandUi<'_> {
     fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -41,22 +41,22 @@ impl Front for Terminal<'_> {
         report::warn(self.context, message);
     }
 
-    fn note(&self, message: &str) {
-        output::note(message);
+    fn inform(&self, message: &str) {
+        output::eprint_line(message);
     }
 
-    fn prepare_fetch(&mut self, image: &str) -> anyhow::Result<()> {
-        let reference: Reference = image.parse()?;
+    fn prepare_pull(&mut self, image: &str) -> anyhow::Result<()> {
+        let reference: ImageReference = image.parse()?;
         let request = PullRequest { reference, all_tags: false, platform: self.platform.clone() };
-        self.ready = Some(fetch::prepare(self.context, &self.environment, request)?);
+        self.pending_pull = Some(fetch::prepare_pull(self.context, &self.environment, request)?);
         Ok(())
     }
 
-    fn fetch(&self, store: &Store, image: &str, request: &RunRequest) -> anyhow::Result<()> {
-        let Some(ready) = &self.ready else {
+    fn pull_image(&self, store: &Store, image: &str, request: &RunRequest) -> anyhow::Result<()> {
+        let Some(ready) = &self.pending_pull else {
             return Err(not_found(format!("No such image: {image}")).into());
         };
-        let channel = (!request.quiet).then_some(Channel::Stderr);
-        fetch::fetch(self.context, store, ready, channel)
+        let channel = (!request.quiet).then_some(ProgressStream::Stderr);
+        fetch::run_pull(self.context, store, ready, channel)
     }
 }

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, FromArgMatches};
 
-use super::entry::parser;
+use super::entry::docker_parser;
 use super::{help, usage};
 use crate::error::{Failure, unsupported};
 
 /// Flags that precede the command.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct Globals {
+pub(crate) struct GlobalFlags {
     /// Directory of docker's client configuration (credentials, detach keys)
     #[arg(long, value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
@@ -52,27 +52,30 @@ pub(crate) struct Globals {
 }
 
 #[derive(Args)]
-struct Line {
+struct RawCommandLine {
     #[command(flatten)]
-    globals: Globals,
+    globals: GlobalFlags,
     #[arg(trailing_var_arg = true)]
     rest: Vec<OsString>,
 }
 
 /// Splits `arguments` into the flags in front and the rest, which begins with the command.
-pub(crate) fn parse(arguments: Vec<OsString>) -> anyhow::Result<(Globals, Vec<OsString>)> {
-    let command = parser(Line::augment_args(help::bare_command("dhow"))).no_binary_name(true);
-    let line = command.try_get_matches_from(arguments).and_then(|matches| Line::from_arg_matches(&matches));
+pub(crate) fn split_globals(arguments: Vec<OsString>) -> anyhow::Result<(GlobalFlags, Vec<OsString>)> {
+    let command =
+        docker_parser(RawCommandLine::augment_args(help::bare_command("dhow"))).no_binary_name(true);
+    let line = command
+        .try_get_matches_from(arguments)
+        .and_then(|matches| RawCommandLine::from_arg_matches(&matches));
     match line {
         Ok(line) => Ok((line.globals, line.rest)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            Ok((Globals { help: true, ..Globals::default() }, Vec::new()))
+            Ok((GlobalFlags { help: true, ..GlobalFlags::default() }, Vec::new()))
         }
-        Err(error) => Err(usage::explain(&error).into()),
+        Err(error) => Err(usage::from_clap(&error).into()),
     }
 }
 
-impl Globals {
+impl GlobalFlags {
     /// Refuses flags that only a client of a daemon could honour.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if let Some(host) = self.host.last() {

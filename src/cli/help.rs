@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Args, Command};
 
 use super::cmd;
-use super::entry::{Context, Entry, Outcome, named};
-use super::globals::Globals;
+use super::entry::{CommandContext, CommandEntry, CommandResult, command_named};
+use super::globals::GlobalFlags;
 use super::output;
 use super::suggest::closest;
 use super::usage::UsageError;
@@ -18,7 +18,7 @@ pub(crate) fn bare_command(name: &'static str) -> Command {
 }
 
 /// Adds `--help`, and `-h` where the command does not use the letter.
-pub(crate) fn add_help_flag(command: Command) -> Command {
+pub(crate) fn with_help_flag(command: Command) -> Command {
     // `run` and `create` use -h for the host name.
     let taken = command.get_arguments().any(|argument| argument.get_short() == Some('h'));
     let help =
@@ -28,16 +28,16 @@ pub(crate) fn add_help_flag(command: Command) -> Command {
 }
 
 /// Prints the help of a command.
-pub(crate) fn of_entry(entry: &Entry, context: &Context) -> Outcome {
+pub(crate) fn print_command_help(entry: &CommandEntry, context: &CommandContext) -> CommandResult {
     let mut command = entry
         .definition("dhow")
         .override_usage(format!("{} {}", context.command_line(), entry.usage))
-        .after_help(also_called(entry, context));
+        .after_help(alias_line(entry, context));
     output::print(&command.render_help().to_string())?;
     Ok(0)
 }
 
-fn also_called(entry: &Entry, context: &Context) -> String {
+fn alias_line(entry: &CommandEntry, context: &CommandContext) -> String {
     if entry.names.len() < 2 {
         return String::new();
     }
@@ -46,7 +46,7 @@ fn also_called(entry: &Entry, context: &Context) -> String {
 }
 
 /// Answers arguments that do not begin with a known command: with help, or an error.
-pub(crate) fn no_command(context: &mut Context, arguments: &[OsString]) -> Outcome {
+pub(crate) fn answer_unmatched(context: &mut CommandContext, arguments: &[OsString]) -> CommandResult {
     let mut words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let asked = words.first().is_some_and(|word| word == "help") || context.globals.help;
     if words.first().is_some_and(|word| word == "help") {
@@ -56,48 +56,52 @@ pub(crate) fn no_command(context: &mut Context, arguments: &[OsString]) -> Outco
     words.retain(|word| asked || (word != "--help" && word != "-h"));
     let group = words.first().and_then(|word| cmd::GROUPS.iter().find(|group| group.0 == word));
     match (group, words.as_slice()) {
-        (None, []) => of_everything(context),
-        (Some(group), [_]) => of_group(context, group),
-        (_, words) if asked => of_words(context, words),
+        (None, []) => print_overview(context),
+        (Some(group), [_]) => print_group_help(context, group),
+        (_, words) if asked => print_help_for(context, words),
         (Some(group), [_, second, ..]) => {
             context.words = group.0.into();
-            Err(unknown_in_group(context, group.0, second))
+            Err(unknown_subcommand(context, group.0, second))
         }
-        (None, [first, ..]) => Err(unknown(context, first)),
-        (Some(_), []) => of_everything(context),
+        (None, [first, ..]) => Err(unknown_command(context, first)),
+        (Some(_), []) => print_overview(context),
     }
 }
 
-fn of_words(context: &mut Context, words: &[String]) -> Outcome {
+fn print_help_for(context: &mut CommandContext, words: &[String]) -> CommandResult {
     let words = words.join(" ");
-    match named(&words) {
+    match command_named(&words) {
         Some(entry) => {
             context.words = words;
-            of_entry(entry, context)
+            print_command_help(entry, context)
         }
-        None => Err(unknown(context, &words)),
+        None => Err(unknown_command(context, &words)),
     }
 }
 
-fn unknown(context: &Context, word: &str) -> anyhow::Error {
-    if cmd::ABSENT.contains(&word) {
-        return absent(context, word);
+fn unknown_command(context: &CommandContext, word: &str) -> anyhow::Error {
+    if cmd::UNSUPPORTED.contains(&word) {
+        return unsupported_command(context, word);
     }
     let known = cmd::ENTRIES.iter().flat_map(|entry| entry.names.iter().copied());
     let groups = cmd::GROUPS.iter().map(|group| group.0);
-    unknown_among(context, word, known.filter(|name| !name.contains(' ')).chain(groups))
+    unknown_with_suggestion(context, word, known.filter(|name| !name.contains(' ')).chain(groups))
 }
 
-fn unknown_in_group(context: &Context, group: &str, word: &str) -> anyhow::Error {
+fn unknown_subcommand(context: &CommandContext, group: &str, word: &str) -> anyhow::Error {
     let full = format!("{group} {word}");
-    if cmd::ABSENT.contains(&full.as_str()) {
-        return absent(context, &full);
+    if cmd::UNSUPPORTED.contains(&full.as_str()) {
+        return unsupported_command(context, &full);
     }
     let known = cmd::ENTRIES.iter().flat_map(|entry| entry.names.iter());
-    unknown_among(context, word, known.filter_map(|name| name.strip_prefix(group)?.strip_prefix(' ')))
+    unknown_with_suggestion(
+        context,
+        word,
+        known.filter_map(|name| name.strip_prefix(group)?.strip_prefix(' ')),
+    )
 }
 
-fn absent(context: &Context, words: &str) -> anyhow::Error {
+fn unsupported_command(context: &CommandContext, words: &str) -> anyhow::Error {
     unsupported(format!(
         "unknown command: {} {words}: docker has it, this version of dhow does not",
         context.program
@@ -105,19 +109,23 @@ fn absent(context: &Context, words: &str) -> anyhow::Error {
     .into()
 }
 
-fn unknown_among<'a>(context: &Context, word: &str, known: impl Iterator<Item = &'a str>) -> anyhow::Error {
+fn unknown_with_suggestion<'a>(
+    context: &CommandContext,
+    word: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> anyhow::Error {
     let hint = closest(word, known).map(|meant| format!("did you mean `{meant}`?"));
     let message = format!("unknown command: {} {}", context.command_line(), word.escape_debug());
     UsageError { message, hint, about_flag: false }.into()
 }
 
-fn of_group(context: &Context, group: &(&str, &str)) -> Outcome {
+fn print_group_help(context: &CommandContext, group: &(&str, &str)) -> CommandResult {
     let mut text = format!("Usage:  {} {} COMMAND\n\n{}\n\nCommands:\n", context.program, group.0, group.1);
     let inside = cmd::ENTRIES.iter().filter_map(|entry| {
         let verb = entry.names.iter().find_map(|name| name.strip_prefix(group.0)?.strip_prefix(' '))?;
         Some((verb, entry.about))
     });
-    text += &listing(inside);
+    text += &aligned_list(inside);
     text += &format!(
         "\nRun '{} {} COMMAND --help' for more information on a command.\n",
         context.program, group.0
@@ -126,18 +134,18 @@ fn of_group(context: &Context, group: &(&str, &str)) -> Outcome {
     Ok(0)
 }
 
-fn of_everything(context: &Context) -> Outcome {
-    let single = |entry: &'static Entry| {
+fn print_overview(context: &CommandContext) -> CommandResult {
+    let single = |entry: &'static CommandEntry| {
         let name = entry.names.iter().find(|name| !name.contains(' '))?;
         Some((*name, entry.about))
     };
     let mut text = format!("Usage:  {} [OPTIONS] COMMAND\n\n{ABOUT}\n", context.program);
     text += "\nCommands:\n";
-    text += &listing(cmd::ENTRIES.iter().filter_map(single));
+    text += &aligned_list(cmd::ENTRIES.iter().filter_map(single));
     text += "\nGroups of commands:\n";
-    text += &listing(cmd::GROUPS.iter().copied());
+    text += &aligned_list(cmd::GROUPS.iter().copied());
     text += "\nOptions in front of the command:\n";
-    text += &options();
+    text += &global_options();
     text += &format!("\nRun '{} COMMAND --help' for more information on a command.\n", context.program);
     output::print(&text)?;
     Ok(0)
@@ -145,12 +153,12 @@ fn of_everything(context: &Context) -> Outcome {
 
 const ABOUT: &str = "Runs containers without a daemon and without privileges.";
 
-fn options() -> String {
-    let command = Globals::augment_args(bare_command("dhow")).help_template("{options}");
+fn global_options() -> String {
+    let command = GlobalFlags::augment_args(bare_command("dhow")).help_template("{options}");
     command.clone().render_help().to_string().trim_end().to_owned() + "\n"
 }
 
-fn listing<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+fn aligned_list<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut lines: Vec<_> = lines.collect();
     lines.sort_unstable();
     let width = lines.iter().map(|line| line.0.len()).max().unwrap_or(0);
@@ -158,8 +166,8 @@ fn listing<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 }
 
 /// The whole command tree with every alias, for man pages and completions.
-pub fn tree() -> Command {
-    let mut root = Globals::augment_args(bare_command("dhow"))
+pub fn command_tree() -> Command {
+    let mut root = GlobalFlags::augment_args(bare_command("dhow"))
         .about(ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage("dhow [OPTIONS] COMMAND")
@@ -169,13 +177,13 @@ pub fn tree() -> Command {
     }
     for entry in cmd::ENTRIES {
         for name in entry.names {
-            root = graft(root, entry, name);
+            root = add_command(root, entry, name);
         }
     }
     root
 }
 
-fn graft(root: Command, entry: &'static Entry, name: &'static str) -> Command {
+fn add_command(root: Command, entry: &'static CommandEntry, name: &'static str) -> Command {
     match name.split_once(' ') {
         Some((group, verb)) => {
             let command = entry.definition(verb).override_usage(format!("dhow {name} {}", entry.usage));

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::entry::{Context, Outcome};
+use super::entry::{CommandContext, CommandResult};
 use super::template::Template;
 use super::{environment, output, report};
-use crate::engine::inspect::{Inspected, Question, inspect};
+use crate::engine::inspect::{InspectRequest, InspectResult, inspect};
 use crate::engine::namespace;
 use crate::store::Store;
 
@@ -13,7 +13,7 @@ use crate::store::Store;
 const BAD_TEMPLATE: u8 = 64;
 
 /// How objects are printed.
-enum Manner {
+enum InspectFormat {
     /// An indented list.
     List,
     /// A list on one line.
@@ -23,19 +23,19 @@ enum Manner {
 }
 
 /// Inspects and prints the objects called `names`. Missing ones are reported after the others are printed.
-pub(crate) fn show(
-    context: &Context,
+pub(crate) fn inspect_objects(
+    context: &CommandContext,
     names: &[String],
     format: Option<&str>,
-    question: &Question,
-) -> Outcome {
+    question: &InspectRequest,
+) -> CommandResult {
     let manner = match format {
-        None | Some("") => Manner::List,
-        Some("json") => Manner::Compact,
+        None | Some("") => InspectFormat::List,
+        Some("json") => InspectFormat::Compact,
         Some(template) => match Template::parse(template) {
-            Ok(template) => Manner::Template(template),
+            Ok(template) => InspectFormat::Template(template),
             Err(error) => {
-                report::complain(context, &error.into());
+                report::print_error(context, &error.into());
                 return Ok(BAD_TEMPLATE);
             }
         },
@@ -52,20 +52,24 @@ pub(crate) fn show(
             Err(error) => errors.push(error),
         }
     }
-    if question.size && found.iter().any(|object| !matches!(object, Inspected::Container(_))) {
+    if question.size && found.iter().any(|object| !matches!(object, InspectResult::Container(_))) {
         report::warn(context, "--size counts for containers only");
     }
-    output::print(&text(&manner, &found, &mut errors)?)?;
-    errors.iter().for_each(|error| report::complain(context, error));
+    output::print(&render_objects(&manner, &found, &mut errors)?)?;
+    errors.iter().for_each(|error| report::print_error(context, error));
     Ok(u8::from(!errors.is_empty()))
 }
 
 /// The objects as text; objects that do not fit the template are added to `errors`.
-fn text(manner: &Manner, found: &[Inspected], errors: &mut Vec<anyhow::Error>) -> anyhow::Result<String> {
+fn render_objects(
+    manner: &InspectFormat,
+    found: &[InspectResult],
+    errors: &mut Vec<anyhow::Error>,
+) -> anyhow::Result<String> {
     let template = match manner {
-        Manner::List => return indented(found),
-        Manner::Compact => return Ok(serde_json::to_string(found)? + "\n"),
-        Manner::Template(template) => template,
+        InspectFormat::List => return indented_json(found),
+        InspectFormat::Compact => return Ok(serde_json::to_string(found)? + "\n"),
+        InspectFormat::Template(template) => template,
     };
     let mut text = String::new();
     for object in found {
@@ -78,7 +82,7 @@ fn text(manner: &Manner, found: &[Inspected], errors: &mut Vec<anyhow::Error>) -
 }
 
 /// docker indents by four spaces.
-fn indented(found: &[Inspected]) -> anyhow::Result<String> {
+fn indented_json(found: &[InspectResult]) -> anyhow::Result<String> {
     let mut json = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     found.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))?;

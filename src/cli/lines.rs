@@ -5,51 +5,51 @@ use std::io::{IsTerminal as _, Write as _};
 use std::mem::discriminant;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::progress::{LayerEvent, Progress};
+use crate::model::progress::{LayerEvent, LayerProgress};
 
 use super::output;
 
 /// Where progress goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Channel {
+pub(crate) enum ProgressStream {
     /// Standard output, for commands that print nothing else.
     Stdout,
     /// Standard error, where standard output belongs to a container or a result.
     Stderr,
 }
 
-impl Channel {
+impl ProgressStream {
     pub(crate) fn is_terminal(self) -> bool {
         match self {
-            Self::Stdout => output::is_terminal(),
+            Self::Stdout => output::stdout_is_terminal(),
             Self::Stderr => std::io::stderr().is_terminal(),
         }
     }
 }
 
 /// Prints a line for each new state of a layer.
-pub(crate) struct Lines {
-    channel: Channel,
+pub(crate) struct ProgressLines {
+    channel: ProgressStream,
     last: Mutex<HashMap<String, LayerEvent>>,
 }
 
-impl Lines {
-    pub(crate) fn new(channel: Channel) -> Self {
+impl ProgressLines {
+    pub(crate) fn new(channel: ProgressStream) -> Self {
         Self { channel, last: Mutex::default() }
     }
 
     /// Whether this differs from the layer's last state.
-    fn is_news(&self, layer: &str, event: &LayerEvent) -> bool {
+    fn is_new_state(&self, layer: &str, event: &LayerEvent) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.insert(layer.to_owned(), event.clone());
         before.is_none_or(|before| discriminant(&before) != discriminant(event))
     }
 }
 
-impl Progress for Lines {
+impl LayerProgress for ProgressLines {
     fn event(&self, layer: &str, event: LayerEvent) {
         // Byte counts are for live bars.
-        if event.bytes().is_none() && self.is_news(layer, &event) {
+        if event.bytes().is_none() && self.is_new_state(layer, &event) {
             self.line(&format!("{layer}: {event}"));
         }
     }
@@ -58,8 +58,8 @@ impl Progress for Lines {
         match self.channel {
             // One write, or lines of several layers would mix. A closed pipe is reported by the command when
             // it prints its result.
-            Channel::Stdout => drop(output::stdout().write_all(format!("{text}\n").as_bytes())),
-            Channel::Stderr => output::note(text),
+            ProgressStream::Stdout => drop(output::stdout().write_all(format!("{text}\n").as_bytes())),
+            ProgressStream::Stderr => output::eprint_line(text),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Listing<'a> {
 
 /// A listed object.
 #[derive(Default)]
-pub(crate) struct Row {
+pub(crate) struct ListingRow {
     /// The fields by docker's names.
     pub(crate) fields: Map<String, Value>,
     /// The labels, for `.Label "name"`.
@@ -31,7 +31,7 @@ impl Listing<'_> {
     pub(crate) fn render(
         &self,
         format: Option<&str>,
-        rows: impl IntoIterator<Item = Row>,
+        rows: impl IntoIterator<Item = ListingRow>,
     ) -> anyhow::Result<String> {
         let format = format.filter(|format| !format.is_empty()).unwrap_or("table");
         let (template, heading) = self.template(format);
@@ -46,7 +46,7 @@ impl Listing<'_> {
             text += &template.render_row(&Value::Object(row.fields), &row.labels)?;
             text.push('\n');
         }
-        Ok(if heading { table::align(&text) } else { text })
+        Ok(if heading { table::align_columns(&text) } else { text })
     }
 
     /// The template that `format` stands for, and whether a heading precedes the rows.
@@ -83,7 +83,7 @@ mod tests {
         };
         let row = |id: &str, name: &str| {
             let fields = serde_json::json!({"ID": id, "Name": name});
-            Row { fields: fields.as_object().unwrap().clone(), labels: Map::new() }
+            ListingRow { fields: fields.as_object().unwrap().clone(), labels: Map::new() }
         };
         listing.render(format, vec![row("1", "one"), row("22", "two")]).unwrap()
     }

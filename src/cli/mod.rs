@@ -51,21 +51,21 @@ mod usage;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use entry::{Context, Outcome};
-use globals::Globals;
+use entry::{CommandContext, CommandResult};
+use globals::GlobalFlags;
 
-pub use help::tree;
+pub use help::command_tree;
 
 /// Runs the command that the arguments name and returns its exit code.
 pub fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let program = program_name(arguments.first());
-    if let Some(run) = multicall::find(&program) {
+    if let Some(run) = multicall::find_program(&program) {
         return run(arguments);
     }
     // execve allows an empty list of arguments.
     let rest = arguments.split_off(arguments.len().min(1));
-    let mut context = Context { program, words: String::new(), globals: Globals::default() };
+    let mut context = CommandContext { program, words: String::new(), globals: GlobalFlags::default() };
     let outcome = dispatch(&mut context, rest);
     report::finish(&context, outcome)
 }
@@ -75,19 +75,19 @@ fn program_name(first: Option<&OsString>) -> String {
     name.map_or_else(|| "dhow".into(), |name| name.to_string_lossy().into_owned())
 }
 
-fn dispatch(context: &mut Context, mut arguments: Vec<OsString>) -> Outcome {
+fn dispatch(context: &mut CommandContext, mut arguments: Vec<OsString>) -> CommandResult {
     // Without a flag in front there is nothing to parse, which is the usual case and keeps the start fast.
     if arguments.first().is_some_and(|first| first.as_encoded_bytes().starts_with(b"-")) {
-        let (globals, rest) = globals::parse(arguments)?;
+        let (globals, rest) = globals::split_globals(arguments)?;
         context.globals = globals;
         arguments = rest;
     }
     if context.globals.version {
-        return cmd::system::version::one_line(context);
+        return cmd::system::version::print_version_line(context);
     }
     context.globals.check()?;
-    let Some(found) = entry::find(&arguments) else {
-        return help::no_command(context, &arguments);
+    let Some(found) = entry::find_command(&arguments) else {
+        return help::answer_unmatched(context, &arguments);
     };
     context.words = found.words;
     arguments.drain(..found.consumed);

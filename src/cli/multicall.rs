@@ -5,29 +5,29 @@ use std::process::ExitCode;
 
 use super::{environment, output};
 use crate::engine::demo;
-use crate::error::{Kind, kind_of};
+use crate::error::{FailureKind, kind_of};
 use crate::sandbox::reaper;
 
 /// The main function of a program; gets all arguments, its own name first.
-pub(crate) type Program = fn(Vec<OsString>) -> ExitCode;
+pub(crate) type MulticallProgram = fn(Vec<OsString>) -> ExitCode;
 
 /// Names that select another program.
-const PROGRAMS: &[(&str, Program)] = &[(reaper::PROGRAM, init), (demo::PROGRAM, show_demo)];
+const PROGRAMS: &[(&str, MulticallProgram)] = &[(reaper::PROGRAM, run_init), (demo::PROGRAM, run_demo)];
 
 /// The program called `name`; None for the command line itself.
-pub(crate) fn find(name: &str) -> Option<Program> {
+pub(crate) fn find_program(name: &str) -> Option<MulticallProgram> {
     PROGRAMS.iter().find(|(known, _)| *known == name).map(|(_, program)| *program)
 }
 
 /// Process 1 of a container with `--init`.
-fn init(arguments: Vec<OsString>) -> ExitCode {
-    match reaper::run(arguments.get(1..).unwrap_or_default()) {
+fn run_init(arguments: Vec<OsString>) -> ExitCode {
+    match reaper::run_reaper(arguments.get(1..).unwrap_or_default()) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(error) => {
-            output::note(&format!("{}: {error:#}", reaper::PROGRAM));
+            output::eprint_line(&format!("{}: {error:#}", reaper::PROGRAM));
             // As a shell does: 127 if the program was not found, 126 if it cannot be executed.
             match kind_of(&error) {
-                Kind::CommandNotFound => ExitCode::from(127),
+                FailureKind::CommandNotFound => ExitCode::from(127),
                 _ => ExitCode::from(126),
             }
         }
@@ -35,8 +35,8 @@ fn init(arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// The program of the built-in demo image.
-fn show_demo(_arguments: Vec<OsString>) -> ExitCode {
-    match output::print(&demo::report(&environment::all())) {
+fn run_demo(_arguments: Vec<OsString>) -> ExitCode {
+    match output::print(&demo::isolation_report(&environment::all())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -5,36 +5,36 @@ use std::io::{self, IsTerminal, Write};
 
 /// The reader of standard output is gone (`dhow images | head -1`); nobody is left to be told.
 #[derive(Debug)]
-pub(crate) struct Closed;
+pub(crate) struct StdoutClosed;
 
-impl fmt::Display for Closed {
+impl fmt::Display for StdoutClosed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("standard output is closed")
     }
 }
 
-impl std::error::Error for Closed {}
+impl std::error::Error for StdoutClosed {}
 
 /// Standard output that reports a broken pipe as [`StdoutClosed`].
-pub(crate) struct Stdout(io::Stdout);
+pub(crate) struct StdoutWriter(io::Stdout);
 
-impl Write for Stdout {
+impl Write for StdoutWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(mark)
+        self.0.write(bytes).map_err(mark_broken_pipe)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(mark)
+        self.0.flush().map_err(mark_broken_pipe)
     }
 }
 
-fn mark(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::BrokenPipe { io::Error::other(Closed) } else { error }
+fn mark_broken_pipe(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe { io::Error::other(StdoutClosed) } else { error }
 }
 
 /// Standard output, for commands that stream.
-pub(crate) fn stdout() -> Stdout {
-    Stdout(io::stdout())
+pub(crate) fn stdout() -> StdoutWriter {
+    StdoutWriter(io::stdout())
 }
 
 /// Prints `text` and flushes.
@@ -52,18 +52,18 @@ pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints a line on standard error. Failures are ignored, as there is nowhere to report them.
-pub(crate) fn note(text: &str) {
+pub(crate) fn eprint_line(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-pub(crate) fn is_terminal() -> bool {
+pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
 /// Whether `error` was caused by a reader of standard output that is gone.
-pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
+pub(crate) fn is_closed_error(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause.is::<Closed>() || inner.is_some_and(|inner| inner.is::<Closed>())
+        cause.is::<StdoutClosed>() || inner.is_some_and(|inner| inner.is::<StdoutClosed>())
     })
 }

@@ -15,51 +15,51 @@ use indicatif::{
 };
 
 use super::human;
-use super::lines::{Channel, Lines};
-use crate::model::progress::{LayerEvent, Progress, Silent};
+use super::lines::{ProgressLines, ProgressStream};
+use crate::model::progress::{LayerEvent, LayerProgress, SilentProgress};
 
 /// Bars if `channel` is a terminal, plain lines if it is not, nothing without a channel.
-pub(crate) fn on(channel: Option<Channel>) -> Box<dyn Progress> {
+pub(crate) fn progress_on(channel: Option<ProgressStream>) -> Box<dyn LayerProgress> {
     match channel {
-        Some(channel) if channel.is_terminal() => Box::new(Bars::new(channel)),
-        Some(channel) => Box::new(Lines::new(channel)),
-        None => Box::new(Silent),
+        Some(channel) if channel.is_terminal() => Box::new(ProgressBars::new(channel)),
+        Some(channel) => Box::new(ProgressLines::new(channel)),
+        None => Box::new(SilentProgress),
     }
 }
 
-struct Bars {
-    lines: Lines,
-    channel: Channel,
-    drawing: Mutex<Drawing>,
+struct ProgressBars {
+    lines: ProgressLines,
+    channel: ProgressStream,
+    drawing: Mutex<LayerBars>,
 }
 
 /// The layers of one image.
-struct Drawing {
+struct LayerBars {
     all: MultiProgress,
-    layers: HashMap<String, Layer>,
+    layers: HashMap<String, LayerBar>,
 }
 
-struct Layer {
+struct LayerBar {
     bar: ProgressBar,
     last: LayerEvent,
 }
 
-impl Bars {
-    fn new(channel: Channel) -> Self {
-        Self { lines: Lines::new(channel), channel, drawing: Mutex::new(Drawing::new(channel)) }
+impl ProgressBars {
+    fn new(channel: ProgressStream) -> Self {
+        Self { lines: ProgressLines::new(channel), channel, drawing: Mutex::new(LayerBars::new(channel)) }
     }
 }
 
-impl Progress for Bars {
+impl LayerProgress for ProgressBars {
     fn event(&self, layer: &str, event: LayerEvent) {
-        self.drawing.lock().unwrap_or_else(PoisonError::into_inner).show(layer, event);
+        self.drawing.lock().unwrap_or_else(PoisonError::into_inner).update_layer(layer, event);
     }
 
     fn line(&self, text: &str) {
         let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if drawing.is_done() {
             // Finished bars stay as they are, and new lines go below.
-            *drawing = Drawing::new(self.channel);
+            *drawing = LayerBars::new(self.channel);
             self.lines.line(text);
         } else {
             // If the terminal is gone, the command reports it when it prints its result.
@@ -68,11 +68,11 @@ impl Progress for Bars {
     }
 }
 
-impl Drawing {
-    fn new(channel: Channel) -> Self {
+impl LayerBars {
+    fn new(channel: ProgressStream) -> Self {
         let target = match channel {
-            Channel::Stdout => ProgressDrawTarget::stdout(),
-            Channel::Stderr => ProgressDrawTarget::stderr(),
+            ProgressStream::Stdout => ProgressDrawTarget::stdout(),
+            ProgressStream::Stderr => ProgressDrawTarget::stderr(),
         };
         Self { all: MultiProgress::with_draw_target(target), layers: HashMap::new() }
     }
@@ -81,10 +81,10 @@ impl Drawing {
         self.layers.values().all(|layer| layer.last.is_final())
     }
 
-    fn show(&mut self, id: &str, event: LayerEvent) {
+    fn update_layer(&mut self, id: &str, event: LayerEvent) {
         let known = self.layers.get(id).map(|layer| discriminant(&layer.last));
         let all = &self.all;
-        let layer = self.layers.entry(id.to_owned()).or_insert_with(|| Layer {
+        let layer = self.layers.entry(id.to_owned()).or_insert_with(|| LayerBar {
             bar: all.add(ProgressBar::no_length().with_finish(ProgressFinish::Abandon)),
             last: event.clone(),
         });
@@ -117,11 +117,11 @@ fn style(event: &LayerEvent) -> ProgressStyle {
         Some(_) => BAR,
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("=> ").with_key("amount", amount)
+    style.progress_chars("=> ").with_key("amount", write_amount)
 }
 
 /// `12.3MB/45MB`, in docker's units.
-fn amount(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+fn write_amount(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     let current = human::size(state.pos());
     // Writes into a string, which cannot fail.
     let _ = match state.len() {

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::output;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 
 /// Asks a question and reads a line.
-pub(crate) fn line(question: &str) -> anyhow::Result<String> {
+pub(crate) fn ask_line(question: &str) -> anyhow::Result<String> {
     output::print(question)?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read from the terminal")?;
@@ -18,16 +18,16 @@ pub(crate) fn line(question: &str) -> anyhow::Result<String> {
 }
 
 /// Asks the user to confirm `warning`; only `y` does.
-pub(crate) fn agrees(warning: &str) -> anyhow::Result<bool> {
-    let answer = line(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
+pub(crate) fn confirm(warning: &str) -> anyhow::Result<bool> {
+    let answer = ask_line(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
     Ok(answer.eq_ignore_ascii_case("y"))
 }
 
 /// Asks a question and reads a line without echo.
-pub(crate) fn secret(question: &str) -> anyhow::Result<String> {
+pub(crate) fn ask_secret(question: &str) -> anyhow::Result<String> {
     output::print(question)?;
     let answer = {
-        let _hidden = Hidden::new().context("cannot hide what is typed")?;
+        let _hidden = HiddenInput::new().context("cannot hide what is typed")?;
         read_keys()
     };
     // The newline that ended the input was not echoed.
@@ -37,9 +37,9 @@ pub(crate) fn secret(question: &str) -> anyhow::Result<String> {
 
 /// A terminal without echo, line editing and signal keys. Ctrl-C arrives as a byte, so that an interruption
 /// cannot leave the terminal without echo. Dropping it restores the settings.
-struct Hidden(Termios);
+struct HiddenInput(Termios);
 
-impl Hidden {
+impl HiddenInput {
     fn new() -> io::Result<Self> {
         let before = tcgetattr(io::stdin().as_fd())?;
         let mut hidden = before.clone();
@@ -49,7 +49,7 @@ impl Hidden {
     }
 }
 
-impl Drop for Hidden {
+impl Drop for HiddenInput {
     fn drop(&mut self) {
         // If the terminal is gone, nothing needs restoring.
         let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &self.0);
@@ -63,11 +63,12 @@ fn read_keys() -> anyhow::Result<String> {
     let mut typed = Vec::new();
     for key in io::stdin().lock().bytes() {
         match key.context("cannot read from the terminal")? {
-            INTERRUPT => return Err(Failure::new(Kind::Interrupted, "interrupted").into()),
+            INTERRUPT => return Err(Failure::new(FailureKind::Interrupted, "interrupted").into()),
             END | b'\r' | b'\n' => break,
             8 | 127 => drop(typed.pop()),
             other => typed.push(other),
         }
     }
-    String::from_utf8(typed).map_err(|_| Failure::new(Kind::Invalid, "what was typed is not UTF-8").into())
+    String::from_utf8(typed)
+        .map_err(|_| Failure::new(FailureKind::Invalid, "what was typed is not UTF-8").into())
 }

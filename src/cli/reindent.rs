@@ -17,7 +17,7 @@ pub(crate) fn reindent(text: &str, by: &str) -> String {
         }
         if c.is_ascii_whitespace() {
             continue;
-        // An empty object or array stays on one line.
+            // An empty object or array stays on one line.
         }
         let closes = matches!(c, '}' | ']');
         if fresh && !closes {

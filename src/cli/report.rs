@@ -2,42 +2,42 @@
 
 use std::process::ExitCode;
 
-use super::entry::{Context, Outcome};
+use super::entry::{CommandContext, CommandResult};
 use super::output;
 use super::usage::UsageError;
-use crate::error::{Failure, Kind, kind_of};
+use crate::error::{Failure, FailureKind, kind_of};
 
 /// 128 + SIGPIPE, which a shell reports for a program that a closed pipe killed.
-const CLOSED_PIPE: u8 = 141;
+const SIGPIPE_EXIT: u8 = 141;
 /// docker's code for a container that failed before its process started, and for an invalid flag.
-const ENGINE: u8 = 125;
+const ENGINE_FAILURE: u8 = 125;
 
 /// Reports the error of a command, if any; returns the exit code.
-pub(crate) fn finish(context: &Context, outcome: Outcome) -> ExitCode {
+pub(crate) fn finish(context: &CommandContext, outcome: CommandResult) -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
-        Err(error) if output::is_closed(&error) => CLOSED_PIPE.into(),
+        Err(error) if output::is_closed_error(&error) => SIGPIPE_EXIT.into(),
         Err(error) => {
-            output::note(&text(context, &error));
+            output::eprint_line(&error_text(context, &error));
             exit_code(context, &error).into()
         }
     }
 }
 
 /// Prints a warning on standard error, unless the log level excludes warnings.
-pub(crate) fn warn(context: &Context, message: &str) {
+pub(crate) fn warn(context: &CommandContext, message: &str) {
     if context.globals.warnings() {
-        output::note(&format!("WARNING: {}", printable(message)));
+        output::eprint_line(&format!("WARNING: {}", printable(message)));
     }
 }
 
 /// Prints an error about one of several arguments. The caller goes on with the others and exits with 1.
-pub(crate) fn complain(context: &Context, error: &anyhow::Error) {
-    output::note(&text(context, error));
+pub(crate) fn print_error(context: &CommandContext, error: &anyhow::Error) {
+    output::eprint_line(&error_text(context, error));
 }
 
 /// Prints a build failure in docker's words; returns the exit code.
-pub(crate) fn failed_build(context: &Context, error: &anyhow::Error, verbose: bool) -> u8 {
+pub(crate) fn report_failed_build(context: &CommandContext, error: &anyhow::Error, verbose: bool) -> u8 {
     let mut text = format!("ERROR: failed to build: {}", printable(&one_line(error)));
     if let Some(hint) = hint(error) {
         text.push('\n');
@@ -46,26 +46,26 @@ pub(crate) fn failed_build(context: &Context, error: &anyhow::Error, verbose: bo
     if verbose || context.globals.verbose() {
         text.push_str(&causes(error));
     }
-    output::note(&text);
-    if kind_of(error) == Kind::Interrupted { 130 } else { 1 }
+    output::eprint_line(&text);
+    if kind_of(error) == FailureKind::Interrupted { 130 } else { 1 }
 }
 
 /// Whether the error is about the command line rather than the operation.
-pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
+pub(crate) fn is_usage_error(error: &anyhow::Error) -> bool {
     error.is::<UsageError>()
 }
 
-fn exit_code(context: &Context, error: &anyhow::Error) -> u8 {
+fn exit_code(context: &CommandContext, error: &anyhow::Error) -> u8 {
     if let Some(usage) = error.downcast_ref::<UsageError>() {
-        return if usage.about_flag { ENGINE } else { 1 };
+        return if usage.about_flag { ENGINE_FAILURE } else { 1 };
     }
     let runs_program = runs_container(&context.words) || joins_container(&context.words);
     match (kind_of(error), runs_program) {
-        (Kind::CommandNotFound, true) => 127,
-        (Kind::CommandNotExecutable, true) => 126,
-        (Kind::Interrupted, _) => 130,
+        (FailureKind::CommandNotFound, true) => 127,
+        (FailureKind::CommandNotExecutable, true) => 126,
+        (FailureKind::Interrupted, _) => 130,
         // `exec` shares 126 and 127 with `run`, but not 125.
-        _ if runs_container(&context.words) => ENGINE,
+        _ if runs_container(&context.words) => ENGINE_FAILURE,
         _ => 1,
     }
 }
@@ -79,7 +79,7 @@ fn joins_container(words: &str) -> bool {
 }
 
 /// The message with its hint, followed by its causes if they are to be shown.
-fn text(context: &Context, error: &anyhow::Error) -> String {
+fn error_text(context: &CommandContext, error: &anyhow::Error) -> String {
     let mut text = format!("{}: {}", context.program, printable(&one_line(error)));
     if let Some(hint) = hint(error) {
         text.push_str(if hint.contains('\n') { "\n" } else { "; " });
@@ -120,7 +120,7 @@ fn one_line(error: &anyhow::Error) -> String {
 
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
-        let failure = Failure::within(cause).and_then(Failure::hint_text);
+        let failure = Failure::find_in(cause).and_then(Failure::hint_text);
         let usage = cause.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
         failure.or(usage).map(str::to_owned)
     })
@@ -141,11 +141,11 @@ pub(crate) fn printable_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::globals::Globals;
+    use crate::cli::globals::GlobalFlags;
     use crate::error::not_found;
 
-    fn context(words: &str) -> Context {
-        Context { program: "dhow".into(), words: words.into(), globals: Globals::default() }
+    fn context(words: &str) -> CommandContext {
+        CommandContext { program: "dhow".into(), words: words.into(), globals: GlobalFlags::default() }
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         let cause = not_found("not found\non the \x1b[1mregistry").hint("did you mean debian?");
         let error = anyhow::Error::from(cause).context("cannot pull debain");
         assert_eq!(
-            text(&context("pull"), &error),
+            error_text(&context("pull"), &error),
             "dhow: cannot pull debain: not found\\non the \\u{1b}[1mregistry; did you mean debian?"
         );
         assert_eq!(exit_code(&context("pull"), &error), 1);
@@ -163,14 +163,14 @@ mod tests {
     #[test]
     fn repeated_causes_are_said_once() {
         let error = anyhow::anyhow!("it broke").context("cannot do x: it broke");
-        assert_eq!(text(&context(""), &error), "dhow: cannot do x: it broke");
+        assert_eq!(error_text(&context(""), &error), "dhow: cannot do x: it broke");
     }
 
     #[test]
     fn commands_in_the_container_have_their_own_codes() {
         let code = |kind| exit_code(&context("run"), &Failure::new(kind, "x").into());
-        assert_eq!(code(Kind::CommandNotFound), 127);
-        assert_eq!(code(Kind::CommandNotExecutable), 126);
-        assert_eq!(code(Kind::Other), 125);
+        assert_eq!(code(FailureKind::CommandNotFound), 127);
+        assert_eq!(code(FailureKind::CommandNotExecutable), 126);
+        assert_eq!(code(FailureKind::Other), 125);
     }
 }

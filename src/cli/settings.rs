@@ -6,14 +6,14 @@ use std::io::ErrorKind;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::entry::Context;
+use super::entry::CommandContext;
 use super::{fetch, report};
 use crate::model::detach_keys::DetachKeys;
 
 /// The settings honoured here; credentials are read by the registry client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(crate) struct Settings {
+pub(crate) struct ClientConfig {
     /// The keys that detach from a terminal.
     pub(crate) detach_keys: Option<String>,
     /// The default format of `ps`.
@@ -23,12 +23,12 @@ pub(crate) struct Settings {
     /// The default format of `images`.
     pub(crate) images_format: Option<String>,
     /// Proxies for containers and builds, by engine; dhow is `default`.
-    proxies: BTreeMap<String, Proxies>,
+    proxies: BTreeMap<String, ConfigProxies>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Proxies {
+struct ConfigProxies {
     http_proxy: String,
     https_proxy: String,
     no_proxy: String,
@@ -36,7 +36,7 @@ struct Proxies {
     all_proxy: String,
 }
 
-impl Proxies {
+impl ConfigProxies {
     /// The proxies as variables, each in upper and lower case.
     fn variables(&self) -> Vec<(String, &str)> {
         let all = [
@@ -55,26 +55,26 @@ impl Proxies {
 }
 
 /// Adds docker's configured proxies to build arguments, unless they are set there.
-pub(crate) fn add_proxies(args: &mut BTreeMap<String, String>, context: &Context) {
-    let settings = read(context);
-    for (name, value) in settings.proxies.get("default").map(Proxies::variables).unwrap_or_default() {
+pub(crate) fn add_proxy_args(args: &mut BTreeMap<String, String>, context: &CommandContext) {
+    let settings = read_client_config(context);
+    for (name, value) in settings.proxies.get("default").map(ConfigProxies::variables).unwrap_or_default() {
         args.entry(name).or_insert_with(|| value.to_owned());
     }
 }
 
 /// Reads the configuration. A file that cannot be read is warned about and then ignored, as docker does.
-pub(crate) fn read(context: &Context) -> Settings {
-    let environment = fetch::environment_of(context);
+pub(crate) fn read_client_config(context: &CommandContext) -> ClientConfig {
+    let environment = fetch::command_environment(context);
     let dir = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
-    let Some(path) = dir.map(|dir| dir.join("config.json")) else { return Settings::default() };
+    let Some(path) = dir.map(|dir| dir.join("config.json")) else { return ClientConfig::default() };
     let parsed = match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|why| why.to_string()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Settings::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(ClientConfig::default()),
         Err(error) => Err(error.to_string()),
     };
     parsed.unwrap_or_else(|why| {
         report::warn(context, &format!("cannot read {}: {why}", path.display()));
-        Settings::default()
+        ClientConfig::default()
     })
 }
 
@@ -83,12 +83,12 @@ pub(crate) fn read(context: &Context) -> Settings {
 pub(crate) fn detach_keys(
     flag: Option<DetachKeys>,
     tty: bool,
-    context: &Context,
+    context: &CommandContext,
 ) -> anyhow::Result<DetachKeys> {
     if let Some(keys) = flag {
         return Ok(keys);
     }
-    let set = if tty { read(context).detach_keys } else { None };
+    let set = if tty { read_client_config(context).detach_keys } else { None };
     set.filter(|keys| !keys.is_empty())
         .map_or_else(|| Ok(DetachKeys::default()), |keys| keys.parse())
         .context("cannot use detachKeys of docker's configuration")

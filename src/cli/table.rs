@@ -8,15 +8,15 @@
 /// Spaces between two columns.
 const PADDING: usize = 3;
 /// The least width of a column, its padding included.
-const NARROWEST: usize = 10;
+const MIN_COLUMN_WIDTH: usize = 10;
 
 /// Replaces the tabs in `text` by spaces that align the columns.
-pub(crate) fn align(text: &str) -> String {
-    align_from(text, NARROWEST)
+pub(crate) fn align_columns(text: &str) -> String {
+    align_with_min_width(text, MIN_COLUMN_WIDTH)
 }
 
 /// As [`align_columns`], with columns of at least `narrowest`.
-pub(crate) fn align_from(text: &str, narrowest: usize) -> String {
+pub(crate) fn align_with_min_width(text: &str, narrowest: usize) -> String {
     let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
     let widths = widths(&lines, narrowest);
     let mut aligned = String::with_capacity(text.len() * 2);
@@ -63,20 +63,23 @@ mod tests {
     #[test]
     fn columns_line_up() {
         assert_eq!(
-            align("REPOSITORY\tTAG\tSIZE\nexample.org/fleet\t1\t4MB\n"),
+            align_columns("REPOSITORY\tTAG\tSIZE\nexample.org/fleet\t1\t4MB\n"),
             "REPOSITORY          TAG       SIZE\nexample.org/fleet   1         4MB\n"
         );
     }
 
     #[test]
     fn characters_count_and_not_bytes() {
-        assert_eq!(align("äöüäöüäöü\tx\nb\ty"), "äöüäöüäöü   x\nb           y");
+        assert_eq!(align_columns("äöüäöüäöü\tx\nb\ty"), "äöüäöüäöü   x\nb           y");
     }
 
     #[test]
     fn lines_without_the_cell_end_a_column() {
-        assert_eq!(align("a\tb\nplain\nlonger than ten\tc"), "a         b\nplain\nlonger than ten   c");
-        assert_eq!(align(""), "");
-        assert_eq!(align("\t\t"), " ".repeat(20));
+        assert_eq!(
+            align_columns("a\tb\nplain\nlonger than ten\tc"),
+            "a         b\nplain\nlonger than ten   c"
+        );
+        assert_eq!(align_columns(""), "");
+        assert_eq!(align_columns("\t\t"), " ".repeat(20));
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct UsageError {
 
 impl UsageError {
     /// Wrong arguments: too many, too few, or invalid ones.
-    pub(crate) fn words(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, about_flag: false }
     }
 
@@ -30,7 +30,7 @@ impl UsageError {
     }
 
     /// Adds a suggestion.
-    pub(crate) fn hinting(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -45,7 +45,7 @@ impl fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 /// Translates clap's error.
-pub(crate) fn explain(error: &clap::Error) -> UsageError {
+pub(crate) fn from_clap(error: &clap::Error) -> UsageError {
     let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
     let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
@@ -56,8 +56,8 @@ pub(crate) fn explain(error: &clap::Error) -> UsageError {
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => wrong_value(error, &argument, &value),
         ErrorKind::MissingRequiredArgument => missing(error),
-        ErrorKind::TooManyValues => UsageError::words(format!("unexpected argument {value:?}")),
-        ErrorKind::InvalidUtf8 => UsageError::words("an argument is not valid UTF-8"),
+        ErrorKind::TooManyValues => UsageError::new(format!("unexpected argument {value:?}")),
+        ErrorKind::InvalidUtf8 => UsageError::new("an argument is not valid UTF-8"),
         _ => UsageError::flag(error.to_string().trim().trim_start_matches("error: ").to_owned()),
     }
 }
@@ -71,7 +71,7 @@ fn unknown(error: &clap::Error, argument: &str) -> UsageError {
         Some(letter) if !letter.is_empty() => {
             UsageError::flag(format!("unknown shorthand flag: {letter:?} in {argument}"))
         }
-        _ => UsageError::words(format!("unexpected argument {argument:?}")),
+        _ => UsageError::new(format!("unexpected argument {argument:?}")),
     }
 }
 
@@ -91,7 +91,7 @@ fn wrong_value(error: &clap::Error, argument: &str, value: &str) -> UsageError {
 
 fn missing(error: &clap::Error) -> UsageError {
     let names = context(error, ContextKind::InvalidArg).unwrap_or_default();
-    UsageError::words(format!("missing argument: {}", names.replace(['<', '>'], "").replace("...", "")))
+    UsageError::new(format!("missing argument: {}", names.replace(['<', '>'], "").replace("...", "")))
 }
 
 /// `--memory <BYTES>` and `-m, --memory <BYTES>` without the value's name.

@@ -8,27 +8,27 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::rootfs_view;
-use super::state::now;
+use super::state::now_rfc3339;
 use super::{namespace, pause, record};
-use crate::error::{Failure, Kind, corrupt, invalid, kind_of, not_found};
+use crate::error::{Failure, FailureKind, corrupt, invalid, kind_of, not_found};
 use crate::image::changes::changes;
 use crate::image::snapshot::snapshot;
 use crate::model::change;
 use crate::model::container::{ContainerSpec, MountSource};
 use crate::model::digest::Digest;
-use crate::model::event::Event;
-use crate::model::image::{History, ImageConfig, RootFs, RunConfig};
-use crate::model::reference::Reference;
-use crate::sandbox::identity::Identity;
-use crate::store::{ContainerDir, Image, LayerLease, LayerSlot, NewImage, Store};
+use crate::model::event::EngineEvent;
+use crate::model::image::{HistoryEntry, ImageConfig, ImageRootFs, RunConfig};
+use crate::model::reference::ImageReference;
+use crate::sandbox::identity::HostIdentity;
+use crate::store::{ContainerDir, LayerLease, LayerSlot, NewImage, Store, StoredImage};
 use crate::sys;
-use crate::sys::process::{Child, Side};
+use crate::sys::process::{ChildProcess, ForkSide};
 
 #[derive(Clone, Debug)]
 pub struct CommitRequest {
     /// The container, as the user named it.
     pub container: String,
-    pub reference: Option<Reference>,
+    pub reference: Option<ImageReference>,
     pub author: String,
     pub message: String,
     /// Dockerfile instructions (`--change`).
@@ -38,22 +38,22 @@ pub struct CommitRequest {
 }
 
 /// Creates the image and returns its ID. The process must be single-threaded and outside any user namespace.
-pub fn commit(store: &Store, request: &CommitRequest, identity: &Identity) -> Result<Digest> {
-    let name = name(request)?;
+pub fn commit(store: &Store, request: &CommitRequest, identity: &HostIdentity) -> Result<Digest> {
+    let name = target_name(request)?;
     let container = store.find_container(&request.container)?;
     let spec = container.spec();
-    let image = rootfs_view::image(store, spec, "commit")?;
+    let image = rootfs_view::container_image(store, spec, "commit")?;
     let mut run = run_config(spec, &image.config);
     for change in &request.changes {
         change::apply(&mut run, change)?;
     }
-    let created = Created { request, run, name };
+    let created = CommitMetadata { request, run, name };
     // Paused before the fork below: the guard process must be a child of this one.
-    let paused = if request.pause { Paused::of(store, &container)? } else { None };
+    let paused = if request.pause { PauseGuard::pause(store, &container)? } else { None };
     // As root of the namespace even with a single id: a container's files may deny access to their owner.
-    let id = namespace::in_root_child(identity, || {
+    let id = namespace::run_in_root_child(identity, || {
         store.sweep()?;
-        make(store, &container, &image, created, identity).or_else(|error| {
+        create_image(store, &container, &image, created, identity).or_else(|error| {
             // Whatever failed first: if the container is gone now, that is the reason to report.
             match store.container(&spec.id)? {
                 Some(_) => Err(error),
@@ -63,61 +63,62 @@ pub fn commit(store: &Store, request: &CommitRequest, identity: &Identity) -> Re
     })
     .with_context(|| format!("cannot commit container {}", spec.name))?;
     drop(paused);
-    let event = Event::of_container(spec, "commit").with("comment", &request.message);
+    let event = EngineEvent::of_container(spec, "commit").with("comment", &request.message);
     store.record_event(event.with("imageID", id.as_str()));
     if let (Some(reference), Some(image)) = (&request.reference, store.image(&id)?) {
-        record::named_image(store, "tag", &image, &reference.clone().or_latest().familiar());
+        record::image_event_with_name(store, "tag", &image, &reference.clone().or_latest().familiar());
     }
     Ok(id)
 }
 
 /// What is new besides the layer.
-struct Created<'a> {
+struct CommitMetadata<'a> {
     request: &'a CommitRequest,
     run: RunConfig,
-    name: Option<Reference>,
+    name: Option<ImageReference>,
 }
 
-fn name(request: &CommitRequest) -> Result<Option<Reference>, Failure> {
+fn target_name(request: &CommitRequest) -> Result<Option<ImageReference>, Failure> {
     match &request.reference {
         Some(name) if name.digest().is_some() => {
             Err(invalid("refusing to create a tag with a digest reference"))
         }
-        other => Ok(other.clone().map(Reference::or_latest)),
+        other => Ok(other.clone().map(ImageReference::or_latest)),
     }
 }
 
 /// Creates the layer, the configuration and the image. Runs where files of every owner can be created.
-fn make(
+fn create_image(
     store: &Store,
     container: &ContainerDir,
-    image: &Image,
-    created: Created<'_>,
-    identity: &Identity,
+    image: &StoredImage,
+    created: CommitMetadata<'_>,
+    identity: &HostIdentity,
 ) -> Result<Digest> {
     let diff_ids = &image.config.rootfs.diff_ids;
     // Leases keep the layers from being pruned until the image refers to them.
-    let mut layers = diff_ids.iter().map(|layer| lease(store, layer)).collect::<Result<Vec<_>>>()?;
-    let lower = rootfs_view::lower(store, diff_ids);
+    let mut layers = diff_ids.iter().map(|layer| lease_layer(store, layer)).collect::<Result<Vec<_>>>()?;
+    let lower = rootfs_view::lower_dirs(store, diff_ids);
     let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
     let upper = container.upper();
     let list = changes(&upper, &lower)?;
     if !list.is_empty() {
-        let draft = store.begin_unknown_layer()?;
-        let record = snapshot(&upper, &list, &draft, namespace::ownership(identity))?;
+        let draft = store.begin_layer_without_digest()?;
+        let record = snapshot(&upper, &list, &draft, namespace::layer_ownership(identity))?;
         layers.push(draft.commit(record)?);
     }
     // A container that was removed meanwhile may have lost files before they were copied.
     if store.container(&container.spec().id)?.is_none() {
         return Err(not_found("it was removed").into());
     }
-    let config = config(image, &created, container.spec(), &layers);
+    let config = image_config(image, &created, container.spec(), &layers);
     let config = serde_json::to_vec(&config).context("writing a configuration")?;
-    let names: Vec<(Reference, Option<Digest>)> = created.name.into_iter().map(|name| (name, None)).collect();
+    let names: Vec<(ImageReference, Option<Digest>)> =
+        created.name.into_iter().map(|name| (name, None)).collect();
     store.put_image(&NewImage { config: &config, manifest: None, layers: &layers, names: &names })
 }
 
-fn lease(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
+fn lease_layer(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
     match store.begin_layer(diff_id)? {
         LayerSlot::Present(lease) => Ok(lease),
         LayerSlot::Draft(_) => Err(corrupt(format!("layer {diff_id} of the container's image is gone"))
@@ -126,19 +127,24 @@ fn lease(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
     }
 }
 
-fn config(image: &Image, created: &Created<'_>, spec: &ContainerSpec, layers: &[LayerLease]) -> ImageConfig {
+fn image_config(
+    image: &StoredImage,
+    created: &CommitMetadata<'_>,
+    spec: &ContainerSpec,
+    layers: &[LayerLease],
+) -> ImageConfig {
     let (parent, request) = (&image.config, created.request);
-    let time = Some(now());
+    let time = Some(now_rfc3339());
     let mut history = parent.history.clone();
     // If the image has no history, or not for all layers, the new entry must not be taken for an old layer's.
     let known = history.iter().filter(|entry| !entry.empty_layer).count();
     let missing = parent.rootfs.diff_ids.len().saturating_sub(known);
     history.extend(std::iter::repeat_n(
-        History { created: parent.created.clone(), ..History::default() },
+        HistoryEntry { created: parent.created.clone(), ..HistoryEntry::default() },
         missing,
     ));
     let process = &spec.process;
-    history.push(History {
+    history.push(HistoryEntry {
         created: time.clone(),
         created_by: process.command.iter().flatten().cloned().collect::<Vec<_>>().join(" "),
         author: request.author.clone(),
@@ -153,7 +159,7 @@ fn config(image: &Image, created: &Created<'_>, spec: &ContainerSpec, layers: &[
         os: parent.os.clone(),
         comment: request.message.clone(),
         config: created.run.clone(),
-        rootfs: RootFs {
+        rootfs: ImageRootFs {
             kind: "layers".into(),
             diff_ids: layers.iter().map(|layer| layer.diff_id.clone()).collect(),
         },
@@ -206,22 +212,22 @@ fn environment(spec: &ContainerSpec, parent: &RunConfig) -> Vec<String> {
 
 /// Keeps a container paused until it is dropped, or until this process and its forks have ended, in whatever
 /// way: a guard process waits for that and unpauses the container.
-struct Paused {
-    guard: Child,
+struct PauseGuard {
+    guard: ChildProcess,
     /// The write end of a pipe; the guard reads from the other end.
     signal: Option<OwnedFd>,
 }
 
-impl Paused {
+impl PauseGuard {
     /// `None` if the container does not run or is paused already.
-    fn of(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
+    fn pause(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
         let id = &container.spec().id;
         if !container.is_locked()? {
             return Ok(None);
         }
         let (theirs, ours) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let paused = match sys::process::fork()? {
-            Side::Child => {
+            ForkSide::Child => {
                 drop(ours);
                 // Ctrl-C is for the command, not for the guard.
                 let _ = rustix::process::setsid();
@@ -231,21 +237,21 @@ impl Paused {
                 let done = said == Ok(1) || pause::unpause(store, id).is_ok();
                 sys::process::exit_now(i32::from(!done));
             }
-            Side::Parent(guard) => Self { guard, signal: Some(ours) },
+            ForkSide::Parent(guard) => Self { guard, signal: Some(ours) },
         };
         drop(theirs);
         match pause::pause(store, id) {
             Ok(()) => Ok(Some(paused)),
             Err(error) => {
-                paused.forget()?;
+                paused.disarm()?;
                 // Paused by somebody else, or exited meanwhile: either way it does not write.
-                if kind_of(&error) == Kind::Conflict { Ok(None) } else { Err(error) }
+                if kind_of(&error) == FailureKind::Conflict { Ok(None) } else { Err(error) }
             }
         }
     }
 
     /// Makes the guard exit without unpausing.
-    fn forget(&self) -> Result<()> {
+    fn disarm(&self) -> Result<()> {
         if let Some(signal) = &self.signal {
             rustix::io::write(signal, b"q")?;
         }
@@ -253,7 +259,7 @@ impl Paused {
     }
 }
 
-impl Drop for Paused {
+impl Drop for PauseGuard {
     fn drop(&mut self) {
         self.signal = None;
         // The container is unpaused once the guard has exited.

@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 
-use super::prune::Conditions;
+use super::prune::PruneConditions;
 use super::record;
-use super::remove::remove;
+use super::remove::remove_container;
 use super::size::size_below;
-use crate::error::{Kind, kind_of};
+use crate::error::{FailureKind, kind_of};
 use crate::model::event::EventKind;
-use crate::sandbox::identity::Identity;
+use crate::sandbox::identity::HostIdentity;
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
+pub struct PrunedContainers {
     pub containers: Vec<String>,
     /// Bytes that they had written to their layers.
     pub reclaimed: u64,
@@ -21,28 +21,32 @@ pub struct Pruned {
 /// Removes all stopped containers that match the conditions. Their volumes stay.
 ///
 /// The process must be single-threaded and able to delete files of every owner (see `userns`).
-pub fn prune_containers(store: &Store, conditions: &Conditions, identity: &Identity) -> Result<Pruned> {
-    let mut pruned = Pruned::default();
+pub fn prune_containers(
+    store: &Store,
+    conditions: &PruneConditions,
+    identity: &HostIdentity,
+) -> Result<PrunedContainers> {
+    let mut pruned = PrunedContainers::default();
     for container in store.containers()? {
         let spec = container.spec();
-        if !conditions.hold(Some(&spec.created), Some(&spec.labels)) {
+        if !conditions.matches(Some(&spec.created), Some(&spec.labels)) {
             continue;
         }
         // One that runs, and one that another process is removing, hold their lock and are left alone.
-        let Some(locked) = container.lock().or_else(gone)? else { continue };
+        let Some(locked) = container.lock().or_else(ignore_removed)? else { continue };
         // An --rm container that was left behind takes its anonymous volumes along, as it would have itself.
         let (id, volumes) = (locked.spec().id.clone(), locked.spec().auto_remove);
         pruned.reclaimed = pruned.reclaimed.saturating_add(size_below(&locked.upper()));
-        remove(store, locked, volumes, identity)?;
+        remove_container(store, locked, volumes, identity)?;
         pruned.containers.push(id);
     }
     record::pruned(store, EventKind::Container, pruned.reclaimed);
     Ok(pruned)
 }
 
-fn gone<T>(error: anyhow::Error) -> Result<Option<T>> {
+fn ignore_removed<T>(error: anyhow::Error) -> Result<Option<T>> {
     match kind_of(&error) {
-        Kind::NotFound => Ok(None),
+        FailureKind::NotFound => Ok(None),
         _ => Err(error),
     }
 }
@@ -70,15 +74,16 @@ mod tests {
         let running = make("running", "2026-01-01T00:00:00Z");
         let old = make("old", "2026-01-01T00:00:00Z").spec().id.clone();
         let new = make("new", "2026-01-03T00:00:00Z").spec().id.clone();
-        let identity = Identity::probe(None, "");
-        let prune =
-            |conditions: &Conditions| prune_containers(&store, conditions, &identity).unwrap().containers;
+        let identity = HostIdentity::probe(None, "");
+        let prune = |conditions: &PruneConditions| {
+            prune_containers(&store, conditions, &identity).unwrap().containers
+        };
         let labelled =
-            Conditions { labels: vec![LabelFilter::new("kind=other", true)], ..Default::default() };
+            PruneConditions { labels: vec![LabelFilter::new("kind=other", true)], ..Default::default() };
         assert_eq!(prune(&labelled), [""; 0]);
         let until = Some("2026-01-02T00:00:00Z".parse().unwrap());
-        assert_eq!(prune(&Conditions { until, ..Default::default() }), [old]);
-        assert_eq!(prune(&Conditions::default()), [new]);
+        assert_eq!(prune(&PruneConditions { until, ..Default::default() }), [old]);
+        assert_eq!(prune(&PruneConditions::default()), [new]);
         assert_eq!(store.containers().unwrap().len(), 1);
         drop(running);
     }

@@ -10,80 +10,80 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::attach::wire::{Command, Order, Report};
+use super::attach::wire::{ControlClient, ControlReport, ControlRequest};
 use super::orphan;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::store::{ContainerDir, LockedContainer};
 
 /// How long a lock may be held by a process that does not answer, and the interval between attempts.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-pub(super) enum Contact {
+pub(super) enum ContainerAccess {
     /// The container runs or waits to be restarted; here is its supervisor.
-    Supervisor(Box<ContainerDir>, Command),
+    Supervised(Box<ContainerDir>, ControlClient),
     /// Nothing of it runs, and this process holds its lock now.
-    Nobody(Box<LockedContainer>),
+    Unsupervised(Box<LockedContainer>),
 }
 
 /// Connects to the supervisor of `container` or locks it, waiting for whoever creates, changes or removes it.
 ///
 /// Errors of kind `NotFound` if it was removed, `InUse` if its lock is held for too long.
-pub(super) fn reach(container: ContainerDir) -> Result<Contact> {
-    let deadline = Instant::now() + PATIENCE;
+pub(super) fn connect_or_lock(container: ContainerDir) -> Result<ContainerAccess> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         // The socket first: a supervisor holds the lock for as long as it runs.
-        if let Some(command) = Command::connect(&container)? {
-            return Ok(Contact::Supervisor(Box::new(container), command));
+        if let Some(command) = ControlClient::connect(&container)? {
+            return Ok(ContainerAccess::Supervised(Box::new(container), command));
         }
         if let Some(mut locked) = container.clone().lock()? {
             // The supervisor may have been killed: kill what is left and correct the record before anybody
             // reads it.
-            orphan::settle(&locked)?;
+            orphan::reconcile(&locked)?;
             locked.reload()?;
-            return Ok(Contact::Nobody(Box::new(locked)));
+            return Ok(ContainerAccess::Unsupervised(Box::new(locked)));
         }
         if Instant::now() > deadline {
             let message = format!("container {} is being changed by another process", container.spec().name);
-            return Err(Failure::new(Kind::InUse, message).into());
+            return Err(Failure::new(FailureKind::InUse, message).into());
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 /// The outcome of a request.
-pub(super) enum Answer {
-    Report(Report),
+pub(super) enum ControlAnswer {
+    Report(ControlReport),
     /// Nobody supervises the container; this process holds its lock now.
-    Nobody(Box<LockedContainer>),
+    Unsupervised(Box<LockedContainer>),
 }
 
 /// Sends a request to the container's supervisor and waits for the answer. If the supervisor exits instead of
 /// answering, tries again: another may have taken its place, or nobody.
-pub(super) fn ask(container: &ContainerDir, order: &Order) -> Result<Answer> {
+pub(super) fn send_request(container: &ContainerDir, order: &ControlRequest) -> Result<ControlAnswer> {
     loop {
-        let command = match reach(container.clone())? {
-            Contact::Nobody(locked) => return Ok(Answer::Nobody(locked)),
-            Contact::Supervisor(_, command) => command,
+        let command = match connect_or_lock(container.clone())? {
+            ContainerAccess::Unsupervised(locked) => return Ok(ControlAnswer::Unsupervised(locked)),
+            ContainerAccess::Supervised(_, command) => command,
         };
-        command.order(order, &[]);
-        match command.report()? {
-            Some(Report::Failed(failure)) => return Err(failure.into()),
-            Some(report) => return Ok(Answer::Report(report)),
+        command.send_request(order, &[]);
+        match command.receive_report()? {
+            Some(ControlReport::Failed(failure)) => return Err(failure.into()),
+            Some(report) => return Ok(ControlAnswer::Report(report)),
             None => {}
         }
     }
 }
 
 /// Like [`send_request`], for requests that make sense only while the container runs.
-pub(super) fn command(container: &ContainerDir, order: &Order) -> Result<Report> {
-    match ask(container, order)? {
-        Answer::Report(report) => Ok(report),
-        Answer::Nobody(locked) => Err(not_running(&locked).into()),
+pub(super) fn request_running(container: &ContainerDir, order: &ControlRequest) -> Result<ControlReport> {
+    match send_request(container, order)? {
+        ControlAnswer::Report(report) => Ok(report),
+        ControlAnswer::Unsupervised(locked) => Err(not_running(&locked).into()),
     }
 }
 
 /// docker's wording.
 pub(super) fn not_running(container: &ContainerDir) -> Failure {
-    Failure::new(Kind::Conflict, format!("container {} is not running", container.spec().id))
+    Failure::new(FailureKind::Conflict, format!("container {} is not running", container.spec().id))
 }

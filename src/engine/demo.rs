@@ -9,17 +9,17 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::{namespace, rmi};
-use crate::error::{Failure, Kind, kind_of};
-use crate::image::unpack::{UnpackOptions, unpack};
+use crate::error::{Failure, FailureKind, kind_of};
+use crate::image::unpack::{UnpackOptions, unpack_layer};
 use crate::model::container::ContainerSpec;
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
-use crate::model::progress::{LayerEvent, Progress};
-use crate::model::reference::Reference;
-use crate::sandbox::identity::Identity;
-use crate::store::{Image, LayerSlot, NewImage, Store};
+use crate::model::progress::{LayerEvent, LayerProgress};
+use crate::model::reference::ImageReference;
+use crate::sandbox::identity::HostIdentity;
+use crate::store::{LayerSlot, NewImage, Store, StoredImage};
 
-pub use report::{PROGRAM, report};
+pub use report::{PROGRAM, isolation_report};
 
 pub const NAME: &str = "dhow.local/demo";
 /// Label that identifies the executable the image was made from.
@@ -28,15 +28,15 @@ const LABEL: &str = "dhow.executable";
 const STARTED: &str = "DHOW_DEMO_STARTED";
 
 pub fn is_demo(name: &str) -> bool {
-    name.parse::<Reference>().is_ok_and(|reference| {
+    name.parse::<ImageReference>().is_ok_and(|reference| {
         let reference = reference.or_latest();
         reference.digest().is_none() && reference.familiar() == format!("{NAME}:latest")
     })
 }
 
 /// The built-in image; made now if it is missing or was made from another executable.
-pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
-    let stamp = stamp()?;
+pub(super) fn ensure_image(store: &Store, identity: &HostIdentity) -> Result<StoredImage> {
+    let stamp = executable_stamp()?;
     if let Ok(image) = store.find_image(NAME)
         && image.config.config.labels.as_ref().and_then(|labels| labels.get(LABEL)) == Some(&stamp)
     {
@@ -44,10 +44,10 @@ pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
     }
     // Remembered before the name moves to the new image.
     let old = store.find_image(NAME).ok().map(|image| image.id);
-    namespace::in_child(identity, || {
-        make(store, &stamp, identity)?;
+    namespace::run_in_child(identity, || {
+        build_image(store, &stamp, identity)?;
         match &old {
-            Some(old) => forget(store, old),
+            Some(old) => remove_outdated(store, old),
             None => Ok(()),
         }
     })
@@ -56,40 +56,47 @@ pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
 }
 
 /// Removes the image of a previous executable, unless it has another name or a container uses it.
-fn forget(store: &Store, old: &Digest) -> Result<()> {
+fn remove_outdated(store: &Store, old: &Digest) -> Result<()> {
     if store.names()?.iter().any(|name| name.id == *old) {
         return Ok(());
     }
     match rmi::remove_image(store, old.as_str(), false) {
-        Err(error) if !matches!(kind_of(&error), Kind::InUse | Kind::Conflict | Kind::NotFound) => Err(error),
+        Err(error)
+            if !matches!(
+                kind_of(&error),
+                FailureKind::InUse | FailureKind::Conflict | FailureKind::NotFound
+            ) =>
+        {
+            Err(error)
+        }
         _ => Ok(()),
     }
 }
 
 /// Identifies one build of the executable: device, inode, size and modification time.
-fn stamp() -> Result<String> {
+fn executable_stamp() -> Result<String> {
     let file = std::fs::metadata("/proc/self/exe").context("looking at dhow's own executable")?;
     Ok(format!("{}-{}-{}-{}.{}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
-fn make(store: &Store, stamp: &str, identity: &Identity) -> Result<()> {
+fn build_image(store: &Store, stamp: &str, identity: &HostIdentity) -> Result<()> {
     let archive = archive()?;
     let diff_id = Digest::of(&archive);
     let layer = match store.begin_layer(&diff_id)? {
         LayerSlot::Present(lease) => lease,
         LayerSlot::Draft(draft) => {
             let options = UnpackOptions {
-                identity: namespace::ownership(identity),
+                identity: namespace::layer_ownership(identity),
                 limits: Default::default(),
                 label: String::new(),
-                source_size: archive.len() as u64,
+                compressed_size: archive.len() as u64,
             };
-            let record = unpack(archive.as_slice(), &draft, &options, &Silent)?;
+            let record = unpack_layer(archive.as_slice(), &draft, &options, &NoProgress)?;
             draft.commit(record)?
         }
     };
     let config = config(stamp, &diff_id)?;
-    let name: Reference = NAME.parse::<Reference>()?.or_latest();
+    let name: ImageReference = NAME.parse::<ImageReference>()?.or_latest();
     store.put_image(&NewImage {
         config: &config,
         manifest: None,
@@ -146,7 +153,7 @@ fn append(
 
 fn config(stamp: &str, diff_id: &Digest) -> Result<Vec<u8>> {
     let platform = Platform::host();
-    let created = super::state::now();
+    let created = super::state::now_rfc3339();
     let config = json!({
         "architecture": platform.architecture,
         "os": platform.os,
@@ -161,18 +168,18 @@ fn config(stamp: &str, diff_id: &Digest) -> Result<Vec<u8>> {
         "history": [{ "created": created, "created_by": "dhow: built in" }],
     });
     serde_json::to_vec(&config)
-        .map_err(|error| Failure::new(Kind::Other, format!("writing a configuration: {error}")).into())
+        .map_err(|error| Failure::new(FailureKind::Other, format!("writing a configuration: {error}")).into())
 }
 
-struct Silent;
+struct NoProgress;
 
-impl Progress for Silent {
+impl LayerProgress for NoProgress {
     fn event(&self, _layer: &str, _event: LayerEvent) {}
     fn line(&self, _text: &str) {}
 }
 
 /// Passes the start time of the command to the demo's program.
-pub(super) fn announce(spec: &mut ContainerSpec) {
+pub(super) fn pass_start_time(spec: &mut ContainerSpec) {
     if spec.image.as_ref().is_some_and(|image| is_demo(&image.name)) {
         spec.process.env.push(format!("{STARTED}={}", report::monotonic_now()));
     }

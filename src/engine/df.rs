@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::images;
-use super::ps::{self, Query};
+use super::ps::{self, ContainerQuery};
 use super::volumes;
 use crate::model::digest::Digest;
-use crate::sandbox::identity::Identity;
+use crate::sandbox::identity::HostIdentity;
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default)]
-pub struct Usage {
+pub struct DiskUsage {
     pub images: Vec<ImageUsage>,
     /// Bytes of all layers, each counted once, including those of interrupted pulls.
-    pub layers: u64,
+    pub layers_size: u64,
     /// Bytes of the layers that belong to images in use.
     pub active_layers: u64,
     pub containers: Vec<ContainerUsage>,
@@ -24,7 +24,7 @@ pub struct Usage {
 
 #[derive(Clone, Debug)]
 pub struct ImageUsage {
-    pub listed: images::Listed,
+    pub listed: images::ImageSummary,
     /// Bytes of its layers that other images have too.
     pub shared: u64,
     /// Number of containers that use it.
@@ -33,36 +33,37 @@ pub struct ImageUsage {
 
 #[derive(Clone, Debug)]
 pub struct ContainerUsage {
-    pub listed: ps::Listed,
+    pub listed: ps::ContainerSummary,
     /// Bytes that it wrote to its layer.
     pub written: u64,
 }
 
 #[derive(Clone, Debug)]
 pub struct VolumeUsage {
-    pub listed: volumes::Listed,
+    pub listed: volumes::VolumeSummary,
     /// Number of containers that use it.
     pub links: usize,
     pub size: u64,
 }
 
 /// Measures everything. The process must be able to read files of every owner (see `userns`).
-pub fn usage(store: &Store, identity: &Identity) -> Result<Usage> {
-    let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
+pub fn disk_usage(store: &Store, identity: &HostIdentity) -> Result<DiskUsage> {
+    let containers =
+        ps::list(store, &ContainerQuery { all: true, ..ContainerQuery::default() }, || identity.clone())?;
     let sizes: BTreeMap<Digest, u64> =
         store.layers()?.into_iter().map(|layer| (layer.diff_id, layer.size)).collect();
     let images = image_usage(images::list(store, &[])?, &containers, &sizes);
     let active = images.iter().filter(|image| image.containers > 0);
     let active: BTreeSet<&Digest> =
         active.flat_map(|image| &image.listed.image.config.rootfs.diff_ids).collect();
-    let used = volumes::used(store)?;
-    let volume = |listed: volumes::Listed| VolumeUsage {
+    let used = volumes::used_volumes(store)?;
+    let volume = |listed: volumes::VolumeSummary| VolumeUsage {
         links: used.iter().filter(|name| **name == listed.record.name).count(),
-        size: volumes::size(store, &listed.record),
+        size: volumes::volume_size(store, &listed.record),
         listed,
     };
-    Ok(Usage {
-        layers: sum(sizes.values().copied()),
+    Ok(DiskUsage {
+        layers_size: sum(sizes.values().copied()),
         active_layers: sum(active.iter().filter_map(|diff_id| sizes.get(diff_id).copied())),
         images,
         containers: containers
@@ -74,8 +75,8 @@ pub fn usage(store: &Store, identity: &Identity) -> Result<Usage> {
 }
 
 fn image_usage(
-    images: Vec<images::Listed>,
-    containers: &[ps::Listed],
+    images: Vec<images::ImageSummary>,
+    containers: &[ps::ContainerSummary],
     sizes: &BTreeMap<Digest, u64>,
 ) -> Vec<ImageUsage> {
     let mut users: BTreeMap<Digest, usize> = BTreeMap::new();
@@ -86,13 +87,13 @@ fn image_usage(
             *users.entry(diff_id.clone()).or_default() += 1;
         }
     }
-    let shared = |image: &images::Listed| {
+    let shared = |image: &images::ImageSummary| {
         let layers = image.image.config.rootfs.diff_ids.iter();
         let shared = layers.filter(|diff_id| users.get(diff_id).is_some_and(|count| *count > 1));
         sum(shared.filter_map(|diff_id| sizes.get(diff_id).copied()))
     };
-    let using = |image: &images::Listed| {
-        let uses = |container: &&ps::Listed| {
+    let using = |image: &images::ImageSummary| {
+        let uses = |container: &&ps::ContainerSummary| {
             container.dir.spec().image.as_ref().is_some_and(|used| used.id == image.image.id)
         };
         containers.iter().filter(uses).count()
@@ -110,19 +111,19 @@ fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::rmi::tests::Fixture;
+    use crate::engine::rmi::tests::RmiFixture;
     use crate::engine::volumes::{NewVolume, create};
 
     #[test]
     fn layers_count_once() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let (a, b) = (fixture.image("a"), fixture.image("b"));
         fixture.name("x", &a);
         fixture.name("y", &b);
         let _container = fixture.container(&a, "user");
         create(&fixture.store, NewVolume { name: "data".into(), ..NewVolume::default() }).unwrap();
-        let usage = usage(&fixture.store, &Identity::probe(None, "")).unwrap();
-        assert_eq!((usage.layers, usage.active_layers), (30, 20), "a base and one layer each");
+        let usage = disk_usage(&fixture.store, &HostIdentity::probe(None, "")).unwrap();
+        assert_eq!((usage.layers_size, usage.active_layers), (30, 20), "a base and one layer each");
         let mut images: Vec<_> = usage
             .images
             .iter()

@@ -5,16 +5,16 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::rootfs_view;
-use crate::image::changes::{Change, changes};
+use crate::image::changes::{FileChange, changes};
 use crate::store::Store;
 
 /// The changes of the container `text`, running or not, sorted by path.
 ///
 /// The process must be able to read files of every owner (see `userns`).
-pub fn diff(store: &Store, text: &str) -> Result<Vec<Change>> {
+pub fn diff(store: &Store, text: &str) -> Result<Vec<FileChange>> {
     let container = store.find_container(text)?;
-    let image = rootfs_view::image(store, container.spec(), "compare")?;
-    let lower = rootfs_view::lower(store, &image.config.rootfs.diff_ids);
+    let image = rootfs_view::container_image(store, container.spec(), "compare")?;
+    let lower = rootfs_view::lower_dirs(store, &image.config.rootfs.diff_ids);
     let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
     changes(&container.upper(), &lower)
         .with_context(|| format!("cannot compare container {} with its image", container.spec().name))

@@ -11,16 +11,16 @@ use rustix::io::Errno;
 
 use super::moment;
 use crate::error::{Failure, invalid};
-use crate::model::event::{Event, EventKind};
-use crate::model::filter::Filter;
-use crate::model::reference::Reference;
+use crate::model::event::{EngineEvent, EventKind};
+use crate::model::filter::ListFilter;
+use crate::model::reference::ImageReference;
 use crate::store::Store;
 
 #[derive(Clone, Debug)]
-pub struct Query {
+pub struct EventQuery {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    filters: Vec<Filter>,
+    filters: Vec<ListFilter>,
 }
 
 /// Filter keys. There are no daemons, plugins and Swarm objects here, so those keys match no event.
@@ -43,9 +43,9 @@ const KEYS: [&str; 14] = [
 /// Actions with an argument after a colon, which a filter may leave out.
 const WITH_ARGUMENT: [&str; 3] = ["health_status", "exec_create", "exec_start"];
 
-impl Query {
+impl EventQuery {
     /// Parses the times as the user typed them.
-    pub fn new(since: Option<&str>, until: Option<&str>, filters: Vec<Filter>) -> Result<Self, Failure> {
+    pub fn new(since: Option<&str>, until: Option<&str>, filters: Vec<ListFilter>) -> Result<Self, Failure> {
         let now = Timestamp::now();
         let time = |text: Option<&str>| text.map(|text| moment::parse(text, now)).transpose();
         let (since, until) = (time(since)?, time(until)?);
@@ -60,7 +60,7 @@ impl Query {
         }
     }
 
-    fn wants(&self, event: &Event) -> bool {
+    fn selects(&self, event: &EngineEvent) -> bool {
         let time = i128::from(event.time);
         let early = self.since.is_some_and(|since| time < since.as_nanosecond());
         let late = self.until.is_some_and(|until| time > until.as_nanosecond());
@@ -68,15 +68,19 @@ impl Query {
     }
 
     /// All keys must match; one value of a key suffices, except that all labels must match.
-    fn accepts(&self, event: &Event) -> bool {
+    fn accepts(&self, event: &EngineEvent) -> bool {
         self.filters.iter().all(|filter| {
             let mut same = self.filters.iter().filter(|other| other.key == filter.key);
-            if filter.key == "label" { holds(filter, event) } else { same.any(|other| holds(other, event)) }
+            if filter.key == "label" {
+                filter_matches(filter, event)
+            } else {
+                same.any(|other| filter_matches(other, event))
+            }
         })
     }
 }
 
-fn holds(filter: &Filter, event: &Event) -> bool {
+fn filter_matches(filter: &ListFilter, event: &EngineEvent) -> bool {
     let wanted = filter.value.as_str();
     let named = |kind: EventKind| {
         let name = event.attributes.get("name");
@@ -105,7 +109,7 @@ fn is_event_with_argument(action: &str, wanted: &str) -> bool {
 }
 
 /// By ID or name, the name with or without its tag.
-fn is_of_image(event: &Event, wanted: &str) -> bool {
+fn is_of_image(event: &EngineEvent, wanted: &str) -> bool {
     let name = match event.kind {
         EventKind::Image => event.attributes.get("name"),
         _ => event.attributes.get("image"),
@@ -118,13 +122,17 @@ fn is_of_image(event: &Event, wanted: &str) -> bool {
 }
 
 fn without_tag(name: &str) -> Option<String> {
-    Some(name.parse::<Reference>().ok()?.familiar_name())
+    Some(name.parse::<ImageReference>().ok()?.familiar_name())
 }
 
 /// Calls `tell` for each event that `query` selects, in order: past ones if the query reaches back, then new
 /// ones until the query's end, or forever.
-pub fn events(store: &Store, query: &Query, mut tell: impl FnMut(&Event) -> Result<()>) -> Result<()> {
-    let alarm = Alarm::new(store)?;
+pub fn events(
+    store: &Store,
+    query: &EventQuery,
+    mut tell: impl FnMut(&EngineEvent) -> Result<()>,
+) -> Result<()> {
+    let alarm = EventLogWatch::new(store)?;
     let mut log = store.read_events();
     let doing = "cannot read the log of events";
     if query.since.is_none() && query.until.is_none() {
@@ -135,7 +143,7 @@ pub fn events(store: &Store, query: &Query, mut tell: impl FnMut(&Event) -> Resu
         // Read the clock before the log: whatever was written until then is read below.
         let last = query.until.is_some_and(|until| Timestamp::now() >= until);
         for event in log.read().context(doing)? {
-            if query.wants(&event) {
+            if query.selects(&event) {
                 tell(&event)?;
             }
         }
@@ -147,15 +155,15 @@ pub fn events(store: &Store, query: &Query, mut tell: impl FnMut(&Event) -> Resu
 }
 
 /// Wakes up when the event log is written to. Without an inotify descriptor it falls back to polling.
-struct Alarm(Option<OwnedFd>);
+struct EventLogWatch(Option<OwnedFd>);
 
 /// Polling interval in nanoseconds where the user's inotify instances are used up (inotify(7),
 /// `max_user_instances`).
 const INTERVAL: i128 = 200_000_000;
 
-impl Alarm {
+impl EventLogWatch {
     fn new(store: &Store) -> Result<Self> {
-        let dir = store.watched_for_events().context("cannot make the directory of events")?;
+        let dir = store.events_watch_dir().context("cannot make the directory of events")?;
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let events =
             inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
@@ -202,13 +210,14 @@ impl Alarm {
 mod tests {
     use super::*;
 
-    fn query(filters: &[(&str, &str)]) -> Query {
-        let filters = filters.iter().map(|(k, v)| Filter { key: (*k).into(), value: (*v).into() }).collect();
-        Query::new(None, None, filters).unwrap()
+    fn query(filters: &[(&str, &str)]) -> EventQuery {
+        let filters =
+            filters.iter().map(|(k, v)| ListFilter { key: (*k).into(), value: (*v).into() }).collect();
+        EventQuery::new(None, None, filters).unwrap()
     }
 
-    fn started() -> Event {
-        Event::new(EventKind::Container, "start", "0123456789")
+    fn started() -> EngineEvent {
+        EngineEvent::new(EventKind::Container, "start", "0123456789")
             .with("name", "web")
             .with("image", "example.org/nginx:1")
             .with("tier", "front")
@@ -216,8 +225,8 @@ mod tests {
 
     #[test]
     fn filters_choose_as_dockers_do() {
-        let health = Event::new(EventKind::Container, "health_status: healthy", "0123456789");
-        let pulled = Event::new(EventKind::Image, "pull", "alpine:latest").with("name", "alpine");
+        let health = EngineEvent::new(EventKind::Container, "health_status: healthy", "0123456789");
+        let pulled = EngineEvent::new(EventKind::Image, "pull", "alpine:latest").with("name", "alpine");
         for (filters, event, wanted) in [
             (&[][..], &pulled, true),
             (&[("type", "image")], &pulled, true),
@@ -242,25 +251,25 @@ mod tests {
             (&[("scope", "swarm")], &started(), false),
             (&[("daemon", "x")], &started(), false),
         ] {
-            assert_eq!(query(filters).wants(event), wanted, "{filters:?} {event:?}");
+            assert_eq!(query(filters).selects(event), wanted, "{filters:?} {event:?}");
         }
-        let filters = vec![Filter { key: "colour".into(), value: "red".into() }];
-        assert!(Query::new(None, None, filters).is_err());
+        let filters = vec![ListFilter { key: "colour".into(), value: "red".into() }];
+        assert!(EventQuery::new(None, None, filters).is_err());
     }
 
     #[test]
     fn times_bound_the_past() {
-        let query = Query::new(Some("100"), Some("200.5"), Vec::new()).unwrap();
-        let at = |time| Event { time, ..started() };
+        let query = EventQuery::new(Some("100"), Some("200.5"), Vec::new()).unwrap();
+        let at = |time| EngineEvent { time, ..started() };
         for (time, wanted) in [
             (99_999_999_999, false),
             (100_000_000_000, true),
             (200_500_000_000, true),
             (200_500_000_001, false),
         ] {
-            assert_eq!(query.wants(&at(time)), wanted, "{time}");
+            assert_eq!(query.selects(&at(time)), wanted, "{time}");
         }
-        assert!(Query::new(Some("2"), Some("1"), Vec::new()).is_err());
+        assert!(EventQuery::new(Some("2"), Some("1"), Vec::new()).is_err());
     }
 
     #[test]
@@ -269,8 +278,8 @@ mod tests {
         let store = Store::open(dir.path().join("store")).unwrap();
         store.record_event(started());
         let mut seen = 0;
-        let query = Query::new(None, Some("0s"), Vec::new()).unwrap();
-        let count = |_: &Event| {
+        let query = EventQuery::new(None, Some("0s"), Vec::new()).unwrap();
+        let count = |_: &EngineEvent| {
             seen += 1;
             Ok(())
         };

@@ -8,29 +8,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::attach::relay::Relay;
-use super::attach::streams::{self, Streams};
-use super::attach::wire::{Order, Report};
-use super::attach::{self, Options, Outcome, Peer, UserTerminal};
+use super::attach::relay::StreamRelay;
+use super::attach::streams::{self, AttachStreams};
+use super::attach::wire::{ControlReport, ControlRequest};
+use super::attach::{self, AttachOptions, AttachOutcome, AttachPeer, UserTerminal};
 use super::first_process::{self, FirstProcess};
 use super::placement;
 use super::plan;
 use super::state::ContainerState;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
-use crate::model::event::Event;
+use crate::model::event::EngineEvent;
 use crate::model::exec::ExecRequest;
 use crate::sandbox::idmap::IdMap;
-use crate::sandbox::join::{self, JoinPlan, Joined};
+use crate::sandbox::join::{self, JoinPlan, JoinedProcess};
 use crate::sandbox::keeper;
 use crate::store::{ContainerDir, Store, new_container_id};
 use crate::sys;
 use crate::sys::signal::SignalFd;
 
 /// How long a container may take to start, and the interval between checks.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(2);
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Runs a process in a container until it exits or the user detaches. Returns the exit code of the command.
 ///
@@ -38,19 +38,19 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// the container does not run.
 pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> Result<i32> {
     let container = store.find_container(&request.container)?;
-    let first = running(&container)?;
+    let first = await_first_process(&container)?;
     let ids = IdMap::of_process(first.pid()).map_err(|_| not_running(&container))?;
-    let mut plan = plan::joining(container.spec(), ids, &request)?;
+    let mut plan = plan::exec_plan(container.spec(), ids, &request)?;
     // Without this the process would stay in the command's cgroup, outside of the container's limits.
-    plan.cgroup = placement::membership(container.spec(), first.pid(), placement::surroundings(environment))?;
-    let events = Events::of(store, container.spec(), &request.args)?;
-    events.tell("exec_create");
+    plan.cgroup = placement::membership(container.spec(), first.pid(), placement::session_info(environment))?;
+    let events = ExecEvents::new(store, container.spec(), &request.args)?;
+    events.record("exec_create");
     let done = match request.detach {
-        true => keeper::start_detached(&plan, first.as_fd(), |code| events.tell_end(code)).map(|()| {
-            events.tell("exec_start");
+        true => keeper::start_detached(&plan, first.as_fd(), |code| events.record_exit(code)).map(|()| {
+            events.record("exec_start");
             0
         }),
-        false => attend(plan, &first, request, &events),
+        false => exec_attached(plan, &first, request, &events),
     };
     done.map_err(|error| match first.has_ended() {
         // The container exited meanwhile, and that is why whatever failed did.
@@ -60,7 +60,7 @@ pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> R
 }
 
 /// Records the events of one exec.
-struct Events<'a> {
+struct ExecEvents<'a> {
     store: &'a Store,
     spec: &'a ContainerSpec,
     command: String,
@@ -68,32 +68,33 @@ struct Events<'a> {
     id: String,
 }
 
-impl<'a> Events<'a> {
-    fn of(store: &'a Store, spec: &'a ContainerSpec, args: &[String]) -> Result<Self> {
+impl<'a> ExecEvents<'a> {
+    fn new(store: &'a Store, spec: &'a ContainerSpec, args: &[String]) -> Result<Self> {
         Ok(Self { store, spec, command: args.join(" "), id: new_container_id()? })
     }
 
-    fn tell(&self, action: &str) {
-        let event = Event::of_container(self.spec, format!("{action}: {}", self.command));
+    fn record(&self, action: &str) {
+        let event = EngineEvent::of_container(self.spec, format!("{action}: {}", self.command));
         self.store.record_event(event.with("execID", &self.id));
     }
 
-    fn tell_end(&self, code: i32) {
-        let event = Event::of_container(self.spec, "exec_die").with("execID", &self.id);
+    fn record_exit(&self, code: i32) {
+        let event = EngineEvent::of_container(self.spec, "exec_die").with("execID", &self.id);
         self.store.record_event(event.with("exitCode", code.to_string()));
     }
 }
 
 /// The first process of `container`, if the container's state allows an exec. A container that is just
 /// starting is waited for.
-fn running(container: &ContainerDir) -> Result<FirstProcess> {
-    let deadline = Instant::now() + PATIENCE;
+fn await_first_process(container: &ContainerDir) -> Result<FirstProcess> {
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         // The lock before the state: whoever releases the lock has written the state before.
         let locked = container.is_locked()?;
         let state: ContainerState = container.read_state()?.unwrap_or_default();
-        let refused =
-            |why: &str| Failure::new(Kind::Conflict, format!("Container {} {why}", container.spec().id));
+        let refused = |why: &str| {
+            Failure::new(FailureKind::Conflict, format!("Container {} {why}", container.spec().id))
+        };
         if locked && state.paused {
             return Err(refused("is paused, unpause the container before exec").into());
         }
@@ -107,34 +108,36 @@ fn running(container: &ContainerDir) -> Result<FirstProcess> {
         if !locked || state.pid != 0 || Instant::now() > deadline {
             return Err(not_running(container).into());
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 fn not_running(container: &ContainerDir) -> Failure {
-    Failure::new(Kind::Conflict, format!("Container {} is not running", container.spec().id))
+    Failure::new(FailureKind::Conflict, format!("Container {} is not running", container.spec().id))
 }
 
-fn attend(
+fn exec_attached(
     mut plan: JoinPlan,
     first: &FirstProcess,
     request: ExecRequest,
-    events: &Events<'_>,
+    events: &ExecEvents<'_>,
 ) -> Result<i32> {
     let signals = SignalFd::blocking(&sys::signal::forwardable())?;
-    let terminal = if request.tty { UserTerminal::behind(std::io::stdin().as_fd())? } else { None };
+    let terminal = if request.tty { UserTerminal::of_stdin(std::io::stdin().as_fd())? } else { None };
     plan.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
     let direct = !request.tty;
-    let Streams { ends, mut relays } = streams::direct([direct && request.interactive, direct, direct])?;
+    let AttachStreams { ends, mut relays } =
+        streams::direct_streams([direct && request.interactive, direct, direct])?;
     let [input, output, error] = &ends;
-    let joined = join::spawn(&plan, first.as_fd(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
+    let joined =
+        join::spawn_in_container(&plan, first.as_fd(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
     // The process has its own copies; while ours are open, neither side sees the other's end of file.
     drop(ends);
-    events.tell("exec_start");
+    events.record("exec_start");
     if let Some(master) = &joined.terminal {
         relays = terminal_relays(master, request.interactive)?;
     }
-    let options = Options {
+    let options = AttachOptions {
         tty: request.tty,
         // With a terminal, Ctrl-C reaches the process as a key. Other signals end the command, which hangs
         // the terminal up.
@@ -142,14 +145,14 @@ fn attend(
         interactive: request.interactive,
         detach_keys: request.detach_keys,
     };
-    let attached = Attached(joined);
-    match attach::attend(&attached, &signals, relays, terminal, options)? {
-        Outcome::Ended(code) => {
-            events.tell_end(code);
+    let attached = ExecPeer(joined);
+    match attach::run_attached(&attached, &signals, relays, terminal, options)? {
+        AttachOutcome::Exited(code) => {
+            events.record_exit(code);
             Ok(code)
         }
-        Outcome::Abandoned(signal) => Ok(128 + signal),
-        Outcome::Detached => {
+        AttachOutcome::Abandoned(signal) => Ok(128 + signal),
+        AttachOutcome::Detached => {
             // Somebody must keep the master open, or the process would get SIGHUP.
             if let Some(master) = &attached.0.terminal {
                 keeper::hold_terminal(&plan.name, master.as_fd())?;
@@ -160,20 +163,20 @@ fn attend(
 }
 
 /// Relays between the command's own stdio and the master side of the process's terminal.
-fn terminal_relays(master: &OwnedFd, interactive: bool) -> Result<Vec<Relay>> {
+fn terminal_relays(master: &OwnedFd, interactive: bool) -> Result<Vec<StreamRelay>> {
     rustix::io::ioctl_fionbio(master, true)?;
     let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
-    let mut relays = vec![Relay::output(master.try_clone()?, own(std::io::stdout().as_fd())?)];
+    let mut relays = vec![StreamRelay::output(master.try_clone()?, own(std::io::stdout().as_fd())?)];
     if interactive {
-        relays.push(Relay::new(own(std::io::stdin().as_fd())?, master.try_clone()?));
+        relays.push(StreamRelay::new(own(std::io::stdin().as_fd())?, master.try_clone()?));
     }
     Ok(relays)
 }
 
 /// The process, as the peer of an attached command.
-struct Attached(Joined);
+struct ExecPeer(JoinedProcess);
 
-impl Peer for Attached {
+impl AttachPeer for ExecPeer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.process.pidfd()
     }
@@ -182,11 +185,11 @@ impl Peer for Attached {
         true
     }
 
-    fn order(&self, order: &Order) {
+    fn send_request(&self, order: &ControlRequest) {
         // If the process is gone, the next report says so.
         match (order, &self.0.terminal) {
-            (Order::Signal(signal), _) => drop(self.0.process.signal(*signal)),
-            (Order::Resize(rows, columns), Some(master)) => {
+            (ControlRequest::Signal(signal), _) => drop(self.0.process.signal(*signal)),
+            (ControlRequest::Resize(rows, columns), Some(master)) => {
                 drop(sys::pty::set_rows_and_columns(master.as_fd(), *rows, *columns));
             }
             // The others are for containers; a session of `exec` does not send them.
@@ -194,7 +197,7 @@ impl Peer for Attached {
         }
     }
 
-    fn report(&self) -> Result<Option<Report>> {
-        Ok(Some(Report::Ended(self.0.process.wait()?.code())))
+    fn receive_report(&self) -> Result<Option<ControlReport>> {
+        Ok(Some(ControlReport::Ended(self.0.process.wait()?.code())))
     }
 }

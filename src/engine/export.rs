@@ -8,40 +8,40 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::rootfs_view::View;
+use super::rootfs_view::RootfsView;
 use crate::image::archive::output::OutputFile;
-use crate::image::files::look::Meaning;
-use crate::image::files::pack::Packer;
-use crate::model::event::Event;
-use crate::sandbox::identity::Identity;
+use crate::image::files::look::DhowXattrs;
+use crate::image::files::pack::TreePacker;
+use crate::model::event::EngineEvent;
+use crate::sandbox::identity::HostIdentity;
 use crate::store::Store;
 
 /// A container's files, open and ready to be written to an archive.
-pub struct Export {
+pub struct ContainerExport {
     tree: OwnedFd,
     name: String,
 }
 
 /// Opens the files of the container `text`, running or not. The process must be single-threaded and outside
 /// any user namespace.
-pub fn open(store: &Store, text: &str, identity: &Identity) -> Result<Export> {
+pub fn prepare_export(store: &Store, text: &str, identity: &HostIdentity) -> Result<ContainerExport> {
     let container = store.find_container(text)?;
-    let event = Event::of_container(container.spec(), "export");
+    let event = EngineEvent::of_container(container.spec(), "export");
     let name = container.spec().name.clone();
-    let tree = View::for_reading(store, container, identity)?.own_tree()?;
+    let tree = RootfsView::for_reading(store, container, identity)?.own_tree()?;
     store.record_event(event);
-    Ok(Export { tree, name })
+    Ok(ContainerExport { tree, name })
 }
 
-impl Export {
+impl ContainerExport {
     /// Writes the archive. The process must be able to read files of every owner (see `userns`); owners are
     /// written as an image of this container would have them.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&self.tree, ".", flags, Mode::empty())?;
-        let mut packer = Packer::new(out, Meaning::Kept);
+        let mut packer = TreePacker::new(out, DhowXattrs::Apply);
         packer
-            .below(&root)
+            .contents(&root)
             .and_then(|()| packer.finish().map(drop))
             .with_context(|| format!("cannot export container {}", self.name))
     }
@@ -54,7 +54,7 @@ impl Export {
             let mut file = File::options().write(true).open(path).with_context(doing)?;
             return self.write(&mut file);
         }
-        let unfinished = OutputFile::beside(path).with_context(doing)?;
+        let unfinished = OutputFile::create_beside(path).with_context(doing)?;
         self.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file()))?;
         unfinished.rename(path).with_context(doing)
     }

@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::state::ContainerState;
 use crate::model::container::ContainerSpec;
-use crate::sandbox::processes::Boundary;
+use crate::sandbox::processes::NamespaceBoundary;
 use crate::store::ContainerDir;
 use crate::sys;
 use crate::sys::process::signal_pidfd;
@@ -48,7 +48,7 @@ impl FirstProcess {
 
     /// Whether it is exiting and has already left its namespaces: the kernel may take a while to unmount what
     /// was in them, and nobody can join them any more.
-    pub fn has_left(&self) -> Result<bool> {
+    pub fn has_left_namespaces(&self) -> Result<bool> {
         let left = match rustix::fs::stat(format!("/proc/{}/ns/mnt", self.pid)) {
             Err(Errno::NOENT | Errno::SRCH) => true,
             // Anything else (EACCES) is reported by whoever enters the namespace.
@@ -67,9 +67,13 @@ impl AsFd for FirstProcess {
 
 /// How to tell the container's processes from others. Its own PID namespace holds only them (and those of
 /// containers that share it); in the host's or another container's, they are the ones in its user namespace.
-pub fn boundary(spec: &ContainerSpec) -> Boundary {
+pub fn boundary(spec: &ContainerSpec) -> NamespaceBoundary {
     let namespaces = &spec.namespaces;
-    if namespaces.pid_host || namespaces.pid_container.is_some() { Boundary::User } else { Boundary::Pid }
+    if namespaces.pid_host || namespaces.pid_container.is_some() {
+        NamespaceBoundary::User
+    } else {
+        NamespaceBoundary::Pid
+    }
 }
 
 /// `None` if the container does not run, or has no process yet or any more.
@@ -86,7 +90,7 @@ pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
     };
     let found = FirstProcess { pid: pid.as_raw_nonzero().get(), pidfd };
     // Checked last: a process that still lives now has had this PID ever since the pidfd was opened.
-    if !parent_holds(pid, &container.path().join("lock"))? || found.has_ended()? {
+    if !parent_has_open(pid, &container.path().join("lock"))? || found.has_ended()? {
         return Ok(None);
     }
     Ok(Some(found))
@@ -94,12 +98,12 @@ pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
 
 /// When process `pid` started, in clock ticks since boot (proc_pid_stat(5), `starttime`); `None` if it is
 /// gone.
-pub(super) fn ticks(pid: i32) -> Option<u64> {
+pub(super) fn start_ticks(pid: i32) -> Option<u64> {
     sys::process::stat_field(&sys::process::stat(&pid.to_string())?, 22)
 }
 
 /// Whether the parent of process `pid` has the file `lock` open. `false` if the process is gone.
-fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
+fn parent_has_open(pid: Pid, lock: &Path) -> Result<bool> {
     let Some(stat) = sys::process::stat(&pid.as_raw_nonzero().to_string()) else { return Ok(false) };
     let parent = sys::process::stat_field(&stat, 4).unwrap_or_default();
     let doing = || format!("looking at its supervisor, process {parent}");

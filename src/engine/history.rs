@@ -3,28 +3,28 @@
 use anyhow::Result;
 
 use crate::model::digest::Digest;
-use crate::model::image::History;
-use crate::store::{Image, Store};
+use crate::model::image::HistoryEntry;
+use crate::store::{Store, StoredImage};
 
 /// A build step of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct HistoryStep {
     /// The image's ID, for the last step only; IDs of intermediate images are not recorded.
     pub id: Option<Digest>,
-    pub history: History,
+    pub history: HistoryEntry,
     /// Bytes of its layer's files; zero if it made no layer.
     pub size: u64,
 }
 
 /// The steps of `image`, newest first.
-pub fn history(store: &Store, image: &Image) -> Result<Vec<Step>> {
+pub fn history(store: &Store, image: &StoredImage) -> Result<Vec<HistoryStep>> {
     let mut layers = image.config.rootfs.diff_ids.iter();
     let mut steps = Vec::new();
     for history in &image.config.history {
         let layer = if history.empty_layer { None } else { layers.next() };
         let record = layer.map(|diff_id| store.layer(diff_id)).transpose()?.flatten();
         let size = record.map_or(0, |record| record.size);
-        steps.push(Step { id: None, history: history.clone(), size });
+        steps.push(HistoryStep { id: None, history: history.clone(), size });
     }
     steps.reverse();
     if let Some(last) = steps.first_mut() {

@@ -17,12 +17,12 @@ const MAX_FILE: u64 = 16 << 20;
 
 /// The content of `directory/name` in the uppermost of `layers` (given lowest first) that has it. Empty if no
 /// layer has it, a layer hides it, or it is not a regular file.
-pub(super) fn read(store: &Store, layers: &[Digest], directory: &str, name: &str) -> Vec<u8> {
+pub(super) fn read_file(store: &Store, layers: &[Digest], directory: &str, name: &str) -> Vec<u8> {
     for layer in layers.iter().rev() {
-        match look(&store.layer_tree(layer), directory, name) {
-            Look::Found(content) => return content,
-            Look::Hidden => return Vec::new(),
-            Look::Nothing => {}
+        match look_up(&store.layer_tree(layer), directory, name) {
+            LayerLookup::Found(content) => return content,
+            LayerLookup::Hidden => return Vec::new(),
+            LayerLookup::Nothing => {}
         }
     }
     Vec::new()
@@ -34,14 +34,14 @@ pub(super) fn has_directory(store: &Store, layers: &[Digest], path: &str) -> boo
     layers.iter().any(has)
 }
 
-enum Look {
+enum LayerLookup {
     Found(Vec<u8>),
     Hidden,
     Nothing,
 }
 
-fn look(tree: &Path, directory: &str, name: &str) -> Look {
-    let Ok(root) = sys::fs::open_dir(tree) else { return Look::Hidden };
+fn look_up(tree: &Path, directory: &str, name: &str) -> LayerLookup {
+    let Ok(root) = sys::fs::open_dir(tree) else { return LayerLookup::Hidden };
     let Ok(dir) = sys::fs::open_in_root(
         root.as_fd(),
         Path::new(directory),
@@ -49,20 +49,20 @@ fn look(tree: &Path, directory: &str, name: &str) -> Look {
         OFlags::RDONLY | OFlags::NONBLOCK,
         Mode::empty(),
     ) else {
-        return Look::Nothing;
+        return LayerLookup::Nothing;
     };
     let file = Path::new(directory).join(name);
     let opened = sys::fs::open_in_root(root.as_fd(), &file, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty());
     if let Ok(fd) = opened {
         return match sys::fs::file_type(fd.as_fd()) {
             // A whiteout: overlayfs marks a deleted file by a character device 0:0.
-            Ok(FileType::CharacterDevice) => Look::Hidden,
-            _ => Look::Found(sys::fs::read_in_root(root.as_fd(), &file, MAX_FILE).unwrap_or_default()),
+            Ok(FileType::CharacterDevice) => LayerLookup::Hidden,
+            _ => LayerLookup::Found(sys::fs::read_in_root(root.as_fd(), &file, MAX_FILE).unwrap_or_default()),
         };
     }
     // An opaque directory, or a whiteout or file in its place, hides what the lower layers have.
     let mut value = [0_u8; 4];
     let opaque = rustix::fs::fgetxattr(&dir, "user.overlay.opaque", &mut value[..]).is_ok();
     let is_dir = sys::fs::file_type(dir.as_fd()).is_ok_and(|kind| kind == FileType::Directory);
-    if opaque || !is_dir { Look::Hidden } else { Look::Nothing }
+    if opaque || !is_dir { LayerLookup::Hidden } else { LayerLookup::Nothing }
 }

@@ -4,31 +4,31 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::prune::Conditions;
+use super::prune::PruneConditions;
 use super::record;
-use super::rmi::{Removal, finish_removal};
+use super::rmi::{ImageRemoval, finish_removal};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default)]
-pub struct PruneRequest {
+pub struct ImagePruneRequest {
     /// All unused images, not only dangling ones.
     pub all: bool,
-    pub conditions: Conditions,
+    pub conditions: PruneConditions,
 }
 
 /// Removes dangling images, or all, that no container uses and that match the request's conditions, and layers that
 /// no image has.
 ///
 /// The process must be able to delete files of every owner (see `userns`).
-pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
-    let mut pruned = Removal::default();
+pub fn prune_images(store: &Store, request: &ImagePruneRequest) -> Result<ImageRemoval> {
+    let mut pruned = ImageRemoval::default();
     let tagged = tagged(store)?;
     for image in store.images()? {
         let unwanted = request.all || !tagged.contains(&image.id);
         let config = &image.config;
-        let matches = request.conditions.hold(config.created.as_deref(), config.config.labels.as_ref());
+        let matches = request.conditions.matches(config.created.as_deref(), config.config.labels.as_ref());
         if !unwanted || !matches {
             continue;
         }
@@ -42,7 +42,7 @@ pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
         pruned.lines.extend(removal.lines);
         pruned.reclaimed = pruned.reclaimed.saturating_add(removal.reclaimed);
     }
-    let orphans = store.collect_layers()?;
+    let orphans = store.prune_layers()?;
     pruned.reclaimed = orphans.iter().fold(pruned.reclaimed, |sum, layer| sum.saturating_add(layer.size));
     record::pruned(store, EventKind::Image, pruned.reclaimed);
     Ok(pruned)
@@ -56,23 +56,23 @@ fn tagged(store: &Store) -> Result<BTreeSet<Digest>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::rmi::tests::Fixture;
+    use crate::engine::rmi::tests::RmiFixture;
     use crate::model::filter::LabelFilter;
 
-    fn left(fixture: &Fixture) -> usize {
+    fn left(fixture: &RmiFixture) -> usize {
         fixture.store.images().unwrap().len()
     }
 
     #[test]
     fn only_untagged_ones_unless_all() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let (a, b, c) = (fixture.image("a"), fixture.image("b"), fixture.image("c"));
         fixture.name("x", &a);
         fixture.store.set_name(&format!("y@{b}").parse().unwrap(), &b, None).unwrap();
         let _container = fixture.container(&c, "user");
-        let pruned = prune_images(&fixture.store, &PruneRequest::default()).unwrap();
+        let pruned = prune_images(&fixture.store, &ImagePruneRequest::default()).unwrap();
         assert_eq!((left(&fixture), pruned.reclaimed), (2, 10), "a digest alone is no tag");
-        let all = PruneRequest { all: true, ..PruneRequest::default() };
+        let all = ImagePruneRequest { all: true, ..ImagePruneRequest::default() };
         prune_images(&fixture.store, &all).unwrap();
         assert!(fixture.store.image(&c).unwrap().is_some(), "in use");
         assert_eq!(left(&fixture), 1);
@@ -80,18 +80,18 @@ mod tests {
 
     #[test]
     fn conditions_must_all_hold() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         fixture.image_with("old", "2001-01-01T00:00:00Z", r#"{"a":"1"}"#);
         fixture.image_with("new", "2020-01-01T00:00:00Z", r#"{"a":"2"}"#);
         let label = |value: Option<&str>, wanted| LabelFilter {
             key: "a".into(),
             value: value.map(str::to_owned),
-            wanted,
+            must_have: wanted,
         };
         let until = Some("2010-01-01T00:00:00Z".parse().unwrap());
         let prune = |until, labels| {
-            let conditions = Conditions { until, labels };
-            prune_images(&fixture.store, &PruneRequest { all: true, conditions }).unwrap();
+            let conditions = PruneConditions { until, labels };
+            prune_images(&fixture.store, &ImagePruneRequest { all: true, conditions }).unwrap();
             left(&fixture)
         };
         assert_eq!(prune(until, vec![label(Some("2"), true)]), 2);
@@ -104,11 +104,11 @@ mod tests {
 
     #[test]
     fn layers_of_an_interrupted_pull_go_too() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let id = fixture.image("a");
         // As if the process had ended between the removal of an image and that of its layers.
         fixture.store.lock_image(&id).unwrap().unwrap().remove().unwrap();
-        let pruned = prune_images(&fixture.store, &PruneRequest::default()).unwrap();
+        let pruned = prune_images(&fixture.store, &ImagePruneRequest::default()).unwrap();
         assert_eq!(pruned.reclaimed, 20);
         assert!(fixture.store.layers().unwrap().is_empty());
     }

@@ -5,23 +5,23 @@ use jiff::Timestamp;
 
 use super::moment;
 use crate::error::{Failure, not_found};
-use crate::model::filter::{Filter, LabelFilter};
+use crate::model::filter::{LabelFilter, ListFilter};
 use crate::model::glob;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
-use crate::store::{Image, NameRecord, Store};
+use crate::model::reference::ImageReference;
+use crate::store::{NameRecord, Store, StoredImage};
 
 #[derive(Clone, Debug)]
-pub struct Listed {
-    pub image: Image,
-    pub tags: Vec<Reference>,
-    pub digests: Vec<Reference>,
+pub struct ImageSummary {
+    pub image: StoredImage,
+    pub tags: Vec<ImageReference>,
+    pub digests: Vec<ImageReference>,
 }
 
 /// The images that match all `filters`, newest first. Keys: `before`, `dangling`, `label`, `label!`,
 /// `reference`, `since`, `until`.
-pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
-    let conditions = Conditions::of(store, filters)?;
+pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<ImageSummary>> {
+    let conditions = ImageFilters::parse(store, filters)?;
     let names = store.names()?;
     let mut listed = Vec::new();
     for image in store.images()? {
@@ -40,7 +40,7 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
 }
 
 /// The image that `text` means; if `platforms` are given it must be for one of them.
-pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<Image> {
+pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<StoredImage> {
     let image = match platforms {
         [] => store.find_image(text)?,
         [wanted, ..] => store.find_image_for(text, wanted)?,
@@ -54,19 +54,19 @@ pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<Image> 
     Err(not_found(message).into())
 }
 
-pub fn with_names(image: Image, names: &[NameRecord]) -> Listed {
+pub fn with_names(image: StoredImage, names: &[NameRecord]) -> ImageSummary {
     let own = names.iter().filter(|name| name.id == image.id).map(|name| name.reference.clone());
     let (tags, digests) = own.partition(|name| name.tag().is_some());
-    Listed { image, tags, digests }
+    ImageSummary { image, tags, digests }
 }
 
 /// When the image was created, according to its configuration.
-fn created(image: &Image) -> Option<Timestamp> {
+fn created(image: &StoredImage) -> Option<Timestamp> {
     image.config.created.as_deref()?.parse().ok()
 }
 
 #[derive(Default)]
-struct Conditions {
+struct ImageFilters {
     dangling: Option<bool>,
     labels: Vec<LabelFilter>,
     references: Vec<String>,
@@ -74,8 +74,8 @@ struct Conditions {
     since: Option<Timestamp>,
 }
 
-impl Conditions {
-    fn of(store: &Store, filters: &[Filter]) -> Result<Self> {
+impl ImageFilters {
+    fn parse(store: &Store, filters: &[ListFilter]) -> Result<Self> {
         let mut conditions = Self::default();
         let made = |name: &str| store.find_image(name).map(|image| created(&image));
         let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| a.into_iter().chain(b).min();
@@ -98,13 +98,13 @@ impl Conditions {
     }
 
     /// The image with those of its names that match, or `None` if the image does not match.
-    fn apply(&self, mut item: Listed) -> Result<Option<Listed>, Failure> {
+    fn apply(&self, mut item: ImageSummary) -> Result<Option<ImageSummary>, Failure> {
         let made = created(&item.image);
         let in_time = self.before.is_none_or(|before| made < Some(before))
             && self.since.is_none_or(|since| made > Some(since));
         let labels = item.image.config.config.labels.as_ref();
         let kind = self.dangling.is_none_or(|dangling| dangling == item.tags.is_empty());
-        if !in_time || !kind || !self.labels.iter().all(|label| label.holds(labels)) {
+        if !in_time || !kind || !self.labels.iter().all(|label| label.matches(labels)) {
             return Ok(None);
         }
         if self.references.is_empty() {
@@ -115,7 +115,7 @@ impl Conditions {
         Ok((!item.tags.is_empty() || !item.digests.is_empty()).then_some(item))
     }
 
-    fn matching(&self, names: Vec<Reference>) -> Result<Vec<Reference>, Failure> {
+    fn matching(&self, names: Vec<ImageReference>) -> Result<Vec<ImageReference>, Failure> {
         let mut matching = Vec::new();
         for name in names {
             for pattern in &self.references {
@@ -158,7 +158,7 @@ mod tests {
                 "config": {"Labels": {"age": label}},
                 "rootfs": {"type": "layers", "diff_ids": []},
             });
-            let names: Vec<(Reference, Option<Digest>)> =
+            let names: Vec<(ImageReference, Option<Digest>)> =
                 names.iter().map(|name| (name.parse().unwrap(), None)).collect();
             let config = config.to_string();
             let new = NewImage { config: config.as_bytes(), manifest: None, layers: &[], names: &names };
@@ -167,8 +167,8 @@ mod tests {
 
         /// The labels and numbers of names of what is listed.
         fn list(&self, filters: &[&str]) -> Vec<(String, usize)> {
-            let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
-            let label = |image: &Image| image.config.config.labels.as_ref().unwrap()["age"].clone();
+            let filters: Vec<ListFilter> = filters.iter().map(|text| text.parse().unwrap()).collect();
+            let label = |image: &StoredImage| image.config.config.labels.as_ref().unwrap()["age"].clone();
             let listed = list(&self.store, &filters).unwrap();
             listed.iter().map(|item| (label(&item.image), item.tags.len())).collect()
         }

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
-use super::manifest::{fetch, platform, read};
-use super::push::Target;
-use crate::error::{Failure, Kind, invalid};
+use super::manifest::{fetch_manifest, image_platform, read_manifest};
+use super::push::PushTarget;
+use crate::error::{Failure, FailureKind, invalid};
 use crate::image::manifest::{Descriptor, Manifest};
-use crate::image::push::Ready;
-use crate::image::push::assemble::index;
-use crate::image::push::copy::{Route, entry_of};
-use crate::image::registry::repository::{RawManifest, Repository, Which};
+use crate::image::push::ReadyManifest;
+use crate::image::push::assemble::build_index;
+use crate::image::push::copy::{RepositoryCopy, descriptor_of};
+use crate::image::registry::repository::{ManifestRef, RawManifest, Repository};
 use crate::model::environment::Environment;
 use crate::model::platform::Platform;
-use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::model::reference::{DEFAULT_TAG, ImageReference};
 
 #[derive(Clone, Debug, Default)]
-pub struct Request {
-    pub tags: Vec<Reference>,
+pub struct ImagetoolsRequest {
+    pub tags: Vec<ImageReference>,
     /// Names, digests (in the first tag's repository), or descriptors as JSON.
     pub sources: Vec<String>,
     /// Append to the index that the first tag refers to.
@@ -33,20 +33,20 @@ pub struct Request {
 }
 
 /// A manifest or index that entries come from, with the repository to copy them from.
-struct Source {
+struct IndexSource {
     repository: Repository,
     registry: String,
     raw: RawManifest,
 }
 
 /// An index that is ready to be pushed, and where its entries come from.
-pub struct Made {
-    sources: Vec<Source>,
+pub struct AssembledIndex {
+    sources: Vec<IndexSource>,
     entries: Vec<(usize, Descriptor)>,
-    ready: Ready,
+    ready: ReadyManifest,
 }
 
-impl Made {
+impl AssembledIndex {
     /// The JSON of the manifest or index.
     pub fn text(&self) -> &[u8] {
         &self.ready.text
@@ -58,22 +58,22 @@ impl Made {
 }
 
 /// Fetches the sources and assembles the index.
-pub fn make(environment: &Environment, request: &Request) -> Result<Made> {
+pub fn assemble_index(environment: &Environment, request: &ImagetoolsRequest) -> Result<AssembledIndex> {
     let mut sources = Vec::new();
-    let mut wanted: Vec<(Reference, Option<Descriptor>)> = Vec::new();
+    let mut wanted: Vec<(ImageReference, Option<Descriptor>)> = Vec::new();
     if request.append {
-        let first = first(request)?;
+        let first = first_tag(request)?;
         wanted.push((first.clone(), None));
     }
     for text in &request.sources {
-        wanted.push(meant(request, text)?);
+        wanted.push(parse_source(request, text)?);
     }
     if wanted.is_empty() {
         return Err(invalid("no sources specified").into());
     }
     let mut entries = Vec::new();
     for (reference, said) in wanted {
-        let remote = fetch(environment, &reference, false)
+        let remote = fetch_manifest(environment, &reference, false)
             .with_context(|| format!("cannot read {}", reference.familiar()))?;
         let registry = reference.registry().to_owned();
         let (at, mut found) = (sources.len(), entries_of(&remote.repository, &remote.raw)?);
@@ -87,14 +87,14 @@ pub fn make(environment: &Environment, request: &Request) -> Result<Made> {
             entries.retain(|(_, known): &(usize, Descriptor)| known.digest != entry.digest);
             entries.push((at, entry));
         }
-        sources.push(Source { repository: remote.repository, registry, raw: remote.raw });
+        sources.push(IndexSource { repository: remote.repository, registry, raw: remote.raw });
     }
-    narrow(&mut entries, &request.platforms)?;
-    let ready = ready(request, &sources, &entries)?;
-    Ok(Made { sources, entries, ready })
+    retain_platforms(&mut entries, &request.platforms)?;
+    let ready = assemble(request, &sources, &entries)?;
+    Ok(AssembledIndex { sources, entries, ready })
 }
 
-fn first(request: &Request) -> Result<&Reference, Failure> {
+fn first_tag(request: &ImagetoolsRequest) -> Result<&ImageReference, Failure> {
     request
         .tags
         .first()
@@ -102,16 +102,16 @@ fn first(request: &Request) -> Result<&Reference, Failure> {
 }
 
 /// The reference of one source, and its descriptor if it was given as JSON.
-fn meant(request: &Request, text: &str) -> Result<(Reference, Option<Descriptor>)> {
+fn parse_source(request: &ImagetoolsRequest, text: &str) -> Result<(ImageReference, Option<Descriptor>)> {
     if text.trim_start().starts_with('{') {
         let said: Descriptor = serde_json::from_str(text)
             .map_err(|error| invalid(format!("failed to parse source as a descriptor: {error}")))?;
-        return Ok((first(request)?.with_digest(said.digest.clone()), Some(said)));
+        return Ok((first_tag(request)?.with_digest(said.digest.clone()), Some(said)));
     }
     if let Ok(digest) = text.parse() {
-        return Ok((first(request)?.with_digest(digest), None));
+        return Ok((first_tag(request)?.with_digest(digest), None));
     }
-    Ok((text.parse::<Reference>()?.or_latest(), None))
+    Ok((text.parse::<ImageReference>()?.or_latest(), None))
 }
 
 /// The entries of an index, or the one entry that a manifest would have in an index.
@@ -119,25 +119,25 @@ fn entries_of(repository: &Repository, raw: &RawManifest) -> Result<Vec<Descript
     if let Manifest::Index(index) = Manifest::parse(&raw.text, &raw.media_type)? {
         return Ok(index.manifests);
     }
-    let mut entry = entry_of(raw);
-    entry.platform = platform(repository, raw)?;
+    let mut entry = descriptor_of(raw);
+    entry.platform = image_platform(repository, raw)?;
     Ok(vec![entry])
 }
 
 /// Keeps the entries for `platforms`, and their attestations.
-fn narrow(entries: &mut Vec<(usize, Descriptor)>, platforms: &[Platform]) -> Result<()> {
+fn retain_platforms(entries: &mut Vec<(usize, Descriptor)>, platforms: &[Platform]) -> Result<()> {
     if platforms.is_empty() {
         return Ok(());
     }
     let fits = |entry: &Descriptor| {
-        let offered = entry.platform.as_ref().map(crate::image::manifest::DescribedPlatform::model);
+        let offered = entry.platform.as_ref().map(crate::image::manifest::DescriptorPlatform::to_platform);
         offered.is_some_and(|offered| platforms.iter().any(|wanted| wanted.rank(&offered).is_some()))
     };
     let kept: Vec<String> =
         entries.iter().filter(|(_, entry)| fits(entry)).map(|(_, entry)| entry.digest.to_string()).collect();
     if kept.is_empty() {
         let message = "none of the sources is for the platforms that were asked for";
-        return Err(Failure::new(Kind::NotFound, message).into());
+        return Err(Failure::new(FailureKind::NotFound, message).into());
     }
     // BuildKit attaches attestations as entries that name their image's digest in this annotation.
     let about = |entry: &Descriptor| {
@@ -147,43 +147,51 @@ fn narrow(entries: &mut Vec<(usize, Descriptor)>, platforms: &[Platform]) -> Res
     Ok(())
 }
 
-fn ready(request: &Request, sources: &[Source], entries: &[(usize, Descriptor)]) -> Result<Ready> {
+fn assemble(
+    request: &ImagetoolsRequest,
+    sources: &[IndexSource],
+    entries: &[(usize, Descriptor)],
+) -> Result<ReadyManifest> {
     // A single source that is not changed in any way keeps its bytes and so its digest.
     let as_it_is = request.annotations.is_empty() && request.platforms.is_empty();
     if let ([source], true) = (sources, as_it_is) {
         let is_index =
             matches!(Manifest::parse(&source.raw.text, &source.raw.media_type)?, Manifest::Index(_));
         if is_index || !request.prefer_index {
-            let descriptor = entry_of(&source.raw);
-            return Ok(Ready { text: source.raw.text.clone(), descriptor, layers: Vec::new() });
+            let descriptor = descriptor_of(&source.raw);
+            return Ok(ReadyManifest { text: source.raw.text.clone(), descriptor, layers: Vec::new() });
         }
     }
     let entries: Vec<Descriptor> = entries.iter().map(|(_, entry)| entry.clone()).collect();
-    index(&entries, &request.annotations)
+    build_index(&entries, &request.annotations)
 }
 
 /// Copies everything to the tags' repositories, then pushes the index under each tag.
 pub fn push(
     environment: &Environment,
-    request: &Request,
-    made: &Made,
+    request: &ImagetoolsRequest,
+    made: &AssembledIndex,
     say: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
-    first(request)?;
+    first_tag(request)?;
     for tag in &request.tags {
-        let to = Target::find(environment, tag)?.open()?;
+        let to = PushTarget::resolve(environment, tag)?.open()?;
         let doing = || format!("cannot push {}", tag.familiar());
         // The index last: a registry refuses one whose entries it does not have.
         for (at, entry) in &made.entries {
             let Some(source) = made.sources.get(*at) else { continue };
             let raw = match source.raw.digest == entry.digest {
                 true => source.raw.clone(),
-                false => source.repository.manifest(&Which::Digest(&entry.digest), entry.digest.as_str())?,
+                false => {
+                    source.repository.manifest(&ManifestRef::Digest(&entry.digest), entry.digest.as_str())?
+                }
             };
             let same_registry = source.registry == tag.registry();
-            Route { from: &source.repository, to: &to, same_registry }.manifest(&raw).with_context(doing)?;
+            RepositoryCopy { from: &source.repository, to: &to, same_registry }
+                .copy_manifest(&raw)
+                .with_context(doing)?;
         }
-        let which = Which::Tag(tag.tag().unwrap_or(DEFAULT_TAG));
+        let which = ManifestRef::Tag(tag.tag().unwrap_or(DEFAULT_TAG));
         to.put_manifest(&which, &made.ready.descriptor.media_type, &made.ready.text).with_context(doing)?;
         say(&format!("pushing {} to {tag}", made.digest()))?;
     }
@@ -191,8 +199,8 @@ pub fn push(
 }
 
 /// What a registry has under a name.
-pub struct Inspected {
-    pub reference: Reference,
+pub struct RegistryInspection {
+    pub reference: ImageReference,
     pub raw: RawManifest,
     /// The entries, if it is an index.
     pub entries: Option<Vec<Descriptor>>,
@@ -201,8 +209,12 @@ pub struct Inspected {
 }
 
 /// Fetches what a name refers to; `deeply` with the images' configurations.
-pub fn inspect(environment: &Environment, reference: &Reference, deeply: bool) -> Result<Inspected> {
-    let remote = fetch(environment, reference, false)?;
+pub fn inspect(
+    environment: &Environment,
+    reference: &ImageReference,
+    deeply: bool,
+) -> Result<RegistryInspection> {
+    let remote = fetch_manifest(environment, reference, false)?;
     let mut configs = Vec::new();
     let entries = match Manifest::parse(&remote.raw.text, &remote.raw.media_type)? {
         Manifest::Index(index) => Some(index.manifests),
@@ -214,18 +226,18 @@ pub fn inspect(environment: &Environment, reference: &Reference, deeply: bool) -
             .flatten()
             .filter(|entry| entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown"));
         for entry in images {
-            let raw = read(&remote.repository, &reference.with_digest(entry.digest.clone()))?;
-            let platform = entry.platform.as_ref().map(|platform| platform.model().to_string());
-            configs.push((platform, config(&remote.repository, &raw)?));
+            let raw = read_manifest(&remote.repository, &reference.with_digest(entry.digest.clone()))?;
+            let platform = entry.platform.as_ref().map(|platform| platform.to_platform().to_string());
+            configs.push((platform, image_config(&remote.repository, &raw)?));
         }
         if entries.is_none() {
-            configs.push((None, config(&remote.repository, &remote.raw)?));
+            configs.push((None, image_config(&remote.repository, &remote.raw)?));
         }
     }
-    Ok(Inspected { reference: reference.clone(), raw: remote.raw, entries, configs })
+    Ok(RegistryInspection { reference: reference.clone(), raw: remote.raw, entries, configs })
 }
 
-fn config(repository: &Repository, raw: &RawManifest) -> Result<serde_json::Value> {
+fn image_config(repository: &Repository, raw: &RawManifest) -> Result<serde_json::Value> {
     const LIMIT: u64 = 8 << 20;
     let Manifest::Image(image) = Manifest::parse(&raw.text, &raw.media_type)? else {
         return Ok(serde_json::Value::Null);

@@ -8,24 +8,24 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::record;
-use super::state::now;
-use crate::error::{Failure, Kind, invalid};
-use crate::image::registry::http::{Http, Patience, Request};
-use crate::image::unpack::{Limits, UnpackOptions, unpack};
+use super::state::now_rfc3339;
+use crate::error::{Failure, FailureKind, invalid};
+use crate::image::registry::http::{HttpClient, HttpPolicy, HttpRequest};
+use crate::image::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
 use crate::model::change;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
-use crate::model::image::{History, ImageConfig, RootFs, RunConfig};
-use crate::model::layer::Identity;
+use crate::model::image::{HistoryEntry, ImageConfig, ImageRootFs, RunConfig};
+use crate::model::layer::LayerOwnership;
 use crate::model::platform::Platform;
-use crate::model::progress::Progress;
-use crate::model::reference::Reference;
+use crate::model::progress::LayerProgress;
+use crate::model::reference::ImageReference;
 use crate::store::{NewImage, Store};
 
 #[derive(Clone, Debug)]
 pub struct ImportRequest {
-    pub source: Source,
-    pub reference: Option<Reference>,
+    pub source: ImportSource,
+    pub reference: Option<ImageReference>,
     /// Dockerfile instructions (`--change`).
     pub changes: Vec<String>,
     pub message: Option<String>,
@@ -34,7 +34,7 @@ pub struct ImportRequest {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ImportSource {
     /// Written `-` on the command line.
     Stdin,
     File(PathBuf),
@@ -49,8 +49,8 @@ pub fn import(
     store: &Store,
     environment: &Environment,
     request: &ImportRequest,
-    identity: Identity,
-    progress: &dyn Progress,
+    identity: LayerOwnership,
+    progress: &dyn LayerProgress,
 ) -> Result<Digest> {
     let mut run = RunConfig::default();
     for change in &request.changes {
@@ -58,55 +58,59 @@ pub fn import(
     }
     let name = name(request)?;
     let (source, size) = open(environment, &request.source)?;
-    let draft = store.begin_unknown_layer()?;
-    let options =
-        UnpackOptions { identity, limits: Limits::default(), label: "import".into(), source_size: size };
+    let draft = store.begin_layer_without_digest()?;
+    let options = UnpackOptions {
+        identity,
+        limits: UnpackLimits::default(),
+        label: "import".into(),
+        compressed_size: size,
+    };
     let shown = request.source.to_string();
     let record =
-        unpack(source, &draft, &options, progress).with_context(|| format!("cannot import {shown}"))?;
+        unpack_layer(source, &draft, &options, progress).with_context(|| format!("cannot import {shown}"))?;
     let layer = draft.commit(record)?;
     let config =
         serde_json::to_vec(&config(request, run, &layer.diff_id)).context("writing a configuration")?;
-    let names: Vec<(Reference, Option<Digest>)> = name.into_iter().map(|name| (name, None)).collect();
+    let names: Vec<(ImageReference, Option<Digest>)> = name.into_iter().map(|name| (name, None)).collect();
     let new = NewImage { config: &config, manifest: None, layers: &[layer], names: &names };
     let id = store.put_image(&new)?;
     if let Some(image) = store.image(&id)? {
-        record::image(store, "import", &image);
+        record::image_event(store, "import", &image);
     }
     Ok(id)
 }
 
-fn name(request: &ImportRequest) -> Result<Option<Reference>> {
+fn name(request: &ImportRequest) -> Result<Option<ImageReference>> {
     match &request.reference {
         Some(name) if name.digest().is_some() => {
             Err(invalid("an imported image cannot be named by a digest").into())
         }
-        other => Ok(other.clone().map(Reference::or_latest)),
+        other => Ok(other.clone().map(ImageReference::or_latest)),
     }
 }
 
 /// The archive and its length in bytes, 0 if unknown.
-fn open(environment: &Environment, source: &Source) -> Result<(Box<dyn Read + Send>, u64)> {
+fn open(environment: &Environment, source: &ImportSource) -> Result<(Box<dyn Read + Send>, u64)> {
     match source {
-        Source::Stdin => {
+        ImportSource::Stdin => {
             let stdin = rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?;
             Ok((Box::new(File::from(stdin)), 0))
         }
-        Source::File(path) => {
+        ImportSource::File(path) => {
             let file = File::open(path).with_context(|| format!("cannot import {}", path.display()))?;
             let size = file.metadata()?.len();
             Ok((Box::new(file), size))
         }
-        Source::Url(url) => fetch(environment, url).with_context(|| format!("cannot import {source}")),
+        ImportSource::Url(url) => fetch(environment, url).with_context(|| format!("cannot import {source}")),
     }
 }
 
 fn fetch(environment: &Environment, url: &str) -> Result<(Box<dyn Read + Send>, u64)> {
     let uri = url.parse().map_err(|_| invalid("it is not an address"))?;
-    let http = Http::new(environment, Patience::default())?;
-    let response = http.send(&Request::get(uri), true).map_err(|problem| problem.failure)?;
+    let http = HttpClient::new(environment, HttpPolicy::default())?;
+    let response = http.send(&HttpRequest::get(uri), true).map_err(|problem| problem.failure)?;
     if !response.status().is_success() {
-        let kind = if response.status() == 404 { Kind::NotFound } else { Kind::Network };
+        let kind = if response.status() == 404 { FailureKind::NotFound } else { FailureKind::Network };
         return Err(Failure::new(kind, format!("the server answers {}", response.status())).into());
     }
     let body = response.into_body();
@@ -117,7 +121,7 @@ fn fetch(environment: &Environment, url: &str) -> Result<(Box<dyn Read + Send>, 
 fn config(request: &ImportRequest, run: RunConfig, diff_id: &Digest) -> ImageConfig {
     let platform = request.platform.clone().unwrap_or_else(Platform::host);
     let comment = request.message.clone().unwrap_or_else(|| format!("Imported from {}", request.source));
-    let created = Some(now());
+    let created = Some(now_rfc3339());
     ImageConfig {
         created: created.clone(),
         architecture: platform.architecture,
@@ -125,13 +129,13 @@ fn config(request: &ImportRequest, run: RunConfig, diff_id: &Digest) -> ImageCon
         os: platform.os,
         comment: comment.clone(),
         config: run,
-        rootfs: RootFs { kind: "layers".into(), diff_ids: vec![diff_id.clone()] },
-        history: vec![History { created, comment, ..History::default() }],
+        rootfs: ImageRootFs { kind: "layers".into(), diff_ids: vec![diff_id.clone()] },
+        history: vec![HistoryEntry { created, comment, ..HistoryEntry::default() }],
         ..ImageConfig::default()
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ImportSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdin => f.write_str("-"),
@@ -148,21 +152,21 @@ impl fmt::Display for Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::rmi::tests::Fixture;
-    use crate::model::progress::Silent;
+    use crate::engine::rmi::tests::RmiFixture;
+    use crate::model::progress::SilentProgress;
 
-    fn request(source: Source) -> ImportRequest {
+    fn request(source: ImportSource) -> ImportRequest {
         let reference = Some("imported".parse().unwrap());
         ImportRequest { source, reference, changes: vec![], message: None, platform: None }
     }
 
-    fn import_it(fixture: &Fixture, request: &ImportRequest) -> Result<Digest> {
-        import(&fixture.store, &Environment::default(), request, Identity::Single, &Silent)
+    fn import_it(fixture: &RmiFixture, request: &ImportRequest) -> Result<Digest> {
+        import(&fixture.store, &Environment::default(), request, LayerOwnership::Single, &SilentProgress)
     }
 
     #[test]
     fn a_compressed_archive_becomes_a_configured_image() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(1);
@@ -173,7 +177,7 @@ mod tests {
         let request = ImportRequest {
             changes: vec!["CMD [\"/file\"]".into()],
             platform: Some("linux/arm64".parse().unwrap()),
-            ..request(Source::File(file.path().into()))
+            ..request(ImportSource::File(file.path().into()))
         };
         let id = import_it(&fixture, &request).unwrap();
         let image = fixture.store.find_image("imported:latest").unwrap();
@@ -185,13 +189,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_imported_leaves_nothing() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let junk = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(junk.path(), [7; 2000]).unwrap();
-        let bad_change = ImportRequest { changes: vec!["RUN x".into()], ..request(Source::Stdin) };
-        let missing = request(Source::File("/no/such/file".into()));
-        let no_address = request(Source::Url("http://".into()));
-        for bad in [request(Source::File(junk.path().into())), bad_change, missing, no_address] {
+        let bad_change = ImportRequest { changes: vec!["RUN x".into()], ..request(ImportSource::Stdin) };
+        let missing = request(ImportSource::File("/no/such/file".into()));
+        let no_address = request(ImportSource::Url("http://".into()));
+        for bad in [request(ImportSource::File(junk.path().into())), bad_change, missing, no_address] {
             assert!(import_it(&fixture, &bad).is_err());
         }
         assert!(fixture.store.images().unwrap().is_empty() && fixture.store.layers().unwrap().is_empty());
@@ -199,7 +203,7 @@ mod tests {
 
     #[test]
     fn passwords_in_addresses_are_not_shown() {
-        let shown = |url: &str| Source::Url(url.into()).to_string();
+        let shown = |url: &str| ImportSource::Url(url.into()).to_string();
         assert_eq!(shown("https://me:secret@host/x.tar"), "https://host/x.tar");
         assert_eq!(shown("https://host/x.tar"), "https://host/x.tar");
     }

@@ -5,17 +5,17 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::ps::{self, Query};
+use super::ps::{self, ContainerQuery};
 use super::{namespace, networking, placement};
 use crate::model::environment::Environment;
-use crate::network::rung::Rung;
-use crate::network::way::{self as network_way, Found};
-use crate::sandbox::cgroup::{Controllers, Way};
-use crate::sandbox::identity::Identity;
+use crate::network::rung::NetworkBackend;
+use crate::network::way::{self as network_way, BackendProbe};
+use crate::sandbox::cgroup::{CgroupManager, ControllerSet};
+use crate::sandbox::identity::HostIdentity;
 use crate::store::Store;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Info {
+pub struct SystemInfo {
     pub running: usize,
     pub paused: usize,
     pub stopped: usize,
@@ -41,30 +41,31 @@ pub struct Info {
     /// `systemd`, `cgroupfs` or `none`.
     pub cgroup_driver: &'static str,
     /// The controllers through which limits can be set.
-    pub controllers: Controllers,
+    pub controllers: ControllerSet,
     /// Which network backend works, and why others do not.
-    pub network: Found,
+    pub network: BackendProbe,
     /// What does not work here, with a hint each.
     pub warnings: Vec<String>,
 }
 
-pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Result<Info> {
-    let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
+pub fn info(store: &Store, identity: &HostIdentity, environment: &Environment) -> Result<SystemInfo> {
+    let containers =
+        ps::list(store, &ContainerQuery { all: true, ..ContainerQuery::default() }, || identity.clone())?;
     let count = |status: &str| containers.iter().filter(|container| container.status() == status).count();
     let (running, paused) = (count("running"), count("paused"));
-    let network = network(identity, networking::forced(environment)?);
-    let way = Way::find("", placement::surroundings(environment))?;
+    let network = probe_networks(identity, networking::forced_backend(environment)?);
+    let way = CgroupManager::detect("", placement::session_info(environment))?;
     let uname = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let single_because =
         (!identity.is_mapped()).then(|| identity.why_single().unwrap_or_default().to_owned());
-    Ok(Info {
+    Ok(SystemInfo {
         running,
         paused,
         stopped: containers.len().saturating_sub(running + paused),
         images: store.images()?.len(),
-        backing_file_system: file_system(store),
+        backing_file_system: backing_file_system(store),
         warnings: warnings(&way, single_because.as_deref(), &network),
         single_because,
         kernel: text(uname.release()),
@@ -73,24 +74,27 @@ pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Re
         system: release_field(&release, "PRETTY_NAME").unwrap_or_else(|| "Linux".into()),
         system_version: release_field(&release, "VERSION_ID").unwrap_or_default(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
-        memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        memory: total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         cgroups: if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { 2 } else { 1 },
-        cgroup_driver: way.driver(),
+        cgroup_driver: way.driver_name(),
         controllers: way.controllers(),
         network,
     })
 }
 
 /// Probes the network backends in namespaces of a child process, which are gone with it.
-fn network(identity: &Identity, forced: Option<Rung>) -> Found {
-    let found = namespace::in_new_child(identity, || Ok(network_way::find(forced)));
+fn probe_networks(identity: &HostIdentity, forced: Option<NetworkBackend>) -> BackendProbe {
+    let found = namespace::run_in_new_userns(identity, || Ok(network_way::probe_backends(forced)));
     found.unwrap_or_else(|error| {
-        let rungs = Rung::all().filter(|rung| forced.is_none_or(|forced| forced == *rung));
-        Found { refused: rungs.map(|rung| (rung, format!("{error:#}"))).collect(), ..Found::default() }
+        let rungs = NetworkBackend::all().filter(|rung| forced.is_none_or(|forced| forced == *rung));
+        BackendProbe {
+            refused: rungs.map(|rung| (rung, format!("{error:#}"))).collect(),
+            ..BackendProbe::default()
+        }
     })
 }
 
-fn warnings(way: &Way, single_because: Option<&str>, network: &Found) -> Vec<String> {
+fn warnings(way: &CgroupManager, single_because: Option<&str>, network: &BackendProbe) -> Vec<String> {
     let mut warnings = Vec::new();
     if network.rung.is_none() {
         warnings.push("No networks: containers have --network none or --network host".to_owned());
@@ -105,7 +109,7 @@ fn warnings(way: &Way, single_because: Option<&str>, network: &Found) -> Vec<Str
             "No pings from containers: the group of this account is not in the sysctl net.ipv4.ping_group_range".to_owned(),
         );
     }
-    if let Some(lacking) = way.lacking() {
+    if let Some(lacking) = way.missing_controllers() {
         warnings.push(format!("No limits of {lacking}"));
     }
     if let Some(why) = single_because {
@@ -130,7 +134,7 @@ const FILE_SYSTEMS: [(u64, &str); 11] = [
 ];
 
 /// The data root may not exist yet; then its nearest existing ancestor tells.
-fn file_system(store: &Store) -> String {
+fn backing_file_system(store: &Store) -> String {
     let found = store.root().ancestors().find_map(|dir| rustix::fs::statfs(dir).ok());
     let Some(magic) = found.and_then(|found| u64::try_from(found.f_type).ok()) else {
         return "<unknown>".into();
@@ -145,7 +149,7 @@ fn release_field(release: &str, name: &str) -> Option<String> {
 }
 
 /// Bytes of memory of the machine, from the text of /proc/meminfo.
-pub(super) fn memory(meminfo: &str) -> u64 {
+pub(super) fn total_memory(meminfo: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kilobytes.unwrap_or_default().saturating_mul(1024)
@@ -161,7 +165,7 @@ mod tests {
         assert_eq!(release_field(release, "PRETTY_NAME").as_deref(), Some("Debian GNU/Linux 12"));
         assert_eq!(release_field(release, "VERSION_ID").as_deref(), Some("12"));
         assert_eq!(release_field(release, "ID"), None);
-        assert_eq!(memory("MemFree: 5 kB\nMemTotal:       2048 kB\n"), 2 << 20);
-        assert_eq!(memory("nonsense"), 0);
+        assert_eq!(total_memory("MemFree: 5 kB\nMemTotal:       2048 kB\n"), 2 << 20);
+        assert_eq!(total_memory("nonsense"), 0);
     }
 }

@@ -10,31 +10,31 @@ use rustix::io::retry_on_intr;
 use serde_json::Value;
 
 use super::attach::wire;
-use super::logs::Query;
-use crate::error::{Failure, Kind};
+use super::logs::LogQuery;
+use crate::error::{Failure, FailureKind};
 use crate::model::container::ContainerSpec;
-use crate::model::log::Stream;
+use crate::model::log::OutputStream;
 use crate::store::{ContainerDir, LogEntry};
 
 /// How long to wait for more output after the container exited; journald may lag behind.
 const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Calls `take` for each line of the container's log.
-pub(super) fn logs(
+pub(super) fn journal_logs(
     container: &ContainerDir,
-    query: &Query,
+    query: &LogQuery,
     take: &mut dyn FnMut(LogEntry) -> Result<()>,
 ) -> Result<()> {
-    let supervisor = if query.follow { wire::Command::connect(container)? } else { None };
+    let supervisor = if query.follow { wire::ControlClient::connect(container)? } else { None };
     // Nothing more is written by a container that does not run.
-    let query = Query { follow: supervisor.is_some(), ..query.clone() };
-    let mut reader = Reader(start(&arguments(container.spec(), &query))?);
+    let query = LogQuery { follow: supervisor.is_some(), ..query.clone() };
+    let mut reader = JournalctlChild(spawn_journalctl(&arguments(container.spec(), &query))?);
     let Some(mut output) = reader.0.stdout.take() else { return Ok(()) };
     let mut text = Vec::new();
     loop {
         while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = text.drain(..=end).collect();
-            if let Some(entry) = entry(&String::from_utf8_lossy(&line)) {
+            if let Some(entry) = parse_entry(&String::from_utf8_lossy(&line)) {
                 take(entry)?;
             }
         }
@@ -51,7 +51,7 @@ pub(super) fn logs(
 }
 
 /// Waits for more output of journalctl; `false` if the container exited and nothing more came.
-fn await_more(output: &ChildStdout, supervisor: &wire::Command) -> Result<bool> {
+fn await_more(output: &ChildStdout, supervisor: &wire::ControlClient) -> Result<bool> {
     let mut fds =
         [PollFd::new(output, PollFlags::IN), PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN)];
     retry_on_intr(|| poll(&mut fds, None))?;
@@ -63,7 +63,7 @@ fn await_more(output: &ChildStdout, supervisor: &wire::Command) -> Result<bool> 
     Ok(retry_on_intr(|| poll(&mut fds, Some(&QUIET)))? > 0)
 }
 
-fn arguments(spec: &ContainerSpec, query: &Query) -> Vec<String> {
+fn arguments(spec: &ContainerSpec, query: &LogQuery) -> Vec<String> {
     let mut arguments = vec![
         "--output=json".into(),
         "--no-pager".into(),
@@ -84,45 +84,45 @@ fn arguments(spec: &ContainerSpec, query: &Query) -> Vec<String> {
     arguments
 }
 
-fn start(arguments: &[String]) -> Result<Child> {
+fn spawn_journalctl(arguments: &[String]) -> Result<Child> {
     let mut command = Command::new("journalctl");
     // stderr is inherited: journalctl explains there what it may not read.
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command.spawn().map_err(|error| {
-        Failure::new(Kind::Unsupported, format!("cannot run journalctl: {error}"))
+        Failure::new(FailureKind::Unsupported, format!("cannot run journalctl: {error}"))
             .hint("a log in the journal is read back by journalctl, a part of systemd")
             .into()
     })
 }
 
 /// A journalctl process that is killed with the command that reads from it.
-struct Reader(Child);
+struct JournalctlChild(Child);
 
-impl Drop for Reader {
+impl Drop for JournalctlChild {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn entry(line: &str) -> Option<LogEntry> {
+fn parse_entry(line: &str) -> Option<LogEntry> {
     let fields: BTreeMap<String, Value> = serde_json::from_str(line).ok()?;
     let micros = fields.get("__REALTIME_TIMESTAMP")?.as_str()?.parse().ok()?;
     // The priority that was written: 3 (err) for stderr, 6 (info) for stdout.
     let stream = match fields.get("PRIORITY").and_then(Value::as_str) {
-        Some("3") => Stream::Stderr,
-        _ => Stream::Stdout,
+        Some("3") => OutputStream::Stderr,
+        _ => OutputStream::Stdout,
     };
     Some(LogEntry {
         time: jiff::Timestamp::from_microsecond(micros).ok()?.to_string(),
         stream,
-        text: text(fields.get("MESSAGE")?) + "\n",
+        text: message_text(fields.get("MESSAGE")?) + "\n",
         extras: BTreeMap::new(),
     })
 }
 
 /// A message that is not UTF-8 is an array of bytes.
-fn text(message: &Value) -> String {
+fn message_text(message: &Value) -> String {
     match message {
         Value::String(text) => text.clone(),
         Value::Array(bytes) => {
@@ -140,10 +140,11 @@ mod tests {
 
     #[test]
     fn reads_what_journalctl_prints() {
-        let read = entry(r#"{"__REALTIME_TIMESTAMP":"1700000000000000","PRIORITY":"3","MESSAGE":[104,255]}"#)
-            .unwrap();
+        let read =
+            parse_entry(r#"{"__REALTIME_TIMESTAMP":"1700000000000000","PRIORITY":"3","MESSAGE":[104,255]}"#)
+                .unwrap();
         assert_eq!(read.text, "h\u{fffd}\n");
-        assert_eq!((read.stream, read.time.as_str()), (Stream::Stderr, "2023-11-14T22:13:20Z"));
-        assert!(entry("-- boot --").is_none());
+        assert_eq!((read.stream, read.time.as_str()), (OutputStream::Stderr, "2023-11-14T22:13:20Z"));
+        assert!(parse_entry("-- boot --").is_none());
     }
 }

@@ -7,23 +7,23 @@
 use anyhow::Result;
 
 use super::{first_process, plan};
-use crate::error::{Failure, Kind, invalid, unsupported};
+use crate::error::{Failure, FailureKind, invalid, unsupported};
 use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
 use crate::sandbox::idmap::IdMap;
-use crate::sandbox::kin::Relation;
-use crate::sandbox::launch::namespace_of;
+use crate::sandbox::kin::SharedNamespaces;
+use crate::sandbox::launch::open_namespace;
 use crate::store::{ContainerDir, Store};
 
 /// Replaces the names of donors in a new specification by IDs, and takes over what comes with a shared
 /// namespace.
-pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
-    for name in spec.namespaces.joined().into_iter().flatten() {
+pub(super) fn resolve_container_references(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
+    for name in spec.namespaces.joined_containers().into_iter().flatten() {
         *name = store.find_container(name)?.spec().id.clone();
     }
-    let [network, pid, ipc] = spec.namespaces.joined().map(|id| id.map(|id| id.clone()));
+    let [network, pid, ipc] = spec.namespaces.joined_containers().map(|id| id.map(|id| id.clone()));
     // What the donor shares with the host is shared with the host.
     if let Some(id) = network {
-        let other = other(store, &id)?;
+        let other = joined_container(store, &id)?;
         if other.spec().namespaces.network == Some(NetworkMode::Host) {
             spec.namespaces.network = Some(NetworkMode::Host);
         }
@@ -31,13 +31,13 @@ pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
         spec.hostname.clone_from(&other.spec().hostname);
     }
     if let Some(id) = pid
-        && other(store, &id)?.spec().namespaces.pid_host
+        && joined_container(store, &id)?.spec().namespaces.pid_host
     {
         spec.namespaces.pid_container = None;
         spec.namespaces.pid_host = true;
     }
     if let Some(id) = ipc {
-        let other = other(store, &id)?;
+        let other = joined_container(store, &id)?;
         check_shareable(&other)?;
         if other.spec().namespaces.ipc == IpcMode::Host {
             spec.namespaces.ipc = IpcMode::Host;
@@ -46,8 +46,8 @@ pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
     Ok(())
 }
 
-fn other(store: &Store, id: &str) -> Result<ContainerDir> {
-    let gone = || Failure::new(Kind::NotFound, format!("No such container: {id}"));
+fn joined_container(store: &Store, id: &str) -> Result<ContainerDir> {
+    let gone = || Failure::new(FailureKind::NotFound, format!("No such container: {id}"));
     Ok(store.container(id)?.ok_or_else(gone)?)
 }
 
@@ -64,9 +64,9 @@ fn check_shareable(other: &ContainerDir) -> Result<()> {
 }
 
 /// The donor of the container of `spec`, if any. Must be called outside of user namespaces.
-pub(super) fn relation(store: &Store, spec: &ContainerSpec) -> Result<Option<Relation>> {
+pub(super) fn find_donor(store: &Store, spec: &ContainerSpec) -> Result<Option<SharedNamespaces>> {
     let mut namespaces = spec.namespaces.clone();
-    let joined = namespaces.joined().map(|id| id.map(|id| id.clone()));
+    let joined = namespaces.joined_containers().map(|id| id.map(|id| id.clone()));
     let mut found: Option<(&'static str, &String)> = None;
     for (what, id) in ["network", "PID", "IPC"].into_iter().zip(&joined) {
         match (found, id) {
@@ -81,15 +81,21 @@ pub(super) fn relation(store: &Store, spec: &ContainerSpec) -> Result<Option<Rel
         }
     }
     let Some((what, id)) = found else { return Ok(None) };
-    let stopped =
-        || Failure::new(Kind::Conflict, format!("cannot join {what} of a non running container: {id}"));
-    let first = first_process::find(&other(store, id)?)?.ok_or_else(stopped)?;
+    let stopped = || {
+        Failure::new(FailureKind::Conflict, format!("cannot join {what} of a non running container: {id}"))
+    };
+    let first = first_process::find(&joined_container(store, id)?)?.ok_or_else(stopped)?;
     let ids = IdMap::of_process(first.pid()).map_err(|_| stopped())?;
     // Asked last: as long as the process lives, its PID and the namespace opened through it are its own.
-    let namespace = namespace_of(first.pid(), "user").map_err(|_| stopped())?;
+    let namespace = open_namespace(first.pid(), "user").map_err(|_| stopped())?;
     if first.has_ended()? {
         return Err(stopped().into());
     }
     let pidfd = std::os::fd::AsFd::as_fd(&first).try_clone_to_owned()?;
-    Ok(Some(Relation { first: pidfd, namespace, ids, share: plan::shared(spec) }))
+    Ok(Some(SharedNamespaces {
+        init_pidfd: pidfd,
+        userns: namespace,
+        ids,
+        share: plan::from_container(spec),
+    }))
 }

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::record;
-use crate::image::archive::read::{Archive, Options, load as load_archive};
-use crate::model::layer::Identity;
+use crate::image::archive::read::{ImageArchive, LoadOptions, load_archive};
+use crate::model::layer::LayerOwnership;
 use crate::model::platform::Platform;
-use crate::model::progress::Progress;
+use crate::model::progress::LayerProgress;
 use crate::store::Store;
 
-pub use crate::image::archive::read::Loaded;
+pub use crate::image::archive::read::LoadedImage;
 
 #[derive(Clone, Debug)]
 pub struct LoadRequest {
@@ -28,13 +28,13 @@ pub struct LoadRequest {
 pub fn load(
     store: &Store,
     request: &LoadRequest,
-    identity: Identity,
-    progress: &dyn Progress,
-) -> Result<Vec<Loaded>> {
+    identity: LayerOwnership,
+    progress: &dyn LayerProgress,
+) -> Result<Vec<LoadedImage>> {
     let loaded = read(store, request, identity, progress)?;
     for one in &loaded {
         if let Some(image) = store.image(&one.id)? {
-            record::image(store, "load", &image);
+            record::image_event(store, "load", &image);
         }
     }
     Ok(loaded)
@@ -43,21 +43,21 @@ pub fn load(
 fn read(
     store: &Store,
     request: &LoadRequest,
-    identity: Identity,
-    progress: &dyn Progress,
-) -> Result<Vec<Loaded>> {
-    let options = Options { identity, platform: request.platform.clone() };
+    identity: LayerOwnership,
+    progress: &dyn LayerProgress,
+) -> Result<Vec<LoadedImage>> {
+    let options = LoadOptions { identity, platform: request.platform.clone() };
     match &request.input {
         Some(path) => {
             let doing = || format!("cannot load {}", path.display());
             let file = File::open(path).with_context(doing)?;
-            load_archive(store, Archive::open(file).with_context(doing)?, &options, progress)
+            load_archive(store, ImageArchive::open(file).with_context(doing)?, &options, progress)
                 .with_context(doing)
         }
         None => {
             let stdin =
                 File::from(rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?);
-            let archive = Archive::open(stdin).context("cannot read standard input")?;
+            let archive = ImageArchive::open(stdin).context("cannot read standard input")?;
             load_archive(store, archive, &options, progress).context("cannot load from standard input")
         }
     }

@@ -6,16 +6,16 @@ use anyhow::{Context, Result};
 
 use crate::error::invalid;
 use crate::image::registry::auth::Credential;
-use crate::image::registry::config::{Endpoint, Registries, server};
-use crate::image::registry::credentials::{Credentials, Stored, key};
-use crate::image::registry::http::{Http, Patience};
-use crate::image::registry::repository::{Repository, Source};
+use crate::image::registry::config::{RegistriesConfig, RegistryEndpoint, api_host};
+use crate::image::registry::credentials::{CredentialLocation, CredentialStore, storage_key};
+use crate::image::registry::http::{HttpClient, HttpPolicy};
+use crate::image::registry::repository::{Repository, RepositorySource};
 use crate::model::environment::Environment;
-use crate::model::reference::{DEFAULT_REGISTRY, Reference};
+use crate::model::reference::{DEFAULT_REGISTRY, ImageReference};
 
 /// What is stored for a registry before a login.
 #[derive(Debug)]
-pub struct Known {
+pub struct StoredLogin {
     pub credential: Option<Credential>,
     /// Failures of credential helpers.
     pub warnings: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Known {
 
 /// The registry that the argument of `login` or `logout` means, in the form that references use; `None` means
 /// Docker Hub. A URL stands for its host, as with docker.
-pub fn registry(argument: Option<&str>) -> Result<String> {
+pub fn registry_name(argument: Option<&str>) -> Result<String> {
     let Some(argument) = argument else { return Ok(DEFAULT_REGISTRY.into()) };
     let host = argument.trim_start_matches("https://").trim_start_matches("http://");
     let host = host.split('/').next().unwrap_or_default();
@@ -35,34 +35,38 @@ pub fn registry(argument: Option<&str>) -> Result<String> {
     let marked =
         if host.contains(['.', ':']) || host == "localhost" { host.into() } else { format!("{host}:443") };
     format!("{marked}/x")
-        .parse::<Reference>()
+        .parse::<ImageReference>()
         .map_err(|_| invalid(format!("`{}` is not a registry's host name", argument.escape_debug())))?;
     Ok(host.to_owned())
 }
 
 /// docker's name for a registry in the messages of `login` and `logout`.
-pub fn shown(registry: &str) -> String {
-    key(registry)
+pub fn display_name(registry: &str) -> String {
+    storage_key(registry)
 }
 
-pub fn known(environment: &Environment, registry: &str) -> Result<Known> {
-    let found = Credentials::new(environment).find(registry)?;
-    Ok(Known { credential: found.credential, warnings: found.warnings })
+pub fn stored_login(environment: &Environment, registry: &str) -> Result<StoredLogin> {
+    let found = CredentialStore::new(environment).lookup(registry)?;
+    Ok(StoredLogin { credential: found.credential, warnings: found.warnings })
 }
 
 /// Verifies `credential` with `registry` and returns what to store: an identity token if the registry issues
 /// one.
-pub fn verify(environment: &Environment, registry: &str, credential: &Credential) -> Result<Credential> {
-    let registries = Registries::load(environment)?;
-    let http = Arc::new(Http::new(environment, Patience::default())?);
-    let host = server(registry);
-    let endpoint = Endpoint {
+pub fn verify_credential(
+    environment: &Environment,
+    registry: &str,
+    credential: &Credential,
+) -> Result<Credential> {
+    let registries = RegistriesConfig::load(environment)?;
+    let http = Arc::new(HttpClient::new(environment, HttpPolicy::default())?);
+    let host = api_host(registry);
+    let endpoint = RegistryEndpoint {
         host: host.to_owned(),
         repository: String::new(),
         transport: registries.transport(host),
         mirror: false,
     };
-    let source = Source { endpoint, credential: Some(credential.clone()) };
+    let source = RepositorySource { endpoint, credential: Some(credential.clone()) };
     let identity = Repository::open(http, source, registry)
         .and_then(|repository| repository.login())
         .with_context(|| format!("cannot log in to {registry}"))?;
@@ -70,15 +74,19 @@ pub fn verify(environment: &Environment, registry: &str, credential: &Credential
 }
 
 /// Stores a verified credential.
-pub fn keep(environment: &Environment, registry: &str, credential: &Credential) -> Result<Stored> {
-    Credentials::new(environment)
+pub fn store_credential(
+    environment: &Environment,
+    registry: &str,
+    credential: &Credential,
+) -> Result<CredentialLocation> {
+    CredentialStore::new(environment)
         .store(registry, credential)
         .with_context(|| format!("cannot keep the credential for {registry}"))
 }
 
 /// Erases the credential for `registry`. Returns whether there was one.
-pub fn forget(environment: &Environment, registry: &str) -> Result<bool> {
-    Credentials::new(environment)
+pub fn erase_credential(environment: &Environment, registry: &str) -> Result<bool> {
+    CredentialStore::new(environment)
         .erase(registry)
         .with_context(|| format!("cannot forget the credential for {registry}"))
 }
@@ -90,14 +98,14 @@ mod tests {
     #[test]
     fn registries_by_host_or_url() {
         for hub in [None, Some("docker.io"), Some("https://index.docker.io/v1/"), Some("index.docker.io")] {
-            assert_eq!(registry(hub).unwrap(), "docker.io");
+            assert_eq!(registry_name(hub).unwrap(), "docker.io");
         }
-        assert_eq!(registry(Some("https://r.example:5000/v2/")).unwrap(), "r.example:5000");
-        assert_eq!(registry(Some("localhost")).unwrap(), "localhost");
-        assert_eq!(registry(Some("intranet")).unwrap(), "intranet");
+        assert_eq!(registry_name(Some("https://r.example:5000/v2/")).unwrap(), "r.example:5000");
+        assert_eq!(registry_name(Some("localhost")).unwrap(), "localhost");
+        assert_eq!(registry_name(Some("intranet")).unwrap(), "intranet");
         for bad in ["", "a b", "https://", "a..b", "host:port"] {
-            assert!(registry(Some(bad)).is_err(), "{bad}");
+            assert!(registry_name(Some(bad)).is_err(), "{bad}");
         }
-        assert_eq!(shown("docker.io"), "https://index.docker.io/v1/");
+        assert_eq!(display_name("docker.io"), "https://index.docker.io/v1/");
     }
 }

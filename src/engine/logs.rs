@@ -8,14 +8,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 
-use super::attach::wire::Command;
+use super::attach::wire::ControlClient;
 use super::{journalctl, moment};
 use crate::error::{Failure, unsupported};
-use crate::model::log::Driver;
+use crate::model::log::LogDriver;
 use crate::store::{ContainerDir, LogEntry, Store};
 
 #[derive(Clone, Debug, Default)]
-pub struct Query {
+pub struct LogQuery {
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     /// Only this many of the last lines.
@@ -24,7 +24,7 @@ pub struct Query {
     pub follow: bool,
 }
 
-impl Query {
+impl LogQuery {
     /// Parses the values as the user typed them.
     pub fn new(since: Option<&str>, until: Option<&str>, tail: &str, follow: bool) -> Result<Self, Failure> {
         let now = Timestamp::now();
@@ -48,16 +48,18 @@ impl Query {
 pub fn logs(
     store: &Store,
     text: &str,
-    query: &Query,
+    query: &LogQuery,
     take: &mut dyn FnMut(LogEntry) -> Result<()>,
 ) -> Result<()> {
     let container = store.find_container(text)?;
     let spec = container.spec();
     let driver = spec.log.plan()?.driver;
     match driver {
-        Driver::None => return Err(unsupported("configured logging driver does not support reading").into()),
-        Driver::Journald => return journalctl::logs(&container, query, take),
-        Driver::JsonFile | Driver::Local => {}
+        LogDriver::None => {
+            return Err(unsupported("configured logging driver does not support reading").into());
+        }
+        LogDriver::Journald => return journalctl::journal_logs(&container, query, take),
+        LogDriver::JsonFile | LogDriver::Local => {}
     }
     let mut filtered = |entry: LogEntry| {
         Ok(match query.accepts(&entry) {
@@ -70,11 +72,11 @@ pub fn logs(
             }
         })
     };
-    let follow = query.follow.then(|| Follow::new(&container)).transpose()?;
+    let follow = query.follow.then(|| LogFollower::new(&container)).transpose()?;
     let mut reader = container.read_log(query.tail)?;
     loop {
         // Checked before reading: what was written before the exit is read below.
-        let ended = follow.as_ref().is_none_or(Follow::has_ended);
+        let ended = follow.as_ref().is_none_or(LogFollower::has_ended);
         if !reader.read(&mut filtered)? || ended {
             return Ok(());
         }
@@ -85,13 +87,13 @@ pub fn logs(
 }
 
 /// Waits for more lines, and for the exit of the supervisor that writes them.
-struct Follow {
+struct LogFollower {
     changes: OwnedFd,
     /// The supervisor closes this socket when it exits; `None` if the container does not run.
-    supervisor: Option<Command>,
+    supervisor: Option<ControlClient>,
 }
 
-impl Follow {
+impl LogFollower {
     fn new(container: &ContainerDir) -> Result<Self> {
         let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .context("cannot watch the log")?;
@@ -99,7 +101,7 @@ impl Follow {
         let wanted =
             inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
         inotify::add_watch(&changes, container.path(), wanted).context("cannot watch the log")?;
-        Ok(Self { changes, supervisor: Command::connect(container)? })
+        Ok(Self { changes, supervisor: ControlClient::connect(container)? })
     }
 
     fn has_ended(&self) -> bool {

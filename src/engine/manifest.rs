@@ -5,44 +5,52 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::push::Target;
-use crate::error::{Failure, Kind, invalid, not_found};
-use crate::image::manifest::{DescribedPlatform, Descriptor, Manifest, OCI_MANIFEST};
-use crate::image::push::assemble::index;
-use crate::image::push::copy::{Route, entry_of};
-use crate::image::registry::repository::{RawManifest, Repository, Which};
+use super::push::PushTarget;
+use crate::error::{Failure, FailureKind, invalid, not_found};
+use crate::image::manifest::{Descriptor, DescriptorPlatform, Manifest, OCI_MANIFEST};
+use crate::image::push::assemble::build_index;
+use crate::image::push::copy::{RepositoryCopy, descriptor_of};
+use crate::image::registry::repository::{ManifestRef, RawManifest, Repository};
 use crate::model::environment::Environment;
 use crate::model::image::ImageConfig;
-use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::model::reference::{DEFAULT_TAG, ImageReference};
 use crate::store::{ListedManifest, ManifestList, Store};
 
 /// Limit on a configuration blob in bytes; other engines have the same.
 const CONFIG_LIMIT: u64 = 8 << 20;
 
 /// A manifest on a registry, and the repository it was fetched from.
-pub struct Remote {
+pub struct RemoteManifest {
     pub repository: Repository,
     pub raw: RawManifest,
 }
 
 /// Opens the repository of `reference` for reading.
-pub fn open(environment: &Environment, reference: &Reference, insecure: bool) -> Result<Repository> {
-    let target = Target::find(environment, reference)?;
+pub fn open_repository(
+    environment: &Environment,
+    reference: &ImageReference,
+    insecure: bool,
+) -> Result<Repository> {
+    let target = PushTarget::resolve(environment, reference)?;
     if insecure { target.insecure() } else { target }.open_to_read()
 }
 
 /// Fetches what a registry has under `reference`.
-pub fn fetch(environment: &Environment, reference: &Reference, insecure: bool) -> Result<Remote> {
-    let repository = open(environment, reference, insecure)?;
-    let raw = read(&repository, reference)?;
-    Ok(Remote { repository, raw })
+pub fn fetch_manifest(
+    environment: &Environment,
+    reference: &ImageReference,
+    insecure: bool,
+) -> Result<RemoteManifest> {
+    let repository = open_repository(environment, reference, insecure)?;
+    let raw = read_manifest(&repository, reference)?;
+    Ok(RemoteManifest { repository, raw })
 }
 
 /// Fetches what `repository` has under the tag or digest of `reference`.
-pub fn read(repository: &Repository, reference: &Reference) -> Result<RawManifest> {
+pub fn read_manifest(repository: &Repository, reference: &ImageReference) -> Result<RawManifest> {
     let which = match (reference.digest(), reference.tag()) {
-        (Some(digest), _) => Which::Digest(digest),
-        (None, tag) => Which::Tag(tag.unwrap_or(DEFAULT_TAG)),
+        (Some(digest), _) => ManifestRef::Digest(digest),
+        (None, tag) => ManifestRef::Tag(tag.unwrap_or(DEFAULT_TAG)),
     };
     let mut raw = repository.manifest(&which, &reference.familiar())?;
     // Some registries answer with a generic Content-Type; the field in the manifest is right.
@@ -56,17 +64,17 @@ pub fn read(repository: &Repository, reference: &Reference) -> Result<RawManifes
 }
 
 /// The platform according to the image's configuration; `None` for an index.
-pub fn platform(repository: &Repository, raw: &RawManifest) -> Result<Option<DescribedPlatform>> {
+pub fn image_platform(repository: &Repository, raw: &RawManifest) -> Result<Option<DescriptorPlatform>> {
     let Manifest::Image(image) = Manifest::parse(&raw.text, &raw.media_type)? else { return Ok(None) };
     let config = repository.small_blob(&image.config, CONFIG_LIMIT).context("the image's configuration")?;
     let config: ImageConfig = serde_json::from_slice(&config).map_err(|error| {
         invalid(format!("the image's configuration is malformed: {}", error.to_string().escape_debug()))
     })?;
-    Ok(Some(DescribedPlatform {
+    Ok(Some(DescriptorPlatform {
         architecture: config.architecture,
         os: config.os,
         variant: config.variant,
-        ..DescribedPlatform::default()
+        ..DescriptorPlatform::default()
     }))
 }
 
@@ -74,14 +82,14 @@ pub fn platform(repository: &Repository, raw: &RawManifest) -> Result<Option<Des
 pub fn create(
     store: &Store,
     environment: &Environment,
-    name: &Reference,
-    names: &[Reference],
+    name: &ImageReference,
+    names: &[ImageReference],
     amend: bool,
     insecure: bool,
 ) -> Result<()> {
     if !amend && store.manifest_list(name)?.is_some() {
         return Err(Failure::new(
-            Kind::Conflict,
+            FailureKind::Conflict,
             "refusing to amend an existing manifest list with no --amend flag",
         )
         .into());
@@ -89,8 +97,8 @@ pub fn create(
     // Fetched before the list is edited: the store's lock is not held while a registry is slow.
     let mut found = Vec::new();
     for reference in names {
-        let remote = fetch(environment, reference, insecure)?;
-        let listed = listed(reference, &remote)?;
+        let remote = fetch_manifest(environment, reference, insecure)?;
+        let listed = list_entry(reference, &remote)?;
         found.push(listed);
     }
     store.edit_manifest_list(name, |slot| {
@@ -104,9 +112,9 @@ pub fn create(
     })
 }
 
-fn listed(reference: &Reference, remote: &Remote) -> Result<ListedManifest> {
+fn list_entry(reference: &ImageReference, remote: &RemoteManifest) -> Result<ListedManifest> {
     let raw = &remote.raw;
-    let Some(platform) = platform(&remote.repository, raw)? else {
+    let Some(platform) = image_platform(&remote.repository, raw)? else {
         return Err(invalid(format!("{} is a manifest list", reference.familiar()))
             .hint("name the images in it by their digests, or use `dhow buildx imagetools create`")
             .into());
@@ -128,7 +136,7 @@ fn listed(reference: &Reference, remote: &Remote) -> Result<ListedManifest> {
 
 /// New values for what a list says about a manifest; `None` and empty leave the old ones.
 #[derive(Clone, Debug, Default)]
-pub struct Annotation {
+pub struct PlatformAnnotation {
     pub architecture: Option<String>,
     pub os: Option<String>,
     pub variant: Option<String>,
@@ -137,9 +145,14 @@ pub struct Annotation {
     pub os_features: Vec<String>,
 }
 
-pub fn annotate(store: &Store, name: &Reference, manifest: &Reference, said: &Annotation) -> Result<()> {
+pub fn annotate(
+    store: &Store,
+    name: &ImageReference,
+    manifest: &ImageReference,
+    said: &PlatformAnnotation,
+) -> Result<()> {
     store.edit_manifest_list(name, |slot| {
-        let list = slot.as_mut().ok_or_else(|| no_such(name))?;
+        let list = slot.as_mut().ok_or_else(|| no_such_manifest(name))?;
         let known =
             list.manifests.iter_mut().find(|known| known.reference == *manifest).ok_or_else(|| {
                 not_found(format!(
@@ -162,12 +175,12 @@ pub fn annotate(store: &Store, name: &Reference, manifest: &Reference, said: &An
                 known.os_features.push(feature.clone());
             }
         }
-        check(known)
+        check_platform(known)
     })
 }
 
 /// Refuses an unknown platform, as docker does.
-fn check(manifest: &ListedManifest) -> Result<()> {
+fn check_platform(manifest: &ListedManifest) -> Result<()> {
     const SYSTEMS: [&str; 14] = [
         "aix",
         "android",
@@ -200,14 +213,14 @@ fn check(manifest: &ListedManifest) -> Result<()> {
     .into())
 }
 
-fn no_such(name: &Reference) -> Failure {
+fn no_such_manifest(name: &ImageReference) -> Failure {
     not_found(format!("No such manifest: {}", name.familiar()))
 }
 
-fn entry(manifest: &ListedManifest) -> Descriptor {
+fn list_descriptor(manifest: &ListedManifest) -> Descriptor {
     let mut entry =
         Descriptor::plain(&manifest.media_type, manifest.digest.clone(), manifest.text.len() as u64);
-    entry.platform = Some(DescribedPlatform {
+    entry.platform = Some(DescriptorPlatform {
         architecture: manifest.architecture.clone(),
         os: manifest.os.clone(),
         variant: manifest.variant.clone(),
@@ -218,7 +231,7 @@ fn entry(manifest: &ListedManifest) -> Descriptor {
 }
 
 /// The output of `manifest inspect`.
-pub enum Shown {
+pub enum ManifestInspection {
     Text {
         text: Vec<u8>,
         /// Whether it is a list rather than a manifest.
@@ -232,50 +245,60 @@ pub enum Shown {
 pub fn inspect(
     store: &Store,
     environment: &Environment,
-    list: Option<&Reference>,
-    manifest: &Reference,
+    list: Option<&ImageReference>,
+    manifest: &ImageReference,
     verbose: bool,
     insecure: bool,
-) -> Result<Shown> {
+) -> Result<ManifestInspection> {
     if let Some(name) = list {
-        let list = store.manifest_list(name)?.ok_or_else(|| no_such(name))?;
+        let list = store.manifest_list(name)?.ok_or_else(|| no_such_manifest(name))?;
         let found = list.manifests.iter().find(|known| known.reference == *manifest);
-        let found = found.ok_or_else(|| no_such(manifest))?;
+        let found = found.ok_or_else(|| no_such_manifest(manifest))?;
         if verbose {
-            return Ok(Shown::Verbose(account(&found.reference, &entry(found), found.text.as_bytes())));
+            return Ok(ManifestInspection::Verbose(verbose_entry(
+                &found.reference,
+                &list_descriptor(found),
+                found.text.as_bytes(),
+            )));
         }
-        return Ok(Shown::Text { text: found.text.clone().into_bytes(), list: false });
+        return Ok(ManifestInspection::Text { text: found.text.clone().into_bytes(), list: false });
     }
     if let Some(list) = store.manifest_list(manifest)? {
         if verbose {
-            let each = list.manifests.iter().map(|it| account(&it.reference, &entry(it), it.text.as_bytes()));
-            return Ok(Shown::Verbose(each.collect()));
+            let each = list
+                .manifests
+                .iter()
+                .map(|it| verbose_entry(&it.reference, &list_descriptor(it), it.text.as_bytes()));
+            return Ok(ManifestInspection::Verbose(each.collect()));
         }
-        let entries: Vec<Descriptor> = list.manifests.iter().map(entry).collect();
-        return Ok(Shown::Text { text: index(&entries, &BTreeMap::new())?.text, list: true });
+        let entries: Vec<Descriptor> = list.manifests.iter().map(list_descriptor).collect();
+        return Ok(ManifestInspection::Text {
+            text: build_index(&entries, &BTreeMap::new())?.text,
+            list: true,
+        });
     }
-    let remote = fetch(environment, manifest, insecure)?;
+    let remote = fetch_manifest(environment, manifest, insecure)?;
     let Manifest::Index(index) = Manifest::parse(&remote.raw.text, &remote.raw.media_type)? else {
         if !verbose {
-            return Ok(Shown::Text { text: remote.raw.text, list: false });
+            return Ok(ManifestInspection::Text { text: remote.raw.text, list: false });
         }
-        let mut entry = entry_of(&remote.raw);
-        entry.platform = platform(&remote.repository, &remote.raw)?;
-        return Ok(Shown::Verbose(account(manifest, &entry, &remote.raw.text)));
+        let mut entry = descriptor_of(&remote.raw);
+        entry.platform = image_platform(&remote.repository, &remote.raw)?;
+        return Ok(ManifestInspection::Verbose(verbose_entry(manifest, &entry, &remote.raw.text)));
     };
     if !verbose {
-        return Ok(Shown::Text { text: remote.raw.text, list: true });
+        return Ok(ManifestInspection::Text { text: remote.raw.text, list: true });
     }
     let mut all = Vec::new();
     for entry in &index.manifests {
         let pinned = manifest.with_digest(entry.digest.clone());
-        let raw = read(&remote.repository, &pinned)?;
-        all.push(account(&pinned, entry, &raw.text));
+        let raw = read_manifest(&remote.repository, &pinned)?;
+        all.push(verbose_entry(&pinned, entry, &raw.text));
     }
-    Ok(Shown::Verbose(Value::Array(all)))
+    Ok(ManifestInspection::Verbose(Value::Array(all)))
 }
 
-fn account(reference: &Reference, entry: &Descriptor, text: &[u8]) -> Value {
+fn verbose_entry(reference: &ImageReference, entry: &Descriptor, text: &[u8]) -> Value {
     use base64::Engine as _;
     let kind = if entry.media_type.contains(".oci.") { "OCIManifest" } else { "SchemaV2Manifest" };
     json!({
@@ -287,7 +310,7 @@ fn account(reference: &Reference, entry: &Descriptor, text: &[u8]) -> Value {
 }
 
 /// A list that is ready to be pushed, with the open repositories.
-pub struct Pushing {
+pub struct ManifestListPush {
     list: ManifestList,
     to: Repository,
     from: Vec<Repository>,
@@ -297,12 +320,12 @@ pub struct Pushing {
 pub fn prepare_push(
     store: &Store,
     environment: &Environment,
-    name: &Reference,
+    name: &ImageReference,
     insecure: bool,
-) -> Result<Pushing> {
+) -> Result<ManifestListPush> {
     let list = store.manifest_list(name)?;
     let list = list.ok_or_else(|| not_found(format!("{} not found", name.familiar())))?;
-    let target = Target::find(environment, name)?;
+    let target = PushTarget::resolve(environment, name)?;
     let to = if insecure { target.insecure() } else { target }.open()?;
     let mut from = Vec::new();
     for manifest in &list.manifests {
@@ -315,15 +338,15 @@ pub fn prepare_push(
             .hint("`dhow buildx imagetools create` copies from one to the other")
             .into());
         }
-        check(manifest)?;
-        from.push(open(environment, &manifest.reference, insecure)?);
+        check_platform(manifest)?;
+        from.push(open_repository(environment, &manifest.reference, insecure)?);
     }
-    Ok(Pushing { list, to, from })
+    Ok(ManifestListPush { list, to, from })
 }
 
 /// Pushes the manifests that the registry lacks, then the list. Calls `say` for each, and returns the list's
 /// digest.
-pub fn push(pushing: &Pushing, say: &mut dyn FnMut(&str) -> Result<()>) -> Result<String> {
+pub fn push(pushing: &ManifestListPush, say: &mut dyn FnMut(&str) -> Result<()>) -> Result<String> {
     let name = &pushing.list.reference;
     for (manifest, from) in pushing.list.manifests.iter().zip(&pushing.from) {
         let raw = RawManifest {
@@ -331,22 +354,24 @@ pub fn push(pushing: &Pushing, say: &mut dyn FnMut(&str) -> Result<()>) -> Resul
             digest: manifest.digest.clone(),
             media_type: manifest.media_type.clone(),
         };
-        let route = Route { from, to: &pushing.to, same_registry: true };
-        route.manifest(&raw).with_context(|| format!("cannot push {}", manifest.reference.familiar()))?;
+        let route = RepositoryCopy { from, to: &pushing.to, same_registry: true };
+        route
+            .copy_manifest(&raw)
+            .with_context(|| format!("cannot push {}", manifest.reference.familiar()))?;
         let pushed = name.with_digest(manifest.digest.clone());
         say(&format!("Pushed ref {pushed} with digest: {}", manifest.digest))?;
     }
-    let entries: Vec<Descriptor> = pushing.list.manifests.iter().map(entry).collect();
-    let ready = index(&entries, &BTreeMap::new())?;
-    let which = Which::Tag(name.tag().unwrap_or(DEFAULT_TAG));
+    let entries: Vec<Descriptor> = pushing.list.manifests.iter().map(list_descriptor).collect();
+    let ready = build_index(&entries, &BTreeMap::new())?;
+    let which = ManifestRef::Tag(name.tag().unwrap_or(DEFAULT_TAG));
     pushing.to.put_manifest(&which, &ready.descriptor.media_type, &ready.text)?;
     Ok(ready.descriptor.digest.to_string())
 }
 
 /// Removes the list `name` from the store.
-pub fn remove(store: &Store, name: &Reference) -> Result<()> {
+pub fn remove(store: &Store, name: &ImageReference) -> Result<()> {
     store.edit_manifest_list(name, |slot| match slot.take() {
         Some(_) => Ok(()),
-        None => Err(no_such(name).into()),
+        None => Err(no_such_manifest(name).into()),
     })
 }

@@ -10,13 +10,13 @@ use crate::model::duration;
 /// Parses RFC 3339, a date or date and time in the machine's zone, seconds since 1970, or a duration (`24h`)
 /// before `now`; a negative duration lies after it.
 pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    read(text, now).ok_or_else(|| {
+    parse_any(text, now).ok_or_else(|| {
         invalid(format!("`{}` is not a point in time", text.escape_debug()))
             .hint("as 2024-01-02T15:04:05Z, 2024-01-02, seconds since 1970, or 24h for a day ago")
     })
 }
 
-fn read(text: &str, now: Timestamp) -> Option<Timestamp> {
+fn parse_any(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
     }

@@ -10,29 +10,29 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::environment::Environment;
 use crate::model::layer;
-use crate::sandbox::identity::{self, Identity};
+use crate::sandbox::identity::{self, HostIdentity};
 use crate::sys;
-use crate::sys::process::{Side, exit_now, fork};
-use crate::sys::socket::Socket;
+use crate::sys::process::{ForkSide, exit_now, fork};
+use crate::sys::socket::SeqpacketSocket;
 
 /// What ids this account may map, from `USER` and `PATH` of the environment.
-pub fn identity(environment: &Environment) -> Identity {
-    Identity::probe(environment.text("USER"), environment.text("PATH").unwrap_or_default())
+pub fn probe_identity(environment: &Environment) -> HostIdentity {
+    HostIdentity::probe(environment.text("USER"), environment.text("PATH").unwrap_or_default())
 }
 
 /// Moves this process, which must be single-threaded, into the account's user namespace.
-pub fn enter(environment: &Environment) -> Result<Identity> {
-    let identity = identity(environment);
-    identity::enter(&identity)?;
+pub fn enter(environment: &Environment) -> Result<HostIdentity> {
+    let identity = probe_identity(environment);
+    identity::enter_userns(&identity)?;
     Ok(identity)
 }
 
 /// Like [`enter`]; with a single id it becomes root of that id too, because a file's mode may deny it to its
 /// owner.
-pub fn enter_as_root(environment: &Environment) -> Result<Identity> {
+pub fn enter_as_root(environment: &Environment) -> Result<HostIdentity> {
     let identity = enter(environment)?;
     become_root();
     Ok(identity)
@@ -42,27 +42,27 @@ pub fn enter_as_root(environment: &Environment) -> Result<Identity> {
 fn become_root() {
     if !rustix::process::geteuid().is_root() {
         // If this fails, reading the files will, with a better message.
-        let _ = identity::enter_alone();
+        let _ = identity::enter_single_id_userns();
     }
 }
 
 /// How a layer unpacked in `identity`'s namespace represents the owners of its files.
-pub fn ownership(identity: &Identity) -> layer::Identity {
-    if identity.is_mapped() { layer::Identity::Mapped } else { layer::Identity::Single }
+pub fn layer_ownership(identity: &HostIdentity) -> layer::LayerOwnership {
+    if identity.is_mapped() { layer::LayerOwnership::Mapped } else { layer::LayerOwnership::Single }
 }
 
 /// Runs `work` in a child inside the account's user namespace and waits for it. This process stays outside.
-pub fn in_child(identity: &Identity, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    result_of_child(|| identity::enter(identity).and_then(|()| work()))
+pub fn run_in_child(identity: &HostIdentity, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    fork_and_wait(|| identity::enter_userns(identity).and_then(|()| work()))
 }
 
 /// Like [`run_in_child`], but as root in any case (see [`enter_as_root`]). The result is passed back as JSON.
-pub fn in_root_child<T: Serialize + DeserializeOwned>(
-    identity: &Identity,
+pub fn run_in_root_child<T: Serialize + DeserializeOwned>(
+    identity: &HostIdentity,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    result_of_child(|| {
-        identity::enter(identity)?;
+    fork_and_wait(|| {
+        identity::enter_userns(identity)?;
         become_root();
         work()
     })
@@ -70,37 +70,37 @@ pub fn in_root_child<T: Serialize + DeserializeOwned>(
 
 /// Runs `work` in a child with a new user namespace that maps all of the account's ids, like the one for
 /// networks. The result is passed back as JSON.
-pub fn in_new_child<T: Serialize + DeserializeOwned>(
-    identity: &Identity,
+pub fn run_in_new_userns<T: Serialize + DeserializeOwned>(
+    identity: &HostIdentity,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    result_of_child(|| identity::enter_new(identity).and_then(|()| work()))
+    fork_and_wait(|| identity::enter_new_userns(identity).and_then(|()| work()))
 }
 
 /// Runs `work` in a child inside `namespace`, a user namespace that maps all of the account's ids. The result
 /// is passed back as JSON.
-pub fn in_child_there<T: Serialize + DeserializeOwned>(
+pub fn run_in_userns<T: Serialize + DeserializeOwned>(
     namespace: BorrowedFd<'_>,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    result_of_child(|| {
+    fork_and_wait(|| {
         sys::mount::enter_namespace(namespace)?;
         work()
     })
 }
 
-fn result_of_child<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let (ours, theirs) = Socket::pair()?;
+fn fork_and_wait<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (ours, theirs) = SeqpacketSocket::pair()?;
     match fork().context("starting a process")? {
-        Side::Child => {
+        ForkSide::Child => {
             drop(ours);
             // The exit code repeats the outcome: a child killed after it has sent must not pass for a
             // success.
-            let answer = work().map_err(|error| Failure::of(&error));
+            let answer = work().map_err(|error| Failure::from_chain(&error));
             let _ = theirs.send(&serde_json::to_vec(&answer).unwrap_or_default(), &[]);
             exit_now(i32::from(answer.is_err()))
         }
-        Side::Parent(child) => {
+        ForkSide::Parent(child) => {
             drop(theirs);
             let said = ours.receive()?.bytes;
             let ended = child.wait()?;
@@ -108,7 +108,7 @@ fn result_of_child<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Resul
                 Ok(Err(failure)) => Err(failure.into()),
                 Ok(Ok(result)) if ended.code() == 0 => Ok(result),
                 // Nothing readable came: the child was killed.
-                _ => Err(Failure::new(Kind::Interrupted, "interrupted").into()),
+                _ => Err(Failure::new(FailureKind::Interrupted, "interrupted").into()),
             }
         }
     }

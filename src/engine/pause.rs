@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::attach::wire::Order;
-use super::control::command;
+use super::attach::wire::ControlRequest;
+use super::control::request_running;
 use crate::store::Store;
 
 pub fn pause(store: &Store, text: &str) -> Result<()> {
-    command(&store.find_container(text)?, &Order::Pause).map(drop)
+    request_running(&store.find_container(text)?, &ControlRequest::Pause).map(drop)
 }
 
 pub fn unpause(store: &Store, text: &str) -> Result<()> {
-    command(&store.find_container(text)?, &Order::Unpause).map(drop)
+    request_running(&store.find_container(text)?, &ControlRequest::Unpause).map(drop)
 }

@@ -6,16 +6,18 @@ use anyhow::{Context as _, Result};
 use super::first_process::boundary;
 use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
-use crate::sandbox::cgroup::{Cgroup, Logout, Membership, Surroundings, Way, at_logout, check_machine};
-use crate::sandbox::processes::inside;
+use crate::sandbox::cgroup::{
+    Cgroup, CgroupManager, CgroupMembership, LogoutEffect, SessionInfo, check_host_resources, logout_effect,
+};
+use crate::sandbox::processes::pids_inside;
 
 /// How often the processes of a container are moved before giving up; they may fork meanwhile.
 const ROUNDS: u32 = 100;
 
 /// What the cgroup manager needs to know of the user's session. Must be called before this process enters a user
 /// namespace.
-pub(super) fn surroundings(environment: &Environment) -> Surroundings {
-    Surroundings {
+pub(super) fn session_info(environment: &Environment) -> SessionInfo {
+    SessionInfo {
         runtime_dir: environment.path("XDG_RUNTIME_DIR"),
         bus: environment.text("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned),
         uid: rustix::process::getuid().as_raw(),
@@ -26,17 +28,17 @@ pub(super) fn surroundings(environment: &Environment) -> Surroundings {
 /// The same for a detached container, and a warning if logging out would kill it.
 pub(super) fn for_detached(
     spec: &ContainerSpec,
-    mut surroundings: Surroundings,
-) -> (Surroundings, Option<String>) {
+    mut surroundings: SessionInfo,
+) -> (SessionInfo, Option<String>) {
     let in_scope = needs_cgroup(spec)
-        && Way::find(&spec.cgroup_parent, surroundings.clone()).is_ok_and(|way| way.is_scope());
-    let said = match at_logout(in_scope, &surroundings) {
-        Logout::Survives => None,
-        Logout::KillsSession => {
+        && CgroupManager::detect(&spec.cgroup_parent, surroundings.clone()).is_ok_and(|way| way.is_scope());
+    let said = match logout_effect(in_scope, &surroundings) {
+        LogoutEffect::Survives => None,
+        LogoutEffect::KillsSession => {
             surroundings.leave_session = true;
             None
         }
-        Logout::Kills { command } => Some(format!(
+        LogoutEffect::Kills { command } => Some(format!(
             "containers that run detached end when you log out of this machine; `{command}` lets them go on (said once)"
         )),
     };
@@ -44,14 +46,15 @@ pub(super) fn for_detached(
 }
 
 /// Refuses limits that this machine cannot enforce at all; returns warnings for those that will be ignored.
-pub(super) fn check(spec: &ContainerSpec, surroundings: Surroundings) -> Result<Vec<String>> {
+pub(super) fn check_limits(spec: &ContainerSpec, surroundings: SessionInfo) -> Result<Vec<String>> {
     if !needs_cgroup(spec) {
         return Ok(Vec::new());
     }
-    check_machine(&spec.limits)?;
-    let way = Way::find(&spec.cgroup_parent, surroundings)?;
-    let mut warnings = way.discarded(&spec.limits);
-    if let (Some(reason), true, false) = (way.why_none(), warnings.is_empty(), spec.cgroup_parent.is_empty())
+    check_host_resources(&spec.limits)?;
+    let way = CgroupManager::detect(&spec.cgroup_parent, surroundings)?;
+    let mut warnings = way.discarded_limits(&spec.limits);
+    if let (Some(reason), true, false) =
+        (way.unavailable_reason(), warnings.is_empty(), spec.cgroup_parent.is_empty())
     {
         warnings.push(format!(
             "--cgroup-parent {}: the container has no cgroup of its own ({reason})",
@@ -63,8 +66,12 @@ pub(super) fn check(spec: &ContainerSpec, surroundings: Surroundings) -> Result<
 
 /// Creates the cgroup of a container that is about to start, if it needs one. For the supervisor, which may
 /// be moved too.
-pub(super) fn make_wanted(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
-    if needs_cgroup(spec) || surroundings.leave_session { make(spec, surroundings) } else { Ok(None) }
+pub(super) fn create_if_needed(spec: &ContainerSpec, surroundings: &SessionInfo) -> Result<Option<Cgroup>> {
+    if needs_cgroup(spec) || surroundings.leave_session {
+        create_cgroup(spec, surroundings)
+    } else {
+        Ok(None)
+    }
 }
 
 /// Whether the container needs a cgroup of its own.
@@ -72,9 +79,9 @@ pub(super) fn needs_cgroup(spec: &ContainerSpec) -> bool {
     !spec.limits.is_empty() || !spec.cgroup_parent.is_empty()
 }
 
-fn make(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
-    let way = Way::find(&spec.cgroup_parent, surroundings.clone())?;
-    way.make(&spec.id, &spec.limits).context("making the container's cgroup")
+fn create_cgroup(spec: &ContainerSpec, surroundings: &SessionInfo) -> Result<Option<Cgroup>> {
+    let way = CgroupManager::detect(&spec.cgroup_parent, surroundings.clone())?;
+    way.create(&spec.id, &spec.limits).context("making the container's cgroup")
 }
 
 /// How to enter the cgroup of a running container with first process `first`; `None` if it has none of its
@@ -82,29 +89,31 @@ fn make(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgro
 pub(super) fn membership(
     spec: &ContainerSpec,
     first: i32,
-    surroundings: Surroundings,
-) -> Result<Option<Membership>> {
+    surroundings: SessionInfo,
+) -> Result<Option<CgroupMembership>> {
     // The specification does not tell: limits may have been added since, or the container moved out of a
     // login session.
-    Ok(Cgroup::of(first, &spec.id)?.map(|cgroup| cgroup.membership(surroundings)))
+    Ok(Cgroup::of_process(first, &spec.id)?.map(|cgroup| cgroup.membership(surroundings)))
 }
 
 /// Creates a cgroup for a container that runs without one, and moves all its processes there. `first` is its
 /// first process. For the supervisor.
-pub(super) fn make_for(
+pub(super) fn create_for_running(
     spec: &ContainerSpec,
     first: i32,
-    surroundings: &Surroundings,
+    surroundings: &SessionInfo,
 ) -> Result<Option<Cgroup>> {
-    let Some(cgroup) = make(spec, surroundings)? else { return Ok(None) };
+    let Some(cgroup) = create_cgroup(spec, surroundings)? else { return Ok(None) };
     for _ in 0..ROUNDS {
-        let outside: Vec<i32> =
-            inside(first, boundary(spec))?.into_iter().filter(|pid| !cgroup.holds(*pid)).collect();
+        let outside: Vec<i32> = pids_inside(first, boundary(spec))?
+            .into_iter()
+            .filter(|pid| !cgroup.contains_process(*pid))
+            .collect();
         if outside.is_empty() {
             break;
         }
         for pid in outside {
-            cgroup.admit(pid, surroundings)?;
+            cgroup.add_process(pid, surroundings)?;
         }
     }
     Ok(Some(cgroup))

@@ -6,22 +6,22 @@ use jiff::Timestamp;
 
 use super::moment;
 use crate::error::Failure;
-use crate::model::filter::{Filter, LabelFilter};
+use crate::model::filter::{LabelFilter, ListFilter};
 
 /// All must hold.
 #[derive(Clone, Debug, Default)]
-pub struct Conditions {
+pub struct PruneConditions {
     /// Only what was created before this time.
     pub until: Option<Timestamp>,
     pub labels: Vec<LabelFilter>,
 }
 
-impl Conditions {
+impl PruneConditions {
     /// Parses filters; any other key is an error.
-    pub fn of(filters: &[Filter]) -> Result<Self, Failure> {
+    pub fn parse(filters: &[ListFilter]) -> Result<Self, Failure> {
         let mut conditions = Self::default();
         for filter in filters {
-            if !conditions.read(filter)? {
+            if !conditions.parse_filter(filter)? {
                 return Err(filter.unknown("until, label, label!"));
             }
         }
@@ -29,7 +29,7 @@ impl Conditions {
     }
 
     /// Parses one filter. Returns whether it is one of these conditions.
-    pub fn read(&mut self, filter: &Filter) -> Result<bool, Failure> {
+    pub fn parse_filter(&mut self, filter: &ListFilter) -> Result<bool, Failure> {
         match filter.key.as_str() {
             "until" => self.until = Some(moment::parse(&filter.value, Timestamp::now())?),
             "label" => self.labels.push(LabelFilter::new(&filter.value, true)),
@@ -41,12 +41,12 @@ impl Conditions {
 
     /// Whether an object created at `created` with `labels` matches. One without a creation time counts as
     /// old.
-    pub fn hold(&self, created: Option<&str>, labels: Option<&BTreeMap<String, String>>) -> bool {
+    pub fn matches(&self, created: Option<&str>, labels: Option<&BTreeMap<String, String>>) -> bool {
         let created = created.and_then(|text| text.parse::<Timestamp>().ok());
         let old = match (self.until, created) {
             (Some(until), Some(created)) => created < until,
             _ => true,
         };
-        old && self.labels.iter().all(|label| label.holds(labels))
+        old && self.labels.iter().all(|label| label.matches(labels))
     }
 }

@@ -9,23 +9,23 @@ use anyhow::{Context, Result};
 
 use super::record;
 use crate::error::invalid;
-use crate::image::pull::{Description, PulledImage, Puller, first_that_answers};
-use crate::image::registry::config::Registries;
-use crate::image::registry::credentials::{Credentials, sources};
-use crate::image::registry::http::{Http, Patience};
-use crate::image::registry::repository::{Repository, Source, Which};
+use crate::image::pull::{ImagePuller, PulledImage, ResolvedImage, try_repositories};
+use crate::image::registry::config::RegistriesConfig;
+use crate::image::registry::credentials::{CredentialStore, resolve_sources};
+use crate::image::registry::http::{HttpClient, HttpPolicy};
+use crate::image::registry::repository::{ManifestRef, Repository, RepositorySource};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
-use crate::model::layer::Identity;
+use crate::model::layer::LayerOwnership;
 use crate::model::platform::Platform;
-use crate::model::progress::Progress;
-use crate::model::reference::Reference;
+use crate::model::progress::LayerProgress;
+use crate::model::reference::ImageReference;
 use crate::store::Store;
 
 #[derive(Clone, Debug)]
 pub struct PullRequest {
     /// Without tag and digest it means `latest`, or with `all_tags` everything.
-    pub reference: Reference,
+    pub reference: ImageReference,
     /// All tags of the repository.
     pub all_tags: bool,
     /// `None` for this machine's platform.
@@ -34,19 +34,19 @@ pub struct PullRequest {
 
 /// A pull with its servers and credentials resolved.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedPull {
     request: PullRequest,
-    http: Arc<Http>,
-    sources: Vec<Source>,
+    http: Arc<HttpClient>,
+    sources: Vec<RepositorySource>,
     /// Problems that did not stop it, to be shown to the user.
     pub warnings: Vec<String>,
 }
 
 /// An image that was pulled, by one name.
 #[derive(Clone, Debug)]
-pub struct Pulled {
+pub struct PullResult {
     /// With tag or digest.
-    pub reference: Reference,
+    pub reference: ImageReference,
     pub id: Digest,
     /// Digest of the manifest or index.
     pub digest: Digest,
@@ -58,7 +58,7 @@ pub struct Pulled {
 }
 
 /// Finds servers and credentials. Runs credential helpers; starts no threads.
-pub fn prepare(environment: &Environment, request: PullRequest) -> Result<Prepared> {
+pub fn prepare(environment: &Environment, request: PullRequest) -> Result<PreparedPull> {
     let reference = &request.reference;
     if request.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
         return Err(invalid("a tag cannot be used together with --all-tags").into());
@@ -69,23 +69,23 @@ pub fn prepare(environment: &Environment, request: PullRequest) -> Result<Prepar
             .hint(format!("`dhow run {}` makes it", reference.familiar()))
             .into());
     }
-    let registries = Registries::load(environment)?;
-    let http = Arc::new(Http::new(environment, Patience::default())?);
+    let registries = RegistriesConfig::load(environment)?;
+    let http = Arc::new(HttpClient::new(environment, HttpPolicy::default())?);
     let (sources, warnings) =
-        sources(&registries, &Credentials::new(environment), reference).with_context(doing)?;
-    Ok(Prepared { http, sources, warnings, request })
+        resolve_sources(&registries, &CredentialStore::new(environment), reference).with_context(doing)?;
+    Ok(PreparedPull { http, sources, warnings, request })
 }
 
 /// Carries out a prepared pull. The process must be allowed to create files with the owners of `identity`.
 pub fn fetch(
     store: &Store,
-    prepared: &Prepared,
-    identity: Identity,
-    progress: &dyn Progress,
-) -> Result<Vec<Pulled>> {
+    prepared: &PreparedPull,
+    identity: LayerOwnership,
+    progress: &dyn LayerProgress,
+) -> Result<Vec<PullResult>> {
     let request = &prepared.request;
     let reference = request.reference.familiar();
-    let task = Task {
+    let task = PullTask {
         store,
         registry: request.reference.registry(),
         platform: request.platform.clone().unwrap_or_else(Platform::host),
@@ -93,30 +93,30 @@ pub fn fetch(
         identity,
         progress,
     };
-    let result = if request.all_tags { task.all_tags(prepared) } else { task.one(prepared) };
+    let result = if request.all_tags { task.pull_all_tags(prepared) } else { task.pull_one(prepared) };
     result.with_context(|| format!("cannot pull {reference}"))
 }
 
-struct Task<'a> {
+struct PullTask<'a> {
     store: &'a Store,
     registry: &'a str,
     platform: Platform,
     asked: bool,
-    identity: Identity,
-    progress: &'a dyn Progress,
+    identity: LayerOwnership,
+    progress: &'a dyn LayerProgress,
 }
 
-impl Task<'_> {
-    fn one(&self, prepared: &Prepared) -> Result<Vec<Pulled>> {
+impl PullTask<'_> {
+    fn pull_one(&self, prepared: &PreparedPull) -> Result<Vec<PullResult>> {
         let reference = pinned(&prepared.request.reference);
         self.announce(&reference);
         let (repository, described) =
-            first_that_answers(prepared.repositories(), |repository| self.describe(repository, &reference))?;
+            try_repositories(prepared.repositories(), |repository| self.describe(repository, &reference))?;
         Ok(vec![self.fetch(&repository, &described, &reference)?])
     }
 
-    fn all_tags(&self, prepared: &Prepared) -> Result<Vec<Pulled>> {
-        let (repository, tags) = first_that_answers(prepared.repositories(), Repository::tags)?;
+    fn pull_all_tags(&self, prepared: &PreparedPull) -> Result<Vec<PullResult>> {
+        let (repository, tags) = try_repositories(prepared.repositories(), Repository::tags)?;
         let mut pulled = Vec::new();
         for tag in tags {
             let reference =
@@ -129,7 +129,7 @@ impl Task<'_> {
     }
 
     /// The first line of docker's output.
-    fn announce(&self, reference: &Reference) {
+    fn announce(&self, reference: &ImageReference) {
         let which = match (reference.digest(), reference.tag()) {
             (None, Some(tag)) => tag.to_owned(),
             _ => reference.to_string(),
@@ -137,8 +137,8 @@ impl Task<'_> {
         self.progress.line(&format!("{which}: Pulling from {}", reference.repository()));
     }
 
-    fn puller<'a>(&'a self, repository: &'a Repository) -> Puller<'a> {
-        Puller {
+    fn puller<'a>(&'a self, repository: &'a Repository) -> ImagePuller<'a> {
+        ImagePuller {
             store: self.store,
             repository,
             registry: self.registry,
@@ -148,24 +148,24 @@ impl Task<'_> {
         }
     }
 
-    fn describe(&self, repository: &Repository, reference: &Reference) -> Result<Description> {
+    fn describe(&self, repository: &Repository, reference: &ImageReference) -> Result<ResolvedImage> {
         let which = match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => Which::Digest(digest),
-            (None, tag) => Which::Tag(tag.unwrap_or(crate::model::reference::DEFAULT_TAG)),
+            (Some(digest), _) => ManifestRef::Digest(digest),
+            (None, tag) => ManifestRef::Tag(tag.unwrap_or(crate::model::reference::DEFAULT_TAG)),
         };
-        self.puller(repository).describe(&which, &reference.familiar())
+        self.puller(repository).resolve(&which, &reference.familiar())
     }
 
     fn fetch(
         &self,
         repository: &Repository,
-        described: &Description,
-        reference: &Reference,
-    ) -> Result<Pulled> {
+        described: &ResolvedImage,
+        reference: &ImageReference,
+    ) -> Result<PullResult> {
         let before = self.store.name(reference)?.map(|record| record.id);
         let image = self.puller(repository).fetch(described, reference)?;
         let newer = before.as_ref() != Some(&image.id);
-        record::pulled(self.store, reference, &image.id);
+        record::image_pulled(self.store, reference, &image.id);
         self.progress.line(&format!("Digest: {}", image.digest));
         let name = reference.familiar();
         self.progress.line(&match newer {
@@ -173,7 +173,7 @@ impl Task<'_> {
             false => format!("Status: Image is up to date for {name}"),
         });
         let warning = self.mismatch(&image, &name);
-        Ok(Pulled { reference: reference.clone(), id: image.id, digest: image.digest, newer, warning })
+        Ok(PullResult { reference: reference.clone(), id: image.id, digest: image.digest, newer, warning })
     }
 
     /// docker's warning for an image that exists for one platform only, and not for the one asked for.
@@ -195,7 +195,7 @@ impl Task<'_> {
     }
 }
 
-impl Prepared {
+impl PreparedPull {
     /// The repositories to try, each opened when its turn comes.
     fn repositories(&self) -> impl Iterator<Item = Result<Repository>> {
         let name = self.request.reference.familiar_name();
@@ -204,7 +204,7 @@ impl Prepared {
 }
 
 /// A digest wins over a tag next to it; without both it is `latest`.
-fn pinned(reference: &Reference) -> Reference {
+fn pinned(reference: &ImageReference) -> ImageReference {
     match reference.digest() {
         Some(digest) => reference.with_digest(digest.clone()),
         None => reference.clone().or_latest(),

@@ -8,49 +8,50 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::record;
-use crate::error::{Failure, Kind, invalid, not_found};
-use crate::image::push::assemble::{Member, assemble};
-use crate::image::push::{Cargo, Form, Pusher};
-use crate::image::registry::config::{Registries, Transport};
-use crate::image::registry::credentials::{Credentials, sources};
-use crate::image::registry::http::{Http, Patience};
-use crate::image::registry::repository::{Repository, Source, Which};
+use crate::error::{Failure, FailureKind, invalid, not_found};
+use crate::image::push::assemble::{IndexMember, assemble_manifest};
+use crate::image::push::{ImageParts, ImagePusher, PushFormat};
+use crate::image::registry::config::{RegistriesConfig, RegistryTransport};
+use crate::image::registry::credentials::{CredentialStore, resolve_sources};
+use crate::image::registry::http::{HttpClient, HttpPolicy};
+use crate::image::registry::repository::{ManifestRef, Repository, RepositorySource};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::platform::Platform;
-use crate::model::progress::Progress;
-use crate::model::reference::Reference;
+use crate::model::progress::LayerProgress;
+use crate::model::reference::ImageReference;
 use crate::sandbox::identity;
-use crate::store::{Image, NameRecord, Store};
+use crate::store::{NameRecord, Store, StoredImage};
 
 #[derive(Clone, Debug)]
 pub struct PushRequest {
     /// Without a tag it means `latest`, or with `all_tags` everything.
-    pub reference: Reference,
+    pub reference: ImageReference,
     /// All tags of the repository.
     pub all_tags: bool,
     /// Push only this platform of a multi-platform image.
     pub platform: Option<Platform>,
-    pub form: Form,
+    pub form: PushFormat,
 }
 
 /// A repository to push to, with its server and the credential for it.
 #[derive(Debug)]
-pub struct Target {
-    http: Arc<Http>,
-    source: Source,
+pub struct PushTarget {
+    http: Arc<HttpClient>,
+    source: RepositorySource,
     /// A name in the repository.
-    pub reference: Reference,
+    pub reference: ImageReference,
     /// Problems that did not stop the look-up, to be shown to the user.
     pub warnings: Vec<String>,
 }
 
-impl Target {
+impl PushTarget {
     /// Finds the server and credential for `reference`. Runs credential helpers; starts no threads.
-    pub fn find(environment: &Environment, reference: &Reference) -> Result<Self> {
-        let registries = Registries::load(environment)?;
-        let http = Arc::new(Http::new(environment, Patience::default())?);
-        let (sources, warnings) = sources(&registries, &Credentials::new(environment), reference)?;
+    pub fn resolve(environment: &Environment, reference: &ImageReference) -> Result<Self> {
+        let registries = RegistriesConfig::load(environment)?;
+        let http = Arc::new(HttpClient::new(environment, HttpPolicy::default())?);
+        let (sources, warnings) =
+            resolve_sources(&registries, &CredentialStore::new(environment), reference)?;
         // Mirrors are read-only.
         let source = sources.into_iter().find(|source| !source.endpoint.mirror);
         let source = source.ok_or_else(|| not_found("no registry is configured for it"))?;
@@ -60,7 +61,7 @@ impl Target {
     /// The same, accepting any certificate or plain HTTP.
     #[must_use]
     pub fn insecure(mut self) -> Self {
-        self.source.endpoint.transport = Transport::Insecure;
+        self.source.endpoint.transport = RegistryTransport::Insecure;
         self
     }
 
@@ -77,13 +78,13 @@ impl Target {
 
 /// A push with its target resolved.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedPush {
     request: PushRequest,
-    pub target: Target,
+    pub target: PushTarget,
 }
 
 /// Finds the server and credential.
-pub fn prepare(environment: &Environment, request: PushRequest) -> Result<Prepared> {
+pub fn prepare(environment: &Environment, request: PushRequest) -> Result<PreparedPush> {
     let reference = &request.reference;
     if reference.digest().is_some() {
         return Err(invalid("cannot push a digest reference").into());
@@ -96,28 +97,28 @@ pub fn prepare(environment: &Environment, request: PushRequest) -> Result<Prepar
             .hint("`dhow tag` gives it a name on a registry")
             .into());
     }
-    let target = Target::find(environment, reference).with_context(|| doing(reference))?;
-    Ok(Prepared { request, target })
+    let target = PushTarget::resolve(environment, reference).with_context(|| push_context(reference))?;
+    Ok(PreparedPush { request, target })
 }
 
-fn doing(reference: &Reference) -> String {
+fn push_context(reference: &ImageReference) -> String {
     format!("cannot push {}", reference.familiar())
 }
 
 /// Carries out a prepared push. The process must be able to read files of every owner.
-pub fn push(store: &Store, prepared: &Prepared, progress: &dyn Progress) -> Result<()> {
+pub fn push(store: &Store, prepared: &PreparedPush, progress: &dyn LayerProgress) -> Result<()> {
     let request = &prepared.request;
-    let names = wanted(store, request)?;
+    let names = names_to_push(store, request)?;
     // With a single id, the modes of its own files may deny access to it; if this fails, so will reading,
     // with a better message.
     if !rustix::process::geteuid().is_root() {
-        let _ = identity::enter_alone();
+        let _ = identity::enter_single_id_userns();
     }
     let reference = &request.reference;
     let whole = format!("{}/{}", reference.registry(), reference.repository());
     progress.line(&format!("The push refers to repository [{whole}]"));
-    let repository = prepared.target.open().with_context(|| doing(reference))?;
-    let mut pusher = Pusher {
+    let repository = prepared.target.open().with_context(|| push_context(reference))?;
+    let mut pusher = ImagePusher {
         store,
         repository: &repository,
         registry: reference.registry(),
@@ -125,12 +126,12 @@ pub fn push(store: &Store, prepared: &Prepared, progress: &dyn Progress) -> Resu
         progress,
     };
     for name in &names {
-        one(store, &mut pusher, request, name).with_context(|| doing(&name.reference))?;
+        push_name(store, &mut pusher, request, name).with_context(|| push_context(&name.reference))?;
     }
     Ok(())
 }
 
-fn wanted(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>> {
+fn names_to_push(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>> {
     let reference = &request.reference;
     let absent =
         || not_found(format!("An image does not exist locally with the tag: {}", reference.familiar_name()));
@@ -146,33 +147,43 @@ fn wanted(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>> {
 }
 
 /// Pushes what a name refers to, and records the digest that it has on the registry.
-fn one(store: &Store, pusher: &mut Pusher<'_>, request: &PushRequest, name: &NameRecord) -> Result<()> {
-    let images = chosen(store, request, name)?;
-    let manifests = images.iter().map(Image::manifest).collect::<Result<Vec<_>>>()?;
+fn push_name(
+    store: &Store,
+    pusher: &mut ImagePusher<'_>,
+    request: &PushRequest,
+    name: &NameRecord,
+) -> Result<()> {
+    let images = images_for_platform(store, request, name)?;
+    let manifests = images.iter().map(StoredImage::manifest).collect::<Result<Vec<_>>>()?;
     let annotations = BTreeMap::new();
     let mut members = Vec::new();
     for (image, manifest) in images.iter().zip(&manifests) {
-        let cargo = Cargo {
+        let cargo = ImageParts {
             config: &image.raw_config,
             layers: &image.config.rootfs.diff_ids,
             manifest: manifest.as_deref(),
             annotations: &annotations,
         };
-        members.push(Member { platform: image.platform(), cargo, entry: BTreeMap::new(), statement: None });
+        members.push(IndexMember {
+            platform: image.platform(),
+            cargo,
+            entry: BTreeMap::new(),
+            statement: None,
+        });
     }
-    let ready = assemble(pusher, &members, &annotations)?;
+    let ready = assemble_manifest(pusher, &members, &annotations)?;
     let tag = name.reference.tag().unwrap_or_default();
-    pusher.manifest(&Which::Tag(tag), &ready)?;
+    pusher.push_manifest(&ManifestRef::Tag(tag), &ready)?;
     let digest = &ready.descriptor.digest;
     if let Some(image) = images.first() {
-        pushed(store, image, name, digest)?;
+        record_pushed(store, image, name, digest)?;
     }
     pusher.progress.line(&format!("{tag}: digest: {digest} size: {}", ready.text.len()));
     Ok(())
 }
 
 /// The images that the name refers to: all, or the one for the platform asked for.
-fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec<Image>> {
+fn images_for_platform(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec<StoredImage>> {
     let shown = name.reference.familiar();
     let gone = || not_found(format!("No such image: {shown}"));
     let Some(wanted) = &request.platform else {
@@ -186,15 +197,15 @@ fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec
     let message = format!(
         "image with reference {shown} was found but does not match the specified platform: wanted {wanted}, actual: {offered}"
     );
-    Err(Failure::new(Kind::NotFound, message).into())
+    Err(Failure::new(FailureKind::NotFound, message).into())
 }
 
-fn pushed(store: &Store, image: &Image, name: &NameRecord, digest: &Digest) -> Result<()> {
+fn record_pushed(store: &Store, image: &StoredImage, name: &NameRecord, digest: &Digest) -> Result<()> {
     // The image may have been removed meanwhile; the push succeeded anyway.
     match store.set_name(&name.reference.with_digest(digest.clone()), &image.id, None) {
-        Err(error) if crate::error::kind_of(&error) != Kind::NotFound => return Err(error),
+        Err(error) if crate::error::kind_of(&error) != FailureKind::NotFound => return Err(error),
         _ => {}
     }
-    record::named_image(store, "push", image, &name.reference.familiar());
+    record::image_event_with_name(store, "push", image, &name.reference.familiar());
     Ok(())
 }

@@ -2,26 +2,26 @@
 
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::model::digest::Digest;
-use crate::model::event::{Event, EventKind};
+use crate::model::event::{EngineEvent, EventKind};
 use crate::model::network::NetworkSpec;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 use crate::model::volume::DRIVER;
-use crate::store::{Image, Store};
+use crate::store::{Store, StoredImage};
 
 /// Records `action` for an image that is in the store.
-pub(super) fn image(store: &Store, action: &str, image: &Image) {
-    named_image(store, action, image, image.id.as_str());
+pub(super) fn image_event(store: &Store, action: &str, image: &StoredImage) {
+    image_event_with_name(store, action, image, image.id.as_str());
 }
 
 /// Records `action` for an image in connection with the name `name`.
-pub(super) fn named_image(store: &Store, action: &str, image: &Image, name: &str) {
-    let event = Event::new(EventKind::Image, action, image.id.as_str()).with("name", name);
+pub(super) fn image_event_with_name(store: &Store, action: &str, image: &StoredImage, name: &str) {
+    let event = EngineEvent::new(EventKind::Image, action, image.id.as_str()).with("name", name);
     store.record_event(with_labels(event, image));
 }
 
 /// Records that image `id` was pulled by `reference`, which docker uses as the event's ID here.
-pub(super) fn pulled(store: &Store, reference: &Reference, id: &Digest) {
-    let event = Event::new(EventKind::Image, "pull", reference.familiar());
+pub(super) fn image_pulled(store: &Store, reference: &ImageReference, id: &Digest) {
+    let event = EngineEvent::new(EventKind::Image, "pull", reference.familiar());
     let event = event.with("name", reference.familiar_name());
     store.record_event(match store.image(id) {
         Ok(Some(image)) => with_labels(event, &image),
@@ -29,7 +29,7 @@ pub(super) fn pulled(store: &Store, reference: &Reference, id: &Digest) {
     });
 }
 
-fn with_labels(event: Event, image: &Image) -> Event {
+fn with_labels(event: EngineEvent, image: &StoredImage) -> EngineEvent {
     match &image.config.config.labels {
         Some(labels) => event.labelled(labels),
         None => event,
@@ -37,9 +37,9 @@ fn with_labels(event: Event, image: &Image) -> Event {
 }
 
 /// Records that a starting container mounted its volumes and joined its networks.
-pub(super) fn mounted(store: &Store, spec: &ContainerSpec) {
+pub(super) fn resources_attached(store: &Store, spec: &ContainerSpec) {
     for (mount, name) in volumes(spec) {
-        let event = Event::new(EventKind::Volume, "mount", name)
+        let event = EngineEvent::new(EventKind::Volume, "mount", name)
             .with("container", &spec.id)
             .with("destination", &mount.target)
             .with("driver", DRIVER)
@@ -51,9 +51,9 @@ pub(super) fn mounted(store: &Store, spec: &ContainerSpec) {
 }
 
 /// Records that an exited container unmounted its volumes and left its networks.
-pub(super) fn unmounted(store: &Store, spec: &ContainerSpec) {
+pub(super) fn resources_detached(store: &Store, spec: &ContainerSpec) {
     for (_, name) in volumes(spec) {
-        let event = Event::new(EventKind::Volume, "unmount", name);
+        let event = EngineEvent::new(EventKind::Volume, "unmount", name);
         store.record_event(event.with("container", &spec.id).with("driver", DRIVER));
     }
     on_networks(store, "disconnect", spec);
@@ -68,21 +68,21 @@ fn volumes(spec: &ContainerSpec) -> impl Iterator<Item = (&MountSpec, &String)> 
 
 fn on_networks(store: &Store, action: &str, spec: &ContainerSpec) {
     for attachment in &spec.networks {
-        between(store, action, (&attachment.network, &attachment.name), &spec.id);
+        record_network_event(store, action, (&attachment.network, &attachment.name), &spec.id);
     }
 }
 
 /// Records `action` between a network and a container ID.
-pub(super) fn network(store: &Store, action: &str, network: &NetworkSpec, container: &str) {
-    between(store, action, (&network.id, &network.name), container);
+pub(super) fn network_event(store: &Store, action: &str, network: &NetworkSpec, container: &str) {
+    record_network_event(store, action, (&network.id, &network.name), container);
 }
 
-fn between(store: &Store, action: &str, (id, name): (&str, &str), container: &str) {
-    let event = Event::new(EventKind::Network, action, id).with("container", container);
+fn record_network_event(store: &Store, action: &str, (id, name): (&str, &str), container: &str) {
+    let event = EngineEvent::new(EventKind::Network, action, id).with("container", container);
     store.record_event(event.with("name", name).with("type", "bridge"));
 }
 
 /// Records that unused objects were removed, with the bytes reclaimed.
 pub(super) fn pruned(store: &Store, kind: EventKind, reclaimed: u64) {
-    store.record_event(Event::new(kind, "prune", "").with("reclaimed", reclaimed.to_string()));
+    store.record_event(EngineEvent::new(kind, "prune", "").with("reclaimed", reclaimed.to_string()));
 }

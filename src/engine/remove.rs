@@ -7,31 +7,35 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
 
-use super::namespace::in_child;
+use super::namespace::run_in_child;
 use super::orphan;
 use super::state::ContainerState;
-use crate::error::{Failure, Kind, kind_of};
+use crate::error::{Failure, FailureKind, kind_of};
 use crate::model::container::{ContainerSpec, MountSource};
-use crate::sandbox::identity::Identity;
-use crate::store::{LockedContainer, Retired, Store};
+use crate::sandbox::identity::HostIdentity;
+use crate::store::{LockedContainer, Store, TrashedEntry};
 use crate::sys;
 
 /// Files of a removed container that are still to be deleted.
 #[must_use]
-pub(super) struct Leftovers {
-    files: Retired,
+pub(super) struct PendingDeletion {
+    files: TrashedEntry,
     /// Files of a volume could not be deleted by this user and are in the trash.
     stuck: bool,
 }
 
 /// Takes `container` out of the store, with its anonymous volumes if `volumes`.
-pub(super) fn retire(store: &Store, container: LockedContainer, volumes: bool) -> Result<Leftovers> {
+pub(super) fn retire_container(
+    store: &Store,
+    container: LockedContainer,
+    volumes: bool,
+) -> Result<PendingDeletion> {
     forget_addresses(store, &container)?;
     let anonymous = if volumes { anonymous_volumes(container.spec()) } else { Vec::new() };
-    let files = store.retire_container(container)?;
+    let files = store.trash_container(container)?;
     // After the container: the store refuses to remove a volume that a container still uses.
     let stuck = anonymous.iter().filter(|name| is_stuck(store.remove_volume(name))).count() > 0;
-    Ok(Leftovers { files, stuck })
+    Ok(PendingDeletion { files, stuck })
 }
 
 fn forget_addresses(store: &Store, container: &LockedContainer) -> Result<()> {
@@ -40,50 +44,50 @@ fn forget_addresses(store: &Store, container: &LockedContainer) -> Result<()> {
     }
     let state: Option<ContainerState> = container.read_state()?;
     let endpoints = state.map(|state| state.endpoints).unwrap_or_default();
-    store.forget_addresses(container.spec(), &endpoints)
+    store.release_addresses(container.spec(), &endpoints)
 }
 
 /// A volume in use by another container (`--volumes-from`) is not stuck: that one will remove it.
 fn is_stuck(removal: Result<()>) -> bool {
-    removal.is_err_and(|error| !matches!(kind_of(&error), Kind::InUse | Kind::NotFound))
+    removal.is_err_and(|error| !matches!(kind_of(&error), FailureKind::InUse | FailureKind::NotFound))
 }
 
-impl Leftovers {
+impl PendingDeletion {
     /// Deletes the files. Those owned by subordinate ids can only be deleted inside a user namespace that
     /// maps these. The process must be single-threaded.
-    pub(super) fn delete(self, store: &Store, namespace: Namespace<'_>) -> Result<()> {
+    pub(super) fn delete(self, store: &Store, namespace: DeletionNamespace<'_>) -> Result<()> {
         match self.files.delete() {
             Ok(()) if !self.stuck => Ok(()),
             _ => match namespace {
-                Namespace::Open(namespace) => sweep_inside(store, namespace),
-                Namespace::New(identity) => in_child(identity, || store.sweep()),
+                DeletionNamespace::Open(namespace) => sweep_inside(store, namespace),
+                DeletionNamespace::New(identity) => run_in_child(identity, || store.sweep()),
             },
         }
     }
 }
 
 /// Where files of every owner can be deleted.
-pub(super) enum Namespace<'a> {
+pub(super) enum DeletionNamespace<'a> {
     /// The container's own user namespace, which still exists.
     Open(BorrowedFd<'a>),
     /// One to be created.
-    New(&'a Identity),
+    New(&'a HostIdentity),
 }
 
 /// Removes `container` and all its files, with its anonymous volumes if `volumes`.
-pub(super) fn remove(
+pub(super) fn remove_container(
     store: &Store,
     container: LockedContainer,
     volumes: bool,
-    identity: &Identity,
+    identity: &HostIdentity,
 ) -> Result<()> {
-    orphan::settle(&container)?;
-    retire(store, container, volumes)?.delete(store, Namespace::New(identity))
+    orphan::reconcile(&container)?;
+    retire_container(store, container, volumes)?.delete(store, DeletionNamespace::New(identity))
 }
 
 /// Removes `--rm` containers whose supervisor was killed before it could. Returns whether there were any. The
 /// process must be single-threaded.
-pub fn reap(store: &Store, identity: &Identity) -> Result<bool> {
+pub fn remove_abandoned(store: &Store, identity: &HostIdentity) -> Result<bool> {
     let mut found = false;
     for container in store.containers()? {
         if !container.spec().auto_remove {
@@ -94,7 +98,7 @@ pub fn reap(store: &Store, identity: &Identity) -> Result<bool> {
                 continue;
             }
             found = true;
-            remove(store, container, true, identity)?;
+            remove_container(store, container, true, identity)?;
         }
     }
     Ok(found)
@@ -117,16 +121,16 @@ fn anonymous_volumes(spec: &ContainerSpec) -> Vec<String> {
 
 fn sweep_inside(store: &Store, namespace: BorrowedFd<'_>) -> Result<()> {
     match sys::process::fork().context("starting a process to remove files of subordinate ids")? {
-        sys::process::Side::Child => {
+        sys::process::ForkSide::Child => {
             let done = sys::mount::enter_namespace(namespace)
                 .map_err(anyhow::Error::from)
                 .and_then(|()| store.sweep());
             sys::process::exit_now(i32::from(done.is_err()))
         }
-        sys::process::Side::Parent(child) => match child.wait()? {
-            sys::process::Ended::Exited(0) => Ok(()),
+        sys::process::ForkSide::Parent(child) => match child.wait()? {
+            sys::process::ChildExit::Exited(0) => Ok(()),
             _ => Err(Failure::new(
-                Kind::Other,
+                FailureKind::Other,
                 "files of the container could not be removed; they lie in the store's trash",
             )
             .into()),

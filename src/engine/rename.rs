@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result};
 
-use super::attach::wire::{Command, Order};
-use crate::error::{Kind, invalid, kind_of};
-use crate::model::event::Event;
+use super::attach::wire::{ControlClient, ControlRequest};
+use crate::error::{FailureKind, invalid, kind_of};
+use crate::model::event::EngineEvent;
 use crate::store::Store;
 
 /// Renames the container `text` to `new`, with or without docker's leading slash.
@@ -15,16 +15,16 @@ pub fn rename(store: &Store, text: &str, new: &str) -> Result<()> {
     }
     let container = store.find_container(text)?;
     let renamed = store.rename_container(&container, new).map_err(|error| match kind_of(&error) {
-        Kind::Conflict => error.context("Error when allocating new name"),
+        FailureKind::Conflict => error.context("Error when allocating new name"),
         _ => error,
     });
     let renamed = renamed.with_context(|| format!("cannot rename container {text}"))?;
     // If the supervisor is gone or does not answer, the name is read when it is next needed.
-    if let Ok(Some(supervisor)) = Command::connect(&renamed) {
-        supervisor.order(&Order::Reload, &[]);
-        let _ = supervisor.report();
+    if let Ok(Some(supervisor)) = ControlClient::connect(&renamed) {
+        supervisor.send_request(&ControlRequest::Reload, &[]);
+        let _ = supervisor.receive_report();
     }
     let old = format!("/{}", container.spec().name);
-    store.record_event(Event::of_container(renamed.spec(), "rename").with("oldName", old));
+    store.record_event(EngineEvent::of_container(renamed.spec(), "rename").with("oldName", old));
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::attach::wire::{Ending, Order};
-use super::control::{Answer, ask};
+use super::attach::wire::{ControlRequest, StopOptions};
+use super::control::{ControlAnswer, send_request};
 use super::start::start;
 use crate::model::environment::Environment;
-use crate::model::event::Event;
+use crate::model::event::EngineEvent;
 use crate::store::Store;
 
 /// `signal` and `timeout` as for `stop`. The process must be single-threaded.
@@ -18,14 +18,14 @@ pub fn restart(
     environment: &Environment,
 ) -> Result<()> {
     let container = store.find_container(text)?;
-    match ask(&container, &Order::Restart(Ending { signal, timeout }))? {
-        Answer::Report(_) => {}
-        Answer::Nobody(locked) => {
+    match send_request(&container, &ControlRequest::Restart(StopOptions { signal, timeout }))? {
+        ControlAnswer::Report(_) => {}
+        ControlAnswer::Unsupervised(locked) => {
             // `start` takes the lock itself.
             drop(locked);
             start(store, text, None, environment)?;
         }
     }
-    store.record_event(Event::of_container(container.spec(), "restart"));
+    store.record_event(EngineEvent::of_container(container.spec(), "restart"));
     Ok(())
 }

@@ -6,23 +6,23 @@
 use anyhow::Result;
 
 use super::record;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::digest::Digest;
-use crate::model::reference::Reference;
-use crate::store::{ContainerDir, Image, LockedImage, Store};
+use crate::model::reference::ImageReference;
+use crate::store::{ContainerDir, LockedImage, Store, StoredImage};
 
 /// One line of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removed {
+pub enum RemovedItem {
     Untagged(String),
     /// An image's ID, or a layer's chain ID.
     Deleted(Digest),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Removal {
+pub struct ImageRemoval {
     /// In the order in which things happened.
-    pub lines: Vec<Removed>,
+    pub lines: Vec<RemovedItem>,
     /// Bytes of the removed layers' files.
     pub reclaimed: u64,
 }
@@ -32,7 +32,7 @@ pub struct Removal {
 /// since its layers are theirs. Images here have no parents, so `--no-prune` has nothing to keep.
 ///
 /// The process must be able to delete files of every owner (see `userns`).
-pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
+pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<ImageRemoval> {
     loop {
         let image = store.find_image(text)?;
         // Removed by another command meanwhile: look the name up again.
@@ -40,8 +40,8 @@ pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
         // The name may have moved to another image while we waited for the lock.
         if store.find_image(text)?.id == image.id {
             let users = locked.containers()?;
-            let mut removal = Removing { store, locked: &locked, users, force, lines: Vec::new() };
-            let reference = named(&image.id, text);
+            let mut removal = ImageRemover { store, locked: &locked, users, force, lines: Vec::new() };
+            let reference = parse_name(&image.id, text);
             let others = removal.others(reference.as_ref())?;
             let outcome = match reference {
                 Some(reference) => removal.by_name(&reference)?,
@@ -57,7 +57,7 @@ pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
 
 /// Removes those of `ids` that nothing needs any more: images of other platforms that shared the removed
 /// name.
-fn remove_nameless(store: &Store, ids: &[Digest], removal: &mut Removal) -> Result<()> {
+fn remove_nameless(store: &Store, ids: &[Digest], removal: &mut ImageRemoval) -> Result<()> {
     for id in ids {
         let Some(locked) = store.lock_image(id)? else { continue };
         // A name by digest, left by a push or pull, does not keep an image.
@@ -72,87 +72,92 @@ fn remove_nameless(store: &Store, ids: &[Digest], removal: &mut Removal) -> Resu
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Stays,
-    Goes,
+enum ImageFate {
+    Keep,
+    Delete,
 }
 
-pub(super) fn finish_removal(store: &Store, locked: LockedImage) -> Result<Removal> {
+pub(super) fn finish_removal(store: &Store, locked: LockedImage) -> Result<ImageRemoval> {
     let lines: Vec<_> =
-        locked.names()?.into_iter().map(|name| Removed::Untagged(name.reference.familiar())).collect();
-    lines.iter().for_each(|_| record::image(store, "untag", locked.image()));
-    finish(store, locked, lines, Outcome::Goes)
+        locked.names()?.into_iter().map(|name| RemovedItem::Untagged(name.reference.familiar())).collect();
+    lines.iter().for_each(|_| record::image_event(store, "untag", locked.image()));
+    finish(store, locked, lines, ImageFate::Delete)
 }
 
-fn finish(store: &Store, locked: LockedImage, lines: Vec<Removed>, outcome: Outcome) -> Result<Removal> {
-    let mut removal = Removal { lines, reclaimed: 0 };
-    if outcome == Outcome::Stays {
+fn finish(
+    store: &Store,
+    locked: LockedImage,
+    lines: Vec<RemovedItem>,
+    outcome: ImageFate,
+) -> Result<ImageRemoval> {
+    let mut removal = ImageRemoval { lines, reclaimed: 0 };
+    if outcome == ImageFate::Keep {
         return Ok(removal);
     }
     let image = locked.image().clone();
     locked.remove()?;
-    record::image(store, "delete", &image);
-    removal.lines.push(Removed::Deleted(image.id.clone()));
-    let layers = store.collect_layers()?;
+    record::image_event(store, "delete", &image);
+    removal.lines.push(RemovedItem::Deleted(image.id.clone()));
+    let layers = store.prune_layers()?;
     removal.reclaimed = layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
     let gone = |diff_id: &Digest| layers.iter().any(|layer| layer.diff_id == *diff_id);
     for (diff_id, chain_id) in chain_ids(&image).into_iter().rev() {
         if gone(&diff_id) {
-            removal.lines.push(Removed::Deleted(chain_id));
+            removal.lines.push(RemovedItem::Deleted(chain_id));
         }
     }
     Ok(removal)
 }
 
 /// The name that `text` is; `None` if it is a prefix of the image's ID.
-fn named(id: &Digest, text: &str) -> Option<Reference> {
+fn parse_name(id: &Digest, text: &str) -> Option<ImageReference> {
     if id.as_str().starts_with(text) || id.hex().starts_with(text) {
         return None;
     }
-    text.parse::<Reference>().ok().map(Reference::or_latest)
+    text.parse::<ImageReference>().ok().map(ImageReference::or_latest)
 }
 
-struct Removing<'a> {
+struct ImageRemover<'a> {
     store: &'a Store,
     locked: &'a LockedImage,
     users: Vec<ContainerDir>,
     force: bool,
-    lines: Vec<Removed>,
+    lines: Vec<RemovedItem>,
 }
 
-impl Removing<'_> {
-    fn image(&self) -> &Image {
+impl ImageRemover<'_> {
+    fn image(&self) -> &StoredImage {
         self.locked.image()
     }
 
-    fn names(&self) -> Result<Vec<Reference>> {
+    fn names(&self) -> Result<Vec<ImageReference>> {
         Ok(self.locked.names()?.into_iter().map(|record| record.reference).collect())
     }
 
     /// The images of other platforms that lose a name when `reference`, or every name of this image, is
     /// removed.
-    fn others(&self, reference: Option<&Reference>) -> Result<Vec<Digest>> {
+    fn others(&self, reference: Option<&ImageReference>) -> Result<Vec<Digest>> {
         let names = self.locked.names()?.into_iter();
         let goes = names.filter(|name| reference.is_none_or(|reference| name.reference == *reference));
         let ids = goes.flat_map(|name| name.ids().cloned().collect::<Vec<_>>());
         Ok(ids.filter(|id| *id != self.image().id).collect())
     }
 
-    fn untag(&mut self, reference: &Reference) -> Result<()> {
+    fn untag(&mut self, reference: &ImageReference) -> Result<()> {
         if self.locked.remove_name(reference)? {
-            record::image(self.store, "untag", self.image());
-            self.lines.push(Removed::Untagged(reference.familiar()));
+            record::image_event(self.store, "untag", self.image());
+            self.lines.push(RemovedItem::Untagged(reference.familiar()));
         }
         Ok(())
     }
 
-    fn by_name(&mut self, given: &Reference) -> Result<Outcome> {
+    fn by_name(&mut self, given: &ImageReference) -> Result<ImageFate> {
         let given = match given.digest() {
             Some(digest) => given.with_digest(digest.clone()),
             None => given.clone(),
         };
         if !self.force
-            && is_single(&self.names()?)
+            && is_one_repository(&self.names()?)
             && let Some(user) = self.users.first()
         {
             return Err(conflict(format!(
@@ -166,20 +171,24 @@ impl Removing<'_> {
         self.untag_digests_alone(&given)?;
         // The name is gone in any case. If a container keeps the image, that is an error only where the image
         // would have no name left, which was refused above.
-        if self.names()?.is_empty() && self.users.is_empty() { Ok(Outcome::Goes) } else { Ok(Outcome::Stays) }
+        if self.names()?.is_empty() && self.users.is_empty() {
+            Ok(ImageFate::Delete)
+        } else {
+            Ok(ImageFate::Keep)
+        }
     }
 
     /// With the last tag of a repository, the digests of that repository go too.
-    fn untag_digests_alone(&mut self, given: &Reference) -> Result<()> {
-        let same = |name: &Reference| name.familiar_name() == given.familiar_name();
-        let names: Vec<Reference> = self.names()?.into_iter().filter(same).collect();
+    fn untag_digests_alone(&mut self, given: &ImageReference) -> Result<()> {
+        let same = |name: &ImageReference| name.familiar_name() == given.familiar_name();
+        let names: Vec<ImageReference> = self.names()?.into_iter().filter(same).collect();
         if given.digest().is_some() || names.iter().any(|name| name.tag().is_some()) {
             return Ok(());
         }
         names.iter().try_for_each(|name| self.untag(name))
     }
 
-    fn by_id(&mut self) -> Result<Outcome> {
+    fn by_id(&mut self) -> Result<ImageFate> {
         let id = self.image().id.short().to_owned();
         for user in &self.users {
             if user.is_locked()? {
@@ -190,7 +199,7 @@ impl Removing<'_> {
             }
         }
         let names = self.names()?;
-        if !self.force && !is_single(&names) {
+        if !self.force && !is_one_repository(&names) {
             return Err(conflict(format!(
                 "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
             )));
@@ -204,23 +213,23 @@ impl Removing<'_> {
             )));
         }
         names.iter().try_for_each(|name| self.untag(name))?;
-        Ok(if self.users.is_empty() { Outcome::Goes } else { Outcome::Stays })
+        Ok(if self.users.is_empty() { ImageFate::Delete } else { ImageFate::Keep })
     }
 }
 
 /// Whether there is at most one tag, and all digests belong to its repository.
-fn is_single(names: &[Reference]) -> bool {
+fn is_one_repository(names: &[ImageReference]) -> bool {
     if names.len() <= 1 {
         return true;
     }
     let mut tags = names.iter().filter(|name| name.tag().is_some());
     let (tag, second) = (tags.next(), tags.next());
-    let Some(repository) = tag.or(names.first()).map(Reference::familiar_name) else { return true };
+    let Some(repository) = tag.or(names.first()).map(ImageReference::familiar_name) else { return true };
     second.is_none() && names.iter().all(|name| name.familiar_name() == repository)
 }
 
 /// Each layer's digest with its chain ID (OCI image specification, "Layer ChainID").
-fn chain_ids(image: &Image) -> Vec<(Digest, Digest)> {
+fn chain_ids(image: &StoredImage) -> Vec<(Digest, Digest)> {
     let mut chain: Option<Digest> = None;
     let mut ids = Vec::new();
     for diff_id in &image.config.rootfs.diff_ids {
@@ -239,23 +248,23 @@ fn short(container: &ContainerDir) -> &str {
 }
 
 fn conflict(message: String) -> anyhow::Error {
-    Failure::new(Kind::Conflict, message).into()
+    Failure::new(FailureKind::Conflict, message).into()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::error::kind_of;
-    use crate::model::container::{ContainerSpec, ImageUse};
-    use crate::model::layer::{Identity, LayerRecord};
+    use crate::model::container::{ContainerImage, ContainerSpec};
+    use crate::model::layer::{LayerOwnership, LayerRecord};
     use crate::store::{LayerLease, LayerSlot, LockedContainer, NewImage, new_container_id};
 
-    pub(in crate::engine) struct Fixture {
+    pub(in crate::engine) struct RmiFixture {
         _dir: tempfile::TempDir,
         pub(in crate::engine) store: Store,
     }
 
-    impl Fixture {
+    impl RmiFixture {
         pub(in crate::engine) fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path().join("store")).unwrap();
@@ -267,7 +276,7 @@ pub(super) mod tests {
             match self.store.begin_layer(&diff_id).unwrap() {
                 LayerSlot::Present(lease) => lease,
                 LayerSlot::Draft(draft) => {
-                    let identity = Identity::Single;
+                    let identity = LayerOwnership::Single;
                     draft
                         .commit(LayerRecord { diff_id, size: 10, tar_size: 1024, identity, sources: vec![] })
                         .unwrap()
@@ -296,7 +305,7 @@ pub(super) mod tests {
         }
 
         pub(in crate::engine) fn container(&self, id: &Digest, name: &str) -> LockedContainer {
-            let image = Some(ImageUse { id: id.clone(), name: "x".into() });
+            let image = Some(ContainerImage { id: id.clone(), name: "x".into() });
             let spec = ContainerSpec {
                 id: new_container_id().unwrap(),
                 name: name.into(),
@@ -307,11 +316,11 @@ pub(super) mod tests {
         }
     }
 
-    fn untagged(removal: &Removal) -> Vec<&str> {
-        fn name(line: &Removed) -> Option<&str> {
+    fn untagged(removal: &ImageRemoval) -> Vec<&str> {
+        fn name(line: &RemovedItem) -> Option<&str> {
             match line {
-                Removed::Untagged(name) => Some(name),
-                Removed::Deleted(_) => None,
+                RemovedItem::Untagged(name) => Some(name),
+                RemovedItem::Deleted(_) => None,
             }
         }
         removal.lines.iter().filter_map(name).collect()
@@ -319,35 +328,35 @@ pub(super) mod tests {
 
     #[test]
     fn the_last_name_takes_image_and_unshared_layers_along() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let (a, b) = (fixture.image("a"), fixture.image("b"));
         fixture.name("x:1", &a);
         let removal = remove_image(&fixture.store, "x:1", false).unwrap();
         assert_eq!(untagged(&removal), ["x:1", &format!("x@{}", Digest::of(b"manifest"))]);
         let base = Digest::of(b"base");
         let chain = Digest::of(format!("{base} {}", Digest::of(b"a")).as_bytes());
-        assert_eq!(removal.lines[2..], [Removed::Deleted(a), Removed::Deleted(chain)]);
+        assert_eq!(removal.lines[2..], [RemovedItem::Deleted(a), RemovedItem::Deleted(chain)]);
         assert_eq!(removal.reclaimed, 10);
         let last = remove_image(&fixture.store, b.short(), false).unwrap();
-        assert_eq!(last.lines[..1], [Removed::Deleted(b)]);
-        assert_eq!(last.lines.last(), Some(&Removed::Deleted(base)));
+        assert_eq!(last.lines[..1], [RemovedItem::Deleted(b)]);
+        assert_eq!(last.lines.last(), Some(&RemovedItem::Deleted(base)));
         assert!(fixture.store.layers().unwrap().is_empty());
     }
 
     #[test]
     fn a_name_loses_only_itself_while_others_remain() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let id = fixture.image("a");
         fixture.store.set_name(&"x:1".parse().unwrap(), &id, None).unwrap();
         fixture.store.set_name(&"x:2".parse().unwrap(), &id, None).unwrap();
         let removal = remove_image(&fixture.store, "x:1", false).unwrap();
-        assert_eq!(removal.lines, [Removed::Untagged("x:1".into())]);
+        assert_eq!(removal.lines, [RemovedItem::Untagged("x:1".into())]);
         assert_eq!(fixture.store.find_image("x:2").unwrap().id, id);
     }
 
     #[test]
     fn an_id_with_several_repositories_must_be_forced() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let id = fixture.image("a");
         for name in ["x:1", "y:1"] {
             fixture.store.set_name(&name.parse().unwrap(), &id, None).unwrap();
@@ -363,13 +372,13 @@ pub(super) mod tests {
 
     #[test]
     fn an_image_in_use_stays() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let id = fixture.image("a");
         fixture.name("x", &id);
         let container = fixture.container(&id, "user");
         for text in ["x", id.short()] {
             let error = remove_image(&fixture.store, text, false).unwrap_err();
-            assert_eq!(kind_of(&error), Kind::Conflict);
+            assert_eq!(kind_of(&error), FailureKind::Conflict);
             assert!(error.to_string().contains(&container.spec().id[..12]), "{error}");
         }
         let error = remove_image(&fixture.store, id.short(), true).unwrap_err();
@@ -385,7 +394,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_tag_of_an_image_in_use_goes_while_another_remains() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let id = fixture.image("a");
         for name in ["x:1", "x:2"] {
             fixture.store.set_name(&name.parse().unwrap(), &id, None).unwrap();
@@ -397,7 +406,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_not_there_is_named() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let error = remove_image(&fixture.store, "nothing", true).unwrap_err();
         assert_eq!(error.to_string(), "No such image: nothing:latest");
     }

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::create::{self, Front};
-use super::start::{Attachment, bring_up};
+use super::create::{self, CreateCallbacks};
+use super::start::{AttachRequest, spawn_supervisor};
 use super::{networking, placement, plan, remove};
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ran {
+pub enum RunResult {
     /// It was attached to; the exit code of the command.
     Attached(i32),
     /// It runs in the background; the container's ID.
@@ -19,38 +19,41 @@ pub enum Ran {
 /// Runs a container until it exits or the user detaches; with `-d`, until its program has started.
 ///
 /// The process must be single-threaded.
-pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<Ran> {
-    let made = create::make(store, &mut request, front)?;
-    let planned = networking::prepare(store, &made.container, front.environment()).and_then(|networks| {
-        // The helper starts while the plan is made.
-        let helper = networking::begin(store, &made.identity, made.container.spec(), networks.as_ref())?;
-        let plan = plan::make(store, &made.container, &made.layers, &made.identity, networks.as_ref())?;
-        Ok((plan, (networks, helper)))
-    });
+pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn CreateCallbacks) -> Result<RunResult> {
+    let made = create::make_container(store, &mut request, front)?;
+    let planned =
+        networking::prepare_networks(store, &made.container, front.environment()).and_then(|networks| {
+            // The helper starts while the plan is made.
+            let helper =
+                networking::reach_helper(store, &made.identity, made.container.spec(), networks.as_ref())?;
+            let plan =
+                plan::make_plan(store, &made.container, &made.layers, &made.identity, networks.as_ref())?;
+            Ok((plan, (networks, helper)))
+        });
     let (plan, networks) = match planned {
         Ok(planned) => planned,
         Err(error) => {
             // It never ran; without this its name would stay taken.
-            remove::remove(store, made.container, true, &made.identity)?;
+            remove::remove_container(store, made.container, true, &made.identity)?;
             return Err(error);
         }
     };
-    let surroundings = placement::surroundings(front.environment());
+    let surroundings = placement::session_info(front.environment());
     if request.detach {
         let (surroundings, said) = placement::for_detached(made.container.spec(), surroundings);
-        if let Some(said) = said.filter(|_| store.first_time("logout")) {
+        if let Some(said) = said.filter(|_| store.claim_notice("logout")) {
             front.warn(&said);
         }
-        bring_up(store, made.container, plan, made.identity, surroundings, networks, None)?;
-        return Ok(Ran::Detached(request.spec.id));
+        spawn_supervisor(store, made.container, plan, made.identity, surroundings, networks, None)?;
+        return Ok(RunResult::Detached(request.spec.id));
     }
     let named = &request.spec.process.attach;
     let wants = |name: &str| named.is_empty() || named.iter().any(|stream| stream.eq_ignore_ascii_case(name));
-    let attachment = Attachment {
+    let attachment = AttachRequest {
         wanted: [wants("stdin"), wants("stdout"), wants("stderr")],
         sig_proxy: request.sig_proxy,
         detach_keys: request.detach_keys,
     };
-    bring_up(store, made.container, plan, made.identity, surroundings, networks, Some(attachment))
-        .map(Ran::Attached)
+    spawn_supervisor(store, made.container, plan, made.identity, surroundings, networks, Some(attachment))
+        .map(RunResult::Attached)
 }

@@ -8,18 +8,18 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::record;
-use crate::error::{Failure, Kind, not_found};
-use crate::image::archive::layout::Layout;
+use crate::error::{Failure, FailureKind, not_found};
+use crate::image::archive::layout::OciLayout;
 use crate::image::archive::output::OutputFile;
-use crate::image::archive::write::{Outline, Saved};
+use crate::image::archive::write::{ArchivePlan, SavedImage};
 use crate::image::compress::Compression;
-use crate::image::push::Cargo;
-use crate::image::push::assemble::{Member, assemble};
+use crate::image::push::ImageParts;
+use crate::image::push::assemble::{IndexMember, assemble_manifest};
 use crate::model::platform::Platform;
-use crate::model::progress::Silent;
-use crate::model::reference::Reference;
+use crate::model::progress::SilentProgress;
+use crate::model::reference::ImageReference;
 use crate::sandbox::identity;
-use crate::store::{Image, NameRecord, Store};
+use crate::store::{NameRecord, Store, StoredImage};
 
 #[derive(Clone, Debug)]
 pub struct SaveRequest {
@@ -35,55 +35,55 @@ pub struct SaveRequest {
 /// The process must be single-threaded and able to read files of every owner (see `userns`).
 pub fn save(store: &Store, request: &SaveRequest, out: &mut dyn Write) -> Result<()> {
     let images = images(store, request)?;
-    let archive = Archive::of(store, request, &images)?;
+    let archive = SaveArchive::prepare(store, request, &images)?;
     archive.write(out).context("cannot write the archive")?;
     record_all(store, &images);
     Ok(())
 }
 
-enum Archive<'a> {
+enum SaveArchive<'a> {
     /// Single-platform images: docker's archive and an OCI layout in one.
-    Plain(Outline<'a>),
+    Plain(ArchivePlan<'a>),
     /// A multi-platform name: an OCI layout.
-    Several(Box<Layout<'a>>),
+    MultiPlatform(Box<OciLayout<'a>>),
 }
 
-impl<'a> Archive<'a> {
+impl<'a> SaveArchive<'a> {
     /// Looks up everything that will be written, then becomes able to read files of every owner.
-    fn of(store: &'a Store, request: &SaveRequest, images: &[Saved]) -> Result<Self> {
+    fn prepare(store: &'a Store, request: &SaveRequest, images: &[SavedImage]) -> Result<Self> {
         if let ([text], None) = (request.images.as_slice(), &request.platform)
-            && let Ok(name) = text.parse::<Reference>()
+            && let Ok(name) = text.parse::<ImageReference>()
             && name.digest().is_none()
             && let Some(record) = store.name(&name)?
             && !record.others.is_empty()
         {
-            enter();
-            return several(store, &record).map(|layout| Self::Several(Box::new(layout)));
+            become_root_if_single();
+            return multi_platform_layout(store, &record).map(|layout| Self::MultiPlatform(Box::new(layout)));
         }
-        let outline = Outline::new(store, images)?;
-        enter();
+        let outline = ArchivePlan::new(store, images)?;
+        become_root_if_single();
         Ok(Self::Plain(outline))
     }
 
     fn write(&self, out: &mut dyn Write) -> Result<()> {
         match self {
             Self::Plain(outline) => outline.write(out),
-            Self::Several(layout) => layout.write(out),
+            Self::MultiPlatform(layout) => layout.write_archive(out),
         }
     }
 }
 
 /// All images that a name refers to, with an index.
-fn several<'a>(store: &'a Store, record: &NameRecord) -> Result<Layout<'a>> {
+fn multi_platform_layout<'a>(store: &'a Store, record: &NameRecord) -> Result<OciLayout<'a>> {
     let gone = || not_found(format!("No such image: {}", record.reference.familiar()));
     let images = record.ids().map(|id| Ok(store.image(id)?.ok_or_else(gone)?));
-    let images = images.collect::<Result<Vec<Image>>>()?;
+    let images = images.collect::<Result<Vec<StoredImage>>>()?;
     let none = BTreeMap::new();
-    let members: Vec<Member<'_>> = images
+    let members: Vec<IndexMember<'_>> = images
         .iter()
-        .map(|image| Member {
+        .map(|image| IndexMember {
             platform: image.platform(),
-            cargo: Cargo {
+            cargo: ImageParts {
                 config: &image.raw_config,
                 layers: &image.config.rootfs.diff_ids,
                 manifest: None,
@@ -93,16 +93,16 @@ fn several<'a>(store: &'a Store, record: &NameRecord) -> Result<Layout<'a>> {
             statement: None,
         })
         .collect();
-    let mut layout = Layout::new(store, Compression::None, true, &Silent)?;
-    let ready = assemble(&mut layout, &members, &none)?;
-    layout.finish(&ready, std::slice::from_ref(&record.reference), &none, false)?;
+    let mut layout = OciLayout::new(store, Compression::None, true, &SilentProgress)?;
+    let ready = assemble_manifest(&mut layout, &members, &none)?;
+    layout.write_index(&ready, std::slice::from_ref(&record.reference), &none, false)?;
     Ok(layout)
 }
 
 /// [`save`] to a file, which appears only once it is complete. A device or pipe is written to directly.
 pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result<()> {
     let images = images(store, request)?;
-    let archive = Archive::of(store, request, &images)?;
+    let archive = SaveArchive::prepare(store, request, &images)?;
     let doing = || format!("cannot write {}", path.display());
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         let mut file = File::options().write(true).open(path).with_context(doing)?;
@@ -110,32 +110,32 @@ pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result
         record_all(store, &images);
         return Ok(());
     }
-    let unfinished = OutputFile::beside(path).with_context(doing)?;
+    let unfinished = OutputFile::create_beside(path).with_context(doing)?;
     archive.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file())).with_context(doing)?;
     unfinished.rename(path).with_context(doing)?;
     record_all(store, &images);
     Ok(())
 }
 
-fn record_all(store: &Store, images: &[Saved]) {
-    images.iter().for_each(|saved| record::image(store, "save", &saved.image));
+fn record_all(store: &Store, images: &[SavedImage]) {
+    images.iter().for_each(|saved| record::image_event(store, "save", &saved.image));
 }
 
 /// With a single id, the modes of its own files may deny access to it. If this fails, so will reading, with a
 /// better message.
-fn enter() {
+fn become_root_if_single() {
     if !rustix::process::geteuid().is_root() {
-        let _ = identity::enter_alone();
+        let _ = identity::enter_single_id_userns();
     }
 }
 
-fn images(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>> {
-    let mut saved: Vec<Saved> = Vec::new();
+fn images(store: &Store, request: &SaveRequest) -> Result<Vec<SavedImage>> {
+    let mut saved: Vec<SavedImage> = Vec::new();
     for text in &request.images {
-        for (image, tag) in meant(store, text, request)? {
+        for (image, tag) in resolve_images(store, text, request)? {
             check_platform(&image, text, request.platform.as_ref())?;
             let at = saved.iter().position(|known| known.image.id == image.id).unwrap_or_else(|| {
-                saved.push(Saved { image, tags: Vec::new() });
+                saved.push(SavedImage { image, tags: Vec::new() });
                 saved.len() - 1
             });
             if let (Some(known), Some(tag)) = (saved.get_mut(at), tag)
@@ -150,8 +150,12 @@ fn images(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>> {
 
 /// The images that `text` means, each with the tag to save it by: a repository stands for all its tags; an ID
 /// or digest saves the image without a name.
-fn meant(store: &Store, text: &str, request: &SaveRequest) -> Result<Vec<(Image, Option<Reference>)>> {
-    let reference = text.parse::<Reference>().ok();
+fn resolve_images(
+    store: &Store,
+    text: &str,
+    request: &SaveRequest,
+) -> Result<Vec<(StoredImage, Option<ImageReference>)>> {
+    let reference = text.parse::<ImageReference>().ok();
     if let Some(repository) = reference.as_ref().filter(|it| it.tag().is_none() && it.digest().is_none()) {
         let mut images = Vec::new();
         for record in store.names()? {
@@ -172,7 +176,7 @@ fn meant(store: &Store, text: &str, request: &SaveRequest) -> Result<Vec<(Image,
     Ok(vec![(image, tag)])
 }
 
-fn check_platform(image: &Image, text: &str, wanted: Option<&Platform>) -> Result<()> {
+fn check_platform(image: &StoredImage, text: &str, wanted: Option<&Platform>) -> Result<()> {
     let config = &image.config;
     let offered = Platform {
         os: config.os.clone(),
@@ -181,7 +185,7 @@ fn check_platform(image: &Image, text: &str, wanted: Option<&Platform>) -> Resul
     };
     match wanted {
         Some(wanted) if wanted.rank(&offered).is_none() => Err(Failure::new(
-            Kind::NotFound,
+            FailureKind::NotFound,
             format!("image {text} was found but does not provide the specified platform ({wanted})"),
         )
         .hint(format!("it is for {offered}"))
@@ -193,21 +197,21 @@ fn check_platform(image: &Image, text: &str, wanted: Option<&Platform>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::rmi::tests::Fixture;
+    use crate::engine::rmi::tests::RmiFixture;
     use crate::model::digest::Digest;
 
     fn request(images: &[&str]) -> SaveRequest {
         SaveRequest { images: images.iter().map(|&text| text.to_owned()).collect(), platform: None }
     }
 
-    fn tags(fixture: &Fixture, wanted: &[&str]) -> Vec<Vec<String>> {
+    fn tags(fixture: &RmiFixture, wanted: &[&str]) -> Vec<Vec<String>> {
         let saved = images(&fixture.store, &request(wanted)).unwrap();
-        saved.iter().map(|saved| saved.tags.iter().map(Reference::familiar).collect()).collect()
+        saved.iter().map(|saved| saved.tags.iter().map(ImageReference::familiar).collect()).collect()
     }
 
     #[test]
     fn a_repository_means_its_tags_and_an_id_none() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let (a, b) = (fixture.image("a"), fixture.image("b"));
         fixture.name("x:1", &a);
         fixture.name("x:2", &b);
@@ -224,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_failure_leaves_the_old_file() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let a = fixture.image("a");
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("archive.tar");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::network::{Endpoint, Published};
+use crate::model::network::{NetworkEndpoint, PublishedPort};
 
 /// Written only by the holder of the lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,13 +39,13 @@ pub struct ContainerState {
     /// It was stopped by hand, which `unless-stopped` remembers.
     pub stopped: bool,
     /// `None` without health checks.
-    pub health: Option<Health>,
+    pub health: Option<HealthState>,
     /// Its endpoints on networks; while it does not run, those of the last run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<NetworkEndpoint>,
     /// Ports that are published now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub published: Vec<Published>,
+    pub published: Vec<PublishedPort>,
 }
 
 impl ContainerState {
@@ -58,18 +58,18 @@ impl ContainerState {
 /// The results of its health checks; docker's form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Health {
+pub struct HealthState {
     /// `starting`, `healthy` or `unhealthy`.
     pub status: String,
     /// Failures since the last success.
     pub failing_streak: u32,
     /// The last five results, oldest first.
-    pub log: Vec<Checked>,
+    pub log: Vec<HealthcheckResult>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Checked {
+pub struct HealthcheckResult {
     /// RFC 3339.
     pub start: String,
     /// RFC 3339.
@@ -81,6 +81,6 @@ pub struct Checked {
 }
 
 /// The current time in RFC 3339, as records have it.
-pub(crate) fn now() -> String {
+pub(crate) fn now_rfc3339() -> String {
     jiff::Timestamp::now().to_string()
 }

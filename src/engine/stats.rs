@@ -6,15 +6,15 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::first_process;
-use crate::error::{Kind, kind_of};
+use crate::error::{FailureKind, kind_of};
 use crate::model::container::{ContainerSpec, NetworkMode};
-use crate::sandbox::cgroup::{Cgroup, Usage};
+use crate::sandbox::cgroup::{Cgroup, ResourceUsage};
 use crate::sandbox::load;
-use crate::sandbox::processes::inside;
+use crate::sandbox::processes::pids_inside;
 use crate::store::{ContainerDir, Store};
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stats {
+pub struct StatsSample {
     /// The container as named on the command line, else its short ID.
     pub container: String,
     /// Empty if it is gone.
@@ -40,7 +40,7 @@ pub struct Stats {
     pub pids: u64,
 }
 
-impl Stats {
+impl StatsSample {
     /// Percent of the memory limit.
     pub fn memory_share(&self) -> f64 {
         if self.memory_limit == 0 { 0.0 } else { self.memory as f64 / self.memory_limit as f64 * 100.0 }
@@ -48,7 +48,7 @@ impl Stats {
 }
 
 /// Samples the usage of containers repeatedly.
-pub struct Meter<'a> {
+pub struct StatsSampler<'a> {
     store: &'a Store,
     /// The containers asked for; empty for all.
     wanted: Vec<String>,
@@ -60,25 +60,25 @@ pub struct Meter<'a> {
     memory: u64,
 }
 
-impl<'a> Meter<'a> {
+impl<'a> StatsSampler<'a> {
     /// Samples the containers `wanted`; if there are none, the running ones, or with `all` all. An error of
     /// kind `NotFound` if one does not exist.
     pub fn new(store: &'a Store, wanted: Vec<String>, all: bool) -> Result<Self> {
         for text in &wanted {
             store.find_container(text)?;
         }
-        let memory = super::info::memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
+        let memory = super::info::total_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
         Ok(Self { store, wanted, all, before: HashMap::new(), memory })
     }
 
     /// Takes a sample. `None` once all containers that were asked for by name are gone.
-    pub fn measure(&mut self) -> Result<Option<Vec<Stats>>> {
+    pub fn measure(&mut self) -> Result<Option<Vec<StatsSample>>> {
         let mut stats = Vec::new();
         if self.wanted.is_empty() {
             for container in self.store.containers()? {
                 if self.all || container.is_locked()? {
                     let short = container.spec().id.get(..12).unwrap_or_default().to_owned();
-                    stats.extend(self.of(short, &container)?);
+                    stats.extend(self.sample_container(short, &container)?);
                 }
             }
             stats.sort_by(|a, b| a.0.cmp(&b.0).reverse());
@@ -87,10 +87,10 @@ impl<'a> Meter<'a> {
         let mut gone = 0;
         for text in self.wanted.clone() {
             match self.store.find_container(&text) {
-                Ok(container) => stats.extend(self.of(text, &container)?),
-                Err(error) if kind_of(&error) == Kind::NotFound => {
+                Ok(container) => stats.extend(self.sample_container(text, &container)?),
+                Err(error) if kind_of(&error) == FailureKind::NotFound => {
                     gone += 1;
-                    stats.push((String::new(), Stats { container: text, ..Stats::default() }));
+                    stats.push((String::new(), StatsSample { container: text, ..StatsSample::default() }));
                 }
                 Err(error) => return Err(error),
             }
@@ -100,31 +100,35 @@ impl<'a> Meter<'a> {
     }
 
     /// The creation time, by which containers are sorted, and the sample.
-    fn of(&mut self, called: String, container: &ContainerDir) -> Result<Option<(String, Stats)>> {
+    fn sample_container(
+        &mut self,
+        called: String,
+        container: &ContainerDir,
+    ) -> Result<Option<(String, StatsSample)>> {
         let spec = container.spec();
-        let idle = Stats {
+        let idle = StatsSample {
             container: called,
             id: spec.id.clone(),
             name: spec.name.clone(),
             valid: true,
-            ..Stats::default()
+            ..StatsSample::default()
         };
         let stats = match first_process::find(container)? {
-            Some(first) => self.running(spec, first.pid(), idle)?,
+            Some(first) => self.sample_running(spec, first.pid(), idle)?,
             None => idle,
         };
         Ok(Some((spec.created.clone(), stats)))
     }
 
-    fn running(&mut self, spec: &ContainerSpec, first: i32, idle: Stats) -> Result<Stats> {
+    fn sample_running(&mut self, spec: &ContainerSpec, first: i32, idle: StatsSample) -> Result<StatsSample> {
         let usage = usage(spec, first)?;
         // The counters of the host's namespace are the host's, not the container's.
         let shared = spec.namespaces.network == Some(NetworkMode::Host);
-        let (received, sent) = if shared { (0, 0) } else { load::network(first) };
+        let (received, sent) = if shared { (0, 0) } else { load::network_bytes(first) };
         // A limit above the machine's memory is no limit; docker shows the machine's memory then.
         let limit = usage.memory_limit.filter(|limit| *limit < self.memory);
-        Ok(Stats {
-            cpu: self.share(&spec.id, usage.cpu.unwrap_or_default()),
+        Ok(StatsSample {
+            cpu: self.cpu_share(&spec.id, usage.cpu.unwrap_or_default()),
             memory: usage.memory.unwrap_or_default(),
             memory_limit: limit.unwrap_or(self.memory),
             received,
@@ -137,7 +141,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Percent of one CPU since the last sample.
-    fn share(&mut self, id: &str, cpu: u64) -> f64 {
+    fn cpu_share(&mut self, id: &str, cpu: u64) -> f64 {
         let now = Instant::now();
         let Some((then, before)) = self.before.insert(id.to_owned(), (now, cpu)) else { return 0.0 };
         let passed = now.duration_since(then).as_micros();
@@ -148,15 +152,15 @@ impl<'a> Meter<'a> {
 
 /// From its cgroup; whatever that does not count, or everything without a cgroup, is summed over its
 /// processes.
-fn usage(spec: &ContainerSpec, first: i32) -> Result<Usage> {
-    let counted = Cgroup::of(first, &spec.id)?.map(|cgroup| cgroup.usage()).unwrap_or_default();
+fn usage(spec: &ContainerSpec, first: i32) -> Result<ResourceUsage> {
+    let counted = Cgroup::of_process(first, &spec.id)?.map(|cgroup| cgroup.usage()).unwrap_or_default();
     let complete =
         counted.memory.is_some() && counted.cpu.is_some() && counted.pids.is_some() && counted.read.is_some();
     if complete {
         return Ok(counted);
     }
-    let summed = load::of_processes(&inside(first, first_process::boundary(spec))?);
-    Ok(Usage {
+    let summed = load::usage_of_processes(&pids_inside(first, first_process::boundary(spec))?);
+    Ok(ResourceUsage {
         cpu: counted.cpu.or(summed.cpu),
         memory: counted.memory.or(summed.memory),
         memory_limit: counted.memory_limit,
@@ -178,27 +182,27 @@ mod tests {
         let spec =
             ContainerSpec { id: new_container_id().unwrap(), name: "web".into(), ..Default::default() };
         drop(store.create_container(&spec).unwrap());
-        let none = Meter::new(&store, vec![], false).unwrap().measure().unwrap().unwrap();
+        let none = StatsSampler::new(&store, vec![], false).unwrap().measure().unwrap().unwrap();
         assert!(none.is_empty());
-        let all = Meter::new(&store, vec![], true).unwrap().measure().unwrap().unwrap();
+        let all = StatsSampler::new(&store, vec![], true).unwrap().measure().unwrap().unwrap();
         assert_eq!((all.len(), all[0].name.as_str(), all[0].memory_limit), (1, "web", 0));
-        let mut named = Meter::new(&store, vec!["web".into()], false).unwrap();
+        let mut named = StatsSampler::new(&store, vec!["web".into()], false).unwrap();
         assert_eq!(named.measure().unwrap().unwrap()[0].container, "web");
         store.remove_container(store.find_container("web").unwrap().lock().unwrap().unwrap()).unwrap();
         assert_eq!(named.measure().unwrap(), None);
-        assert!(Meter::new(&store, vec!["web".into()], false).is_err());
+        assert!(StatsSampler::new(&store, vec!["web".into()], false).is_err());
     }
 
     #[test]
     fn shares_are_of_one_processor() {
         let (_dir, store) = store();
-        let mut meter = Meter::new(&store, vec![], true).unwrap();
-        assert_eq!(meter.share("a", 500), 0.0);
+        let mut meter = StatsSampler::new(&store, vec![], true).unwrap();
+        assert_eq!(meter.cpu_share("a", 500), 0.0);
         let second = Instant::now().checked_sub(std::time::Duration::from_secs(2)).unwrap();
         meter.before.insert("a".into(), (second, 500));
-        let share = meter.share("a", 1_000_500);
+        let share = meter.cpu_share("a", 1_000_500);
         assert!((40.0..=50.0).contains(&share), "{share}");
-        let half = Stats { memory: 1, memory_limit: 2, ..Stats::default() };
+        let half = StatsSample { memory: 1, memory_limit: 2, ..StatsSample::default() };
         assert_eq!(half.memory_share(), 50.0);
     }
 }

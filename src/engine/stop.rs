@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::attach::wire::{Ending, Order};
-use super::control::ask;
+use super::attach::wire::{ControlRequest, StopOptions};
+use super::control::send_request;
 use crate::store::Store;
 
 /// Stops the container `text` with `signal`, and SIGKILL after `timeout` seconds; negative means never.
@@ -11,5 +11,5 @@ use crate::store::Store;
 pub fn stop(store: &Store, text: &str, signal: Option<i32>, timeout: Option<i64>) -> Result<()> {
     let container = store.find_container(text)?;
     // Without a supervisor there is nothing to stop; taking the lock has recovered the state already.
-    ask(&container, &Order::Stop(Ending { signal, timeout })).map(drop)
+    send_request(&container, &ControlRequest::Stop(StopOptions { signal, timeout })).map(drop)
 }

@@ -5,32 +5,32 @@ use anyhow::Result;
 use super::record;
 use crate::error::invalid;
 use crate::model::digest::Digest;
-use crate::model::reference::Reference;
-use crate::store::{Image, Store};
+use crate::model::reference::ImageReference;
+use crate::store::{Store, StoredImage};
 
 /// Makes `target` (with tag `latest` if it has none) a name of the image `source`. If the name belonged to
 /// another image, it moves.
 pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
-    let target: Reference = target.parse()?;
+    let target: ImageReference = target.parse()?;
     if target.digest().is_some() {
         return Err(invalid("refusing to create a tag with a digest reference").into());
     }
     let image = store.find_image(source)?;
     let target = target.or_latest();
-    let others = others(store, source, &image)?;
+    let others = other_platform_images(store, source, &image)?;
     if others.is_empty() {
         store.set_name(&target, &image.id, None)?;
     } else {
         let ids: Vec<Digest> = std::iter::once(image.id.clone()).chain(others).collect();
-        store.set_name_of_all(&target, &ids, &image.platform())?;
+        store.set_multi_platform_name(&target, &ids, &image.platform())?;
     }
-    record::named_image(store, "tag", &image, &target.familiar());
+    record::image_event_with_name(store, "tag", &image, &target.familiar());
     Ok(())
 }
 
 /// The images of other platforms that the name `source` also refers to.
-fn others(store: &Store, source: &str, image: &Image) -> Result<Vec<Digest>> {
-    let Ok(reference) = source.parse::<Reference>() else { return Ok(Vec::new()) };
+fn other_platform_images(store: &Store, source: &str, image: &StoredImage) -> Result<Vec<Digest>> {
+    let Ok(reference) = source.parse::<ImageReference>() else { return Ok(Vec::new()) };
     let record = store.name(&reference)?.filter(|record| record.id == image.id);
     Ok(record.map(|record| record.others).unwrap_or_default())
 }
@@ -38,11 +38,11 @@ fn others(store: &Store, source: &str, image: &Image) -> Result<Vec<Digest>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::rmi::tests::Fixture;
+    use crate::engine::rmi::tests::RmiFixture;
 
     #[test]
     fn names_move() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let (a, b) = (fixture.image("a"), fixture.image("b"));
         tag(&fixture.store, a.short(), "name").unwrap();
         tag(&fixture.store, b.short(), "name:latest").unwrap();
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn refuses_what_cannot_be_a_tag() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let id = fixture.image("a");
         for target in [format!("x@{id}"), "UPPER".into(), id.hex().to_owned(), "x:".into()] {
             assert!(tag(&fixture.store, id.short(), &target).is_err(), "{target}");

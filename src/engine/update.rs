@@ -2,20 +2,20 @@
 
 use anyhow::{Context as _, Result};
 
-use super::attach::wire::Order;
-use super::control::ask;
+use super::attach::wire::ControlRequest;
+use super::control::send_request;
 use super::{first_process, placement};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
-use crate::model::event::Event;
+use crate::model::event::EngineEvent;
 use crate::model::limits::LimitsSpec;
 use crate::model::restart::RestartPolicy;
-use crate::sandbox::cgroup::{Cgroup, check_machine};
+use crate::sandbox::cgroup::{Cgroup, check_host_resources};
 use crate::store::{ContainerDir, Store};
 
 #[derive(Clone, Debug, Default)]
-pub struct Change {
+pub struct UpdateRequest {
     /// Only limits that are not empty are changed.
     pub limits: LimitsSpec,
     pub restart: Option<RestartPolicy>,
@@ -23,18 +23,23 @@ pub struct Change {
 
 /// Updates the container `text`, and returns warnings about limits that are not enforced here. A running
 /// container gets them at once; if that fails, the specification is restored.
-pub fn update(store: &Store, text: &str, change: &Change, environment: &Environment) -> Result<Vec<String>> {
+pub fn update(
+    store: &Store,
+    text: &str,
+    change: &UpdateRequest,
+    environment: &Environment,
+) -> Result<Vec<String>> {
     let container = store.find_container(text)?;
     let doing = || format!("Cannot update container {}", container.spec().id);
     change.limits.check_change()?;
-    check_machine(&change.limits)?;
+    check_host_resources(&change.limits)?;
     let mut before = ContainerSpec::default();
     let edit = |spec: &mut ContainerSpec| {
         before.clone_from(spec);
-        apply(spec, change)
+        apply_changes(spec, change)
     };
     let container = store.edit_container(&container, edit).with_context(doing)?;
-    if let Err(error) = ask(&container, &Order::Reload) {
+    if let Err(error) = send_request(&container, &ControlRequest::Reload) {
         // The specification must not show limits that the running container does not have.
         store.edit_container(&container, |spec| {
             spec.limits = before.limits;
@@ -43,20 +48,20 @@ pub fn update(store: &Store, text: &str, change: &Change, environment: &Environm
         })?;
         return Err(error.context(doing()));
     }
-    store.record_event(Event::of_container(container.spec(), "update"));
-    discarded(&container, &change.limits, environment)
+    store.record_event(EngineEvent::of_container(container.spec(), "update"));
+    discarded_limits(&container, &change.limits, environment)
 }
 
 /// Which of `limits` are not enforced. A running container's cgroup knows best.
-fn discarded(
+fn discarded_limits(
     container: &ContainerDir,
     limits: &LimitsSpec,
     environment: &Environment,
 ) -> Result<Vec<String>> {
     if let Some(first) = first_process::find(container)?
-        && let Some(cgroup) = Cgroup::of(first.pid(), &container.spec().id)?
+        && let Some(cgroup) = Cgroup::of_process(first.pid(), &container.spec().id)?
     {
-        return Ok(cgroup.discarded(limits));
+        return Ok(cgroup.discarded_limits(limits));
     }
     let asked = ContainerSpec {
         limits: limits.clone(),
@@ -66,15 +71,15 @@ fn discarded(
     if limits.is_empty() {
         return Ok(Vec::new());
     }
-    placement::check(&asked, placement::surroundings(environment))
+    placement::check_limits(&asked, placement::session_info(environment))
 }
 
-fn apply(spec: &mut ContainerSpec, change: &Change) -> Result<()> {
+fn apply_changes(spec: &mut ContainerSpec, change: &UpdateRequest) -> Result<()> {
     spec.limits = spec.limits.updated(&change.limits)?;
     if let Some(policy) = change.restart {
         if spec.auto_remove && policy != RestartPolicy::No {
             let message = "Restart policy cannot be updated because AutoRemove is enabled for the container";
-            return Err(Failure::new(Kind::Conflict, message).into());
+            return Err(Failure::new(FailureKind::Conflict, message).into());
         }
         spec.restart = policy;
     }
@@ -97,7 +102,7 @@ mod tests {
             ..Default::default()
         };
         drop(store.create_container(&spec).unwrap());
-        let change = Change {
+        let change = UpdateRequest {
             limits: LimitsSpec { memory: 64 << 20, ..Default::default() },
             restart: Some(RestartPolicy::Always),
         };
@@ -106,7 +111,7 @@ mod tests {
         let spec = store.find_container("web").unwrap().spec().clone();
         assert_eq!((spec.limits.memory, spec.limits.memory_swap), (64 << 20, 128 << 20));
         assert_eq!((spec.limits.pids, spec.restart), (Some(9), RestartPolicy::Always));
-        let refused = Change {
+        let refused = UpdateRequest {
             limits: LimitsSpec { memory: 256 << 20, ..Default::default() },
             restart: Some(RestartPolicy::No),
         };
@@ -118,8 +123,9 @@ mod tests {
     #[test]
     fn one_that_removes_itself_is_not_restarted() {
         let mut spec = ContainerSpec { auto_remove: true, ..Default::default() };
-        let change = Change { restart: Some(RestartPolicy::Always), ..Default::default() };
-        assert!(apply(&mut spec, &change).unwrap_err().to_string().contains("AutoRemove is enabled"));
-        apply(&mut spec, &Change { restart: Some(RestartPolicy::No), ..Default::default() }).unwrap();
+        let change = UpdateRequest { restart: Some(RestartPolicy::Always), ..Default::default() };
+        assert!(apply_changes(&mut spec, &change).unwrap_err().to_string().contains("AutoRemove is enabled"));
+        apply_changes(&mut spec, &UpdateRequest { restart: Some(RestartPolicy::No), ..Default::default() })
+            .unwrap();
     }
 }

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::prune::Conditions;
-use super::ps::Pattern;
+use super::prune::PruneConditions;
+use super::ps::FilterPattern;
 use super::record;
 use super::size::size_below;
-use crate::error::{Kind, kind_of, unsupported};
+use crate::error::{FailureKind, kind_of, unsupported};
 use crate::model::container::MountSource;
 use crate::model::event::EventKind;
-use crate::model::filter::{self, Filter};
-use crate::model::volume::{Backing, DRIVER, Map, check_driver};
+use crate::model::filter::{self, ListFilter};
+use crate::model::volume::{DRIVER, StringMap, VolumeBacking, check_driver};
 use crate::store::{Store, VolumeRecord};
 
 #[derive(Clone, Debug, Default)]
@@ -21,9 +21,9 @@ pub struct NewVolume {
     pub name: String,
     /// Empty for `local`.
     pub driver: String,
-    pub labels: Map,
+    pub labels: StringMap,
     /// Options of the driver.
-    pub options: Map,
+    pub options: StringMap,
 }
 
 /// Creates the volume unless it exists, and returns its name.
@@ -37,39 +37,39 @@ pub fn create(store: &Store, new: NewVolume) -> Result<String> {
 }
 
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct VolumeSummary {
     pub record: VolumeRecord,
     /// The directory of its files.
     pub mountpoint: PathBuf,
 }
 
 /// The volumes that match all `filters`, sorted by name.
-pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
-    let filters = Filters::new(store, filters)?;
+pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<VolumeSummary>> {
+    let filters = VolumeFilters::new(store, filters)?;
     let mut listed = Vec::new();
     for record in store.volumes()? {
         if filters.accept(&record) {
             let mountpoint = store.volume_data(&record.name)?;
-            listed.push(Listed { record, mountpoint });
+            listed.push(VolumeSummary { record, mountpoint });
         }
     }
     Ok(listed)
 }
 
-struct Filters<'a> {
-    filters: &'a [Filter],
+struct VolumeFilters<'a> {
+    filters: &'a [ListFilter],
     /// Names of volumes in use; only looked up for the `dangling` filter.
     used: Vec<String>,
 }
 
-impl<'a> Filters<'a> {
-    fn new(store: &Store, filters: &'a [Filter]) -> Result<Self> {
+impl<'a> VolumeFilters<'a> {
+    fn new(store: &Store, filters: &'a [ListFilter]) -> Result<Self> {
         let mut used = Vec::new();
         for filter in filters {
             match filter.key.as_str() {
                 "dangling" => {
                     filter.boolean()?;
-                    used = self::used(store)?;
+                    used = self::used_volumes(store)?;
                 }
                 "driver" | "label" | "name" => {}
                 _ => return Err(filter.unknown("dangling, driver, label, name").into()),
@@ -79,17 +79,18 @@ impl<'a> Filters<'a> {
     }
 
     fn accept(&self, record: &VolumeRecord) -> bool {
-        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| filter::any(self.filters, key, holds);
+        let any =
+            |key: &str, holds: &dyn Fn(&ListFilter) -> bool| filter::any_matches(self.filters, key, holds);
         let dangling = !self.used.contains(&record.name);
         any("dangling", &|filter| filter.boolean().is_ok_and(|wanted| wanted == dangling))
             && any("driver", &|filter| filter.value == DRIVER)
-            && any("name", &|filter| Pattern::new(&filter.value).matches(&record.name))
-            && filter::labels_hold(self.filters, &record.labels)
+            && any("name", &|filter| FilterPattern::new(&filter.value).matches(&record.name))
+            && filter::labels_match(self.filters, &record.labels)
     }
 }
 
 /// The names of volumes in containers' specifications, one for each use.
-pub(super) fn used(store: &Store) -> Result<Vec<String>> {
+pub(super) fn used_volumes(store: &Store) -> Result<Vec<String>> {
     let mut used = Vec::new();
     for container in store.containers()? {
         used.extend(container.spec().mounts.iter().filter_map(|mount| match &mount.source {
@@ -101,9 +102,9 @@ pub(super) fn used(store: &Store) -> Result<Vec<String>> {
 }
 
 /// Bytes of the files that a volume keeps in the store; 0 for a directory of the host or a tmpfs.
-pub(super) fn size(store: &Store, record: &VolumeRecord) -> u64 {
+pub(super) fn volume_size(store: &Store, record: &VolumeRecord) -> u64 {
     match (record.backing(), store.volume_data(&record.name)) {
-        (Ok(Backing::Store), Ok(data)) => size_below(&data),
+        (Ok(VolumeBacking::Store), Ok(data)) => size_below(&data),
         _ => 0,
     }
 }
@@ -113,22 +114,22 @@ pub(super) fn size(store: &Store, record: &VolumeRecord) -> u64 {
 /// The process must be able to delete files of every owner (see `userns`).
 pub fn rm(store: &Store, name: &str, force: bool) -> Result<()> {
     match store.remove_volume(name) {
-        Err(error) if force && kind_of(&error) == Kind::NotFound => Ok(()),
+        Err(error) if force && kind_of(&error) == FailureKind::NotFound => Ok(()),
         other => other,
     }
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct PruneRequest {
+pub struct VolumePruneRequest {
     /// Named volumes too, not only anonymous ones.
     pub all: bool,
     /// Without a time: volumes do not age.
-    pub conditions: Conditions,
+    pub conditions: PruneConditions,
 }
 
-impl PruneRequest {
+impl VolumePruneRequest {
     /// Parses `filters`, of which `all` sets [`VolumePruneRequest::all`].
-    pub fn new(all: bool, filters: &[Filter]) -> Result<Self> {
+    pub fn new(all: bool, filters: &[ListFilter]) -> Result<Self> {
         let mut request = Self { all, ..Self::default() };
         for filter in filters {
             match filter.key.as_str() {
@@ -139,7 +140,7 @@ impl PruneRequest {
                     )
                     .into());
                 }
-                _ if request.conditions.read(filter)? => {}
+                _ if request.conditions.parse_filter(filter)? => {}
                 _ => return Err(filter.unknown("label, label!, all").into()),
             }
         }
@@ -148,7 +149,7 @@ impl PruneRequest {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
+pub struct PrunedVolumes {
     /// Names.
     pub volumes: Vec<String>,
     /// Bytes of their files.
@@ -158,25 +159,25 @@ pub struct Pruned {
 /// Removes the unused volumes that match the request.
 ///
 /// The process must be able to delete files of every owner (see `userns`).
-pub fn prune(store: &Store, request: &PruneRequest) -> Result<Pruned> {
-    let used = used(store)?;
-    let mut pruned = Pruned::default();
+pub fn prune(store: &Store, request: &VolumePruneRequest) -> Result<PrunedVolumes> {
+    let used = used_volumes(store)?;
+    let mut pruned = PrunedVolumes::default();
     for record in store.volumes()? {
         let wanted = (request.all || record.anonymous)
             && !used.contains(&record.name)
-            && request.conditions.hold(None, Some(&record.labels));
+            && request.conditions.matches(None, Some(&record.labels));
         if !wanted {
             continue;
         }
         // Measured while the files are still there.
-        let size = size(store, &record);
+        let size = volume_size(store, &record);
         match store.remove_volume(&record.name) {
             Ok(()) => {
                 pruned.reclaimed = pruned.reclaimed.saturating_add(size);
                 pruned.volumes.push(record.name);
             }
             // Another command used or removed it first.
-            Err(error) if matches!(kind_of(&error), Kind::InUse | Kind::NotFound) => {}
+            Err(error) if matches!(kind_of(&error), FailureKind::InUse | FailureKind::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
     use crate::store::scratch;
 
-    fn filter(text: &str) -> Filter {
+    fn filter(text: &str) -> ListFilter {
         text.parse().unwrap()
     }
 
@@ -228,12 +229,12 @@ mod tests {
         std::fs::write(store.volume_data(&anonymous).unwrap().join("file"), "12345").unwrap();
         let prune = |all, filters: &[&str]| {
             let filters: Vec<_> = filters.iter().map(|text| filter(text)).collect();
-            super::prune(&store, &PruneRequest::new(all, &filters).unwrap()).unwrap()
+            super::prune(&store, &VolumePruneRequest::new(all, &filters).unwrap()).unwrap()
         };
-        assert_eq!(prune(false, &[]), Pruned { volumes: vec![anonymous], reclaimed: 5 });
+        assert_eq!(prune(false, &[]), PrunedVolumes { volumes: vec![anonymous], reclaimed: 5 });
         assert_eq!(prune(true, &["label=a=one"]).volumes, ["one"]);
         assert_eq!(prune(false, &["all=true", "label!=b"]).volumes, ["three"]);
         assert_eq!(names(&store, &[]), ["two"]);
-        assert!(PruneRequest::new(false, &[filter("until=1h")]).is_err());
+        assert!(VolumePruneRequest::new(false, &[filter("until=1h")]).is_err());
     }
 }

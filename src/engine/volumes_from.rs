@@ -8,12 +8,12 @@ use crate::store::Store;
 
 /// Adds the mounts of the containers that `spec` names. At the same target the container's own mounts win,
 /// then those of containers named later. A tmpfs cannot be shared and is left out, as docker does.
-pub(super) fn add(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
+pub(super) fn add_mounts_from(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
     let mut mounts: Vec<MountSpec> = Vec::new();
     for text in &spec.volumes_from {
         let (name, read_only) = parse(text)?;
         let source = store.find_container(name)?;
-        mounts.extend(source.spec().mounts.iter().filter_map(|mount| shared(mount, read_only)));
+        mounts.extend(source.spec().mounts.iter().filter_map(|mount| inherited_mount(mount, read_only)));
     }
     mounts.append(&mut spec.mounts);
     // The last one at a target wins.
@@ -39,7 +39,7 @@ fn parse(text: &str) -> Result<(&str, bool), Failure> {
     }
 }
 
-fn shared(mount: &MountSpec, read_only: bool) -> Option<MountSpec> {
+fn inherited_mount(mount: &MountSpec, read_only: bool) -> Option<MountSpec> {
     let mut mount = mount.clone();
     match &mut mount.source {
         MountSource::Tmpfs { .. } => return None,
@@ -84,7 +84,7 @@ mod tests {
         }
         let mut spec = with("third", vec![volume("own", "/c")]);
         spec.volumes_from = vec!["first:ro".into(), "second".into()];
-        add(&store, &mut spec).unwrap();
+        add_mounts_from(&store, &mut spec).unwrap();
         let shown: Vec<_> = spec
             .mounts
             .iter()
@@ -101,7 +101,7 @@ mod tests {
         );
         for bad in ["nobody", "first:maybe", ":ro"] {
             let mut spec = ContainerSpec { volumes_from: vec![bad.into()], ..Default::default() };
-            assert!(add(&store, &mut spec).is_err(), "{bad}");
+            assert!(add_mounts_from(&store, &mut spec).is_err(), "{bad}");
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use anyhow::Result;
 
-use super::attach::wire::{Order, Report};
-use super::control::{Answer, ask};
+use super::attach::wire::{ControlReport, ControlRequest};
+use super::control::{ControlAnswer, send_request};
 use super::ps;
 use crate::store::Store;
 
 /// Waits for the exit of the container `text` and returns its exit code; immediately if it does not run.
 pub fn wait(store: &Store, text: &str) -> Result<i32> {
     let container = store.find_container(text)?;
-    match ask(&container, &Order::Wait)? {
-        Answer::Report(Report::Ended(code)) => Ok(code),
+    match send_request(&container, &ControlRequest::Wait)? {
+        ControlAnswer::Report(ControlReport::Ended(code)) => Ok(code),
         // Not running: the exit code is the recorded one.
-        Answer::Report(_) | Answer::Nobody(_) => Ok(ps::look_at(container)?.exit_code()),
+        ControlAnswer::Report(_) | ControlAnswer::Unsupervised(_) => {
+            Ok(ps::summarize(container)?.exit_code())
+        }
     }
 }

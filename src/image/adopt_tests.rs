@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::image::changes::changes;
-use crate::image::pack::pack;
+use crate::image::pack::pack_layer;
 use crate::image::snapshot::snapshot;
 use crate::model::digest::Digest;
 use crate::store::Store;
-use crate::sys::fs::{Making, make_dir_in_root, make_file_in_root, open_dir};
+use crate::sys::fs::{CreateMode, make_dir_in_root, make_file_in_root, open_dir};
 
 struct Place {
     dir: tempfile::TempDir,
@@ -32,14 +32,14 @@ impl Place {
 
     fn adopt(&self, draft: &LayerDraft, epoch: Option<i64>) -> Option<LayerRecord> {
         let lower = self.lower();
-        let how = Adoption {
+        let how = UpperCommit {
             lower: &[&lower],
             epoch,
-            identity: Identity::Single,
+            identity: LayerOwnership::Single,
             owner_of_new: None,
             owners: None,
         };
-        adopt(draft, &how).unwrap()
+        commit_upper(draft, &how).unwrap()
     }
 }
 
@@ -57,18 +57,18 @@ fn fill(tree: &Path) {
 #[test]
 fn the_same_changes_have_the_digest_that_a_copy_has() {
     let place = Place::new();
-    let draft = place.store.begin_unknown_layer().unwrap();
+    let draft = place.store.begin_layer_without_digest().unwrap();
     fill(&draft.tree());
     let lower = place.lower();
     let list = changes(&draft.tree(), &[&lower]).unwrap();
-    let copy = place.store.begin_unknown_layer().unwrap();
-    let copied = snapshot(&draft.tree(), &list, &copy, Identity::Single).unwrap();
+    let copy = place.store.begin_layer_without_digest().unwrap();
+    let copied = snapshot(&draft.tree(), &list, &copy, LayerOwnership::Single).unwrap();
     let inode = fs::metadata(draft.tree().join("d/file")).unwrap().ino();
     let adopted = place.adopt(&draft, None).unwrap();
     assert_eq!(adopted, copied);
     let layer = draft.commit(adopted).unwrap();
     let mut stream = Vec::new();
-    pack(&place.store, &layer.diff_id, &mut stream).unwrap();
+    pack_layer(&place.store, &layer.diff_id, &mut stream).unwrap();
     assert_eq!(stream.len() as u64, layer.tar_size);
     assert_eq!(Digest::of(&stream), layer.diff_id);
     let tree = place.store.layer_tree(&layer.diff_id);
@@ -78,13 +78,13 @@ fn the_same_changes_have_the_digest_that_a_copy_has() {
 #[test]
 fn what_was_mounted_on_leaves_nothing() {
     let place = Place::new();
-    let draft = place.store.begin_unknown_layer().unwrap();
+    let draft = place.store.begin_layer_without_digest().unwrap();
     let tree = draft.tree();
     fs::create_dir(tree.join("d")).unwrap();
     let before = fs::metadata(place.lower().join("d")).unwrap().modified().unwrap();
     File::open(tree.join("d")).unwrap().set_modified(before).unwrap();
     let root = open_dir(&tree).unwrap();
-    let stubs = Making::stubs_in(root.as_fd()).unwrap();
+    let stubs = CreateMode::mount_stubs_in(root.as_fd()).unwrap();
     let probe = rustix::fs::setxattr(&tree, "user.dhow.probe", b"1", XattrFlags::empty());
     if probe.is_err() {
         return;
@@ -110,7 +110,7 @@ fn what_was_mounted_on_leaves_nothing() {
 #[test]
 fn an_opaque_directory_over_nothing_hides_nothing() {
     let place = Place::new();
-    let draft = place.store.begin_unknown_layer().unwrap();
+    let draft = place.store.begin_layer_without_digest().unwrap();
     fs::create_dir(draft.tree().join("new")).unwrap();
     let opaque = |dir: &str| {
         let dir = draft.tree().join(dir);
@@ -129,7 +129,7 @@ fn later_times_become_the_epoch() {
     let place = Place::new();
     let digests: Vec<Digest> = (0..2)
         .map(|_| {
-            let draft = place.store.begin_unknown_layer().unwrap();
+            let draft = place.store.begin_layer_without_digest().unwrap();
             fill(&draft.tree());
             let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000);
             File::open(draft.tree().join("d/deep/empty")).unwrap().set_modified(old).unwrap();

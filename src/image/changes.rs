@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use crate::sys::fs::STUB;
+use crate::sys::fs::MOUNT_STUB_XATTR;
 
 /// Each level holds descriptors.
 const MAX_DEPTH: usize = 400;
@@ -34,45 +34,45 @@ pub enum ChangeKind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct FileChange {
     /// Relative to the root, without a leading slash.
     pub path: Vec<u8>,
     pub kind: ChangeKind,
     /// A directory that hides the lower layers' entries.
     pub opaque: bool,
     /// Deleted by an opaque parent directory rather than by a whiteout of its own.
-    pub implied: bool,
+    pub by_opaque_parent: bool,
 }
 
 /// The changes of `upper` relative to the trees `lower` (topmost first), ordered by path, a directory before
 /// its entries. Empty files and directories that the engine creates as mount points are skipped.
-pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
+pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
     let lower =
         lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;
-    let mut comparison = Comparison { changes: Vec::new(), tidy: false };
-    comparison.directory(&upper, &Lower(lower), b"", 0)?;
+    let mut comparison = UpperDiff { changes: Vec::new(), prune: false };
+    comparison.directory(&upper, &LowerDirs(lower), b"", 0)?;
     Ok(comparison.changes)
 }
 
 /// Like [`changes`], for an unused tree that is to become a layer in place: entries that are no change are
 /// removed from it. These are mount points marked with [`STUB`] and otherwise unused, unchanged directories,
 /// whiteouts of missing names, and sockets. Mount points are recognised by the mark only, not by path.
-pub fn tidy(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
+pub fn prune_unchanged(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
     let lower =
         lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;
-    let mut comparison = Comparison { changes: Vec::new(), tidy: true };
-    comparison.directory(&upper, &Lower(lower), b"", 0)?;
+    let mut comparison = UpperDiff { changes: Vec::new(), prune: true };
+    comparison.directory(&upper, &LowerDirs(lower), b"", 0)?;
     Ok(comparison.changes)
 }
 
 /// One directory in the lower layers that have it and are not hidden, topmost first.
-struct Lower(Vec<Rc<OwnedFd>>);
+struct LowerDirs(Vec<Rc<OwnedFd>>);
 
-impl Lower {
+impl LowerDirs {
     /// The merged entry `name`, or `None` if there is none.
-    fn find(&self, name: &CStr) -> Result<Option<Stat>> {
+    fn lookup(&self, name: &CStr) -> Result<Option<Stat>> {
         for dir in &self.0 {
             match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {}
@@ -84,7 +84,7 @@ impl Lower {
     }
 
     /// The subdirectory `name`.
-    fn enter(&self, name: &CStr) -> Result<Lower> {
+    fn open_subdir(&self, name: &CStr) -> Result<LowerDirs> {
         let mut found = Vec::new();
         for dir in &self.0 {
             match open_dir(dir.as_fd(), name) {
@@ -101,7 +101,7 @@ impl Lower {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Lower(found))
+        Ok(LowerDirs(found))
     }
 
     /// The names in all of them.
@@ -116,14 +116,14 @@ impl Lower {
     }
 }
 
-struct Comparison {
-    changes: Vec<Change>,
+struct UpperDiff {
+    changes: Vec<FileChange>,
     /// Remove entries that are no change.
-    tidy: bool,
+    prune: bool,
 }
 
-impl Comparison {
-    fn directory(&mut self, upper: &OwnedFd, lower: &Lower, path: &[u8], depth: usize) -> Result<()> {
+impl UpperDiff {
+    fn directory(&mut self, upper: &OwnedFd, lower: &LowerDirs, path: &[u8], depth: usize) -> Result<()> {
         anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
         let mut names: Vec<(CString, bool)> = list(upper)?.into_iter().map(|name| (name, true)).collect();
         // Everything that the opaque directory hides was deleted.
@@ -138,8 +138,13 @@ impl Comparison {
             let doing = || format!("comparing `/{}`", String::from_utf8_lossy(&path).escape_debug());
             if here {
                 self.entry(upper, lower, &name, &path, depth).with_context(doing)?;
-            } else if lower.find(&name).with_context(doing)?.is_some() {
-                self.changes.push(Change { path, kind: ChangeKind::Deleted, opaque: false, implied: true });
+            } else if lower.lookup(&name).with_context(doing)?.is_some() {
+                self.changes.push(FileChange {
+                    path,
+                    kind: ChangeKind::Deleted,
+                    opaque: false,
+                    by_opaque_parent: true,
+                });
             }
         }
         Ok(())
@@ -148,7 +153,7 @@ impl Comparison {
     fn entry(
         &mut self,
         upper: &OwnedFd,
-        lower: &Lower,
+        lower: &LowerDirs,
         name: &CStr,
         path: &[u8],
         depth: usize,
@@ -158,21 +163,21 @@ impl Comparison {
             Err(Errno::NOENT) => return Ok(()),
             other => other?,
         };
-        let before = lower.find(name)?;
-        let change = |kind| Change { path: path.to_vec(), kind, opaque: false, implied: false };
+        let before = lower.lookup(name)?;
+        let change = |kind| FileChange { path: path.to_vec(), kind, opaque: false, by_opaque_parent: false };
         if is_whiteout(&stat) {
             match before {
                 Some(_) => self.changes.push(change(ChangeKind::Deleted)),
-                None => self.drop(upper, name, AtFlags::empty())?,
+                None => self.remove_unchanged(upper, name, AtFlags::empty())?,
             }
             return Ok(());
         }
         let kind = if before.is_some() { ChangeKind::Changed } else { ChangeKind::Added };
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             if before.is_none() && self.is_stub(upper, name, path, &stat) {
-                self.drop(upper, name, AtFlags::empty())?;
-            } else if self.tidy && FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
-                self.drop(upper, name, AtFlags::empty())?;
+                self.remove_unchanged(upper, name, AtFlags::empty())?;
+            } else if self.prune && FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
+                self.remove_unchanged(upper, name, AtFlags::empty())?;
                 // What the socket replaced is deleted all the same.
                 if before.is_some() {
                     rustix::fs::mknodat(upper, name, FileType::CharacterDevice, Mode::empty(), 0)?;
@@ -187,12 +192,16 @@ impl Comparison {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
             other => other?,
         };
-        let below = if before.as_ref().is_some_and(is_dir) { lower.enter(name)? } else { Lower(Vec::new()) };
+        let below = if before.as_ref().is_some_and(is_dir) {
+            lower.open_subdir(name)?
+        } else {
+            LowerDirs(Vec::new())
+        };
         let at = self.changes.len();
         self.directory(&dir, &below, path, depth + 1)?;
         let marked = is_opaque(&dir);
         let opaque = marked && before.as_ref().is_some_and(is_dir);
-        if self.tidy && marked && !opaque {
+        if self.prune && marked && !opaque {
             // The layer may be reused on top of others, which the mark would hide.
             rustix::fs::fremovexattr(&dir, OPAQUE)?;
         }
@@ -201,19 +210,19 @@ impl Comparison {
             None => !self.is_stub_dir(&dir, path),
         };
         if touched || self.changes.len() > at {
-            self.changes.insert(at, Change { opaque, ..change(kind) });
-            if self.tidy && before.is_none() {
+            self.changes.insert(at, FileChange { opaque, ..change(kind) });
+            if self.prune && before.is_none() {
                 // It is a real directory now.
-                let _ = rustix::fs::fremovexattr(&dir, STUB);
+                let _ = rustix::fs::fremovexattr(&dir, MOUNT_STUB_XATTR);
             }
             return Ok(());
         }
-        self.drop(upper, name, AtFlags::REMOVEDIR)
+        self.remove_unchanged(upper, name, AtFlags::REMOVEDIR)
     }
 
     /// Removes an unchanged entry when pruning, and restores the directory's times.
-    fn drop(&self, dir: &OwnedFd, name: &CStr, flags: AtFlags) -> Result<()> {
-        if !self.tidy {
+    fn remove_unchanged(&self, dir: &OwnedFd, name: &CStr, flags: AtFlags) -> Result<()> {
+        if !self.prune {
             return Ok(());
         }
         let stat = rustix::fs::fstat(dir)?;
@@ -228,7 +237,7 @@ impl Comparison {
 
     /// Whether a directory is unchanged. The times of `/etc` and `/dev` are ignored, since the engine creates
     /// mount points there.
-    fn same_dir(&self, path: &[u8], before: &Stat, now: &Stat, dir: &OwnedFd, lower: &Lower) -> bool {
+    fn same_dir(&self, path: &[u8], before: &Stat, now: &Stat, dir: &OwnedFd, lower: &LowerDirs) -> bool {
         let same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid);
         let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
         let owner = |dir: &OwnedFd| {
@@ -236,14 +245,14 @@ impl Comparison {
             let length = rustix::fs::fgetxattr(dir, OWNER, &mut value[..]).unwrap_or(0);
             (value, length)
         };
-        same && (times(before) == times(now) || !self.tidy && matches!(path, b"etc" | b"dev"))
+        same && (times(before) == times(now) || !self.prune && matches!(path, b"etc" | b"dev"))
             && lower.0.first().is_none_or(|lower| owner(lower) == owner(dir))
     }
 
     /// Whether it is a directory that the engine creates in every container.
     fn is_stub_dir(&self, dir: &OwnedFd, path: &[u8]) -> bool {
-        if self.tidy {
-            return is_marked(dir);
+        if self.prune {
+            return has_stub_mark(dir);
         }
         matches!(path, b"dev" | b"proc" | b"sys" | b"etc" | b"dev/pts" | b"dev/shm" | b"dev/mqueue")
     }
@@ -252,11 +261,12 @@ impl Comparison {
     fn is_stub(&self, dir: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> bool {
         let is_empty_file =
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
-        if self.tidy {
+        if self.prune {
             // O_NONBLOCK: the entry may have become a FIFO since the stat.
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
             return is_empty_file
-                && rustix::fs::openat(dir, name, flags, Mode::empty()).is_ok_and(|file| is_marked(&file));
+                && rustix::fs::openat(dir, name, flags, Mode::empty())
+                    .is_ok_and(|file| has_stub_mark(&file));
         }
         match path {
             b".dockerenv" | b"etc/hosts" | b"etc/hostname" | b"etc/resolv.conf" | b"dev/console" => {
@@ -270,8 +280,8 @@ impl Comparison {
 }
 
 /// Whether it was created as a mount point.
-fn is_marked(file: &OwnedFd) -> bool {
-    rustix::fs::fgetxattr(file, STUB, &mut [0_u8; 1][..]).is_ok()
+fn has_stub_mark(file: &OwnedFd) -> bool {
+    rustix::fs::fgetxattr(file, MOUNT_STUB_XATTR, &mut [0_u8; 1][..]).is_ok()
 }
 
 fn is_dir(stat: &Stat) -> bool {
@@ -353,7 +363,7 @@ mod tests {
                 ChangeKind::Changed => 'C',
                 ChangeKind::Deleted => 'D',
             };
-            let line = |c: &Change| format!("{} {}", letter(c.kind), String::from_utf8_lossy(&c.path));
+            let line = |c: &FileChange| format!("{} {}", letter(c.kind), String::from_utf8_lossy(&c.path));
             all.iter().map(line).collect()
         }
     }

@@ -29,7 +29,7 @@ impl Default for Compression {
 
 impl Compression {
     /// Parses the flag value `kind`, with `level` or its default.
-    pub fn named(kind: &str, level: Option<i64>) -> Result<Self, Failure> {
+    pub fn from_name(kind: &str, level: Option<i64>) -> Result<Self, Failure> {
         let within = |highest: i64, usual: i64| match level {
             None | Some(-1) => Ok(usual),
             Some(level) if (0..=highest).contains(&level) => Ok(level),
@@ -90,14 +90,14 @@ impl FromStr for Compression {
     fn from_str(text: &str) -> Result<Self, Failure> {
         match text.split_once('-') {
             // -2 is not a valid level, so a malformed number is rejected.
-            Some((kind, level)) => Self::named(kind, Some(level.parse().unwrap_or(-2))),
-            None => Self::named(text, None),
+            Some((kind, level)) => Self::from_name(kind, Some(level.parse().unwrap_or(-2))),
+            None => Self::from_name(text, None),
         }
     }
 }
 
 /// The equivalent OCI or docker media type of a layer.
-pub fn converted(media_type: &str, oci: bool) -> String {
+pub fn convert_media_type(media_type: &str, oci: bool) -> String {
     let compression = if media_type.ends_with("gzip") {
         Compression::Gzip(6)
     } else if media_type.ends_with("zstd") {
@@ -171,21 +171,21 @@ mod tests {
 
     #[test]
     fn levels_are_checked() {
-        assert_eq!(Compression::named("gzip", None).unwrap(), Compression::Gzip(6));
-        assert_eq!(Compression::named("zstd", Some(22)).unwrap(), Compression::Zstd(22));
-        assert_eq!(Compression::named("uncompressed", Some(3)).unwrap(), Compression::None);
+        assert_eq!(Compression::from_name("gzip", None).unwrap(), Compression::Gzip(6));
+        assert_eq!(Compression::from_name("zstd", Some(22)).unwrap(), Compression::Zstd(22));
+        assert_eq!(Compression::from_name("uncompressed", Some(3)).unwrap(), Compression::None);
         for compression in [Compression::None, Compression::Gzip(9), Compression::Zstd(19)] {
             assert_eq!(compression.to_string().parse::<Compression>().unwrap(), compression);
         }
         for (kind, level) in [("gzip", 10), ("zstd", 23), ("gzip", -2), ("xz", 1), ("estargz", 1)] {
-            assert!(Compression::named(kind, Some(level)).is_err(), "{kind} {level}");
+            assert!(Compression::from_name(kind, Some(level)).is_err(), "{kind} {level}");
         }
     }
 
     #[test]
     fn media_types_change_family() {
         let oci = "application/vnd.oci.image.layer.v1.tar+gzip";
-        assert_eq!(converted("application/vnd.docker.image.rootfs.diff.tar.gzip", true), oci);
-        assert_eq!(converted(oci, false), "application/vnd.docker.image.rootfs.diff.tar.gzip");
+        assert_eq!(convert_media_type("application/vnd.docker.image.rootfs.diff.tar.gzip", true), oci);
+        assert_eq!(convert_media_type(oci, false), "application/vnd.docker.image.rootfs.diff.tar.gzip");
     }
 }

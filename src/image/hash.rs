@@ -5,14 +5,14 @@ use sha2::Digest as _;
 use crate::model::digest::Digest;
 
 #[derive(Clone)]
-pub enum Hasher {
+pub enum DigestHasher {
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
 }
 
-impl Hasher {
+impl DigestHasher {
     /// A hasher for the algorithm of `digest`.
-    pub fn like(digest: &Digest) -> Self {
+    pub fn matching(digest: &Digest) -> Self {
         match digest.algorithm() {
             "sha512" => Self::Sha512(sha2::Sha512::new()),
             _ => Self::Sha256(sha2::Sha256::new()),
@@ -34,8 +34,8 @@ impl Hasher {
     }
 
     /// Hashes `content` with the algorithm of `digest`.
-    pub fn of(digest: &Digest, content: &[u8]) -> Digest {
-        let mut hasher = Self::like(digest);
+    pub fn digest_like(digest: &Digest, content: &[u8]) -> Digest {
+        let mut hasher = Self::matching(digest);
         hasher.update(content);
         hasher.finish()
     }
@@ -48,9 +48,9 @@ mod tests {
     #[test]
     fn both_algorithms() {
         let short = Digest::of(b"x");
-        assert_eq!(Hasher::of(&short, b"x"), short);
+        assert_eq!(DigestHasher::digest_like(&short, b"x"), short);
         let long: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
-        let found = Hasher::of(&long, b"");
+        let found = DigestHasher::digest_like(&long, b"");
         assert!(found.as_str().starts_with("sha512:cf83e1357eefb8bd"), "{found}");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{Failure, Kind, invalid, unsupported};
+use crate::error::{Failure, FailureKind, invalid, unsupported};
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 
@@ -19,7 +19,7 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Docker and overlayfs support far fewer.
-const LAYERS: usize = 1000;
+const MAX_LAYERS: usize = 1000;
 
 /// A content descriptor (OCI image specification, `descriptor.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +37,13 @@ pub struct Descriptor {
     pub annotations: BTreeMap<String, String>,
     /// In an index: the platform of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<DescribedPlatform>,
+    pub platform: Option<DescriptorPlatform>,
 }
 
 /// The platform of an index entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DescribedPlatform {
+pub struct DescriptorPlatform {
     /// GOARCH.
     #[serde(deserialize_with = "null_default")]
     pub architecture: String,
@@ -68,8 +68,8 @@ pub struct DescribedPlatform {
     pub os_features: Vec<String>,
 }
 
-impl DescribedPlatform {
-    pub fn model(&self) -> Platform {
+impl DescriptorPlatform {
+    pub fn to_platform(&self) -> Platform {
         Platform {
             os: self.os.clone(),
             architecture: self.architecture.clone(),
@@ -82,7 +82,7 @@ impl DescribedPlatform {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manifest {
     Image(ImageManifest),
-    Index(Index),
+    Index(ImageIndex),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,14 +94,14 @@ pub struct ImageManifest {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Index {
+pub struct ImageIndex {
     #[serde(deserialize_with = "null_default")]
     pub manifests: Vec<Descriptor>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Shape {
+struct ManifestProbe {
     #[serde(default)]
     schema_version: Option<u64>,
     #[serde(default, deserialize_with = "null_default")]
@@ -116,12 +116,14 @@ struct Shape {
 impl Manifest {
     /// Parses a manifest. `declared` is the media type that came with it, used if the text contains none.
     pub fn parse(text: &[u8], declared: &str) -> Result<Self> {
-        let shape: Shape = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+        let shape: ManifestProbe = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
         // The text decides: it is covered by the digest, the Content-Type header is not.
         let media_type = if shape.media_type.is_empty() { declared } else { &shape.media_type };
         match shape.kind(media_type)? {
-            Sort::Index => Ok(Self::Index(serde_json::from_slice(text).map_err(|error| malformed(&error))?)),
-            Sort::Image => {
+            ManifestKind::Index => {
+                Ok(Self::Index(serde_json::from_slice(text).map_err(|error| malformed(&error))?))
+            }
+            ManifestKind::Image => {
                 let image: ImageManifest = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
                 image.check()?;
                 Ok(Self::Image(image))
@@ -130,14 +132,14 @@ impl Manifest {
     }
 }
 
-enum Sort {
+enum ManifestKind {
     Image,
     Index,
 }
 
-impl Shape {
+impl ManifestProbe {
     /// Determines the kind, rejecting ambiguous documents (CVE-2021-41190).
-    fn kind(&self, media_type: &str) -> Result<Sort> {
+    fn kind(&self, media_type: &str) -> Result<ManifestKind> {
         if self.fs_layers.is_some() || self.schema_version == Some(1) {
             return Err(unsupported("it is a manifest of docker's schema 1, which went out of use in 2017")
                 .hint("ask its owner to push the image again with a newer docker")
@@ -146,13 +148,13 @@ impl Shape {
         let image = self.config.is_some() || self.layers.is_some();
         let sort = match (self.manifests.is_some(), image) {
             (true, true) => return Err(invalid("the manifest is an image and an index at once").into()),
-            (true, false) => Sort::Index,
-            (false, true) => Sort::Image,
+            (true, false) => ManifestKind::Index,
+            (false, true) => ManifestKind::Image,
             (false, false) => return Err(self.not_an_image(media_type)),
         };
         let contradicts = match sort {
-            Sort::Image => matches!(media_type, DOCKER_LIST | OCI_INDEX),
-            Sort::Index => matches!(media_type, DOCKER_MANIFEST | OCI_MANIFEST),
+            ManifestKind::Image => matches!(media_type, DOCKER_LIST | OCI_INDEX),
+            ManifestKind::Index => matches!(media_type, DOCKER_MANIFEST | OCI_MANIFEST),
         };
         if contradicts {
             return Err(
@@ -181,8 +183,8 @@ impl ImageManifest {
         if !matches!(kind, "" | DOCKER_CONFIG | OCI_CONFIG) && !kind.starts_with("application/octet-stream") {
             return Err(unsupported(format!("it is not an image but `{}`", kind.escape_debug())).into());
         }
-        if self.layers.len() > LAYERS {
-            return Err(invalid(format!("the manifest has more than {LAYERS} layers")).into());
+        if self.layers.len() > MAX_LAYERS {
+            return Err(invalid(format!("the manifest has more than {MAX_LAYERS} layers")).into());
         }
         self.layers.iter().try_for_each(check_layer)
     }
@@ -212,7 +214,7 @@ fn check_layer(layer: &Descriptor) -> Result<()> {
     Ok(())
 }
 
-impl Index {
+impl ImageIndex {
     /// The entry that best matches `wanted`; the first of equally good ones.
     pub fn select(&self, wanted: &Platform) -> Result<&Descriptor> {
         let mut best: Option<(u32, &Descriptor)> = None;
@@ -238,11 +240,11 @@ impl Index {
 
     fn no_match(&self, wanted: &Platform) -> Failure {
         let failure = Failure::new(
-            Kind::NotFound,
+            FailureKind::NotFound,
             format!("no matching manifest for {wanted} in the manifest list entries"),
         );
         let mut offered: Vec<String> =
-            self.manifests.iter().filter_map(|entry| entry.offered()).map(|p| p.to_string()).collect();
+            self.manifests.iter().filter_map(|entry| entry.image_platform()).map(|p| p.to_string()).collect();
         offered.sort();
         offered.dedup();
         if offered.is_empty() {
@@ -261,13 +263,13 @@ impl Descriptor {
     }
 
     /// The platform of an image entry; `None` for attestations, which say `unknown`.
-    fn offered(&self) -> Option<Platform> {
+    fn image_platform(&self) -> Option<Platform> {
         let platform = self.platform.as_ref()?;
-        (platform.os != "unknown" && platform.architecture != "unknown").then(|| platform.model())
+        (platform.os != "unknown" && platform.architecture != "unknown").then(|| platform.to_platform())
     }
 
     fn rank(&self, wanted: &Platform) -> Option<u32> {
-        wanted.rank(&self.offered()?)
+        wanted.rank(&self.image_platform()?)
     }
 }
 
@@ -293,7 +295,7 @@ mod tests {
         )
     }
 
-    fn index(entries: &[&str]) -> Index {
+    fn index(entries: &[&str]) -> ImageIndex {
         let entries: Vec<String> = entries
             .iter()
             .zip(0u8..)

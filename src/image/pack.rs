@@ -10,7 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sha2::Digest as _;
 
-use super::recipe::{RecipeReader, Record};
+use super::recipe::{TarSplitReader, TarSplitRecord};
 use crate::error::{Failure, corrupt};
 use crate::model::digest::Digest;
 use crate::store::Store;
@@ -20,19 +20,19 @@ const BUFFER: usize = 256 << 10;
 
 /// Writes the tar stream of the layer `diff_id` to `out` and verifies its digest. On an error of kind corrupt
 /// the output is not the layer, and the caller must discard it.
-pub fn pack(store: &Store, diff_id: &Digest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn pack_layer(store: &Store, diff_id: &Digest, out: &mut dyn Write) -> anyhow::Result<()> {
     let doing = || format!("cannot write layer {diff_id}");
-    let mut packer = Packer::open(store, diff_id, out).with_context(doing)?;
+    let mut packer = LayerPacker::open(store, diff_id, out).with_context(doing)?;
     packer.run().with_context(doing)?;
     let found = Digest::from_sha256(packer.hash.finalize().as_slice());
     if found == *diff_id {
         return Ok(());
     }
-    Err(changed(&format!("its content has the digest {found} now")).context(doing()))
+    Err(layer_changed_error(&format!("its content has the digest {found} now")).context(doing()))
 }
 
-struct Packer<'a> {
-    recipe: RecipeReader,
+struct LayerPacker<'a> {
+    recipe: TarSplitReader,
     tree: OwnedFd,
     /// Contents that the tree does not hold; `None` if there are none.
     extra: Option<PathBuf>,
@@ -41,10 +41,10 @@ struct Packer<'a> {
     buffer: Vec<u8>,
 }
 
-impl<'a> Packer<'a> {
+impl<'a> LayerPacker<'a> {
     fn open(store: &Store, diff_id: &Digest, out: &'a mut dyn Write) -> anyhow::Result<Self> {
         let dir = store.layer_dir(diff_id);
-        let recipe = RecipeReader::new(File::open(dir.join("recipe")).context("cannot open the recipe")?)?;
+        let recipe = TarSplitReader::new(File::open(dir.join("recipe")).context("cannot open the recipe")?)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tree = rustix::fs::openat(CWD, dir.join("fs"), flags, Mode::empty())
             .context("cannot open the layer's tree")?;
@@ -55,8 +55,8 @@ impl<'a> Packer<'a> {
     fn run(&mut self) -> anyhow::Result<()> {
         while let Some(record) = self.recipe.next_record()? {
             match record {
-                Record::Raw(length) => self.raw(length)?,
-                Record::File { number, length, path } => {
+                TarSplitRecord::Raw(length) => self.raw(length)?,
+                TarSplitRecord::File { number, length, path } => {
                     self.file(number, length, &path)
                         .with_context(|| format!("at `{}`", String::from_utf8_lossy(&path).escape_debug()))?;
                 }
@@ -67,7 +67,7 @@ impl<'a> Packer<'a> {
 
     fn raw(&mut self, mut left: u64) -> anyhow::Result<()> {
         while left > 0 {
-            let part = part(&mut self.buffer, left);
+            let part = buffer_slice(&mut self.buffer, left);
             self.recipe.read(part).context("cannot read the recipe")?;
             left -= part.len() as u64;
             self.hash.update(&*part);
@@ -80,11 +80,11 @@ impl<'a> Packer<'a> {
         let mut file = self.content(number, path)?;
         // Check first: the length is part of the headers already written.
         if file.metadata()?.len() != length {
-            return Err(changed("a file has another size now"));
+            return Err(layer_changed_error("a file has another size now"));
         }
         let mut left = length;
         while left > 0 {
-            let part = part(&mut self.buffer, left);
+            let part = buffer_slice(&mut self.buffer, left);
             file.read_exact(part).context("cannot read the file")?;
             left -= part.len() as u64;
             self.hash.update(&*part);
@@ -107,7 +107,7 @@ impl<'a> Packer<'a> {
             match rustix::fs::openat2(&self.tree, path, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                    return Err(changed("a file is missing"));
+                    return Err(layer_changed_error("a file is missing"));
                 }
                 other => return Ok(File::from(other?)),
             }
@@ -115,12 +115,12 @@ impl<'a> Packer<'a> {
     }
 }
 
-fn part(buffer: &mut [u8], left: u64) -> &mut [u8] {
+fn buffer_slice(buffer: &mut [u8], left: u64) -> &mut [u8] {
     let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     &mut buffer[..length]
 }
 
-fn changed(how: &str) -> anyhow::Error {
+fn layer_changed_error(how: &str) -> anyhow::Error {
     let failure: Failure = corrupt(format!("the layer was changed in the store: {how}"));
     failure.hint("remove the image and pull or load it again").into()
 }

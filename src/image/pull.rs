@@ -10,33 +10,33 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result};
 
 use super::manifest::{Descriptor, ImageManifest, Manifest};
-use super::registry::repository::{RawManifest, Repository, Which};
-use super::unpack::{Limits, UnpackOptions, unpack};
-use crate::error::{Failure, Kind, corrupt, invalid, unsupported};
+use super::registry::repository::{ManifestRef, RawManifest, Repository};
+use super::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
+use crate::error::{Failure, FailureKind, corrupt, invalid, unsupported};
 use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
-use crate::model::layer::{Identity, LayerSource};
+use crate::model::layer::{LayerOwnership, LayerSource};
 use crate::model::platform::Platform;
-use crate::model::progress::{LayerEvent, Progress};
-use crate::model::reference::Reference;
+use crate::model::progress::{LayerEvent, LayerProgress};
+use crate::model::reference::ImageReference;
 use crate::store::{LayerLease, LayerSlot, NewImage, Store};
 
 /// More would not be faster: unpacking is limited by the CPU.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_FETCHES: usize = 4;
 /// In bytes; the limit of other engines.
 const CONFIG_LIMIT: u64 = 8 << 20;
 /// Maximum nesting of indexes.
-const DEPTH: usize = 3;
+const MAX_INDEX_DEPTH: usize = 3;
 
-pub struct Puller<'a> {
+pub struct ImagePuller<'a> {
     pub store: &'a Store,
     pub repository: &'a Repository,
     /// The registry by the name the user knows.
     pub registry: &'a str,
-    pub identity: Identity,
+    pub identity: LayerOwnership,
     /// The requested platform, for multi-platform images.
     pub platform: &'a Platform,
-    pub progress: &'a dyn Progress,
+    pub progress: &'a dyn LayerProgress,
 }
 
 #[derive(Clone, Debug)]
@@ -49,29 +49,29 @@ pub struct PulledImage {
 
 /// An image's manifest, resolved for one platform.
 #[derive(Debug)]
-pub struct Description {
+pub struct ResolvedImage {
     /// The digest of the requested manifest or index.
     digest: Digest,
     raw: RawManifest,
     manifest: ImageManifest,
 }
 
-struct Layer<'a> {
+struct PullLayer<'a> {
     descriptor: &'a Descriptor,
     diff_id: &'a Digest,
 }
 
-impl Puller<'_> {
+impl ImagePuller<'_> {
     /// Resolves the image's manifest for the platform. `shown` is the name to use in messages.
-    pub fn describe(&self, which: &Which<'_>, shown: &str) -> Result<Description> {
+    pub fn resolve(&self, which: &ManifestRef<'_>, shown: &str) -> Result<ResolvedImage> {
         let mut raw = self.repository.manifest(which, shown)?;
         let digest = raw.digest.clone();
-        for _ in 0..DEPTH {
+        for _ in 0..MAX_INDEX_DEPTH {
             match Manifest::parse(&raw.text, &raw.media_type)? {
-                Manifest::Image(manifest) => return Ok(Description { digest, raw, manifest }),
+                Manifest::Image(manifest) => return Ok(ResolvedImage { digest, raw, manifest }),
                 Manifest::Index(index) => {
                     let entry = index.select(self.platform)?;
-                    raw = self.repository.manifest(&Which::Digest(&entry.digest), shown)?;
+                    raw = self.repository.manifest(&ManifestRef::Digest(&entry.digest), shown)?;
                     // The digest was verified when the manifest was fetched; a wrong size still means a
                     // broken index.
                     if raw.text.len() as u64 != entry.size {
@@ -88,7 +88,7 @@ impl Puller<'_> {
     }
 
     /// Downloads the missing parts of a resolved image and stores it as `name`.
-    pub fn fetch(&self, described: &Description, name: &Reference) -> Result<PulledImage> {
+    pub fn fetch(&self, described: &ResolvedImage, name: &ImageReference) -> Result<PulledImage> {
         let (raw_config, config) = self.config(&described.manifest.config)?;
         check_system(&config)?;
         let diff_ids = &config.rootfs.diff_ids;
@@ -101,9 +101,12 @@ impl Puller<'_> {
             ))
             .into());
         }
-        let layers: Vec<Layer<'_>> =
-            layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| Layer { descriptor, diff_id }).collect();
-        let leases = self.layers(&layers)?;
+        let layers: Vec<PullLayer<'_>> = layers
+            .iter()
+            .zip(diff_ids)
+            .map(|(descriptor, diff_id)| PullLayer { descriptor, diff_id })
+            .collect();
+        let leases = self.fetch_layers(&layers)?;
         let digest = described.digest.clone();
         let id = self.store.put_image(&NewImage {
             config: &raw_config,
@@ -115,8 +118,8 @@ impl Puller<'_> {
     }
 
     /// Downloads a single layer that belongs to no image, unless the store has it.
-    pub fn single_layer(&self, descriptor: &Descriptor, diff_id: &Digest) -> Result<LayerLease> {
-        self.layer(&Layer { descriptor, diff_id })
+    pub fn fetch_single_layer(&self, descriptor: &Descriptor, diff_id: &Digest) -> Result<LayerLease> {
+        self.fetch_layer(&PullLayer { descriptor, diff_id })
     }
 
     /// The configuration, from the store if it is there.
@@ -133,25 +136,25 @@ impl Puller<'_> {
     }
 
     /// Leases for all layers, in order, downloading the missing ones. The first failure cancels the others.
-    fn layers(&self, layers: &[Layer<'_>]) -> Result<Vec<LayerLease>> {
-        let (mut leases, missing) = self.present(layers)?;
-        for layer in missing.iter().skip(AT_ONCE) {
+    fn fetch_layers(&self, layers: &[PullLayer<'_>]) -> Result<Vec<LayerLease>> {
+        let (mut leases, missing) = self.split_present(layers)?;
+        for layer in missing.iter().skip(MAX_CONCURRENT_FETCHES) {
             self.progress.event(layer.descriptor.digest.short(), LayerEvent::Waiting);
         }
         let next = AtomicUsize::new(0);
         let fetched = Mutex::new(Vec::new());
         let failed = Mutex::new(None);
         std::thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(missing.len()) {
+            for _ in 0..MAX_CONCURRENT_FETCHES.min(missing.len()) {
                 scope.spawn(|| {
                     while let Some(layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        match self.layer(layer) {
+                        match self.fetch_layer(layer) {
                             Ok(lease) => fetched.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
                             Err(error) => {
                                 // Record the error before cancelling: the other transfers then fail only
                                 // because of that.
                                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                                self.repository.give_up();
+                                self.repository.cancel_transfers();
                                 return;
                             }
                         }
@@ -163,11 +166,14 @@ impl Puller<'_> {
             return Err(error);
         }
         leases.extend(fetched.into_inner().unwrap_or_else(PoisonError::into_inner));
-        self.in_order(layers, leases)
+        self.leases_in_order(layers, leases)
     }
 
     /// Leases for the layers in the store, and the missing layers, each once.
-    fn present<'l>(&self, layers: &'l [Layer<'l>]) -> Result<(Vec<LayerLease>, Vec<&'l Layer<'l>>)> {
+    fn split_present<'l>(
+        &self,
+        layers: &'l [PullLayer<'l>],
+    ) -> Result<(Vec<LayerLease>, Vec<&'l PullLayer<'l>>)> {
         let mut seen = BTreeSet::new();
         let mut leases = Vec::new();
         let mut missing = Vec::new();
@@ -186,7 +192,7 @@ impl Puller<'_> {
     }
 
     /// One lease for each layer of the image, which may contain the same layer twice.
-    fn in_order(&self, layers: &[Layer<'_>], leases: Vec<LayerLease>) -> Result<Vec<LayerLease>> {
+    fn leases_in_order(&self, layers: &[PullLayer<'_>], leases: Vec<LayerLease>) -> Result<Vec<LayerLease>> {
         let mut leases: Vec<Option<LayerLease>> = leases.into_iter().map(Some).collect();
         let mut take = |wanted: &Digest| {
             leases.iter_mut().find(|slot| slot.as_ref().is_some_and(|lease| lease.diff_id == *wanted))?.take()
@@ -206,7 +212,7 @@ impl Puller<'_> {
             .collect()
     }
 
-    fn layer(&self, layer: &Layer<'_>) -> Result<LayerLease> {
+    fn fetch_layer(&self, layer: &PullLayer<'_>) -> Result<LayerLease> {
         let label = layer.descriptor.digest.short();
         self.progress.event(label, LayerEvent::Waiting);
         match self.store.begin_layer(layer.diff_id)? {
@@ -216,16 +222,17 @@ impl Puller<'_> {
                 Ok(lease)
             }
             LayerSlot::Draft(draft) => {
-                let steps = Steps { progress: self.progress, label, downloaded: AtomicBool::new(false) };
+                let steps =
+                    PullProgress { progress: self.progress, label, downloaded: AtomicBool::new(false) };
                 let notice = |event| steps.downloading(event);
                 let mut blob = self.repository.blob(layer.descriptor, &notice);
                 let options = UnpackOptions {
                     identity: self.identity,
-                    limits: Limits::default(),
+                    limits: UnpackLimits::default(),
                     label: label.to_owned(),
-                    source_size: layer.descriptor.size,
+                    compressed_size: layer.descriptor.size,
                 };
-                let unpacked = unpack(&mut blob, &draft, &options, &steps);
+                let unpacked = unpack_layer(&mut blob, &draft, &options, &steps);
                 // If the download failed, unpacking fails only as a consequence.
                 if let Some(failure) = blob.take_failure() {
                     return Err(failure.context(format!("cannot download layer {label}")));
@@ -241,7 +248,7 @@ impl Puller<'_> {
         }
     }
 
-    fn source(&self, layer: &Layer<'_>) -> LayerSource {
+    fn source(&self, layer: &PullLayer<'_>) -> LayerSource {
         LayerSource {
             registry: self.registry.to_owned(),
             repository: self.repository.endpoint().repository.clone(),
@@ -253,13 +260,13 @@ impl Puller<'_> {
 }
 
 /// Hides progress of unpacking until the download is complete, although the two overlap.
-struct Steps<'a> {
-    progress: &'a dyn Progress,
+struct PullProgress<'a> {
+    progress: &'a dyn LayerProgress,
     label: &'a str,
     downloaded: AtomicBool,
 }
 
-impl Steps<'_> {
+impl PullProgress<'_> {
     fn downloading(&self, event: LayerEvent) {
         if event == LayerEvent::DownloadComplete {
             self.downloaded.store(true, Ordering::Relaxed);
@@ -268,7 +275,7 @@ impl Steps<'_> {
     }
 }
 
-impl Progress for Steps<'_> {
+impl LayerProgress for PullProgress<'_> {
     fn event(&self, layer: &str, event: LayerEvent) {
         if self.downloaded.load(Ordering::Relaxed) {
             self.progress.event(layer, event);
@@ -292,7 +299,7 @@ fn check_system(config: &ImageConfig) -> Result<()> {
 }
 
 /// Tries the repositories in turn, skipping failed mirrors; the last error is returned.
-pub fn first_that_answers<T>(
+pub fn try_repositories<T>(
     repositories: impl IntoIterator<Item = Result<Repository>>,
     ask: impl Fn(&Repository) -> Result<T>,
 ) -> Result<(Repository, T)> {
@@ -307,5 +314,6 @@ pub fn first_that_answers<T>(
             Err(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| Failure::new(Kind::NotFound, "no registry is configured for it").into()))
+    Err(last
+        .unwrap_or_else(|| Failure::new(FailureKind::NotFound, "no registry is configured for it").into()))
 }

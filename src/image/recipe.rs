@@ -22,13 +22,13 @@ const BATCH: usize = 64 << 10;
 /// Maximum path length in bytes, against damaged files.
 const MAX_PATH: u64 = 1 << 20;
 
-pub struct RecipeWriter<W: Write = File> {
+pub struct TarSplitWriter<W: Write = File> {
     out: zstd::stream::write::Encoder<'static, W>,
     raw: Vec<u8>,
     files: u32,
 }
 
-impl<W: Write> RecipeWriter<W> {
+impl<W: Write> TarSplitWriter<W> {
     pub fn new(out: W) -> io::Result<Self> {
         let out = zstd::stream::write::Encoder::new(out, LEVEL)?;
         Ok(Self { out, raw: Vec::with_capacity(BATCH), files: 0 })
@@ -74,7 +74,7 @@ impl<W: Write> RecipeWriter<W> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Record {
+pub enum TarSplitRecord {
     /// The number of raw bytes that follow; read them with [`TarSplitReader::read`].
     Raw(u64),
     /// Content from a file.
@@ -88,20 +88,20 @@ pub enum Record {
     },
 }
 
-pub struct RecipeReader<R: Read = File> {
+pub struct TarSplitReader<R: Read = File> {
     input: zstd::stream::read::Decoder<'static, BufReader<R>>,
     files: u32,
 }
 
-impl<R: Read> RecipeReader<R> {
+impl<R: Read> TarSplitReader<R> {
     pub fn new(input: R) -> io::Result<Self> {
         Ok(Self { input: zstd::stream::read::Decoder::new(input)?, files: 0 })
     }
 
     /// The next record, or `None` at the end. The previous record's raw bytes must have been read.
-    pub fn next_record(&mut self) -> anyhow::Result<Option<Record>> {
+    pub fn next_record(&mut self) -> anyhow::Result<Option<TarSplitRecord>> {
         match self.byte()? {
-            b'R' => Ok(Some(Record::Raw(self.number()?))),
+            b'R' => Ok(Some(TarSplitRecord::Raw(self.number()?))),
             b'F' => self.file().map(Some),
             b'E' => Ok(None),
             _ => Err(damaged().into()),
@@ -113,7 +113,7 @@ impl<R: Read> RecipeReader<R> {
         self.input.read_exact(buffer)
     }
 
-    fn file(&mut self) -> anyhow::Result<Record> {
+    fn file(&mut self) -> anyhow::Result<TarSplitRecord> {
         let length = self.number()?;
         let path_length = self.number()?;
         if path_length > MAX_PATH {
@@ -123,7 +123,7 @@ impl<R: Read> RecipeReader<R> {
         self.input.read_exact(&mut path)?;
         let number = self.files;
         self.files = number.checked_add(1).ok_or_else(damaged)?;
-        Ok(Record::File { number, length, path })
+        Ok(TarSplitRecord::File { number, length, path })
     }
 
     fn byte(&mut self) -> io::Result<u8> {
@@ -163,33 +163,33 @@ mod tests {
 
     #[test]
     fn reads_what_was_written() {
-        let mut writer = RecipeWriter::new(Vec::new()).unwrap();
+        let mut writer = TarSplitWriter::new(Vec::new()).unwrap();
         writer.raw(b"head").unwrap();
         writer.raw(b"er").unwrap();
         assert_eq!(writer.file(b"a/b", 1 << 40).unwrap(), 0);
         assert_eq!(writer.file(b"", 1).unwrap(), 1);
         let recipe = writer.finish().unwrap();
-        let mut reader = RecipeReader::new(&recipe[..]).unwrap();
-        assert_eq!(reader.next_record().unwrap(), Some(Record::Raw(6)));
+        let mut reader = TarSplitReader::new(&recipe[..]).unwrap();
+        assert_eq!(reader.next_record().unwrap(), Some(TarSplitRecord::Raw(6)));
         let mut raw = [0; 6];
         reader.read(&mut raw).unwrap();
         assert_eq!(&raw, b"header");
-        let first = Record::File { number: 0, length: 1 << 40, path: b"a/b".to_vec() };
+        let first = TarSplitRecord::File { number: 0, length: 1 << 40, path: b"a/b".to_vec() };
         assert_eq!(reader.next_record().unwrap(), Some(first));
-        assert!(matches!(reader.next_record().unwrap(), Some(Record::File { number: 1, .. })));
+        assert!(matches!(reader.next_record().unwrap(), Some(TarSplitRecord::File { number: 1, .. })));
         assert_eq!(reader.next_record().unwrap(), None);
     }
 
     #[test]
     fn a_cut_recipe_is_noticed() {
-        let mut writer = RecipeWriter::new(Vec::new()).unwrap();
+        let mut writer = TarSplitWriter::new(Vec::new()).unwrap();
         writer.raw(b"x").unwrap();
         let recipe = writer.finish().unwrap();
         for length in 0..recipe.len() - 1 {
             let result =
-                RecipeReader::new(&recipe[..length]).map_err(anyhow::Error::from).and_then(|mut reader| {
+                TarSplitReader::new(&recipe[..length]).map_err(anyhow::Error::from).and_then(|mut reader| {
                     while let Some(record) = reader.next_record()? {
-                        if let Record::Raw(length) = record {
+                        if let TarSplitRecord::Raw(length) = record {
                             reader.read(&mut vec![0; length as usize])?;
                         }
                     }

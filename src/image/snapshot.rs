@@ -10,14 +10,14 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::adopt::Settle;
-use super::changes::{Change, ChangeKind};
-use super::files::look::{Found, Meaning, look, read_content, xattr, xattr_names};
-use super::recipe::RecipeWriter;
-use super::tar::write::{END, header, padding};
-use super::tar::{Kind, Member, Time};
+use super::adopt::InPlaceFixups;
+use super::changes::{ChangeKind, FileChange};
+use super::files::look::{DhowXattrs, FileInfo, inspect, read_content, read_xattr, xattr_names};
+use super::recipe::TarSplitWriter;
+use super::tar::write::{END_OF_ARCHIVE, member_header, padding};
+use super::tar::{TarMember, TarMemberKind, TarTime};
 use super::tar_hash::TarHash;
-use crate::model::layer::{Identity, LayerRecord};
+use crate::model::layer::{LayerOwnership, LayerRecord};
 use crate::store::LayerDraft;
 use anyhow::{Context as _, Result};
 use rustix::fs::{
@@ -32,49 +32,49 @@ use rustix::io::Errno;
 /// running; each file is captured at some moment.
 pub fn snapshot(
     upper: &Path,
-    changes: &[Change],
+    changes: &[FileChange],
     draft: &LayerDraft,
-    identity: Identity,
+    identity: LayerOwnership,
 ) -> Result<LayerRecord> {
     let tree = rustix::fs::openat(CWD, draft.tree(), DIRECTORY, Mode::empty())?;
-    record(upper, changes, draft, identity, Files::Copy(tree))
+    write_layer(upper, changes, draft, identity, SnapshotMode::Copy(tree))
 }
 
 /// What happens to the files.
-pub(super) enum Files {
+pub(super) enum SnapshotMode {
     /// Copied to this directory.
     Copy(OwnedFd),
     /// Kept in place, with adjustments.
-    Place(Settle),
+    InPlace(InPlaceFixups),
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Reads `changes` from `from`, writes the draft's tar-split data, and returns the layer's record.
-pub(super) fn record(
+pub(super) fn write_layer(
     from: &Path,
-    changes: &[Change],
+    changes: &[FileChange],
     draft: &LayerDraft,
-    identity: Identity,
-    files: Files,
+    identity: LayerOwnership,
+    files: SnapshotMode,
 ) -> Result<LayerRecord> {
-    let recipe = File::create_new(draft.recipe_path()).context("cannot create the recipe")?;
+    let recipe = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
     let (tree, settle) = match files {
-        Files::Copy(tree) => (Some(tree), None),
-        Files::Place(settle) => (None, Some(settle)),
+        SnapshotMode::Copy(tree) => (Some(tree), None),
+        SnapshotMode::InPlace(settle) => (None, Some(settle)),
     };
-    let mut snapshot = Snapshot {
+    let mut snapshot = SnapshotWriter {
         upper: rustix::fs::openat(CWD, from, DIRECTORY, Mode::empty()).context("cannot open its files")?,
         tree,
-        settle,
-        stream: Stream { recipe: RecipeWriter::new(recipe)?, tar: TarHash::default() },
+        fixups: settle,
+        stream: LayerStream { recipe: TarSplitWriter::new(recipe)?, tar: TarHash::default() },
         size: 0,
         links: HashMap::new(),
         dirs: Vec::new(),
         last: None,
     };
-    for change in changes.iter().filter(|change| !change.implied) {
-        snapshot.take(change).with_context(|| {
+    for change in changes.iter().filter(|change| !change.by_opaque_parent) {
+        snapshot.add_change(change).with_context(|| {
             format!("cannot take `/{}`", String::from_utf8_lossy(&change.path).escape_debug())
         })?;
     }
@@ -82,12 +82,12 @@ pub(super) fn record(
 }
 
 /// The layer's tar stream: hashed, counted, and recorded as tar-split data.
-struct Stream {
-    recipe: RecipeWriter,
+struct LayerStream {
+    recipe: TarSplitWriter,
     tar: TarHash,
 }
 
-impl Stream {
+impl LayerStream {
     fn raw(&mut self, bytes: &[u8]) -> Result<()> {
         self.content(bytes);
         self.recipe.raw(bytes).context("cannot write the recipe")
@@ -99,36 +99,36 @@ impl Stream {
 }
 
 /// The same directory in the container and in the layer.
-struct Parents {
+struct ParentDirs {
     upper: OwnedFd,
     tree: Option<OwnedFd>,
 }
 
-impl Parents {
+impl ParentDirs {
     /// The layer's directory; an error if files stay in place.
     fn tree(&self) -> Result<&OwnedFd> {
         self.tree.as_ref().ok_or_else(|| anyhow::anyhow!("there is nowhere to copy it to"))
     }
 }
 
-struct Snapshot {
+struct SnapshotWriter {
     upper: OwnedFd,
     /// Where files are copied to; `None` if they stay in place.
     tree: Option<OwnedFd>,
     /// Adjustments of files that stay in place.
-    settle: Option<Settle>,
-    stream: Stream,
+    fixups: Option<InPlaceFixups>,
+    stream: LayerStream,
     size: u64,
     /// The first name of a file with several hard links, by device and inode number.
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Directories whose mode and time are set at the end: adding entries changes the time, and the mode may
     /// forbid it.
-    dirs: Vec<(Vec<u8>, Member)>,
-    last: Option<(Vec<u8>, Rc<Parents>)>,
+    dirs: Vec<(Vec<u8>, TarMember)>,
+    last: Option<(Vec<u8>, Rc<ParentDirs>)>,
 }
 
-impl Snapshot {
-    fn take(&mut self, change: &Change) -> Result<()> {
+impl SnapshotWriter {
+    fn add_change(&mut self, change: &FileChange) -> Result<()> {
         let (dir, base) = split(&change.path);
         let base = CString::new(base)?;
         // The entry may have been removed since the changes were listed.
@@ -136,26 +136,26 @@ impl Snapshot {
         if change.kind == ChangeKind::Deleted {
             return self.delete(&parents, &base, dir);
         }
-        let Some(found) = look(parents.upper.as_fd(), &base, Meaning::Kept)? else { return Ok(()) };
-        let mut member = Member { path: change.path.clone(), ..found.member.clone() };
-        if let Some(settle) = &self.settle {
-            settle.file(&parents.upper, &base, &found, &mut member)?;
+        let Some(found) = inspect(parents.upper.as_fd(), &base, DhowXattrs::Apply)? else { return Ok(()) };
+        let mut member = TarMember { path: change.path.clone(), ..found.member.clone() };
+        if let Some(settle) = &self.fixups {
+            settle.apply(&parents.upper, &base, &found, &mut member)?;
         }
         match &found.dir {
             Some(from) => self.directory(&parents, &base, from, member, change.opaque),
-            None => self.other(&parents, &base, &found, member),
+            None => self.add_non_directory(&parents, &base, &found, member),
         }
     }
 
-    fn parents(&mut self, dir: &[u8]) -> Result<Option<Rc<Parents>>> {
+    fn parents(&mut self, dir: &[u8]) -> Result<Option<Rc<ParentDirs>>> {
         if let Some((path, parents)) = &self.last
             && path == dir
         {
             return Ok(Some(Rc::clone(parents)));
         }
-        let tree = self.tree.as_ref().map(|tree| beneath(tree, dir)).transpose();
-        let parents = match (beneath(&self.upper, dir), tree) {
-            (Ok(upper), Ok(tree)) => Rc::new(Parents { upper, tree }),
+        let tree = self.tree.as_ref().map(|tree| open_beneath(tree, dir)).transpose();
+        let parents = match (open_beneath(&self.upper, dir), tree) {
+            (Ok(upper), Ok(tree)) => Rc::new(ParentDirs { upper, tree }),
             (Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP), _) | (_, Err(Errno::NOENT)) => return Ok(None),
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
         };
@@ -163,8 +163,8 @@ impl Snapshot {
         Ok(Some(parents))
     }
 
-    fn delete(&mut self, parents: &Parents, base: &CStr, dir: &[u8]) -> Result<()> {
-        self.mark(dir, &[b".wh.", base.to_bytes()].concat())?;
+    fn delete(&mut self, parents: &ParentDirs, base: &CStr, dir: &[u8]) -> Result<()> {
+        self.add_marker(dir, &[b".wh.", base.to_bytes()].concat())?;
         match &parents.tree {
             Some(tree) => Ok(rustix::fs::mknodat(tree, base, FileType::CharacterDevice, Mode::empty(), 0)?),
             None => Ok(()),
@@ -172,24 +172,24 @@ impl Snapshot {
     }
 
     /// Adds an empty marker member: a whiteout or an opaque mark.
-    fn mark(&mut self, dir: &[u8], name: &[u8]) -> Result<()> {
+    fn add_marker(&mut self, dir: &[u8], name: &[u8]) -> Result<()> {
         let path = if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() };
-        self.stream.raw(&header(&Member { path, ..nothing() }))
+        self.stream.raw(&member_header(&TarMember { path, ..empty_member() }))
     }
 
     fn directory(
         &mut self,
-        parents: &Parents,
+        parents: &ParentDirs,
         base: &CStr,
         from: &OwnedFd,
-        mut member: Member,
+        mut member: TarMember,
         opaque: bool,
     ) -> Result<()> {
         let path = member.path.clone();
         member.path.push(b'/');
-        self.stream.raw(&header(&member))?;
+        self.stream.raw(&member_header(&member))?;
         if opaque {
-            self.mark(&path, b".wh..wh..opq")?;
+            self.add_marker(&path, b".wh..wh..opq")?;
         }
         let Some(tree) = &parents.tree else { return Ok(()) };
         rustix::fs::mkdirat(tree, base, Mode::RWXU)?;
@@ -197,49 +197,55 @@ impl Snapshot {
         if opaque {
             rustix::fs::fsetxattr(&to, "user.overlay.opaque", b"y", XattrFlags::empty())?;
         }
-        same_owner_and_attributes(from, &to)?;
+        copy_owner_and_xattrs(from, &to)?;
         self.dirs.push((path, member));
         Ok(())
     }
 
-    fn other(&mut self, parents: &Parents, base: &CStr, found: &Found, mut member: Member) -> Result<()> {
+    fn add_non_directory(
+        &mut self,
+        parents: &ParentDirs,
+        base: &CStr,
+        found: &FileInfo,
+        mut member: TarMember,
+    ) -> Result<()> {
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
             if let (Some(whole), Some(tree)) = (&self.tree, &parents.tree) {
                 let (dir, name) = split(first);
-                let from = beneath(whole, dir)?;
+                let from = open_beneath(whole, dir)?;
                 rustix::fs::linkat(&from, CString::new(name)?, tree, base, AtFlags::empty())?;
             }
-            member = Member {
-                kind: Kind::HardLink,
+            member = TarMember {
+                kind: TarMemberKind::HardLink,
                 link: first.clone(),
                 size: 0,
                 sparse: None,
                 xattrs: Vec::new(),
                 ..member
             };
-            return self.stream.raw(&header(&member));
+            return self.stream.raw(&member_header(&member));
         }
         self.links.extend(found.linked.map(|linked| (linked, member.path.clone())));
-        self.stream.raw(&header(&member))?;
+        self.stream.raw(&member_header(&member))?;
         match (&found.content, member.kind) {
             (Some(content), _) if self.tree.is_none() => self.content(content, &member, |_, _| Ok(())),
             (Some(content), _) => self.file(parents, base, content, &member),
             (None, _) if self.tree.is_none() => Ok(()),
-            (None, Kind::Symlink) => {
+            (None, TarMemberKind::Symlink) => {
                 rustix::fs::symlinkat(&member.link[..], parents.tree()?, base)?;
-                unopened(parents, base, &member)
+                set_owner_and_time(parents, base, &member)
             }
-            (None, Kind::Fifo) => {
+            (None, TarMemberKind::Fifo) => {
                 let mode = Mode::from_raw_mode(member.mode);
                 rustix::fs::mknodat(parents.tree()?, base, FileType::Fifo, Mode::RUSR, 0)?;
                 rustix::fs::chmodat(parents.tree()?, base, mode, AtFlags::empty())?;
-                unopened(parents, base, &member)
+                set_owner_and_time(parents, base, &member)
             }
-            _ => stand_in(parents, base, &member),
+            _ => create_device_stub(parents, base, &member),
         }
     }
 
-    fn file(&mut self, parents: &Parents, base: &CStr, from: &File, member: &Member) -> Result<()> {
+    fn file(&mut self, parents: &ParentDirs, base: &CStr, from: &File, member: &TarMember) -> Result<()> {
         let to = create(parents, base)?;
         let real_size = member.sparse.as_ref().map_or(member.size, |(size, _)| *size);
         // FICLONE shares the data blocks (btrfs, XFS); the clone is then read instead of the changing
@@ -254,17 +260,17 @@ impl Snapshot {
             }
             Ok(())
         })?;
-        same_owner_and_attributes(from, &to)?;
+        copy_owner_and_xattrs(from, &to)?;
         // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(&to, Mode::from_raw_mode(member.mode))?;
-        Ok(rustix::fs::futimens(&to, &times(member.mtime))?)
+        Ok(rustix::fs::futimens(&to, &timestamps(member.mtime))?)
     }
 
     /// Adds a file's content and its padding; `each` receives all parts as well.
     fn content(
         &mut self,
         source: &File,
-        member: &Member,
+        member: &TarMember,
         each: impl Fn(u64, &[u8]) -> Result<()>,
     ) -> Result<()> {
         if member.size > 0 && member.sparse.is_none() {
@@ -286,15 +292,15 @@ impl Snapshot {
         Ok(())
     }
 
-    fn finish(mut self, identity: Identity) -> Result<LayerRecord> {
-        self.stream.raw(&END)?;
+    fn finish(mut self, identity: LayerOwnership) -> Result<LayerRecord> {
+        self.stream.raw(&END_OF_ARCHIVE)?;
         // Deepest first: a mode may forbid entering the directory.
         while let Some((path, member)) = self.dirs.pop() {
             let Some(tree) = &self.tree else { break };
-            let dir = beneath(tree, &path)?;
+            let dir = open_beneath(tree, &path)?;
             let dir = rustix::fs::openat(&dir, ".", DIRECTORY, Mode::empty())?;
             rustix::fs::fchmod(&dir, Mode::from_raw_mode(member.mode))?;
-            rustix::fs::futimens(&dir, &times(member.mtime))?;
+            rustix::fs::futimens(&dir, &timestamps(member.mtime))?;
         }
         self.stream.recipe.finish().context("cannot write the recipe")?;
         let (diff_id, tar_size) = self.stream.tar.finish()?;
@@ -303,15 +309,15 @@ impl Snapshot {
 }
 
 /// An empty file of root's with mtime 0.
-fn nothing() -> Member {
-    Member {
-        kind: Kind::File,
+fn empty_member() -> TarMember {
+    TarMember {
+        kind: TarMemberKind::File,
         path: Vec::new(),
         link: Vec::new(),
         mode: 0,
         uid: 0,
         gid: 0,
-        mtime: Time::default(),
+        mtime: TarTime::default(),
         device: (0, 0),
         xattrs: Vec::new(),
         size: 0,
@@ -320,7 +326,7 @@ fn nothing() -> Member {
 }
 
 /// Opens a directory by its path, without following symbolic links.
-fn beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+fn open_beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -339,16 +345,16 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn create(parents: &Parents, base: &CStr) -> Result<File> {
+fn create(parents: &ParentDirs, base: &CStr) -> Result<File> {
     // Readable too: a reflinked copy is hashed from here.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(parents.tree()?, base, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
 /// Devices cannot be created in a user namespace, so an empty file stands for one, as in every layer.
-fn stand_in(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
+fn create_device_stub(parents: &ParentDirs, base: &CStr, member: &TarMember) -> Result<()> {
     let file = create(parents, base)?;
-    let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
+    let kind = if member.kind == TarMemberKind::Block { 'b' } else { 'c' };
     let value = format!("{kind} {}:{}", member.device.0, member.device.1);
     // Best effort: the tar-split data has it in any case.
     let remember = |name: &str, value: &str| {
@@ -360,22 +366,22 @@ fn stand_in(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
         remember("user.dhow.owner", &format!("{}:{}", member.uid, member.gid));
     }
     rustix::fs::fchmod(&file, Mode::from_raw_mode(member.mode))?;
-    Ok(rustix::fs::futimens(&file, &times(member.mtime))?)
+    Ok(rustix::fs::futimens(&file, &timestamps(member.mtime))?)
 }
 
 /// Sets owner and time of an object that cannot be opened.
-fn unopened(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
+fn set_owner_and_time(parents: &ParentDirs, base: &CStr, member: &TarMember) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     match rustix::fs::chownat(parents.tree()?, base, Some(uid), Some(gid), flags) {
         Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(rustix::fs::utimensat(parents.tree()?, base, &times(member.mtime), flags)?)
+    Ok(rustix::fs::utimensat(parents.tree()?, base, &timestamps(member.mtime), flags)?)
 }
 
 /// Copies owner and xattrs, including dhow's own, but not those that overlayfs set for the container.
-fn same_owner_and_attributes(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd) -> Result<()> {
+fn copy_owner_and_xattrs(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd) -> Result<()> {
     let stat = rustix::fs::fstat(&from)?;
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     match rustix::fs::fchown(&to, Some(uid), Some(gid)) {
@@ -386,7 +392,7 @@ fn same_owner_and_attributes(from: impl std::os::fd::AsFd, to: impl std::os::fd:
         if name.starts_with(b"user.overlay.") {
             continue;
         }
-        if let Some(value) = xattr(from.as_fd(), &name) {
+        if let Some(value) = read_xattr(from.as_fd(), &name) {
             // Best effort: the tar-split data has it in any case.
             let _ = rustix::fs::fsetxattr(&to, &name[..], &value, XattrFlags::empty());
         }
@@ -394,7 +400,7 @@ fn same_owner_and_attributes(from: impl std::os::fd::AsFd, to: impl std::os::fd:
     Ok(())
 }
 
-pub(super) fn times(time: Time) -> Timestamps {
+pub(super) fn timestamps(time: TarTime) -> Timestamps {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
     Timestamps { last_access: time, last_modification: time }
 }
@@ -403,7 +409,7 @@ pub(super) fn times(time: Time) -> Timestamps {
 mod tests {
     use super::*;
     use crate::image::changes::changes;
-    use crate::image::pack::pack;
+    use crate::image::pack::pack_layer;
     use crate::model::digest::Digest;
     use crate::store::Store;
     use std::fs;
@@ -423,13 +429,13 @@ mod tests {
         sparse.set_len(100 << 20).unwrap();
         sparse.write_all_at(b"data", 50 << 20).unwrap();
         let store = Store::open(dir.path().join("store")).unwrap();
-        let draft = store.begin_unknown_layer().unwrap();
+        let draft = store.begin_layer_without_digest().unwrap();
         let list = changes(&upper, &[&lower]).unwrap();
-        let record = snapshot(&upper, &list, &draft, Identity::Single).unwrap();
+        let record = snapshot(&upper, &list, &draft, LayerOwnership::Single).unwrap();
         assert!(record.tar_size < 1 << 20);
         let layer = draft.commit(record).unwrap();
         let mut stream = Vec::new();
-        pack(&store, &layer.diff_id, &mut stream).unwrap();
+        pack_layer(&store, &layer.diff_id, &mut stream).unwrap();
         assert_eq!(stream.len() as u64, layer.tar_size);
         assert_eq!(Digest::of(&stream), layer.diff_id);
         let tree = store.layer_tree(&layer.diff_id);

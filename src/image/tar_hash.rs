@@ -18,10 +18,10 @@ const WAITING: usize = 8;
 pub(super) struct TarHash {
     pending: Vec<u8>,
     length: u64,
-    worker: Option<Worker>,
+    worker: Option<HashWorker>,
 }
 
-struct Worker {
+struct HashWorker {
     batches: SyncSender<Vec<u8>>,
     /// Buffers to reuse.
     empty: Receiver<Vec<u8>>,
@@ -34,7 +34,7 @@ impl TarHash {
         self.pending.extend_from_slice(bytes);
         if self.pending.len() >= BATCH {
             // A stream shorter than one batch never starts the thread.
-            let worker = self.worker.get_or_insert_with(Worker::start);
+            let worker = self.worker.get_or_insert_with(HashWorker::start);
             let next = worker.empty.try_recv().unwrap_or_default();
             let batch = std::mem::replace(&mut self.pending, next);
             // A dead thread is detected at the end, by `join`.
@@ -56,7 +56,7 @@ impl TarHash {
     }
 }
 
-impl Worker {
+impl HashWorker {
     fn start() -> Self {
         let (batches, waiting) = sync_channel::<Vec<u8>>(WAITING);
         let (done, empty) = sync_channel(WAITING);

@@ -34,13 +34,13 @@ pub fn apply(config: &mut RunConfig, instruction: &str) -> Result<(), Failure> {
     if rest.is_empty() {
         return Err(invalid(format!("the change {name} requires an argument")));
     }
-    carry_out(config, &name, rest).map_err(|failure| {
+    apply_instruction(config, &name, rest).map_err(|failure| {
         let why = failure.to_string();
         invalid(format!("invalid change `{}`: {why}", text.escape_debug()))
     })
 }
 
-fn carry_out(config: &mut RunConfig, name: &str, rest: &str) -> Result<(), Failure> {
+fn apply_instruction(config: &mut RunConfig, name: &str, rest: &str) -> Result<(), Failure> {
     match name {
         "CMD" => config.cmd = Some(command(rest)?),
         "ENTRYPOINT" => config.entrypoint = Some(command(rest)?),

@@ -12,7 +12,7 @@ use super::digest::Digest;
 use super::health::HealthSpec;
 use super::limits::LimitsSpec;
 use super::log::LogSpec;
-use super::network::{Attachment, PortSpec};
+use super::network::{NetworkAttachment, PortSpec};
 use super::restart::RestartPolicy;
 use super::volume::VolumeSetup;
 
@@ -27,7 +27,7 @@ pub struct ContainerSpec {
     /// RFC 3339, in UTC.
     pub created: String,
     /// The image to run; `None` with [`ContainerSpec::rootfs`].
-    pub image: Option<ImageUse>,
+    pub image: Option<ContainerImage>,
     /// `--rootfs`: a host directory as root file system in place of an image; absolute.
     pub rootfs: Option<PathBuf>,
     /// The requested platform, `os/arch[/variant]`.
@@ -51,7 +51,7 @@ pub struct ContainerSpec {
     pub exposed_ports: BTreeSet<String>,
     /// In the order given; only with [`NetworkMode::Networks`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub networks: Vec<Attachment>,
+    pub networks: Vec<NetworkAttachment>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortSpec>,
     /// `-P`: publish all exposed ports that are not in `ports`.
@@ -61,7 +61,7 @@ pub struct ContainerSpec {
     pub devices: Vec<DeviceSpec>,
     pub security: SecuritySpec,
     /// Limits per process (`setrlimit`).
-    pub ulimits: Vec<Ulimit>,
+    pub ulimits: Vec<UlimitSpec>,
     /// Limits of the container as a whole (cgroup).
     pub limits: LimitsSpec,
     /// Parent of its cgroup: a systemd slice (`x.slice`) or a delegated cgroup directory; empty for the
@@ -92,7 +92,7 @@ pub struct ContainerSpec {
 
 /// The image of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageUse {
+pub struct ContainerImage {
     /// The digest of the image's config.
     pub id: Digest,
     /// As the user typed it.
@@ -194,7 +194,7 @@ pub struct SecuritySpec {
     /// In any spelling, or `ALL`.
     pub cap_drop: Vec<String>,
     pub no_new_privileges: bool,
-    pub seccomp: Seccomp,
+    pub seccomp: SeccompMode,
     /// `systempaths=unconfined`: no masked and no read-only paths.
     pub unmasked: bool,
     pub apparmor: Option<String>,
@@ -207,7 +207,7 @@ pub struct SecuritySpec {
 /// The seccomp filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Seccomp {
+pub enum SeccompMode {
     /// Docker's default profile.
     #[default]
     Default,
@@ -218,7 +218,7 @@ pub enum Seccomp {
 
 /// A resource limit; -1 is `unlimited`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ulimit {
+pub struct UlimitSpec {
     /// `nofile`, `nproc`, …
     pub name: String,
     pub soft: i64,
@@ -271,7 +271,7 @@ pub enum IpcMode {
 
 impl NamespaceSpec {
     /// The containers whose network, PID and IPC namespaces are shared, by ID or name.
-    pub fn joined(&mut self) -> [Option<&mut String>; 3] {
+    pub fn joined_containers(&mut self) -> [Option<&mut String>; 3] {
         let network = match &mut self.network {
             Some(NetworkMode::Container(other)) => Some(other),
             _ => None,

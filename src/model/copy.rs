@@ -10,7 +10,7 @@ use crate::error::{Failure, invalid, not_found};
 
 /// A source or destination argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum CopyEndpoint {
     /// `CONTAINER:PATH`
     Container(String, OsString),
     Host(OsString),
@@ -18,7 +18,7 @@ pub enum End {
     Stream,
 }
 
-impl End {
+impl CopyEndpoint {
     /// A host path that contains a colon has to start with a slash or a dot.
     pub fn parse(text: &OsStr) -> Self {
         let bytes = text.as_bytes();
@@ -37,28 +37,20 @@ impl End {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Copy {
-    From {
-        container: String,
-        source: PathArg,
-        target: Outside,
-    },
-    Into {
-        container: String,
-        source: Outside,
-        target: PathArg,
-    },
+pub enum CopyRequest {
+    From { container: String, source: PathArg, target: HostEndpoint },
+    Into { container: String, source: HostEndpoint, target: PathArg },
 }
 
 /// The side that is not a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outside {
+pub enum HostEndpoint {
     Path(PathArg),
     /// stdin or stdout.
     Stream,
 }
 
-impl Copy {
+impl CopyRequest {
     /// Parses both arguments; host paths are relative to `cwd`. Errors are in docker's words.
     pub fn parse(source: &OsStr, target: &OsStr, cwd: &Path) -> Result<Self, Failure> {
         if source.is_empty() {
@@ -67,19 +59,19 @@ impl Copy {
         if target.is_empty() {
             return Err(invalid("destination can not be empty"));
         }
-        let outside = |end: End| match end {
-            End::Host(path) => Outside::Path(PathArg::new(cwd, &path)),
-            _ => Outside::Stream,
+        let outside = |end: CopyEndpoint| match end {
+            CopyEndpoint::Host(path) => HostEndpoint::Path(PathArg::new(cwd, &path)),
+            _ => HostEndpoint::Stream,
         };
         let inside = |path: &OsStr| PathArg::new(Path::new("/"), path);
-        match (End::parse(source), End::parse(target)) {
-            (End::Container(..), End::Container(..)) => {
+        match (CopyEndpoint::parse(source), CopyEndpoint::parse(target)) {
+            (CopyEndpoint::Container(..), CopyEndpoint::Container(..)) => {
                 Err(invalid("copying between containers is not supported"))
             }
-            (End::Container(container, path), end) => {
+            (CopyEndpoint::Container(container, path), end) => {
                 Ok(Self::From { container, source: inside(&path), target: outside(end) })
             }
-            (end, End::Container(container, path)) => {
+            (end, CopyEndpoint::Container(container, path)) => {
                 Ok(Self::Into { container, source: outside(end), target: inside(&path) })
             }
             _ => Err(invalid("must specify at least one container source")
@@ -127,7 +119,7 @@ impl PathArg {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Placement {
+pub enum CopyPlacement {
     /// Inside the target, under the source's name.
     Within,
     /// As the target itself, in its parent directory.
@@ -136,7 +128,7 @@ pub enum Placement {
 
 /// What exists at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum There {
+pub enum TargetKind {
     Directory,
     Other,
     Nothing,
@@ -144,14 +136,20 @@ pub enum There {
 
 /// docker's rules. `is_dir`: the source is a directory. `target_is_dir`: the target path ends like a
 /// directory.
-pub fn place(is_dir: bool, there: There, target_is_dir: bool) -> Result<Placement, Failure> {
+pub fn decide_placement(
+    is_dir: bool,
+    there: TargetKind,
+    target_is_dir: bool,
+) -> Result<CopyPlacement, Failure> {
     match there {
-        There::Directory => Ok(Placement::Within),
-        There::Other if is_dir => Err(invalid("cannot copy directory").hint("the target is not a directory")),
-        There::Nothing if !is_dir && target_is_dir => {
+        TargetKind::Directory => Ok(CopyPlacement::Within),
+        TargetKind::Other if is_dir => {
+            Err(invalid("cannot copy directory").hint("the target is not a directory"))
+        }
+        TargetKind::Nothing if !is_dir && target_is_dir => {
             Err(not_found("no such directory").hint("a target that ends in a slash must exist"))
         }
-        There::Other | There::Nothing => Ok(Placement::Renamed),
+        TargetKind::Other | TargetKind::Nothing => Ok(CopyPlacement::Renamed),
     }
 }
 
@@ -165,27 +163,29 @@ mod tests {
 
     #[test]
     fn ends_are_told_apart() {
-        let end = |text: &str| End::parse(OsStr::new(text));
-        assert_eq!(end("web:/etc"), End::Container("web".into(), "/etc".into()));
-        assert_eq!(end("web:"), End::Container("web".into(), "".into()));
-        assert_eq!(end("web:a:b"), End::Container("web".into(), "a:b".into()));
+        let end = |text: &str| CopyEndpoint::parse(OsStr::new(text));
+        assert_eq!(end("web:/etc"), CopyEndpoint::Container("web".into(), "/etc".into()));
+        assert_eq!(end("web:"), CopyEndpoint::Container("web".into(), "".into()));
+        assert_eq!(end("web:a:b"), CopyEndpoint::Container("web".into(), "a:b".into()));
         for host in ["/a:b", "./a:b", "../a:b", "plain", ".:x"] {
-            assert_eq!(end(host), End::Host(host.into()));
+            assert_eq!(end(host), CopyEndpoint::Host(host.into()));
         }
-        assert_eq!(end("-"), End::Stream);
+        assert_eq!(end("-"), CopyEndpoint::Stream);
     }
 
     #[test]
     fn one_end_is_a_container() {
-        let parse =
-            |source: &str, target: &str| Copy::parse(source.as_ref(), target.as_ref(), Path::new("/w"));
+        let parse = |source: &str, target: &str| {
+            CopyRequest::parse(source.as_ref(), target.as_ref(), Path::new("/w"))
+        };
         let why = |source: &str, target: &str| parse(source, target).unwrap_err().to_string();
         assert_eq!(why("a", "b"), "must specify at least one container source");
         assert_eq!(why("-", "-"), "must specify at least one container source");
         assert_eq!(why("aa:x", "bb:y"), "copying between containers is not supported");
         assert_eq!(why("", "bb:y"), "source can not be empty");
         assert_eq!(why("aa:x", ""), "destination can not be empty");
-        let Copy::Into { source: Outside::Path(source), target, .. } = parse("x/../y", "cc:tmp/").unwrap()
+        let CopyRequest::Into { source: HostEndpoint::Path(source), target, .. } =
+            parse("x/../y", "cc:tmp/").unwrap()
         else {
             panic!()
         };
@@ -205,15 +205,15 @@ mod tests {
 
     #[test]
     fn dockers_rules() {
-        use Placement::{Renamed, Within};
-        use There::{Directory, Nothing, Other};
+        use CopyPlacement::{Renamed, Within};
+        use TargetKind::{Directory, Nothing, Other};
         for is_dir in [true, false] {
-            assert_eq!(place(is_dir, Directory, false).unwrap(), Within);
+            assert_eq!(decide_placement(is_dir, Directory, false).unwrap(), Within);
         }
-        assert_eq!(place(false, Other, false).unwrap(), Renamed);
-        assert_eq!(place(true, Other, false).unwrap_err().to_string(), "cannot copy directory");
-        assert_eq!(place(true, Nothing, true).unwrap(), Renamed);
-        assert_eq!(place(false, Nothing, false).unwrap(), Renamed);
-        assert_eq!(place(false, Nothing, true).unwrap_err().to_string(), "no such directory");
+        assert_eq!(decide_placement(false, Other, false).unwrap(), Renamed);
+        assert_eq!(decide_placement(true, Other, false).unwrap_err().to_string(), "cannot copy directory");
+        assert_eq!(decide_placement(true, Nothing, true).unwrap(), Renamed);
+        assert_eq!(decide_placement(false, Nothing, false).unwrap(), Renamed);
+        assert_eq!(decide_placement(false, Nothing, true).unwrap_err().to_string(), "no such directory");
     }
 }

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::network::{Egress, EgressHost};
+use super::network::{EgressHost, EgressRule};
 use crate::error::{Failure, invalid};
 
 /// The longest domain name in bytes (RFC 1035, section 2.3.4, without the length bytes at both ends).
 const NAME: usize = 253;
 
 /// Parses `example.org`, `*.example.org:443`, `192.0.2.0/24:443`, `2001:db8::/32` or `[2001:db8::1]:443`.
-pub fn parse(text: &str) -> Result<Egress, Failure> {
+pub fn parse(text: &str) -> Result<EgressRule, Failure> {
     let text = text.trim();
     let malformed = |why: &str| {
         invalid(format!("invalid destination `{}` for --egress-allow: {why}", text.escape_debug()))
@@ -27,14 +27,14 @@ pub fn parse(text: &str) -> Result<Egress, Failure> {
         let net = network(inner).filter(|net| net.network().is_ipv6());
         let host = EgressHost::Net(net.ok_or_else(|| malformed("not an IPv6 address or subnet"))?);
         return match rest.strip_prefix(':') {
-            Some(rest) => Ok(Egress { host, port: Some(port(rest)?) }),
-            None if rest.is_empty() => Ok(Egress { host, port: None }),
+            Some(rest) => Ok(EgressRule { host, port: Some(port(rest)?) }),
+            None if rest.is_empty() => Ok(EgressRule { host, port: None }),
             None => Err(malformed("what follows `]` is not a port")),
         };
     }
     // Before splitting at a colon: an IPv6 address without brackets has no port.
     if let Some(net) = network(text) {
-        return Ok(Egress { host: EgressHost::Net(net), port: None });
+        return Ok(EgressRule { host: EgressHost::Net(net), port: None });
     }
     let (host, port) = match text.split_once(':') {
         Some((host, rest)) => (host, Some(port(rest)?)),
@@ -44,7 +44,7 @@ pub fn parse(text: &str) -> Result<Egress, Failure> {
         Some(net) => EgressHost::Net(net),
         None => EgressHost::Name(name(host).map_err(malformed)?),
     };
-    Ok(Egress { host, port })
+    Ok(EgressRule { host, port })
 }
 
 /// An address or subnet, host bits cleared.
@@ -75,7 +75,7 @@ fn name(text: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-impl fmt::Display for Egress {
+impl fmt::Display for EgressRule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.host, self.port) {
             (EgressHost::Net(IpNet::V6(net)), Some(port)) => write!(out, "[{net}]:{port}"),

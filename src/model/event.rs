@@ -30,7 +30,7 @@ impl EventKind {
 
 /// Something that happened to an object. Stored as JSON lines with short keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct EngineEvent {
     /// Nanoseconds since 1970; 0 until recorded.
     #[serde(rename = "t")]
     pub time: i64,
@@ -46,7 +46,7 @@ pub struct Event {
     pub attributes: BTreeMap<String, String>,
 }
 
-impl Event {
+impl EngineEvent {
     pub fn new(kind: EventKind, action: impl Into<String>, id: impl Into<String>) -> Self {
         Self { time: 0, kind, action: action.into(), id: id.into(), attributes: BTreeMap::new() }
     }
@@ -84,7 +84,7 @@ mod tests {
     fn a_containers_labels_do_not_hide_its_name() {
         let labels = [("name".to_owned(), "false".to_owned()), ("a".to_owned(), "b".to_owned())].into();
         let spec = ContainerSpec { id: "1".into(), name: "web".into(), labels, ..ContainerSpec::default() };
-        let event = Event::of_container(&spec, "die").with("exitCode", "3");
+        let event = EngineEvent::of_container(&spec, "die").with("exitCode", "3");
         let pairs: Vec<_> = event.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["a=b", "exitCode=3", "name=web"]);
     }

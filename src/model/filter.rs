@@ -7,13 +7,13 @@ use crate::error::{Failure, invalid};
 
 /// A `KEY=VALUE` condition; each command defines its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
+pub struct ListFilter {
     /// In lower case.
     pub key: String,
     pub value: String,
 }
 
-impl FromStr for Filter {
+impl FromStr for ListFilter {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
@@ -24,7 +24,7 @@ impl FromStr for Filter {
     }
 }
 
-impl Filter {
+impl ListFilter {
     /// The error for a key that the command does not support; `known` lists those it does.
     pub fn unknown(&self, known: &str) -> Failure {
         invalid(format!("invalid filter '{}'", self.key.escape_debug())).hint(format!("there are: {known}"))
@@ -45,16 +45,16 @@ impl Filter {
 }
 
 /// Whether any filter with this key holds; true if there is none. docker ORs filters of one key.
-pub fn any(filters: &[Filter], key: &str, holds: impl Fn(&Filter) -> bool) -> bool {
+pub fn any_matches(filters: &[ListFilter], key: &str, holds: impl Fn(&ListFilter) -> bool) -> bool {
     let mut of_key = filters.iter().filter(|filter| filter.key == key).peekable();
     // No filter with this key lets everything pass.
     of_key.peek().is_none() || of_key.any(holds)
 }
 
 /// Whether all filters on labels hold.
-pub fn labels_hold(filters: &[Filter], labels: &BTreeMap<String, String>) -> bool {
+pub fn labels_match(filters: &[ListFilter], labels: &BTreeMap<String, String>) -> bool {
     let mut of_labels = filters.iter().filter(|filter| filter.key == "label");
-    of_labels.all(|filter| LabelFilter::new(&filter.value, true).holds(Some(labels)))
+    of_labels.all(|filter| LabelFilter::new(&filter.value, true).matches(Some(labels)))
 }
 
 /// `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
@@ -64,26 +64,26 @@ pub struct LabelFilter {
     /// `None` to test only that the label exists.
     pub value: Option<String>,
     /// False for `label!=`.
-    pub wanted: bool,
+    pub must_have: bool,
 }
 
 impl LabelFilter {
     /// Parses `KEY[=VALUE]`.
     pub fn new(text: &str, wanted: bool) -> Self {
         match text.split_once('=') {
-            Some((key, value)) => Self { key: key.into(), value: Some(value.into()), wanted },
-            None => Self { key: text.into(), value: None, wanted },
+            Some((key, value)) => Self { key: key.into(), value: Some(value.into()), must_have: wanted },
+            None => Self { key: text.into(), value: None, must_have: wanted },
         }
     }
 
-    pub fn holds(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
+    pub fn matches(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
         let found = labels.and_then(|labels| labels.get(&self.key));
         let has = match (&self.value, found) {
             (Some(value), Some(found)) => value == found,
             (None, found) => found.is_some(),
             (Some(_), None) => false,
         };
-        has == self.wanted
+        has == self.must_have
     }
 }
 
@@ -93,11 +93,11 @@ mod tests {
 
     #[test]
     fn keys_and_values() {
-        let filter: Filter = "Label!=a=b".parse().unwrap();
+        let filter: ListFilter = "Label!=a=b".parse().unwrap();
         assert_eq!((filter.key.as_str(), filter.value.as_str()), ("label!", "a=b"));
-        assert!("dangling".parse::<Filter>().is_err());
-        assert!("dangling=maybe".parse::<Filter>().unwrap().boolean().is_err());
-        assert!("dangling=1".parse::<Filter>().unwrap().boolean().unwrap());
+        assert!("dangling".parse::<ListFilter>().is_err());
+        assert!("dangling=maybe".parse::<ListFilter>().unwrap().boolean().is_err());
+        assert!("dangling=1".parse::<ListFilter>().unwrap().boolean().unwrap());
     }
 
     #[test]
@@ -110,8 +110,8 @@ mod tests {
             ("c", true, false),
             ("a", false, false),
         ] {
-            assert_eq!(LabelFilter::new(text, wanted).holds(Some(&labels)), holds, "{text}");
+            assert_eq!(LabelFilter::new(text, wanted).matches(Some(&labels)), holds, "{text}");
         }
-        assert!(!LabelFilter::new("a", true).holds(None));
+        assert!(!LabelFilter::new("a", true).matches(None));
     }
 }

@@ -10,14 +10,14 @@ pub fn matches(pattern: &str, text: &str) -> Result<bool, Failure> {
     Ok(walk(&pieces, &text))
 }
 
-enum Piece {
+enum GlobToken {
     Star,
     Any,
     One(char),
     Class { negated: bool, ranges: Vec<(char, char)> },
 }
 
-impl Piece {
+impl GlobToken {
     fn takes(&self, c: char) -> bool {
         match self {
             Self::Star => false,
@@ -30,22 +30,22 @@ impl Piece {
     }
 }
 
-fn read(pattern: &str) -> Option<Vec<Piece>> {
+fn read(pattern: &str) -> Option<Vec<GlobToken>> {
     let mut rest = pattern.chars();
     let mut pieces = Vec::new();
     while let Some(c) = rest.next() {
         pieces.push(match c {
-            '*' => Piece::Star,
-            '?' => Piece::Any,
-            '\\' => Piece::One(rest.next()?),
+            '*' => GlobToken::Star,
+            '?' => GlobToken::Any,
+            '\\' => GlobToken::One(rest.next()?),
             '[' => class(&mut rest)?,
-            c => Piece::One(c),
+            c => GlobToken::One(c),
         });
     }
     Some(pieces)
 }
 
-fn class(rest: &mut std::str::Chars<'_>) -> Option<Piece> {
+fn class(rest: &mut std::str::Chars<'_>) -> Option<GlobToken> {
     let negated = rest.as_str().starts_with('^');
     if negated {
         rest.next();
@@ -53,7 +53,7 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<Piece> {
     let mut ranges = Vec::new();
     loop {
         let low = match rest.next()? {
-            ']' if !ranges.is_empty() => return Some(Piece::Class { negated, ranges }),
+            ']' if !ranges.is_empty() => return Some(GlobToken::Class { negated, ranges }),
             ']' | '-' => return None,
             '\\' => rest.next()?,
             c => c,
@@ -72,13 +72,13 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<Piece> {
 }
 
 /// On a mismatch only the last star is retried: an earlier one cannot help, as no star matches a slash.
-fn walk(pieces: &[Piece], text: &[char]) -> bool {
+fn walk(pieces: &[GlobToken], text: &[char]) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
         match (pieces.get(piece), text.get(at)) {
             (None, None) => return true,
-            (Some(Piece::Star), _) => {
+            (Some(GlobToken::Star), _) => {
                 retry = Some((piece + 1, at));
                 piece += 1;
             }

@@ -33,7 +33,7 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// The argv of a health check.
-pub type Test = Vec<String>;
+pub type HealthTest = Vec<String>;
 
 impl HealthSpec {
     /// Disables the image's check.
@@ -48,7 +48,7 @@ impl HealthSpec {
 
     /// Fills in what was not set from `image`.
     #[must_use]
-    pub fn or(mut self, image: &HealthSpec) -> Self {
+    pub fn with_defaults(mut self, image: &HealthSpec) -> Self {
         let fill = |mine: &mut i64, theirs: i64| {
             if *mine == 0 {
                 *mine = theirs;
@@ -67,7 +67,7 @@ impl HealthSpec {
 
     /// The command to run; `None` if there is no check, or one of a type that docker does not know. `shell`
     /// is the image's SHELL, for `CMD-SHELL`.
-    pub fn command(&self, shell: Option<&[String]>) -> Option<Test> {
+    pub fn command(&self, shell: Option<&[String]>) -> Option<HealthTest> {
         let (kind, words) = self.test.split_first()?;
         match kind.as_str() {
             "CMD" if !words.is_empty() => Some(words.to_vec()),
@@ -136,9 +136,9 @@ mod tests {
     #[test]
     fn flags_win_over_the_image_one_by_one() {
         let image = HealthSpec { interval: 7, retries: 2, ..test(&["CMD", "image"]) };
-        let merged = HealthSpec { retries: 5, ..HealthSpec::default() }.or(&image);
+        let merged = HealthSpec { retries: 5, ..HealthSpec::default() }.with_defaults(&image);
         assert_eq!(merged, HealthSpec { retries: 5, ..image.clone() });
-        assert_eq!(HealthSpec::none().or(&image).command(None), None);
+        assert_eq!(HealthSpec::none().with_defaults(&image).command(None), None);
         assert_eq!(merged.interval(), Duration::from_nanos(7));
         assert_eq!(HealthSpec::default().timeout(), Duration::from_secs(30));
     }

@@ -34,10 +34,10 @@ pub struct ImageConfig {
     pub docker_version: String,
     #[serde(deserialize_with = "null_default")]
     pub config: RunConfig,
-    pub rootfs: RootFs,
+    pub rootfs: ImageRootFs,
     /// One entry per instruction, also for those without a layer.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<History>,
+    pub history: Vec<HistoryEntry>,
 }
 
 /// Defaults for containers, docker's `ContainerConfig`.
@@ -83,7 +83,7 @@ pub struct RunConfig {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootFs {
+pub struct ImageRootFs {
     /// Always `layers`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -93,7 +93,7 @@ pub struct RootFs {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct History {
+pub struct HistoryEntry {
     /// RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,

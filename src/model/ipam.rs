@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::network::Subnet;
+use super::network::SubnetSpec;
 use crate::error::{Failure, invalid};
 
 /// docker's default pools (`default-address-pools`): base, prefix length, and prefix length of the subnets
@@ -59,7 +59,7 @@ pub fn consolidate(
     }
     for text in ranges {
         let range = parse_net(text)?;
-        let (pool, net) = pool_of(&mut pools, range.network(), || format!("range {text}"))?;
+        let (pool, net) = find_pool(&mut pools, range.network(), || format!("range {text}"))?;
         if let Some(other) = pool.range.replace(range) {
             return Err(invalid(format!(
                 "cannot configure multiple ranges ({range}, {other}) on the same subnet ({net})"
@@ -76,7 +76,7 @@ pub fn consolidate(
     }
     for text in gateways {
         let gateway = parse_ip(text)?;
-        let (pool, net) = pool_of(&mut pools, gateway, || format!("gateway {text}"))?;
+        let (pool, net) = find_pool(&mut pools, gateway, || format!("gateway {text}"))?;
         if let Some(other) = pool.gateway.replace(gateway) {
             return Err(invalid(format!(
                 "cannot configure multiple gateways ({gateway}, {other}) for the same subnet ({net})"
@@ -85,7 +85,7 @@ pub fn consolidate(
     }
     for (name, text) in reserved {
         let address = parse_ip(text)?;
-        let (pool, _) = pool_of(&mut pools, address, || format!("aux-address {text}"))?;
+        let (pool, _) = find_pool(&mut pools, address, || format!("aux-address {text}"))?;
         pool.reserved.insert(name.clone(), address);
     }
     Ok(pools)
@@ -103,7 +103,7 @@ fn is_special(net: &IpNet) -> bool {
     v4.chain(v6).any(|special| overlap(&special, net))
 }
 
-fn pool_of(
+fn find_pool(
     pools: &mut [PoolSpec],
     address: IpAddr,
     what: impl Fn() -> String,
@@ -148,10 +148,10 @@ pub fn local_prefix(random: [u8; 7]) -> Ipv6Net {
     Ipv6Net::new(base, 64).unwrap_or_default()
 }
 
-impl Subnet<Ipv4Net, Ipv4Addr> {
+impl SubnetSpec<Ipv4Net, Ipv4Addr> {
     /// The subnet `net` with the requested gateway and range; the gateway defaults to its first address.
     pub fn v4(net: Ipv4Net, asked: &PoolSpec) -> Result<Self, Failure> {
-        let pool = Block::v4(net).within(asked, IpNet::V4(net))?;
+        let pool = UsableRange::v4(net).within(asked, IpNet::V4(net))?;
         let v4 = |address: &IpAddr| match address {
             IpAddr::V4(address) => Some(*address),
             IpAddr::V6(_) => None,
@@ -163,25 +163,25 @@ impl Subnet<Ipv4Net, Ipv4Addr> {
                 Some(IpNet::V4(range)) => Some(range),
                 _ => None,
             },
-            reserved: named(&asked.reserved, v4),
+            reserved: of_family(&asked.reserved, v4),
         })
     }
 
     /// The addresses available to containers.
-    pub fn pool(&self) -> Pool {
-        let mut block = Block::v4(self.net);
+    pub fn pool(&self) -> AddressPool {
+        let mut block = UsableRange::v4(self.net);
         if let Some(range) = self.range {
             block.narrow(range.network().to_bits().into(), range.broadcast().to_bits().into());
         }
         let excluded = self.reserved.values().chain([&self.gateway]).map(|a| a.to_bits().into()).collect();
-        Pool { first: block.first, last: block.last, excluded }
+        AddressPool { first: block.first, last: block.last, excluded }
     }
 }
 
-impl Subnet<Ipv6Net, Ipv6Addr> {
+impl SubnetSpec<Ipv6Net, Ipv6Addr> {
     /// The subnet `net` with the requested gateway and range; the gateway defaults to its first address.
     pub fn v6(net: Ipv6Net, asked: &PoolSpec) -> Result<Self, Failure> {
-        let pool = Block::v6(net).within(asked, IpNet::V6(net))?;
+        let pool = UsableRange::v6(net).within(asked, IpNet::V6(net))?;
         let v6 = |address: &IpAddr| match address {
             IpAddr::V6(address) => Some(*address),
             IpAddr::V4(_) => None,
@@ -193,22 +193,22 @@ impl Subnet<Ipv6Net, Ipv6Addr> {
                 Some(IpNet::V6(range)) => Some(range),
                 _ => None,
             },
-            reserved: named(&asked.reserved, v6),
+            reserved: of_family(&asked.reserved, v6),
         })
     }
 
     /// The addresses available to containers.
-    pub fn pool(&self) -> Pool {
-        let mut block = Block::v6(self.net);
+    pub fn pool(&self) -> AddressPool {
+        let mut block = UsableRange::v6(self.net);
         if let Some(range) = self.range {
             block.narrow(range.network().to_bits(), range.broadcast().to_bits());
         }
         let excluded = self.reserved.values().chain([&self.gateway]).map(|a| a.to_bits()).collect();
-        Pool { first: block.first, last: block.last, excluded }
+        AddressPool { first: block.first, last: block.last, excluded }
     }
 }
 
-fn named<A>(
+fn of_family<A>(
     addresses: &BTreeMap<String, IpAddr>,
     family: impl Fn(&IpAddr) -> Option<A>,
 ) -> BTreeMap<String, A> {
@@ -221,12 +221,12 @@ fn narrow(bits: u128) -> u32 {
 }
 
 /// The usable addresses of a subnet: without the network address and, for IPv4, the broadcast address.
-struct Block {
+struct UsableRange {
     first: u128,
     last: u128,
 }
 
-impl Block {
+impl UsableRange {
     fn v4(net: Ipv4Net) -> Self {
         let bits = |address: Ipv4Addr| u128::from(address.to_bits());
         Self { first: bits(net.network()) + 1, last: bits(net.broadcast()).saturating_sub(1) }
@@ -262,13 +262,13 @@ impl Block {
 
 /// The addresses available to containers, in order of allocation; as numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
+pub struct AddressPool {
     first: u128,
     last: u128,
     excluded: BTreeSet<u128>,
 }
 
-impl Pool {
+impl AddressPool {
     /// Whether it may be allocated automatically.
     pub fn contains(&self, address: u128) -> bool {
         (self.first..=self.last).contains(&address) && !self.excluded.contains(&address)
@@ -298,8 +298,8 @@ mod tests {
         consolidate(&texts(subnets), &texts(ranges), &texts(gateways), &aux).map_err(|why| why.to_string())
     }
 
-    fn v4(net: &str, asked: &PoolSpec) -> Subnet<Ipv4Net, Ipv4Addr> {
-        Subnet::v4(net.parse().unwrap(), asked).unwrap()
+    fn v4(net: &str, asked: &PoolSpec) -> SubnetSpec<Ipv4Net, Ipv4Addr> {
+        SubnetSpec::v4(net.parse().unwrap(), asked).unwrap()
     }
 
     fn address(bits: u128) -> String {
@@ -349,10 +349,10 @@ mod tests {
             "no matching subnet for aux-address 10.2.0.1",
         );
         refused(ask(&["10.1.0.0/16"], &[], &["here"], &[]), "invalid IP address: here");
-        assert!(Subnet::v4("10.1.0.0/32".parse().unwrap(), &PoolSpec::default()).is_err());
-        assert!(Subnet::v4("10.1.0.0/31".parse().unwrap(), &PoolSpec::default()).is_err());
+        assert!(SubnetSpec::v4("10.1.0.0/32".parse().unwrap(), &PoolSpec::default()).is_err());
+        assert!(SubnetSpec::v4("10.1.0.0/31".parse().unwrap(), &PoolSpec::default()).is_err());
         let gateway = PoolSpec { gateway: Some("10.1.0.255".parse().unwrap()), ..PoolSpec::default() };
-        assert!(Subnet::v4("10.1.0.0/24".parse().unwrap(), &gateway).is_err());
+        assert!(SubnetSpec::v4("10.1.0.0/24".parse().unwrap(), &gateway).is_err());
     }
 
     #[test]
@@ -368,7 +368,7 @@ mod tests {
         let taken = BTreeSet::from([u128::from(Ipv4Addr::new(10, 1, 4, 2).to_bits())]);
         let all: Vec<_> = subnet.pool().free(&taken).map(address).collect();
         assert_eq!(all, ["10.1.4.0", "10.1.4.3"]);
-        let v6 = Subnet::v6("2001:db8::/64".parse().unwrap(), &PoolSpec::default()).unwrap();
+        let v6 = SubnetSpec::v6("2001:db8::/64".parse().unwrap(), &PoolSpec::default()).unwrap();
         let first: Vec<_> = v6.pool().free(&none).take(2).map(Ipv6Addr::from_bits).collect();
         assert_eq!(first, ["2001:db8::2".parse::<Ipv6Addr>().unwrap(), "2001:db8::3".parse().unwrap()]);
     }

@@ -6,7 +6,7 @@
 use crate::error::{Failure, invalid};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub struct KeyValue {
     /// Not empty.
     pub name: String,
     /// `None` without `=`.
@@ -14,7 +14,7 @@ pub struct Pair {
 }
 
 /// Parses `NAME=value` or `NAME`; `what` describes it in the error.
-pub fn parse(text: &str, what: &str) -> Result<Pair, Failure> {
+pub fn parse(text: &str, what: &str) -> Result<KeyValue, Failure> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),
@@ -22,17 +22,17 @@ pub fn parse(text: &str, what: &str) -> Result<Pair, Failure> {
     if name.is_empty() {
         return Err(invalid(format!("invalid {what}: `{}`: the name is missing", text.escape_debug())));
     }
-    Ok(Pair { name: name.to_owned(), value })
+    Ok(KeyValue { name: name.to_owned(), value })
 }
 
 /// Parses a file's `content`; `file` is its name for errors.
-pub fn parse_file(content: &[u8], file: &str) -> Result<Vec<Pair>, Failure> {
+pub fn parse_file(content: &[u8], file: &str) -> Result<Vec<KeyValue>, Failure> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let lines = content.split(|byte| *byte == b'\n').enumerate();
     lines.filter_map(|(index, line)| parse_line(line, file, index + 1).transpose()).collect()
 }
 
-fn parse_line(line: &[u8], file: &str, number: usize) -> Result<Option<Pair>, Failure> {
+fn parse_line(line: &[u8], file: &str, number: usize) -> Result<Option<KeyValue>, Failure> {
     let malformed = |why: String| invalid(format!("invalid file `{file}`, line {number}: {why}"));
     let line = str::from_utf8(line).map_err(|_| malformed("it is not UTF-8".into()))?;
     let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
@@ -51,7 +51,7 @@ fn parse_line(line: &[u8], file: &str, number: usize) -> Result<Option<Pair>, Fa
 mod tests {
     use super::*;
 
-    fn show(pairs: Vec<Pair>) -> Vec<String> {
+    fn show(pairs: Vec<KeyValue>) -> Vec<String> {
         pairs.into_iter().map(|p| p.value.map_or(p.name.clone(), |v| format!("{}={v}", p.name))).collect()
     }
 

@@ -7,7 +7,7 @@ use super::digest::Digest;
 /// How a layer's files record the owners that the image asks for. Stored in the field `identity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Identity {
+pub enum LayerOwnership {
     /// By real ownership: ids are mapped to the subordinate range by the user namespace.
     Mapped,
     /// Only a single id: all files belong to the user, other owners are recorded in the xattr
@@ -24,7 +24,7 @@ pub struct LayerRecord {
     pub size: u64,
     /// Length of the tar stream in bytes.
     pub tar_size: u64,
-    pub identity: Identity,
+    pub identity: LayerOwnership,
     /// Registry blobs with this layer, which a push can mount instead of uploading.
     #[serde(default)]
     pub sources: Vec<LayerSource>,

@@ -17,7 +17,7 @@ pub struct LogSpec {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
+pub enum LogDriver {
     /// JSON lines in a file.
     JsonFile,
     /// As json-file, but rotated and compressed by default.
@@ -26,7 +26,7 @@ pub enum Driver {
     None,
 }
 
-impl Driver {
+impl LogDriver {
     pub fn name(self) -> &'static str {
         match self {
             Self::JsonFile => "json-file",
@@ -39,13 +39,13 @@ impl Driver {
 
 /// An output of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum OutputStream {
     /// Standard output; with a TTY, everything.
     Stdout,
     Stderr,
 }
 
-impl Stream {
+impl OutputStream {
     /// As written to logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl Stream {
 
 /// When log files are rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotation {
+pub struct LogRotation {
     /// In bytes; `None` for unlimited.
     pub max_size: Option<u64>,
     /// Including the current one.
@@ -74,9 +74,9 @@ pub struct Rotation {
 /// The parsed options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPlan {
-    pub driver: Driver,
+    pub driver: LogDriver,
     /// Only for drivers that write files.
-    pub rotation: Rotation,
+    pub rotation: LogRotation,
     /// Labels to add to each line.
     pub labels: Vec<String>,
     /// Environment variables to add to each line.
@@ -94,10 +94,10 @@ impl LogSpec {
     /// Validates and parses the options.
     pub fn plan(&self) -> Result<LogPlan, Failure> {
         let driver = driver(&self.driver)?;
-        let rotation = Rotation {
+        let rotation = LogRotation {
             max_size: Some(DEFAULT_SIZE),
             max_files: DEFAULT_FILES,
-            compress: driver == Driver::Local,
+            compress: driver == LogDriver::Local,
         };
         let mut plan = LogPlan { driver, rotation, labels: Vec::new(), env: Vec::new(), tag: None };
         for (name, value) in &self.options {
@@ -107,12 +107,12 @@ impl LogSpec {
     }
 }
 
-fn driver(name: &str) -> Result<Driver, Failure> {
+fn driver(name: &str) -> Result<LogDriver, Failure> {
     Ok(match name {
-        "" | "json-file" => Driver::JsonFile,
-        "local" => Driver::Local,
-        "journald" => Driver::Journald,
-        "none" => Driver::None,
+        "" | "json-file" => LogDriver::JsonFile,
+        "local" => LogDriver::Local,
+        "journald" => LogDriver::Journald,
+        "none" => LogDriver::None,
         "syslog" | "gelf" | "fluentd" | "awslogs" | "splunk" | "gcplogs" | "logentries" | "etwlogs" => {
             return Err(unsupported(format!("the log driver `{name}` is not in this version of dhow"))
                 .hint("one of json-file, local, journald, none"));
@@ -129,8 +129,8 @@ fn driver(name: &str) -> Result<Driver, Failure> {
 
 fn read_option(plan: &mut LogPlan, name: &str, value: &str) -> Result<(), Failure> {
     let driver = plan.driver;
-    let writes_files = matches!(driver, Driver::JsonFile | Driver::Local);
-    let carries_extras = matches!(driver, Driver::JsonFile | Driver::Journald);
+    let writes_files = matches!(driver, LogDriver::JsonFile | LogDriver::Local);
+    let carries_extras = matches!(driver, LogDriver::JsonFile | LogDriver::Journald);
     match name {
         "max-size" if writes_files => {
             plan.rotation.max_size = if value == "-1" { None } else { Some(size(name, value)?) };
@@ -200,12 +200,12 @@ mod tests {
     #[test]
     fn options_of_the_drivers() {
         let read = plan("", &[("max-size", "10k"), ("max-file", "3"), ("labels", "a, b")]).unwrap();
-        assert_eq!(read.driver, Driver::JsonFile);
-        assert_eq!(read.rotation, Rotation { max_size: Some(10 << 10), max_files: 3, compress: false });
+        assert_eq!(read.driver, LogDriver::JsonFile);
+        assert_eq!(read.rotation, LogRotation { max_size: Some(10 << 10), max_files: 3, compress: false });
         assert_eq!(read.labels, ["a", "b"]);
         assert!(plan("local", &[]).unwrap().rotation.compress);
         assert_eq!(plan("", &[("max-size", "-1")]).unwrap().rotation.max_size, None);
-        assert_eq!(plan("none", &[("mode", "non-blocking")]).unwrap().driver, Driver::None);
+        assert_eq!(plan("none", &[("mode", "non-blocking")]).unwrap().driver, LogDriver::None);
     }
 
     #[test]

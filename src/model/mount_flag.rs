@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::container::{MountSource, MountSpec};
 use super::mount::{check_propagation, check_target, clean_host_path, octal, volume_source};
-use super::volume::{self, Backing, VolumeSetup};
+use super::volume::{self, VolumeBacking, VolumeSetup};
 use super::{bytes, csv};
 use crate::error::{Failure, invalid};
 
 /// Parses a `--mount` value; a source that starts with a dot is relative to `base`.
 pub fn parse(text: &str, base: &Path) -> Result<MountSpec, Failure> {
-    let mut fields = Fields { kind: "volume".into(), ..Fields::default() };
+    let mut fields = MountFields { kind: "volume".into(), ..MountFields::default() };
     for field in csv::fields(text)? {
         fields.set(&field).map_err(|why| bad_mount(text, &why))?;
     }
@@ -23,7 +23,7 @@ fn bad_mount(text: &str, why: &str) -> Failure {
 
 /// The keys given; whether they fit the type is checked at the end, since it may come last.
 #[derive(Default)]
-struct Fields {
+struct MountFields {
     kind: String,
     source: String,
     target: String,
@@ -56,7 +56,7 @@ struct TmpfsFields {
     mode: Option<u32>,
 }
 
-impl Fields {
+impl MountFields {
     fn set(&mut self, field: &str) -> Result<(), String> {
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
@@ -177,7 +177,7 @@ impl VolumeFields {
     }
 
     fn finish(self, name: &str) -> Result<MountSource, String> {
-        Backing::parse(&self.setup.options).map_err(|why| why.to_string())?;
+        VolumeBacking::parse(&self.setup.options).map_err(|why| why.to_string())?;
         volume_source(name, self.no_copy, self.subpath, self.setup)
     }
 }

@@ -23,12 +23,12 @@ pub fn is_object_name(name: &str) -> bool {
 }
 
 /// A name such as `leeward_sextant`, determined by `random`.
-pub fn generated(random: u64) -> String {
+pub fn generate(random: u64) -> String {
     let (first, second) = (random as usize, (random >> 32) as usize);
-    format!("{}_{}", FIRST[first % FIRST.len()], SECOND[second % SECOND.len()])
+    format!("{}_{}", ADJECTIVES[first % ADJECTIVES.len()], NOUNS[second % NOUNS.len()])
 }
 
-const FIRST: [&str; 64] = [
+const ADJECTIVES: [&str; 64] = [
     "abeam",
     "adrift",
     "afloat",
@@ -95,7 +95,7 @@ const FIRST: [&str; 64] = [
     "yare",
 ];
 
-const SECOND: [&str; 96] = [
+const NOUNS: [&str; 96] = [
     "albatross",
     "anchor",
     "archipelago",
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn made_up_names_are_names() {
         for seed in 0..2000u64 {
-            let name = generated(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let name = generate(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             assert_eq!(check(&name).unwrap(), name);
         }
-        assert_ne!(generated(1), generated(1 << 32 | 2));
+        assert_ne!(generate(1), generate(1 << 32 | 2));
     }
 }

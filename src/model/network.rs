@@ -28,15 +28,15 @@ pub struct NetworkSpec {
     /// `--internal`: no route to the outside, no published ports.
     pub internal: bool,
     /// `None` with `--ipv4=false`.
-    pub v4: Option<Subnet<Ipv4Net, Ipv4Addr>>,
-    pub v6: Option<Subnet<Ipv6Net, Ipv6Addr>>,
+    pub v4: Option<SubnetSpec<Ipv4Net, Ipv4Addr>>,
+    pub v6: Option<SubnetSpec<Ipv6Net, Ipv6Addr>>,
     /// Driver options as given (`com.docker.network.driver.mtu`, …).
     pub options: BTreeMap<String, String>,
     /// `--ipam-opt` as given.
     pub ipam_options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     /// `--egress-allow`: the permitted destinations; `None` for all.
-    pub egress: Option<Vec<Egress>>,
+    pub egress: Option<Vec<EgressRule>>,
     /// In bytes; `None` for the default.
     pub mtu: Option<u32>,
     /// Containers cannot reach each other (`com.docker.network.bridge.enable_icc=false`).
@@ -66,7 +66,7 @@ impl NetworkSpec {
 
 /// The subnet of one address family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subnet<N, A> {
+pub struct SubnetSpec<N, A> {
     pub net: N,
     /// An address in the subnet.
     pub gateway: A,
@@ -78,7 +78,7 @@ pub struct Subnet<N, A> {
 
 /// An `--egress-allow` rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Egress {
+pub struct EgressRule {
     pub host: EgressHost,
     /// `None` for all ports.
     pub port: Option<u16>,
@@ -96,7 +96,7 @@ pub enum EgressHost {
 /// The requested settings of a container on one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Attachment {
+pub struct NetworkAttachment {
     /// Name or ID as given; the ID once the container is created.
     pub network: String,
     /// Set on creation; networks cannot be renamed.
@@ -106,7 +106,7 @@ pub struct Attachment {
     /// `None` to allocate one.
     pub ip6: Option<Ipv6Addr>,
     /// `None` to generate one.
-    pub mac: Option<Mac>,
+    pub mac: Option<MacAddress>,
     /// Additional DNS names on this network.
     pub aliases: Vec<String>,
     /// Legacy links as (container, alias), resolvable by this container only.
@@ -121,16 +121,16 @@ pub struct Attachment {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Mac(pub [u8; 6]);
+pub struct MacAddress(pub [u8; 6]);
 
-impl fmt::Display for Mac {
+impl fmt::Display for MacAddress {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, f] = self.0;
         write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
     }
 }
 
-impl std::str::FromStr for Mac {
+impl std::str::FromStr for MacAddress {
     type Err = String;
 
     /// Six pairs of hex digits, separated by colons or dashes.
@@ -153,7 +153,7 @@ impl std::str::FromStr for Mac {
     }
 }
 
-impl TryFrom<String> for Mac {
+impl TryFrom<String> for MacAddress {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -161,15 +161,15 @@ impl TryFrom<String> for Mac {
     }
 }
 
-impl From<Mac> for String {
-    fn from(mac: Mac) -> Self {
+impl From<MacAddress> for String {
+    fn from(mac: MacAddress) -> Self {
         mac.to_string()
     }
 }
 
 /// A container's attachment to one network with its allocated addresses: all that the datapath needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
+pub struct NetworkEndpoint {
     pub network: String,
     /// In the container, `eth0`.
     pub interface: String,
@@ -177,7 +177,7 @@ pub struct Endpoint {
     pub v4: Option<Ipv4Net>,
     /// With the subnet's prefix length.
     pub v6: Option<Ipv6Net>,
-    pub mac: Mac,
+    pub mac: MacAddress,
     /// DNS names on this network besides the container's name, host name and short ID.
     pub aliases: Vec<String>,
     /// Names that only this container resolves: (alias, the other container's ID or one of its names).
@@ -190,12 +190,12 @@ pub struct Endpoint {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Protocol {
+pub enum PortProtocol {
     Tcp,
     Udp,
 }
 
-impl fmt::Display for Protocol {
+impl fmt::Display for PortProtocol {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Tcp => "tcp",
@@ -209,7 +209,7 @@ impl fmt::Display for Protocol {
 pub struct PortSpec {
     /// In the container.
     pub container: u16,
-    pub protocol: Protocol,
+    pub protocol: PortProtocol,
     /// The host address; `None` for all addresses of both families.
     pub ip: Option<IpAddr>,
     /// First and last host port to choose from; `None` for any free one.
@@ -218,17 +218,17 @@ pub struct PortSpec {
 
 /// A published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Published {
+pub struct PublishedPort {
     /// In the container.
     pub container: u16,
-    pub protocol: Protocol,
+    pub protocol: PortProtocol,
     /// On the host.
     pub ip: IpAddr,
     /// On the host.
     pub host: u16,
 }
 
-impl Published {
+impl PublishedPort {
     /// A request for exactly this port.
     pub fn as_spec(&self) -> PortSpec {
         let Self { container, protocol, ip, host } = *self;
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn hardware_addresses_are_read_and_written() {
-        let mac: Mac = "02:42:AC-11-00:02".parse().unwrap();
+        let mac: MacAddress = "02:42:AC-11-00:02".parse().unwrap();
         assert_eq!(mac.to_string(), "02:42:ac:11:00:02");
         for bad in [
             "",
@@ -253,7 +253,7 @@ mod tests {
             "01:42:ac:11:00:02",
             "00:00:00:00:00:00",
         ] {
-            assert!(bad.parse::<Mac>().is_err(), "{bad}");
+            assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
         }
     }
 }

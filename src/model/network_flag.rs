@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::container::NetworkMode;
 use super::csv;
 use super::namespace::parse_container;
-use super::network::{self, Attachment, INTERFACE_NAME, Mac};
+use super::network::{self, INTERFACE_NAME, MacAddress, NetworkAttachment};
 use crate::error::{Failure, invalid, unsupported};
 
 /// Endpoint option: sysctls of the interface.
@@ -15,32 +15,33 @@ const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 
 /// The flags as given.
 #[derive(Clone, Debug, Default)]
-pub struct NetworkFlags {
+pub struct RawNetworkFlags {
     /// Short or long form.
     pub networks: Vec<String>,
     pub aliases: Vec<String>,
     pub ip: Option<Ipv4Addr>,
     pub ip6: Option<Ipv6Addr>,
-    pub mac: Option<Mac>,
+    pub mac: Option<MacAddress>,
     pub links: Vec<(String, String)>,
     pub link_local: Vec<IpAddr>,
 }
 
-impl NetworkFlags {
+impl RawNetworkFlags {
     /// The network mode and, with [`NetworkMode::Networks`], the networks. The mode is `None` without any
     /// flag.
-    pub fn resolve(self) -> Result<(Option<NetworkMode>, Vec<Attachment>), Failure> {
+    pub fn resolve(self) -> Result<(Option<NetworkMode>, Vec<NetworkAttachment>), Failure> {
         if self.is_empty() {
             return Ok((None, Vec::new()));
         }
         let mut networks = self.networks.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
         if networks.is_empty() {
-            networks.push(Attachment { network: network::DEFAULT.into(), ..Attachment::default() });
+            networks
+                .push(NetworkAttachment { network: network::DEFAULT.into(), ..NetworkAttachment::default() });
         }
         if let Some(first) = networks.first_mut() {
-            self.add_to(first)?;
+            self.merge_into(first)?;
         }
-        check_together(&networks)?;
+        check_combination(&networks)?;
         let Some(first) = networks.first() else { return Ok((None, networks)) };
         let mode = match parse_container(&first.network, "--network")? {
             Some(container) => NetworkMode::Container(container),
@@ -61,7 +62,7 @@ impl NetworkFlags {
     }
 
     /// Single-network flags apply to the first network, and must not repeat what its long form sets.
-    fn add_to(self, first: &mut Attachment) -> Result<(), Failure> {
+    fn merge_into(self, first: &mut NetworkAttachment) -> Result<(), Failure> {
         let twice = |what: &str| Err(invalid(format!("conflicting options: cannot specify both {what}")));
         if !first.aliases.is_empty() && !self.aliases.is_empty() {
             return twice("--network-alias and per-network alias");
@@ -94,7 +95,7 @@ pub fn is_user_defined(name: &str) -> bool {
     !matches!(name, network::DEFAULT | "default" | "host" | "none") && !name.starts_with("container:")
 }
 
-fn check_together(networks: &[Attachment]) -> Result<(), Failure> {
+fn check_combination(networks: &[NetworkAttachment]) -> Result<(), Failure> {
     for (index, one) in networks.iter().enumerate() {
         if networks.iter().take(index).any(|other| other.network == one.network) {
             return Err(invalid(format!(
@@ -119,7 +120,7 @@ fn check_together(networks: &[Attachment]) -> Result<(), Failure> {
 }
 
 /// Endpoint settings make no sense without networks.
-fn check_without_networks(mode: &NetworkMode, asked: &Attachment) -> Result<(), Failure> {
+fn check_without_networks(mode: &NetworkMode, asked: &NetworkAttachment) -> Result<(), Failure> {
     if !asked.links.is_empty() {
         let kind = match mode {
             NetworkMode::Container(_) => "container type network",
@@ -141,15 +142,15 @@ fn check_without_networks(mode: &NetworkMode, asked: &Attachment) -> Result<(), 
 }
 
 /// Parses a `--network`: a name or ID, or `name=NAME,alias=…,…`.
-pub fn parse(text: &str) -> Result<Attachment, Failure> {
+pub fn parse(text: &str) -> Result<NetworkAttachment, Failure> {
     if !text.contains('=') {
         if text.trim().is_empty() {
             return Err(invalid("--network: no name set for network"));
         }
-        return Ok(Attachment { network: text.to_owned(), ..Attachment::default() });
+        return Ok(NetworkAttachment { network: text.to_owned(), ..NetworkAttachment::default() });
     }
     let malformed = |why: String| invalid(format!("invalid --network `{}`: {why}", text.escape_debug()));
-    let mut read = Attachment::default();
+    let mut read = NetworkAttachment::default();
     for field in csv::fields(text)? {
         let (key, value) = field
             .split_once('=')
@@ -253,14 +254,14 @@ pub fn parse_link(text: &str) -> Result<(String, String), Failure> {
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> NetworkFlags {
-        NetworkFlags {
+    fn networks(texts: &[&str]) -> RawNetworkFlags {
+        RawNetworkFlags {
             networks: texts.iter().map(|text| (*text).to_owned()).collect(),
-            ..NetworkFlags::default()
+            ..RawNetworkFlags::default()
         }
     }
 
-    fn refused(flags: NetworkFlags, why: &str) {
+    fn refused(flags: RawNetworkFlags, why: &str) {
         let error = flags.clone().resolve().unwrap_err().to_string();
         assert!(error.contains(why), "{flags:?}: {error}");
     }
@@ -314,26 +315,35 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         let ip = Some(Ipv4Addr::new(198, 51, 100, 9));
         let link = vec![("db".to_owned(), "store".to_owned())];
-        let mac = "02:42:c6:33:64:09".parse::<Mac>().ok();
+        let mac = "02:42:c6:33:64:09".parse::<MacAddress>().ok();
         refused(networks(&["one", "one"]), "network \"one\" is specified multiple times");
         for mix in [["one", "bridge"], ["host", "one"], ["none", "host"], ["container:x", "one"]] {
             refused(networks(&mix), "both user-defined and non-user-defined");
         }
         for name in ["bridge", "default", "host", "none", "container:x"] {
-            refused(NetworkFlags { ip, ..networks(&[name]) }, "user defined networks only");
-            refused(NetworkFlags { aliases: vec!["a".into()], ..networks(&[name]) }, "user-defined networks");
+            refused(RawNetworkFlags { ip, ..networks(&[name]) }, "user defined networks only");
+            refused(
+                RawNetworkFlags { aliases: vec!["a".into()], ..networks(&[name]) },
+                "user-defined networks",
+            );
         }
-        refused(NetworkFlags { ip, ..NetworkFlags::default() }, "user defined networks only");
-        refused(NetworkFlags { ip, ..networks(&["name=one,ip=198.51.100.8"]) }, "--ip and per-network IPv4");
+        refused(RawNetworkFlags { ip, ..RawNetworkFlags::default() }, "user defined networks only");
         refused(
-            NetworkFlags { mac, ..networks(&["name=one,mac-address=02:42:c6:33:64:08"]) },
+            RawNetworkFlags { ip, ..networks(&["name=one,ip=198.51.100.8"]) },
+            "--ip and per-network IPv4",
+        );
+        refused(
+            RawNetworkFlags { mac, ..networks(&["name=one,mac-address=02:42:c6:33:64:08"]) },
             "--mac-address",
         );
-        refused(NetworkFlags { links: link.clone(), ..networks(&["host"]) }, "host type networking");
-        refused(NetworkFlags { links: link.clone(), ..networks(&["container:x"]) }, "container type network");
-        refused(NetworkFlags { mac, ..networks(&["host"]) }, "mac-address and the network mode");
+        refused(RawNetworkFlags { links: link.clone(), ..networks(&["host"]) }, "host type networking");
+        refused(
+            RawNetworkFlags { links: link.clone(), ..networks(&["container:x"]) },
+            "container type network",
+        );
+        refused(RawNetworkFlags { mac, ..networks(&["host"]) }, "mac-address and the network mode");
         let (mode, networks) =
-            NetworkFlags { links: link, mac, ..NetworkFlags::default() }.resolve().unwrap();
+            RawNetworkFlags { links: link, mac, ..RawNetworkFlags::default() }.resolve().unwrap();
         assert_eq!((mode, networks[0].network.as_str()), (Some(NetworkMode::Networks), "bridge"));
         assert_eq!(networks[0].mac, mac);
     }

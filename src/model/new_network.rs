@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::ipam::PoolSpec;
-use super::network::{Egress, HOST_BINDING};
-use crate::error::{Failure, Kind, invalid, not_found, unsupported};
+use super::network::{EgressRule, HOST_BINDING};
+use crate::error::{Failure, FailureKind, invalid, not_found, unsupported};
 
 /// Driver option: MTU.
 pub const MTU: &str = "com.docker.network.driver.mtu";
@@ -36,7 +36,7 @@ pub struct NewNetwork {
     pub ipam_options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
     /// `--egress-allow`; `None` permits all destinations.
-    pub egress: Option<Vec<Egress>>,
+    pub egress: Option<Vec<EgressRule>>,
 }
 
 impl NewNetwork {
@@ -66,7 +66,7 @@ impl NewNetwork {
 pub fn check_name(name: &str) -> Result<(), Failure> {
     if PREDEFINED.contains(&name) {
         let message = format!("operation is not permitted on predefined {name} network");
-        return Err(Failure::new(Kind::Denied, message));
+        return Err(Failure::new(FailureKind::Denied, message));
     }
     let rest = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     let good = (1..=200).contains(&name.len())
@@ -85,9 +85,9 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
 pub fn check_driver(driver: &str) -> Result<(), Failure> {
     match driver {
         "" | "bridge" => Ok(()),
-        "host" => Err(Failure::new(Kind::Denied, "only one instance of \"host\" network is allowed")),
+        "host" => Err(Failure::new(FailureKind::Denied, "only one instance of \"host\" network is allowed")),
         "null" | "none" => {
-            Err(Failure::new(Kind::Denied, "only one instance of \"null\" network is allowed"))
+            Err(Failure::new(FailureKind::Denied, "only one instance of \"null\" network is allowed"))
         }
         "overlay" => Err(unsupported(
             "This node is not a swarm manager: the driver overlay is for swarms, and dhow is none",

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::network::Published;
+use super::network::PublishedPort;
 
 /// `0.0.0.0:8080->80/tcp, 443/tcp`: first, as ranges, ports with the same number on both sides and those only
 /// exposed, then the others one by one.
-pub fn line(published: &[Published], exposed: &BTreeSet<String>) -> String {
-    let mut groups: Vec<Group> = Vec::new();
+pub fn format_ports(published: &[PublishedPort], exposed: &BTreeSet<String>) -> String {
+    let mut groups: Vec<PortGroup> = Vec::new();
     let mut parts = Vec::new();
     let mut moved = Vec::new();
-    for (port, protocol, at) in all(published, exposed) {
+    for (port, protocol, at) in list_ports(published, exposed) {
         match at {
             Some((ip, host)) if host != port => {
-                moved.push(format!("{}->{port}/{protocol}", with_port(ip, &host.to_string())));
+                moved.push(format!("{}->{port}/{protocol}", join_host_port(ip, &host.to_string())));
                 continue;
             }
             _ => {}
@@ -26,16 +26,16 @@ pub fn line(published: &[Published], exposed: &BTreeSet<String>) -> String {
                 parts.push(group.shown());
                 (group.first, group.last) = (port, port);
             }
-            None => groups.push(Group { ip, protocol, first: port, last: port }),
+            None => groups.push(PortGroup { ip, protocol, first: port, last: port }),
         }
     }
-    parts.extend(groups.iter().map(Group::shown));
+    parts.extend(groups.iter().map(PortGroup::shown));
     parts.extend(moved);
     parts.join(", ")
 }
 
 /// `127.0.0.1:80`, `[::1]:80`.
-pub fn with_port(ip: IpAddr, port: &str) -> String {
+pub fn join_host_port(ip: IpAddr, port: &str) -> String {
     match ip {
         IpAddr::V4(ip) => format!("{ip}:{port}"),
         IpAddr::V6(ip) => format!("[{ip}]:{port}"),
@@ -43,11 +43,11 @@ pub fn with_port(ip: IpAddr, port: &str) -> String {
 }
 
 // Container port, protocol, and host address and port if published.
-type Port = (u16, String, Option<(IpAddr, u16)>);
+type ListedPort = (u16, String, Option<(IpAddr, u16)>);
 
 /// Sorted by container port, then host address and port.
-fn all(published: &[Published], exposed: &BTreeSet<String>) -> Vec<Port> {
-    let mut ports: Vec<Port> = published
+fn list_ports(published: &[PublishedPort], exposed: &BTreeSet<String>) -> Vec<ListedPort> {
+    let mut ports: Vec<ListedPort> = published
         .iter()
         .map(|port| (port.container, port.protocol.to_string(), Some((port.ip, port.host))))
         .collect();
@@ -62,21 +62,21 @@ fn all(published: &[Published], exposed: &BTreeSet<String>) -> Vec<Port> {
     ports
 }
 
-struct Group {
+struct PortGroup {
     ip: Option<IpAddr>,
     protocol: String,
     first: u16,
     last: u16,
 }
 
-impl Group {
+impl PortGroup {
     fn shown(&self) -> String {
         let ports = match self.first == self.last {
             true => self.first.to_string(),
             false => format!("{}-{}", self.first, self.last),
         };
         match self.ip {
-            Some(ip) => format!("{}->{ports}/{}", with_port(ip, &ports), self.protocol),
+            Some(ip) => format!("{}->{ports}/{}", join_host_port(ip, &ports), self.protocol),
             None => format!("{ports}/{}", self.protocol),
         }
     }
@@ -85,25 +85,28 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::network::Protocol;
+    use crate::model::network::PortProtocol;
 
-    fn published(ip: &str, host: u16, container: u16) -> Published {
-        Published { container, protocol: Protocol::Tcp, ip: ip.parse().unwrap(), host }
+    fn published(ip: &str, host: u16, container: u16) -> PublishedPort {
+        PublishedPort { container, protocol: PortProtocol::Tcp, ip: ip.parse().unwrap(), host }
     }
 
     #[test]
     fn ranges_are_joined_as_docker_does() {
         let exposed: BTreeSet<String> = ["80/tcp", "443/tcp", "444/tcp", "53/udp"].map(str::to_owned).into();
-        assert_eq!(line(&[], &BTreeSet::new()), "");
-        assert_eq!(line(&[], &exposed), "80/tcp, 53/udp, 443-444/tcp");
+        assert_eq!(format_ports(&[], &BTreeSet::new()), "");
+        assert_eq!(format_ports(&[], &exposed), "80/tcp, 53/udp, 443-444/tcp");
         let both = [published("0.0.0.0", 8080, 80), published("::", 8080, 80)];
         let one: BTreeSet<String> = ["80/tcp".to_owned()].into();
-        assert_eq!(line(&both, &one), "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
+        assert_eq!(format_ports(&both, &one), "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
         let same = [
             published("0.0.0.0", 8000, 8000),
             published("0.0.0.0", 8001, 8001),
             published("127.0.0.1", 9, 9),
         ];
-        assert_eq!(line(&same, &BTreeSet::new()), "127.0.0.1:9->9/tcp, 0.0.0.0:8000-8001->8000-8001/tcp");
+        assert_eq!(
+            format_ports(&same, &BTreeSet::new()),
+            "127.0.0.1:9->9/tcp, 0.0.0.0:8000-8001->8000-8001/tcp"
+        );
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// Receives progress. Called from the download loop, so it has to return quickly.
-pub trait Progress: Sync {
+pub trait LayerProgress: Sync {
     /// `layer` is the short ID: twelve digits of its digest.
     fn event(&self, layer: &str, event: LayerEvent);
 
@@ -107,9 +107,9 @@ impl fmt::Display for LayerEvent {
 }
 
 /// Discards all events (`-q`).
-pub struct Silent;
+pub struct SilentProgress;
 
-impl Progress for Silent {
+impl LayerProgress for SilentProgress {
     fn event(&self, _layer: &str, _event: LayerEvent) {}
     fn line(&self, _text: &str) {}
 }

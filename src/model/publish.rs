@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::container::ContainerSpec;
 use super::csv;
-use super::network::{PortSpec, Protocol};
+use super::network::{PortProtocol, PortSpec};
 use crate::error::{Failure, invalid, unsupported};
 
 /// Parses a `-p`; a range gives several ports.
@@ -61,10 +61,10 @@ fn split(text: &str) -> (&str, &str, &str) {
     (ip, host, container)
 }
 
-fn protocol_of(text: &str) -> Result<Protocol, Failure> {
+fn protocol_of(text: &str) -> Result<PortProtocol, Failure> {
     match text.to_ascii_lowercase().as_str() {
-        "" | "tcp" => Ok(Protocol::Tcp),
-        "udp" => Ok(Protocol::Udp),
+        "" | "tcp" => Ok(PortProtocol::Tcp),
+        "udp" => Ok(PortProtocol::Udp),
         "sctp" => Err(unsupported("SCTP ports cannot be published: a user's sockets for SCTP could not be passed on packet by packet")
             .hint("publish tcp or udp, or use --network host")),
         _ => Err(invalid(format!("invalid proto: {}", text.escape_debug()))),
@@ -116,7 +116,7 @@ fn long_form(text: &str) -> Result<String, Failure> {
 
 impl ContainerSpec {
     /// The ports to publish: those of `-p`, and with `-P` all other exposed ones.
-    pub fn wanted_ports(&self) -> Vec<PortSpec> {
+    pub fn ports_to_publish(&self) -> Vec<PortSpec> {
         let mut ports = self.ports.clone();
         if self.publish_all {
             let wanted = self.exposed_ports.iter().filter_map(|port| exposed(port));
@@ -131,11 +131,11 @@ impl ContainerSpec {
 }
 
 /// Parses an exposed `80/tcp`; SCTP ports are skipped silently, since nobody asked to publish them.
-fn exposed(port: &str) -> Option<(u16, Protocol)> {
+fn exposed(port: &str) -> Option<(u16, PortProtocol)> {
     let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
     let protocol = match protocol {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
+        "tcp" => PortProtocol::Tcp,
+        "udp" => PortProtocol::Udp,
         _ => return None,
     };
     Some((number.parse().ok()?, protocol))
@@ -211,8 +211,8 @@ mod tests {
             exposed_ports: ["80/tcp", "53/udp", "9/sctp"].map(str::to_owned).into(),
             ..ContainerSpec::default()
         };
-        let ports: Vec<u16> = spec.wanted_ports().iter().map(|port| port.container).collect();
+        let ports: Vec<u16> = spec.ports_to_publish().iter().map(|port| port.container).collect();
         assert_eq!(ports, [80, 53]);
-        assert_eq!(ContainerSpec { publish_all: false, ..spec }.wanted_ports().len(), 1);
+        assert_eq!(ContainerSpec { publish_all: false, ..spec }.ports_to_publish().len(), 1);
     }
 }

@@ -20,14 +20,14 @@ pub const DEFAULT_TAG: &str = "latest";
 /// [`ImageReference::or_latest`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Reference {
+pub struct ImageReference {
     registry: String,
     repository: String,
     tag: Option<String>,
     digest: Option<Digest>,
 }
 
-impl Reference {
+impl ImageReference {
     /// Host and optional port; `docker.io` for Docker Hub.
     pub fn registry(&self) -> &str {
         &self.registry
@@ -95,7 +95,7 @@ impl Reference {
     }
 }
 
-impl FromStr for Reference {
+impl FromStr for ImageReference {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
@@ -104,7 +104,7 @@ impl FromStr for Reference {
     }
 }
 
-fn parse(text: &str) -> Result<Reference, String> {
+fn parse(text: &str) -> Result<ImageReference, String> {
     if is_identifier(text) {
         return Err("64 hexadecimal digits are an image ID, not a name".into());
     }
@@ -125,7 +125,7 @@ fn parse(text: &str) -> Result<Reference, String> {
     if registry.len() + 1 + repository.len() > 255 {
         return Err("the name is longer than 255 characters".into());
     }
-    Ok(Reference { registry, repository, tag: tag.map(str::to_owned), digest })
+    Ok(ImageReference { registry, repository, tag: tag.map(str::to_owned), digest })
 }
 
 /// Whether `text` looks like an image ID.
@@ -222,14 +222,14 @@ fn check_tag(tag: &str) -> Result<(), Failure> {
     )))
 }
 
-impl fmt::Display for Reference {
+impl fmt::Display for ImageReference {
     /// In full, with the registry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}{}", self.registry, self.repository, self.suffix())
     }
 }
 
-impl TryFrom<String> for Reference {
+impl TryFrom<String> for ImageReference {
     type Error = Failure;
 
     fn try_from(text: String) -> Result<Self, Failure> {
@@ -237,8 +237,8 @@ impl TryFrom<String> for Reference {
     }
 }
 
-impl From<Reference> for String {
-    fn from(reference: Reference) -> Self {
+impl From<ImageReference> for String {
+    fn from(reference: ImageReference) -> Self {
         reference.to_string()
     }
 }
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     fn full(text: &str) -> String {
-        text.parse::<Reference>().unwrap().or_latest().to_string()
+        text.parse::<ImageReference>().unwrap().or_latest().to_string()
     }
 
     #[test]
@@ -269,11 +269,11 @@ mod tests {
     #[test]
     fn familiar_form_drops_the_defaults() {
         for text in ["debian", "debian:12", "grafana/grafana:1", "localhost:5000/x", "dhow.local/demo"] {
-            assert_eq!(text.parse::<Reference>().unwrap().familiar(), text);
+            assert_eq!(text.parse::<ImageReference>().unwrap().familiar(), text);
         }
-        assert_eq!("docker.io/library/a/b".parse::<Reference>().unwrap().familiar(), "library/a/b");
+        assert_eq!("docker.io/library/a/b".parse::<ImageReference>().unwrap().familiar(), "library/a/b");
         let like_an_id = format!("library/{}", "b3".repeat(32));
-        assert_eq!(like_an_id.parse::<Reference>().unwrap().familiar(), like_an_id);
+        assert_eq!(like_an_id.parse::<ImageReference>().unwrap().familiar(), like_an_id);
     }
 
     #[test]
@@ -308,7 +308,7 @@ mod tests {
             "[::g]/x",
             "x@",
         ] {
-            assert!(bad.parse::<Reference>().is_err(), "{bad:?}");
+            assert!(bad.parse::<ImageReference>().is_err(), "{bad:?}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub enum RestartPolicy {
 impl RestartPolicy {
     /// Whether a container that exited on its own with `exit_code` is restarted, after `restarts` restarts in
     /// a row.
-    pub fn wants_again(self, exit_code: i32, restarts: u32) -> bool {
+    pub fn should_restart(self, exit_code: i32, restarts: u32) -> bool {
         match self {
             Self::No => false,
             Self::OnFailure { max } => exit_code != 0 && (max == 0 || restarts < max),
@@ -96,21 +96,21 @@ fn count(text: &str, number: &str) -> Result<u32, Failure> {
 
 /// docker's delays between restarts: 100 ms, doubled up to one minute, reset after a run of ten seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Backoff {
+pub struct RestartBackoff {
     last: Duration,
 }
 
-impl Backoff {
+impl RestartBackoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(60);
-    const STEADY: Duration = Duration::from_secs(10);
+    const RESET_AFTER: Duration = Duration::from_secs(10);
 
     /// The delay before the next start, after a run of length `ran`.
     pub fn next(&mut self, ran: Duration) -> Duration {
         self.last = match self.last {
             Duration::ZERO => Self::FIRST,
             // It ran long enough to count as started.
-            _ if ran >= Self::STEADY => Self::FIRST,
+            _ if ran >= Self::RESET_AFTER => Self::FIRST,
             last => (last * 2).min(Self::LONGEST),
         };
         self.last
@@ -135,16 +135,16 @@ mod tests {
     #[test]
     fn failures_are_counted() {
         let policy = RestartPolicy::OnFailure { max: 2 };
-        assert!(policy.wants_again(1, 1));
-        assert!(!policy.wants_again(1, 2));
-        assert!(!policy.wants_again(0, 0));
-        assert!(RestartPolicy::OnFailure { max: 0 }.wants_again(1, 1000));
-        assert!(RestartPolicy::Always.wants_again(0, 1000));
+        assert!(policy.should_restart(1, 1));
+        assert!(!policy.should_restart(1, 2));
+        assert!(!policy.should_restart(0, 0));
+        assert!(RestartPolicy::OnFailure { max: 0 }.should_restart(1, 1000));
+        assert!(RestartPolicy::Always.should_restart(0, 1000));
     }
 
     #[test]
     fn pauses_double_to_a_minute() {
-        let mut backoff = Backoff::default();
+        let mut backoff = RestartBackoff::default();
         let pauses: Vec<u128> = (0..12).map(|_| backoff.next(Duration::ZERO).as_millis()).collect();
         assert_eq!(pauses[..4], [100, 200, 400, 800]);
         assert_eq!(pauses[11], 60_000);

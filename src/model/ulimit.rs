@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::container::Ulimit;
+use super::container::UlimitSpec;
 use crate::error::{Failure, invalid};
 
 /// The resources of getrlimit(2), by docker's names.
@@ -24,7 +24,7 @@ pub const NAMES: [&str; 15] = [
     "stack",
 ];
 
-impl FromStr for Ulimit {
+impl FromStr for UlimitSpec {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn reads_one_or_two_limits() {
-        let limit = |text: &str| text.parse::<Ulimit>().map(|u| (u.name, u.soft, u.hard));
+        let limit = |text: &str| text.parse::<UlimitSpec>().map(|u| (u.name, u.soft, u.hard));
         assert_eq!(limit("nofile=512:1024").unwrap(), ("nofile".into(), 512, 1024));
         assert_eq!(limit("nofile=1024").unwrap(), ("nofile".into(), 1024, 1024));
         assert_eq!(limit("core=0:-1").unwrap(), ("core".into(), 0, -1));

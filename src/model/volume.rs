@@ -18,14 +18,14 @@ pub const DRIVER: &str = "local";
 pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 
 /// Driver options, or labels.
-pub type Map = BTreeMap<String, String>;
+pub type StringMap = BTreeMap<String, String>;
 
 /// Settings for a volume that a mount creates (`volume-label`, `volume-opt`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VolumeSetup {
-    pub labels: Map,
-    pub options: Map,
+    pub labels: StringMap,
+    pub options: StringMap,
 }
 
 impl VolumeSetup {
@@ -36,7 +36,7 @@ impl VolumeSetup {
 
 /// Where a volume's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Backing {
+pub enum VolumeBacking {
     Store,
     Bind(BindBacking),
     /// A tmpfs, empty at each start of a container.
@@ -71,9 +71,9 @@ pub fn check_driver(driver: &str) -> Result<(), Failure> {
         .hint("dhow has the driver `local` and no plugins"))
 }
 
-impl Backing {
+impl VolumeBacking {
     /// Parses the driver's options.
-    pub fn parse(options: &Map) -> Result<Self, Failure> {
+    pub fn parse(options: &StringMap) -> Result<Self, Failure> {
         if options.is_empty() {
             return Ok(Self::Store);
         }
@@ -115,14 +115,16 @@ impl Backing {
     }
 }
 
-fn memory(words: &[&str]) -> Result<Backing, Failure> {
+fn memory(words: &[&str]) -> Result<VolumeBacking, Failure> {
     let spec = parse_tmpfs(&format!("/volume:{}", words.join(",")))
         .map_err(|why| invalid(format!("the option o of a volume of type tmpfs: {why}")))?;
-    let MountSource::Tmpfs { size, mode, options: given } = spec.source else { return Ok(Backing::Store) };
+    let MountSource::Tmpfs { size, mode, options: given } = spec.source else {
+        return Ok(VolumeBacking::Store);
+    };
     // Unlike `--tmpfs`, a volume allows exec, suid and dev by default.
     let options = ["exec", "suid", "dev"].map(str::to_owned).into_iter().chain(given).collect();
     let source = MountSource::Tmpfs { size, mode, options };
-    Ok(Backing::Memory { read_only: spec.read_only, source })
+    Ok(VolumeBacking::Memory { read_only: spec.read_only, source })
 }
 
 impl BindBacking {
@@ -161,13 +163,13 @@ impl BindBacking {
 mod tests {
     use super::*;
 
-    fn parse(pairs: &[(&str, &str)]) -> Result<Backing, Failure> {
-        Backing::parse(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    fn parse(pairs: &[(&str, &str)]) -> Result<VolumeBacking, Failure> {
+        VolumeBacking::parse(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
     }
 
     #[test]
     fn directories_and_memory_can_be_had() {
-        assert_eq!(parse(&[]).unwrap(), Backing::Store);
+        assert_eq!(parse(&[]).unwrap(), VolumeBacking::Store);
         let bind = parse(&[("type", "none"), ("o", "rbind,ro,noexec"), ("device", "/srv//data/")]).unwrap();
         let expected = BindBacking {
             path: "/srv/data".into(),
@@ -176,9 +178,10 @@ mod tests {
             noexec: true,
             ..Default::default()
         };
-        assert_eq!(bind, Backing::Bind(expected));
+        assert_eq!(bind, VolumeBacking::Bind(expected));
         let memory = parse(&[("type", "tmpfs"), ("o", "size=1m,uid=1000,ro"), ("device", "tmpfs")]).unwrap();
-        let Backing::Memory { read_only: true, source: MountSource::Tmpfs { size, options, .. } } = memory
+        let VolumeBacking::Memory { read_only: true, source: MountSource::Tmpfs { size, options, .. } } =
+            memory
         else {
             panic!("{memory:?}")
         };

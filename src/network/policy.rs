@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum FlowProtocol {
     Tcp,
     /// UDP between two address/port pairs.
     Udp,
@@ -14,15 +14,15 @@ pub enum Kind {
 
 /// What a container wants to reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Flow {
-    pub kind: Kind,
+pub struct EgressFlow {
+    pub protocol: FlowProtocol,
     pub source: SocketAddr,
     /// The destination as the container named it.
     pub target: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FlowVerdict {
     /// Forward to this address in the host's network. Replies still come from the address that the container
     /// named.
     Pass(SocketAddr),
@@ -32,10 +32,10 @@ pub enum Verdict {
 
 /// Decides for the containers of one network. Several threads call it on the hot path: it must be quick and
 /// not block.
-pub trait Policy: Send + Sync {
+pub trait FlowPolicy: Send + Sync {
     /// Whether `flow` is allowed, and where it goes.
-    fn judge(&self, flow: &Flow) -> Verdict;
+    fn judge(&self, flow: &EgressFlow) -> FlowVerdict;
 
     /// Reports how it went: connected, or the error that was passed to the container.
-    fn note(&self, flow: &Flow, outcome: Result<(), &io::Error>);
+    fn note(&self, flow: &EgressFlow, outcome: Result<(), &io::Error>);
 }

@@ -10,24 +10,24 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::channel::{self, Channel};
-use super::idmap::{IdMap, Line};
+use super::channel::{self, SyncSocket};
+use super::idmap::{IdMap, IdMapExtent};
 use super::join::JoinPlan;
-use super::user::Database;
+use super::user::UserDatabase;
 use super::{identity, join};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::sys;
-use crate::sys::process::{Side, ns};
+use crate::sys::process::{ForkSide, ns};
 
 /// Creates the namespace that the process of `plan` enters last; `None` if it needs none. To be called
 /// outside the container.
-pub(super) fn namespace(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+pub(super) fn userns_for_user(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let ([uid], [gid]) = (plan.ids.uids.as_slice(), plan.ids.gids.as_slice()) else { return Ok(None) };
     let root_is_meant = plan.process.user.is_empty() && uid.inside == 0;
     if !plan.ids.is_single() || root_is_meant {
         return Ok(None);
     }
-    let user = join::resolve(&Database::read(root_of(container)?.as_fd()), &plan.process)?;
+    let user = join::resolve_user(&UserDatabase::read(open_root_of(container)?.as_fd()), &plan.process)?;
     if (user.uid, user.gid) == (uid.inside, gid.inside) {
         return Ok(None);
     }
@@ -36,35 +36,35 @@ pub(super) fn namespace(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Op
         // undumpable.
         let message =
             format!("user {} is not the container's, and the account has one id", plan.process.user);
-        return Err(Failure::new(Kind::CommandNotExecutable, message)
+        return Err(Failure::new(FailureKind::CommandNotExecutable, message)
             .hint("this works in a container without --pid host")
             .into());
     }
-    let one = |inside, line: &Line| vec![Line { inside, outside: line.inside, count: 1 }];
-    make(&IdMap { uids: one(user.uid, uid), gids: one(user.gid, gid) }, container).map(Some)
+    let one = |inside, line: &IdMapExtent| vec![IdMapExtent { inside, outside: line.inside, count: 1 }];
+    create_userns(&IdMap { uids: one(user.uid, uid), gids: one(user.gid, gid) }, container).map(Some)
 }
 
 /// Opens the root directory of the process behind the pidfd, as that process sees it.
-fn root_of(container: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn open_root_of(container: BorrowedFd<'_>) -> Result<OwnedFd> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", container.as_raw_fd()))?;
     let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).map_or("", str::trim);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
-    Ok(root.map_err(|_| join::ended())?)
+    Ok(root.map_err(|_| join::container_ended())?)
 }
 
 /// Creates a user namespace nested in the container's, with `map`, and opens it.
-fn make(map: &IdMap, container: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let (ours, theirs) = channel::pair()?;
+fn create_userns(map: &IdMap, container: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let (ours, theirs) = channel::socket_pair()?;
     match sys::process::clone_into(0).context("starting a process")? {
-        Side::Child => {
+        ForkSide::Child => {
             drop(ours);
-            if let Err(error) = become_first(map, container, &theirs) {
-                theirs.send_failure(&Failure::of(&error));
+            if let Err(error) = hold_userns(map, container, &theirs) {
+                theirs.send_failure(&Failure::from_chain(&error));
             }
             sys::process::exit_now(0)
         }
-        Side::Parent(maker) => {
+        ForkSide::Parent(maker) => {
             drop(theirs);
             let made = ours.await_go().and_then(|()| {
                 let path = format!("/proc/{}/ns/user", maker.pid);
@@ -78,12 +78,12 @@ fn make(map: &IdMap, container: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 /// Enters a new user namespace and keeps it alive until the other side has opened it.
-fn become_first(map: &IdMap, container: BorrowedFd<'_>, channel: &Channel) -> Result<()> {
+fn hold_userns(map: &IdMap, container: BorrowedFd<'_>, channel: &SyncSocket) -> Result<()> {
     sys::process::close_others(3, &[container, channel.as_fd()])?;
-    sys::namespace::join(container, ns::USER)?;
+    sys::namespace::setns(container, ns::USER)?;
     identity::unshare_user()?;
     identity::write_maps(map, rustix::process::getpid().as_raw_nonzero().get(), true)?;
-    channel.go()?;
+    channel.send_go()?;
     // Returns with an error as soon as the other side closes its end, which is all that matters here.
     let _ = channel.await_go();
     Ok(())

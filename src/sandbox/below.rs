@@ -15,63 +15,65 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
-use super::channel::Channel;
-use super::identity::explain_refusal;
+use super::channel::SyncSocket;
+use super::identity::explain_userns_refusal;
 use super::idmap::IdMap;
-use super::kin::Gifts;
-use super::launch::{Connect, Known, Running, births, give_up_lock, meet, namespaces, through};
-use super::plan::Plan;
+use super::kin::ReceivedMounts;
+use super::launch::{
+    ConnectNetwork, LaunchedContainer, OpenNamespaces, handshake, namespace_flags, replace_lock_fd,
+    split_clone_flags, via_intermediate,
+};
+use super::plan::SandboxPlan;
 use super::{identity, init};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::sys;
-use crate::sys::process::{self, Side, ns};
+use crate::sys::process::{self, ForkSide, ns};
 
 /// The user namespace to nest containers in.
 #[derive(Debug)]
-pub struct Outer {
-    pub namespace: OwnedFd,
+pub struct ParentUserns {
+    pub userns: OwnedFd,
     /// Its id map, with outside ids as this process sees them.
     pub ids: IdMap,
 }
 
 /// Like [`super::launch::launch`], nested in `outer`.
-pub(super) fn launch(
-    plan: &Plan,
-    outer: &Outer,
+pub(super) fn launch_nested(
+    plan: &SandboxPlan,
+    outer: &ParentUserns,
     streams: [BorrowedFd<'_>; 3],
     lock: BorrowedFd<'_>,
     cgroup: Option<BorrowedFd<'_>>,
-    connect: Option<Connect<'_>>,
-) -> Result<Running> {
-    let map = plan.ids.below(&outer.ids).ok_or_else(|| {
-        Failure::new(Kind::Unsupported, "the networks' user namespace lacks ids of this container")
+    connect: Option<ConnectNetwork<'_>>,
+) -> Result<LaunchedContainer> {
+    let map = plan.ids.nested_in(&outer.ids).ok_or_else(|| {
+        Failure::new(FailureKind::Unsupported, "the networks' user namespace lacks ids of this container")
             .hint("the account's subordinate ids have changed: stop the containers that are on networks")
     })?;
-    let usher = |channel: &Channel| {
-        give_up_lock(streams, lock)?;
-        usher(plan, outer, &map, channel, streams, cgroup)
+    let usher = |channel: &SyncSocket| {
+        replace_lock_fd(streams, lock)?;
+        run_intermediate(plan, outer, &map, channel, streams, cgroup)
     };
-    through(usher, |channel, _| meet(channel, Known::default(), connect))
+    via_intermediate(usher, |channel, _| handshake(channel, OpenNamespaces::default(), connect))
 }
 
 /// In the intermediate process: creates the container's first process below the parent user namespace.
-fn usher(
-    plan: &Plan,
-    outer: &Outer,
+fn run_intermediate(
+    plan: &SandboxPlan,
+    outer: &ParentUserns,
     map: &IdMap,
-    channel: &Channel,
+    channel: &SyncSocket,
     streams: [BorrowedFd<'_>; 3],
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Infallible> {
-    sys::namespace::join(outer.namespace.as_fd(), ns::USER)
-        .context("joining the networks' user namespace")?;
-    let (now, then) = births(namespaces(plan.unshare), cgroup.is_some());
-    match process::clone_sibling(now, cgroup).map_err(|error| explain_refusal(&error))? {
-        Side::Child => {
+    sys::namespace::setns(outer.userns.as_fd(), ns::USER).context("joining the networks' user namespace")?;
+    let (now, then) = split_clone_flags(namespace_flags(plan.unshare), cgroup.is_some());
+    match process::clone_sibling(now, cgroup).map_err(|error| explain_userns_refusal(&error))? {
+        ForkSide::Child => {
             nix::sched::unshare(then).context("making a cgroup namespace")?;
-            init::run(plan, channel, &init::Streams(streams), Gifts::default())
+            init::run_init(plan, channel, &init::StdioFds(streams), ReceivedMounts::default())
         }
-        Side::Parent(process) => {
+        ForkSide::Parent(process) => {
             let mapped = identity::write_maps(map, process.pid, map.is_single());
             // Sent even if mapping failed: the supervisor has to kill the process in that case.
             channel.send_process(&process)?;

@@ -179,12 +179,12 @@ impl fmt::Debug for CapSet {
 }
 
 /// The value of `--cap-add` or `--cap-drop`.
-struct Asked {
+struct CapOption {
     all: bool,
     named: CapSet,
 }
 
-impl Asked {
+impl CapOption {
     fn parse(option: &str, names: &[String]) -> Result<Self> {
         let mut asked = Self { all: false, named: CapSet::EMPTY };
         for name in names {
@@ -203,9 +203,9 @@ impl Asked {
 ///
 /// # Errors
 /// An unknown name, even if `privileged` makes it irrelevant.
-pub fn tweak(add: &[String], drop: &[String], privileged: bool) -> Result<CapSet> {
-    let add = Asked::parse("CapAdd", add)?;
-    let drop = Asked::parse("CapDrop", drop)?;
+pub fn tweak_capabilities(add: &[String], drop: &[String], privileged: bool) -> Result<CapSet> {
+    let add = CapOption::parse("CapAdd", add)?;
+    let drop = CapOption::parse("CapDrop", drop)?;
     Ok(match (privileged, add.all, drop.all) {
         (true, ..) => CapSet::ALL,
         (_, true, _) => CapSet::ALL.without(drop.named),
@@ -227,18 +227,18 @@ pub fn known_to_kernel(set: CapSet) -> (CapSet, CapSet) {
 }
 
 /// Limits the bounding set to `keep`. Allocates nothing, so it may be called between fork and exec.
-pub fn limit(keep: CapSet) -> io::Result<()> {
+pub fn limit_bounding_set(keep: CapSet) -> io::Result<()> {
     sys::caps::limit_bounding(keep.bits())
 }
 
 /// Sets permitted and effective set to what docker gives: `set` for root, nothing for other users; clears the
 /// inheritable and ambient sets. May be called between fork and exec.
-pub fn settle(set: CapSet, root: bool) -> io::Result<()> {
+pub fn set_process_caps(set: CapSet, root: bool) -> io::Result<()> {
     sys::caps::set_process(if root { set.bits() } else { 0 })
 }
 
 /// Sets `no_new_privs`, irrevocably. May be called between fork and exec.
-pub fn forbid_new() -> io::Result<()> {
+pub fn set_no_new_privs() -> io::Result<()> {
     sys::caps::no_new_privs()
 }
 
@@ -305,17 +305,17 @@ mod tests {
             (&["ALL"], &["ALL"], CapSet::ALL),
         ];
         for (add, drop, expected) in cases {
-            let got = tweak(&names(add), &names(drop), false).unwrap();
+            let got = tweak_capabilities(&names(add), &names(drop), false).unwrap();
             assert_eq!(got, *expected, "add {add:?} drop {drop:?}");
-            assert_eq!(tweak(&names(add), &names(drop), true).unwrap(), CapSet::ALL);
+            assert_eq!(tweak_capabilities(&names(add), &names(drop), true).unwrap(), CapSet::ALL);
         }
     }
 
     #[test]
     fn an_unknown_name_says_which_option() {
-        let error = tweak(&names(&["NOPE"]), &[], false).unwrap_err();
+        let error = tweak_capabilities(&names(&["NOPE"]), &[], false).unwrap_err();
         assert_eq!(format!("{error:#}"), "invalid CapAdd: unknown capability: \"CAP_NOPE\"");
-        let error = tweak(&[], &names(&["nope"]), true).unwrap_err();
+        let error = tweak_capabilities(&[], &names(&["nope"]), true).unwrap_err();
         assert_eq!(format!("{error:#}"), "invalid CapDrop: unknown capability: \"CAP_NOPE\"");
     }
 
@@ -332,7 +332,9 @@ mod tests {
         // Capabilities belong to the thread, so a thread of its own keeps the other tests unharmed.
         let before = sys::caps::bounding().unwrap();
         let outcome =
-            std::thread::spawn(|| limit(CapSet::DOCKER).map(|()| sys::caps::bounding())).join().unwrap();
+            std::thread::spawn(|| limit_bounding_set(CapSet::DOCKER).map(|()| sys::caps::bounding()))
+                .join()
+                .unwrap();
         match outcome {
             Ok(after) => assert_eq!(after.unwrap(), before & CapSet::DOCKER.bits()),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
@@ -344,9 +346,9 @@ mod tests {
         let permitted = std::thread::spawn(|| {
             let had = sys::caps::permitted().unwrap();
             let target = CapSet::from_bits(had).intersection(CapSet::DOCKER);
-            settle(target, true).unwrap();
+            set_process_caps(target, true).unwrap();
             assert_eq!(sys::caps::permitted().unwrap(), target.bits());
-            settle(target, false).unwrap();
+            set_process_caps(target, false).unwrap();
             sys::caps::permitted().unwrap()
         });
         assert_eq!(permitted.join().unwrap(), 0);

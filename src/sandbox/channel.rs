@@ -9,38 +9,38 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::error::{Failure, Kind};
-use crate::sys::process::Child;
-use crate::sys::socket::{MAX_MESSAGE, Socket};
+use crate::error::{Failure, FailureKind};
+use crate::sys::process::ChildProcess;
+use crate::sys::socket::{MAX_MESSAGE, SeqpacketSocket};
 
 /// The text that comes with an owner listener.
 const LISTENER: &[u8] = b"listener";
 
 /// One end of the connection.
-pub(super) struct Channel(Socket);
+pub(super) struct SyncSocket(SeqpacketSocket);
 
 /// A message from inside.
-pub(super) enum Said {
+pub(super) enum SyncMessage {
     /// The terminal's master side.
     Terminal(OwnedFd),
     /// The seccomp listener for the first process's changes of owner.
     Listener(OwnedFd),
     /// A process that an intermediate process created; its pid is as the creator sees it.
-    Process(Child),
+    Process(ChildProcess),
     Failed(Failure),
     /// End of file: exec closed the socket.
     Running,
 }
 
 /// A connected pair: the supervisor's end and the container's.
-pub(super) fn pair() -> Result<(Channel, Channel)> {
-    let (ours, theirs) = Socket::pair()?;
-    Ok((Channel(ours), Channel(theirs)))
+pub(super) fn socket_pair() -> Result<(SyncSocket, SyncSocket)> {
+    let (ours, theirs) = SeqpacketSocket::pair()?;
+    Ok((SyncSocket(ours), SyncSocket(theirs)))
 }
 
-impl Channel {
+impl SyncSocket {
     /// Lets the other side proceed.
-    pub(super) fn go(&self) -> Result<()> {
+    pub(super) fn send_go(&self) -> Result<()> {
         Ok(self.0.send(b"go", &[])?)
     }
 
@@ -52,7 +52,7 @@ impl Channel {
         }
         match said.is_empty() {
             false => Ok(()),
-            true => Err(Failure::new(Kind::Interrupted, "the supervisor has ended").into()),
+            true => Err(Failure::new(FailureKind::Interrupted, "the supervisor has ended").into()),
         }
     }
 
@@ -60,7 +60,7 @@ impl Channel {
     pub(super) fn check_open(&self) -> Result<()> {
         match self.0.is_connected()? {
             true => Ok(()),
-            false => Err(Failure::new(Kind::Interrupted, "the supervisor has ended").into()),
+            false => Err(Failure::new(FailureKind::Interrupted, "the supervisor has ended").into()),
         }
     }
 
@@ -72,7 +72,7 @@ impl Channel {
         Ok(self.0.send(LISTENER, &[listener.as_fd()])?)
     }
 
-    pub(super) fn send_process(&self, process: &Child) -> Result<()> {
+    pub(super) fn send_process(&self, process: &ChildProcess) -> Result<()> {
         Ok(self.0.send(process.pid.to_string().as_bytes(), &[process.pidfd()])?)
     }
 
@@ -98,35 +98,35 @@ impl Channel {
     }
 
     /// The failure that the other side reported before it ended; skips everything sent earlier.
-    pub(super) fn last_words(&self) -> Option<Failure> {
+    pub(super) fn drain_failure(&self) -> Option<Failure> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         loop {
             let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)];
             if !poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0) {
                 return None;
             }
-            match self.listen() {
-                Ok(Said::Failed(failure)) => return Some(failure),
-                Ok(Said::Terminal(_) | Said::Listener(_) | Said::Process(_)) => {}
-                Ok(Said::Running) | Err(_) => return None,
+            match self.receive() {
+                Ok(SyncMessage::Failed(failure)) => return Some(failure),
+                Ok(SyncMessage::Terminal(_) | SyncMessage::Listener(_) | SyncMessage::Process(_)) => {}
+                Ok(SyncMessage::Running) | Err(_) => return None,
             }
         }
     }
 
     /// Waits for the next message from inside.
-    pub(super) fn listen(&self) -> Result<Said> {
+    pub(super) fn receive(&self) -> Result<SyncMessage> {
         // Told apart by shape: a descriptor with a number, with "listener", or with anything else; no
         // descriptor: a failure.
         let mut message = self.0.receive().context("waiting for the container to start")?;
         let number = str::from_utf8(&message.bytes).ok().and_then(|text| text.parse().ok());
         Ok(match message.fds.pop() {
             Some(fd) => match number {
-                Some(pid) => Said::Process(Child::adopted(pid, fd)),
-                None if message.bytes == LISTENER => Said::Listener(fd),
-                None => Said::Terminal(fd),
+                Some(pid) => SyncMessage::Process(ChildProcess::from_parts(pid, fd)),
+                None if message.bytes == LISTENER => SyncMessage::Listener(fd),
+                None => SyncMessage::Terminal(fd),
             },
-            None if message.bytes.is_empty() => Said::Running,
-            None => Said::Failed(
+            None if message.bytes.is_empty() => SyncMessage::Running,
+            None => SyncMessage::Failed(
                 serde_json::from_slice(&message.bytes).context("reading why the container failed")?,
             ),
         })

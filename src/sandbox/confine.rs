@@ -7,16 +7,16 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::channel::Channel;
+use super::channel::SyncSocket;
 use super::idmap::IdMap;
-use super::plan::{Confinement, Process, SeccompPlan};
-use super::user::User;
+use super::plan::{Confinement, ProcessPlan, SeccompPlan};
+use super::user::ProcessUser;
 use super::{caps, seccomp};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::sys;
 
 /// Rejects ids that are not mapped, with a better message than the kernel's `EINVAL`.
-pub(super) fn check_mapped(user: &User, ids: &IdMap, confinement: &Confinement) -> Result<()> {
+pub(super) fn check_mapped(user: &ProcessUser, ids: &IdMap, confinement: &Confinement) -> Result<()> {
     if confinement.emulate_root {
         return Ok(());
     }
@@ -27,18 +27,19 @@ pub(super) fn check_mapped(user: &User, ids: &IdMap, confinement: &Confinement) 
     };
     match missing {
         None => Ok(()),
-        Some(id) => {
-            Err(Failure::new(Kind::Invalid, format!("id {id} is beyond the account's subordinate ids"))
-                .hint("give the account a longer range in /etc/subuid and /etc/subgid")
-                .into())
-        }
+        Some(id) => Err(Failure::new(
+            FailureKind::Invalid,
+            format!("id {id} is beyond the account's subordinate ids"),
+        )
+        .hint("give the account a longer range in /etc/subuid and /etc/subgid")
+        .into()),
     }
 }
 
 /// Opens a new terminal on the devpts instance at `devpts`, owned by `user`. Returns master and slave side.
 pub(super) fn open_terminal(
     devpts: BorrowedFd<'_>,
-    user: &User,
+    user: &ProcessUser,
     size: Option<(u16, u16)>,
 ) -> Result<(OwnedFd, OwnedFd)> {
     let (master, slave) = sys::pty::open_pair(devpts).context("opening a terminal")?;
@@ -73,10 +74,14 @@ pub(super) fn attach_streams(terminal: Option<&OwnedFd>, streams: [BorrowedFd<'_
     Ok(())
 }
 
-pub(super) fn limit_resources(process: &Process) -> Result<()> {
+pub(super) fn set_rlimits(process: &ProcessPlan) -> Result<()> {
     for (name, soft, hard) in &process.rlimits {
-        let Some(resource) = sys::rlimit::Resource::by_name(name) else {
-            return Err(Failure::new(Kind::Invalid, format!("`{name}` is not a limit that Linux has")).into());
+        let Some(resource) = sys::rlimit::RlimitResource::by_name(name) else {
+            return Err(Failure::new(
+                FailureKind::Invalid,
+                format!("`{name}` is not a limit that Linux has"),
+            )
+            .into());
         };
         resource.set(*soft, *hard).map_err(|error| explain_limit(&error, name, *hard))?;
     }
@@ -84,7 +89,7 @@ pub(super) fn limit_resources(process: &Process) -> Result<()> {
 }
 
 /// Sets `oom_score_adj` through the /proc that this process currently sees.
-pub(super) fn set_oom_score(process: &Process) -> Result<()> {
+pub(super) fn set_oom_score(process: &ProcessPlan) -> Result<()> {
     if let Some(score) = process.oom_score_adj {
         let fd =
             rustix::fs::open("/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -97,7 +102,7 @@ pub(super) fn set_oom_score(process: &Process) -> Result<()> {
 
 fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
     let wanted = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
-    Failure::new(Kind::Denied, format!("cannot set ulimit {name} to {wanted}: {error}"))
+    Failure::new(FailureKind::Denied, format!("cannot set ulimit {name} to {wanted}: {error}"))
         .hint(format!("the account's own hard limit (`ulimit -H`) bounds it; root can raise it in /etc/security/limits.conf ({name})"))
 }
 
@@ -106,12 +111,15 @@ fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
 ///
 /// The order keeps each step permitted. Loading a filter needs CAP_SYS_ADMIN or no_new_privs, so it happens while the
 /// former is still held, unless no_new_privs is set; then it comes as late as possible.
-pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Result<Option<OwnedFd>> {
+pub(super) fn drop_privileges(confinement: &Confinement, user: &ProcessUser) -> Result<Option<OwnedFd>> {
     let filter = compile(confinement)?;
-    let load = |filter: &Option<seccomp::Program>| {
-        filter.as_ref().map_or(Ok(()), seccomp::Program::load).context("loading the system call filter")
+    let load = |filter: &Option<seccomp::SeccompProgram>| {
+        filter
+            .as_ref()
+            .map_or(Ok(()), seccomp::SeccompProgram::load)
+            .context("loading the system call filter")
     };
-    caps::limit(confinement.caps()).context("limiting capabilities")?;
+    caps::limit_bounding_set(confinement.caps()).context("limiting capabilities")?;
     // Docker, and the kernel without emulation, deny these calls to everyone but root.
     let emulate = confinement.emulate_root && user.uid == 0;
     if !confinement.no_new_privileges {
@@ -125,10 +133,10 @@ pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Resul
     if !confinement.emulate_root {
         sys::process::become_user(user.uid, user.gid, Some(&user.groups))
             .with_context(|| format!("becoming user {}:{}", user.uid, user.gid))?;
-        caps::settle(confinement.caps(), user.uid == 0).context("setting capabilities")?;
+        caps::set_process_caps(confinement.caps(), user.uid == 0).context("setting capabilities")?;
     }
     if confinement.no_new_privileges {
-        caps::forbid_new()?;
+        caps::set_no_new_privs()?;
         load(&filter)?;
         if emulate {
             return load_emulation(confinement);
@@ -141,7 +149,7 @@ pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Resul
 /// or nested in a filter that has one) they are forgotten.
 fn load_emulation(confinement: &Confinement) -> Result<Option<OwnedFd>> {
     if confinement.remember_owners
-        && let Ok(listener) = seccomp::remembering_emulation().load_with_listener()
+        && let Ok(listener) = seccomp::owner_emulation().load_with_listener()
     {
         return Ok(Some(listener));
     }
@@ -149,7 +157,7 @@ fn load_emulation(confinement: &Confinement) -> Result<Option<OwnedFd>> {
     Ok(None)
 }
 
-fn compile(confinement: &Confinement) -> Result<Option<seccomp::Program>> {
+fn compile(confinement: &Confinement) -> Result<Option<seccomp::SeccompProgram>> {
     Ok(match &confinement.seccomp {
         SeccompPlan::Default => Some(seccomp::default_filter(confinement.caps())),
         SeccompPlan::Unconfined => None,
@@ -158,7 +166,7 @@ fn compile(confinement: &Confinement) -> Result<Option<seccomp::Program>> {
 }
 
 /// Asks for SIGKILL when the parent ends. Must come after the last change of user, which clears the setting.
-pub(super) fn die_with_parent(channel: &Channel) -> Result<()> {
+pub(super) fn die_with_parent(channel: &SyncSocket) -> Result<()> {
     sys::process::die_with_parent()?;
     // No signal is sent if the parent was gone before the call.
     channel.check_open()

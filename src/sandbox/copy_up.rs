@@ -32,7 +32,7 @@ pub(super) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     }
     // Ignored: a file system without user attributes cannot mark an unfinished copy.
     let _ = rustix::fs::fsetxattr(&to, UNFINISHED, b"1", XattrFlags::empty());
-    Copier { links: HashMap::new(), again }.directory(&from, &to, MAX_DEPTH)?;
+    TreeCopier { links: HashMap::new(), resuming: again }.directory(&from, &to, MAX_DEPTH)?;
     let _ = rustix::fs::fremovexattr(&to, UNFINISHED);
     Ok(())
 }
@@ -64,14 +64,14 @@ fn is_empty(dir: &OwnedFd) -> Result<bool> {
     Ok(true)
 }
 
-struct Copier {
+struct TreeCopier {
     /// An earlier copy was interrupted: existing files are replaced.
-    again: bool,
+    resuming: bool,
     /// The first copy of each file with several hard links, by device and inode.
     links: HashMap<(u64, u64), (OwnedFd, std::ffi::CString)>,
 }
 
-impl Copier {
+impl TreeCopier {
     fn directory(&mut self, from: &OwnedFd, to: &OwnedFd, depth: u32) -> Result<()> {
         for entry in Dir::read_from(from)? {
             let name = entry?.file_name().to_owned();
@@ -81,19 +81,19 @@ impl Copier {
             self.entry(from, to, &name, depth)
                 .with_context(|| format!("copying `{}`", name.to_string_lossy().escape_debug()))?;
         }
-        finish(from.as_fd(), to.as_fd())
+        copy_metadata(from.as_fd(), to.as_fd())
     }
 
     fn entry(&mut self, from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<()> {
         let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if self.again && kind != FileType::Directory {
-            missing_is_fine(rustix::fs::unlinkat(to, name, AtFlags::empty()))?;
+        if self.resuming && kind != FileType::Directory {
+            ignore_not_found(rustix::fs::unlinkat(to, name, AtFlags::empty()))?;
         }
         match kind {
             FileType::Directory if depth > 0 => {
                 match rustix::fs::mkdirat(to, name, Mode::from_raw_mode(0o700)) {
-                    Err(Errno::EXIST) if self.again => {}
+                    Err(Errno::EXIST) if self.resuming => {}
                     made => made?,
                 }
                 self.directory(&open_dir(from, name)?, &open_dir(to, name)?, depth - 1)
@@ -102,11 +102,11 @@ impl Copier {
             FileType::Symlink => {
                 let text = rustix::fs::readlinkat(from, name, Vec::new())?;
                 rustix::fs::symlinkat(text.as_c_str(), to, name)?;
-                own_without_following(to, name, &stat)
+                lchown(to, name, &stat)
             }
             FileType::Fifo => {
                 rustix::fs::mknodat(to, name, FileType::Fifo, Mode::from_raw_mode(stat.st_mode & 0o7777), 0)?;
-                own_without_following(to, name, &stat)
+                lchown(to, name, &stat)
             }
             // Devices and sockets have no use in a volume.
             _ => Ok(()),
@@ -127,7 +127,7 @@ impl Copier {
             &mut std::fs::File::from(source.try_clone()?),
             &mut std::fs::File::from(target.try_clone()?),
         )?;
-        finish(source.as_fd(), target.as_fd())?;
+        copy_metadata(source.as_fd(), target.as_fd())?;
         if stat.st_nlink > 1 {
             self.links.insert(key, (to.try_clone()?, name.to_owned()));
         }
@@ -135,7 +135,7 @@ impl Copier {
     }
 }
 
-fn missing_is_fine(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
+fn ignore_not_found(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
     match result {
         Err(Errno::NOENT) => Ok(()),
         other => other,
@@ -147,14 +147,14 @@ fn open_dir(dir: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
     Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
 }
 
-fn own_without_following(dir: &OwnedFd, name: &CStr, stat: &rustix::fs::Stat) -> Result<()> {
+fn lchown(dir: &OwnedFd, name: &CStr, stat: &rustix::fs::Stat) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     Ok(rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Copies owner, extended attributes, mode and times, in this order: chown(2) clears setuid bits and
 /// `security.capability`.
-fn finish(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+fn copy_metadata(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     let stat = rustix::fs::fstat(from)?;
     rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     copy_xattrs(from, to);

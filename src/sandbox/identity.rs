@@ -17,16 +17,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::idmap::{self, IdMap, Line};
-use crate::error::{Failure, Kind};
+use super::idmap::{self, IdMap, IdMapExtent};
+use crate::error::{Failure, FailureKind};
 use crate::sys::process;
 
 /// Number of ids that a container of a mapped account can rely on.
-const WANTED_IDS: u32 = 65_536;
+const ID_COUNT: u32 = 65_536;
 
 /// Subordinate ids and the programs that map them. Ranges are start and length.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Subordinate {
+struct SubordinateIds {
     uids: Vec<(u32, u32)>,
     gids: Vec<(u32, u32)>,
     newuidmap: PathBuf,
@@ -35,23 +35,23 @@ struct Subordinate {
 
 /// The ids that this account can map.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct HostIdentity {
     uid: u32,
     gid: u32,
-    kind: Mode,
+    mode: IdentityMode,
     /// In [`IdentityMode::Single`]: why subordinate ids are unavailable, for `info` and hints.
     why_single: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Mode {
+enum IdentityMode {
     /// Root of its namespace: each id that exists here, mapped to itself, without a helper program.
     Root(IdMap),
-    Mapped(Subordinate),
+    Mapped(SubordinateIds),
     Single,
 }
 
-impl Identity {
+impl HostIdentity {
     /// Detects the mode. `login` is the account's name in case /etc/passwd lacks the id (directory services);
     /// `path` is the value of `PATH`, to look programs up in.
     pub fn probe(login: Option<&str>, path: &str) -> Self {
@@ -64,19 +64,19 @@ impl Identity {
             return Self {
                 uid,
                 gid,
-                kind: if several { Mode::Root(map) } else { Mode::Single },
+                mode: if several { IdentityMode::Root(map) } else { IdentityMode::Single },
                 why_single: None,
             };
         }
-        match subordinate(uid, login, path) {
-            Ok(found) => Self { uid, gid, kind: Mode::Mapped(found), why_single: None },
-            Err(why) => Self { uid, gid, kind: Mode::Single, why_single: Some(why) },
+        match find_subordinate_ids(uid, login, path) {
+            Ok(found) => Self { uid, gid, mode: IdentityMode::Mapped(found), why_single: None },
+            Err(why) => Self { uid, gid, mode: IdentityMode::Single, why_single: Some(why) },
         }
     }
 
     /// Whether more than one id exists inside a container.
     pub fn is_mapped(&self) -> bool {
-        !matches!(self.kind, Mode::Single)
+        !matches!(self.mode, IdentityMode::Single)
     }
 
     /// Why the account is limited to one id, if it is.
@@ -91,12 +91,14 @@ impl Identity {
 
     /// The id map of a container whose root is the user. In single mode, `alone` is the id inside.
     pub fn map(&self, alone: (u32, u32)) -> IdMap {
-        match &self.kind {
-            Mode::Root(map) => map.clone(),
-            Mode::Mapped(sub) => IdMap { uids: stack(self.uid, &sub.uids), gids: stack(self.gid, &sub.gids) },
-            Mode::Single => IdMap {
-                uids: vec![Line { inside: alone.0, outside: self.uid, count: 1 }],
-                gids: vec![Line { inside: alone.1, outside: self.gid, count: 1 }],
+        match &self.mode {
+            IdentityMode::Root(map) => map.clone(),
+            IdentityMode::Mapped(sub) => {
+                IdMap { uids: stack_ranges(self.uid, &sub.uids), gids: stack_ranges(self.gid, &sub.gids) }
+            }
+            IdentityMode::Single => IdMap {
+                uids: vec![IdMapExtent { inside: alone.0, outside: self.uid, count: 1 }],
+                gids: vec![IdMapExtent { inside: alone.1, outside: self.gid, count: 1 }],
             },
         }
     }
@@ -113,23 +115,23 @@ impl Identity {
 
     /// Writes `map` for process `pid`, a child of this process in a new user namespace.
     pub fn apply(&self, map: &IdMap, pid: i32) -> Result<()> {
-        match &self.kind {
-            Mode::Mapped(sub) => apply_by_helpers(sub, map, pid),
-            Mode::Root(_) => write_maps(map, pid, false),
-            Mode::Single => write_maps(map, pid, true),
+        match &self.mode {
+            IdentityMode::Mapped(sub) => map_with_helpers(sub, map, pid),
+            IdentityMode::Root(_) => write_maps(map, pid, false),
+            IdentityMode::Single => write_maps(map, pid, true),
         }
         .context("mapping user ids into a new user namespace")
     }
 }
 
 /// Maps 0 to `first` and the ranges consecutively from 1 on.
-fn stack(first: u32, ranges: &[(u32, u32)]) -> Vec<Line> {
-    let mut lines = vec![Line { inside: 0, outside: first, count: 1 }];
+fn stack_ranges(first: u32, ranges: &[(u32, u32)]) -> Vec<IdMapExtent> {
+    let mut lines = vec![IdMapExtent { inside: 0, outside: first, count: 1 }];
     let mut next = 1_u32;
     for &(start, count) in ranges {
         let count = count.min(u32::MAX - next);
         if count > 0 {
-            lines.push(Line { inside: next, outside: start, count });
+            lines.push(IdMapExtent { inside: next, outside: start, count });
             next += count;
         }
     }
@@ -137,7 +139,7 @@ fn stack(first: u32, ranges: &[(u32, u32)]) -> Vec<Line> {
 }
 
 /// Swaps what 0 and `id` map to. A no-op if `id` is 0; if `id` is not mapped, 0 moves there.
-fn swap_root(lines: &[Line], id: u32) -> Vec<Line> {
+fn swap_root(lines: &[IdMapExtent], id: u32) -> Vec<IdMapExtent> {
     let Some(root) = outside_of(lines, 0) else { return lines.to_vec() };
     if id == 0 {
         return lines.to_vec();
@@ -145,26 +147,26 @@ fn swap_root(lines: &[Line], id: u32) -> Vec<Line> {
     let Some(other) = outside_of(lines, id) else {
         return lines
             .iter()
-            .map(|l| if l.inside == 0 && l.count == 1 { Line { inside: id, ..*l } } else { *l })
+            .map(|l| if l.inside == 0 && l.count == 1 { IdMapExtent { inside: id, ..*l } } else { *l })
             .collect();
     };
-    let mut swapped = vec![Line { inside: 0, outside: other, count: 1 }];
+    let mut swapped = vec![IdMapExtent { inside: 0, outside: other, count: 1 }];
     for line in lines {
-        let keep = pieces(*line, &[0, id]);
+        let keep = without_ids(*line, &[0, id]);
         swapped.extend(keep);
     }
-    swapped.push(Line { inside: id, outside: root, count: 1 });
+    swapped.push(IdMapExtent { inside: id, outside: root, count: 1 });
     swapped.sort_by_key(|line| line.inside);
     swapped
 }
 
-fn outside_of(lines: &[Line], id: u32) -> Option<u32> {
+fn outside_of(lines: &[IdMapExtent], id: u32) -> Option<u32> {
     let line = lines.iter().find(|line| id >= line.inside && id - line.inside < line.count)?;
     line.outside.checked_add(id - line.inside)
 }
 
 /// Splits `line` so that the ids in `holes`, which are sorted, are left out.
-fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
+fn without_ids(line: IdMapExtent, holes: &[u32]) -> Vec<IdMapExtent> {
     let mut rest = Some(line);
     let mut kept = Vec::new();
     for &hole in holes {
@@ -174,11 +176,14 @@ fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
         }
         let before = hole - line.inside;
         if before > 0 {
-            kept.push(Line { count: before, ..line });
+            kept.push(IdMapExtent { count: before, ..line });
         }
         let after = line.count - before - 1;
-        rest =
-            (after > 0).then(|| Line { inside: hole + 1, outside: line.outside + before + 1, count: after });
+        rest = (after > 0).then(|| IdMapExtent {
+            inside: hole + 1,
+            outside: line.outside + before + 1,
+            count: after,
+        });
     }
     kept.extend(rest);
     kept
@@ -186,24 +191,28 @@ fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
 
 /// The first ids of this process's namespace, each mapped to itself, from the text of a uid_map. Split at its
 /// extents: an extent of a nested map must lie within one extent of the parent's (user_namespaces(7)).
-fn own_ids(map: &str) -> Vec<Line> {
+fn own_ids(map: &str) -> Vec<IdMapExtent> {
     let numbers = |line: &str| line.split_whitespace().map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>();
     let mut extents: Vec<Vec<u32>> = map.lines().filter_map(numbers).filter(|line| line.len() == 3).collect();
     extents.sort_by_key(|extent| extent[0]);
     let mut lines = Vec::new();
     let mut next = 0;
     for extent in extents {
-        if extent[0] != next || next >= WANTED_IDS {
+        if extent[0] != next || next >= ID_COUNT {
             break;
         }
-        let count = extent[2].min(WANTED_IDS - next);
-        lines.push(Line { inside: next, outside: next, count });
+        let count = extent[2].min(ID_COUNT - next);
+        lines.push(IdMapExtent { inside: next, outside: next, count });
         next += count;
     }
     lines
 }
 
-fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result<Subordinate, String> {
+fn find_subordinate_ids(
+    uid: u32,
+    login: Option<&str>,
+    path: &str,
+) -> std::result::Result<SubordinateIds, String> {
     let program = |name: &str| {
         find_privileged(name, path)
             .ok_or_else(|| format!("`{name}` is not installed, or has lost its privilege (package uidmap)"))
@@ -222,7 +231,7 @@ fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result
         let who = name.unwrap_or_else(|| uid.to_string());
         return Err(format!("`{who}` has no subordinate ids in /etc/subuid and /etc/subgid"));
     }
-    Ok(Subordinate { uids, gids, newuidmap, newgidmap })
+    Ok(SubordinateIds { uids, gids, newuidmap, newgidmap })
 }
 
 fn account_name(uid: u32) -> Option<String> {
@@ -296,7 +305,7 @@ fn find_privileged(name: &str, path: &str) -> Option<PathBuf> {
     (mode & 0o4000 != 0 || capable()).then_some(program)
 }
 
-fn apply_by_helpers(sub: &Subordinate, map: &IdMap, pid: i32) -> Result<()> {
+fn map_with_helpers(sub: &SubordinateIds, map: &IdMap, pid: i32) -> Result<()> {
     let (mut uid_errors, uid_stderr) = pipe()?;
     // Both run at once, since every start waits for them.
     let (mut gid_errors, gid_stderr) = pipe()?;
@@ -315,7 +324,7 @@ fn pipe() -> Result<(fs::File, OwnedFd)> {
 fn spawn_helper(
     program: &Path,
     pid: i32,
-    lines: &[Line],
+    lines: &[IdMapExtent],
     stderr: BorrowedFd<'_>,
 ) -> Result<std::process::Child> {
     let mut args = vec![pid.to_string()];
@@ -331,7 +340,8 @@ fn check_helper(name: &str, child: &mut std::process::Child, errors: &mut fs::Fi
     }
     let mut said = String::new();
     std::io::Read::read_to_string(errors, &mut said)?;
-    let failure = Failure::new(Kind::Denied, format!("{name} refused: {}", said.trim().escape_debug()));
+    let failure =
+        Failure::new(FailureKind::Denied, format!("{name} refused: {}", said.trim().escape_debug()));
     Err(failure.hint("check the account's lines in /etc/subuid and /etc/subgid (root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`)").into())
 }
 
@@ -356,32 +366,35 @@ fn write_once(path: &str, text: &str) -> Result<()> {
 /// Moves this process to a user namespace in which it is root over all of the account's ids, so that it can
 /// create and delete files of any owner. Does nothing in single mode or as root. The process must have one
 /// thread, and gains no privilege on the host.
-pub fn enter(identity: &Identity) -> Result<()> {
-    match identity.kind {
-        Mode::Mapped(_) => enter_new(identity),
-        Mode::Root(_) | Mode::Single => Ok(()),
+pub fn enter_userns(identity: &HostIdentity) -> Result<()> {
+    match identity.mode {
+        IdentityMode::Mapped(_) => enter_new_userns(identity),
+        IdentityMode::Root(_) | IdentityMode::Single => Ok(()),
     }
 }
 
 /// Like [`enter_userns`], but always enters a new user namespace, even if the account has one id only.
-pub fn enter_new(identity: &Identity) -> Result<()> {
+pub fn enter_new_userns(identity: &HostIdentity) -> Result<()> {
     let (ready_read, ready_write) = pipe()?;
     // The maps must be written from outside the new namespace, by a process that still has the account's
     // privileges.
     match process::fork().context("starting a helper process")? {
-        process::Side::Child => {
+        process::ForkSide::Child => {
             drop(ready_write);
             process::exit_now(map_parent(identity, ready_read))
         }
-        process::Side::Parent(helper) => {
+        process::ForkSide::Parent(helper) => {
             drop(ready_read);
-            unshare_user().map_err(|error| explain_refusal(&error))?;
+            unshare_user().map_err(|error| explain_userns_refusal(&error))?;
             rustix::io::write(&ready_write, b"1")?;
             match helper.wait()? {
-                process::Ended::Exited(0) => Ok(()),
-                _ => Err(Failure::new(Kind::Denied, "the account's subordinate ids could not be mapped")
-                    .hint("see `dhow info`; `newuidmap` and `newgidmap` must work for this account")
-                    .into()),
+                process::ChildExit::Exited(0) => Ok(()),
+                _ => Err(Failure::new(
+                    FailureKind::Denied,
+                    "the account's subordinate ids could not be mapped",
+                )
+                .hint("see `dhow info`; `newuidmap` and `newgidmap` must work for this account")
+                .into()),
             }
         }
     }
@@ -389,18 +402,18 @@ pub fn enter_new(identity: &Identity) -> Result<()> {
 
 /// Moves this process, which has one thread, to a user namespace in which it is root over its single id.
 /// There, CAP_DAC_OVERRIDE lets it read its own files even if their mode denies it.
-pub fn enter_alone() -> Result<()> {
-    let one = |outside| vec![Line { inside: 0, outside, count: 1 }];
+pub fn enter_single_id_userns() -> Result<()> {
+    let one = |outside| vec![IdMapExtent { inside: 0, outside, count: 1 }];
     let map = IdMap {
         uids: one(rustix::process::geteuid().as_raw()),
         gids: one(rustix::process::getegid().as_raw()),
     };
-    unshare_user().map_err(|error| explain_refusal(&error))?;
+    unshare_user().map_err(|error| explain_userns_refusal(&error))?;
     write_maps(&map, rustix::process::getpid().as_raw_nonzero().get(), true)
 }
 
 /// In the helper: maps the ids of its parent once that has created its namespace. Returns the exit status.
-fn map_parent(identity: &Identity, mut ready: fs::File) -> i32 {
+fn map_parent(identity: &HostIdentity, mut ready: fs::File) -> i32 {
     let mut byte = [0_u8; 1];
     if std::io::Read::read_exact(&mut ready, &mut byte).is_err() {
         return 1;
@@ -415,9 +428,9 @@ pub(super) fn unshare_user() -> std::io::Result<()> {
 }
 
 /// Explains a refused user namespace, with the command that permits it.
-pub fn explain_refusal(error: &std::io::Error) -> Failure {
+pub fn explain_userns_refusal(error: &std::io::Error) -> Failure {
     let setting = |path: &str, bad: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == bad);
-    let failure = Failure::new(Kind::Denied, format!("the kernel refused a user namespace: {error}"));
+    let failure = Failure::new(FailureKind::Denied, format!("the kernel refused a user namespace: {error}"));
     if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
         return failure.hint("AppArmor restricts them here; root can allow them with `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or give dhow a profile with `userns,`");
     }
@@ -446,16 +459,16 @@ mod tests {
 
     #[test]
     fn the_ids_of_root_are_cut_as_its_own_map() {
-        let line = |id, count| Line { inside: id, outside: id, count };
-        assert_eq!(own_ids("0 0 4294967295\n"), [line(0, WANTED_IDS)]);
-        assert_eq!(own_ids("  0 1001 1\n  1 100000 65536\n"), [line(0, 1), line(1, WANTED_IDS - 1)]);
+        let line = |id, count| IdMapExtent { inside: id, outside: id, count };
+        assert_eq!(own_ids("0 0 4294967295\n"), [line(0, ID_COUNT)]);
+        assert_eq!(own_ids("  0 1001 1\n  1 100000 65536\n"), [line(0, 1), line(1, ID_COUNT - 1)]);
         assert_eq!(own_ids("0 1000 1\n5 7 9\n"), [line(0, 1)]);
         assert_eq!(own_ids("1000 1000 1\nnonsense"), []);
     }
 
     #[test]
     fn keep_id_exchanges_root_and_the_user() {
-        let lines = stack(1000, &[(100_000, 65_536)]);
+        let lines = stack_ranges(1000, &[(100_000, 65_536)]);
         let swapped = swap_root(&lines, 1000);
         assert_eq!(outside_of(&swapped, 1000), Some(1000));
         assert_eq!(outside_of(&swapped, 0), Some(100_999));

@@ -10,34 +10,39 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::channel::Channel;
-use super::kin::Gifts;
-use super::plan::Plan;
-use super::program::Program;
-use super::user::{Database, User};
+use super::channel::SyncSocket;
+use super::kin::ReceivedMounts;
+use super::plan::SandboxPlan;
+use super::program::ResolvedProgram;
+use super::user::{ProcessUser, UserDatabase};
 use super::{confine, join, rootfs};
 use crate::error::Failure;
 use crate::sys;
-use crate::sys::stub::{STATUS, Stub};
+use crate::sys::stub::{ExecStub, STATUS_FD};
 
 /// Standard input, output and error of a container without a terminal.
-pub(super) struct Streams<'a>(pub(super) [BorrowedFd<'a>; 3]);
+pub(super) struct StdioFds<'a>(pub(super) [BorrowedFd<'a>; 3]);
 
 /// Becomes the container's program. Ends by exec, or exits with 125 after reporting the failure.
-pub(super) fn run(plan: &Plan, channel: &Channel, streams: &Streams<'_>, gifts: Gifts) -> ! {
+pub(super) fn run_init(
+    plan: &SandboxPlan,
+    channel: &SyncSocket,
+    streams: &StdioFds<'_>,
+    gifts: ReceivedMounts,
+) -> ! {
     let error = match become_container(plan, channel, streams, gifts) {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    channel.send_failure(&Failure::of(&error));
+    channel.send_failure(&Failure::from_chain(&error));
     sys::process::exit_now(125)
 }
 
 fn become_container(
-    plan: &Plan,
-    channel: &Channel,
-    streams: &Streams<'_>,
-    mut gifts: Gifts,
+    plan: &SandboxPlan,
+    channel: &SyncSocket,
+    streams: &StdioFds<'_>,
+    mut gifts: ReceivedMounts,
 ) -> Result<std::convert::Infallible> {
     sys::process::set_name(&format!("dhow: {}", plan.name));
     // The caller's umask must not leak in; docker's is 022.
@@ -45,29 +50,33 @@ fn become_container(
     if plan.unshare.net {
         sys::net::loopback_up().context("bringing up the loopback interface")?;
     }
-    let mut prepared = rootfs::prepare(&plan.mounts)?;
-    prepared.add_kin(&plan.mounts, |kin| gifts.take(kin));
+    let mut prepared = rootfs::open_sources(&plan.mounts)?;
+    prepared.add_peer_mounts(&plan.mounts, |kin| gifts.take(kin));
     // A filter of the user's own may forbid memfd_create(2), so this comes before any is loaded.
-    let stub =
-        gifts.stub_tells.as_ref().map(|_| Stub::new()).transpose().map_err(|error| join::no_stub(&error))?;
+    let stub = gifts
+        .stub_status
+        .as_ref()
+        .map(|_| ExecStub::new())
+        .transpose()
+        .map_err(|error| join::explain_no_stub(&error))?;
     channel.await_go()?;
     // From here on the ids are mapped, so files can be created and owned.
     if plan.unshare.uts {
         set_names(plan)?;
     }
-    let root = rootfs::build(plan, prepared)?;
-    let user = Database::read(root.as_fd()).resolve(&plan.process.user, &plan.process.groups)?;
+    let root = rootfs::build_rootfs(plan, prepared)?;
+    let user = UserDatabase::read(root.as_fd()).resolve(&plan.process.user, &plan.process.groups)?;
     confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
     let terminal = match plan.process.tty {
         true => Some(open_terminal(root.as_fd(), channel, &user, plan.process.terminal_size)?),
         false => None,
     };
-    rootfs::pivot(root.as_fd())?;
+    rootfs::pivot_into(root.as_fd())?;
     // Holding the old root open would be a way out of the container.
     drop(root);
     enter_workdir(&plan.process.cwd)?;
     confine::attach_streams(terminal.as_ref(), streams.0)?;
-    confine::limit_resources(&plan.process)?;
+    confine::set_rlimits(&plan.process)?;
     // A process that others can see has set its score in the intermediate process: undumpable, it cannot
     // write its /proc.
     if stub.is_none() {
@@ -77,23 +86,23 @@ fn become_container(
     if plan.awaits_network {
         channel.await_go()?;
     }
-    if let Some(listener) = confine::give_up_privilege(&plan.confinement, &user)? {
+    if let Some(listener) = confine::drop_privileges(&plan.confinement, &user)? {
         channel.send_listener(&listener)?;
     }
     if plan.process.die_with_parent {
         confine::die_with_parent(channel)?;
     }
-    let program = Program::find(&plan.process, &user)?;
-    match (stub, &gifts.stub_tells) {
+    let program = ResolvedProgram::resolve(&plan.process, &user)?;
+    match (stub, &gifts.stub_status) {
         (Some(stub), Some(tells)) => {
-            sys::process::place_fd(tells.as_fd(), STATUS)?;
-            program.exec_through(&stub, &plan.confinement.seccomp)
+            sys::process::place_fd(tells.as_fd(), STATUS_FD)?;
+            program.exec_via_stub(&stub, &plan.confinement.seccomp)
         }
         _ => program.exec(),
     }
 }
 
-fn set_names(plan: &Plan) -> Result<()> {
+fn set_names(plan: &SandboxPlan) -> Result<()> {
     if let Some(name) = &plan.hostname {
         rustix::system::sethostname(name.as_bytes())
             .with_context(|| format!("setting the host name `{name}`"))?;
@@ -108,8 +117,8 @@ fn set_names(plan: &Plan) -> Result<()> {
 /// Opens the container's terminal on its own devpts, binds it to /dev/console, and sends the master side out.
 fn open_terminal(
     root: BorrowedFd<'_>,
-    channel: &Channel,
-    user: &User,
+    channel: &SyncSocket,
+    user: &ProcessUser,
     size: Option<(u16, u16)>,
 ) -> Result<OwnedFd> {
     let devpts =

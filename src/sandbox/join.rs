@@ -26,82 +26,90 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
-use super::cgroup::Membership;
-use super::channel::{self, Channel, Said};
+use super::cgroup::CgroupMembership;
+use super::channel::{self, SyncMessage, SyncSocket};
 use super::idmap::IdMap;
-use super::launch::namespaces;
-use super::plan::{Confinement, Process, Unshare};
-use super::program::{self, Program};
-use super::user::{Database, User};
+use super::launch::namespace_flags;
+use super::plan::{Confinement, NamespaceSet, ProcessPlan};
+use super::program::{self, ResolvedProgram};
+use super::user::{ProcessUser, UserDatabase};
 use super::{alias, confine};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::sys;
-use crate::sys::process::{Child, Side, ns};
-use crate::sys::stub::{STATUS, Stub};
+use crate::sys::process::{ChildProcess, ForkSide, ns};
+use crate::sys::stub::{ExecStub, STATUS_FD};
 
 /// A hostile container could keep the stub's status pipe open to block its caller, so the caller waits no
 /// longer than this.
-const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const EXEC_TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// What is executed, in which container, and how it is confined.
 #[derive(Clone, Debug)]
 pub struct JoinPlan {
     pub name: String,
-    pub cgroup: Option<Membership>,
+    pub cgroup: Option<CgroupMembership>,
     /// The namespaces to join: those that are the container's own.
-    pub unshare: Unshare,
+    pub unshare: NamespaceSet,
     /// The ids of the container's user namespace.
     pub ids: IdMap,
     /// Its working directory must exist.
-    pub process: Process,
+    pub process: ProcessPlan,
     pub confinement: Confinement,
     /// A path and an environment variable; the variable is set if the path exists in the container.
-    pub variable_of_file: Option<(&'static str, String)>,
+    pub env_if_file: Option<(&'static str, String)>,
 }
 
 /// A process that has become its program.
-pub struct Joined {
-    pub process: Child,
+pub struct JoinedProcess {
+    pub process: ChildProcess,
     /// The master side of the terminal, if the plan has one.
     pub terminal: Option<OwnedFd>,
 }
 
 /// The descriptors that the intermediate process and the new process keep open.
-struct Tools {
-    channel: Channel,
-    stub: Stub,
-    container: OwnedFd,
+struct JoinFds {
+    channel: SyncSocket,
+    stub: ExecStub,
+    container_pidfd: OwnedFd,
     streams: [OwnedFd; 3],
     /// Entered last: the namespace from [`userns::userns_for_user`](super::userns), if one is needed.
-    alias: Option<OwnedFd>,
+    userns: Option<OwnedFd>,
 }
 
 /// Starts `plan` in the namespaces of the process behind the pidfd `container`. `streams` are standard input,
 /// output and error unless the plan has a terminal. The process must have one thread.
-pub fn spawn(plan: &JoinPlan, container: BorrowedFd<'_>, streams: [BorrowedFd<'_>; 3]) -> Result<Joined> {
-    let (ours, theirs) = channel::pair()?;
+pub fn spawn_in_container(
+    plan: &JoinPlan,
+    container: BorrowedFd<'_>,
+    streams: [BorrowedFd<'_>; 3],
+) -> Result<JoinedProcess> {
+    let (ours, theirs) = channel::socket_pair()?;
     let (status, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     match sys::process::clone_into(0).context("starting a process")? {
-        Side::Child => {
-            let gathered = Tools::gather(plan, &theirs, &told, container, streams);
-            let error = match gathered.and_then(|tools| usher(plan, tools)) {
+        ForkSide::Child => {
+            let gathered = JoinFds::gather(plan, &theirs, &told, container, streams);
+            let error = match gathered.and_then(|tools| run_intermediate(plan, tools)) {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
-            theirs.send_failure(&Failure::of(&error));
+            theirs.send_failure(&Failure::from_chain(&error));
             sys::process::exit_now(125)
         }
-        Side::Parent(usher) => {
+        ForkSide::Parent(usher) => {
             drop((theirs, told));
-            let joined = meet(&ours);
+            let joined = await_process(&ours);
             // Reaped before the outcome is looked at, so that a failure leaves no zombie.
             usher.wait()?;
             let joined = joined?;
-            match await_start(&status, &joined.process)? {
+            match await_exec(&status, &joined.process)? {
                 None => Ok(joined),
                 Some(error) => {
                     joined.process.wait()?;
-                    Err(program::explain(plan.process.args.first().map_or("", String::as_str), &error).into())
+                    Err(program::explain_exec_error(
+                        plan.process.args.first().map_or("", String::as_str),
+                        &error,
+                    )
+                    .into())
                 }
             }
         }
@@ -110,35 +118,35 @@ pub fn spawn(plan: &JoinPlan, container: BorrowedFd<'_>, streams: [BorrowedFd<'_
 
 /// Waits until the process has become the exec stub. Messages from it and from the intermediate process come
 /// in any order.
-fn meet(channel: &Channel) -> Result<Joined> {
+fn await_process(channel: &SyncSocket) -> Result<JoinedProcess> {
     let (mut process, mut terminal, mut failure) = (None, None, None);
     loop {
-        match channel.listen()? {
-            Said::Process(child) => process = Some(child),
-            Said::Terminal(master) => terminal = Some(master),
+        match channel.receive()? {
+            SyncMessage::Process(child) => process = Some(child),
+            SyncMessage::Terminal(master) => terminal = Some(master),
             // Only a container's first process has an owner listener.
-            Said::Listener(_) => {}
-            Said::Failed(why) => failure = Some(why),
-            Said::Running => break,
+            SyncMessage::Listener(_) => {}
+            SyncMessage::Failed(why) => failure = Some(why),
+            SyncMessage::Running => break,
         }
     }
     match (failure, process) {
-        (None, Some(process)) => Ok(Joined { process, terminal }),
+        (None, Some(process)) => Ok(JoinedProcess { process, terminal }),
         (failure, process) => {
             process.map(|process| process.wait()).transpose()?;
-            let killed = || Failure::new(Kind::Interrupted, "the process was killed before it ran");
+            let killed = || Failure::new(FailureKind::Interrupted, "the process was killed before it ran");
             Err(failure.unwrap_or_else(killed).into())
         }
     }
 }
 
 /// Waits until the stub has become the program. Returns the error of execve(2) if it could not.
-fn await_start(status: &OwnedFd, process: &Child) -> Result<Option<std::io::Error>> {
+fn await_exec(status: &OwnedFd, process: &ChildProcess) -> Result<Option<std::io::Error>> {
     let mut fds = [
         PollFd::from_borrowed_fd(status.as_fd(), PollFlags::IN),
         PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN),
     ];
-    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&PATIENCE)))?;
+    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&EXEC_TIMEOUT)))?;
     let mut errno = [0; 4];
     match rustix::io::read(status, &mut errno) {
         Ok(4) => Ok(Some(std::io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
@@ -146,50 +154,50 @@ fn await_start(status: &OwnedFd, process: &Child) -> Result<Option<std::io::Erro
     }
 }
 
-impl Tools {
+impl JoinFds {
     /// Moves all descriptors above [`STATUS_FD`], which the stub uses.
     fn gather(
         plan: &JoinPlan,
-        channel: &Channel,
+        channel: &SyncSocket,
         told: &OwnedFd,
         container: BorrowedFd<'_>,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Self> {
-        let raised = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, STATUS + 1);
-        let alias = alias::namespace(plan, container)?;
+        let raised = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, STATUS_FD + 1);
+        let alias = alias::userns_for_user(plan, container)?;
         let tools = Self {
-            alias: alias.as_ref().map(|alias| raised(alias.as_fd())).transpose()?,
-            channel: channel.at_or_above(STATUS + 1)?,
-            stub: Stub::new().map_err(|error| no_stub(&error))?,
-            container: raised(container)?,
+            userns: alias.as_ref().map(|alias| raised(alias.as_fd())).transpose()?,
+            channel: channel.at_or_above(STATUS_FD + 1)?,
+            stub: ExecStub::new().map_err(|error| explain_no_stub(&error))?,
+            container_pidfd: raised(container)?,
             streams: [raised(streams[0])?, raised(streams[1])?, raised(streams[2])?],
         };
-        sys::process::place_fd(told.as_fd(), STATUS)?;
+        sys::process::place_fd(told.as_fd(), STATUS_FD)?;
         Ok(tools)
     }
 
     /// Closes all other descriptors. Safe because their owners never run again: this process ends or execs.
     fn close_others(&self) -> std::io::Result<()> {
-        let own = [self.channel.as_fd(), self.stub.as_fd(), self.container.as_fd()];
-        let others = self.streams.iter().chain(&self.alias).map(|fd| fd.as_fd());
+        let own = [self.channel.as_fd(), self.stub.as_fd(), self.container_pidfd.as_fd()];
+        let others = self.streams.iter().chain(&self.userns).map(|fd| fd.as_fd());
         let keep: Vec<BorrowedFd<'_>> = own.into_iter().chain(others).collect();
-        sys::process::close_others(STATUS.cast_unsigned() + 1, &keep)
+        sys::process::close_others(STATUS_FD.cast_unsigned() + 1, &keep)
     }
 }
 
-fn usher(plan: &JoinPlan, tools: Tools) -> Result<Infallible> {
+fn run_intermediate(plan: &JoinPlan, tools: JoinFds) -> Result<Infallible> {
     let failed = |error: anyhow::Error| -> ! {
-        tools.channel.send_failure(&Failure::of(&error));
+        tools.channel.send_failure(&Failure::from_chain(&error));
         sys::process::exit_now(125)
     };
     // Not returned: after the descriptors are closed, nothing of the caller may run again.
-    match lead_in(plan, &tools) {
+    match enter_container(plan, &tools) {
         Ok(never) => match never {},
         Err(error) => failed(error),
     }
 }
 
-fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
+fn enter_container(plan: &JoinPlan, tools: &JoinFds) -> Result<Infallible> {
     // /proc/PID/cmdline is world-readable and would show the caller's command line inside the container.
     sys::process::set_title(&format!("dhow: {}", plan.name));
     // By the host's /proc; the container's own is not to be trusted.
@@ -200,11 +208,11 @@ fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     }
     tools.close_others()?;
     sys::process::set_dumpable(false)?;
-    sys::namespace::join(tools.container.as_fd(), namespaces(plan.unshare))
-        .map_err(|error| explain_refusal(&error))?;
-    match sys::process::clone_sibling(0, None).map_err(|error| explain_refusal(&error))? {
-        Side::Child => join(plan, tools),
-        Side::Parent(process) => {
+    sys::namespace::setns(tools.container_pidfd.as_fd(), namespace_flags(plan.unshare))
+        .map_err(|error| explain_join_refusal(&error))?;
+    match sys::process::clone_sibling(0, None).map_err(|error| explain_join_refusal(&error))? {
+        ForkSide::Child => become_process(plan, tools),
+        ForkSide::Parent(process) => {
             tools.channel.send_process(&process)?;
             sys::process::exit_now(0)
         }
@@ -213,66 +221,68 @@ fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
 
 /// Explains why the container could not be entered. Once its first process is ending, fork(2) fails with
 /// `ENOMEM` in its pid namespace.
-pub(super) fn explain_refusal(error: &std::io::Error) -> anyhow::Error {
+pub(super) fn explain_join_refusal(error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
-        Some(libc::ESRCH | libc::ENOMEM) => ended().into(),
-        _ => Failure::new(Kind::Denied, format!("the kernel refused to enter the container: {error}")).into(),
+        Some(libc::ESRCH | libc::ENOMEM) => container_ended().into(),
+        _ => Failure::new(FailureKind::Denied, format!("the kernel refused to enter the container: {error}"))
+            .into(),
     }
 }
 
 /// Explains why the exec stub could not be created. Exec without it would expose dhow's own file to the
 /// container.
-pub(super) fn no_stub(error: &std::io::Error) -> Failure {
-    let failure = Failure::new(Kind::Denied, format!("the kernel runs no program from memory: {error}"));
+pub(super) fn explain_no_stub(error: &std::io::Error) -> Failure {
+    let failure =
+        Failure::new(FailureKind::Denied, format!("the kernel runs no program from memory: {error}"));
     match error.raw_os_error() {
         Some(libc::EACCES) => failure.hint("root can allow it with `sysctl vm.memfd_noexec=1`"),
         _ => failure,
     }
 }
 
-pub(super) fn ended() -> Failure {
-    Failure::new(Kind::Conflict, "the container has ended")
+pub(super) fn container_ended() -> Failure {
+    Failure::new(FailureKind::Conflict, "the container has ended")
 }
 
 /// In the new process, inside the container: takes on its identity and execs.
-fn join(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
+fn become_process(plan: &JoinPlan, tools: &JoinFds) -> Result<Infallible> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let root = sys::fs::open_dir(Path::new("/"))?;
-    let user = resolve(&Database::read(root.as_fd()), &plan.process)?;
+    let user = resolve_user(&UserDatabase::read(root.as_fd()), &plan.process)?;
     confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
     let terminal = match plan.process.tty {
         true => Some(open_terminal(root.as_fd(), tools, &user, plan.process.terminal_size)?),
         false => None,
     };
     enter_workdir(root.as_fd(), &plan.process.cwd)?;
-    let process = complete(plan, root.as_fd());
+    let process = with_conditional_env(plan, root.as_fd());
     drop(root);
     let [input, output, error] = &tools.streams;
     confine::attach_streams(terminal.as_ref(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
     // Late: in the nested namespace, this process has no capabilities over the container's own namespaces.
-    confine::limit_resources(&process)?;
-    if let Some(alias) = &tools.alias {
-        sys::namespace::join(alias.as_fd(), ns::USER).context("entering the user's namespace")?;
+    confine::set_rlimits(&process)?;
+    if let Some(alias) = &tools.userns {
+        sys::namespace::setns(alias.as_fd(), ns::USER).context("entering the user's namespace")?;
     }
-    confine::give_up_privilege(&plan.confinement, &user)?;
+    confine::drop_privileges(&plan.confinement, &user)?;
     if process.die_with_parent {
         confine::die_with_parent(&tools.channel)?;
     }
-    Program::find(&process, &user)?.exec_through(&tools.stub, &plan.confinement.seccomp)
+    ResolvedProgram::resolve(&process, &user)?.exec_via_stub(&tools.stub, &plan.confinement.seccomp)
 }
 
 /// Resolves the user. A user that does not exist has docker's exit code for a command that cannot be run
 /// (126).
-pub(super) fn resolve(database: &Database, process: &Process) -> Result<User, Failure> {
+pub(super) fn resolve_user(database: &UserDatabase, process: &ProcessPlan) -> Result<ProcessUser, Failure> {
     let found = database.resolve(&process.user, &process.groups);
-    found.map_err(|failure| Failure::new(Kind::CommandNotExecutable, failure.to_string()))
+    found.map_err(|failure| Failure::new(FailureKind::CommandNotExecutable, failure.to_string()))
 }
 
 /// Opens a terminal on the container's own devpts, as a program inside would.
 fn open_terminal(
     root: BorrowedFd<'_>,
-    tools: &Tools,
-    user: &User,
+    tools: &JoinFds,
+    user: &ProcessUser,
     size: Option<(u16, u16)>,
 ) -> Result<OwnedFd> {
     let devpts =
@@ -289,8 +299,8 @@ fn enter_workdir(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
         .and_then(|dir| Ok(rustix::process::fchdir(&dir)?));
     dir.map_err(|error| {
         let kind = match error.raw_os_error() {
-            Some(libc::ENOENT) => Kind::CommandNotFound,
-            _ => Kind::CommandNotExecutable,
+            Some(libc::ENOENT) => FailureKind::CommandNotFound,
+            _ => FailureKind::CommandNotExecutable,
         };
         let text = match error.raw_os_error() {
             Some(libc::ENOENT) => "no such file or directory".to_owned(),
@@ -304,9 +314,9 @@ fn enter_workdir(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 }
 
 /// Adds what can only be determined inside, namely [`JoinPlan::env_if_file`].
-fn complete(plan: &JoinPlan, root: BorrowedFd<'_>) -> Process {
+fn with_conditional_env(plan: &JoinPlan, root: BorrowedFd<'_>) -> ProcessPlan {
     let mut process = plan.process.clone();
-    if let Some((file, variable)) = &plan.variable_of_file {
+    if let Some((file, variable)) = &plan.env_if_file {
         let found = sys::fs::open_in_root(root, Path::new(file), OFlags::PATH, Mode::empty());
         process.env.extend(found.is_ok().then(|| variable.clone()));
     }

@@ -11,24 +11,24 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::channel::{self, Channel, Said};
-use super::join::{self, JoinPlan, Joined};
-use crate::error::{Failure, Kind};
+use super::channel::{self, SyncMessage, SyncSocket};
+use super::join::{self, JoinPlan, JoinedProcess};
+use crate::error::{Failure, FailureKind};
 use crate::sys;
-use crate::sys::process::{Child, Ended, Side};
+use crate::sys::process::{ChildExit, ChildProcess, ForkSide};
 use crate::sys::signal::SignalFd;
 
 /// Starts `plan` so that it outlives this process, with its streams on /dev/null; returns when its program
 /// runs. `at_end` is called with the exit code in the monitor process, which has no descriptor of this one.
 /// Arguments and conditions are those of [`join::spawn_in_container`].
 pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>, at_end: impl FnOnce(i32)) -> Result<()> {
-    let (ours, theirs) = channel::pair()?;
+    let (ours, theirs) = channel::socket_pair()?;
     match sys::process::clone_into(0).context("starting a process")? {
-        Side::Child => detached(plan, container, &theirs, at_end),
-        Side::Parent(_) => {
+        ForkSide::Child => run_detached(plan, container, &theirs, at_end),
+        ForkSide::Parent(_) => {
             drop(theirs);
-            match ours.listen()? {
-                Said::Failed(failure) => Err(failure.into()),
+            match ours.receive()? {
+                SyncMessage::Failed(failure) => Err(failure.into()),
                 // The monitor closes its end once the program runs.
                 _ => Ok(()),
             }
@@ -36,15 +36,20 @@ pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>, at_end: impl F
     }
 }
 
-fn detached(plan: &JoinPlan, container: BorrowedFd<'_>, channel: &Channel, at_end: impl FnOnce(i32)) -> ! {
-    let started = settle(&plan.name, &[container, channel.as_fd()]).and_then(|()| {
-        let null = null()?;
-        join::spawn(plan, container, [null.as_fd(); 3])
+fn run_detached(
+    plan: &JoinPlan,
+    container: BorrowedFd<'_>,
+    channel: &SyncSocket,
+    at_end: impl FnOnce(i32),
+) -> ! {
+    let started = detach_from_caller(&plan.name, &[container, channel.as_fd()]).and_then(|()| {
+        let null = open_null()?;
+        join::spawn_in_container(plan, container, [null.as_fd(); 3])
     });
     match started {
-        Ok(joined) => wait(&joined, at_end),
+        Ok(joined) => exit_like_child(&joined, at_end),
         Err(error) => {
-            channel.send_failure(&Failure::of(&error));
+            channel.send_failure(&Failure::from_chain(&error));
             sys::process::exit_now(125)
         }
     }
@@ -56,24 +61,28 @@ fn detached(plan: &JoinPlan, container: BorrowedFd<'_>, channel: &Channel, at_en
 ///
 /// For a supervisor, which must not block on a container and whose lock no other process may inherit. It must have
 /// one thread.
-pub fn probe(plan: &JoinPlan, container: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<Child> {
+pub fn start_probe(
+    plan: &JoinPlan,
+    container: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+) -> Result<ChildProcess> {
     match sys::process::clone_into(0).context("starting a process")? {
-        Side::Parent(child) => Ok(child),
-        Side::Child => {
-            let started = settle(&plan.name, &[container, output]).and_then(|()| {
+        ForkSide::Parent(child) => Ok(child),
+        ForkSide::Child => {
+            let started = detach_from_caller(&plan.name, &[container, output]).and_then(|()| {
                 // SIGTERM must end this process as long as there is no program to kill.
-                sys::signal::reset_all()?;
+                sys::signal::reset_signals()?;
                 sys::process::die_with_parent()?;
-                let null = null()?;
-                join::spawn(plan, container, [null.as_fd(), output, output])
+                let null = open_null()?;
+                join::spawn_in_container(plan, container, [null.as_fd(), output, output])
             });
             match started {
-                Ok(joined) => wait(&joined, |_| {}),
+                Ok(joined) => exit_like_child(&joined, |_| {}),
                 Err(error) => {
-                    let failure = Failure::of(&error);
+                    let failure = Failure::from_chain(&error);
                     // The exit code tells the same if `output` is closed.
                     let _ = rustix::io::write(output, failure.to_string().as_bytes());
-                    let missing = failure.kind() == Kind::CommandNotFound;
+                    let missing = failure.kind() == FailureKind::CommandNotFound;
                     sys::process::exit_now(if missing { 127 } else { 126 })
                 }
             }
@@ -86,9 +95,10 @@ pub fn probe(plan: &JoinPlan, container: BorrowedFd<'_>, output: BorrowedFd<'_>)
 /// process must have one thread.
 pub fn hold_terminal(name: &str, master: BorrowedFd<'_>) -> Result<()> {
     match sys::process::clone_into(0).context("starting a process")? {
-        Side::Parent(_) => Ok(()),
-        Side::Child => {
-            let _ = settle(name, &[master]).and_then(|()| Ok(rustix::io::ioctl_fionbio(master, false)?));
+        ForkSide::Parent(_) => Ok(()),
+        ForkSide::Child => {
+            let _ = detach_from_caller(name, &[master])
+                .and_then(|()| Ok(rustix::io::ioctl_fionbio(master, false)?));
             let mut buffer = [0_u8; 16 << 10];
             while let Ok(1..) | Err(Errno::INTR) = rustix::io::read(master, &mut buffer) {}
             sys::process::exit_now(0)
@@ -97,38 +107,38 @@ pub fn hold_terminal(name: &str, master: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Detaches from the caller: a new session, `/` as working directory, and only the descriptors in `keep`.
-fn settle(name: &str, keep: &[BorrowedFd<'_>]) -> Result<()> {
+fn detach_from_caller(name: &str, keep: &[BorrowedFd<'_>]) -> Result<()> {
     let _ = rustix::process::setsid();
     rustix::process::chdir("/")?;
     sys::process::set_title(&format!("dhow: {name}"));
     sys::process::close_others(3, keep)?;
-    let null = null()?;
+    let null = open_null()?;
     for number in 0..3 {
         sys::process::place_fd(null.as_fd(), number)?;
     }
     Ok(())
 }
 
-fn null() -> Result<OwnedFd> {
+fn open_null() -> Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Asks the monitor to kill the program, which it must then still reap.
-const END: i32 = libc::SIGTERM;
+const KILL_REQUEST: i32 = libc::SIGTERM;
 
 /// Exits as the program does. Holds no other descriptor meanwhile, so that nobody waits in vain for one to be
 /// closed.
-fn wait(joined: &Joined, at_end: impl FnOnce(i32)) -> ! {
+fn exit_like_child(joined: &JoinedProcess, at_end: impl FnOnce(i32)) -> ! {
     // The channel to the caller closes here, which tells it that the program runs.
     let closed = sys::process::close_others(3, &[joined.process.pidfd()]);
-    let ended = closed.and_then(|()| attend(&joined.process));
-    let code = ended.map_or(125, Ended::code);
+    let ended = closed.and_then(|()| wait_or_kill(&joined.process));
+    let code = ended.map_or(125, ChildExit::code);
     at_end(code);
     sys::process::exit_now(code)
 }
 
-fn attend(process: &Child) -> std::io::Result<Ended> {
-    let signals = SignalFd::blocking(&[END])?;
+fn wait_or_kill(process: &ChildProcess) -> std::io::Result<ChildExit> {
+    let signals = SignalFd::blocking(&[KILL_REQUEST])?;
     loop {
         let mut fds = [
             PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN),

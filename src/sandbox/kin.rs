@@ -24,41 +24,44 @@ use anyhow::{Context as _, Result};
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
 
-use super::below::Outer;
-use super::channel::{self, Channel};
+use super::below::ParentUserns;
+use super::channel::{self, SyncSocket};
 use super::idmap::IdMap;
-use super::launch::{Connect, Known, Running, births, give_up_lock, meet, namespace_of, namespaces, through};
-use super::plan::{Kin, MountKind, Plan, Unshare};
+use super::launch::{
+    ConnectNetwork, LaunchedContainer, OpenNamespaces, handshake, namespace_flags, open_namespace,
+    replace_lock_fd, split_clone_flags, via_intermediate,
+};
+use super::plan::{MountKind, NamespaceSet, PeerMount, SandboxPlan};
 use super::{confine, identity, init, join};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::sys;
 use crate::sys::mount::Attr;
-use crate::sys::process::{self, Child, Side, ns};
-use crate::sys::socket::Socket;
-use crate::sys::stub::STATUS;
+use crate::sys::process::{self, ChildProcess, ForkSide, ns};
+use crate::sys::socket::SeqpacketSocket;
+use crate::sys::stub::STATUS_FD;
 
 /// The running container whose namespaces are shared.
-pub struct Relation {
+pub struct SharedNamespaces {
     /// A pidfd of its first process.
-    pub first: OwnedFd,
-    pub namespace: OwnedFd,
+    pub init_pidfd: OwnedFd,
+    pub userns: OwnedFd,
     /// Its id map.
     pub ids: IdMap,
     /// The namespaces that are shared.
-    pub share: Unshare,
+    pub share: NamespaceSet,
 }
 
 /// What the new container's first process receives from the other container.
 #[derive(Default)]
-pub(super) struct Gifts {
-    mounts: Vec<(Kin, OwnedFd)>,
+pub(super) struct ReceivedMounts {
+    mounts: Vec<(PeerMount, OwnedFd)>,
     /// Where the exec stub reports, if the process is visible to others: /dev/null, since nobody listens.
-    pub(super) stub_tells: Option<OwnedFd>,
+    pub(super) stub_status: Option<OwnedFd>,
 }
 
-impl Gifts {
+impl ReceivedMounts {
     /// Takes the mount of this kind; `None` if it was taken before or never requested.
-    pub(super) fn take(&mut self, kin: Kin) -> Option<OwnedFd> {
+    pub(super) fn take(&mut self, kin: PeerMount) -> Option<OwnedFd> {
         let at = self.mounts.iter().position(|(kind, _)| *kind == kin)?;
         Some(self.mounts.swap_remove(at).1)
     }
@@ -66,94 +69,95 @@ impl Gifts {
 
 /// Checks that the new user namespace will be a descendant of `outer`, which it is if the other container's
 /// is. Only then can the network helper configure the container's network.
-pub(super) fn check_below(relation: &Relation, outer: &Outer) -> Result<()> {
-    let wanted = rustix::fs::fstat(&outer.namespace)?;
-    let mut namespace = Some(relation.namespace.try_clone()?);
+pub(super) fn check_nested_below(relation: &SharedNamespaces, outer: &ParentUserns) -> Result<()> {
+    let wanted = rustix::fs::fstat(&outer.userns)?;
+    let mut namespace = Some(relation.userns.try_clone()?);
     while let Some(this) = namespace {
         let stat = rustix::fs::fstat(&this)?;
         if (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino) {
             return Ok(());
         }
-        namespace = sys::namespace::parent(this.as_fd())?;
+        namespace = sys::namespace::parent_namespace(this.as_fd())?;
     }
     let message = "the container whose namespaces it shares is on no network, so it cannot be on one either";
-    Err(Failure::new(Kind::Unsupported, message)
+    Err(Failure::new(FailureKind::Unsupported, message)
         .hint("give it --network none, host or container:NAME, or start the other on a network, which may be an --internal one")
         .into())
 }
 
 /// Like [`super::launch::launch`], sharing namespaces of `relation`.
-pub(super) fn launch(
-    plan: &Plan,
-    relation: &Relation,
+pub(super) fn launch_shared(
+    plan: &SandboxPlan,
+    relation: &SharedNamespaces,
     streams: [BorrowedFd<'_>; 3],
     lock: BorrowedFd<'_>,
     cgroup: Option<BorrowedFd<'_>>,
-    connect: Option<Connect<'_>>,
-) -> Result<Running> {
-    let usher = |channel: &Channel| {
-        give_up_lock(streams, lock)?;
-        usher(plan, relation, channel, streams, cgroup)
+    connect: Option<ConnectNetwork<'_>>,
+) -> Result<LaunchedContainer> {
+    let usher = |channel: &SyncSocket| {
+        replace_lock_fd(streams, lock)?;
+        run_intermediate(plan, relation, channel, streams, cgroup)
     };
-    through(usher, |channel, usher| {
-        let known = find_namespaces(channel, usher, connect.is_some())?;
-        meet(channel, known, connect)
+    via_intermediate(usher, |channel, usher| {
+        let known = open_namespaces(channel, usher, connect.is_some())?;
+        handshake(channel, known, connect)
     })
 }
 
 /// Opens the new container's user namespace, which the intermediate process has entered by now, and its
 /// network namespace if it is to be connected. Done early because the first process may be undumpable.
-fn find_namespaces(channel: &Channel, usher: &Child, net: bool) -> Result<Known> {
+fn open_namespaces(channel: &SyncSocket, usher: &ChildProcess, net: bool) -> Result<OpenNamespaces> {
     channel.await_go()?;
-    let user = namespace_of(usher.pid, "user")?;
-    let net = net.then(|| namespace_of(usher.pid, "net")).transpose()?;
-    channel.go()?;
-    Ok(Known { user: Some(user), net })
+    let user = open_namespace(usher.pid, "user")?;
+    let net = net.then(|| open_namespace(usher.pid, "net")).transpose()?;
+    channel.send_go()?;
+    Ok(OpenNamespaces { userns: Some(user), netns: net })
 }
 
 /// In the intermediate process: joins the shared namespaces and creates the container's first process.
-fn usher(
-    plan: &Plan,
-    relation: &Relation,
-    channel: &Channel,
+fn run_intermediate(
+    plan: &SandboxPlan,
+    relation: &SharedNamespaces,
+    channel: &SyncSocket,
     streams: [BorrowedFd<'_>; 3],
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Infallible> {
-    let map = plan.ids.below(&relation.ids).ok_or_else(|| {
-        Failure::new(Kind::Unsupported, "the other container's user namespace lacks ids of this one")
+    let map = plan.ids.nested_in(&relation.ids).ok_or_else(|| {
+        Failure::new(FailureKind::Unsupported, "the other container's user namespace lacks ids of this one")
             .hint("give both the same --userns")
     })?;
-    let mut gifts = ask(plan, relation)?;
-    let mapper = Mapper::start(&map, relation)?;
+    let mut gifts = request_mounts(plan, relation)?;
+    let mapper = IdMapHelper::start(&map, relation)?;
     // Not the mount namespace: the new container has its own. A shared pid namespace takes effect for
     // children only.
-    let shared = namespaces(relation.share) & !ns::MOUNT;
-    sys::namespace::join(relation.first.as_fd(), shared).map_err(|error| join::explain_refusal(&error))?;
+    let shared = namespace_flags(relation.share) & !ns::MOUNT;
+    sys::namespace::setns(relation.init_pidfd.as_fd(), shared)
+        .map_err(|error| join::explain_join_refusal(&error))?;
     identity::unshare_user()?;
     mapper.map()?;
     // Created here and not by clone(2), so that the supervisor can open it through this process.
-    let mut to_make = namespaces(plan.unshare) & !ns::USER;
+    let mut to_make = namespace_flags(plan.unshare) & !ns::USER;
     if plan.awaits_network {
         nix::sched::unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
         to_make &= !ns::NET;
     }
-    channel.go()?;
+    channel.send_go()?;
     channel.await_go()?;
     if relation.share.pid {
         confine::set_oom_score(&plan.process)?;
         process::set_dumpable(false)?;
         let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        gifts.stub_tells = Some(null);
+        gifts.stub_status = Some(null);
     }
     // The exec stub needs the number [`STATUS_FD`].
-    let channel = channel.at_or_above(STATUS + 1)?;
-    let (now, then) = births(to_make, cgroup.is_some());
-    match process::clone_sibling(now, cgroup).map_err(|error| join::explain_refusal(&error))? {
-        Side::Child => {
+    let channel = channel.at_or_above(STATUS_FD + 1)?;
+    let (now, then) = split_clone_flags(to_make, cgroup.is_some());
+    match process::clone_sibling(now, cgroup).map_err(|error| join::explain_join_refusal(&error))? {
+        ForkSide::Child => {
             nix::sched::unshare(then).context("making a cgroup namespace")?;
-            init::run(plan, &channel, &init::Streams(streams), gifts)
+            init::run_init(plan, &channel, &init::StdioFds(streams), gifts)
         }
-        Side::Parent(process) => {
+        ForkSide::Parent(process) => {
             channel.send_process(&process)?;
             process::exit_now(0)
         }
@@ -161,36 +165,36 @@ fn usher(
 }
 
 /// A process that waits in the other container's user namespace and then maps the ids of the nested one.
-struct Mapper {
-    process: Child,
-    channel: Channel,
+struct IdMapHelper {
+    process: ChildProcess,
+    channel: SyncSocket,
 }
 
-impl Mapper {
-    fn start(map: &IdMap, relation: &Relation) -> Result<Self> {
-        let (ours, theirs) = channel::pair()?;
+impl IdMapHelper {
+    fn start(map: &IdMap, relation: &SharedNamespaces) -> Result<Self> {
+        let (ours, theirs) = channel::socket_pair()?;
         let usher = rustix::process::getpid().as_raw_nonzero().get();
         match process::clone_into(0).context("starting a process")? {
-            Side::Child => {
+            ForkSide::Child => {
                 drop(ours);
                 let done = (|| {
-                    process::close_others(3, &[relation.first.as_fd(), theirs.as_fd()])?;
-                    sys::namespace::join(relation.first.as_fd(), ns::USER)?;
+                    process::close_others(3, &[relation.init_pidfd.as_fd(), theirs.as_fd()])?;
+                    sys::namespace::setns(relation.init_pidfd.as_fd(), ns::USER)?;
                     theirs.await_go()?;
                     identity::write_maps(map, usher, map.is_single())
                 })();
                 match done {
-                    Ok(()) => drop(theirs.go()),
-                    Err(error) => theirs.send_failure(&Failure::of(&error)),
+                    Ok(()) => drop(theirs.send_go()),
+                    Err(error) => theirs.send_failure(&Failure::from_chain(&error)),
                 }
                 process::exit_now(0)
             }
-            Side::Parent(process) => Ok(Self { process, channel: ours }),
+            ForkSide::Parent(process) => Ok(Self { process, channel: ours }),
         }
     }
 
     fn map(self) -> Result<()> {
-        self.channel.go()?;
+        self.channel.send_go()?;
         self.channel.await_go().context("mapping user ids below the other container's")?;
         self.process.wait()?;
         Ok(())
@@ -198,68 +202,70 @@ impl Mapper {
 }
 
 /// Fetches the mounts that `plan` needs from the other container.
-fn ask(plan: &Plan, relation: &Relation) -> Result<Gifts> {
-    let wanted: Vec<Kin> = plan
+fn request_mounts(plan: &SandboxPlan, relation: &SharedNamespaces) -> Result<ReceivedMounts> {
+    let wanted: Vec<PeerMount> = plan
         .mounts
         .iter()
-        .filter_map(|mount| if let MountKind::Kin(kin) = mount.kind { Some(kin) } else { None })
+        .filter_map(|mount| if let MountKind::FromPeer(kin) = mount.kind { Some(kin) } else { None })
         .collect();
     if wanted.is_empty() {
-        return Ok(Gifts::default());
+        return Ok(ReceivedMounts::default());
     }
-    let (ours, theirs) = Socket::pair()?;
+    let (ours, theirs) = SeqpacketSocket::pair()?;
     match process::clone_into(0).context("starting a process")? {
-        Side::Child => {
+        ForkSide::Child => {
             drop(ours);
-            if let Err(error) = give(&wanted, relation, &theirs) {
-                let _ = theirs.send(&serde_json::to_vec(&Failure::of(&error)).unwrap_or_default(), &[]);
+            if let Err(error) = send_mounts(&wanted, relation, &theirs) {
+                let _ =
+                    theirs.send(&serde_json::to_vec(&Failure::from_chain(&error)).unwrap_or_default(), &[]);
             }
             process::exit_now(0)
         }
-        Side::Parent(giver) => {
+        ForkSide::Parent(giver) => {
             drop(theirs);
             let message = ours.receive()?;
             giver.wait()?;
             if let Ok(failure) = serde_json::from_slice::<Failure>(&message.bytes) {
                 return Err(anyhow::Error::from(failure).context("looking into the other container"));
             }
-            Ok(Gifts { mounts: wanted.into_iter().zip(message.fds).collect(), stub_tells: None })
+            Ok(ReceivedMounts { mounts: wanted.into_iter().zip(message.fds).collect(), stub_status: None })
         }
     }
 }
 
 /// In the mount helper: creates the mounts inside the other container and sends their descriptors.
-fn give(wanted: &[Kin], relation: &Relation, socket: &Socket) -> Result<()> {
-    process::close_others(3, &[relation.first.as_fd(), socket.as_fd()])?;
+fn send_mounts(wanted: &[PeerMount], relation: &SharedNamespaces, socket: &SeqpacketSocket) -> Result<()> {
+    process::close_others(3, &[relation.init_pidfd.as_fd(), socket.as_fd()])?;
     process::set_dumpable(false)?;
     // None of the mounts depends on the network namespace.
-    let shared = Unshare { net: false, ..relation.share };
-    sys::namespace::join(relation.first.as_fd(), namespaces(shared))
-        .map_err(|error| join::explain_refusal(&error))?;
+    let shared = NamespaceSet { net: false, ..relation.share };
+    sys::namespace::setns(relation.init_pidfd.as_fd(), namespace_flags(shared))
+        .map_err(|error| join::explain_join_refusal(&error))?;
     // The pid namespace applies to children only, and a new /proc shows that of the process that mounts it.
-    match process::clone_into(0).map_err(|error| join::explain_refusal(&error))? {
-        Side::Parent(child) => {
+    match process::clone_into(0).map_err(|error| join::explain_join_refusal(&error))? {
+        ForkSide::Parent(child) => {
             child.wait()?;
             Ok(())
         }
-        Side::Child => {
+        ForkSide::Child => {
             let root = sys::fs::open_dir(Path::new("/"))?;
-            let mounts = wanted.iter().map(|kin| mount(*kin, root.as_fd())).collect::<Result<Vec<_>>>()?;
+            let mounts =
+                wanted.iter().map(|kin| open_peer_mount(*kin, root.as_fd())).collect::<Result<Vec<_>>>()?;
             let fds: Vec<BorrowedFd<'_>> = mounts.iter().map(|mount| mount.as_fd()).collect();
             Ok(socket.send(b"mounts", &fds)?)
         }
     }
 }
 
-fn mount(kin: Kin, root: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn open_peer_mount(kin: PeerMount, root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let attributes = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
     let path = match kin {
-        Kin::Processes => {
+        PeerMount::Proc => {
             return sys::mount::new_filesystem("proc", &[], attributes)
                 .context("mounting a /proc of the other container's processes");
         }
-        Kin::Memory => "dev/shm",
-        Kin::Queues => "dev/mqueue",
+        PeerMount::Shm => "dev/shm",
+        PeerMount::Mqueue => "dev/mqueue",
     };
     let dir = sys::fs::open_in_root(root, Path::new(path), OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
     let tree = dir.and_then(|dir| sys::mount::clone_tree(dir.as_fd(), false));

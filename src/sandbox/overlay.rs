@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use rustix::fs::Mode;
 
-use super::plan::Overlay;
+use super::plan::OverlayLayers;
 use super::rootfs::attach_at;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::sys;
-use crate::sys::mount::{Attr, Param};
+use crate::sys::mount::{Attr, FsParam};
 
 /// The longest option string that is safe: mount(2) takes at most one page.
 const MAX_OPTIONS: usize = 4000;
@@ -21,14 +21,16 @@ const MAX_OPTIONS: usize = 4000;
 ///
 /// Some file systems cannot hold an upper directory (overlayfs, NFS, eCryptfs). If the container is removed when it
 /// ends, the upper directory is then put in memory instead.
-pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
+pub(super) fn attach_overlay(layers: &OverlayLayers, stage: &Path) -> Result<OwnedFd> {
     let base = &layers.base;
     rustix::process::chdir(base).with_context(|| format!("entering `{}`", base.display()))?;
     match mount(layers, stage) {
         // EINVAL is overlayfs's answer to an unsuitable upper directory; the log of the kernel has the
         // reason.
-        Err(error) if layers.volatile && !layers.kept && error.raw_os_error() == Some(libc::EINVAL) => {
-            writable_in_memory(layers, stage).context("making a writable layer in memory")?;
+        Err(error)
+            if layers.volatile && !layers.must_persist && error.raw_os_error() == Some(libc::EINVAL) =>
+        {
+            put_upper_in_memory(layers, stage).context("making a writable layer in memory")?;
             mount(layers, stage).map_err(|error| explain(&error, layers).into())
         }
         Err(error) => Err(explain(&error, layers).into()),
@@ -38,24 +40,24 @@ pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
 
 /// Mounts `layers` on `stage` in a new mount namespace of this process, which has one thread and may mount.
 /// Returns the root.
-pub fn attach_alone(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
+pub fn attach_in_new_mountns(layers: &OverlayLayers, stage: &Path) -> Result<OwnedFd> {
     let here = sys::fs::open_dir(Path::new("."));
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
-    let root = attach(layers, stage)?;
+    let root = attach_overlay(layers, stage)?;
     if let Ok(here) = here {
         rustix::process::fchdir(here).context("going back to the working directory")?;
     }
     Ok(root)
 }
 
-fn mount(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
+fn mount(layers: &OverlayLayers, stage: &Path) -> std::io::Result<OwnedFd> {
     // In a user namespace, overlayfs can set only user.overlay.* attributes, not trusted.overlay.* (Linux
     // 5.11).
-    let mut params = vec![Param::Flag("userxattr")];
-    params.extend(layers.lower.iter().map(|layer| Param::Path("lowerdir+", layer)));
-    params.extend([Param::Path("upperdir", &layers.upper), Param::Path("workdir", &layers.work)]);
+    let mut params = vec![FsParam::Flag("userxattr")];
+    params.extend(layers.lower.iter().map(|layer| FsParam::Path("lowerdir+", layer)));
+    params.extend([FsParam::Path("upperdir", &layers.upper), FsParam::Path("workdir", &layers.work)]);
     if layers.volatile {
-        params.push(Param::Flag("volatile"));
+        params.push(FsParam::Flag("volatile"));
     }
     match sys::mount::new_filesystem("overlay", &params, Attr::empty()) {
         Ok(mount) => attach_at(&mount, stage),
@@ -66,7 +68,7 @@ fn mount(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
 }
 
 /// Mounts with a single option string, in which layers are named by descriptor to keep it within a page.
-fn mount_by_options(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
+fn mount_by_options(layers: &OverlayLayers, stage: &Path) -> std::io::Result<OwnedFd> {
     let open = |path: &PathBuf| sys::fs::open_dir(path);
     let lower = layers.lower.iter().map(open).collect::<std::io::Result<Vec<_>>>()?;
     let names: Vec<String> = lower.iter().map(|fd| sys::fs::fd_path(fd.as_fd())).collect();
@@ -87,11 +89,12 @@ fn mount_by_options(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> 
 
 /// Covers the parent of the upper and work directories with a tmpfs, so that the same relative paths lead
 /// into memory.
-pub(super) fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
-    let tmpfs = sys::mount::new_filesystem("tmpfs", &[Param::Text("mode", "0755")], Attr::empty())?;
+pub(super) fn put_upper_in_memory(layers: &OverlayLayers, stage: &Path) -> Result<()> {
+    let tmpfs = sys::mount::new_filesystem("tmpfs", &[FsParam::Text("mode", "0755")], Attr::empty())?;
     for path in [&layers.upper, &layers.work] {
-        let name =
-            path.file_name().ok_or_else(|| Failure::new(Kind::Other, "a writable layer has no name"))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| Failure::new(FailureKind::Other, "a writable layer has no name"))?;
         rustix::fs::mkdirat(&tmpfs, name, Mode::from_raw_mode(0o755))?;
     }
     attach_at(&tmpfs, stage)?;
@@ -99,10 +102,10 @@ pub(super) fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
 }
 
 /// Explains overlayfs's errors, whose texts usually mislead (`Documentation/filesystems/overlayfs.rst`).
-fn explain(error: &std::io::Error, layers: &Overlay) -> Failure {
-    let failure = Failure::new(Kind::Unsupported, format!("overlayfs refused: {error}"));
+fn explain(error: &std::io::Error, layers: &OverlayLayers) -> Failure {
+    let failure = Failure::new(FailureKind::Unsupported, format!("overlayfs refused: {error}"));
     match error.raw_os_error() {
-        Some(libc::EINVAL) if layers.kept => failure.hint("the data directory's file system does not do for a writable layer (NFS, another overlay): set DHOW_ROOT to a directory on a local disk or a tmpfs"),
+        Some(libc::EINVAL) if layers.must_persist => failure.hint("the data directory's file system does not do for a writable layer (NFS, another overlay): set DHOW_ROOT to a directory on a local disk or a tmpfs"),
         Some(libc::EINVAL) => failure.hint("the data directory's file system does not do for a writable layer (NFS, another overlay): use --rm, which keeps it in memory, or set DHOW_ROOT to a directory on a local disk"),
         Some(libc::ENODEV) => failure.hint("the kernel has no overlayfs; root can load it with `modprobe overlay`"),
         Some(libc::EPERM) => failure.hint("overlayfs in a user namespace needs Linux 5.11 or later"),

@@ -12,36 +12,36 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::processes::{Boundary, inside};
+use super::processes::{NamespaceBoundary, pids_inside};
 use crate::sys::process::{self, signal_pidfd};
 
 /// How long stopping all processes may take, and how often to check.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(2);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Stops all processes inside the namespace of process `first`. Processes forked meanwhile are found in the
 /// next round; it returns once a complete round finds none running. If a container forks faster than it can
 /// be stopped, it is resumed and the error is of kind `TimedOut`.
-pub fn stop(first: i32, boundary: Boundary) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn stop_all(first: i32, boundary: NamespaceBoundary) -> io::Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let running: Vec<_> = members(first, boundary)?.into_iter().filter(|(pid, _)| runs(*pid)).collect();
         if running.is_empty() {
             return Ok(());
         }
         if Instant::now() > deadline {
-            resume(first, boundary)?;
+            resume_all(first, boundary)?;
             return Err(io::ErrorKind::TimedOut.into());
         }
         for (_, pidfd) in &running {
             signal_pidfd(pidfd.as_fd(), libc::SIGSTOP)?;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 /// Resumes all of them; the first process last, so that it finds none of its children stopped.
-pub fn resume(first: i32, boundary: Boundary) -> io::Result<()> {
+pub fn resume_all(first: i32, boundary: NamespaceBoundary) -> io::Result<()> {
     let mut members = members(first, boundary)?;
     members.sort_by_key(|(pid, _)| *pid == first);
     for (_, pidfd) in &members {
@@ -52,8 +52,8 @@ pub fn resume(first: i32, boundary: Boundary) -> io::Result<()> {
 
 /// Kills all of them but the first, which may have ended already but must not have been reaped; returns once
 /// none is left. Processes in uninterruptible sleep can outlast the timeout (`TimedOut`).
-pub fn kill_others(first: i32, boundary: Boundary) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn kill_others(first: i32, boundary: NamespaceBoundary) -> io::Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let others: Vec<_> = members(first, boundary)?.into_iter().filter(|(pid, _)| *pid != first).collect();
         // Zombies need nothing but their parent's wait.
@@ -66,16 +66,16 @@ pub fn kill_others(first: i32, boundary: Boundary) -> io::Result<()> {
         for (_, pidfd) in &others {
             signal_pidfd(pidfd.as_fd(), libc::SIGKILL)?;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 /// The processes with pidfds. A pid that was inside both before and after its pidfd was opened was the same
 /// process all the time, provided that it is still alive.
-fn members(first: i32, boundary: Boundary) -> io::Result<Vec<(i32, OwnedFd)>> {
+fn members(first: i32, boundary: NamespaceBoundary) -> io::Result<Vec<(i32, OwnedFd)>> {
     let open = |pid: i32| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
-    let held: Vec<(i32, OwnedFd)> = inside(first, boundary)?.into_iter().filter_map(open).collect();
-    let still: BTreeSet<i32> = inside(first, boundary)?.into_iter().collect();
+    let held: Vec<(i32, OwnedFd)> = pids_inside(first, boundary)?.into_iter().filter_map(open).collect();
+    let still: BTreeSet<i32> = pids_inside(first, boundary)?.into_iter().collect();
     Ok(held.into_iter().filter(|(pid, _)| still.contains(pid)).collect())
 }
 
@@ -129,15 +129,15 @@ mod tests {
         }
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", outer.id())).unwrap();
         let first: i32 = children.trim().parse().unwrap();
-        stop(first, Boundary::Pid).unwrap();
-        let all = members(first, Boundary::Pid).unwrap();
+        stop_all(first, NamespaceBoundary::Pid).unwrap();
+        let all = members(first, NamespaceBoundary::Pid).unwrap();
         assert!(!all.is_empty() && all.iter().all(|(pid, _)| !runs(*pid)));
         assert!(runs(std::process::id().cast_signed()));
-        resume(first, Boundary::Pid).unwrap();
-        let deadline = Instant::now() + PATIENCE;
+        resume_all(first, NamespaceBoundary::Pid).unwrap();
+        let deadline = Instant::now() + TIMEOUT;
         while !runs(first) {
             assert!(Instant::now() < deadline, "it does not go on");
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_INTERVAL);
         }
         outer.kill().unwrap();
         outer.wait().unwrap();

@@ -12,17 +12,17 @@ use super::caps::CapSet;
 use super::idmap::IdMap;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Plan {
+pub struct SandboxPlan {
     /// Shown in messages and process listings.
     pub name: String,
     /// The id map of the new user namespace.
     pub ids: IdMap,
-    pub unshare: Unshare,
+    pub unshare: NamespaceSet,
     /// The new network namespace must be connected to networks before the program runs.
     pub awaits_network: bool,
-    pub root: Root,
+    pub root: RootPlan,
     /// In the order in which they are mounted.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<PlannedMount>,
     /// Paths hidden from the container; missing ones are skipped.
     pub masked: Vec<String>,
     /// Paths made read-only; missing ones are skipped.
@@ -33,14 +33,14 @@ pub struct Plan {
     pub domainname: Option<String>,
     /// Paths below /proc/sys, with slashes in place of dots, and the values to write.
     pub sysctls: Vec<(String, String)>,
-    pub process: Process,
+    pub process: ProcessPlan,
     pub confinement: Confinement,
 }
 
 /// A set of namespaces, beside user and mount namespaces, which are always new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag a namespace, as the kernel has them")]
-pub struct Unshare {
+pub struct NamespaceSet {
     pub net: bool,
     pub pid: bool,
     /// System V IPC and POSIX message queues.
@@ -52,29 +52,29 @@ pub struct Unshare {
 
 /// Where the container's `/` comes from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Root {
+pub struct RootPlan {
     /// A host directory on which the root is mounted while it is built; hidden once it is the root.
     pub stage: PathBuf,
     /// A host directory, outside `stage`, on which a tmpfs for [`MountKind::File`] is mounted during the
     /// build.
-    pub shelf: PathBuf,
+    pub memory_files: PathBuf,
     pub source: RootSource,
     /// Makes `/` read-only in the end.
     pub read_only: bool,
     /// Marks files and directories that are created as mount points, to tell them from what the program
     /// creates.
-    pub stubs: bool,
+    pub mount_stubs: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RootSource {
-    Overlay(Overlay),
+    Overlay(OverlayLayers),
     Directory(PathBuf),
 }
 
 /// The directories of an overlayfs mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Overlay {
+pub struct OverlayLayers {
     /// The directory that the paths below are relative to; keeps each within the 255 bytes of an fsconfig(2)
     /// parameter.
     pub base: PathBuf,
@@ -86,19 +86,19 @@ pub struct Overlay {
     /// Mount with `volatile`, without syncing: the container is removed when it ends.
     pub volatile: bool,
     /// The upper directory is needed afterwards, so it must not be put in memory.
-    pub kept: bool,
+    pub must_persist: bool,
 }
 
 /// One mount at an absolute path inside the container; a missing target is created.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Mount {
+pub struct PlannedMount {
     pub target: String,
     pub kind: MountKind,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag an attribute, as the kernel has them")]
-pub struct Flags {
+pub struct MountAttributes {
     pub read_only: bool,
     pub nosuid: bool,
     pub nodev: bool,
@@ -108,30 +108,30 @@ pub struct Flags {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum MountKind {
     /// A new file system instance.
-    New {
+    NewFilesystem {
         /// The file system type.
         kind: String,
         /// Mount parameters.
         params: Vec<(String, Option<String>)>,
-        flags: Flags,
+        flags: MountAttributes,
         /// Host directory to bind recursively if the kernel refuses a new instance (EPERM).
         fallback: Option<PathBuf>,
         /// Skip the mount if it fails and there is no fallback (conveniences such as mqueue and cgroup).
         optional: bool,
     },
     /// A bind mount of a host file or directory.
-    Bind(Bind),
+    Bind(BindMount),
     /// A bind mount of something made for the container, which is first given this owner and mode.
-    Handed {
-        bind: Bind,
+    OwnedBind {
+        bind: BindMount,
         /// Permission bits.
         mode: u32,
         /// User and group inside; ignored if the container has only one id.
         owner: (u32, u32),
     },
     /// An overlay of its own, whose upper directory is discarded afterwards.
-    Layers {
-        overlay: Overlay,
+    EphemeralOverlay {
+        overlay: OverlayLayers,
         /// A host directory on which the overlay is mounted briefly; it also holds the upper and work
         /// directories.
         stage: PathBuf,
@@ -140,7 +140,7 @@ pub enum MountKind {
         read_only: bool,
     },
     /// A mount that belongs to the container whose namespaces are shared.
-    Kin(Kin),
+    FromPeer(PeerMount),
     /// A regular file with this content and mode, writable unless `read_only`, held in a tmpfs.
     File {
         content: Vec<u8>,
@@ -157,10 +157,10 @@ pub enum MountKind {
     /// Creates a directory and mounts nothing.
     Directory,
     /// A new tmpfs.
-    Scratch {
+    Tmpfs {
         /// Mount parameters.
         params: Vec<(String, Option<String>)>,
-        flags: Flags,
+        flags: MountAttributes,
         /// Copy mode and owner of the image's directory to the tmpfs's root.
         keep_mode: bool,
     },
@@ -168,27 +168,27 @@ pub enum MountKind {
 
 /// A file system that belongs to a namespace of another container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kin {
+pub enum PeerMount {
     /// A new /proc of its pid namespace.
-    Processes,
+    Proc,
     /// Its /dev/shm (IPC namespace).
-    Memory,
+    Shm,
     /// Its /dev/mqueue (IPC namespace).
-    Queues,
+    Mqueue,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Bind {
+pub struct BindMount {
     /// An absolute path on the host.
     pub source: PathBuf,
     /// A path inside `source`, resolved without leaving it (`volume-subpath`).
     pub subpath: Option<String>,
     /// Include the mounts below `source`.
     pub recursive: bool,
-    pub flags: Flags,
+    pub flags: MountAttributes,
     /// Apply `flags` to the mounts below `source` too (mount_setattr(2) with AT_RECURSIVE).
     pub recursive_flags: bool,
-    pub propagation: Propagation,
+    pub propagation: MountPropagation,
     /// First copy the image's content at the target to `source`, if that is empty.
     pub copy_up: bool,
     /// Skip the mount if `source` does not exist.
@@ -197,7 +197,7 @@ pub struct Bind {
 
 /// Propagation of later mounts (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Propagation {
+pub enum MountPropagation {
     #[default]
     Private,
     /// Mounts made on the host appear in the container.
@@ -209,7 +209,7 @@ pub enum Propagation {
 /// The process to execute.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "independent choices of the command line")]
-pub struct Process {
+pub struct ProcessPlan {
     /// Program and arguments; never empty.
     pub args: Vec<String>,
     /// `NAME=value`.

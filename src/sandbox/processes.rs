@@ -13,14 +13,14 @@ use crate::sys;
 
 /// The type of namespace that separates the container's processes from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boundary {
+pub enum NamespaceBoundary {
     /// The pid namespace, if the container has its own.
     Pid,
     /// The user namespace, which every container has.
     User,
 }
 
-impl Boundary {
+impl NamespaceBoundary {
     fn name(self) -> &'static str {
         match self {
             Self::Pid => "pid",
@@ -33,7 +33,7 @@ impl Boundary {
 /// descendants of it, `first` included. Empty if `first` is gone.
 ///
 /// Processes may start and end during the scan and afterwards.
-pub fn inside(first: i32, boundary: Boundary) -> io::Result<Vec<i32>> {
+pub fn pids_inside(first: i32, boundary: NamespaceBoundary) -> io::Result<Vec<i32>> {
     // Inode numbers of namespaces seen so far, and whether each is inside.
     let mut known = HashMap::new();
     match std::fs::metadata(path(first, boundary)) {
@@ -53,12 +53,12 @@ pub fn inside(first: i32, boundary: Boundary) -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
-fn path(pid: i32, boundary: Boundary) -> String {
+fn path(pid: i32, boundary: NamespaceBoundary) -> String {
     format!("/proc/{pid}/ns/{}", boundary.name())
 }
 
 /// Whether `pid` is inside. A process that may not be inspected belongs to another user.
-fn is_inside(pid: i32, boundary: Boundary, known: &mut HashMap<u64, bool>) -> bool {
+fn is_inside(pid: i32, boundary: NamespaceBoundary, known: &mut HashMap<u64, bool>) -> bool {
     let path = path(pid, boundary);
     let Ok(namespace) = std::fs::metadata(&path) else { return false };
     if let Some(answer) = known.get(&namespace.ino()) {
@@ -80,7 +80,7 @@ fn leads_inside(namespace: OwnedFd, known: &mut HashMap<u64, bool>) -> bool {
             break;
         }
         passed.push(stat.st_ino);
-        next = sys::namespace::parent(namespace.as_fd()).ok().flatten();
+        next = sys::namespace::parent_namespace(namespace.as_fd()).ok().flatten();
     }
     known.extend(passed.into_iter().map(|inode| (inode, answer)));
     answer
@@ -94,12 +94,12 @@ mod tests {
     #[test]
     fn the_own_namespace_has_this_process() {
         let own = std::process::id().cast_signed();
-        for boundary in [Boundary::Pid, Boundary::User] {
-            let pids = inside(own, boundary).unwrap();
+        for boundary in [NamespaceBoundary::Pid, NamespaceBoundary::User] {
+            let pids = pids_inside(own, boundary).unwrap();
             assert!(pids.contains(&own), "{pids:?}");
             assert!(pids.is_sorted());
         }
-        assert_eq!(inside(i32::MAX, Boundary::Pid).unwrap(), [0; 0]);
+        assert_eq!(pids_inside(i32::MAX, NamespaceBoundary::Pid).unwrap(), [0; 0]);
     }
 
     #[test]
@@ -120,13 +120,13 @@ mod tests {
             return;
         }
         let pid = outer.id().cast_signed();
-        let user = inside(pid, Boundary::User).unwrap();
+        let user = pids_inside(pid, NamespaceBoundary::User).unwrap();
         assert!(user.len() >= 3 && user.contains(&pid), "{user:?}");
         assert!(!user.contains(&std::process::id().cast_signed()));
         // The first child is process 1 of the pid namespace, which unshare itself is not in.
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         let first: i32 = children.trim().parse().unwrap();
-        let pids = inside(first, Boundary::Pid).unwrap();
+        let pids = pids_inside(first, NamespaceBoundary::Pid).unwrap();
         assert!(pids.len() >= 2 && pids.contains(&first) && !pids.contains(&pid), "{pids:?}");
         outer.kill().unwrap();
         outer.wait().unwrap();

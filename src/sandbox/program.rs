@@ -15,11 +15,11 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::plan::{Process, SeccompPlan};
-use super::user::User;
-use crate::error::{Failure, Kind};
+use super::plan::{ProcessPlan, SeccompPlan};
+use super::user::ProcessUser;
+use crate::error::{Failure, FailureKind};
 use crate::sys;
-use crate::sys::stub::{STATUS, Stub};
+use crate::sys::stub::{ExecStub, STATUS_FD};
 
 /// How many nested interpreters the kernel follows (`fs/exec.c`).
 const MAX_INTERPRETERS: u32 = 5;
@@ -27,7 +27,7 @@ const MAX_INTERPRETERS: u32 = 5;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program that exists and may be executed.
-pub(super) struct Program {
+pub(super) struct ResolvedProgram {
     /// As it was requested, for messages.
     name: String,
     path: CString,
@@ -35,13 +35,13 @@ pub(super) struct Program {
     env: Vec<CString>,
 }
 
-impl Program {
+impl ResolvedProgram {
     /// Resolves the program of `process` for `user`, whose identity this process already has.
-    pub(super) fn find(process: &Process, user: &User) -> Result<Self> {
+    pub(super) fn resolve(process: &ProcessPlan, user: &ProcessUser) -> Result<Self> {
         let env = environment(process, user);
         let name = process.args.first().map_or("", String::as_str);
         let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
-        let program = find(name, search)?;
+        let program = search_path(name, search)?;
         refuse_own_file(&program, MAX_INTERPRETERS)?;
         let (path, args) = match &process.init {
             Some(init) => {
@@ -59,26 +59,26 @@ impl Program {
 
     /// Replaces this process; returns only on failure.
     pub(super) fn exec(&self) -> Result<Infallible> {
-        sys::signal::reset_all()?;
+        sys::signal::reset_signals()?;
         sys::process::close_on_exec_from(3)?;
-        Err(explain(&self.name, &sys::process::exec(&self.path, &self.args, &self.env)).into())
+        Err(explain_exec_error(&self.name, &sys::process::exec(&self.path, &self.args, &self.env)).into())
     }
 
     /// Execs via `stub`, which reports what this process no longer can. If a filter of the user's own denies
     /// execveat(2), it execs directly: the check in [`ResolvedProgram::resolve`] then has to suffice.
-    pub(super) fn exec_through(&self, stub: &Stub, filter: &SeccompPlan) -> Result<Infallible> {
-        sys::signal::reset_all()?;
-        sys::process::close_on_exec_from(STATUS.cast_unsigned() + 1)?;
+    pub(super) fn exec_via_stub(&self, stub: &ExecStub, filter: &SeccompPlan) -> Result<Infallible> {
+        sys::signal::reset_signals()?;
+        sys::process::close_on_exec_from(STATUS_FD.cast_unsigned() + 1)?;
         let error = stub.exec(&self.path, &self.args, &self.env);
         match filter {
             SeccompPlan::Profile(_) => self.exec(),
-            _ => Err(explain(&self.name, &error).into()),
+            _ => Err(explain_exec_error(&self.name, &error).into()),
         }
     }
 }
 
 /// The environment, with `HOME` from the user database unless it is set.
-fn environment(process: &Process, user: &User) -> Vec<String> {
+fn environment(process: &ProcessPlan, user: &ProcessUser) -> Vec<String> {
     let mut env = process.env.clone();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
         env.push(format!("HOME={}", user.home));
@@ -87,18 +87,18 @@ fn environment(process: &Process, user: &User) -> Vec<String> {
 }
 
 /// Finds a program like execvp(3): names with a slash as they are, others along `search`.
-fn find(name: &str, search: &str) -> Result<PathBuf> {
+fn search_path(name: &str, search: &str) -> Result<PathBuf> {
     if name.is_empty() {
-        return Err(Failure::new(Kind::CommandNotFound, "the command's name is empty").into());
+        return Err(Failure::new(FailureKind::CommandNotFound, "the command's name is empty").into());
     }
     if name.contains('/') {
         let path = PathBuf::from(name);
         return match rustix::fs::stat(&path) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                Err(explain(name, &Errno::ISDIR.into()).into())
+                Err(explain_exec_error(name, &Errno::ISDIR.into()).into())
             }
             Ok(_) => Ok(path),
-            Err(error) => Err(explain(name, &error.into()).into()),
+            Err(error) => Err(explain_exec_error(name, &error.into()).into()),
         };
     }
     // As in execvp(3), a file that may not be executed does not end the search, but decides the error.
@@ -116,20 +116,20 @@ fn find(name: &str, search: &str) -> Result<PathBuf> {
         }
     }
     if found_not_executable {
-        return Err(explain(name, &Errno::ACCESS.into()).into());
+        return Err(explain_exec_error(name, &Errno::ACCESS.into()).into());
     }
     Err(Failure::new(
-        Kind::CommandNotFound,
+        FailureKind::CommandNotFound,
         format!("exec: \"{}\": executable file not found in $PATH", name.escape_debug()),
     )
     .into())
 }
 
 /// Explains in docker's words why `name` could not be executed.
-pub(super) fn explain(name: &str, error: &std::io::Error) -> Failure {
+pub(super) fn explain_exec_error(name: &str, error: &std::io::Error) -> Failure {
     let kind = match error.raw_os_error() {
-        Some(libc::ENOENT | libc::ENOTDIR) => Kind::CommandNotFound,
-        _ => Kind::CommandNotExecutable,
+        Some(libc::ENOENT | libc::ENOTDIR) => FailureKind::CommandNotFound,
+        _ => FailureKind::CommandNotExecutable,
     };
     let text = match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => "no such file or directory",
@@ -149,7 +149,7 @@ fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match sys::fs::open_in_root(root.as_fd(), &absolute, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(own_file(path).into()),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(refers_to_dhow(path).into()),
         // Unreadable files have no `#!` line that the kernel would accept, or cannot be executed either.
         Err(_) => return Ok(()),
     };
@@ -159,9 +159,9 @@ fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
     }
 }
 
-fn own_file(path: &Path) -> Failure {
+fn refers_to_dhow(path: &Path) -> Failure {
     Failure::new(
-        Kind::CommandNotExecutable,
+        FailureKind::CommandNotExecutable,
         format!("exec: \"{}\": leads to /proc/self/exe, which would be dhow itself", path.display()),
     )
 }
@@ -181,6 +181,6 @@ fn interpreter(file: OwnedFd) -> Result<Option<PathBuf>> {
 
 fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| {
-        Failure::new(Kind::Invalid, format!("`{}` contains a NUL byte", text.escape_debug())).into()
+        Failure::new(FailureKind::Invalid, format!("`{}` contains a NUL byte", text.escape_debug())).into()
     })
 }

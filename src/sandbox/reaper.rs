@@ -9,40 +9,40 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions};
 
-use crate::error::{Failure, Kind, invalid};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::sys;
-use crate::sys::process::{Child, Side};
+use crate::sys::process::{ChildProcess, ForkSide};
 use crate::sys::signal::SignalFd;
 
 /// When executed by this name, dhow acts as that init.
 pub const PROGRAM: &str = "docker-init";
 
 /// Runs `args` (a leading `--` is dropped) as a child and returns its exit code.
-pub fn run(args: &[OsString]) -> Result<i32> {
+pub fn run_reaper(args: &[OsString]) -> Result<i32> {
     let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
     let (program, rest) = args.split_first().ok_or_else(|| invalid("no program to run"))?;
     // Blocked before the fork, so that no signal is lost in between.
     let signals = SignalFd::blocking(&sys::signal::forwardable()).context("receiving signals")?;
     match sys::process::fork().context("starting the program")? {
-        Side::Child => Err(become_program(program, rest)),
-        Side::Parent(child) => attend(&signals, &child),
+        ForkSide::Child => Err(become_program(program, rest)),
+        ForkSide::Parent(child) => forward_and_reap(&signals, &child),
     }
 }
 
 fn become_program(program: &OsString, args: &[OsString]) -> anyhow::Error {
-    if let Err(error) = own_group() {
+    if let Err(error) = take_foreground() {
         return error;
     }
     let error = std::process::Command::new(program).args(args).exec();
     let kind = match error.kind() {
-        std::io::ErrorKind::NotFound => Kind::CommandNotFound,
-        _ => Kind::CommandNotExecutable,
+        std::io::ErrorKind::NotFound => FailureKind::CommandNotFound,
+        _ => FailureKind::CommandNotExecutable,
     };
     Failure::new(kind, format!("exec {}: {error}", program.to_string_lossy().escape_debug())).into()
 }
 
 /// Moves to a process group of its own, in the foreground of the terminal, if there is one.
-fn own_group() -> Result<()> {
+fn take_foreground() -> Result<()> {
     rustix::process::setpgid(None, None).context("making a process group")?;
     let stdin = std::io::stdin();
     if sys::pty::is_terminal(stdin.as_fd()) {
@@ -50,10 +50,10 @@ fn own_group() -> Result<()> {
         rustix::termios::tcsetpgrp(stdin.as_fd(), rustix::process::getpgrp())
             .context("taking the terminal")?;
     }
-    Ok(sys::signal::reset_all()?)
+    Ok(sys::signal::reset_signals()?)
 }
 
-fn attend(signals: &SignalFd, child: &Child) -> Result<i32> {
+fn forward_and_reap(signals: &SignalFd, child: &ChildProcess) -> Result<i32> {
     loop {
         let mut fds = [PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
         let _ = poll(&mut fds, None);
@@ -68,7 +68,7 @@ fn attend(signals: &SignalFd, child: &Child) -> Result<i32> {
 }
 
 /// Reaps every process that has ended. Returns the exit code once the program is among them.
-fn reap(child: &Child) -> Result<Option<i32>> {
+fn reap(child: &ChildProcess) -> Result<Option<i32>> {
     loop {
         if let Some(ended) = child.try_wait()? {
             return Ok(Some(ended.code()));

@@ -19,25 +19,28 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::overlay;
-use super::plan::{Bind, Flags, Kin, Mount, MountKind, Overlay, Plan, Propagation, Root, RootSource};
-use crate::error::{Failure, Kind, not_found};
+use super::plan::{
+    BindMount, MountAttributes, MountKind, MountPropagation, OverlayLayers, PeerMount, PlannedMount,
+    RootPlan, RootSource, SandboxPlan,
+};
+use crate::error::{Failure, FailureKind, not_found};
 use crate::sys;
-use crate::sys::fs::Making;
-use crate::sys::mount::{Attr, Param};
+use crate::sys::fs::CreateMode;
+use crate::sys::mount::{Attr, FsParam};
 
 /// Detached mount trees for the plan's mounts, by index. Opening them needs privileges in the namespaces, but
 /// no mapped id.
 #[derive(Default)]
-pub(super) struct Prepared {
+pub(super) struct MountSources {
     sources: HashMap<usize, OwnedFd>,
 }
 
 /// Opens the sources of the plan's bind mounts; may run while another process maps the ids. A missing source
 /// is skipped if the mount is optional, and an error otherwise.
-pub(super) fn prepare(mounts: &[Mount]) -> Result<Prepared> {
-    let mut prepared = Prepared::default();
+pub(super) fn open_sources(mounts: &[PlannedMount]) -> Result<MountSources> {
+    let mut prepared = MountSources::default();
     for (index, mount) in mounts.iter().enumerate() {
-        if let MountKind::Bind(bind) | MountKind::Handed { bind, .. } = &mount.kind
+        if let MountKind::Bind(bind) | MountKind::OwnedBind { bind, .. } = &mount.kind
             && let Some(tree) = open_source(bind, &mount.target)?
         {
             prepared.sources.insert(index, tree);
@@ -46,11 +49,15 @@ pub(super) fn prepare(mounts: &[Mount]) -> Result<Prepared> {
     Ok(prepared)
 }
 
-impl Prepared {
+impl MountSources {
     /// Adds the mounts received from another container.
-    pub(super) fn add_kin(&mut self, mounts: &[Mount], mut given: impl FnMut(Kin) -> Option<OwnedFd>) {
+    pub(super) fn add_peer_mounts(
+        &mut self,
+        mounts: &[PlannedMount],
+        mut given: impl FnMut(PeerMount) -> Option<OwnedFd>,
+    ) {
         for (index, mount) in mounts.iter().enumerate() {
-            if let MountKind::Kin(kin) = mount.kind
+            if let MountKind::FromPeer(kin) = mount.kind
                 && let Some(tree) = given(kin)
             {
                 self.sources.insert(index, tree);
@@ -59,7 +66,7 @@ impl Prepared {
     }
 }
 
-fn open_source(bind: &Bind, target: &str) -> Result<Option<OwnedFd>> {
+fn open_source(bind: &BindMount, target: &str) -> Result<Option<OwnedFd>> {
     let opened = rustix::fs::open(&bind.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let source = match opened {
         Ok(source) => source,
@@ -81,8 +88,9 @@ fn open_source(bind: &Bind, target: &str) -> Result<Option<OwnedFd>> {
     Ok(Some(tree))
 }
 
-fn explain_bind(error: &std::io::Error, bind: &Bind) -> Failure {
-    let failure = Failure::new(Kind::Denied, format!("cannot bind `{}`: {error}", bind.source.display()));
+fn explain_bind(error: &std::io::Error, bind: &BindMount) -> Failure {
+    let failure =
+        Failure::new(FailureKind::Denied, format!("cannot bind `{}`: {error}", bind.source.display()));
     if error.raw_os_error() == Some(libc::EINVAL) && !bind.recursive {
         return failure.hint(
             "mounts lie below it, which the kernel lets no unprivileged user uncover; bind it recursively",
@@ -92,34 +100,40 @@ fn explain_bind(error: &std::io::Error, bind: &Bind) -> Failure {
 }
 
 /// Builds everything on `plan.root.stage` and returns the new root, opened.
-pub(super) fn build(plan: &Plan, prepared: Prepared) -> Result<OwnedFd> {
-    let builder = put_together(&plan.root, &plan.mounts, prepared)?;
+pub(super) fn build_rootfs(plan: &SandboxPlan, prepared: MountSources) -> Result<OwnedFd> {
+    let builder = mount_all(&plan.root, &plan.mounts, prepared)?;
     builder.set_sysctls(&plan.sysctls)?;
-    builder.hide(&plan.masked, &plan.read_only)?;
-    builder.close(&plan.root)?;
+    builder.restrict_paths(&plan.masked, &plan.read_only)?;
+    builder.finish_root(&plan.root)?;
     Ok(builder.root)
 }
 
 /// Builds the root and its mounts alone, without sysctls and masked paths, for the file system helper.
-pub(super) fn assemble(root: &Root, mounts: &[Mount], prepared: Prepared) -> Result<OwnedFd> {
-    let builder = put_together(root, mounts, prepared)?;
-    builder.close(root)?;
+pub(super) fn assemble_root(
+    root: &RootPlan,
+    mounts: &[PlannedMount],
+    prepared: MountSources,
+) -> Result<OwnedFd> {
+    let builder = mount_all(root, mounts, prepared)?;
+    builder.finish_root(root)?;
     Ok(builder.root)
 }
 
-fn put_together(root: &Root, mounts: &[Mount], mut prepared: Prepared) -> Result<Builder> {
-    let shelf = Shelf { dir: root.shelf.clone(), files: None };
+fn mount_all(root: &RootPlan, mounts: &[PlannedMount], mut prepared: MountSources) -> Result<RootfsBuilder> {
+    let shelf = MemoryFiles { dir: root.memory_files.clone(), files: None };
     // Now, while host paths still resolve as they did when the plan was made.
     for (index, mount) in mounts.iter().enumerate() {
-        if let MountKind::Layers { overlay, stage, subpath, .. } = &mount.kind {
-            let tree = part_of_layers(overlay, stage, subpath)
+        if let MountKind::EphemeralOverlay { overlay, stage, subpath, .. } = &mount.kind {
+            let tree = clone_overlay_subpath(overlay, stage, subpath)
                 .with_context(|| format!("mounting the source of `{}`", mount.target))?;
             prepared.sources.insert(index, tree);
         }
     }
     let attached = attach_root(root)?;
-    let making = if root.stubs { Making::stubs_in(attached.as_fd())? } else { Making::Plain };
-    let mut builder = Builder { root: attached, shelf, made: 0, making };
+    let making =
+        if root.mount_stubs { CreateMode::mount_stubs_in(attached.as_fd())? } else { CreateMode::Permanent };
+    let mut builder =
+        RootfsBuilder { root: attached, memory_files: shelf, file_count: 0, create_mode: making };
     for (index, mount) in mounts.iter().enumerate() {
         let source = prepared.sources.remove(&index);
         builder.mount(mount, source).with_context(|| format!("mounting `{}`", mount.target))?;
@@ -127,7 +141,7 @@ fn put_together(root: &Root, mounts: &[Mount], mut prepared: Prepared) -> Result
     Ok(builder)
 }
 
-fn attach_root(root: &Root) -> Result<OwnedFd> {
+fn attach_root(root: &RootPlan) -> Result<OwnedFd> {
     match &root.source {
         RootSource::Directory(path) => {
             let dir = sys::fs::open_dir(path)
@@ -138,7 +152,7 @@ fn attach_root(root: &Root) -> Result<OwnedFd> {
                 .with_context(|| format!("attaching the root file system at `{}`", root.stage.display()))
         }
         RootSource::Overlay(layers) => {
-            overlay::attach(layers, &root.stage).context("mounting the image's layers")
+            overlay::attach_overlay(layers, &root.stage).context("mounting the image's layers")
         }
     }
 }
@@ -151,18 +165,18 @@ pub(super) fn attach_at(tree: &OwnedFd, stage: &Path) -> std::io::Result<OwnedFd
 
 /// Regular files held in memory, in a tmpfs that is mounted outside the new root and vanishes with the old
 /// one in pivot_root.
-struct Shelf {
+struct MemoryFiles {
     dir: PathBuf,
     files: Option<OwnedFd>,
 }
 
-impl Shelf {
+impl MemoryFiles {
     fn dir(&mut self) -> Result<BorrowedFd<'_>> {
         if self.files.is_none() {
             let attrs = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
             let files = sys::mount::new_filesystem(
                 "tmpfs",
-                &[Param::Text("mode", "0755"), Param::Text("size", "16m")],
+                &[FsParam::Text("mode", "0755"), FsParam::Text("size", "16m")],
                 attrs,
             )?;
             let place = sys::fs::open_dir(&self.dir)?;
@@ -172,86 +186,86 @@ impl Shelf {
         self.files
             .as_ref()
             .map(AsFd::as_fd)
-            .ok_or_else(|| Failure::new(Kind::Other, "no place for prepared files").into())
+            .ok_or_else(|| Failure::new(FailureKind::Other, "no place for prepared files").into())
     }
 }
 
 /// A detached mount of `subpath` in an overlay of its own.
-fn part_of_layers(layers: &Overlay, stage: &Path, subpath: &str) -> Result<OwnedFd> {
-    let root = overlay::attach(layers, stage)?;
+fn clone_overlay_subpath(layers: &OverlayLayers, stage: &Path, subpath: &str) -> Result<OwnedFd> {
+    let root = overlay::attach_overlay(layers, stage)?;
     let part = sys::fs::open_in_root(root.as_fd(), Path::new(subpath), OFlags::PATH, Mode::empty())
         .with_context(|| format!("opening `{subpath}` in it"))?;
     Ok(sys::mount::clone_tree(part.as_fd(), false)?)
 }
 
-struct Builder {
+struct RootfsBuilder {
     root: OwnedFd,
-    shelf: Shelf,
-    made: u32,
-    making: Making,
+    memory_files: MemoryFiles,
+    file_count: u32,
+    create_mode: CreateMode,
 }
 
-impl Builder {
-    fn mount(&mut self, mount: &Mount, source: Option<OwnedFd>) -> Result<()> {
+impl RootfsBuilder {
+    fn mount(&mut self, mount: &PlannedMount, source: Option<OwnedFd>) -> Result<()> {
         let target = Path::new(&mount.target);
         match &mount.kind {
-            MountKind::New { kind, params, flags, fallback, optional } => {
+            MountKind::NewFilesystem { kind, params, flags, fallback, optional } => {
                 self.new_instance(target, kind, params, *flags, fallback.as_deref(), *optional)
             }
             MountKind::Bind(bind) => match source {
                 Some(tree) => self.bind(target, bind, &tree),
                 None => Ok(()),
             },
-            MountKind::Kin(_) => match source {
-                Some(tree) => Ok(sys::mount::attach(tree.as_fd(), self.dir(target)?.as_fd())?),
+            MountKind::FromPeer(_) => match source {
+                Some(tree) => Ok(sys::mount::attach(tree.as_fd(), self.ensure_dir(target)?.as_fd())?),
                 None => Ok(()),
             },
-            MountKind::Handed { bind, mode, owner } => match source {
+            MountKind::OwnedBind { bind, mode, owner } => match source {
                 Some(tree) => {
-                    hand_over(tree.as_fd(), *mode, *owner)?;
+                    set_owner_and_mode(tree.as_fd(), *mode, *owner)?;
                     self.bind(target, bind, &tree)
                 }
                 None => Ok(()),
             },
-            MountKind::Layers { read_only, .. } => match source {
-                Some(tree) => self.part(target, &tree, *read_only),
+            MountKind::EphemeralOverlay { read_only, .. } => match source {
+                Some(tree) => self.mount_layers(target, &tree, *read_only),
                 None => Ok(()),
             },
             MountKind::File { content, mode, read_only, owner } => {
-                self.file(target, content, (*mode, *owner), *read_only)
+                self.mount_file(target, content, (*mode, *owner), *read_only)
             }
-            MountKind::Marker => Ok(self.file_at(target).map(drop)?),
+            MountKind::Marker => Ok(self.ensure_file(target).map(drop)?),
             MountKind::Symlink(text) => self.symlink(target, text),
-            MountKind::Directory => self.dir(target).map(drop),
-            MountKind::Scratch { params, flags, keep_mode } => {
-                self.scratch(target, params, *flags, *keep_mode)
+            MountKind::Directory => self.ensure_dir(target).map(drop),
+            MountKind::Tmpfs { params, flags, keep_mode } => {
+                self.mount_tmpfs(target, params, *flags, *keep_mode)
             }
         }
     }
 
-    fn dir(&self, target: &Path) -> Result<OwnedFd> {
-        Ok(sys::fs::make_dir_in_root(self.root.as_fd(), target, self.making)?)
+    fn ensure_dir(&self, target: &Path) -> Result<OwnedFd> {
+        Ok(sys::fs::make_dir_in_root(self.root.as_fd(), target, self.create_mode)?)
     }
 
-    fn file_at(&self, target: &Path) -> std::io::Result<OwnedFd> {
-        sys::fs::make_file_in_root(self.root.as_fd(), target, self.making)
+    fn ensure_file(&self, target: &Path) -> std::io::Result<OwnedFd> {
+        sys::fs::make_file_in_root(self.root.as_fd(), target, self.create_mode)
     }
 
     /// Opens or creates the target of the mount `tree`: a directory, or a file if `tree` is one. True for a
     /// directory.
-    fn place_for(&self, target: &Path, tree: &OwnedFd) -> Result<(OwnedFd, bool)> {
+    fn ensure_target(&self, target: &Path, tree: &OwnedFd) -> Result<(OwnedFd, bool)> {
         let is_dir = sys::fs::file_type(tree.as_fd())? == FileType::Directory;
-        Ok((if is_dir { self.dir(target)? } else { self.file_at(target)? }, is_dir))
+        Ok((if is_dir { self.ensure_dir(target)? } else { self.ensure_file(target)? }, is_dir))
     }
 
-    fn part(&self, target: &Path, tree: &OwnedFd, read_only: bool) -> Result<()> {
-        let (place, is_dir) = self.place_for(target, tree)?;
+    fn mount_layers(&self, target: &Path, tree: &OwnedFd, read_only: bool) -> Result<()> {
+        let (place, is_dir) = self.ensure_target(target, tree)?;
         if is_dir != (sys::fs::file_type(place.as_fd())? == FileType::Directory) {
             let (source, target) = if is_dir { ("a directory", "not") } else { ("not a directory", "one") };
             let message = format!("the source is {source} and the target is {target}");
-            return Err(Failure::new(Kind::Invalid, message).into());
+            return Err(Failure::new(FailureKind::Invalid, message).into());
         }
-        let attrs = attributes(Flags { read_only, ..Flags::default() });
+        let attrs = mount_attributes(MountAttributes { read_only, ..MountAttributes::default() });
         sys::mount::set_attributes(tree.as_fd(), attrs, libc::MS_PRIVATE, false)?;
         Ok(sys::mount::attach(tree.as_fd(), place.as_fd())?)
     }
@@ -261,27 +275,28 @@ impl Builder {
         target: &Path,
         kind: &str,
         params: &[(String, Option<String>)],
-        flags: Flags,
+        flags: MountAttributes,
         fallback: Option<&Path>,
         optional: bool,
     ) -> Result<()> {
-        let target = match self.dir(target) {
+        let target = match self.ensure_dir(target) {
             Err(_) if optional => return Ok(()),
             target => target?,
         };
-        let mount = match (sys::mount::new_filesystem(kind, &borrowed(params), attributes(flags)), fallback) {
-            (Ok(mount), _) => mount,
-            // The kernel refuses a new procfs or sysfs while the host's is partly masked
-            // (`mount_too_revealing`, fs/namespace.c).
-            (Err(_), Some(host)) => bound_instead(host, flags)?,
-            (Err(_), None) if optional => return Ok(()),
-            (Err(error), None) => return Err(error).with_context(|| format!("making a new {kind}")),
-        };
+        let mount =
+            match (sys::mount::new_filesystem(kind, &fs_params(params), mount_attributes(flags)), fallback) {
+                (Ok(mount), _) => mount,
+                // The kernel refuses a new procfs or sysfs while the host's is partly masked
+                // (`mount_too_revealing`, fs/namespace.c).
+                (Err(_), Some(host)) => bind_host_instead(host, flags)?,
+                (Err(_), None) if optional => return Ok(()),
+                (Err(error), None) => return Err(error).with_context(|| format!("making a new {kind}")),
+            };
         Ok(sys::mount::attach(mount.as_fd(), target.as_fd())?)
     }
 
-    fn bind(&self, target: &Path, bind: &Bind, tree: &OwnedFd) -> Result<()> {
-        let (target, is_dir) = self.place_for(target, tree)?;
+    fn bind(&self, target: &Path, bind: &BindMount, tree: &OwnedFd) -> Result<()> {
+        let (target, is_dir) = self.ensure_target(target, tree)?;
         if is_dir != (sys::fs::file_type(target.as_fd())? == FileType::Directory) {
             return Err(not_a_directory(bind, is_dir));
         }
@@ -290,33 +305,33 @@ impl Builder {
                 .context("copying the image's content into the new volume")?;
         }
         let propagation = match bind.propagation {
-            Propagation::Private => libc::MS_PRIVATE,
-            Propagation::Slave => libc::MS_SLAVE,
-            Propagation::Shared => libc::MS_SHARED,
+            MountPropagation::Private => libc::MS_PRIVATE,
+            MountPropagation::Slave => libc::MS_SLAVE,
+            MountPropagation::Shared => libc::MS_SHARED,
         };
         // Two calls: propagation applies to the whole tree, the flags maybe to its top only.
         sys::mount::set_attributes(tree.as_fd(), Attr::empty(), propagation, bind.recursive)?;
-        let attrs = attributes(bind.flags);
+        let attrs = mount_attributes(bind.flags);
         if !attrs.is_empty() {
             sys::mount::set_attributes(tree.as_fd(), attrs, 0, bind.recursive && bind.recursive_flags)?;
         }
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
-    fn file(
+    fn mount_file(
         &mut self,
         target: &Path,
         content: &[u8],
         (mode, owner): (u32, (u32, u32)),
         read_only: bool,
     ) -> Result<()> {
-        let name = format!("{}", self.made);
-        self.made += 1;
-        let shelf = self.shelf.dir()?;
+        let name = format!("{}", self.file_count);
+        self.file_count += 1;
+        let shelf = self.memory_files.dir()?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let file = rustix::fs::openat(shelf, &name, flags, Mode::from_raw_mode(0o600))?;
         if owner != (0, 0) {
-            own_if_there(sys::fs::chown_fd(file.as_fd(), owner.0, owner.1))?;
+            ignore_unmapped_owner(sys::fs::chown_fd(file.as_fd(), owner.0, owner.1))?;
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         std::io::Write::write_all(&mut std::fs::File::from(file), content)?;
@@ -325,31 +340,31 @@ impl Builder {
         if read_only {
             sys::mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)?;
         }
-        let target = self.file_at(target)?;
+        let target = self.ensure_file(target)?;
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
     fn symlink(&self, target: &Path, text: &str) -> Result<()> {
-        let parent = self.dir(target.parent().unwrap_or(Path::new("/")))?;
+        let parent = self.ensure_dir(target.parent().unwrap_or(Path::new("/")))?;
         let name =
             target.file_name().and_then(|n| n.to_str()).ok_or_else(|| not_found("a link has no name"))?;
         Ok(sys::fs::symlink_unless_exists(text, parent.as_fd(), name)?)
     }
 
-    fn scratch(
+    fn mount_tmpfs(
         &self,
         target: &Path,
         params: &[(String, Option<String>)],
-        flags: Flags,
+        flags: MountAttributes,
         keep_mode: bool,
     ) -> Result<()> {
-        let below = self.dir(target)?;
+        let below = self.ensure_dir(target)?;
         // Attributes are copied from the directory before the mount covers it.
-        let mount = sys::mount::new_filesystem("tmpfs", &borrowed(params), Attr::empty())?;
+        let mount = sys::mount::new_filesystem("tmpfs", &fs_params(params), Attr::empty())?;
         if keep_mode {
             super::copy_up::copy_attributes(below.as_fd(), mount.as_fd())?;
         }
-        sys::mount::set_attributes(mount.as_fd(), attributes(flags), 0, false)?;
+        sys::mount::set_attributes(mount.as_fd(), mount_attributes(flags), 0, false)?;
         Ok(sys::mount::attach(mount.as_fd(), below.as_fd())?)
     }
 
@@ -367,9 +382,9 @@ impl Builder {
     }
 
     /// Makes paths read-only and masks others.
-    fn hide(&self, masked: &[String], read_only: &[String]) -> Result<()> {
+    fn restrict_paths(&self, masked: &[String], read_only: &[String]) -> Result<()> {
         for path in read_only {
-            self.freeze(path).with_context(|| format!("making `{path}` read-only"))?;
+            self.make_read_only(path).with_context(|| format!("making `{path}` read-only"))?;
         }
         // One empty tmpfs serves all masked directories.
         let mut empty: Option<OwnedFd> = None;
@@ -379,15 +394,15 @@ impl Builder {
         Ok(())
     }
 
-    fn freeze(&self, path: &str) -> Result<()> {
-        let Some(target) = self.existing(path)? else { return Ok(()) };
+    fn make_read_only(&self, path: &str) -> Result<()> {
+        let Some(target) = self.open_existing(path)? else { return Ok(()) };
         let tree = sys::mount::clone_tree(target.as_fd(), true)?;
         sys::mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, true)?;
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
     fn mask(&self, path: &str, empty: &mut Option<OwnedFd>) -> Result<()> {
-        let Some(target) = self.existing(path)? else { return Ok(()) };
+        let Some(target) = self.open_existing(path)? else { return Ok(()) };
         if sys::fs::file_type(target.as_fd())? == FileType::Directory {
             let attrs = Attr::MOUNT_ATTR_RDONLY
                 | Attr::MOUNT_ATTR_NOSUID
@@ -397,7 +412,7 @@ impl Builder {
                 Some(attached) => sys::mount::clone_tree(attached.as_fd(), false)?,
                 None => sys::mount::new_filesystem(
                     "tmpfs",
-                    &[Param::Text("nr_inodes", "1"), Param::Text("mode", "0755")],
+                    &[FsParam::Text("nr_inodes", "1"), FsParam::Text("mode", "0755")],
                     attrs,
                 )?,
             };
@@ -413,7 +428,7 @@ impl Builder {
     }
 
     /// Makes the root read-only if the plan says so; mounts below are not affected.
-    fn close(&self, root: &Root) -> Result<()> {
+    fn finish_root(&self, root: &RootPlan) -> Result<()> {
         if root.read_only {
             sys::mount::set_attributes(self.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)
                 .context("making the root file system read-only")?;
@@ -421,7 +436,7 @@ impl Builder {
         Ok(())
     }
 
-    fn existing(&self, path: &str) -> Result<Option<OwnedFd>> {
+    fn open_existing(&self, path: &str) -> Result<Option<OwnedFd>> {
         match sys::fs::open_in_root(self.root.as_fd(), Path::new(path), OFlags::PATH, Mode::empty()) {
             Ok(fd) => Ok(Some(fd)),
             Err(error)
@@ -435,41 +450,41 @@ impl Builder {
 }
 
 /// Sets owner and mode of something that was made for the container.
-fn hand_over(tree: BorrowedFd<'_>, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
-    own_if_there(sys::fs::chown_fd(tree, uid, gid))?;
+fn set_owner_and_mode(tree: BorrowedFd<'_>, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
+    ignore_unmapped_owner(sys::fs::chown_fd(tree, uid, gid))?;
     let path = sys::fs::fd_path(tree);
     Ok(rustix::fs::chmodat(rustix::fs::CWD, path, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())?)
 }
 
 /// With a single id, there is no other owner to give it to.
-fn own_if_there(owned: std::io::Result<()>) -> std::io::Result<()> {
+fn ignore_unmapped_owner(owned: std::io::Result<()>) -> std::io::Result<()> {
     match owned {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => Ok(()),
         other => other,
     }
 }
 
-fn not_a_directory(bind: &Bind, source_is_dir: bool) -> anyhow::Error {
+fn not_a_directory(bind: &BindMount, source_is_dir: bool) -> anyhow::Error {
     let (source, target) = if source_is_dir { ("a directory", "not") } else { ("not a directory", "one") };
     let message = format!(
         "`{}` on the host is {source} and the target in the container is {target}",
         bind.source.display()
     );
-    Failure::new(Kind::Invalid, message)
+    Failure::new(FailureKind::Invalid, message)
         .hint("check if the host path exists and is of the type you expect")
         .into()
 }
 
 /// Binds the host's own tree in place of a new instance that the kernel refuses.
-fn bound_instead(host: &Path, flags: Flags) -> Result<OwnedFd> {
+fn bind_host_instead(host: &Path, flags: MountAttributes) -> Result<OwnedFd> {
     let dir = sys::fs::open_dir(host).with_context(|| format!("opening `{}`", host.display()))?;
     let tree = sys::mount::clone_tree(dir.as_fd(), true)?;
     sys::mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
-    sys::mount::set_attributes(tree.as_fd(), attributes(flags), 0, true)?;
+    sys::mount::set_attributes(tree.as_fd(), mount_attributes(flags), 0, true)?;
     Ok(tree)
 }
 
-fn attributes(flags: Flags) -> Attr {
+fn mount_attributes(flags: MountAttributes) -> Attr {
     let pairs = [
         (flags.read_only, Attr::MOUNT_ATTR_RDONLY),
         (flags.nosuid, Attr::MOUNT_ATTR_NOSUID),
@@ -479,15 +494,15 @@ fn attributes(flags: Flags) -> Attr {
     pairs.into_iter().filter(|(on, _)| *on).fold(Attr::empty(), |all, (_, attr)| all | attr)
 }
 
-fn borrowed(params: &[(String, Option<String>)]) -> Vec<Param<'_>> {
+fn fs_params(params: &[(String, Option<String>)]) -> Vec<FsParam<'_>> {
     params
         .iter()
-        .map(|(name, value)| value.as_ref().map_or(Param::Flag(name), |value| Param::Text(name, value)))
+        .map(|(name, value)| value.as_ref().map_or(FsParam::Flag(name), |value| FsParam::Text(name, value)))
         .collect()
 }
 
 /// Makes `root` the root of this mount namespace and detaches the old one.
-pub(super) fn pivot(root: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn pivot_into(root: BorrowedFd<'_>) -> Result<()> {
     rustix::process::fchdir(root)?;
     sys::mount::pivot_to_working_directory().context("changing to the new root")?;
     rustix::process::chdir("/")?;

@@ -6,7 +6,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use crate::error::{Failure, Kind, not_found};
+use crate::error::{Failure, FailureKind, not_found};
 use crate::sys;
 
 /// Bytes read per file: more than the user database of a very large site needs, and harmless to hold in
@@ -15,7 +15,7 @@ const MAX_DATABASE: u64 = 16 << 20;
 
 /// The ids a process runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub struct ProcessUser {
     pub uid: u32,
     pub gid: u32,
     /// Supplementary groups, without `gid`, sorted.
@@ -25,12 +25,12 @@ pub struct User {
 }
 
 /// /etc/passwd and /etc/group of a container, as far as they could be read.
-pub struct Database {
+pub struct UserDatabase {
     passwd: String,
     group: String,
 }
 
-impl Database {
+impl UserDatabase {
     /// Reads both files inside `root`. Missing files, directories and dangling links count as empty.
     pub fn read(root: BorrowedFd<'_>) -> Self {
         let read = |path: &str| match sys::fs::read_in_root(root, Path::new(path), MAX_DATABASE) {
@@ -40,7 +40,7 @@ impl Database {
         Self { passwd: read("etc/passwd"), group: read("etc/group") }
     }
 
-    pub fn of(passwd: &[u8], group: &[u8]) -> Self {
+    pub fn from_files(passwd: &[u8], group: &[u8]) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { passwd: text(passwd), group: text(group) }
     }
@@ -49,7 +49,7 @@ impl Database {
     ///
     /// As docker does: an empty user is root; numbers need no entry. Without a group, the user gets the primary group
     /// of its entry and the groups that list it; with a group, only that one.
-    pub fn resolve(&self, spec: &str, further: &[String]) -> Result<User, Failure> {
+    pub fn resolve(&self, spec: &str, further: &[String]) -> Result<ProcessUser, Failure> {
         let (name, group) = match spec.split_once(':') {
             Some((name, group)) => (name, Some(group).filter(|g| !g.is_empty())),
             None => (spec, None),
@@ -68,9 +68,9 @@ impl Database {
         Ok(user)
     }
 
-    fn user(&self, name: &str, with_groups: bool) -> Result<User, Failure> {
-        let number = id(name, "user")?;
-        let mut entries = self.passwd.lines().filter_map(Entry::parse);
+    fn user(&self, name: &str, with_groups: bool) -> Result<ProcessUser, Failure> {
+        let number = parse_id(name, "user")?;
+        let mut entries = self.passwd.lines().filter_map(PasswdEntry::parse);
         let found = entries.find(|entry| entry.name == name || Some(entry.uid) == number);
         let Some(entry) = found else {
             let uid = number.ok_or_else(|| {
@@ -79,11 +79,11 @@ impl Database {
                     name.escape_debug()
                 ))
             })?;
-            return Ok(User { uid, gid: 0, groups: Vec::new(), home: "/".into() });
+            return Ok(ProcessUser { uid, gid: 0, groups: Vec::new(), home: "/".into() });
         };
         let groups = if with_groups { self.memberships(entry.name) } else { Vec::new() };
         let home = if entry.home.is_empty() { "/" } else { entry.home };
-        Ok(User { uid: entry.uid, gid: entry.gid, groups, home: home.into() })
+        Ok(ProcessUser { uid: entry.uid, gid: entry.gid, groups, home: home.into() })
     }
 
     fn memberships(&self, user: &str) -> Vec<u32> {
@@ -107,7 +107,7 @@ impl Database {
         {
             return Ok(gid);
         }
-        id(name, "group")?.ok_or_else(|| {
+        parse_id(name, "group")?.ok_or_else(|| {
             not_found(format!(
                 "unable to find group {}: no matching entries in the container's /etc/group",
                 name.escape_debug()
@@ -118,26 +118,27 @@ impl Database {
 
 /// Parses a number; `None` if the text is a name. A number out of range is an error, since it cannot be a
 /// name either.
-fn id(text: &str, what: &str) -> Result<Option<u32>, Failure> {
+fn parse_id(text: &str, what: &str) -> Result<Option<u32>, Failure> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
     match text.parse::<u32>() {
         Ok(number) if number <= i32::MAX.cast_unsigned() => Ok(Some(number)),
-        _ => {
-            Err(Failure::new(Kind::Invalid, format!("{what} id `{text}` is out of range (0 to 2147483647)")))
-        }
+        _ => Err(Failure::new(
+            FailureKind::Invalid,
+            format!("{what} id `{text}` is out of range (0 to 2147483647)"),
+        )),
     }
 }
 
-struct Entry<'a> {
+struct PasswdEntry<'a> {
     name: &'a str,
     uid: u32,
     gid: u32,
     home: &'a str,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> PasswdEntry<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
@@ -152,15 +153,15 @@ impl<'a> Entry<'a> {
 mod tests {
     use super::*;
 
-    fn database() -> Database {
-        Database {
+    fn database() -> UserDatabase {
+        UserDatabase {
             passwd: "root:x:0:0:root:/root:/bin/sh\nbroken\n:x:1:1::/:\nweb:x:33:34:w:/srv:/bin/false\nbad:x:nan:0::/:\n".into(),
             group: "root:x:0:\nadm:x:4:web,root\nweb:x:34:\nbroken\nlog:x:7: web ,x\n".into(),
         }
     }
 
-    fn user(uid: u32, gid: u32, groups: &[u32], home: &str) -> User {
-        User { uid, gid, groups: groups.to_vec(), home: home.into() }
+    fn user(uid: u32, gid: u32, groups: &[u32], home: &str) -> ProcessUser {
+        ProcessUser { uid, gid, groups: groups.to_vec(), home: home.into() }
     }
 
     #[test]

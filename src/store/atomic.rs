@@ -13,30 +13,30 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::{lock, random_hex, with_dir};
 
-pub(super) const UNFINISHED: &str = ".new-";
+pub(super) const UNFINISHED_PREFIX: &str = ".new-";
 
 /// Whether a record must survive a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// fdatasync(2) before the rename, fsync(2) of the directory after it.
-    Lasting,
+    Synced,
     /// After a power failure the old content, or none, may be found.
-    Passing,
+    Unsynced,
 }
 
 /// Replaces the content of `path`, creating its directory if needed.
 pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     loop {
-        let unfinished = dir.join(format!("{UNFINISHED}{}", random_hex(8)?));
-        let file = with_dir(dir, || create(&unfinished))?;
-        let cleaner = Unfinished(&unfinished);
-        if !lock::try_lock_file(&file, lock::Mode::Exclusive)? {
+        let unfinished = dir.join(format!("{UNFINISHED_PREFIX}{}", random_hex(8)?));
+        let file = with_dir(dir, || create_unfinished(&unfinished))?;
+        let cleaner = UnfinishedFile(&unfinished);
+        if !lock::try_lock_file(&file, lock::LockMode::Exclusive)? {
             // A concurrent sweep locked the file first and is removing it; start over.
             continue;
         }
         (&file).write_all(content)?;
-        if durability == Durability::Lasting {
+        if durability == Durability::Synced {
             file.sync_data()?;
         }
         match std::fs::rename(&unfinished, path) {
@@ -45,7 +45,7 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
             Err(error) => return Err(error),
             Ok(()) => std::mem::forget(cleaner),
         }
-        if durability == Durability::Lasting {
+        if durability == Durability::Synced {
             File::open(dir)?.sync_all()?;
         }
         return Ok(());
@@ -68,9 +68,9 @@ pub(super) fn write_json_at<T: serde::Serialize>(
     let text = serde_json::to_vec(value).map_err(io::Error::other)?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     loop {
-        let unfinished = format!("{UNFINISHED}{}", random_hex(8)?);
+        let unfinished = format!("{UNFINISHED_PREFIX}{}", random_hex(8)?);
         let file = File::from(openat(dir, &unfinished, flags, Mode::RUSR | Mode::WUSR)?);
-        if !lock::try_lock_file(&file, lock::Mode::Exclusive)? {
+        if !lock::try_lock_file(&file, lock::LockMode::Exclusive)? {
             continue;
         }
         let written = (&file).write_all(&text).and_then(|()| file.sync_data());
@@ -95,7 +95,7 @@ pub(super) fn sweep(dir: &Path) -> io::Result<()> {
     };
     for entry in entries {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED_PREFIX) {
             sweep_one(&entry.path())?;
         }
     }
@@ -108,7 +108,7 @@ fn sweep_one(path: &PathBuf) -> io::Result<()> {
         other => other?,
     };
     // A held lock means that the writer is alive.
-    if lock::try_lock_file(&file, lock::Mode::Exclusive)? {
+    if lock::try_lock_file(&file, lock::LockMode::Exclusive)? {
         ignore_missing(std::fs::remove_file(path))?;
     }
     Ok(())
@@ -122,13 +122,13 @@ pub(super) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
+fn create_unfinished(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-struct Unfinished<'a>(&'a Path);
+struct UnfinishedFile<'a>(&'a Path);
 
-impl Drop for Unfinished<'_> {
+impl Drop for UnfinishedFile<'_> {
     fn drop(&mut self) {
         // Cleanup is best effort: the next sweep removes it.
         let _ = std::fs::remove_file(self.0);
@@ -143,8 +143,8 @@ mod tests {
     fn replaces_and_leaves_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/record");
-        write(&path, b"one", Durability::Passing).unwrap();
-        write(&path, b"two", Durability::Lasting).unwrap();
+        write(&path, b"one", Durability::Unsynced).unwrap();
+        write(&path, b"two", Durability::Synced).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path().join("deep")).unwrap().count(), 1);
     }
@@ -154,7 +154,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("record");
         std::fs::create_dir_all(path.join("in the way")).unwrap();
-        assert!(write(&path, b"x", Durability::Passing).is_err());
+        assert!(write(&path, b"x", Durability::Unsynced).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -164,8 +164,8 @@ mod tests {
         let dead = dir.path().join(".new-dead");
         let living = dir.path().join(".new-living");
         std::fs::write(&dead, "").unwrap();
-        let held = create(&living).unwrap();
-        assert!(lock::try_lock_file(&held, lock::Mode::Exclusive).unwrap());
+        let held = create_unfinished(&living).unwrap();
+        assert!(lock::try_lock_file(&held, lock::LockMode::Exclusive).unwrap());
         std::fs::write(dir.path().join("record"), "").unwrap();
         sweep(dir.path()).unwrap();
         assert!(!dead.exists());

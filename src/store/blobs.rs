@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::lock::{Lock, Mode};
+use super::lock::{FileLock, LockMode};
 use super::{Store, read_record};
 use crate::model::digest::Digest;
 
@@ -29,8 +29,8 @@ impl Store {
     /// Records a form, replacing an older one with the same compression.
     pub fn add_packed_blob(&self, diff_id: &Digest, blob: PackedBlob) -> anyhow::Result<()> {
         let doing = || format!("cannot remember the digest of layer {diff_id}");
-        let _lock =
-            Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive).with_context(doing)?;
+        let _lock = FileLock::acquire(&self.lock_path("unpack", diff_id.hex()), LockMode::Exclusive)
+            .with_context(doing)?;
         let mut known = self.packed_blobs(diff_id)?;
         // The layer may have been removed meanwhile; do not recreate its directory.
         if known.contains(&blob) || self.layer(diff_id)?.is_none() {
@@ -38,7 +38,7 @@ impl Store {
         }
         known.retain(|other| other.compression != blob.compression);
         known.push(blob);
-        atomic::write_json(&self.layer_dir(diff_id).join("blobs.json"), &known, Durability::Passing)
+        atomic::write_json(&self.layer_dir(diff_id).join("blobs.json"), &known, Durability::Unsynced)
             .with_context(doing)
     }
 }

@@ -13,8 +13,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::lock::Lock;
-use super::{Store, layout, list_dir, now, read_if_there, read_record};
+use super::lock::FileLock;
+use super::{Store, layout, list_dir, read_optional, read_record, timestamp_now};
 use crate::model::digest::Digest;
 
 /// The result of a build step.
@@ -48,7 +48,7 @@ impl StepRecord {
     pub fn new(layer: Option<Digest>, size: u64, description: impl Into<String>) -> Self {
         Self {
             layer,
-            created: now(),
+            created: timestamp_now(),
             used: None,
             uses: 0,
             size,
@@ -90,21 +90,21 @@ impl Store {
     /// A damaged record counts as missing: the step runs again and replaces it.
     fn read_step(&self, key: &Digest) -> anyhow::Result<Option<StepRecord>> {
         match read_record(&self.step_path(key)) {
-            Err(error) if crate::error::kind_of(&error) == crate::error::Kind::Corrupt => Ok(None),
+            Err(error) if crate::error::kind_of(&error) == crate::error::FailureKind::Corrupt => Ok(None),
             other => other,
         }
     }
 
     /// Records the result of a step. The caller holds a lease on the layer.
     pub fn put_step(&self, key: &Digest, record: &StepRecord) -> anyhow::Result<()> {
-        atomic::write_json(&self.step_path(key), record, Durability::Passing)
+        atomic::write_json(&self.step_path(key), record, Durability::Unsynced)
             .context("cannot write a record of the build cache")
     }
 
     /// Records a cache hit.
-    pub fn used_step(&self, key: &Digest, mut record: StepRecord) -> anyhow::Result<()> {
+    pub fn record_step_use(&self, key: &Digest, mut record: StepRecord) -> anyhow::Result<()> {
         record.uses += 1;
-        record.used = Some(now());
+        record.used = Some(timestamp_now());
         self.put_step(key, &record)
     }
 
@@ -133,24 +133,24 @@ impl Store {
 
     /// The cached file metadata of the build context `dir`; empty if there is none or it cannot be read.
     pub fn context_files(&self, dir: &Path) -> Vec<u8> {
-        read_if_there(&self.context_path(dir)).ok().flatten().unwrap_or_default()
+        read_optional(&self.context_path(dir)).ok().flatten().unwrap_or_default()
     }
 
     /// Stores file metadata of the build context `dir`.
     pub fn put_context_files(&self, dir: &Path, content: &[u8]) -> anyhow::Result<()> {
-        atomic::write(&self.context_path(dir), content, Durability::Passing)
+        atomic::write(&self.context_path(dir), content, Durability::Unsynced)
             .context("cannot write what is remembered of a context's files")
     }
 
     /// Removes the cached file metadata of all build contexts.
-    pub fn forget_contexts(&self) -> anyhow::Result<()> {
+    pub fn remove_context_files(&self) -> anyhow::Result<()> {
         self.discard(&self.root().join("cache/contexts"))
             .context("cannot remove what is remembered of contexts' files")
     }
 
     /// Whether any process holds a lease on the layer.
     pub fn is_layer_leased(&self, layer: &Digest) -> anyhow::Result<bool> {
-        Ok(Lock::is_held(&self.lock_path("layer", layer.hex()))?)
+        Ok(FileLock::is_held(&self.lock_path("layer", layer.hex()))?)
     }
 
     /// Removes records and the aliases of them. Their layers stay until [`Store::prune_layers`].
@@ -201,7 +201,7 @@ mod tests {
         store.put_step(&second, &alias).unwrap();
         let (found, record) = store.step(&second).unwrap().unwrap();
         assert_eq!((&found, record.description.as_str()), (&key, "RUN x"));
-        store.used_step(&found, record).unwrap();
+        store.record_step_use(&found, record).unwrap();
         assert_eq!(store.steps().unwrap().len(), 1);
         assert_eq!(store.steps().unwrap()[0].1.uses, 1);
         store.prune_steps(&BTreeSet::from([key.clone()])).unwrap();

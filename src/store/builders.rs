@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::lock::{Lock, Mode};
-use super::{Store, now, random_hex, read_record};
+use super::lock::{FileLock, LockMode};
+use super::{Store, random_hex, read_record, timestamp_now};
 
 /// A builder name and the options it was created with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct BuilderRecord {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Builders {
+pub struct BuilderNames {
     /// The selected builder; `None` means `default`.
     pub current: Option<String>,
     pub named: BTreeMap<String, BuilderRecord>,
@@ -42,21 +42,21 @@ impl Store {
         self.root.join("builders.json")
     }
 
-    pub fn builders(&self) -> anyhow::Result<Builders> {
+    pub fn builders(&self) -> anyhow::Result<BuilderNames> {
         Ok(read_record(&self.builders_path())?.unwrap_or_default())
     }
 
     /// Edits the names while no other process can.
-    pub fn change_builders<T>(
+    pub fn edit_builders<T>(
         &self,
-        change: impl FnOnce(&mut Builders) -> anyhow::Result<T>,
+        change: impl FnOnce(&mut BuilderNames) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let _lock = Lock::acquire(&self.plain_lock_path("builders"), Mode::Exclusive)
+        let _lock = FileLock::acquire(&self.plain_lock_path("builders"), LockMode::Exclusive)
             .context("cannot lock the builders")?;
         // Read under the lock, so that no concurrent edit is lost.
         let mut builders = self.builders()?;
         let done = change(&mut builders)?;
-        atomic::write_json(&self.builders_path(), &builders, Durability::Passing)
+        atomic::write_json(&self.builders_path(), &builders, Durability::Unsynced)
             .context("cannot write the record of builders")?;
         Ok(done)
     }
@@ -65,11 +65,11 @@ impl Store {
 impl BuilderRecord {
     /// A record with the current time.
     pub fn new(driver: String) -> Self {
-        Self { driver, created: now(), ..Self::default() }
+        Self { driver, created: timestamp_now(), ..Self::default() }
     }
 }
 
 /// A random name, `builder_` and eight hexadecimal digits.
-pub fn made_up_name() -> anyhow::Result<String> {
+pub fn random_builder_name() -> anyhow::Result<String> {
     Ok(format!("builder_{}", random_hex(4).context("cannot make up a name")?))
 }

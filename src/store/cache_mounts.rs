@@ -10,23 +10,23 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode as FileMode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::layers::make_open_dir;
-use super::lock::{Lock, Mode};
-use super::{Store, list_dir, make_private_dirs, now, read_record};
-use crate::error::{Failure, Kind};
+use super::layers::create_dir_0755;
+use super::lock::{FileLock, LockMode};
+use super::{Store, list_dir, make_private_dirs, read_record, timestamp_now};
+use crate::error::{Failure, FailureKind};
 use crate::model::digest::Digest;
 
-const MOST: u32 = 1000;
+const MAX_PRIVATE_CACHES: u32 = 1000;
 
 /// The `sharing` mode of a cache mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CacheUse {
+pub enum CacheSharing {
     /// `shared`: any number of steps at a time.
-    Together,
+    Shared,
     /// `locked`: one step at a time; others wait.
-    InTurn,
+    Locked,
     /// `private`: a step gets another cache if this one is in use.
-    Apart,
+    Private,
 }
 
 /// A cache mount as listed.
@@ -47,14 +47,14 @@ pub struct CacheMount {
 
 /// A cache mount in use; it cannot be removed while this value lives.
 #[derive(Debug)]
-pub struct HeldCache {
+pub struct CacheMountGuard {
     name: String,
     dir: PathBuf,
     record: Option<CacheMount>,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
-impl HeldCache {
+impl CacheMountGuard {
     /// The directory to mount.
     pub fn files(&self) -> PathBuf {
         self.dir.join("fs")
@@ -76,46 +76,54 @@ impl Store {
 
     /// Locks the cache `name`, creating it if needed; waits if the sharing mode requires it. To lock several,
     /// take them in name order to avoid deadlocks.
-    pub fn hold_cache_mount(&self, name: &str, how: CacheUse) -> anyhow::Result<HeldCache> {
+    pub fn acquire_cache_mount(&self, name: &str, how: CacheSharing) -> anyhow::Result<CacheMountGuard> {
         let doing = || "cannot lock a cache mount".to_owned();
         let (name, lock) = match how {
-            CacheUse::Together => (name.to_owned(), self.lock_cache(name, Mode::Shared).with_context(doing)?),
-            CacheUse::InTurn => {
-                (name.to_owned(), self.lock_cache(name, Mode::Exclusive).with_context(doing)?)
+            CacheSharing::Shared => {
+                (name.to_owned(), self.lock_cache(name, LockMode::Shared).with_context(doing)?)
             }
-            CacheUse::Apart => self.free_cache(name)?,
+            CacheSharing::Locked => {
+                (name.to_owned(), self.lock_cache(name, LockMode::Exclusive).with_context(doing)?)
+            }
+            CacheSharing::Private => self.acquire_private_cache(name)?,
         };
         let dir = self.cache_mounts_dir().join(&name);
-        let made = make_private_dirs(&dir).and_then(|()| match make_open_dir(&dir.join("fs")) {
+        let made = make_private_dirs(&dir).and_then(|()| match create_dir_0755(&dir.join("fs")) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         });
         made.context("cannot make a cache mount")?;
         let record = read_record(&dir.join("mount.json"))?;
-        Ok(HeldCache { name, dir, record, _lock: lock })
+        Ok(CacheMountGuard { name, dir, record, _lock: lock })
     }
 
-    fn free_cache(&self, name: &str) -> anyhow::Result<(String, Lock)> {
-        for number in 0..MOST {
+    fn acquire_private_cache(&self, name: &str) -> anyhow::Result<(String, FileLock)> {
+        for number in 0..MAX_PRIVATE_CACHES {
             let name = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
-            let lock = Lock::try_acquire(&self.lock_path("cache", &name), Mode::Exclusive);
+            let lock = FileLock::try_acquire(&self.lock_path("cache", &name), LockMode::Exclusive);
             if let Some(lock) = lock.context("cannot lock a cache mount")? {
                 return Ok((name, lock));
             }
         }
-        Err(Failure::new(Kind::InUse, format!("{MOST} builds use this cache mount")).into())
+        Err(Failure::new(FailureKind::InUse, format!("{MAX_PRIVATE_CACHES} builds use this cache mount"))
+            .into())
     }
 
-    fn lock_cache(&self, name: &str, mode: Mode) -> std::io::Result<Lock> {
-        Lock::acquire(&self.lock_path("cache", name), mode)
+    fn lock_cache(&self, name: &str, mode: LockMode) -> std::io::Result<FileLock> {
+        FileLock::acquire(&self.lock_path("cache", name), mode)
     }
 
     /// Writes the record of a cache that is being used; `id` is the ID given in the Dockerfile.
-    pub fn note_cache_mount(&self, cache: &HeldCache, id: &str) -> anyhow::Result<()> {
-        let created = cache.record.as_ref().map_or_else(now, |record| record.created.clone());
-        let record =
-            CacheMount { name: cache.name.clone(), id: id.to_owned(), created, used: now(), in_use: true };
-        atomic::write_json(&cache.dir.join("mount.json"), &record, Durability::Passing)
+    pub fn record_cache_mount_use(&self, cache: &CacheMountGuard, id: &str) -> anyhow::Result<()> {
+        let created = cache.record.as_ref().map_or_else(timestamp_now, |record| record.created.clone());
+        let record = CacheMount {
+            name: cache.name.clone(),
+            id: id.to_owned(),
+            created,
+            used: timestamp_now(),
+            in_use: true,
+        };
+        atomic::write_json(&cache.dir.join("mount.json"), &record, Durability::Unsynced)
             .context("cannot write the record of a cache mount")
     }
 
@@ -133,8 +141,8 @@ impl Store {
                 used: String::new(),
                 in_use: false,
             });
-            let in_use =
-                Lock::is_held(&self.lock_path("cache", &name)).context("cannot ask about a cache mount")?;
+            let in_use = FileLock::is_held(&self.lock_path("cache", &name))
+                .context("cannot ask about a cache mount")?;
             mounts.push(CacheMount { name, in_use, ..record });
         }
         mounts.sort_by(|a, b| a.name.cmp(&b.name));
@@ -143,14 +151,15 @@ impl Store {
 
     /// Disk usage of a cache mount in bytes; unreadable directories are not counted.
     pub fn cache_mount_size(&self, mount: &CacheMount) -> u64 {
-        size_below(&self.cache_mounts_dir().join(&mount.name).join("fs"), 0)
+        tree_size(&self.cache_mounts_dir().join(&mount.name).join("fs"), 0)
     }
 
     /// Removes a cache mount; `false` if it is in use. The caller must be able to remove files of every
     /// owner.
     pub fn remove_cache_mount(&self, name: &str) -> anyhow::Result<bool> {
         let doing = || format!("cannot remove the cache mount {name}");
-        let lock = Lock::try_acquire(&self.lock_path("cache", name), Mode::Exclusive).with_context(doing)?;
+        let lock =
+            FileLock::try_acquire(&self.lock_path("cache", name), LockMode::Exclusive).with_context(doing)?;
         let Some(lock) = lock else { return Ok(false) };
         // The name is joined to a path below, so it must not contain slashes or dots.
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
@@ -168,7 +177,7 @@ impl Store {
 
 const MAX_DEPTH: u32 = 200;
 
-fn size_below(path: &Path, depth: u32) -> u64 {
+fn tree_size(path: &Path, depth: u32) -> u64 {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(dir) = rustix::fs::openat(CWD, path, flags, FileMode::empty()) else { return 0 };
     let Ok(entries) = Dir::read_from(&dir) else { return 0 };
@@ -185,7 +194,7 @@ fn size_below(path: &Path, depth: u32) -> u64 {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < MAX_DEPTH {
             use std::os::unix::ffi::OsStrExt as _;
             let below = path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
-            size = size.saturating_add(blocks).saturating_add(size_below(&below, depth + 1));
+            size = size.saturating_add(blocks).saturating_add(tree_size(&below, depth + 1));
         }
     }
     size
@@ -200,16 +209,16 @@ mod tests {
     fn it_stays_and_is_removed_when_nobody_uses_it() {
         let (_dir, store) = store();
         let name = Store::cache_mount_name("/root/.cache", "");
-        let held = store.hold_cache_mount(&name, CacheUse::Together).unwrap();
+        let held = store.acquire_cache_mount(&name, CacheSharing::Shared).unwrap();
         assert!(held.is_new());
         std::fs::write(held.files().join("x"), vec![0; 10_000]).unwrap();
-        store.note_cache_mount(&held, "/root/.cache").unwrap();
+        store.record_cache_mount_use(&held, "/root/.cache").unwrap();
         let listed = store.cache_mounts().unwrap();
         assert!(listed.len() == 1 && listed[0].in_use && listed[0].id == "/root/.cache");
         assert!(store.cache_mount_size(&listed[0]) >= 10_000);
         assert!(!store.remove_cache_mount(&name).unwrap());
         drop(held);
-        let again = store.hold_cache_mount(&name, CacheUse::InTurn).unwrap();
+        let again = store.acquire_cache_mount(&name, CacheSharing::Locked).unwrap();
         assert!(!again.is_new() && again.files().join("x").exists());
         drop(again);
         assert!(store.remove_cache_mount(&name).unwrap());
@@ -219,22 +228,23 @@ mod tests {
     #[test]
     fn those_apart_have_one_each() {
         let (_dir, store) = store();
-        let first = store.hold_cache_mount("a", CacheUse::Apart).unwrap();
-        let second = store.hold_cache_mount("a", CacheUse::Apart).unwrap();
+        let first = store.acquire_cache_mount("a", CacheSharing::Private).unwrap();
+        let second = store.acquire_cache_mount("a", CacheSharing::Private).unwrap();
         assert_ne!(first.files(), second.files());
         let files = first.files();
         drop(first);
-        assert_eq!(store.hold_cache_mount("a", CacheUse::Apart).unwrap().files(), files);
+        assert_eq!(store.acquire_cache_mount("a", CacheSharing::Private).unwrap().files(), files);
     }
 
     #[test]
     fn others_wait_for_who_is_alone() {
         let (_dir, store) = store();
-        let held = store.hold_cache_mount("a", CacheUse::InTurn).unwrap();
+        let held = store.acquire_cache_mount("a", CacheSharing::Locked).unwrap();
         let other = store.clone();
-        let waiting =
-            std::thread::spawn(move || other.hold_cache_mount("a", CacheUse::Together).unwrap().is_new());
-        store.note_cache_mount(&held, "a").unwrap();
+        let waiting = std::thread::spawn(move || {
+            other.acquire_cache_mount("a", CacheSharing::Shared).unwrap().is_new()
+        });
+        store.record_cache_mount_use(&held, "a").unwrap();
         drop(held);
         assert!(!waiting.join().unwrap());
     }

@@ -14,24 +14,24 @@ use std::io;
 use std::path::Path;
 
 use super::containers::{check_id, check_name, no_such_container};
-use super::edit::Editing;
-use super::lock::{Lock, Mode};
-use super::{ContainerDir, Store, atomic, is_gone, list_dir, with_dir};
-use crate::error::{Failure, Kind, invalid};
+use super::edit::SpecEdit;
+use super::lock::{FileLock, LockMode};
+use super::{ContainerDir, Store, atomic, is_missing, list_dir, with_dir};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::container::ContainerSpec;
 
 /// The owner of a name.
-enum Holder {
-    Made(Box<ContainerDir>),
+enum NameHolder {
+    Complete(Box<ContainerDir>),
     /// The ID of a container that is being created.
-    Unfinished(String),
+    Creating(String),
 }
 
-impl Holder {
+impl NameHolder {
     fn id(&self) -> &str {
         match self {
-            Self::Made(container) => &container.spec().id,
-            Self::Unfinished(id) => id,
+            Self::Complete(container) => &container.spec().id,
+            Self::Creating(id) => id,
         }
     }
 }
@@ -42,7 +42,7 @@ impl Store {
         let name = text.strip_prefix('/').unwrap_or(text);
         if check_id(text).is_err()
             && check_name(name).is_ok()
-            && let Some(Holder::Made(container)) = self.name_holder(name)?
+            && let Some(NameHolder::Complete(container)) = self.name_holder(name)?
         {
             return Ok(*container);
         }
@@ -69,22 +69,22 @@ impl Store {
     /// container has it, not-found if the container was removed.
     pub fn rename_container(&self, container: &ContainerDir, new: &str) -> anyhow::Result<ContainerDir> {
         check_name(new)?;
-        let editing = Editing::begin(container)?;
+        let editing = SpecEdit::begin(container)?;
         let old = editing.spec();
         if old.name == new {
             return Err(invalid("Renaming a container with the same name as its current name").into());
         }
-        self.take_name(&old.id, new)?;
+        self.claim_name(&old.id, new)?;
         let spec = ContainerSpec { name: new.to_owned(), ..old.clone() };
         if let Err(error) = editing.write(&spec) {
-            self.give_back_name(&spec)?;
+            self.release_name(&spec)?;
             return Err(error);
         }
-        self.give_back_name(old)?;
+        self.release_name(old)?;
         let renamed = editing.finish(spec);
         // A concurrent removal may have started before the new link existed and so not know about it.
         if !renamed.path().exists() {
-            self.drop_dead_name(new)?;
+            self.remove_stale_name(new)?;
             return Err(no_such_container(&renamed.spec().id));
         }
         Ok(renamed)
@@ -92,9 +92,9 @@ impl Store {
 
     /// Like [`Store::reserve_name`], for a container whose edit lock the caller holds: a link left by an
     /// interrupted rename of the same container counts as reserved.
-    fn take_name(&self, id: &str, name: &str) -> anyhow::Result<()> {
-        let stale = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
-        if self.leads_to(name, id) {
+    fn claim_name(&self, id: &str, name: &str) -> anyhow::Result<()> {
+        let stale = FileLock::acquire(&self.plain_lock_path("stale-names"), LockMode::Exclusive)?;
+        if self.name_points_to(name, id) {
             return Ok(());
         }
         drop(stale);
@@ -115,50 +115,50 @@ impl Store {
             if let Some(holder) = self.name_holder(name)? {
                 return Err(name_conflict(name, holder.id()).into());
             }
-            self.drop_dead_name(name)?;
+            self.remove_stale_name(name)?;
         }
     }
 
     /// Removes the link of a name that the container no longer has, unless another container has taken the
     /// name meanwhile.
-    fn give_back_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
-        let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
-        if self.leads_to(&spec.name, &spec.id) {
+    fn release_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
+        let _lock = FileLock::acquire(&self.plain_lock_path("stale-names"), LockMode::Exclusive)?;
+        if self.name_points_to(&spec.name, &spec.id) {
             atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(&spec.name)))?;
         }
         Ok(())
     }
 
-    fn leads_to(&self, name: &str, id: &str) -> bool {
+    fn name_points_to(&self, name: &str, id: &str) -> bool {
         std::fs::read_link(self.by_name_dir().join(name)).is_ok_and(|target| target == Path::new(id))
     }
 
     /// The owner of a name; `None` if the link is missing or stale.
-    fn name_holder(&self, name: &str) -> anyhow::Result<Option<Holder>> {
+    fn name_holder(&self, name: &str) -> anyhow::Result<Option<NameHolder>> {
         let id = match std::fs::read_link(self.by_name_dir().join(name)) {
             Ok(target) => target.to_string_lossy().into_owned(),
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let dir = self.containers_dir().join(&id);
         let Some(container) = self.container(&id)? else {
-            if Lock::is_held(&dir.join("lock"))? {
-                return Ok(Some(Holder::Unfinished(id)));
+            if FileLock::is_held(&dir.join("lock"))? {
+                return Ok(Some(NameHolder::Creating(id)));
             }
             // Its creator may have finished and released the lock between the two checks.
-            return Ok(self.container(&id)?.map(|made| Holder::Made(Box::new(made))));
+            return Ok(self.container(&id)?.map(|made| NameHolder::Complete(Box::new(made))));
         };
-        if container.spec().name == name || Lock::is_held(&dir.join("edit"))? {
-            return Ok(Some(Holder::Made(Box::new(container))));
+        if container.spec().name == name || FileLock::is_held(&dir.join("edit"))? {
+            return Ok(Some(NameHolder::Complete(Box::new(container))));
         }
         // A rename may have completed between the two checks.
         let now = self.container(&id)?.filter(|now| now.spec().name == name);
-        Ok(now.map(|now| Holder::Made(Box::new(now))))
+        Ok(now.map(|now| NameHolder::Complete(Box::new(now))))
     }
 
     /// Removes the link `name` if it is stale.
-    pub(super) fn drop_dead_name(&self, name: &str) -> anyhow::Result<()> {
-        let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
+    pub(super) fn remove_stale_name(&self, name: &str) -> anyhow::Result<()> {
+        let _lock = FileLock::acquire(&self.plain_lock_path("stale-names"), LockMode::Exclusive)?;
         let link = self.by_name_dir().join(name);
         // A missing link may be created at any time by the name's next owner. Or another process removed the
         // stale link, and the name has been taken since.
@@ -174,7 +174,7 @@ impl Store {
         for name in list_dir(&self.by_name_dir())? {
             let target = std::fs::read_link(self.by_name_dir().join(&name)).unwrap_or_default();
             if !self.containers_dir().join(target).join("spec.json").exists() {
-                self.drop_dead_name(&name)?;
+                self.remove_stale_name(&name)?;
             }
         }
         Ok(())
@@ -183,7 +183,7 @@ impl Store {
 
 fn name_conflict(name: &str, holder: &str) -> Failure {
     Failure::new(
-        Kind::Conflict,
+        FailureKind::Conflict,
         format!(
             "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". \
              You have to remove (or rename) that container to be able to reuse that name."
@@ -218,12 +218,12 @@ mod tests {
         let renamed = store.rename_container(&container, "new").unwrap();
         assert_eq!(renamed.spec().name, "new");
         assert_eq!(store.find_container("new").unwrap().spec().id, container.spec().id);
-        assert_eq!(kind_of(&store.find_container("old").unwrap_err()), Kind::NotFound);
+        assert_eq!(kind_of(&store.find_container("old").unwrap_err()), FailureKind::NotFound);
         let error = store.rename_container(&renamed, "other").unwrap_err();
-        assert_eq!(kind_of(&error), Kind::Conflict);
+        assert_eq!(kind_of(&error), FailureKind::Conflict);
         assert!(error.to_string().contains(&other.spec().id), "{error}");
-        assert_eq!(kind_of(&store.rename_container(&renamed, "new").unwrap_err()), Kind::Invalid);
-        assert_eq!(kind_of(&store.rename_container(&renamed, "a/b").unwrap_err()), Kind::Invalid);
+        assert_eq!(kind_of(&store.rename_container(&renamed, "new").unwrap_err()), FailureKind::Invalid);
+        assert_eq!(kind_of(&store.rename_container(&renamed, "a/b").unwrap_err()), FailureKind::Invalid);
         make(&store, "old");
         assert_eq!(links(&store), ["new", "old", "other"]);
     }
@@ -235,7 +235,7 @@ mod tests {
             store.reserve_name(&spec.id, "new").unwrap();
         }
         if steps > 1 {
-            Editing::begin(container).unwrap().write(&spec).unwrap();
+            SpecEdit::begin(container).unwrap().write(&spec).unwrap();
         }
     }
 
@@ -247,7 +247,7 @@ mod tests {
             interrupted(&store, &container, steps);
             let (has, free) = if steps > 1 { ("new", "old") } else { ("old", "new") };
             assert_eq!(store.find_container(has).unwrap().spec().id, container.spec().id, "{steps}");
-            assert_eq!(kind_of(&store.find_container(free).unwrap_err()), Kind::NotFound);
+            assert_eq!(kind_of(&store.find_container(free).unwrap_err()), FailureKind::NotFound);
             make(&store, free);
             assert_eq!(links(&store), ["new", "old"]);
         }
@@ -306,7 +306,10 @@ mod tests {
                 store.remove_container(held).unwrap();
                 for thread in threads {
                     let failed = thread.join().unwrap();
-                    assert!(matches!(failed, None | Some(Kind::Conflict | Kind::NotFound)), "{failed:?}");
+                    assert!(
+                        matches!(failed, None | Some(FailureKind::Conflict | FailureKind::NotFound)),
+                        "{failed:?}"
+                    );
                 }
             });
             let left = store.containers().unwrap();
@@ -351,10 +354,10 @@ mod tests {
                 };
                 match store.create_container(&spec) {
                     Ok(made) => {
-                        assert!(store.leads_to("x1", &spec.id));
+                        assert!(store.name_points_to("x1", &spec.id));
                         store.remove_container(made).unwrap();
                     }
-                    Err(error) => assert_eq!(kind_of(&error), Kind::Conflict, "{error:#}"),
+                    Err(error) => assert_eq!(kind_of(&error), FailureKind::Conflict, "{error:#}"),
                 }
             }
         };
@@ -364,7 +367,7 @@ mod tests {
             }
             scope.spawn(|| {
                 for _ in 0..600 {
-                    store.drop_dead_name("x1").unwrap();
+                    store.remove_stale_name("x1").unwrap();
                     store.sweep_names().unwrap();
                 }
             });

@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::atomic::{self, Durability};
-use super::lock::{Lock, Mode};
-use super::remove::Retired;
+use super::lock::{FileLock, LockMode};
+use super::remove::TrashedEntry;
 use super::{Store, list_dir, random_hex, read_record};
-use crate::error::{Failure, Kind, invalid, kind_of, not_found};
+use crate::error::{Failure, FailureKind, invalid, kind_of, not_found};
 use crate::model::container::{ContainerSpec, MountSource};
-use crate::model::event::Event;
+use crate::model::event::EngineEvent;
 
 /// A container's directory together with its spec.
 #[derive(Clone, Debug)]
@@ -58,30 +58,30 @@ impl ContainerDir {
     /// Whether a process holds the container: it is running, or being changed or removed. Takes no lock
     /// itself.
     pub fn is_locked(&self) -> anyhow::Result<bool> {
-        Lock::is_held(&self.lock_path())
+        FileLock::is_held(&self.lock_path())
             .with_context(|| format!("cannot ask about container {}", self.spec.id))
     }
 
     /// Locks the container; `None` if a process holds it. An error of kind not-found if it was removed.
     pub fn lock(self) -> anyhow::Result<Option<LockedContainer>> {
-        let lock = Lock::try_existing(&self.lock_path(), Mode::Exclusive);
-        self.locked(lock)
+        let lock = FileLock::try_existing(&self.lock_path(), LockMode::Exclusive);
+        self.into_locked(lock)
     }
 
     /// Locks the container, waiting until no process holds it; `None` if it was removed by then.
-    pub fn wait(self) -> anyhow::Result<Option<LockedContainer>> {
-        let lock = Lock::wait_existing(&self.lock_path(), Mode::Exclusive).map(Some);
-        match self.locked(lock) {
-            Err(error) if kind_of(&error) == Kind::NotFound => Ok(None),
+    pub fn lock_blocking(self) -> anyhow::Result<Option<LockedContainer>> {
+        let lock = FileLock::wait_existing(&self.lock_path(), LockMode::Exclusive).map(Some);
+        match self.into_locked(lock) {
+            Err(error) if kind_of(&error) == FailureKind::NotFound => Ok(None),
             other => other,
         }
     }
 
-    fn locked(self, lock: io::Result<Option<Lock>>) -> anyhow::Result<Option<LockedContainer>> {
+    fn into_locked(self, lock: io::Result<Option<FileLock>>) -> anyhow::Result<Option<LockedContainer>> {
         let lock = match lock {
             Ok(Some(lock)) => lock,
             Ok(None) => return Ok(None),
-            Err(error) if super::is_gone(&error) => return Err(no_such_container(&self.spec.id)),
+            Err(error) if super::is_missing(&error) => return Err(no_such_container(&self.spec.id)),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot lock container {}", self.spec.id));
             }
@@ -103,7 +103,7 @@ impl ContainerDir {
 #[derive(Debug)]
 pub struct LockedContainer {
     dir: ContainerDir,
-    lock: Lock,
+    lock: FileLock,
 }
 
 impl Deref for LockedContainer {
@@ -122,7 +122,7 @@ impl AsFd for LockedContainer {
 }
 
 impl LockedContainer {
-    pub(super) fn new(dir: ContainerDir, lock: Lock) -> Self {
+    pub(super) fn new(dir: ContainerDir, lock: FileLock) -> Self {
         Self { dir, lock }
     }
 
@@ -135,7 +135,7 @@ impl LockedContainer {
     }
 
     pub fn write_state<T: Serialize>(&self, state: &T) -> anyhow::Result<()> {
-        atomic::write_json(&self.path.join("state.json"), state, Durability::Passing)
+        atomic::write_json(&self.path.join("state.json"), state, Durability::Unsynced)
             .with_context(|| format!("cannot write the state of container {}", self.spec.id))
     }
 }
@@ -161,9 +161,9 @@ impl Store {
         let _volumes = self.ensure_volumes(spec)?;
         let path = self.containers_dir().join(&spec.id);
         let doing = || format!("cannot create container {}", spec.name);
-        let lock = Lock::acquire(&path.join("lock"), Mode::Exclusive).with_context(doing)?;
+        let lock = FileLock::acquire(&path.join("lock"), LockMode::Exclusive).with_context(doing)?;
         let container = LockedContainer { dir: ContainerDir { path, spec: Box::new(spec.clone()) }, lock };
-        match self.fill(&container) {
+        match self.populate_container(&container) {
             Ok(()) => Ok(container),
             Err(error) => {
                 self.remove_container(container)?;
@@ -172,7 +172,7 @@ impl Store {
         }
     }
 
-    fn ensure_volumes(&self, spec: &ContainerSpec) -> anyhow::Result<Vec<Lock>> {
+    fn ensure_volumes(&self, spec: &ContainerSpec) -> anyhow::Result<Vec<FileLock>> {
         let mut locks = Vec::new();
         for mount in &spec.mounts {
             if let MountSource::Volume { name: Some(name), anonymous, setup, .. } = &mount.source {
@@ -182,33 +182,33 @@ impl Store {
         Ok(locks)
     }
 
-    fn fill(&self, container: &LockedContainer) -> anyhow::Result<()> {
+    fn populate_container(&self, container: &LockedContainer) -> anyhow::Result<()> {
         self.reserve_name(&container.spec.id, &container.spec.name)?;
-        super::layers::make_open_dir(&container.upper())?;
+        super::layers::create_dir_0755(&container.upper())?;
         std::fs::create_dir(container.work())?;
         // Written last: a directory without spec.json is an unfinished container.
-        atomic::write_json(&container.path.join("spec.json"), &container.spec, Durability::Passing)?;
+        atomic::write_json(&container.path.join("spec.json"), &container.spec, Durability::Unsynced)?;
         Ok(())
     }
 
     /// Removes a container with all its files; its volumes stay.
     pub fn remove_container(&self, container: LockedContainer) -> anyhow::Result<()> {
         let doing = format!("cannot remove container {}", container.spec.name);
-        self.retire_container(container)?.delete().context(doing)
+        self.trash_container(container)?.delete().context(doing)
     }
 
     /// Like [`Store::remove_container`], but leaves the deletion of its files to the caller, so that the name
     /// is free early.
-    pub fn retire_container(&self, container: LockedContainer) -> anyhow::Result<Retired> {
+    pub fn trash_container(&self, container: LockedContainer) -> anyhow::Result<TrashedEntry> {
         let doing = || format!("cannot remove container {}", container.spec.name);
         let made = container.path.join("spec.json").exists();
         // The name goes last: a removal that dies here leaves a stale name, never a container without one.
-        let retired = self.retire(&container.path).with_context(doing)?;
+        let retired = self.move_to_trash(&container.path).with_context(doing)?;
         // It may have been renamed since this process read its spec. A later rename notices that it is gone.
-        let spec = edited(&retired.path()).unwrap_or_else(|| container.spec().clone());
-        self.drop_dead_name(&spec.name).with_context(doing)?;
+        let spec = read_edited_spec(&retired.path()).unwrap_or_else(|| container.spec().clone());
+        self.remove_stale_name(&spec.name).with_context(doing)?;
         if made {
-            self.record_event(Event::of_container(&spec, "destroy"));
+            self.record_event(EngineEvent::of_container(&spec, "destroy"));
         }
         Ok(retired)
     }
@@ -241,7 +241,9 @@ impl Store {
             if name == "by-name" || spec.exists() {
                 continue;
             }
-            let Some(_lock) = Lock::try_acquire(&dir.join("lock"), Mode::Exclusive)? else { continue };
+            let Some(_lock) = FileLock::try_acquire(&dir.join("lock"), LockMode::Exclusive)? else {
+                continue;
+            };
             // Checked again under the lock: the creator may have finished in between.
             if !spec.exists() {
                 self.discard(&dir)?;
@@ -252,7 +254,7 @@ impl Store {
 }
 
 /// The spec in the container's directory, if it has ever been edited; else `None`.
-fn edited(dir: &Path) -> Option<ContainerSpec> {
+fn read_edited_spec(dir: &Path) -> Option<ContainerSpec> {
     if !dir.join("edit").exists() {
         return None;
     }
@@ -273,7 +275,7 @@ pub(super) fn check_id(id: &str) -> Result<(), Failure> {
 /// Checks docker's rule for container names: a letter or digit, then at least one letter, digit, `_`, `.` or
 /// `-`.
 pub fn check_name(name: &str) -> Result<(), Failure> {
-    if is_name(name) {
+    if is_valid_name(name) {
         return Ok(());
     }
     Err(invalid(format!(
@@ -283,7 +285,7 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 /// docker's rule for names of containers and volumes; limited to 200 bytes so that they fit a file name.
-pub(super) fn is_name(name: &str) -> bool {
+pub(super) fn is_valid_name(name: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     (2..=200).contains(&name.len())
         && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
@@ -298,7 +300,7 @@ pub(super) fn no_such_container(text: &str) -> anyhow::Error {
 mod tests {
     use super::*;
     use crate::error::kind_of;
-    use crate::model::container::{ImageUse, MountSpec};
+    use crate::model::container::{ContainerImage, MountSpec};
     use crate::model::volume::VolumeSetup;
     use crate::store::images::tests::put;
     use crate::store::scratch::store;
@@ -331,7 +333,7 @@ mod tests {
         let (_dir, store) = store();
         let first = store.create_container(&spec("web")).unwrap();
         let error = store.create_container(&spec("web")).unwrap_err();
-        assert_eq!(kind_of(&error), Kind::Conflict);
+        assert_eq!(kind_of(&error), FailureKind::Conflict);
         assert!(format!("{error:#}").contains(&first.spec().id));
         assert_eq!(store.containers().unwrap().len(), 1);
         drop(first);
@@ -371,13 +373,13 @@ mod tests {
     fn its_image_is_seen_by_whoever_removes_it() {
         let (_dir, store) = store();
         let id = put(&store, "a");
-        let image = Some(ImageUse { id: id.clone(), name: "x".into() });
+        let image = Some(ContainerImage { id: id.clone(), name: "x".into() });
         store.create_container(&ContainerSpec { image: image.clone(), ..spec("web") }).unwrap();
         let locked = store.lock_image(&id).unwrap().unwrap();
         assert_eq!(locked.containers().unwrap().len(), 1);
         locked.remove().unwrap();
         let late = store.create_container(&ContainerSpec { image, ..spec("late") });
-        assert_eq!(kind_of(&late.unwrap_err()), Kind::NotFound);
+        assert_eq!(kind_of(&late.unwrap_err()), FailureKind::NotFound);
     }
 
     #[test]
@@ -394,7 +396,7 @@ mod tests {
         store.create_container(&ContainerSpec { mounts: vec![mount], ..spec("web") }).unwrap();
         assert_eq!(store.volume("data").unwrap().unwrap().labels["a"], "b");
         assert_eq!(store.volume_users("data").unwrap().len(), 1);
-        assert_eq!(kind_of(&store.remove_volume("data").unwrap_err()), Kind::InUse);
+        assert_eq!(kind_of(&store.remove_volume("data").unwrap_err()), FailureKind::InUse);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, open, openat};
 
 use super::lock::{self, wait_lock_file};
 use super::{ContainerDir, Store, atomic};
-use crate::error::{Failure, Kind, not_found};
+use crate::error::{Failure, FailureKind, not_found};
 use crate::model::container::ContainerSpec;
 
 impl Store {
@@ -24,7 +24,7 @@ impl Store {
         container: &ContainerDir,
         change: impl FnOnce(&mut ContainerSpec) -> Result<()>,
     ) -> Result<ContainerDir> {
-        let editing = Editing::begin(container)?;
+        let editing = SpecEdit::begin(container)?;
         let mut spec = editing.spec.clone();
         change(&mut spec)?;
         if spec != editing.spec {
@@ -35,21 +35,22 @@ impl Store {
 }
 
 /// Exclusive access to a container's spec.
-pub(super) struct Editing {
+pub(super) struct SpecEdit {
     path: PathBuf,
     dir: OwnedFd,
     spec: ContainerSpec,
     _lock: File,
 }
 
-impl Editing {
+impl SpecEdit {
     /// Waits for the edit lock, then reads the current spec.
     pub(super) fn begin(container: &ContainerDir) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = open(&container.path, flags, Mode::empty()).map_err(|error| gone(container, error))?;
+        let dir =
+            open(&container.path, flags, Mode::empty()).map_err(|error| edit_error(container, error))?;
         let lock = edit_lock(dir.as_fd())
             .with_context(|| format!("cannot change container {}", container.spec.name))?;
-        let spec = read(container, dir.as_fd())?;
+        let spec = read_spec(container, dir.as_fd())?;
         Ok(Self { path: container.path.clone(), dir, spec, _lock: lock })
     }
 
@@ -71,20 +72,22 @@ impl Editing {
 fn edit_lock(dir: BorrowedFd<'_>) -> std::io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
     let file = File::from(openat(dir, "edit", flags, Mode::RUSR | Mode::WUSR)?);
-    wait_lock_file(&file, lock::Mode::Exclusive)?;
+    wait_lock_file(&file, lock::LockMode::Exclusive)?;
     Ok(file)
 }
 
-fn read(container: &ContainerDir, dir: BorrowedFd<'_>) -> Result<ContainerSpec> {
+fn read_spec(container: &ContainerDir, dir: BorrowedFd<'_>) -> Result<ContainerSpec> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = openat(dir, "spec.json", flags, Mode::empty()).map_err(|error| gone(container, error))?;
+    let file =
+        openat(dir, "spec.json", flags, Mode::empty()).map_err(|error| edit_error(container, error))?;
     serde_json::from_reader(std::io::BufReader::new(File::from(file))).map_err(|error| {
         let path = container.path.join("spec.json");
-        Failure::new(Kind::Corrupt, format!("the record `{}` is damaged: {error}", path.display())).into()
+        Failure::new(FailureKind::Corrupt, format!("the record `{}` is damaged: {error}", path.display()))
+            .into()
     })
 }
 
-fn gone(container: &ContainerDir, error: rustix::io::Errno) -> anyhow::Error {
+fn edit_error(container: &ContainerDir, error: rustix::io::Errno) -> anyhow::Error {
     match error {
         rustix::io::Errno::NOENT => not_found(format!("No such container: {}", container.spec.id)).into(),
         error => {
@@ -134,7 +137,7 @@ mod tests {
             spec.init = true;
             Err(invalid("no").into())
         });
-        assert_eq!(kind_of(&refused.unwrap_err()), Kind::Invalid);
+        assert_eq!(kind_of(&refused.unwrap_err()), FailureKind::Invalid);
         assert!(!store.find_container("web").unwrap().spec().init);
     }
 
@@ -144,7 +147,7 @@ mod tests {
         let container = container(&store);
         store.remove_container(container.clone().lock().unwrap().unwrap()).unwrap();
         let error = store.edit_container(&container, |_| Ok(())).unwrap_err();
-        assert_eq!(kind_of(&error), Kind::NotFound);
+        assert_eq!(kind_of(&error), FailureKind::NotFound);
         assert!(!container.path().exists());
     }
 

@@ -12,23 +12,24 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::lock::{Lock, Mode};
-use super::{Store, is_gone, make_private_dirs, with_dir};
-use crate::model::event::Event;
+use super::lock::{FileLock, LockMode};
+use super::{Store, is_missing, make_private_dirs, with_dir};
+use crate::model::event::EngineEvent;
 
 /// Bytes after which the log is rotated; both files together take about twice as much.
-const SIZE: u64 = 1 << 20;
+const ROTATE_SIZE: u64 = 1 << 20;
 /// Maximum size of an event in bytes. Longer ones keep only [`ESSENTIAL_ATTRIBUTES`], since labels are
 /// unlimited.
-const LONGEST: usize = 64 << 10;
-const KEPT: [&str; 8] = ["container", "driver", "execID", "exitCode", "image", "name", "oldName", "signal"];
+const MAX_EVENT_SIZE: usize = 64 << 10;
+const ESSENTIAL_ATTRIBUTES: [&str; 8] =
+    ["container", "driver", "execID", "exitCode", "image", "name", "oldName", "signal"];
 
 impl Store {
     /// Appends `event` with the current time. Costs four system calls.
-    pub fn record_event(&self, event: Event) {
+    pub fn record_event(&self, event: EngineEvent) {
         let time = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
         // Best effort; see the module documentation.
-        let _ = line(Event { time, ..event }).and_then(|line| self.append(&line));
+        let _ = encode_event(EngineEvent { time, ..event }).and_then(|line| self.append(&line));
     }
 
     fn append(&self, line: &[u8]) -> io::Result<()> {
@@ -38,17 +39,21 @@ impl Store {
         let mut file = with_dir(&self.events_dir(), || options.open(&path))?;
         file.write_all(line)?;
         let written = file.metadata()?;
-        if written.len() < SIZE { Ok(()) } else { self.rotate(written.ino()) }
+        if written.len() < ROTATE_SIZE { Ok(()) } else { self.rotate(written.ino()) }
     }
 
     fn rotate(&self, full: u64) -> io::Result<()> {
         // A concurrent writer is rotating it already.
-        let Some(_lock) = Lock::try_acquire(&self.plain_lock_path("events"), Mode::Exclusive)? else {
+        let Some(_lock) = FileLock::try_acquire(&self.plain_lock_path("events"), LockMode::Exclusive)? else {
             return Ok(());
         };
         let log = self.event_log();
         // Compared by inode: another process may have rotated the log since our write.
-        if std::fs::metadata(&log)?.ino() == full { std::fs::rename(&log, old(&log)) } else { Ok(()) }
+        if std::fs::metadata(&log)?.ino() == full {
+            std::fs::rename(&log, old_log_path(&log))
+        } else {
+            Ok(())
+        }
     }
 
     /// A reader that starts with the oldest event kept.
@@ -57,7 +62,7 @@ impl Store {
     }
 
     /// The directory to watch (inotify) for new events; it is created if it does not exist.
-    pub fn watched_for_events(&self) -> io::Result<PathBuf> {
+    pub fn events_watch_dir(&self) -> io::Result<PathBuf> {
         make_private_dirs(&self.events_dir())?;
         Ok(self.events_dir())
     }
@@ -67,23 +72,24 @@ impl Store {
     }
 }
 
-fn old(log: &Path) -> PathBuf {
+fn old_log_path(log: &Path) -> PathBuf {
     log.with_extension("old")
 }
 
-fn line(mut event: Event) -> io::Result<Vec<u8>> {
-    let mut text = text(&event)?;
-    if text.len() > LONGEST {
-        event
-            .attributes
-            .retain(|name, value| KEPT.contains(&name.as_str()) && value.len() < LONGEST / KEPT.len());
-        event.action = event.action.chars().take(LONGEST / KEPT.len() / 4).collect();
-        text = self::text(&event)?;
+fn encode_event(mut event: EngineEvent) -> io::Result<Vec<u8>> {
+    let mut text = event_line(&event)?;
+    if text.len() > MAX_EVENT_SIZE {
+        event.attributes.retain(|name, value| {
+            ESSENTIAL_ATTRIBUTES.contains(&name.as_str())
+                && value.len() < MAX_EVENT_SIZE / ESSENTIAL_ATTRIBUTES.len()
+        });
+        event.action = event.action.chars().take(MAX_EVENT_SIZE / ESSENTIAL_ATTRIBUTES.len() / 4).collect();
+        text = self::event_line(&event)?;
     }
     Ok(text)
 }
 
-fn text(event: &Event) -> io::Result<Vec<u8>> {
+fn event_line(event: &EngineEvent) -> io::Result<Vec<u8>> {
     // The leading newline ends a torn line of a crashed writer.
     let mut text = vec![b'\n'];
     serde_json::to_writer(&mut text, event)?;
@@ -95,15 +101,15 @@ fn text(event: &Event) -> io::Result<Vec<u8>> {
 #[derive(Debug)]
 pub struct EventReader {
     log: PathBuf,
-    old: Option<Tail>,
-    current: Option<Tail>,
+    old: Option<EventFile>,
+    current: Option<EventFile>,
 }
 
 impl EventReader {
     /// The events written since the last call.
-    pub fn read(&mut self) -> io::Result<Vec<Event>> {
+    pub fn read(&mut self) -> io::Result<Vec<EngineEvent>> {
         let mut events = Vec::new();
-        self.catch_up()?;
+        self.reopen_files()?;
         for tail in [&mut self.old, &mut self.current].into_iter().flatten() {
             tail.read(&mut events)?;
         }
@@ -117,18 +123,22 @@ impl EventReader {
 
     /// Opens the files currently at the two paths. A file that is already open keeps its read position, also
     /// after it has become the old log.
-    fn catch_up(&mut self) -> io::Result<()> {
+    fn reopen_files(&mut self) -> io::Result<()> {
         loop {
-            let current = Tail::open(&self.log)?;
-            let old = Tail::open(&old(&self.log))?;
+            let current = EventFile::open(&self.log)?;
+            let old = EventFile::open(&old_log_path(&self.log))?;
             // Rotated between the two opens: try again, or its events would be read twice.
-            if current.as_ref().is_some_and(|current| old.as_ref().is_some_and(|old| old.is(current))) {
+            if current
+                .as_ref()
+                .is_some_and(|current| old.as_ref().is_some_and(|old| old.is_same_file(current)))
+            {
                 continue;
             }
-            let mut known: Vec<Tail> = [self.old.take(), self.current.take()].into_iter().flatten().collect();
-            let mut or_known = |opened: Option<Tail>| {
+            let mut known: Vec<EventFile> =
+                [self.old.take(), self.current.take()].into_iter().flatten().collect();
+            let mut or_known = |opened: Option<EventFile>| {
                 let opened = opened?;
-                let at = known.iter().position(|known| known.is(&opened));
+                let at = known.iter().position(|known| known.is_same_file(&opened));
                 Some(at.map_or(opened, |at| known.swap_remove(at)))
             };
             (self.old, self.current) = (or_known(old), or_known(current));
@@ -139,28 +149,28 @@ impl EventReader {
 
 /// An open log file; its offset is the read position.
 #[derive(Debug)]
-struct Tail {
+struct EventFile {
     file: File,
     identity: (u64, u64),
     /// An incomplete last line.
     partial: Vec<u8>,
 }
 
-impl Tail {
+impl EventFile {
     fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if is_missing(&error) => return Ok(None),
             other => other?,
         };
         let data = file.metadata()?;
         Ok(Some(Self { file, identity: (data.dev(), data.ino()), partial: Vec::new() }))
     }
 
-    fn is(&self, other: &Self) -> bool {
+    fn is_same_file(&self, other: &Self) -> bool {
         self.identity == other.identity
     }
 
-    fn read(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+    fn read(&mut self, events: &mut Vec<EngineEvent>) -> io::Result<()> {
         let mut text = std::mem::take(&mut self.partial);
         // Continues at the file offset, where the last read stopped.
         self.file.read_to_end(&mut text)?;
@@ -168,7 +178,7 @@ impl Tail {
         self.partial = text.split_off(end);
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         // A line that cannot be parsed was torn, or written by a later version.
-        events.extend(lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok()));
+        events.extend(lines.filter_map(|line| serde_json::from_slice::<EngineEvent>(line).ok()));
         Ok(())
     }
 }
@@ -179,8 +189,8 @@ mod tests {
     use crate::model::event::EventKind;
     use crate::store::scratch::store;
 
-    fn event(id: &str) -> Event {
-        Event::new(EventKind::Volume, "create", id)
+    fn event(id: &str) -> EngineEvent {
+        EngineEvent::new(EventKind::Volume, "create", id)
     }
 
     fn ids(reader: &mut EventReader) -> Vec<String> {
@@ -229,7 +239,9 @@ mod tests {
         seen.extend(ids(&mut reader));
         assert_eq!(seen, (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
         let size = |path: &Path| std::fs::metadata(path).unwrap().len();
-        assert!(size(&store.event_log()) + size(&old(&store.event_log())) < 2 * SIZE + 64 * 1024);
+        assert!(
+            size(&store.event_log()) + size(&old_log_path(&store.event_log())) < 2 * ROTATE_SIZE + 64 * 1024
+        );
         let kept = ids(&mut store.read_events());
         assert_eq!(kept.last().unwrap(), "299");
         assert!(kept.len() > 100 && kept.len() < 300);
@@ -238,7 +250,7 @@ mod tests {
     #[test]
     fn endless_labels_are_left_out() {
         let (_dir, store) = store();
-        store.record_event(event("a").with("long", "x".repeat(LONGEST)).with("name", "n"));
+        store.record_event(event("a").with("long", "x".repeat(MAX_EVENT_SIZE)).with("name", "n"));
         let read = store.read_events().read().unwrap();
         assert_eq!(read[0].attributes, [("name".to_owned(), "n".to_owned())].into());
     }

@@ -7,11 +7,11 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::lock::{Lock, Mode};
+use super::lock::{FileLock, LockMode};
 use super::{Store, list_dir, make_private_dirs, read_record};
 use crate::model::digest::Digest;
 
-const MOST: usize = 5;
+const MAX_FAILED_STATES: usize = 5;
 
 /// The state left by a failed build step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +51,9 @@ impl Store {
     /// Records a state and removes the oldest ones beyond the limit, which are returned.
     pub fn put_failed_state(&self, state: &FailedState) -> anyhow::Result<Vec<FailedState>> {
         make_private_dirs(&self.failed_dir())
-            .and_then(|()| atomic::write_json(&self.failed_path(&state.key), state, Durability::Passing))
+            .and_then(|()| atomic::write_json(&self.failed_path(&state.key), state, Durability::Unsynced))
             .context("cannot note the state of a failed step")?;
-        let old = self.failed_states()?.split_off(MOST.min(self.failed_states()?.len()));
+        let old = self.failed_states()?.split_off(MAX_FAILED_STATES.min(self.failed_states()?.len()));
         old.iter().try_for_each(|state| self.remove_failed_state(&state.key))?;
         Ok(old)
     }
@@ -77,16 +77,16 @@ impl Store {
 
     /// Moves a layer's tree to `target`, an empty directory on the same file system, and removes the layer.
     /// Does nothing and returns `false` if an image refers to the layer or it is leased.
-    pub fn take_layer(&self, diff_id: &Digest, target: &std::path::Path) -> anyhow::Result<bool> {
+    pub fn take_layer_tree(&self, diff_id: &Digest, target: &std::path::Path) -> anyhow::Result<bool> {
         let doing = || format!("cannot take over layer {diff_id}");
-        let lock = Lock::try_acquire(&self.lock_path("layer", diff_id.hex()), Mode::Exclusive)
+        let lock = FileLock::try_acquire(&self.lock_path("layer", diff_id.hex()), LockMode::Exclusive)
             .with_context(doing)?;
         let Some(lock) = lock else { return Ok(false) };
         if self.layer(diff_id)?.is_none() || self.is_layer_used(diff_id)? {
             return Ok(false);
         }
         // Retire the whole layer first, so that no reader sees a layer without its tree.
-        let retired = self.retire(&self.layer_dir(diff_id)).with_context(doing)?;
+        let retired = self.move_to_trash(&self.layer_dir(diff_id)).with_context(doing)?;
         std::fs::rename(retired.path().join("fs"), target)
             .and_then(|()| retired.delete())
             .with_context(doing)?;

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
 use super::layers::LayerLease;
-use super::lock::{Lock, Mode};
-use super::{ContainerDir, NameRecord, Store, layout, list_dir, now, read_if_there, read_record};
-use crate::error::{Failure, Kind, corrupt, not_found};
+use super::lock::{FileLock, LockMode};
+use super::{ContainerDir, NameRecord, Store, layout, list_dir, read_optional, read_record, timestamp_now};
+use crate::error::{Failure, FailureKind, corrupt, not_found};
 use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
-use crate::model::layer::Identity;
+use crate::model::layer::LayerOwnership;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 /// Metadata of an image that its configuration does not contain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,11 +26,11 @@ pub struct ImageRecord {
     pub manifest_digest: Option<Digest>,
     /// How the layers store owners (the same for all of them); `None` if there are no layers.
     #[serde(default)]
-    pub identity: Option<Identity>,
+    pub identity: Option<LayerOwnership>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct StoredImage {
     /// The digest of the configuration's bytes.
     pub id: Digest,
     pub record: ImageRecord,
@@ -39,7 +39,7 @@ pub struct Image {
     dir: PathBuf,
 }
 
-impl Image {
+impl StoredImage {
     /// The platform stated in the configuration.
     pub fn platform(&self) -> Platform {
         let config = &self.config;
@@ -52,7 +52,7 @@ impl Image {
 
     /// The exact bytes of the manifest it was pulled by; `None` if it was not pulled.
     pub fn manifest(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        read_if_there(&self.dir.join("manifest"))
+        read_optional(&self.dir.join("manifest"))
             .with_context(|| format!("cannot read the manifest of image {}", self.id.short()))
     }
 }
@@ -65,26 +65,26 @@ pub struct NewImage<'a> {
     /// Lowest first; must match the diff IDs in the configuration.
     pub layers: &'a [LayerLease],
     /// Names to set, each with the digest it was pulled by.
-    pub names: &'a [(Reference, Option<Digest>)],
+    pub names: &'a [(ImageReference, Option<Digest>)],
 }
 
 /// An exclusively locked image: it cannot be removed, named or used by a new container while this value
 /// lives.
 #[derive(Debug)]
 pub struct LockedImage {
-    image: Image,
+    image: StoredImage,
     store: Store,
-    lock: Lock,
+    lock: FileLock,
 }
 
 impl LockedImage {
-    pub fn image(&self) -> &Image {
+    pub fn image(&self) -> &StoredImage {
         &self.image
     }
 
     /// The names that refer to it, alone or together with other images.
     pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
-        Ok(self.store.names()?.into_iter().filter(|record| record.means(&self.image.id)).collect())
+        Ok(self.store.names()?.into_iter().filter(|record| record.refers_to(&self.image.id)).collect())
     }
 
     pub fn containers(&self) -> anyhow::Result<Vec<ContainerDir>> {
@@ -94,7 +94,7 @@ impl LockedImage {
     }
 
     /// Removes one of its names. Returns whether the name still referred to it.
-    pub fn remove_name(&self, reference: &Reference) -> anyhow::Result<bool> {
+    pub fn remove_name(&self, reference: &ImageReference) -> anyhow::Result<bool> {
         self.store.remove_name(reference, &self.image.id)
     }
 
@@ -134,11 +134,16 @@ impl Store {
         Ok(id)
     }
 
-    fn write_image(&self, id: &Digest, new: &NewImage<'_>, identity: Option<Identity>) -> anyhow::Result<()> {
+    fn write_image(
+        &self,
+        id: &Digest,
+        new: &NewImage<'_>,
+        identity: Option<LayerOwnership>,
+    ) -> anyhow::Result<()> {
         let dir = self.image_dir(id);
         let record = ImageRecord {
             size: new.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
-            stored: now(),
+            stored: timestamp_now(),
             manifest_digest: new.manifest.map(Digest::of),
             identity,
         };
@@ -146,11 +151,11 @@ impl Store {
             return self.update_manifest(&dir, new.manifest, record);
         }
         let temp = self.temp_dir()?;
-        atomic::write(&temp.path().join("config"), new.config, Durability::Lasting)?;
+        atomic::write(&temp.path().join("config"), new.config, Durability::Synced)?;
         if let Some(manifest) = new.manifest {
-            atomic::write(&temp.path().join("manifest"), manifest, Durability::Passing)?;
+            atomic::write(&temp.path().join("manifest"), manifest, Durability::Unsynced)?;
         }
-        atomic::write_json(&temp.path().join("image.json"), &record, Durability::Passing)?;
+        atomic::write_json(&temp.path().join("image.json"), &record, Durability::Unsynced)?;
         match temp.rename_to(&dir) {
             // Another process registered the same image at the same time.
             Err(_) if self.has_image(id) => Ok(()),
@@ -165,27 +170,27 @@ impl Store {
         record: ImageRecord,
     ) -> anyhow::Result<()> {
         let Some(manifest) = manifest else { return Ok(()) };
-        if read_if_there(&dir.join("manifest"))?.as_deref() != Some(manifest) {
-            atomic::write(&dir.join("manifest"), manifest, Durability::Passing)?;
-            atomic::write_json(&dir.join("image.json"), &record, Durability::Passing)?;
+        if read_optional(&dir.join("manifest"))?.as_deref() != Some(manifest) {
+            atomic::write(&dir.join("manifest"), manifest, Durability::Unsynced)?;
+            atomic::write_json(&dir.join("image.json"), &record, Durability::Unsynced)?;
         }
         Ok(())
     }
 
-    pub fn image(&self, id: &Digest) -> anyhow::Result<Option<Image>> {
+    pub fn image(&self, id: &Digest) -> anyhow::Result<Option<StoredImage>> {
         let dir = self.image_dir(id);
         let Some(record) = read_record(&dir.join("image.json"))? else { return Ok(None) };
-        let Some(raw_config) = read_if_there(&dir.join("config"))
+        let Some(raw_config) = read_optional(&dir.join("config"))
             .with_context(|| format!("cannot read the configuration of image {}", id.short()))?
         else {
             return Ok(None);
         };
         let config = parse_config(id, &raw_config)?;
-        Ok(Some(Image { id: id.clone(), record, config, raw_config, dir }))
+        Ok(Some(StoredImage { id: id.clone(), record, config, raw_config, dir }))
     }
 
     /// All images, ordered by ID.
-    pub fn images(&self) -> anyhow::Result<Vec<Image>> {
+    pub fn images(&self) -> anyhow::Result<Vec<StoredImage>> {
         let mut images = Vec::new();
         for id in self.image_ids()? {
             images.extend(self.image(&id)?);
@@ -200,12 +205,12 @@ impl Store {
 
     /// Resolves user input: a name (default tag `latest`), `name@digest`, an ID with or without `sha256:`, or
     /// a unique ID prefix. Names take precedence over prefixes.
-    pub fn find_image(&self, text: &str) -> anyhow::Result<Image> {
+    pub fn find_image(&self, text: &str) -> anyhow::Result<StoredImage> {
         let full = text.parse::<Digest>().or_else(|_| format!("sha256:{text}").parse());
         if let Ok(id) = full {
             return self.image(&id)?.ok_or_else(|| no_such_image(text));
         }
-        if let Ok(reference) = text.parse::<Reference>()
+        if let Ok(reference) = text.parse::<ImageReference>()
             && let Some(record) = self.name(&reference)?
             && let Some(image) = self.image(&record.id)?
         {
@@ -215,11 +220,11 @@ impl Store {
     }
 
     /// Like [`Store::find_image`]; if the name refers to several images, the one that best matches `wanted`.
-    pub fn find_image_for(&self, text: &str, wanted: &Platform) -> anyhow::Result<Image> {
+    pub fn find_image_for(&self, text: &str, wanted: &Platform) -> anyhow::Result<StoredImage> {
         let image = self.find_image(text)?;
-        let named = text.parse::<Reference>().ok().map(|reference| self.name(&reference)).transpose()?;
+        let named = text.parse::<ImageReference>().ok().map(|reference| self.name(&reference)).transpose()?;
         let Some(record) = named.flatten().filter(|record| record.id == image.id) else { return Ok(image) };
-        let rank = |image: &Image| wanted.rank(&image.platform());
+        let rank = |image: &StoredImage| wanted.rank(&image.platform());
         let mut best = image;
         for id in &record.others {
             if let Some(other) = self.image(id)?
@@ -231,7 +236,7 @@ impl Store {
         Ok(best)
     }
 
-    fn image_by_prefix(&self, text: &str) -> anyhow::Result<Image> {
+    fn image_by_prefix(&self, text: &str) -> anyhow::Result<StoredImage> {
         let prefix = text.strip_prefix("sha256:").unwrap_or(text);
         if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
             return Err(no_such_image(text));
@@ -241,7 +246,7 @@ impl Store {
         let (Some(id), rest) = (matching.next(), matching.next()) else { return Err(no_such_image(text)) };
         if rest.is_some() {
             return Err(Failure::new(
-                Kind::Invalid,
+                FailureKind::Invalid,
                 format!("the image ID `{text}` is ambiguous: several images' IDs begin with it"),
             )
             .hint("give more digits")
@@ -253,7 +258,7 @@ impl Store {
     /// Locks an image for removal, waiting for concurrent registrations of names or containers. `None` if it
     /// does not exist.
     pub fn lock_image(&self, id: &Digest) -> anyhow::Result<Option<LockedImage>> {
-        let lock = Lock::acquire(&self.lock_path("image", id.hex()), Mode::Exclusive)
+        let lock = FileLock::acquire(&self.lock_path("image", id.hex()), LockMode::Exclusive)
             .with_context(|| format!("cannot lock image {}", id.short()))?;
         match self.image(id)? {
             Some(image) => Ok(Some(LockedImage { image, store: self.clone(), lock })),
@@ -265,8 +270,8 @@ impl Store {
         }
     }
 
-    pub(super) fn lock_image_shared(&self, id: &Digest) -> anyhow::Result<Lock> {
-        Lock::acquire(&self.lock_path("image", id.hex()), Mode::Shared)
+    pub(super) fn lock_image_shared(&self, id: &Digest) -> anyhow::Result<FileLock> {
+        FileLock::acquire(&self.lock_path("image", id.hex()), LockMode::Shared)
             .with_context(|| format!("cannot lock image {}", id.short()))
     }
 
@@ -277,12 +282,12 @@ impl Store {
 
 /// The identity mode shared by all `layers`. Layers unpacked before and after the account gained or lost its
 /// subordinate ids cannot be combined into an image.
-fn common_identity(layers: &[LayerLease]) -> anyhow::Result<Option<Identity>> {
+fn common_identity(layers: &[LayerLease]) -> anyhow::Result<Option<LayerOwnership>> {
     let first = layers.first().map(|layer| layer.identity);
     match layers.iter().find(|layer| Some(layer.identity) != first) {
         None => Ok(first),
         Some(other) => Err(Failure::new(
-            Kind::Conflict,
+            FailureKind::Conflict,
             format!(
                 "layer {} keeps the owners of files in another way than the image's other layers: the account got or lost subordinate ids since the older ones were unpacked",
                 other.diff_id
@@ -304,7 +309,7 @@ fn parse_config(id: &Digest, bytes: &[u8]) -> anyhow::Result<ImageConfig> {
 
 /// docker's message, with the implied tag spelled out.
 fn no_such_image(text: &str) -> anyhow::Error {
-    let name = match text.parse::<Reference>() {
+    let name = match text.parse::<ImageReference>() {
         Ok(reference) => reference.or_latest().familiar(),
         Err(_) => text.escape_debug().to_string(),
     };
@@ -382,8 +387,11 @@ pub(super) mod tests {
             let (size, tar_size) = (0, 0);
             draft.commit(LayerRecord { diff_id, size, tar_size, identity, sources: vec![] }).unwrap()
         };
-        let layers =
-            [layer(b"a", Identity::Single), layer(b"b", Identity::Mapped), layer(b"c", Identity::Mapped)];
+        let layers = [
+            layer(b"a", LayerOwnership::Single),
+            layer(b"b", LayerOwnership::Mapped),
+            layer(b"c", LayerOwnership::Mapped),
+        ];
         let put = |layers: &[LayerLease]| {
             let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
             let config = serde_json::json!({"rootfs": {"type": "layers", "diff_ids": diff_ids}}).to_string();
@@ -392,7 +400,7 @@ pub(super) mod tests {
         let error = put(&layers[..2]).unwrap_err();
         assert!(error.to_string().contains("subordinate ids"), "{error}");
         let id = put(&layers[1..]).unwrap();
-        assert_eq!(store.image(&id).unwrap().unwrap().record.identity, Some(Identity::Mapped));
+        assert_eq!(store.image(&id).unwrap().unwrap().record.identity, Some(LayerOwnership::Mapped));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::atomic::{self, Durability};
-use super::lock::{Lock, Mode};
+use super::lock::{FileLock, LockMode};
 use super::{Store, TempDir, layout, list_dir, read_record};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::digest::Digest;
 use crate::model::layer::{LayerRecord, LayerSource};
 
@@ -28,7 +28,7 @@ pub enum LayerSlot {
 #[derive(Debug)]
 pub struct LayerLease {
     record: LayerRecord,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 impl Deref for LayerLease {
@@ -44,15 +44,15 @@ impl Deref for LayerLease {
 pub struct LayerDraft {
     store: Store,
     temp: TempDir,
-    reserved: Option<Reserved>,
+    reserved: Option<LayerReservation>,
 }
 
 /// The exclusive right to unpack the layer `diff_id`.
 #[derive(Debug)]
-struct Reserved {
+struct LayerReservation {
     diff_id: Digest,
-    lease: Lock,
-    _unpack: Lock,
+    lease: FileLock,
+    _unpack: FileLock,
 }
 
 impl LayerDraft {
@@ -67,17 +67,17 @@ impl LayerDraft {
     }
 
     /// The file for the tar-split data. It does not exist yet.
-    pub fn recipe_path(&self) -> PathBuf {
+    pub fn tar_split_path(&self) -> PathBuf {
         self.temp.path().join("recipe")
     }
 
     /// The directory for contents that the tree does not hold. It does not exist yet.
-    pub fn extra(&self) -> PathBuf {
+    pub fn extra_dir(&self) -> PathBuf {
         self.temp.path().join("extra")
     }
 
     /// A directory for temporary files that are not part of the layer. It does not exist yet.
-    pub fn scratch(&self) -> PathBuf {
+    pub fn scratch_path(&self) -> PathBuf {
         self.temp.path().join("scratch")
     }
 
@@ -93,12 +93,12 @@ impl LayerDraft {
         };
         if record.diff_id != reserved.diff_id {
             let message = format!("layer {} was unpacked as {}", record.diff_id, reserved.diff_id);
-            return Err(Failure::new(Kind::Corrupt, message).into());
+            return Err(Failure::new(FailureKind::Corrupt, message).into());
         }
         let target = self.store.layer_dir(&record.diff_id);
-        atomic::write_json(&self.temp.path().join("layer.json"), &record, Durability::Passing)
+        atomic::write_json(&self.temp.path().join("layer.json"), &record, Durability::Unsynced)
             // The scratch directory must not become part of the layer.
-            .and_then(|()| self.store.discard(&self.scratch()))
+            .and_then(|()| self.store.discard(&self.scratch_path()))
             .and_then(|()| self.temp.rename_to(&target))
             .with_context(|| format!("cannot store layer {}", record.diff_id))?;
         Ok(LayerLease { record, _lock: reserved.lease })
@@ -133,43 +133,43 @@ impl Store {
     }
 
     /// A draft of a layer whose digest is known only after it has been read.
-    pub fn begin_unknown_layer(&self) -> anyhow::Result<LayerDraft> {
+    pub fn begin_layer_without_digest(&self) -> anyhow::Result<LayerDraft> {
         self.draft(None)
     }
 
-    fn draft(&self, reserved: Option<Reserved>) -> anyhow::Result<LayerDraft> {
+    fn draft(&self, reserved: Option<LayerReservation>) -> anyhow::Result<LayerDraft> {
         let temp = self.temp_dir()?;
-        make_open_dir(&temp.path().join("fs")).context("cannot make a directory for a layer")?;
+        create_dir_0755(&temp.path().join("fs")).context("cannot make a directory for a layer")?;
         Ok(LayerDraft { store: self.clone(), temp, reserved })
     }
 
-    fn reserve_layer(&self, diff_id: &Digest) -> anyhow::Result<Result<Reserved, LayerLease>> {
+    fn reserve_layer(&self, diff_id: &Digest) -> anyhow::Result<Result<LayerReservation, LayerLease>> {
         let doing = || format!("cannot reserve layer {diff_id}");
-        let lease =
-            Lock::acquire(&self.lock_path("layer", diff_id.hex()), Mode::Shared).with_context(doing)?;
+        let lease = FileLock::acquire(&self.lock_path("layer", diff_id.hex()), LockMode::Shared)
+            .with_context(doing)?;
         if let Some(record) = self.layer(diff_id)? {
             return Ok(Err(LayerLease { record, _lock: lease }));
         }
         // Taken after the shared layer lock, in the documented order. The record is checked again because the
         // previous holder of the unpack lock may have just committed this layer.
-        let unpack =
-            Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive).with_context(doing)?;
+        let unpack = FileLock::acquire(&self.lock_path("unpack", diff_id.hex()), LockMode::Exclusive)
+            .with_context(doing)?;
         if let Some(record) = self.layer(diff_id)? {
             return Ok(Err(LayerLease { record, _lock: lease }));
         }
-        Ok(Ok(Reserved { diff_id: diff_id.clone(), lease, _unpack: unpack }))
+        Ok(Ok(LayerReservation { diff_id: diff_id.clone(), lease, _unpack: unpack }))
     }
 
     /// Records that a registry has the layer's blob.
     pub fn add_layer_source(&self, diff_id: &Digest, source: LayerSource) -> anyhow::Result<()> {
-        let _lock = Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive)
+        let _lock = FileLock::acquire(&self.lock_path("unpack", diff_id.hex()), LockMode::Exclusive)
             .with_context(|| format!("cannot lock layer {diff_id}"))?;
         let Some(mut record) = self.layer(diff_id)? else { return Ok(()) };
         if record.sources.contains(&source) {
             return Ok(());
         }
         record.sources.push(source);
-        atomic::write_json(&self.layer_dir(diff_id).join("layer.json"), &record, Durability::Passing)
+        atomic::write_json(&self.layer_dir(diff_id).join("layer.json"), &record, Durability::Unsynced)
             .with_context(|| format!("cannot update the record of layer {diff_id}"))
     }
 
@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Removes layers that are neither referenced by an image or the build cache nor leased.
-    pub fn collect_layers(&self) -> anyhow::Result<Vec<RemovedLayer>> {
+    pub fn prune_layers(&self) -> anyhow::Result<Vec<RemovedLayer>> {
         let used = self.used_layers()?;
         let mut removed = Vec::new();
         for name in list_dir(&self.layers_dir()).context("cannot list the layers")? {
@@ -199,7 +199,7 @@ impl Store {
     fn remove_layer(&self, diff_id: Digest) -> anyhow::Result<Option<RemovedLayer>> {
         let doing = || format!("cannot remove layer {diff_id}");
         let path = self.lock_path("layer", diff_id.hex());
-        let Some(lock) = Lock::try_acquire(&path, Mode::Exclusive).with_context(doing)? else {
+        let Some(lock) = FileLock::try_acquire(&path, LockMode::Exclusive).with_context(doing)? else {
             return Ok(None);
         };
         // With the exclusive lock held nobody can be registering an image with this layer; check once more.
@@ -223,7 +223,7 @@ impl Store {
 }
 
 /// Creates the root directory of a container's file system: mode 0755, regardless of the umask.
-pub(super) fn make_open_dir(dir: &Path) -> std::io::Result<()> {
+pub(super) fn create_dir_0755(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir(dir)?;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
 }
@@ -231,7 +231,7 @@ pub(super) fn make_open_dir(dir: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::layer::Identity;
+    use crate::model::layer::LayerOwnership;
     use crate::store::scratch::store;
 
     fn record(diff_id: &Digest) -> LayerRecord {
@@ -239,7 +239,7 @@ mod tests {
             diff_id: diff_id.clone(),
             size: 3,
             tar_size: 1024,
-            identity: Identity::Single,
+            identity: LayerOwnership::Single,
             sources: vec![],
         }
     }
@@ -281,9 +281,9 @@ mod tests {
         let (_dir, store) = store();
         let id = Digest::of(b"layer");
         let lease = draft(&store, &id).commit(record(&id)).unwrap();
-        assert!(store.collect_layers().unwrap().is_empty());
+        assert!(store.prune_layers().unwrap().is_empty());
         drop(lease);
-        assert_eq!(store.collect_layers().unwrap(), vec![RemovedLayer { diff_id: id.clone(), size: 3 }]);
+        assert_eq!(store.prune_layers().unwrap(), vec![RemovedLayer { diff_id: id.clone(), size: 3 }]);
         assert!(store.layer(&id).unwrap().is_none());
         assert!(list_dir(&store.root().join("locks")).unwrap().is_empty());
     }

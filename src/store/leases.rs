@@ -25,18 +25,18 @@ use rustix::fs::{AtFlags, Dir, Mode as FileMode, OFlags};
 use rustix::io::Errno;
 
 use super::containers::check_id;
-use super::lock::{Lock, Mode};
+use super::lock::{FileLock, LockMode};
 use super::networks::no_such_network;
-use super::{Store, is_gone, with_dir};
-use crate::error::{Failure, Kind, invalid};
+use super::{Store, is_missing, with_dir};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::container::ContainerSpec;
-use crate::model::ipam::Pool;
-use crate::model::network::{Attachment, Endpoint, INTERFACE_NAME, Mac, NetworkSpec};
+use crate::model::ipam::AddressPool;
+use crate::model::network::{INTERFACE_NAME, MacAddress, NetworkAttachment, NetworkEndpoint, NetworkSpec};
 use crate::model::new_network::PREFIX;
 use crate::model::sysctl::is_without_v6;
 use crate::sys::random;
 
-const INTERFACE: &str = "eth";
+const DEFAULT_INTERFACE_PREFIX: &str = "eth";
 
 impl Store {
     /// Allocates endpoints on all networks of a container that is about to start, in the order of its spec.
@@ -45,22 +45,23 @@ impl Store {
     pub fn join_networks(
         &self,
         spec: &ContainerSpec,
-        previous: &[Endpoint],
-    ) -> anyhow::Result<Vec<(NetworkSpec, Endpoint)>> {
-        let mut joined: Vec<(NetworkSpec, Endpoint)> = Vec::with_capacity(spec.networks.len());
+        previous: &[NetworkEndpoint],
+    ) -> anyhow::Result<Vec<(NetworkSpec, NetworkEndpoint)>> {
+        let mut joined: Vec<(NetworkSpec, NetworkEndpoint)> = Vec::with_capacity(spec.networks.len());
         for attachment in &spec.networks {
-            let present: Vec<&Endpoint> = joined.iter().map(|(_, endpoint)| endpoint).collect();
+            let present: Vec<&NetworkEndpoint> = joined.iter().map(|(_, endpoint)| endpoint).collect();
             let before = previous.iter().find(|endpoint| endpoint.network == attachment.network);
-            match self.join(spec, attachment, &present, before) {
+            match self.allocate_endpoint(spec, attachment, &present, before) {
                 Ok(one) => joined.push(one),
                 Err(error) => {
-                    let joined: Vec<Endpoint> = joined.into_iter().map(|(_, endpoint)| endpoint).collect();
+                    let joined: Vec<NetworkEndpoint> =
+                        joined.into_iter().map(|(_, endpoint)| endpoint).collect();
                     self.leave_networks(spec, &joined)?;
                     return Err(error);
                 }
             }
         }
-        elect_route(spec, &mut joined);
+        elect_default_route(spec, &mut joined);
         Ok(joined)
     }
 
@@ -69,53 +70,53 @@ impl Store {
     pub fn join_network(
         &self,
         spec: &ContainerSpec,
-        attachment: &Attachment,
-        present: &[Endpoint],
-        previous: Option<&Endpoint>,
-    ) -> anyhow::Result<(NetworkSpec, Endpoint)> {
-        let present: Vec<&Endpoint> = present.iter().collect();
-        self.join(spec, attachment, &present, previous)
+        attachment: &NetworkAttachment,
+        present: &[NetworkEndpoint],
+        previous: Option<&NetworkEndpoint>,
+    ) -> anyhow::Result<(NetworkSpec, NetworkEndpoint)> {
+        let present: Vec<&NetworkEndpoint> = present.iter().collect();
+        self.allocate_endpoint(spec, attachment, &present, previous)
     }
 
-    fn join(
+    fn allocate_endpoint(
         &self,
         spec: &ContainerSpec,
-        attachment: &Attachment,
-        present: &[&Endpoint],
-        previous: Option<&Endpoint>,
-    ) -> anyhow::Result<(NetworkSpec, Endpoint)> {
+        attachment: &NetworkAttachment,
+        present: &[&NetworkEndpoint],
+        previous: Option<&NetworkEndpoint>,
+    ) -> anyhow::Result<(NetworkSpec, NetworkEndpoint)> {
         let container = spec.id.as_str();
         let name = if attachment.name.is_empty() { &attachment.network } else { &attachment.name };
-        let _lock = self.lock_network(&attachment.network, Mode::Shared)?;
+        let _lock = self.lock_network(&attachment.network, LockMode::Shared)?;
         let network = self.network(&attachment.network)?.ok_or_else(|| no_such_network(name))?;
         // Names are stored unresolved: the other container may start later, or be restarted with another
         // address.
         let links = attachment.links.iter().map(|(other, alias)| (alias.clone(), other.clone())).collect();
-        let interface = interface(&network, attachment, present)?;
-        let leases = Leases::open(self, &network, container)?;
-        let v4 = leases.v4(attachment.ip, previous.and_then(|endpoint| endpoint.v4))?;
+        let interface = choose_interface_name(&network, attachment, present)?;
+        let leases = AddressLeases::open(self, &network, container)?;
+        let v4 = leases.allocate_v4(attachment.ip, previous.and_then(|endpoint| endpoint.v4))?;
         let v6 = match is_without_v6(&spec.sysctls) {
             true => Ok(None),
-            false => leases.v6(attachment.ip6, previous.and_then(|endpoint| endpoint.v6)),
+            false => leases.allocate_v6(attachment.ip6, previous.and_then(|endpoint| endpoint.v6)),
         };
         let v6 = match v6 {
             Ok(v6) => v6,
             Err(error) => {
                 // A static address stays reserved for the container, a dynamic one must not leak.
                 if let Some(v4) = v4.filter(|_| attachment.ip.is_none()) {
-                    self.drop_lease(container, &network.id, v4.addr().into())?;
+                    self.release_lease(container, &network.id, v4.addr().into())?;
                 }
                 return Err(error);
             }
         };
-        let endpoint = Endpoint {
+        let endpoint = NetworkEndpoint {
             network: network.id.clone(),
             interface,
             v4,
             v6,
             mac: match attachment.mac {
                 Some(mac) => mac,
-                None => hardware_address(v4.map(|net| net.addr()))?,
+                None => choose_mac(v4.map(|net| net.addr()))?,
             },
             aliases: attachment.aliases.clone(),
             links,
@@ -126,40 +127,42 @@ impl Store {
     }
 
     /// Releases the addresses of an endpoint that a running container was disconnected from.
-    pub fn leave_network(&self, container: &str, endpoint: &Endpoint) -> anyhow::Result<()> {
-        self.give_back(container, endpoint, |_| true)
+    pub fn leave_network(&self, container: &str, endpoint: &NetworkEndpoint) -> anyhow::Result<()> {
+        self.release_matching(container, endpoint, |_| true)
     }
 
     /// Releases addresses when a container stops. Those requested by `--ip` stay reserved until it is
     /// removed.
-    pub fn leave_networks(&self, spec: &ContainerSpec, endpoints: &[Endpoint]) -> anyhow::Result<()> {
+    pub fn leave_networks(&self, spec: &ContainerSpec, endpoints: &[NetworkEndpoint]) -> anyhow::Result<()> {
         for endpoint in endpoints {
-            self.give_back(&spec.id, endpoint, |address| !is_fixed(spec, &endpoint.network, address))?;
+            self.release_matching(&spec.id, endpoint, |address| {
+                !is_static(spec, &endpoint.network, address)
+            })?;
         }
         Ok(())
     }
 
-    fn give_back(
+    fn release_matching(
         &self,
         container: &str,
-        endpoint: &Endpoint,
+        endpoint: &NetworkEndpoint,
         wanted: impl Fn(IpAddr) -> bool,
     ) -> anyhow::Result<()> {
         let v4 = endpoint.v4.map(|net| IpAddr::V4(net.addr()));
         let v6 = endpoint.v6.map(|net| IpAddr::V6(net.addr()));
         for address in v4.into_iter().chain(v6).filter(|address| wanted(*address)) {
-            self.drop_lease(container, &endpoint.network, address)?;
+            self.release_lease(container, &endpoint.network, address)?;
         }
         Ok(())
     }
 
     /// Reserves the static addresses of a new container, as far as they are free.
     pub fn reserve_addresses(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
-        for (network, address) in fixed(spec) {
+        for (network, address) in static_addresses(spec) {
             let leases = self.network_dir(network).join("leases");
             match std::os::unix::fs::symlink(&spec.id, leases.join(address.to_string())) {
                 // Whether the address is taken or the network gone is reported when the container starts.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists || is_gone(&error) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists || is_missing(&error) => {}
                 other => other.with_context(|| format!("cannot reserve the address {address}"))?,
             }
         }
@@ -167,14 +170,18 @@ impl Store {
     }
 
     /// Releases all addresses of a container that is being removed; `endpoints` are those of its last run.
-    pub fn forget_addresses(&self, spec: &ContainerSpec, endpoints: &[Endpoint]) -> anyhow::Result<()> {
-        for (network, address) in fixed(spec) {
-            self.drop_lease(&spec.id, network, address)?;
+    pub fn release_addresses(
+        &self,
+        spec: &ContainerSpec,
+        endpoints: &[NetworkEndpoint],
+    ) -> anyhow::Result<()> {
+        for (network, address) in static_addresses(spec) {
+            self.release_lease(&spec.id, network, address)?;
         }
         endpoints.iter().try_for_each(|endpoint| self.leave_network(&spec.id, endpoint))
     }
 
-    fn drop_lease(&self, container: &str, network: &str, address: IpAddr) -> anyhow::Result<()> {
+    fn release_lease(&self, container: &str, network: &str, address: IpAddr) -> anyhow::Result<()> {
         if check_id(network).is_err() {
             return Ok(());
         }
@@ -195,7 +202,9 @@ impl Store {
         for address in super::list_dir(&dir).context("cannot list the addresses of a network")? {
             let Ok(holder) = std::fs::read_link(dir.join(address)) else { continue };
             let Some(holder) = holder.to_str().filter(|holder| check_id(holder).is_ok()) else { continue };
-            if !members.contains(holder) && Lock::is_held(&self.containers_dir().join(holder).join("lock"))? {
+            if !members.contains(holder)
+                && FileLock::is_held(&self.containers_dir().join(holder).join("lock"))?
+            {
                 members.insert(holder.to_owned());
             }
         }
@@ -204,7 +213,7 @@ impl Store {
 }
 
 /// The addresses requested by `--ip` and `--ip6`, with their networks.
-fn fixed(spec: &ContainerSpec) -> impl Iterator<Item = (&str, IpAddr)> {
+fn static_addresses(spec: &ContainerSpec) -> impl Iterator<Item = (&str, IpAddr)> {
     spec.networks.iter().filter(|attachment| check_id(&attachment.network).is_ok()).flat_map(|attachment| {
         let v4 = attachment.ip.map(IpAddr::V4);
         let v6 = attachment.ip6.map(IpAddr::V6);
@@ -212,13 +221,13 @@ fn fixed(spec: &ContainerSpec) -> impl Iterator<Item = (&str, IpAddr)> {
     })
 }
 
-fn is_fixed(spec: &ContainerSpec, network: &str, address: IpAddr) -> bool {
-    fixed(spec).any(|one| one == (network, address))
+fn is_static(spec: &ContainerSpec, network: &str, address: IpAddr) -> bool {
+    static_addresses(spec).any(|one| one == (network, address))
 }
 
 /// Chooses the endpoint with the default route: the highest gateway priority, then, as in docker, the first
 /// network name. Internal networks are skipped.
-pub fn elect_route(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)]) {
+pub fn elect_default_route(spec: &ContainerSpec, joined: &mut [(NetworkSpec, NetworkEndpoint)]) {
     for (_, endpoint) in joined.iter_mut() {
         endpoint.default_route = false;
     }
@@ -236,21 +245,21 @@ pub fn elect_route(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)])
 }
 
 /// The requested interface name, else the first unused `<prefix>N`.
-fn interface(
+fn choose_interface_name(
     network: &NetworkSpec,
-    attachment: &Attachment,
-    present: &[&Endpoint],
+    attachment: &NetworkAttachment,
+    present: &[&NetworkEndpoint],
 ) -> Result<String, Failure> {
     let is_taken = |name: &str| present.iter().any(|other| other.interface == name);
     match attachment.driver_options.get(INTERFACE_NAME) {
         Some(name) if is_taken(name) => {
             let message = format!("the container has an interface {} already", name.escape_debug());
-            return Err(Failure::new(Kind::Conflict, message));
+            return Err(Failure::new(FailureKind::Conflict, message));
         }
         Some(name) => return Ok(name.clone()),
         None => {}
     }
-    let prefix = network.options.get(PREFIX).map_or(INTERFACE, String::as_str);
+    let prefix = network.options.get(PREFIX).map_or(DEFAULT_INTERFACE_PREFIX, String::as_str);
     let mut number = 0_u32;
     loop {
         let name = format!("{prefix}{number}");
@@ -263,23 +272,23 @@ fn interface(
 
 /// docker's rule: 02:42 followed by the IPv4 address, so that neighbour tables stay correct when an address
 /// moves to another container; without IPv4 a random, locally administered address.
-fn hardware_address(v4: Option<Ipv4Addr>) -> anyhow::Result<Mac> {
+fn choose_mac(v4: Option<Ipv4Addr>) -> anyhow::Result<MacAddress> {
     let [a, b, c, d] = match v4 {
         Some(address) => address.octets(),
-        None => random::bytes().context("cannot get random numbers for a hardware address")?,
+        None => random::random_bytes().context("cannot get random numbers for a hardware address")?,
     };
-    Ok(Mac([0x02, 0x42, a, b, c, d]))
+    Ok(MacAddress([0x02, 0x42, a, b, c, d]))
 }
 
 /// The leases of one network, on behalf of one container.
-struct Leases<'a> {
+struct AddressLeases<'a> {
     store: &'a Store,
     network: &'a NetworkSpec,
     container: &'a str,
     dir: OwnedFd,
 }
 
-impl<'a> Leases<'a> {
+impl<'a> AddressLeases<'a> {
     fn open(store: &'a Store, network: &'a NetworkSpec, container: &'a str) -> anyhow::Result<Self> {
         let path = store.network_dir(&network.id).join("leases");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -288,8 +297,12 @@ impl<'a> Leases<'a> {
         Ok(Self { store, network, container, dir })
     }
 
-    fn v4(&self, fixed: Option<Ipv4Addr>, previous: Option<Ipv4Net>) -> anyhow::Result<Option<Ipv4Net>> {
-        let Some(subnet) = &self.network.v4 else { return self.none_for(fixed.map(IpAddr::V4)) };
+    fn allocate_v4(
+        &self,
+        fixed: Option<Ipv4Addr>,
+        previous: Option<Ipv4Net>,
+    ) -> anyhow::Result<Option<Ipv4Net>> {
+        let Some(subnet) = &self.network.v4 else { return self.no_address(fixed.map(IpAddr::V4)) };
         let is_possible = |address: &Ipv4Addr| {
             subnet.net.contains(address)
                 && ![subnet.gateway, subnet.net.network(), subnet.net.broadcast()].contains(address)
@@ -298,8 +311,8 @@ impl<'a> Leases<'a> {
         let bits = |address: Ipv4Addr| u128::from(address.to_bits());
         let address = match fixed {
             Some(address) if !is_possible(&address) => return Err(self.no_subnet(address.into())),
-            Some(address) => self.take_fixed(address.into())?,
-            None => self.take(&subnet.pool(), previous.map(|net| bits(net.addr())), &to_ip)?,
+            Some(address) => self.allocate_static(address.into())?,
+            None => self.allocate(&subnet.pool(), previous.map(|net| bits(net.addr())), &to_ip)?,
         };
         match address {
             IpAddr::V4(address) => Ok(Some(Ipv4Net::new(address, subnet.net.prefix_len())?)),
@@ -307,16 +320,20 @@ impl<'a> Leases<'a> {
         }
     }
 
-    fn v6(&self, fixed: Option<Ipv6Addr>, previous: Option<Ipv6Net>) -> anyhow::Result<Option<Ipv6Net>> {
-        let Some(subnet) = &self.network.v6 else { return self.none_for(fixed.map(IpAddr::V6)) };
+    fn allocate_v6(
+        &self,
+        fixed: Option<Ipv6Addr>,
+        previous: Option<Ipv6Net>,
+    ) -> anyhow::Result<Option<Ipv6Net>> {
+        let Some(subnet) = &self.network.v6 else { return self.no_address(fixed.map(IpAddr::V6)) };
         let is_possible = |address: &Ipv6Addr| {
             subnet.net.contains(address) && ![subnet.gateway, subnet.net.network()].contains(address)
         };
         let to_ip = |bits: u128| IpAddr::V6(Ipv6Addr::from_bits(bits));
         let address = match fixed {
             Some(address) if !is_possible(&address) => return Err(self.no_subnet(address.into())),
-            Some(address) => self.take_fixed(address.into())?,
-            None => self.take(&subnet.pool(), previous.map(|net| net.addr().to_bits()), &to_ip)?,
+            Some(address) => self.allocate_static(address.into())?,
+            None => self.allocate(&subnet.pool(), previous.map(|net| net.addr().to_bits()), &to_ip)?,
         };
         match address {
             IpAddr::V6(address) => Ok(Some(Ipv6Net::new(address, subnet.net.prefix_len())?)),
@@ -325,7 +342,7 @@ impl<'a> Leases<'a> {
     }
 
     /// There is no subnet of this family: an error only if an address of it was requested.
-    fn none_for<N>(&self, fixed: Option<IpAddr>) -> anyhow::Result<Option<N>> {
+    fn no_address<N>(&self, fixed: Option<IpAddr>) -> anyhow::Result<Option<N>> {
         match fixed {
             Some(address) => Err(self.no_subnet(address)),
             None => Ok(None),
@@ -341,53 +358,57 @@ impl<'a> Leases<'a> {
     }
 
     /// Claims the requested address; an error of kind conflict if a running container has it.
-    fn take_fixed(&self, address: IpAddr) -> anyhow::Result<IpAddr> {
+    fn allocate_static(&self, address: IpAddr) -> anyhow::Result<IpAddr> {
         let taken = || {
             let message = format!("Address already in use: {address} on network {}", self.network.name);
-            Failure::new(Kind::Conflict, message)
+            Failure::new(FailureKind::Conflict, message)
         };
-        if self.try_take(address)? {
+        if self.try_claim(address)? {
             return Ok(address);
         }
         let _lock = self.lock()?;
-        self.take_back(&address.to_string(), true)?;
-        if self.try_take(address)? { Ok(address) } else { Err(taken().into()) }
+        self.reclaim(&address.to_string(), true)?;
+        if self.try_claim(address)? { Ok(address) } else { Err(taken().into()) }
     }
 
     /// Claims the previous address if possible, else the first free one.
-    fn take(
+    fn allocate(
         &self,
-        pool: &Pool,
+        pool: &AddressPool,
         previous: Option<u128>,
         to_ip: &dyn Fn(u128) -> IpAddr,
     ) -> anyhow::Result<IpAddr> {
         if let Some(address) = previous.filter(|address| pool.contains(*address)).map(to_ip)
-            && self.try_take(address)?
+            && self.try_claim(address)?
         {
             return Ok(address);
         }
-        if let Some(address) = self.take_free(pool, to_ip)? {
+        if let Some(address) = self.allocate_free(pool, to_ip)? {
             return Ok(address);
         }
         // The pool is exhausted: reclaim addresses of dead containers and try again.
         let _lock = self.lock()?;
         for name in self.names()? {
-            self.take_back(&name, false)?;
+            self.reclaim(&name, false)?;
         }
-        self.take_free(pool, to_ip)?.ok_or_else(|| {
+        self.allocate_free(pool, to_ip)?.ok_or_else(|| {
             let family = if to_ip(0).is_ipv4() { "IPv4" } else { "IPv6" };
             let message = format!(
                 "no available {family} addresses on this network's address pools: {} ({})",
                 self.network.name, self.network.id
             );
-            Failure::new(Kind::Full, message).into()
+            Failure::new(FailureKind::Full, message).into()
         })
     }
 
-    fn take_free(&self, pool: &Pool, to_ip: &dyn Fn(u128) -> IpAddr) -> anyhow::Result<Option<IpAddr>> {
+    fn allocate_free(
+        &self,
+        pool: &AddressPool,
+        to_ip: &dyn Fn(u128) -> IpAddr,
+    ) -> anyhow::Result<Option<IpAddr>> {
         let taken: BTreeSet<u128> = self.names()?.iter().filter_map(|name| bits_of(name)).collect();
         for address in pool.free(&taken).map(to_ip) {
-            if self.try_take(address)? {
+            if self.try_claim(address)? {
                 return Ok(Some(address));
             }
         }
@@ -395,7 +416,7 @@ impl<'a> Leases<'a> {
     }
 
     /// Claims the address; also `true` if this container already has it.
-    fn try_take(&self, address: IpAddr) -> anyhow::Result<bool> {
+    fn try_claim(&self, address: IpAddr) -> anyhow::Result<bool> {
         let name = address.to_string();
         match rustix::fs::symlinkat(self.container, &self.dir, &name) {
             Ok(()) => Ok(true),
@@ -423,24 +444,24 @@ impl<'a> Leases<'a> {
         Ok(names)
     }
 
-    fn lock(&self) -> anyhow::Result<Lock> {
-        Lock::acquire(&self.store.lock_path("leases", &self.network.id), Mode::Exclusive)
+    fn lock(&self) -> anyhow::Result<FileLock> {
+        FileLock::acquire(&self.store.lock_path("leases", &self.network.id), LockMode::Exclusive)
             .with_context(|| format!("cannot lock the addresses of network {}", self.network.name))
     }
 
     /// Removes a lease whose holder is not running. A static reservation of a stopped container is kept
     /// unless this very address was requested (`by_name`). The caller holds the lease lock.
-    fn take_back(&self, name: &str, by_name: bool) -> anyhow::Result<()> {
+    fn reclaim(&self, name: &str, by_name: bool) -> anyhow::Result<()> {
         let Some(holder) = self.holder(name) else { return Ok(()) };
         let mut kept = None;
         if check_id(&holder).is_ok() {
             let path = self.store.containers_dir().join(&holder);
-            match Lock::try_existing(&path.join("lock"), Mode::Exclusive) {
+            match FileLock::try_existing(&path.join("lock"), LockMode::Exclusive) {
                 // Locked: the holder is running.
                 Ok(None) => return Ok(()),
                 Ok(held) => kept = held,
                 // The holder was removed without its lease.
-                Err(error) if is_gone(&error) => {}
+                Err(error) if is_missing(&error) => {}
                 Err(error) => return Err(error.into()),
             }
             let asked = || -> anyhow::Result<bool> {
@@ -448,7 +469,7 @@ impl<'a> Leases<'a> {
                 let address = name.parse::<IpAddr>().ok();
                 Ok(spec
                     .zip(address)
-                    .is_some_and(|(dir, address)| is_fixed(dir.spec(), &self.network.id, address)))
+                    .is_some_and(|(dir, address)| is_static(dir.spec(), &self.network.id, address)))
             };
             if !by_name && kept.is_some() && asked()? {
                 return Ok(());

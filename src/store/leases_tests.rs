@@ -14,7 +14,7 @@ fn network(store: &Store, name: &str, subnets: &[&str]) -> NetworkSpec {
     store.create_network(&NewNetwork { name: name.into(), pools, v6, ..NewNetwork::default() }).unwrap()
 }
 
-fn container(store: &Store, networks: &[Attachment]) -> LockedContainer {
+fn container(store: &Store, networks: &[NetworkAttachment]) -> LockedContainer {
     let id = new_container_id().unwrap();
     let spec = ContainerSpec {
         name: format!("c{}", &id[..12]),
@@ -25,16 +25,24 @@ fn container(store: &Store, networks: &[Attachment]) -> LockedContainer {
     store.create_container(&spec).unwrap()
 }
 
-fn on(network: &NetworkSpec) -> Attachment {
-    Attachment { network: network.id.clone(), name: network.name.clone(), ..Attachment::default() }
+fn on(network: &NetworkSpec) -> NetworkAttachment {
+    NetworkAttachment {
+        network: network.id.clone(),
+        name: network.name.clone(),
+        ..NetworkAttachment::default()
+    }
 }
 
-fn join(store: &Store, container: &LockedContainer, previous: &[Endpoint]) -> anyhow::Result<Vec<Endpoint>> {
+fn join(
+    store: &Store,
+    container: &LockedContainer,
+    previous: &[NetworkEndpoint],
+) -> anyhow::Result<Vec<NetworkEndpoint>> {
     let joined = store.join_networks(container.spec(), previous)?;
     Ok(joined.into_iter().map(|(_, endpoint)| endpoint).collect())
 }
 
-fn v4(endpoints: &[Endpoint]) -> String {
+fn v4(endpoints: &[NetworkEndpoint]) -> String {
     endpoints[0].v4.unwrap().addr().to_string()
 }
 
@@ -95,7 +103,7 @@ fn what_the_dead_have_is_taken_back_when_it_is_needed() {
     }
     let more = container(&store, &[on(&net)]);
     let error = join(&store, &more, &[]).unwrap_err();
-    assert_eq!(kind_of(&error), Kind::Full);
+    assert_eq!(kind_of(&error), FailureKind::Full);
     assert!(error.to_string().contains("no available IPv4 addresses"), "{error}");
     // Its supervisor was killed.
     drop(running.remove(1));
@@ -115,7 +123,7 @@ fn what_the_dead_have_is_taken_back_when_it_is_needed() {
 fn fixed_addresses_are_reserved_until_removal() {
     let (_dir, store) = store();
     let net = network(&store, "back", &["198.51.100.0/24"]);
-    let fixed = |text: &str| Attachment { ip: Some(text.parse().unwrap()), ..on(&net) };
+    let fixed = |text: &str| NetworkAttachment { ip: Some(text.parse().unwrap()), ..on(&net) };
     let first = container(&store, &[fixed("198.51.100.2")]);
     store.reserve_addresses(first.spec()).unwrap();
     let other = container(&store, &[on(&net)]);
@@ -129,7 +137,7 @@ fn fixed_addresses_are_reserved_until_removal() {
     assert!(join(&store, &second, &[]).is_err(), "the other holds it still");
     drop(first);
     assert_eq!(v4(&join(&store, &second, &[]).unwrap()), "198.51.100.2", "it does not run any more");
-    store.forget_addresses(second.spec(), &[]).unwrap();
+    store.release_addresses(second.spec(), &[]).unwrap();
     let last = container(&store, &[on(&net)]);
     assert_eq!(v4(&join(&store, &last, &[]).unwrap()), "198.51.100.2");
     for bad in ["198.51.100.1", "198.51.100.0", "198.51.100.255", "192.0.2.1"] {
@@ -145,7 +153,7 @@ fn a_network_that_is_in_use_stays() {
     let one = container(&store, &[on(&net)]);
     join(&store, &one, &[]).unwrap();
     let error = store.remove_network(&net).unwrap_err();
-    assert_eq!(kind_of(&error), Kind::InUse);
+    assert_eq!(kind_of(&error), FailureKind::InUse);
     assert!(error.to_string().contains("has active endpoints"), "{error}");
     drop(one);
     store.remove_network(&net).unwrap();
@@ -174,13 +182,13 @@ fn the_default_route_goes_by_priority_then_name_and_never_inside() {
     let [a, b] = ["aa", "bb"].map(|name| network(&store, name, &[]));
     let inside = NewNetwork { name: "a0".into(), internal: true, ..NewNetwork::default() };
     let inside = store.create_network(&inside).unwrap();
-    let routes = |attachments: &[Attachment]| {
+    let routes = |attachments: &[NetworkAttachment]| {
         let joined = join(&store, &container(&store, attachments), &[]).unwrap();
         joined.iter().map(|one| (one.interface.clone(), one.default_route)).collect::<Vec<_>>()
     };
     let eth = |n: usize, route| (format!("eth{n}"), route);
     assert_eq!(routes(&[on(&b), on(&inside), on(&a)]), [eth(0, false), eth(1, false), eth(2, true)]);
-    let preferred = Attachment { gateway_priority: 1, ..on(&b) };
+    let preferred = NetworkAttachment { gateway_priority: 1, ..on(&b) };
     assert_eq!(routes(&[preferred, on(&a)]), [eth(0, true), eth(1, false)]);
     assert_eq!(routes(&[on(&inside)]), [eth(0, false)]);
 }

@@ -15,60 +15,60 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::with_dir;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum LockMode {
     Shared,
     Exclusive,
 }
 
 /// A held lock. It is released once every process that inherited it has dropped it or exited.
 #[derive(Debug)]
-pub struct Lock {
+pub struct FileLock {
     file: File,
     path: PathBuf,
 }
 
-impl Lock {
+impl FileLock {
     /// Waits for the lock on `path`, creating the file and its directory if needed.
-    pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
+    pub fn acquire(path: &Path, mode: LockMode) -> io::Result<FileLock> {
         loop {
             let file = open(path)?;
             wait_lock_file(&file, mode)?;
-            if still_named(&file, path)? {
-                return Ok(Lock { file, path: path.to_owned() });
+            if is_still_at(&file, path)? {
+                return Ok(FileLock { file, path: path.to_owned() });
             }
         }
     }
 
     /// Takes the lock on `path`, or returns `None` if a conflicting lock is held.
-    pub fn try_acquire(path: &Path, mode: Mode) -> io::Result<Option<Lock>> {
+    pub fn try_acquire(path: &Path, mode: LockMode) -> io::Result<Option<FileLock>> {
         loop {
             let file = open(path)?;
             if !try_lock_file(&file, mode)? {
                 return Ok(None);
             }
-            if still_named(&file, path)? {
-                return Ok(Some(Lock { file, path: path.to_owned() }));
+            if is_still_at(&file, path)? {
+                return Ok(Some(FileLock { file, path: path.to_owned() }));
             }
         }
     }
 
     /// Takes the lock on an existing file. `None` if it is held, ENOENT if the file does not exist.
-    pub(super) fn try_existing(path: &Path, mode: Mode) -> io::Result<Option<Lock>> {
+    pub(super) fn try_existing(path: &Path, mode: LockMode) -> io::Result<Option<FileLock>> {
         let file = options().open(path)?;
-        Ok(try_lock_file(&file, mode)?.then(|| Lock { file, path: path.to_owned() }))
+        Ok(try_lock_file(&file, mode)?.then(|| FileLock { file, path: path.to_owned() }))
     }
 
     /// Waits for the lock on an existing file.
-    pub(super) fn wait_existing(path: &Path, mode: Mode) -> io::Result<Lock> {
+    pub(super) fn wait_existing(path: &Path, mode: LockMode) -> io::Result<FileLock> {
         let file = options().open(path)?;
         wait_lock_file(&file, mode)?;
-        Ok(Lock { file, path: path.to_owned() })
+        Ok(FileLock { file, path: path.to_owned() })
     }
 
     /// Whether somebody holds a lock on `path`; takes no lock itself. A missing file counts as not held.
     pub fn is_held(path: &Path) -> io::Result<bool> {
         let file = match options().open(path) {
-            Err(error) if super::is_gone(&error) => return Ok(false),
+            Err(error) if super::is_missing(&error) => return Ok(false),
             other => other?,
         };
         is_file_held(file.as_fd())
@@ -81,7 +81,7 @@ impl Lock {
     }
 }
 
-impl AsFd for Lock {
+impl AsFd for FileLock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
@@ -89,14 +89,14 @@ impl AsFd for Lock {
 
 /// Whether somebody holds a lock on an open file.
 pub(super) fn is_file_held(file: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut question = request(Mode::Exclusive);
-    retry(|| fcntl(file, FcntlArg::F_OFD_GETLK(&mut question)))?;
+    let mut question = flock_request(LockMode::Exclusive);
+    retry_on_eintr(|| fcntl(file, FcntlArg::F_OFD_GETLK(&mut question)))?;
     Ok(question.l_type != libc::F_UNLCK as libc::c_short)
 }
 
 /// Locks an open file without waiting; `false` if a conflicting lock is held.
-pub(super) fn try_lock_file(file: &File, mode: Mode) -> io::Result<bool> {
-    match retry(|| fcntl(file, FcntlArg::F_OFD_SETLK(&request(mode)))) {
+pub(super) fn try_lock_file(file: &File, mode: LockMode) -> io::Result<bool> {
+    match retry_on_eintr(|| fcntl(file, FcntlArg::F_OFD_SETLK(&flock_request(mode)))) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         // POSIX allows EACCES as well as EAGAIN for a conflict.
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(false),
@@ -105,11 +105,11 @@ pub(super) fn try_lock_file(file: &File, mode: Mode) -> io::Result<bool> {
 }
 
 /// Locks an open file, waiting while a conflicting lock is held.
-pub(super) fn wait_lock_file(file: &File, mode: Mode) -> io::Result<()> {
-    retry(|| fcntl(file, FcntlArg::F_OFD_SETLKW(&request(mode))))
+pub(super) fn wait_lock_file(file: &File, mode: LockMode) -> io::Result<()> {
+    retry_on_eintr(|| fcntl(file, FcntlArg::F_OFD_SETLKW(&flock_request(mode))))
 }
 
-fn retry(mut action: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<()> {
+fn retry_on_eintr(mut action: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<()> {
     loop {
         match action() {
             Err(nix::errno::Errno::EINTR) => {}
@@ -118,10 +118,10 @@ fn retry(mut action: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<()>
     }
 }
 
-fn request(mode: Mode) -> libc::flock {
+fn flock_request(mode: LockMode) -> libc::flock {
     let kind = match mode {
-        Mode::Shared => libc::F_RDLCK,
-        Mode::Exclusive => libc::F_WRLCK,
+        LockMode::Shared => libc::F_RDLCK,
+        LockMode::Exclusive => libc::F_WRLCK,
     };
     libc::flock {
         l_type: kind as libc::c_short,
@@ -144,11 +144,11 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether `path` still refers to `file`: an earlier holder may have unlinked it while we waited.
-fn still_named(file: &File, path: &Path) -> io::Result<bool> {
+fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match std::fs::metadata(path) {
         Ok(named) => Ok(named.dev() == held.dev() && named.ino() == held.ino()),
-        Err(error) if super::is_gone(&error) => Ok(false),
+        Err(error) if super::is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -161,15 +161,15 @@ mod tests {
     fn excludes_and_answers_without_taking() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("locks/x");
-        assert!(!Lock::is_held(&path).unwrap());
-        let held = Lock::acquire(&path, Mode::Exclusive).unwrap();
-        assert!(Lock::is_held(&path).unwrap());
-        assert!(Lock::try_acquire(&path, Mode::Shared).unwrap().is_none());
+        assert!(!FileLock::is_held(&path).unwrap());
+        let held = FileLock::acquire(&path, LockMode::Exclusive).unwrap();
+        assert!(FileLock::is_held(&path).unwrap());
+        assert!(FileLock::try_acquire(&path, LockMode::Shared).unwrap().is_none());
         drop(held);
-        assert!(!Lock::is_held(&path).unwrap());
-        let first = Lock::try_acquire(&path, Mode::Shared).unwrap().unwrap();
-        assert!(Lock::try_acquire(&path, Mode::Shared).unwrap().is_some());
-        assert!(Lock::try_acquire(&path, Mode::Exclusive).unwrap().is_none());
+        assert!(!FileLock::is_held(&path).unwrap());
+        let first = FileLock::try_acquire(&path, LockMode::Shared).unwrap().unwrap();
+        assert!(FileLock::try_acquire(&path, LockMode::Shared).unwrap().is_some());
+        assert!(FileLock::try_acquire(&path, LockMode::Exclusive).unwrap().is_none());
         drop(first);
     }
 
@@ -177,13 +177,13 @@ mod tests {
     fn a_waiter_notices_that_the_file_was_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        let held = Lock::acquire(&path, Mode::Exclusive).unwrap();
+        let held = FileLock::acquire(&path, LockMode::Exclusive).unwrap();
         let waiter = {
             let path = path.clone();
-            std::thread::spawn(move || Lock::acquire(&path, Mode::Exclusive).unwrap())
+            std::thread::spawn(move || FileLock::acquire(&path, LockMode::Exclusive).unwrap())
         };
         held.remove_file().unwrap();
         let got = waiter.join().unwrap();
-        assert!(still_named(&got.file, &path).unwrap());
+        assert!(is_still_at(&got.file, &path).unwrap());
     }
 }

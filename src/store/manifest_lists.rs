@@ -4,15 +4,15 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::lock::{Lock, Mode};
+use super::lock::{FileLock, LockMode};
 use super::names::file_name;
 use super::{Store, read_record};
 use crate::model::digest::Digest;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestList {
-    pub reference: Reference,
+    pub reference: ImageReference,
     /// In the order in which they were added.
     pub manifests: Vec<ListedManifest>,
 }
@@ -21,7 +21,7 @@ pub struct ManifestList {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedManifest {
     /// The reference it was added by.
-    pub reference: Reference,
+    pub reference: ImageReference,
     pub digest: Digest,
     pub media_type: String,
     /// Exact bytes of the manifest, as text.
@@ -36,7 +36,7 @@ pub struct ListedManifest {
 }
 
 impl Store {
-    pub fn manifest_list(&self, reference: &Reference) -> anyhow::Result<Option<ManifestList>> {
+    pub fn manifest_list(&self, reference: &ImageReference) -> anyhow::Result<Option<ManifestList>> {
         let list: Option<ManifestList> = read_record(&self.list_path(reference))?;
         // Long names are hashed; make sure the record is really about this reference.
         Ok(list.filter(|list| list.reference == *reference))
@@ -45,19 +45,19 @@ impl Store {
     /// Creates, changes or (by setting `None`) removes a list while no other process can.
     pub fn edit_manifest_list<T>(
         &self,
-        reference: &Reference,
+        reference: &ImageReference,
         edit: impl FnOnce(&mut Option<ManifestList>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let doing = || format!("cannot record the manifest list {reference}");
-        let _lock =
-            Lock::acquire(&self.plain_lock_path("manifest-lists"), Mode::Exclusive).with_context(doing)?;
+        let _lock = FileLock::acquire(&self.plain_lock_path("manifest-lists"), LockMode::Exclusive)
+            .with_context(doing)?;
         let before = self.manifest_list(reference)?;
         let mut list = before.clone();
         let result = edit(&mut list)?;
         let path = self.list_path(reference);
         match &list {
             Some(list) if before.as_ref() != Some(list) => {
-                atomic::write_json(&path, list, Durability::Passing).with_context(doing)?;
+                atomic::write_json(&path, list, Durability::Unsynced).with_context(doing)?;
             }
             None if before.is_some() => {
                 atomic::ignore_missing(std::fs::remove_file(path)).with_context(doing)?;
@@ -67,7 +67,7 @@ impl Store {
         Ok(result)
     }
 
-    fn list_path(&self, reference: &Reference) -> std::path::PathBuf {
+    fn list_path(&self, reference: &ImageReference) -> std::path::PathBuf {
         self.root.join("manifest-lists").join(file_name(reference))
     }
 }
@@ -80,7 +80,7 @@ mod tests {
     fn a_list_comes_and_goes() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store")).unwrap();
-        let name: Reference = "r.example/x:1".parse().unwrap();
+        let name: ImageReference = "r.example/x:1".parse().unwrap();
         let list = ManifestList { reference: name.clone(), manifests: vec![] };
         let put = |slot: &mut Option<ManifestList>| {
             *slot = Some(list.clone());

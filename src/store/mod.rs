@@ -34,27 +34,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::error::{Failure, Kind, unsupported};
+use crate::error::{Failure, FailureKind, unsupported};
 
 pub use blobs::PackedBlob;
 pub use build_cache::StepRecord;
-pub use cache_mounts::{CacheMount, CacheUse, HeldCache};
+pub use cache_mounts::{CacheMount, CacheMountGuard, CacheSharing};
 pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id};
 pub use events::EventReader;
 pub use failed::FailedState;
-pub use images::{Image, ImageRecord, LockedImage, NewImage};
+pub use images::{ImageRecord, LockedImage, NewImage, StoredImage};
 pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
-pub use leases::elect_route;
+pub use leases::elect_default_route;
 pub use log::{LogEntry, LogReader, LogWriter};
 pub use manifest_lists::{ListedManifest, ManifestList};
 pub use names::NameRecord;
-pub use remove::Retired;
-pub use scan::Scanned;
+pub use remove::TrashedEntry;
+pub use scan::ScannedContainer;
 pub use steps::write_new;
 pub use temp::TempDir;
 pub use volumes::{VolumeRecord, check_volume_name};
 
-const VERSION: &str = "1\n";
+const FORMAT_VERSION: &str = "1\n";
 
 /// The data root. Opening it reads one file; directories other than the trash are created on first use.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Store {
         let store = Store { root };
         let path = store.root.join("version");
         match std::fs::read(&path) {
-            Ok(text) if text == VERSION.as_bytes() => Ok(store),
+            Ok(text) if text == FORMAT_VERSION.as_bytes() => Ok(store),
             Ok(text) => Err(other_version(&store.root, &text).into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 store.initialise(&path)?;
@@ -86,7 +86,7 @@ impl Store {
 
     /// Whether nobody has claimed the notice `what` (a single word) before; for messages that are shown once
     /// per store.
-    pub fn first_time(&self, what: &str) -> bool {
+    pub fn claim_notice(&self, what: &str) -> bool {
         with_dir(&self.root.join("said"), || std::fs::File::create_new(self.root.join("said").join(what)))
             .is_ok()
     }
@@ -94,7 +94,7 @@ impl Store {
     fn initialise(&self, version: &Path) -> anyhow::Result<()> {
         // Create the trash now: every removal is a rename into it, and it must exist before the disk is full.
         make_private_dirs(&self.trash_dir())
-            .and_then(|()| atomic::write(version, VERSION.as_bytes(), atomic::Durability::Lasting))
+            .and_then(|()| atomic::write(version, FORMAT_VERSION.as_bytes(), atomic::Durability::Synced))
             .with_context(|| format!("cannot create the store `{}`", self.root.display()))
     }
 }
@@ -105,7 +105,7 @@ fn other_version(root: &Path, text: &[u8]) -> Failure {
         "the store `{}` has format `{}`; this dhow knows format {}",
         root.display(),
         version.trim().escape_debug(),
-        VERSION.trim()
+        FORMAT_VERSION.trim()
     ))
     .hint("use a newer dhow, or another store through DHOW_ROOT")
 }
@@ -116,12 +116,12 @@ fn make_private_dirs(path: &Path) -> io::Result<()> {
 }
 
 /// How often a directory is recreated after a concurrent sweep has removed it.
-const PERSISTENCE: u32 = 100;
+const MAX_ATTEMPTS: u32 = 100;
 
 /// Runs `action`; on ENOENT, creates `dir` and runs it again. A new directory may be swept away as unfinished
 /// until its creator holds a lock in it, hence several attempts.
 fn with_dir<T>(dir: &Path, mut action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 0..PERSISTENCE {
+    for _ in 0..MAX_ATTEMPTS {
         match action() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => make_private_dirs(dir)?,
             done => return done,
@@ -151,28 +151,28 @@ fn list_dir(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// The content of a file, or `None` if it does not exist.
-fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+fn read_optional(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(content) => Ok(Some(content)),
-        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// Whether an I/O error says that the object or its parent directory does not exist.
-fn is_gone(error: &io::Error) -> bool {
+fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Reads a JSON record; `None` if it does not exist, an error of kind corrupt if it cannot be parsed.
 fn read_record<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
     let Some(text) =
-        read_if_there(path).with_context(|| format!("cannot read the record `{}`", path.display()))?
+        read_optional(path).with_context(|| format!("cannot read the record `{}`", path.display()))?
     else {
         return Ok(None);
     };
     let record = serde_json::from_slice(&text).map_err(|error| {
-        Failure::new(Kind::Corrupt, format!("the record `{}` is damaged: {error}", path.display()))
+        Failure::new(FailureKind::Corrupt, format!("the record `{}` is damaged: {error}", path.display()))
     })?;
     Ok(Some(record))
 }
@@ -186,7 +186,7 @@ fn random_hex(bytes: usize) -> io::Result<String> {
 }
 
 /// The current time as stored in records: RFC 3339, UTC.
-fn now() -> String {
+fn timestamp_now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
@@ -220,9 +220,9 @@ mod tests {
     fn a_first_time_comes_once() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store")).unwrap();
-        assert!(store.first_time("x"));
-        assert!(!store.first_time("x"));
-        assert!(store.first_time("y"));
+        assert!(store.claim_notice("x"));
+        assert!(!store.claim_notice("x"));
+        assert!(store.claim_notice("y"));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::lock::{Lock, Mode};
-use super::{Store, list_dir, now, read_record};
+use super::lock::{FileLock, LockMode};
+use super::{Store, list_dir, read_record, timestamp_now};
 use crate::error::not_found;
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 /// The longest file name derived from the reference itself; longer ones are replaced by their hash.
 const LONGEST_PLAIN: usize = 200;
@@ -18,7 +18,7 @@ const LONGEST_PLAIN: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameRecord {
     /// Has either a tag or a digest, not both.
-    pub reference: Reference,
+    pub reference: ImageReference,
     /// The image's ID.
     pub id: Digest,
     /// The digest of the manifest (or index) that the registry served under this name, for a pulled image.
@@ -33,7 +33,7 @@ pub struct NameRecord {
 
 impl NameRecord {
     /// Whether the name refers to the image `id`, alone or together with others.
-    pub fn means(&self, id: &Digest) -> bool {
+    pub fn refers_to(&self, id: &Digest) -> bool {
         self.id == *id || self.others.contains(id)
     }
 
@@ -49,7 +49,7 @@ impl Store {
     /// tag.
     pub fn set_name(
         &self,
-        reference: &Reference,
+        reference: &ImageReference,
         id: &Digest,
         digest: Option<&Digest>,
     ) -> anyhow::Result<()> {
@@ -61,9 +61,9 @@ impl Store {
     }
 
     /// Points `reference` at several images. The one that best matches `platform` becomes the default.
-    pub fn set_name_of_all(
+    pub fn set_multi_platform_name(
         &self,
-        reference: &Reference,
+        reference: &ImageReference,
         ids: &[Digest],
         platform: &Platform,
     ) -> anyhow::Result<()> {
@@ -90,29 +90,30 @@ impl Store {
                 others.push(id.clone());
             }
         }
-        self.write_name_of(reference, first, None, &others)
+        self.write_name_records(reference, first, None, &others)
     }
 
     /// Like [`Store::set_name`], for a caller that holds the image's lock.
     pub(super) fn write_name(
         &self,
-        reference: &Reference,
+        reference: &ImageReference,
         id: &Digest,
         digest: Option<&Digest>,
     ) -> anyhow::Result<()> {
-        self.write_name_of(reference, id, digest, &[])
+        self.write_name_records(reference, id, digest, &[])
     }
 
-    fn write_name_of(
+    fn write_name_records(
         &self,
-        reference: &Reference,
+        reference: &ImageReference,
         id: &Digest,
         digest: Option<&Digest>,
         others: &[Digest],
     ) -> anyhow::Result<()> {
         let reference = reference.clone().or_latest();
         let doing = || format!("cannot record the name {reference}");
-        let _lock = Lock::acquire(&self.plain_lock_path("names"), Mode::Exclusive).with_context(doing)?;
+        let _lock =
+            FileLock::acquire(&self.plain_lock_path("names"), LockMode::Exclusive).with_context(doing)?;
         let mut records = Vec::new();
         if let Some(digest) = digest.or(reference.digest()) {
             records.push(reference.with_digest(digest.clone()));
@@ -123,18 +124,24 @@ impl Store {
         for reference in records {
             let path = self.name_path(&reference);
             let others = others.to_vec();
-            let record =
-                NameRecord { reference, id: id.clone(), digest: digest.cloned(), since: now(), others };
-            atomic::write_json(&path, &record, Durability::Passing).with_context(doing)?;
+            let record = NameRecord {
+                reference,
+                id: id.clone(),
+                digest: digest.cloned(),
+                since: timestamp_now(),
+                others,
+            };
+            atomic::write_json(&path, &record, Durability::Unsynced).with_context(doing)?;
         }
         Ok(())
     }
 
     /// Removes the name if it still refers to `id`. Returns whether it did.
-    pub fn remove_name(&self, reference: &Reference, id: &Digest) -> anyhow::Result<bool> {
+    pub fn remove_name(&self, reference: &ImageReference, id: &Digest) -> anyhow::Result<bool> {
         let doing = || format!("cannot remove the name {reference}");
-        let _lock = Lock::acquire(&self.plain_lock_path("names"), Mode::Exclusive).with_context(doing)?;
-        if self.name(reference)?.is_none_or(|record| !record.means(id)) {
+        let _lock =
+            FileLock::acquire(&self.plain_lock_path("names"), LockMode::Exclusive).with_context(doing)?;
+        if self.name(reference)?.is_none_or(|record| !record.refers_to(id)) {
             return Ok(false);
         }
         atomic::ignore_missing(std::fs::remove_file(self.name_path(reference))).with_context(doing)?;
@@ -142,8 +149,8 @@ impl Store {
     }
 
     /// The target of `reference`, looked up by its digest if it has one, else by its tag (default `latest`).
-    pub fn name(&self, reference: &Reference) -> anyhow::Result<Option<NameRecord>> {
-        let wanted = canonical(reference);
+    pub fn name(&self, reference: &ImageReference) -> anyhow::Result<Option<NameRecord>> {
+        let wanted = lookup_reference(reference);
         let record: Option<NameRecord> = read_record(&self.name_path(&wanted))?;
         // Long names are hashed; make sure the record is really about this reference.
         Ok(record.filter(|record| record.reference == wanted))
@@ -160,13 +167,13 @@ impl Store {
         Ok(names)
     }
 
-    fn name_path(&self, reference: &Reference) -> std::path::PathBuf {
-        self.names_dir().join(file_name(&canonical(reference)))
+    fn name_path(&self, reference: &ImageReference) -> std::path::PathBuf {
+        self.names_dir().join(file_name(&lookup_reference(reference)))
     }
 }
 
 /// Reduces a reference to either a tag or a digest; the digest takes precedence.
-fn canonical(reference: &Reference) -> Reference {
+fn lookup_reference(reference: &ImageReference) -> ImageReference {
     match reference.digest() {
         Some(digest) => reference.with_digest(digest.clone()),
         None => reference.clone().or_latest(),
@@ -174,7 +181,7 @@ fn canonical(reference: &Reference) -> Reference {
 }
 
 /// The file name for a reference.
-pub(super) fn file_name(reference: &Reference) -> String {
+pub(super) fn file_name(reference: &ImageReference) -> String {
     let plain = reference.to_string().replace('/', "%");
     if plain.len() <= LONGEST_PLAIN { plain } else { Digest::of(plain.as_bytes()).hex().to_owned() }
 }
@@ -185,7 +192,7 @@ mod tests {
     use crate::store::images::tests::put;
     use crate::store::scratch::store;
 
-    fn reference(text: &str) -> Reference {
+    fn reference(text: &str) -> ImageReference {
         text.parse().unwrap()
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Store;
-use super::lock::{Lock, Mode};
+use super::lock::{FileLock, LockMode};
 
 impl Store {
     /// The directory of the helpers' sockets. It exists after the first [`Store::lock_helper_start`].
@@ -15,8 +15,8 @@ impl Store {
     }
 
     /// Waits until no other process is starting the helper `name`.
-    pub fn lock_helper_start(&self, name: &str) -> anyhow::Result<Lock> {
-        Lock::acquire(&self.helper_dir().join(format!("{name}.lock")), Mode::Exclusive)
+    pub fn lock_helper_start(&self, name: &str) -> anyhow::Result<FileLock> {
+        FileLock::acquire(&self.helper_dir().join(format!("{name}.lock")), LockMode::Exclusive)
             .context("cannot lock the start of the network helper")
     }
 }

@@ -12,23 +12,23 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::atomic::{self, Durability};
 use super::containers::check_id;
-use super::lock::{Lock, Mode};
-use super::{Store, list_dir, now, random_hex, read_record, with_dir};
-use crate::error::{Failure, Kind, invalid, not_found};
-use crate::model::event::{Event, EventKind};
+use super::lock::{FileLock, LockMode};
+use super::{Store, list_dir, random_hex, read_record, timestamp_now, with_dir};
+use crate::error::{Failure, FailureKind, invalid, not_found};
+use crate::model::event::{EngineEvent, EventKind};
 use crate::model::ipam::{self, PoolSpec, overlap};
-use crate::model::network::{self, NetworkSpec, Subnet};
+use crate::model::network::{self, NetworkSpec, SubnetSpec};
 use crate::model::new_network::{NewNetwork, driver_options};
 use crate::sys::{random, routes};
 
 /// How many random IPv6 prefixes are tried; a collision is practically impossible.
-const PREFIXES: usize = 8;
+const MAX_PREFIX_ATTEMPTS: usize = 8;
 
 /// How many containers are listed when a network is in use.
-const SHOWN: usize = 8;
+const MAX_SHOWN_MEMBERS: usize = 8;
 
 /// The minimum link MTU of IPv6 in bytes (RFC 8200, section 5).
-const LEAST_MTU_V6: u32 = 1280;
+const MIN_MTU_V6: u32 = 1280;
 
 impl Store {
     /// The default network, created on first use.
@@ -103,7 +103,7 @@ impl Store {
         let _lock = self.lock_networks()?;
         if self.network_by_name(&new.name)?.is_some() {
             let message = format!("network with name {} already exists", new.name);
-            return Err(Failure::new(Kind::Conflict, message).into());
+            return Err(Failure::new(FailureKind::Conflict, message).into());
         }
         self.make_network(new)
     }
@@ -111,15 +111,15 @@ impl Store {
     /// The caller holds the lock of all networks and has checked that the name is free.
     fn make_network(&self, new: &NewNetwork) -> anyhow::Result<NetworkSpec> {
         let others = self.networks()?;
-        let used: Vec<IpNet> = others.iter().flat_map(nets).collect();
+        let used: Vec<IpNet> = others.iter().flat_map(subnets).collect();
         let options = driver_options(&new.options)?;
-        if new.v6 && options.mtu.is_some_and(|mtu| mtu < LEAST_MTU_V6) {
-            return Err(invalid(format!("IPv6 needs an MTU of {LEAST_MTU_V6} at least")).into());
+        if new.v6 && options.mtu.is_some_and(|mtu| mtu < MIN_MTU_V6) {
+            return Err(invalid(format!("IPv6 needs an MTU of {MIN_MTU_V6} at least")).into());
         }
         let spec = NetworkSpec {
             id: random_hex(32).context("cannot get random numbers for a network's ID")?,
             name: new.name.clone(),
-            created: now(),
+            created: timestamp_now(),
             internal: new.internal,
             v4: if new.without_v4 { None } else { Some(choose_v4(new.pool(false), &used)?) },
             v6: if new.v6 { Some(choose_v6(new.pool(true), &used)?) } else { None },
@@ -142,7 +142,7 @@ impl Store {
         let temp = self.temp_dir()?;
         // Part of the rename, so that a network never lacks it.
         std::fs::create_dir(temp.path().join("leases"))?;
-        atomic::write_json(&temp.path().join("network.json"), spec, Durability::Lasting)?;
+        atomic::write_json(&temp.path().join("network.json"), spec, Durability::Synced)?;
         let names = self.networks_dir().join("by-name");
         let link = names.join(&spec.name);
         // An existing link is dangling.
@@ -156,11 +156,11 @@ impl Store {
     pub fn remove_network(&self, network: &NetworkSpec) -> anyhow::Result<()> {
         if network.is_default() {
             let message = format!("{} is a pre-defined network and cannot be removed", network.name);
-            return Err(Failure::new(Kind::Denied, message).into());
+            return Err(Failure::new(FailureKind::Denied, message).into());
         }
         // Lock order: networks, then the network.
         let _networks = self.lock_networks()?;
-        let lock = self.lock_network(&network.id, Mode::Exclusive)?;
+        let lock = self.lock_network(&network.id, LockMode::Exclusive)?;
         if self.network(&network.id)?.is_none() {
             lock.remove_file()?;
             return Err(no_such_network(&network.name));
@@ -168,7 +168,7 @@ impl Store {
         // With the lock held exclusively no container can be allocating an address.
         let members = self.active_members(&network.id)?;
         if !members.is_empty() {
-            return Err(self.in_use(network, &members).into());
+            return Err(self.network_in_use(network, &members).into());
         }
         let doing = || format!("cannot remove network {}", network.name);
         self.discard(&self.network_dir(&network.id)).with_context(doing)?;
@@ -182,14 +182,14 @@ impl Store {
     }
 
     /// docker's message, which lists the containers; limited to the first few.
-    fn in_use(&self, network: &NetworkSpec, members: &BTreeSet<String>) -> Failure {
-        let shown = members.iter().take(SHOWN).map(|id| {
+    fn network_in_use(&self, network: &NetworkSpec, members: &BTreeSet<String>) -> Failure {
+        let shown = members.iter().take(MAX_SHOWN_MEMBERS).map(|id| {
             let name = self.container(id).ok().flatten().map(|dir| dir.spec().name.clone());
             format!("name:\"{}\" id:\"{}\"", name.unwrap_or_default(), id.get(..12).unwrap_or(id))
         });
         let mut shown: Vec<String> = shown.collect();
-        if members.len() > SHOWN {
-            shown.push(format!("and {} more", members.len() - SHOWN));
+        if members.len() > MAX_SHOWN_MEMBERS {
+            shown.push(format!("and {} more", members.len() - MAX_SHOWN_MEMBERS));
         }
         let message = format!(
             "error while removing network: network {} id {} has active endpoints ({})",
@@ -197,28 +197,31 @@ impl Store {
             network.id,
             shown.join(", ")
         );
-        Failure::new(Kind::InUse, message).hint("`dhow network disconnect` takes a container off it")
+        Failure::new(FailureKind::InUse, message).hint("`dhow network disconnect` takes a container off it")
     }
 
-    fn lock_networks(&self) -> anyhow::Result<Lock> {
-        Lock::acquire(&self.plain_lock_path("networks"), Mode::Exclusive).context("cannot lock the networks")
+    fn lock_networks(&self) -> anyhow::Result<FileLock> {
+        FileLock::acquire(&self.plain_lock_path("networks"), LockMode::Exclusive)
+            .context("cannot lock the networks")
     }
 
-    pub(super) fn lock_network(&self, id: &str, mode: Mode) -> anyhow::Result<Lock> {
-        Lock::acquire(&self.lock_path("network", id), mode)
+    pub(super) fn lock_network(&self, id: &str, mode: LockMode) -> anyhow::Result<FileLock> {
+        FileLock::acquire(&self.lock_path("network", id), mode)
             .with_context(|| format!("cannot lock network {id}"))
     }
 }
 
-fn event(action: &str, network: &NetworkSpec) -> Event {
-    Event::new(EventKind::Network, action, &network.id).with("name", &network.name).with("type", "bridge")
+fn event(action: &str, network: &NetworkSpec) -> EngineEvent {
+    EngineEvent::new(EventKind::Network, action, &network.id)
+        .with("name", &network.name)
+        .with("type", "bridge")
 }
 
 pub(super) fn no_such_network(text: &str) -> anyhow::Error {
     not_found(format!("network {} not found", text.escape_debug())).into()
 }
 
-fn nets(network: &NetworkSpec) -> Vec<IpNet> {
+fn subnets(network: &NetworkSpec) -> Vec<IpNet> {
     let v4 = network.v4.as_ref().map(|subnet| IpNet::V4(subnet.net));
     v4.into_iter().chain(network.v6.as_ref().map(|subnet| IpNet::V6(subnet.net))).collect()
 }
@@ -228,46 +231,48 @@ fn nets(network: &NetworkSpec) -> Vec<IpNet> {
 fn choose_v4(
     asked: Option<&PoolSpec>,
     used: &[IpNet],
-) -> anyhow::Result<Subnet<Ipv4Net, std::net::Ipv4Addr>> {
+) -> anyhow::Result<SubnetSpec<Ipv4Net, std::net::Ipv4Addr>> {
     if let Some((pool, IpNet::V4(net))) = asked.and_then(|pool| Some((pool, pool.subnet?))) {
         check_free(&IpNet::V4(net), used)?;
-        return Ok(Subnet::v4(net, pool)?);
+        return Ok(SubnetSpec::v4(net, pool)?);
     }
-    let known = routes::known();
+    let known = routes::routed_networks();
     // Routes of the host count as used, or containers could not reach those networks.
     let is_free = |net: &Ipv4Net| !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V4(*net)));
     let exhausted = || {
-        Failure::new(Kind::Full, "all predefined address pools have been fully subnetted")
+        Failure::new(FailureKind::Full, "all predefined address pools have been fully subnetted")
             .hint("remove networks that are not needed, or give a --subnet")
     };
     let net = ipam::default_subnets().find(is_free).ok_or_else(exhausted)?;
-    Ok(Subnet::v4(net, &PoolSpec::default())?)
+    Ok(SubnetSpec::v4(net, &PoolSpec::default())?)
 }
 
 fn choose_v6(
     asked: Option<&PoolSpec>,
     used: &[IpNet],
-) -> anyhow::Result<Subnet<Ipv6Net, std::net::Ipv6Addr>> {
+) -> anyhow::Result<SubnetSpec<Ipv6Net, std::net::Ipv6Addr>> {
     if let Some((pool, IpNet::V6(net))) = asked.and_then(|pool| Some((pool, pool.subnet?))) {
         check_free(&IpNet::V6(net), used)?;
-        return Ok(Subnet::v6(net, pool)?);
+        return Ok(SubnetSpec::v6(net, pool)?);
     }
-    let known = routes::known();
-    for _ in 0..PREFIXES {
+    let known = routes::routed_networks();
+    for _ in 0..MAX_PREFIX_ATTEMPTS {
         // RFC 4193, section 3.2.2: the global ID of a unique local prefix is random.
-        let random = random::bytes().context("cannot get random numbers for a network's prefix")?;
+        let random = random::random_bytes().context("cannot get random numbers for a network's prefix")?;
         let net = ipam::local_prefix(random);
         if !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V6(net))) {
-            return Ok(Subnet::v6(net, &PoolSpec::default())?);
+            return Ok(SubnetSpec::v6(net, &PoolSpec::default())?);
         }
     }
-    Err(Failure::new(Kind::Full, "no unique local IPv6 prefix is free").hint("give an IPv6 --subnet").into())
+    Err(Failure::new(FailureKind::Full, "no unique local IPv6 prefix is free")
+        .hint("give an IPv6 --subnet")
+        .into())
 }
 
 fn check_free(net: &IpNet, used: &[IpNet]) -> Result<(), Failure> {
     if used.iter().any(|other| overlap(other, net)) {
         let message = "invalid pool request: Pool overlaps with other one on this address space";
-        return Err(Failure::new(Kind::Denied, message));
+        return Err(Failure::new(FailureKind::Denied, message));
     }
     Ok(())
 }
@@ -302,8 +307,8 @@ mod tests {
             assert_eq!(made.is_err(), overlaps, "{net}");
         }
         store.remove_network(&made).unwrap();
-        assert_eq!(kind_of(&store.find_network("back").unwrap_err()), Kind::NotFound);
-        assert_eq!(kind_of(&store.remove_network(&made).unwrap_err()), Kind::NotFound);
+        assert_eq!(kind_of(&store.find_network("back").unwrap_err()), FailureKind::NotFound);
+        assert_eq!(kind_of(&store.remove_network(&made).unwrap_err()), FailureKind::NotFound);
         store.create_network(&new("back", &["198.51.100.0/24"])).unwrap();
         assert_eq!(store.networks().unwrap().len(), 2);
     }
@@ -318,7 +323,7 @@ mod tests {
         assert!(made.iter().all(|network| *network == made[0]));
         assert_eq!(store.find_network("default").unwrap(), made[0]);
         assert!(made[0].v6.as_ref().unwrap().net.to_string().starts_with("fd"));
-        assert_eq!(kind_of(&store.remove_network(&made[0]).unwrap_err()), Kind::Denied);
+        assert_eq!(kind_of(&store.remove_network(&made[0]).unwrap_err()), FailureKind::Denied);
         assert!(store.find_network("host").is_err());
     }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{PERSISTENCE, Store, random_hex, with_dir};
+use super::{MAX_ATTEMPTS, Store, random_hex, with_dir};
 
 /// How many levels of directories are held open at a time.
 const MAX_DEPTH: usize = 40;
@@ -21,11 +21,11 @@ const MAX_DEPTH: usize = 40;
 impl Store {
     /// Makes `path` disappear atomically, then deletes it. ENOENT is ignored.
     pub(super) fn discard(&self, path: &Path) -> io::Result<()> {
-        self.retire(path)?.delete()
+        self.move_to_trash(path)?.delete()
     }
 
     /// Makes `path` disappear atomically and leaves the deletion to the caller.
-    pub(super) fn retire(&self, path: &Path) -> io::Result<Retired> {
+    pub(super) fn move_to_trash(&self, path: &Path) -> io::Result<TrashedEntry> {
         let trash = self.trash_dir();
         let name = random_hex(12)?;
         // ENOENT may mean the trash, which is then created, or `path` itself.
@@ -35,7 +35,7 @@ impl Store {
             }
             other => other,
         })?;
-        Ok(Retired { trash, name })
+        Ok(TrashedEntry { trash, name })
     }
 }
 
@@ -43,12 +43,12 @@ impl Store {
 /// it stays in the trash until the next sweep.
 #[must_use]
 #[derive(Debug)]
-pub struct Retired {
+pub struct TrashedEntry {
     trash: PathBuf,
     name: String,
 }
 
-impl Retired {
+impl TrashedEntry {
     pub(super) fn path(&self) -> PathBuf {
         self.trash.join(&self.name)
     }
@@ -58,7 +58,7 @@ impl Retired {
             Err(Errno::NOENT) => return Ok(()),
             other => other?,
         };
-        Trash { root, pending: Vec::new() }.delete(CString::new(self.name)?)
+        TrashRemover { root, pending: Vec::new() }.delete(CString::new(self.name)?)
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn empty_trash(dir: &Path) -> io::Result<()> {
         Err(Errno::NOENT) => return Ok(()),
         other => other?,
     };
-    let mut trash = Trash { root, pending: Vec::new() };
+    let mut trash = TrashRemover { root, pending: Vec::new() };
     let mut failed = Ok(());
     for name in entries(trash.root.as_fd())? {
         // One entry that cannot be removed must not keep the others; the last error is returned.
@@ -79,20 +79,20 @@ pub(super) fn empty_trash(dir: &Path) -> io::Result<()> {
     failed
 }
 
-struct Trash {
+struct TrashRemover {
     root: OwnedFd,
     /// Directories moved up from deep levels, by their names in the trash.
     pending: Vec<CString>,
 }
 
-impl Trash {
+impl TrashRemover {
     fn delete(&mut self, name: CString) -> io::Result<()> {
         self.pending.push(name);
         while let Some(name) = self.pending.pop() {
             let root = self.root.try_clone()?;
-            let dir = match open_any(root.as_fd(), &name) {
+            let dir = match open_dir_forced(root.as_fd(), &name) {
                 Err(Errno::NOTDIR | Errno::LOOP) => {
-                    gone_is_fine(rustix::fs::unlinkat(&root, &name, AtFlags::empty()))?;
+                    ignore_enoent(rustix::fs::unlinkat(&root, &name, AtFlags::empty()))?;
                     continue;
                 }
                 Err(Errno::NOENT) => continue,
@@ -106,7 +106,7 @@ impl Trash {
             }
             // A process that opened the directory before the rename may still create entries in it.
             let mut last = remove_empty(root.as_fd(), &name);
-            for _ in 0..PERSISTENCE {
+            for _ in 0..MAX_ATTEMPTS {
                 if !last.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty) {
                     break;
                 }
@@ -125,7 +125,7 @@ impl Trash {
                 match unlink(dir, &name) {
                     Err(Errno::ISDIR) => {}
                     other => {
-                        gone_is_fine(other)?;
+                        ignore_enoent(other)?;
                         continue;
                     }
                 }
@@ -137,9 +137,9 @@ impl Trash {
 
     fn clear_dir(&mut self, parent: &OwnedFd, name: &CStr, depth: usize) -> io::Result<()> {
         if depth >= MAX_DEPTH {
-            return self.move_up(parent, name);
+            return self.hoist(parent, name);
         }
-        let dir = match open_any(parent.as_fd(), name) {
+        let dir = match open_dir_forced(parent.as_fd(), name) {
             Err(Errno::NOENT) => return Ok(()),
             other => other?,
         };
@@ -154,7 +154,7 @@ impl Trash {
         }
     }
 
-    fn move_up(&mut self, parent: &OwnedFd, name: &CStr) -> io::Result<()> {
+    fn hoist(&mut self, parent: &OwnedFd, name: &CStr) -> io::Result<()> {
         let new = CString::new(random_hex(12)?)?;
         let rename = || rustix::fs::renameat(parent, name, &self.root, &new);
         match rename() {
@@ -162,10 +162,10 @@ impl Trash {
             // changes.
             Err(Errno::ACCESS) => {
                 rustix::fs::fchmod(parent, Mode::RWXU)?;
-                open_up(parent.as_fd(), name)?;
+                make_accessible(parent.as_fd(), name)?;
                 rename()?;
             }
-            other => gone_is_fine(other)?,
+            other => ignore_enoent(other)?,
         }
         self.pending.push(new);
         Ok(())
@@ -183,10 +183,10 @@ fn unlink(dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
 }
 
 fn remove_empty(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    gone_is_fine(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR))
+    ignore_enoent(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR))
 }
 
-fn gone_is_fine(result: Result<(), Errno>) -> io::Result<()> {
+fn ignore_enoent(result: Result<(), Errno>) -> io::Result<()> {
     match result {
         Err(Errno::NOENT) => Ok(()),
         other => Ok(other?),
@@ -199,7 +199,7 @@ fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 /// Opens a directory, fixing its own mode and that of its parent if access is denied.
-fn open_any(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+fn open_dir_forced(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     match open_dir(parent, name) {
         Err(Errno::ACCESS) => {}
         other => return other,
@@ -207,12 +207,12 @@ fn open_any(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     if rustix::fs::accessat(parent, name, rustix::fs::Access::EXISTS, AtFlags::SYMLINK_NOFOLLOW).is_err() {
         rustix::fs::fchmod(parent, Mode::RWXU)?;
     }
-    open_up(parent, name)?;
+    make_accessible(parent, name)?;
     open_dir(parent, name)
 }
 
 /// Gives a directory mode 0700. The type is checked first, because chmod follows symbolic links.
-fn open_up(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+fn make_accessible(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Err(Errno::NOTDIR);

@@ -14,7 +14,7 @@ use crate::error::{Failure, corrupt};
 use crate::model::container::ContainerSpec;
 
 #[derive(Debug)]
-pub struct Scanned<T> {
+pub struct ScannedContainer<T> {
     pub dir: ContainerDir,
     /// Whether a process holds its lock ([`ContainerDir::is_locked`]).
     pub locked: bool,
@@ -25,13 +25,17 @@ pub struct Scanned<T> {
 /// How the spec of a `--rm` container contains the flag, as serialised.
 const REMOVES_ITSELF: &str = "\"auto_remove\":true";
 /// Larger records need more than one read.
-const USUAL: usize = 64 << 10;
+const READ_BUFFER_SIZE: usize = 64 << 10;
 
 impl Store {
     /// Containers with their states, ordered by ID: all of them, or only those that are locked or are `--rm`
     /// containers left behind. `may_run` says whether a state is one of a container that runs if it is
     /// locked; other containers that are not `--rm` count as unlocked without querying their lock.
-    pub fn scan_containers<T>(&self, all: bool, may_run: fn(&T) -> bool) -> anyhow::Result<Vec<Scanned<T>>>
+    pub fn scan_containers<T>(
+        &self,
+        all: bool,
+        may_run: fn(&T) -> bool,
+    ) -> anyhow::Result<Vec<ScannedContainer<T>>>
     where
         T: DeserializeOwned + Send,
     {
@@ -43,14 +47,18 @@ impl Store {
             other => other.context("cannot list the containers")?,
         };
         let scan = |ids: &[String]| {
-            let mut scanner = Scanner { root: root.as_fd(), buffer: vec![0; USUAL] };
+            let mut scanner = ContainerScanner { root: root.as_fd(), buffer: vec![0; READ_BUFFER_SIZE] };
             let mut found = Vec::with_capacity(ids.len());
             for id in ids {
                 let one = scanner
-                    .one(id, all, may_run)
+                    .scan_one(id, all, may_run)
                     .with_context(|| format!("cannot look at container {id}"))?;
                 if let Some((spec, locked, state)) = one {
-                    found.push(Scanned { dir: ContainerDir { path: path.join(id), spec }, locked, state });
+                    found.push(ScannedContainer {
+                        dir: ContainerDir { path: path.join(id), spec },
+                        locked,
+                        state,
+                    });
                 }
             }
             Ok(found)
@@ -75,32 +83,32 @@ impl Store {
 }
 
 /// Containers per thread: scanning them takes a few times longer than starting the thread.
-const SHARE: usize = 40;
+const CONTAINERS_PER_THREAD: usize = 40;
 /// Beyond this, threads contend in the kernel.
-const MOST: usize = 8;
+const MAX_THREADS: usize = 8;
 
 fn threads(containers: usize) -> usize {
-    if containers < 2 * SHARE {
+    if containers < 2 * CONTAINERS_PER_THREAD {
         return 1;
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    (containers / SHARE).min(processors).clamp(1, MOST)
+    (containers / CONTAINERS_PER_THREAD).min(processors).clamp(1, MAX_THREADS)
 }
 
-struct Scanner<'a> {
+struct ContainerScanner<'a> {
     root: BorrowedFd<'a>,
     buffer: Vec<u8>,
 }
 
-type One<T> = (Box<ContainerSpec>, bool, Option<T>);
+type ScanRow<T> = (Box<ContainerSpec>, bool, Option<T>);
 
-impl Scanner<'_> {
-    fn one<T: DeserializeOwned>(
+impl ContainerScanner<'_> {
+    fn scan_one<T: DeserializeOwned>(
         &mut self,
         id: &str,
         all: bool,
         may_run: fn(&T) -> bool,
-    ) -> anyhow::Result<Option<One<T>>> {
+    ) -> anyhow::Result<Option<ScanRow<T>>> {
         let mut state = self.state(id)?;
         // No state yet or a live one: being created or running, if the lock is held.
         let unsettled = state.as_ref().is_none_or(may_run);
@@ -180,7 +188,7 @@ mod tests {
         assert_eq!(store.scan_containers::<String>(true, |_| true).unwrap().len(), 0);
         let make = |name: &str, auto_remove| {
             let id = new_container_id().unwrap();
-            let labels = [("long".to_owned(), "x".repeat(USUAL))].into();
+            let labels = [("long".to_owned(), "x".repeat(READ_BUFFER_SIZE))].into();
             let spec = ContainerSpec { id, name: name.into(), auto_remove, labels, ..Default::default() };
             store.create_container(&spec).unwrap()
         };
@@ -220,7 +228,7 @@ mod tests {
     #[test]
     fn many_are_found_in_order() {
         let (_dir, store) = store();
-        for n in 0..2 * SHARE + 5 {
+        for n in 0..2 * CONTAINERS_PER_THREAD + 5 {
             let id = format!("{n:064x}");
             drop(
                 store
@@ -230,9 +238,9 @@ mod tests {
         }
         let found = store.scan_containers::<String>(true, |_| true).unwrap();
         let names: Vec<_> = found.iter().map(|one| one.dir.spec().name.clone()).collect();
-        assert_eq!(names, (0..2 * SHARE + 5).map(|n| format!("c{n}")).collect::<Vec<_>>());
+        assert_eq!(names, (0..2 * CONTAINERS_PER_THREAD + 5).map(|n| format!("c{n}")).collect::<Vec<_>>());
         assert_eq!((threads(0), threads(79)), (1, 1));
-        assert!(threads(100_000) <= MOST);
+        assert!(threads(100_000) <= MAX_THREADS);
     }
 
     #[test]

@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::containers::{ContainerDir, LockedContainer, check_id};
-use super::layers::make_open_dir;
-use super::lock::{Lock, Mode};
+use super::layers::create_dir_0755;
+use super::lock::{FileLock, LockMode};
 use super::{LayerDraft, Store, make_private_dirs};
 use crate::model::container::ContainerSpec;
 
 impl Store {
     /// Creates the directory of a step with the ID in `spec`, which is not written to disk.
-    pub fn begin_step(&self, spec: &ContainerSpec) -> anyhow::Result<LockedContainer> {
+    pub fn create_step_dir(&self, spec: &ContainerSpec) -> anyhow::Result<LockedContainer> {
         check_id(&spec.id)?;
         let path = self.containers_dir().join(&spec.id);
         let make = || {
-            let lock = Lock::acquire(&path.join("lock"), Mode::Exclusive)?;
+            let lock = FileLock::acquire(&path.join("lock"), LockMode::Exclusive)?;
             let step = LockedContainer::new(ContainerDir { path, spec: Box::new(spec.clone()) }, lock);
-            make_open_dir(&step.upper())?;
+            create_dir_0755(&step.upper())?;
             std::fs::create_dir(step.work())?;
             Ok::<_, io::Error>(step)
         };
@@ -31,7 +31,7 @@ impl Store {
 
     /// Removes a step's directory. Files with owners that this process cannot remove stay in the trash for a
     /// later sweep.
-    pub fn end_step(&self, step: LockedContainer) {
+    pub fn discard_step_dir(&self, step: LockedContainer) {
         // Best effort: the directory is in the trash first, so the step is gone even if files cannot be
         // deleted.
         let _ = self.discard(step.path());
@@ -39,11 +39,11 @@ impl Store {
 
     /// Removes the files that a finished step no longer needs. The caller must be able to remove files of
     /// every owner.
-    pub fn clear_step(&self, step: &ContainerDir, draft: &LayerDraft) -> anyhow::Result<()> {
+    pub fn clear_step_dir(&self, step: &ContainerDir, draft: &LayerDraft) -> anyhow::Result<()> {
         let clear = || {
             self.discard(&step.upper())?;
             self.discard(&step.work())?;
-            self.discard(&draft.scratch())
+            self.discard(&draft.scratch_path())
         };
         clear().context("cannot remove what a step of a build left")
     }
@@ -51,20 +51,20 @@ impl Store {
 
 impl LayerDraft {
     /// Moves the directory `from`, on the same file system, to the draft's tree.
-    pub fn take_tree(&self, from: &Path) -> anyhow::Result<()> {
+    pub fn move_tree_from(&self, from: &Path) -> anyhow::Result<()> {
         std::fs::rename(from, self.tree()).context("cannot take the changed files over")
     }
 
     /// Moves the draft's tree to `to`, an empty directory on the same file system.
-    pub fn give_tree(&self, to: &Path) -> anyhow::Result<()> {
+    pub fn move_tree_to(&self, to: &Path) -> anyhow::Result<()> {
         std::fs::rename(self.tree(), to).context("cannot hand the files over")
     }
 
     /// Creates a directory of mode 0755 below [`LayerDraft::scratch_path`].
     pub fn scratch_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let path = self.scratch().join(name);
-        make_private_dirs(&self.scratch())
-            .and_then(|()| make_open_dir(&path))
+        let path = self.scratch_path().join(name);
+        make_private_dirs(&self.scratch_path())
+            .and_then(|()| create_dir_0755(&path))
             .with_context(|| format!("cannot make the directory `{}`", path.display()))?;
         Ok(path)
     }
@@ -91,13 +91,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store")).unwrap();
         let spec = ContainerSpec { id: new_container_id().unwrap(), ..Default::default() };
-        let step = store.begin_step(&spec).unwrap();
+        let step = store.create_step_dir(&spec).unwrap();
         assert!(store.containers().unwrap().is_empty());
         store.sweep().unwrap();
         assert!(step.upper().is_dir() && step.is_locked().unwrap());
         std::fs::write(step.upper().join("x"), "").unwrap();
-        let draft = store.begin_unknown_layer().unwrap();
-        draft.take_tree(&step.upper()).unwrap();
+        let draft = store.begin_layer_without_digest().unwrap();
+        draft.move_tree_from(&step.upper()).unwrap();
         assert!(draft.tree().join("x").exists());
         let path = step.path().to_owned();
         drop(step);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::lock::{Lock, Mode};
+use super::lock::{FileLock, LockMode};
 use super::{Store, atomic, list_dir, make_private_dirs, random_hex, remove};
 
 /// A directory that is removed with its contents on drop, or by the next [`Store::sweep`] after a crash.
@@ -13,7 +13,7 @@ use super::{Store, atomic, list_dir, make_private_dirs, random_hex, remove};
 pub struct TempDir {
     path: PathBuf,
     store: Store,
-    lock: Option<Lock>,
+    lock: Option<FileLock>,
 }
 
 impl TempDir {
@@ -44,7 +44,7 @@ impl Store {
     pub fn temp_dir(&self) -> anyhow::Result<TempDir> {
         let make = || -> io::Result<TempDir> {
             let path = self.tmp_dir().join(random_hex(12)?);
-            let lock = Lock::acquire(&path.with_extension("lock"), Mode::Exclusive)?;
+            let lock = FileLock::acquire(&path.with_extension("lock"), LockMode::Exclusive)?;
             // The lock comes first: a sweep treats a directory without a held lock as abandoned.
             let temp = TempDir { path, store: self.clone(), lock: Some(lock) };
             make_private_dirs(&temp.path)?;
@@ -77,7 +77,7 @@ impl Store {
         for name in list_dir(&self.tmp_dir())? {
             let base = name.strip_suffix(".lock").unwrap_or(&name);
             let path = self.tmp_dir().join(base);
-            if let Some(lock) = Lock::try_acquire(&path.with_extension("lock"), Mode::Exclusive)? {
+            if let Some(lock) = FileLock::try_acquire(&path.with_extension("lock"), LockMode::Exclusive)? {
                 self.discard(&path)?;
                 lock.remove_file()?;
             }

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
-use super::containers::is_name;
-use super::lock::{Lock, Mode};
-use super::{ContainerDir, Store, list_dir, now, random_hex, read_record};
-use crate::error::{Failure, Kind, invalid, not_found};
+use super::containers::is_valid_name;
+use super::lock::{FileLock, LockMode};
+use super::{ContainerDir, Store, list_dir, random_hex, read_record, timestamp_now};
+use crate::error::{Failure, FailureKind, invalid, not_found};
 use crate::model::container::MountSource;
-use crate::model::event::{Event, EventKind};
-use crate::model::volume::{ANONYMOUS_LABEL, Backing, VolumeSetup};
+use crate::model::event::{EngineEvent, EventKind};
+use crate::model::volume::{ANONYMOUS_LABEL, VolumeBacking, VolumeSetup};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -29,8 +29,8 @@ pub struct VolumeRecord {
 
 impl VolumeRecord {
     /// What holds the volume's files.
-    pub fn backing(&self) -> Result<Backing, Failure> {
-        Backing::parse(&self.options)
+    pub fn backing(&self) -> Result<VolumeBacking, Failure> {
+        VolumeBacking::parse(&self.options)
     }
 }
 
@@ -54,7 +54,7 @@ impl Store {
             record.anonymous = true;
         }
         check_volume_name(&record.name)?;
-        let _lock = self.lock_volume(&record.name, Mode::Shared)?;
+        let _lock = self.lock_volume(&record.name, LockMode::Shared)?;
         self.make_volume(record)
     }
 
@@ -64,9 +64,9 @@ impl Store {
         name: &str,
         anonymous: bool,
         setup: &VolumeSetup,
-    ) -> anyhow::Result<Lock> {
+    ) -> anyhow::Result<FileLock> {
         check_volume_name(name)?;
-        let lock = self.lock_volume(name, Mode::Shared)?;
+        let lock = self.lock_volume(name, LockMode::Shared)?;
         if self.volume(name)?.is_none() {
             let (name, setup) = (name.to_owned(), setup.clone());
             let (labels, options) = (setup.labels, setup.options);
@@ -87,10 +87,12 @@ impl Store {
             record.labels.entry(ANONYMOUS_LABEL.into()).or_default();
         }
         if record.created.is_empty() {
-            record.created = now();
+            record.created = timestamp_now();
         }
-        super::layers::make_open_dir(&temp.path().join("_data"))
-            .and_then(|()| atomic::write_json(&temp.path().join("volume.json"), &record, Durability::Passing))
+        super::layers::create_dir_0755(&temp.path().join("_data"))
+            .and_then(|()| {
+                atomic::write_json(&temp.path().join("volume.json"), &record, Durability::Unsynced)
+            })
             .with_context(doing)?;
         match temp.rename_to(&self.volumes_dir().join(&record.name)) {
             Ok(()) => {
@@ -109,7 +111,7 @@ impl Store {
     pub fn volumes(&self) -> anyhow::Result<Vec<VolumeRecord>> {
         let mut volumes = Vec::new();
         for name in list_dir(&self.volumes_dir()).context("cannot list the volumes")? {
-            if is_name(&name) {
+            if is_valid_name(&name) {
                 volumes.extend(self.volume(&name)?);
             }
         }
@@ -128,12 +130,12 @@ impl Store {
     /// Removes a volume that no container uses. A host directory that backs it is left alone.
     pub fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
         check_volume_name(name)?;
-        let lock = self.lock_volume(name, Mode::Exclusive)?;
+        let lock = self.lock_volume(name, LockMode::Exclusive)?;
         let found = self.volume(name)?.is_some();
         let users: Vec<String> = self.volume_users(name)?.iter().map(|user| user.spec().id.clone()).collect();
         if found && !users.is_empty() {
             let message = format!("remove {name}: volume is in use - [{}]", users.join(", "));
-            return Err(Failure::new(Kind::InUse, message).into());
+            return Err(Failure::new(FailureKind::InUse, message).into());
         }
         let doing = || format!("cannot remove volume {name}");
         // Even if there is no record, remove what may be left of the directory and the lock file.
@@ -146,14 +148,14 @@ impl Store {
         Ok(())
     }
 
-    fn lock_volume(&self, name: &str, mode: Mode) -> anyhow::Result<Lock> {
-        Lock::acquire(&self.lock_path("volume", name), mode)
+    fn lock_volume(&self, name: &str, mode: LockMode) -> anyhow::Result<FileLock> {
+        FileLock::acquire(&self.lock_path("volume", name), mode)
             .with_context(|| format!("cannot lock volume {name}"))
     }
 }
 
-fn event(action: &str, name: &str) -> Event {
-    Event::new(EventKind::Volume, action, name).with("driver", "local")
+fn event(action: &str, name: &str) -> EngineEvent {
+    EngineEvent::new(EventKind::Volume, action, name).with("driver", "local")
 }
 
 fn new_volume_name() -> anyhow::Result<String> {
@@ -162,7 +164,7 @@ fn new_volume_name() -> anyhow::Result<String> {
 
 /// Checks a volume name, with docker's message on failure.
 pub fn check_volume_name(name: &str) -> Result<(), Failure> {
-    if is_name(name) {
+    if is_valid_name(name) {
         return Ok(());
     }
     Err(invalid(format!(
@@ -192,7 +194,7 @@ mod tests {
         assert_eq!(store.volumes().unwrap(), [first]);
         store.remove_volume("data").unwrap();
         assert!(store.volumes().unwrap().is_empty());
-        assert_eq!(kind_of(&store.remove_volume("data").unwrap_err()), Kind::NotFound);
+        assert_eq!(kind_of(&store.remove_volume("data").unwrap_err()), FailureKind::NotFound);
     }
 
     #[test]

@@ -22,11 +22,11 @@ const ADDRESS: usize = 28;
 
 /// What a socket reports besides payloads.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reports {
+pub struct ReportOptions {
     /// Errors from ICMP, for [`next_queued_error`].
     pub errors: bool,
     /// Several datagrams of one flow as a single one, where the kernel has coalesced them (UDP GRO).
-    pub trains: bool,
+    pub gro: bool,
     /// Type of service or traffic class.
     pub tos: bool,
     /// The local address a datagram was sent to.
@@ -34,7 +34,7 @@ pub struct Reports {
 }
 
 /// Enables `reports` on a socket; `v6` tells its address family.
-pub fn report(fd: BorrowedFd<'_>, v6: bool, reports: Reports) -> io::Result<()> {
+pub fn enable_reports(fd: BorrowedFd<'_>, v6: bool, reports: ReportOptions) -> io::Result<()> {
     use libc::{
         IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IPV6_RECVERR, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, SOL_IP, SOL_IPV6,
     };
@@ -48,7 +48,7 @@ pub fn report(fd: BorrowedFd<'_>, v6: bool, reports: Reports) -> io::Result<()> 
             set(fd, level, name, 1)?;
         }
     }
-    if reports.trains {
+    if reports.gro {
         // Before Linux 5.0, datagrams arrive one by one, which works as well.
         let _ = set(fd, libc::SOL_UDP, UDP_GRO, 1);
     }
@@ -71,7 +71,7 @@ fn set(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> 
 
 /// A datagram to send.
 #[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
+pub struct OutgoingDatagram<'a> {
     pub to: SocketAddr,
     /// The local address to send from; chosen by the kernel if `None`.
     pub from: Option<IpAddr>,
@@ -87,9 +87,9 @@ pub struct Message<'a> {
 }
 
 /// Sends `messages` until one would block; returns how many were sent. An error refers to the first one.
-pub fn send(fd: BorrowedFd<'_>, messages: &[Message<'_>]) -> io::Result<usize> {
+pub fn send(fd: BorrowedFd<'_>, messages: &[OutgoingDatagram<'_>]) -> io::Result<usize> {
     let mut names: Vec<([u8; ADDRESS], usize)> = messages.iter().map(|one| encode_address(one.to)).collect();
-    let mut controls: Vec<Control> = messages.iter().map(Control::of).collect();
+    let mut controls: Vec<ControlBuffer> = messages.iter().map(ControlBuffer::of).collect();
     let mut headers = Vec::with_capacity(messages.len());
     for ((message, (name, name_length)), control) in messages.iter().zip(&mut names).zip(&mut controls) {
         // SAFETY: an all-zero mmsghdr is a valid value of that plain C structure.
@@ -114,15 +114,15 @@ pub fn send(fd: BorrowedFd<'_>, messages: &[Message<'_>]) -> io::Result<usize> {
 }
 
 /// Encoded control messages (cmsg(3)): length of header and data, level, type, then data, padded to a word.
-struct Control {
+struct ControlBuffer {
     words: [u64; CONTROL],
     length: usize,
 }
 
 const CMSG: usize = size_of::<libc::cmsghdr>();
 
-impl Control {
-    fn of(message: &Message<'_>) -> Self {
+impl ControlBuffer {
+    fn of(message: &OutgoingDatagram<'_>) -> Self {
         let mut control = Self { words: [0; CONTROL], length: 0 };
         let v6 = message.to.is_ipv6();
         if message.segment != 0 {
@@ -225,7 +225,7 @@ fn decode_address(bytes: &[u8]) -> Option<SocketAddr> {
 
 /// Buffers to receive several datagrams at once.
 #[derive(Debug)]
-pub struct Inbox {
+pub struct ReceiveBatch {
     /// `count` times `size`. Pages that no datagram has reached stay unallocated.
     bytes: Vec<u8>,
     size: usize,
@@ -236,7 +236,7 @@ pub struct Inbox {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received<'a> {
+pub struct ReceivedDatagram<'a> {
     pub from: SocketAddr,
     /// The payload.
     pub bytes: &'a [u8],
@@ -249,7 +249,7 @@ pub struct Received<'a> {
     pub local: Option<IpAddr>,
 }
 
-impl Inbox {
+impl ReceiveBatch {
     /// Buffers for `count` datagrams of up to `size` bytes; longer ones are truncated.
     pub fn new(count: usize, size: usize) -> Self {
         Self {
@@ -300,11 +300,11 @@ impl Inbox {
     }
 
     /// The received datagrams, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = ReceivedDatagram<'_>> {
         let slots = self.bytes.chunks_exact(self.size);
         let rest = self.names.iter().zip(&self.controls).zip(&self.lengths);
         slots.zip(rest).filter_map(|(slot, ((name, control), (length, control_length)))| {
-            let mut received = Received {
+            let mut received = ReceivedDatagram {
                 from: decode_address(name)?,
                 bytes: slot.get(..*length)?,
                 segment: 0,
@@ -320,7 +320,7 @@ impl Inbox {
     }
 }
 
-impl Received<'_> {
+impl ReceivedDatagram<'_> {
     fn note(&mut self, level: i32, kind: i32, data: &[u8]) {
         match (level, kind) {
             (libc::SOL_UDP, UDP_GRO) => {
@@ -345,7 +345,7 @@ impl Received<'_> {
 
 /// An entry of a socket's error queue: why a datagram did not arrive.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct QueuedError {
     /// The errno as a system call would report it.
     pub error: io::Error,
     /// The destination of the datagram.
@@ -361,7 +361,7 @@ pub struct Trouble {
 }
 
 /// Takes the oldest error of a socket with [`ReportOptions::errors`]; `None` if there is none.
-pub fn trouble(fd: BorrowedFd<'_>) -> io::Result<Option<Trouble>> {
+pub fn next_queued_error(fd: BorrowedFd<'_>) -> io::Result<Option<QueuedError>> {
     let mut name = [0_u8; ADDRESS];
     let mut control = [0_u64; 64];
     let mut payload = vec![0_u8; 1280];
@@ -382,7 +382,7 @@ pub fn trouble(fd: BorrowedFd<'_>) -> io::Result<Option<Trouble>> {
         return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
     };
     payload.truncate(length);
-    let mut trouble = Trouble {
+    let mut trouble = QueuedError {
         error: io::Error::from_raw_os_error(libc::EIO),
         to: if header.msg_namelen > 0 { decode_address(&name) } else { None },
         icmp: None,
@@ -400,7 +400,7 @@ pub fn trouble(fd: BorrowedFd<'_>) -> io::Result<Option<Trouble>> {
     Ok(Some(trouble))
 }
 
-impl Trouble {
+impl QueuedError {
     /// Decodes a `sock_extended_err` (`linux/errqueue.h`) and the address after it.
     fn note(&mut self, data: &[u8]) {
         let Some(([n0, n1, n2, n3, origin, kind, code, _, i0, i1, i2, i3, ..], offender)) =

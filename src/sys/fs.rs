@@ -32,37 +32,37 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// The extended attribute that marks mount stubs ([`CreateMode::MountStubs`]).
-pub const STUB: &str = "user.dhow.stub";
+pub const MOUNT_STUB_XATTR: &str = "user.dhow.stub";
 
 /// How missing files and directories are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Making {
+pub enum CreateMode {
     /// As ordinary, lasting files.
-    Plain,
+    Permanent,
     /// As mount stubs, which exist only to be mounted on: marked by an attribute, to be found and removed
     /// later, and with the times of their parent directory preserved. Applies to the file system with this
     /// `st_dev`; other file systems are mounts, whose content does not matter.
-    Stubs(u64),
+    MountStubs(u64),
 }
 
-impl Making {
+impl CreateMode {
     /// Mount stubs on the file system of `root`.
-    pub fn stubs_in(root: BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(Self::Stubs(rustix::fs::fstat(root)?.st_dev))
+    pub fn mount_stubs_in(root: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self::MountStubs(rustix::fs::fstat(root)?.st_dev))
     }
 }
 
 /// Opens the directory `path` inside `root`, creating missing components with mode 0755.
 pub fn ensure_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    ensure_dir(root, path, MAX_LINKS, Making::Plain)
+    ensure_dir(root, path, MAX_LINKS, CreateMode::Permanent)
 }
 
 /// Like [`ensure_dir_in_root`], with a [`CreateMode`].
-pub fn make_dir_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> io::Result<OwnedFd> {
+pub fn make_dir_in_root(root: BorrowedFd<'_>, path: &Path, making: CreateMode) -> io::Result<OwnedFd> {
     ensure_dir(root, path, MAX_LINKS, making)
 }
 
-fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> io::Result<OwnedFd> {
+fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: CreateMode) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match open_in_root(root, path, flags, Mode::empty()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -88,7 +88,7 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> 
         Err(rustix::io::Errno::EXIST) => Ok(None),
         Err(error) => Err(error),
     };
-    made(parent_fd.as_fd(), making, make)?;
+    create_with(parent_fd.as_fd(), making, make)?;
     match rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
         Ok(link) => ensure_dir(root, &follow(&parent, OsStr::from_bytes(link.as_bytes())), links - 1, making),
         Err(_) => open_in_root(root, path, flags, Mode::empty()),
@@ -96,18 +96,20 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> 
 }
 
 /// Runs `make` in `parent` as `making` demands. `make` gets true if it should return what it created, opened.
-fn made(
+fn create_with(
     parent: BorrowedFd<'_>,
-    making: Making,
+    making: CreateMode,
     make: impl FnOnce(bool) -> rustix::io::Result<Option<OwnedFd>>,
 ) -> io::Result<()> {
     let before = match making {
-        Making::Plain => None,
-        Making::Stubs(device) => Some(rustix::fs::fstat(parent)?).filter(|stat| stat.st_dev == device),
+        CreateMode::Permanent => None,
+        CreateMode::MountStubs(device) => {
+            Some(rustix::fs::fstat(parent)?).filter(|stat| stat.st_dev == device)
+        }
     };
     let Some(before) = before else { return make(false).map(drop).map_err(io::Error::from) };
     let Some(new) = make(true)? else { return Ok(()) };
-    rustix::fs::fsetxattr(&new, STUB, b"1", rustix::fs::XattrFlags::empty())?;
+    rustix::fs::fsetxattr(&new, MOUNT_STUB_XATTR, b"1", rustix::fs::XattrFlags::empty())?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(parent, ".", flags, Mode::empty())?;
     let time = |seconds, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos.cast_signed() };
@@ -120,11 +122,11 @@ fn made(
 
 /// Opens (`O_PATH`) the file or directory `path` inside `root`, creating an empty file if nothing exists.
 pub fn ensure_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    make_file_in_root(root, path, Making::Plain)
+    make_file_in_root(root, path, CreateMode::Permanent)
 }
 
 /// Like [`ensure_file_in_root`], with a [`CreateMode`].
-pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> io::Result<OwnedFd> {
+pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: CreateMode) -> io::Result<OwnedFd> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match open_in_root(root, &path, OFlags::PATH, Mode::empty()) {
@@ -139,7 +141,9 @@ pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> i
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
         let mode = Mode::from_raw_mode(0o644);
-        made(parent_fd.as_fd(), making, |_| rustix::fs::openat(&parent_fd, name, flags, mode).map(Some))?;
+        create_with(parent_fd.as_fd(), making, |_| {
+            rustix::fs::openat(&parent_fd, name, flags, mode).map(Some)
+        })?;
     }
     Err(rustix::io::Errno::LOOP.into())
 }

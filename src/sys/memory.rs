@@ -4,7 +4,7 @@ use std::io;
 
 /// Releases memory that an idle process does not need: its program text, which the kernel maps again page by
 /// page on demand, and free heap.
-pub fn shrink() -> io::Result<()> {
+pub fn release_unused() -> io::Result<()> {
     // SAFETY: malloc_trim takes a number; glibc's own locks make it safe at any time.
     unsafe { libc::malloc_trim(0) };
     for (start, length) in program_text(&std::fs::read_to_string("/proc/self/maps")?) {
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn goes_on_after_it() {
-        shrink().unwrap();
+        release_unused().unwrap();
         assert_eq!(format!("{}", [1, 2, 3].iter().sum::<i32>()), "6");
     }
 }

@@ -11,7 +11,7 @@ pub use rustix::mount::MountAttrFlags as Attr;
 
 /// One parameter for fsconfig(2).
 #[derive(Clone, Copy, Debug)]
-pub enum Param<'a> {
+pub enum FsParam<'a> {
     /// A name without a value.
     Flag(&'a str),
     /// A name and a string of at most 255 bytes.
@@ -21,7 +21,7 @@ pub enum Param<'a> {
 }
 
 /// Creates a new file system instance and a detached mount of it.
-pub fn new_filesystem(kind: &str, params: &[Param<'_>], attrs: MountAttrFlags) -> io::Result<OwnedFd> {
+pub fn new_filesystem(kind: &str, params: &[FsParam<'_>], attrs: MountAttrFlags) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     // Shown by mount(8) and df(1) as the device.
     rustix::mount::fsconfig_set_string(&context, "source", kind)?;
@@ -32,11 +32,11 @@ pub fn new_filesystem(kind: &str, params: &[Param<'_>], attrs: MountAttrFlags) -
     Ok(rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attrs)?)
 }
 
-fn configure(context: BorrowedFd<'_>, param: Param<'_>) -> io::Result<()> {
+fn configure(context: BorrowedFd<'_>, param: FsParam<'_>) -> io::Result<()> {
     match param {
-        Param::Flag(name) => rustix::mount::fsconfig_set_flag(context, name)?,
-        Param::Text(name, value) => rustix::mount::fsconfig_set_string(context, name, value)?,
-        Param::Path(name, value) => rustix::mount::fsconfig_set_string(context, name, value)?,
+        FsParam::Flag(name) => rustix::mount::fsconfig_set_flag(context, name)?,
+        FsParam::Text(name, value) => rustix::mount::fsconfig_set_string(context, name, value)?,
+        FsParam::Path(name, value) => rustix::mount::fsconfig_set_string(context, name, value)?,
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ const GET_PARENT: libc::Ioctl = 0xb702;
 /// Moves this process, which must have one thread, to the namespaces `kinds` (flags of
 /// [`super::process::ns`]) of the process behind the pidfd `fd` (all or none, Linux 5.8), or to the single
 /// namespace that `fd` refers to. A pid namespace takes effect for children only.
-pub fn join(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
+pub fn setns(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
     let kinds = i32::try_from(kinds).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: setns takes numbers only; the descriptor is open.
     let result = unsafe { libc::setns(fd.as_raw_fd(), kinds) };
@@ -17,7 +17,7 @@ pub fn join(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
 }
 
 /// The parent of a user or pid namespace; `None` if that is outside the caller's own namespace (EPERM).
-pub fn parent(namespace: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+pub fn parent_namespace(namespace: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     // SAFETY: this ioctl takes no argument; the descriptor is open.
     let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), GET_PARENT) };
     if fd >= 0 {

@@ -35,7 +35,7 @@ const GET_LINK: u32 = 0x0a;
 
 /// Makes the kernel update the link state at once (Linux 6.8), so that [`is_running`] becomes true without
 /// delay.
-pub fn hurry(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+pub fn refresh_link_state(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     // `struct ethtool_value`: command and result.
     let mut value = [GET_LINK, 0];
     let mut request = request_for(name);
@@ -69,7 +69,7 @@ mod tests {
             rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
                 .unwrap();
         assert!(is_running(socket.as_fd(), "lo").unwrap());
-        hurry(socket.as_fd(), "lo").unwrap();
+        refresh_link_state(socket.as_fd(), "lo").unwrap();
         let error = is_running(socket.as_fd(), "no-such-interface-of-this-length").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
     }

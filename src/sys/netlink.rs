@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink};
 
 /// A kernel subsystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
+pub enum NetlinkFamily {
     /// Links, addresses, routes, rules, neighbours: rtnetlink(7).
     Route,
     /// nf_tables, of `linux/netfilter/nfnetlink.h`.
@@ -17,11 +17,11 @@ pub enum Service {
 
 /// Opens a socket in the network namespace of the calling thread. Errors received on it carry a message
 /// (`NETLINK_EXT_ACK`, Linux 4.12) and omit the request (`NETLINK_CAP_ACK`, 4.3).
-pub fn open(service: Service) -> io::Result<OwnedFd> {
+pub fn open_socket(service: NetlinkFamily) -> io::Result<OwnedFd> {
     let protocol = match service {
         // NETLINK_ROUTE is 0, the default protocol.
-        Service::Route => None,
-        Service::Netfilter => Some(netlink::NETFILTER),
+        NetlinkFamily::Route => None,
+        NetlinkFamily::Netfilter => Some(netlink::NETFILTER),
     };
     let socket =
         rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;

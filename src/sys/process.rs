@@ -18,37 +18,37 @@ pub mod ns {
 }
 
 /// Where a fork returned.
-pub enum Side {
+pub enum ForkSide {
     /// In the new process.
     Child,
     /// In the calling process.
-    Parent(Child),
+    Parent(ChildProcess),
 }
 
 /// A child process with its pidfd, which cannot come to refer to another process.
 #[derive(Debug)]
-pub struct Child {
+pub struct ChildProcess {
     /// As seen in this process's pid namespace.
     pub pid: i32,
     pidfd: OwnedFd,
 }
 
-impl Child {
+impl ChildProcess {
     /// A child that another process created on behalf of this one (`CLONE_PARENT`), with the pidfd it sent.
-    pub fn adopted(pid: i32, pidfd: OwnedFd) -> Self {
+    pub fn from_parts(pid: i32, pidfd: OwnedFd) -> Self {
         Self { pid, pidfd }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ChildExit {
     /// By exit, with this status.
     Exited(i32),
     /// By this signal.
     Signaled(i32),
 }
 
-impl Ended {
+impl ChildExit {
     /// The status as reported by a shell: 128 + n for signal n.
     pub fn code(self) -> i32 {
         match self {
@@ -58,9 +58,9 @@ impl Ended {
     }
 }
 
-impl Child {
+impl ChildProcess {
     /// Waits for the process to end, and reaps it.
-    pub fn wait(&self) -> io::Result<Ended> {
+    pub fn wait(&self) -> io::Result<ChildExit> {
         loop {
             match self.wait_options(libc::WEXITED) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -72,11 +72,11 @@ impl Child {
     }
 
     /// Reaps the process if it has ended.
-    pub fn try_wait(&self) -> io::Result<Option<Ended>> {
+    pub fn try_wait(&self) -> io::Result<Option<ChildExit>> {
         self.wait_options(libc::WEXITED | libc::WNOHANG)
     }
 
-    fn wait_options(&self, options: i32) -> io::Result<Option<Ended>> {
+    fn wait_options(&self, options: i32) -> io::Result<Option<ChildExit>> {
         // SAFETY: an all-zero siginfo_t is a valid value of that plain C structure.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: the kernel writes one siginfo_t to a buffer of that type that outlives the call.
@@ -96,8 +96,8 @@ impl Child {
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
         Ok(match (pid, info.si_code) {
             (0, _) => None,
-            (_, libc::CLD_EXITED) => Some(Ended::Exited(status)),
-            _ => Some(Ended::Signaled(status)),
+            (_, libc::CLD_EXITED) => Some(ChildExit::Exited(status)),
+            _ => Some(ChildExit::Signaled(status)),
         })
     }
 
@@ -150,17 +150,17 @@ const INTO_CGROUP: u64 = 1 << 33;
 ///
 /// The calling process must have one thread; otherwise this fails. The child gets a copy of the memory, including
 /// locks that other threads hold at that moment, and it goes on to allocate.
-pub fn clone_into(flags: u64) -> io::Result<Side> {
+pub fn clone_into(flags: u64) -> io::Result<ForkSide> {
     clone_into_cgroup(flags, None)
 }
 
 /// Like [`clone_into`], and into the cgroup v2 whose directory `cgroup` is. A new cgroup namespace is
 /// nevertheless rooted in the caller's cgroup.
-pub fn clone_into_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+pub fn clone_into_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<ForkSide> {
     clone_from(flags, libc::SIGCHLD as u64, cgroup)
 }
 
-fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<ForkSide> {
     if !single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot fork into a container"));
     }
@@ -178,26 +178,29 @@ fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> i
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Side::Child),
+        0 => Ok(ForkSide::Child),
         // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
-        pid => Ok(Side::Parent(Child { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })),
+        pid => Ok(ForkSide::Parent(ChildProcess {
+            pid: pid as i32,
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })),
     }
 }
 
 /// fork(2), on the same condition as [`clone_into`]. The child may start threads.
-pub fn fork() -> io::Result<Side> {
+pub fn fork() -> io::Result<ForkSide> {
     if !single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot fork"));
     }
     // SAFETY: no other thread exists (checked above), so the child finds every lock free.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Side::Child),
+        0 => Ok(ForkSide::Child),
         pid => {
             let raw =
                 rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no child"))?;
             // The child cannot be reaped before this process waits for it, so the pid still refers to it.
-            Ok(Side::Parent(Child {
+            Ok(ForkSide::Parent(ChildProcess {
                 pid,
                 pidfd: rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())?,
             }))
@@ -207,7 +210,7 @@ pub fn fork() -> io::Result<Side> {
 
 /// Like [`clone_into_cgroup`], but creates a sibling (`CLONE_PARENT`): a child of this process's parent,
 /// which alone can wait for it.
-pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<ForkSide> {
     // clone3(2) rejects an exit signal with CLONE_PARENT: the sibling gets that of the caller.
     clone_from(flags | libc::CLONE_PARENT as u64, 0, cgroup)
 }
@@ -251,14 +254,14 @@ pub fn spawn(
 
 /// execve(2): replaces this process; returns only on failure.
 pub fn exec(path: &std::ffi::CStr, args: &[CString], env: &[CString]) -> io::Error {
-    let argv = pointers(args);
-    let envp = pointers(env);
+    let argv = null_terminated(args);
+    let envp = null_terminated(env);
     // SAFETY: both arrays end in a null pointer and hold pointers to NUL-terminated strings that outlive the call.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     io::Error::last_os_error()
 }
 
-pub(super) fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+pub(super) fn null_terminated(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
 }
 

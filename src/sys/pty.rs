@@ -54,13 +54,13 @@ pub fn set_size(terminal: BorrowedFd<'_>, size: Winsize) -> io::Result<()> {
 
 /// Terminal settings, to be restored later.
 #[derive(Clone, Debug)]
-pub struct Saved(Termios);
+pub struct SavedTermios(Termios);
 
-pub fn save(terminal: BorrowedFd<'_>) -> io::Result<Saved> {
-    Ok(Saved(rustix::termios::tcgetattr(terminal)?))
+pub fn save_termios(terminal: BorrowedFd<'_>) -> io::Result<SavedTermios> {
+    Ok(SavedTermios(rustix::termios::tcgetattr(terminal)?))
 }
 
-impl Saved {
+impl SavedTermios {
     pub fn restore(&self, terminal: BorrowedFd<'_>) -> io::Result<()> {
         Ok(rustix::termios::tcsetattr(terminal, OptionalActions::Drain, &self.0)?)
     }

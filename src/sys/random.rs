@@ -6,7 +6,7 @@ use std::io;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Random bytes. Blocks only while the machine boots.
-pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
+pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -22,9 +22,9 @@ mod tests {
 
     #[test]
     fn all_bytes_are_filled_and_never_the_same() {
-        assert_ne!(bytes::<32>().unwrap(), bytes::<32>().unwrap());
+        assert_ne!(random_bytes::<32>().unwrap(), random_bytes::<32>().unwrap());
         // More than the kernel returns at once without interruption (256).
-        let many = bytes::<4096>().unwrap();
+        let many = random_bytes::<4096>().unwrap();
         assert!(many.chunks(64).all(|chunk| chunk.iter().any(|byte| *byte != 0)));
     }
 }

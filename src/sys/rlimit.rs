@@ -23,9 +23,9 @@ const RESOURCES: &[(&str, libc::__rlimit_resource_t)] = &[
 
 /// A resource of setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resource(libc::__rlimit_resource_t);
+pub struct RlimitResource(libc::__rlimit_resource_t);
 
-impl Resource {
+impl RlimitResource {
     /// Finds a resource by its name in `ulimit` and docker.
     pub fn by_name(name: &str) -> Option<Self> {
         RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, number)| Self(*number))

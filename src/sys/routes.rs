@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Local addresses and route destinations of this process's network namespace, without default routes.
 /// Unreadable files count as empty.
-pub fn known() -> Vec<IpNet> {
+pub fn routed_networks() -> Vec<IpNet> {
     let text = |path| read_to_string(path).unwrap_or_default();
     let mut nets = parse_v4(&text("/proc/net/fib_trie"));
     nets.extend(parse_v6(&text("/proc/net/ipv6_route")));

@@ -51,7 +51,7 @@ fn install(filter: &[Instruction], flags: u32) -> io::Result<i32> {
 /// A call that waits for a response: `struct seccomp_notif`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Notification {
+pub struct SeccompNotification {
     id: u64,
     /// The calling thread, as seen in this process's pid namespace.
     pub pid: u32,
@@ -66,7 +66,7 @@ pub struct Notification {
 
 /// `struct seccomp_notif_resp`.
 #[repr(C)]
-struct Answer {
+struct NotifyResponse {
     id: u64,
     value: i64,
     error: i32,
@@ -85,16 +85,16 @@ const RECEIVE: libc::c_ulong = 0xc050_2100;
 const SEND: libc::c_ulong = 0xc018_2101;
 
 /// Waits for the next call. `ENOENT`: it was interrupted or killed meanwhile.
-pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Notification> {
-    let mut notification = Notification::default();
+pub fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<SeccompNotification> {
+    let mut notification = SeccompNotification::default();
     // SAFETY: the kernel wants a zeroed structure of this size, which the number of the call says, and fills it.
     let done = unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE as _, &raw mut notification) };
     if done == 0 { Ok(notification) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Completes a call with 0, or with this errno. `ENOENT`: the call is gone, and needs no response.
-pub fn answer(listener: BorrowedFd<'_>, to: &Notification, error: i32) -> io::Result<()> {
-    let mut answer = Answer { id: to.id, value: 0, error: -error, flags: 0 };
+pub fn respond(listener: BorrowedFd<'_>, to: &SeccompNotification, error: i32) -> io::Result<()> {
+    let mut answer = NotifyResponse { id: to.id, value: 0, error: -error, flags: 0 };
     // SAFETY: the kernel reads one structure of this size, which the number of the call says.
     let done = unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw mut answer) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

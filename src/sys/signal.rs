@@ -9,9 +9,9 @@ const RTMAX: i32 = 64;
 
 /// A signal set for a mask.
 #[derive(Clone, Copy)]
-pub struct Set(libc::sigset_t);
+pub struct SignalSet(libc::sigset_t);
 
-impl Set {
+impl SignalSet {
     pub fn of(signals: &[i32]) -> Self {
         // SAFETY: an all-zero sigset_t is a valid value; sigemptyset then initialises it in libc's own terms.
         let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -27,8 +27,8 @@ impl Set {
 }
 
 /// Replaces the signal mask of the calling thread and returns the previous one.
-pub fn set_mask(set: &Set) -> io::Result<Set> {
-    let mut old = Set::of(&[]);
+pub fn set_mask(set: &SignalSet) -> io::Result<SignalSet> {
+    let mut old = SignalSet::of(&[]);
     // SAFETY: both pointers are to valid sigset_t values that outlive the call.
     let result = unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set.0, &raw mut old.0) };
     if result == 0 { Ok(old) } else { Err(io::Error::last_os_error()) }
@@ -50,11 +50,11 @@ pub fn forwardable() -> Vec<i32> {
 }
 
 /// Resets every disposition to the default and unblocks all signals, for a process about to exec.
-pub fn reset_all() -> io::Result<()> {
+pub fn reset_signals() -> io::Result<()> {
     for signal in (1..=RTMAX).filter(|s| *s != libc::SIGKILL && *s != libc::SIGSTOP) {
         reset(signal)?;
     }
-    set_mask(&Set::of(&[])).map(drop)
+    set_mask(&SignalSet::of(&[])).map(drop)
 }
 
 /// The kernel's `struct sigaction`; all zero is the default (sigaction(2), "C library/kernel differences").
@@ -85,7 +85,7 @@ pub struct SignalFd(OwnedFd);
 impl SignalFd {
     /// Blocks exactly `signals` and opens a descriptor for them.
     pub fn blocking(signals: &[i32]) -> io::Result<Self> {
-        let set = Set::of(signals);
+        let set = SignalSet::of(signals);
         set_mask(&set)?;
         // SAFETY: the set is valid and outlives the call; -1 asks for a new descriptor.
         let fd = unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };

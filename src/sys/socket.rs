@@ -16,17 +16,17 @@ pub const MAX_MESSAGE: usize = 32 << 10;
 
 /// One end of a connection.
 #[derive(Debug)]
-pub struct Socket(OwnedFd);
+pub struct SeqpacketSocket(OwnedFd);
 
-impl From<OwnedFd> for Socket {
+impl From<OwnedFd> for SeqpacketSocket {
     /// Wraps an end that was created by [`SeqpacketSocket::pair`] and then moved to another number.
     fn from(fd: OwnedFd) -> Self {
         Self(fd)
     }
 }
 
-impl From<Socket> for OwnedFd {
-    fn from(socket: Socket) -> Self {
+impl From<SeqpacketSocket> for OwnedFd {
+    fn from(socket: SeqpacketSocket) -> Self {
         socket.0
     }
 }
@@ -36,7 +36,7 @@ pub const MAX_FDS: usize = 3;
 
 /// A received message with its descriptors.
 #[derive(Debug)]
-pub struct Message {
+pub struct SeqpacketMessage {
     /// Empty if the other end is closed.
     pub bytes: Vec<u8>,
     /// Close-on-exec.
@@ -45,9 +45,9 @@ pub struct Message {
 
 /// Accepts connections at a name in a directory.
 #[derive(Debug)]
-pub struct Listener(OwnedFd);
+pub struct SeqpacketListener(OwnedFd);
 
-impl Socket {
+impl SeqpacketSocket {
     /// Two connected ends, close-on-exec.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) =
@@ -91,7 +91,7 @@ impl Socket {
     }
 
     /// Waits for the next message; an empty one means that the other end is closed.
-    pub fn receive(&self) -> io::Result<Message> {
+    pub fn receive(&self) -> io::Result<SeqpacketMessage> {
         let mut buffer = vec![0_u8; MAX_MESSAGE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -117,7 +117,7 @@ impl Socket {
                 fds.extend(more);
             }
         }
-        Ok(Message { bytes: buffer, fds })
+        Ok(SeqpacketMessage { bytes: buffer, fds })
     }
 
     pub fn is_connected(&self) -> io::Result<bool> {
@@ -133,7 +133,7 @@ impl Socket {
     }
 }
 
-impl Listener {
+impl SeqpacketListener {
     /// Listens at `name` in `dir`, which must not exist.
     pub fn bind(dir: BorrowedFd<'_>, name: &str) -> io::Result<Self> {
         let socket = seqpacket(SocketFlags::NONBLOCK)?;
@@ -144,14 +144,14 @@ impl Listener {
 
     /// Accepts a connection from a process of this user; `None` if it is gone already, or belongs to another
     /// user.
-    pub fn accept(&self) -> io::Result<Option<Socket>> {
+    pub fn accept(&self) -> io::Result<Option<SeqpacketSocket>> {
         let socket = match rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC) {
             Ok(socket) => socket,
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let peer = rustix::net::sockopt::socket_peercred(&socket)?;
-        Ok((peer.uid == rustix::process::geteuid()).then_some(Socket(socket)))
+        Ok((peer.uid == rustix::process::geteuid()).then_some(SeqpacketSocket(socket)))
     }
 
     /// For poll(2).
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn last_words_are_heard_though_the_other_end_did_not_listen() {
-        let (ours, theirs) = Socket::pair().unwrap();
+        let (ours, theirs) = SeqpacketSocket::pair().unwrap();
         ours.send(b"unheard", &[]).unwrap();
         theirs.send(b"farewell", &[]).unwrap();
         drop(theirs);

@@ -18,13 +18,13 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use super::process::pointers;
+use super::process::null_terminated;
 
 /// The descriptor on which the stub reports that the program could not be executed.
-pub const STATUS: i32 = 3;
+pub const STATUS_FD: i32 = 3;
 
 /// The stub's exit status if the program could not be executed.
-pub const FAILED: i32 = 126;
+pub const STUB_EXIT_CODE: i32 = 126;
 
 // fcntl(3, F_SETFD, FD_CLOEXEC); execve(argv[0], argv + 1, envp); write(3, &errno, 4); exit_group(126)
 #[cfg(target_arch = "x86_64")]
@@ -154,9 +154,9 @@ fn segment(file: &mut Vec<u8>, kind: u32, flags: u32, words: [u64; 6]) {
 
 /// The stub, ready to be executed; close-on-exec.
 #[derive(Debug)]
-pub struct Stub(OwnedFd);
+pub struct ExecStub(OwnedFd);
 
-impl Stub {
+impl ExecStub {
     /// Creates the stub. `EACCES` if the kernel executes nothing from memory (`vm.memfd_noexec` is 2).
     pub fn new() -> io::Result<Self> {
         let fd = match memfd(libc::MFD_CLOEXEC | libc::MFD_EXEC) {
@@ -165,7 +165,7 @@ impl Stub {
             other => other?,
         };
         // Must not have the number that the stub expects the pipe at.
-        let mut file = std::fs::File::from(rustix::io::fcntl_dupfd_cloexec(&fd, STATUS + 1)?);
+        let mut file = std::fs::File::from(rustix::io::fcntl_dupfd_cloexec(&fd, STATUS_FD + 1)?);
         io::Write::write_all(&mut file, &image())?;
         Ok(Self(file.into()))
     }
@@ -177,8 +177,8 @@ impl Stub {
 
     /// Becomes the stub, and through it the program at `path`. Returns only if execveat(2) fails.
     pub fn exec(&self, path: &CStr, args: &[CString], env: &[CString]) -> io::Error {
-        let argv: Vec<_> = std::iter::once(path.as_ptr()).chain(pointers(args)).collect();
-        let envp = pointers(env);
+        let argv: Vec<_> = std::iter::once(path.as_ptr()).chain(null_terminated(args)).collect();
+        let envp = null_terminated(env);
         // SAFETY: both arrays end in a null pointer and hold pointers to NUL-terminated strings that outlive the
         // call, as does the empty path.
         unsafe {
@@ -211,7 +211,7 @@ mod tests {
 
     /// Runs the stub in a child: returns what it wrote to the status pipe, its output and its exit code.
     fn run(args: &[&str], status: bool) -> (Vec<u8>, String, Option<i32>) {
-        let stub = Stub::new().unwrap();
+        let stub = ExecStub::new().unwrap();
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let write = rustix::io::fcntl_dupfd_cloexec(write, 10).unwrap();
         let args: Vec<CString> = args.iter().map(|arg| CString::new(*arg).unwrap()).collect();
@@ -222,9 +222,9 @@ mod tests {
             // SAFETY: numbers only, in a child that execs at once.
             unsafe {
                 if status {
-                    libc::dup2(raw, STATUS);
+                    libc::dup2(raw, STATUS_FD);
                 } else {
-                    libc::close(STATUS);
+                    libc::close(STATUS_FD);
                 }
             }
             Err(stub.exec(&args[0], &args[1..], &[CString::new("A=b").unwrap()]))
@@ -251,14 +251,14 @@ mod tests {
     #[test]
     fn it_tells_why_it_could_not() {
         let (said, _, code) = run(&["/no/such/file", "x"], true);
-        assert_eq!((said, code), (libc::ENOENT.to_le_bytes().to_vec(), Some(FAILED)));
+        assert_eq!((said, code), (libc::ENOENT.to_le_bytes().to_vec(), Some(STUB_EXIT_CODE)));
         let (said, _, code) = run(&["/etc/passwd", "x"], true);
-        assert_eq!((said, code), (libc::EACCES.to_le_bytes().to_vec(), Some(FAILED)));
+        assert_eq!((said, code), (libc::EACCES.to_le_bytes().to_vec(), Some(STUB_EXIT_CODE)));
     }
 
     #[test]
     fn it_runs_nothing_for_somebody_else() {
         let (said, output, code) = run(&["/bin/echo", "echo", "run"], false);
-        assert_eq!((said.as_slice(), output.as_str(), code), (&[][..], "", Some(FAILED)));
+        assert_eq!((said.as_slice(), output.as_str(), code), (&[][..], "", Some(STUB_EXIT_CODE)));
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 /// Lets a socket bind any address and accept connections to any (`IP_TRANSPARENT`, Linux 2.6.24, or
 /// `IPV6_TRANSPARENT`, 2.6.37). Needs CAP_NET_ADMIN or CAP_NET_RAW over the socket's network namespace.
-pub fn set(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
+pub fn allow_any_address(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     match v6 {
         false => turn_on(socket, libc::SOL_IP, libc::IP_TRANSPARENT),
         true => turn_on(socket, libc::SOL_IPV6, libc::IPV6_TRANSPARENT),

@@ -12,14 +12,14 @@ const F_CSUM: libc::c_ulong = 0x01;
 const F_USO: libc::c_ulong = 0x20 | 0x40;
 
 /// Length of the header in both directions.
-pub const HEADER: usize = 10;
+pub const VNET_HEADER_LEN: usize = 10;
 
 const NEEDS_CSUM: u8 = 1;
 const GSO_UDP_L4: u8 = 5;
 
 /// Work on a packet that is left to the receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offload {
+pub struct PacketOffload {
     /// The checksum over everything from the first offset, counted from the start of the packet, must be
     /// stored at the second one, counted from the first. Until then, the sum of the pseudo-header is stored
     /// there.
@@ -31,8 +31,8 @@ pub struct Offload {
     pub headers: u16,
 }
 
-impl Offload {
-    pub(super) fn encode(&self) -> [u8; HEADER] {
+impl PacketOffload {
+    pub(super) fn encode(&self) -> [u8; VNET_HEADER_LEN] {
         let [h0, h1] = self.headers.to_ne_bytes();
         let [s0, s1] = self.segment.to_ne_bytes();
         let (start, offset) = self.checksum.unwrap_or_default();
@@ -42,7 +42,7 @@ impl Offload {
         [flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]
     }
 
-    pub(super) fn decode([flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]: [u8; HEADER]) -> Self {
+    pub(super) fn decode([flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]: [u8; VNET_HEADER_LEN]) -> Self {
         let sum = (u16::from_ne_bytes([c0, c1]), u16::from_ne_bytes([o0, o1]));
         Self {
             checksum: (flags & NEEDS_CSUM != 0).then_some(sum),
@@ -54,12 +54,12 @@ impl Offload {
 
 /// A TUN device; the kernel removes the interface when this is dropped.
 #[derive(Debug)]
-pub struct Tun {
+pub struct TunDevice {
     fd: OwnedFd,
     segments: bool,
 }
 
-impl Tun {
+impl TunDevice {
     /// Creates the interface `name` in the network namespace of the calling thread, which needs CAP_NET_ADMIN
     /// over it.
     pub fn open(name: &str) -> io::Result<Self> {
@@ -96,16 +96,16 @@ impl Tun {
     }
 
     /// Reads a packet without blocking and returns its length. Longer packets are truncated.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
-        let mut header = [0; HEADER];
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, PacketOffload)> {
+        let mut header = [0; VNET_HEADER_LEN];
         let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(buffer)];
         let length = rustix::io::retry_on_intr(|| rustix::io::readv(&self.fd, &mut parts))?;
-        let length = length.checked_sub(HEADER).ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok((length, Offload::decode(header)))
+        let length = length.checked_sub(VNET_HEADER_LEN).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok((length, PacketOffload::decode(header)))
     }
 
     /// Writes the packet whose bytes are in `parts`.
-    pub fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    pub fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let header = offload.encode();
         let mut all = Vec::with_capacity(parts.len() + 1);
         all.push(IoSlice::new(&header));
@@ -115,7 +115,7 @@ impl Tun {
     }
 }
 
-impl AsFd for Tun {
+impl AsFd for TunDevice {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

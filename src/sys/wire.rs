@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::tun::{HEADER, Offload};
+use super::tun::{PacketOffload, VNET_HEADER_LEN};
 
 /// Options of `linux/if_packet.h`: a virtio_net header before each frame (Linux 2.6.27), and no copies of
 /// outgoing packets (4.20).
@@ -24,13 +24,13 @@ const QUEUE: usize = 8 << 20;
 
 /// A packet socket at one end of a veth pair. That interface must have nothing to send of its own.
 #[derive(Debug)]
-pub struct Wire {
+pub struct PacketSocket {
     fd: OwnedFd,
     /// Destination and source of each frame, both the hardware address of the other end.
     addresses: [u8; TYPE_AT],
 }
 
-impl Wire {
+impl PacketSocket {
     /// Opens a socket on the interface `index` in the network namespace of the calling thread, which needs
     /// CAP_NET_RAW over it. `far` is the hardware address of the other end.
     pub fn open(index: u32, far: [u8; 6]) -> io::Result<Self> {
@@ -49,24 +49,24 @@ impl Wire {
     }
 
     /// Reads a packet without blocking and returns its length. Longer packets are truncated.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
-        let (mut header, mut ethernet) = ([0; HEADER], [0; ETHERNET]);
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, PacketOffload)> {
+        let (mut header, mut ethernet) = ([0; VNET_HEADER_LEN], [0; ETHERNET]);
         let mut parts =
             [IoSliceMut::new(&mut header), IoSliceMut::new(&mut ethernet), IoSliceMut::new(buffer)];
         let length = match rustix::io::retry_on_intr(|| rustix::io::readv(&self.fd, &mut parts)) {
             // The virtio_net header cannot describe this packet; it is dropped.
-            Err(rustix::io::Errno::INVAL) => return Ok((0, Offload::default())),
+            Err(rustix::io::Errno::INVAL) => return Ok((0, PacketOffload::default())),
             length => length?,
         };
-        let mut offload = Offload::decode(header);
+        let mut offload = PacketOffload::decode(header);
         // The checksum's offset counts from the start of the frame.
         let start = |(start, offset): (u16, u16)| Some((start.checked_sub(ETHERNET as u16)?, offset));
         offload.checksum = offload.checksum.and_then(start);
-        Ok((length.saturating_sub(HEADER + ETHERNET), offload))
+        Ok((length.saturating_sub(VNET_HEADER_LEN + ETHERNET), offload))
     }
 
     /// Writes the packet whose bytes are in `parts`.
-    pub fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    pub fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut offload = *offload;
         offload.checksum = offload.checksum.map(|(start, offset)| (start + ETHERNET as u16, offset));
         let header = offload.encode();
@@ -98,7 +98,7 @@ fn turn_on(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
 
 /// Sends an ARP announcement (RFC 5227) on the interface `index`, in the network namespace of the calling
 /// thread: `address` is at `mac`. Needs CAP_NET_RAW over the namespace.
-pub fn announce(index: u32, mac: [u8; 6], address: Ipv4Addr) -> io::Result<()> {
+pub fn announce_arp(index: u32, mac: [u8; 6], address: Ipv4Addr) -> io::Result<()> {
     let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
     bind(&fd, index)?;
     rustix::io::retry_on_intr(|| rustix::io::write(&fd, &announcement(mac, address)))?;
@@ -137,7 +137,7 @@ fn bind(socket: &OwnedFd, index: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-impl AsFd for Wire {
+impl AsFd for PacketSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

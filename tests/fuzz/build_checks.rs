@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use dhow::build::check::{Options, Surroundings, check};
+use dhow::build::check::{CheckInputs, CheckOptions, check};
 use dhow::build::dockerfile::ast::{Dockerfile, Instruction, Statement};
 use dhow::build::dockerfile::excerpt::excerpt;
 use dhow::build::dockerfile::{detect_syntax, parse, parse_statement};
 use dhow::build::expand;
-use dhow::build::ignore::Ignore;
-use dhow::build::outline::{Outline, Targets};
-use dhow::build::pattern::{Matched, Matcher};
+use dhow::build::ignore::IgnoreFile;
+use dhow::build::outline::{TargetList, TargetOutline};
+use dhow::build::pattern::{MatchInfo, PatternMatcher};
 use dhow::model::platform::Platform;
 
 /// Reads a Dockerfile: what is read stands in lines of the file in order, and everything that is asked of it answers.
@@ -44,12 +44,12 @@ pub fn dockerfile(input: &[u8]) -> bool {
 }
 
 fn statement(statement: &Statement, escape: char) {
-    let _ = (statement.shown(), parse_statement(&statement.text, escape));
+    let _ = (statement.display_text(), parse_statement(&statement.text, escape));
     if let Instruction::OnBuild(trigger) = &statement.instruction {
         let _ = parse_statement(trigger, escape);
     }
     let variables = vec![("A".to_owned(), "a b".to_owned())];
-    if let Ok((expanded, names)) = expand::instruction(&statement.instruction, escape, &variables) {
+    if let Ok((expanded, names)) = expand::expand_instruction(&statement.instruction, escape, &variables) {
         assert!(!names.undefined.contains("A"));
         assert_eq!(std::mem::discriminant(&expanded), std::mem::discriminant(&statement.instruction));
     }
@@ -58,7 +58,7 @@ fn statement(statement: &Statement, escape: char) {
 fn answers(file: &Dockerfile, text: &str, last: u32) {
     let given = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
     let platform = Platform::host();
-    let around = Surroundings {
+    let around = CheckInputs {
         target: None,
         all_stages: true,
         given: &given,
@@ -67,14 +67,14 @@ fn answers(file: &Dockerfile, text: &str, last: u32) {
         base_environment: &|_| Some(Vec::new()),
         ignored: Some(&|path| path.len() % 2 == 0),
     };
-    let options = Options::read("experimental=all").unwrap();
+    let options = CheckOptions::parse("experimental=all").unwrap();
     for warning in check(file, &options, &around) {
         assert!(warning.lines.0 >= 1 && warning.lines.0 <= warning.lines.1 && warning.lines.1 <= last);
     }
-    if let Ok(outline) = Outline::of(file, text, &around) {
+    if let Ok(outline) = TargetOutline::describe(file, text, &around) {
         let _ = (outline.text(), outline.json());
     }
-    let targets = Targets { file, source: text };
+    let targets = TargetList { file, source: text };
     assert_eq!(targets.text().lines().count().min(2), 2);
 }
 
@@ -84,7 +84,7 @@ pub fn expansion(text: &str) {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
     for escape in ['\\', '`'] {
-        let Ok(expanded) = expand::word(text, escape, &variables) else { continue };
+        let Ok(expanded) = expand::expand_word(text, escape, &variables) else { continue };
         if !text.contains(['$', '\'', '"', escape]) {
             assert_eq!(expanded.text, text);
             assert_eq!(expanded.words, text.split_whitespace().collect::<Vec<_>>());
@@ -93,7 +93,7 @@ pub fn expansion(text: &str) {
         assert!(expanded.names.used.iter().all(known) && !expanded.names.undefined.iter().any(known));
         assert!(expanded.words.iter().all(|word| !word.is_empty()));
     }
-    let _ = expand::here_doc(text, &variables);
+    let _ = expand::expand_here_doc(text, &variables);
 }
 
 /// Reads an ignore file, and behind a zero byte a path: without exceptions, what is said of the path is the same whether
@@ -107,11 +107,11 @@ pub fn ignore(input: &[u8]) {
         .filter(|part| !matches!(*part, b"" | b"." | b".."))
         .take(16)
         .collect();
-    let Ok(ignore) = Ignore::parse(".dockerignore", text) else { return };
+    let Ok(ignore) = IgnoreFile::parse(".dockerignore", text) else { return };
     let lines = dhow::build::ignore::parse(text);
     let plain = !lines.iter().any(|line| line.starts_with('!'));
-    let whole = Matcher::new(&lines).unwrap();
-    let mut parent = Matched::default();
+    let whole = PatternMatcher::new(&lines).unwrap();
+    let mut parent = MatchInfo::default();
     let mut hidden = false;
     for depth in 1..=path.len() {
         let here = path[..depth].join(&b'/');

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::Found;
+use super::WarningCollector;
 use super::rules::{
     CONSISTENT_INSTRUCTION_CASING, DUPLICATE_STAGE_NAME, FROM_AS_CASING, INVALID_DEFINITION_DESCRIPTION,
     LEGACY_KEY_VALUE_FORMAT, MAINTAINER_DEPRECATED, NO_EMPTY_CONTINUATION, RESERVED_STAGE_NAME,
     STAGE_NAME_CASING,
 };
-use crate::build::dockerfile::ast::{Dockerfile, Instruction, Lines, Stage, Statement};
+use crate::build::dockerfile::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
 
 /// Names with a special meaning in `FROM` and `--from`.
 const RESERVED: [&str; 2] = ["context", "scratch"];
 
 /// Runs these checks on a file.
-pub(super) fn check(file: &Dockerfile, found: &mut Found<'_>) {
+pub(super) fn check(file: &Dockerfile, found: &mut WarningCollector<'_>) {
     for line in &file.empty_continuations {
         found.add(&NO_EMPTY_CONTINUATION, &(*line..=*line), &[], "Empty continuation line");
     }
@@ -31,7 +31,7 @@ pub(super) fn check(file: &Dockerfile, found: &mut Found<'_>) {
     check_casing(file, found);
 }
 
-fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut Found<'_>) {
+fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut WarningCollector<'_>) {
     let (lines, comments) = (&stage.lines, &stage.comments);
     let (Some(name), Some(written)) = (stage.name.as_deref(), stage.written_name.as_deref()) else { return };
     if written != name {
@@ -40,13 +40,13 @@ fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut F
     }
     let from = stage.keyword.as_str();
     if let Some(keyword) = stage.as_keyword.as_deref()
-        && let Some(expected) = cased_as(from, keyword)
+        && let Some(expected) = match_case(from, keyword)
         && keyword != expected
     {
         let message = format!("'{keyword}' and '{from}' keywords' casing do not match");
         found.add(&FROM_AS_CASING, lines, comments, message);
     }
-    describe("FROM", &[name], comments, lines, found);
+    check_description("FROM", &[name], comments, lines, found);
     if RESERVED.contains(&name) {
         let message = format!("Stage name should not use the same name as reserved stage {name:?}");
         found.add(&RESERVED_STAGE_NAME, lines, comments, message);
@@ -58,7 +58,7 @@ fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut F
 }
 
 /// `word` in the case of `model`; `None` if that is mixed case.
-fn cased_as(model: &str, word: &str) -> Option<String> {
+fn match_case(model: &str, word: &str) -> Option<String> {
     if model == model.to_lowercase() {
         Some(word.to_lowercase())
     } else {
@@ -66,7 +66,7 @@ fn cased_as(model: &str, word: &str) -> Option<String> {
     }
 }
 
-fn check_statement(statement: &Statement, found: &mut Found<'_>) {
+fn check_statement(statement: &Statement, found: &mut WarningCollector<'_>) {
     let Statement { keyword, lines, comments, .. } = statement;
     match &statement.instruction {
         Instruction::Maintainer(_) => {
@@ -81,14 +81,20 @@ fn check_statement(statement: &Statement, found: &mut Found<'_>) {
         }
         Instruction::Arg(arguments) => {
             let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
-            describe("ARG", &names, comments, lines, found);
+            check_description("ARG", &names, comments, lines, found);
         }
         _ => {}
     }
 }
 
 /// A comment directly above a named stage or argument describes it, and should start with its name.
-fn describe(keyword: &str, names: &[&str], comments: &[String], lines: &Lines, found: &mut Found<'_>) {
+fn check_description(
+    keyword: &str,
+    names: &[&str],
+    comments: &[String],
+    lines: &LineRange,
+    found: &mut WarningCollector<'_>,
+) {
     let Some(comment) = comments.last() else { return };
     let first = comment.split(' ').next().unwrap_or_default();
     if names.contains(&first) {
@@ -104,8 +110,8 @@ fn describe(keyword: &str, names: &[&str], comments: &[String], lines: &Lines, f
 }
 
 /// All keywords should be in the case that most of them have.
-fn check_casing(file: &Dockerfile, found: &mut Found<'_>) {
-    let keywords: Vec<(&str, &Lines, &[String])> = file
+fn check_casing(file: &Dockerfile, found: &mut WarningCollector<'_>) {
+    let keywords: Vec<(&str, &LineRange, &[String])> = file
         .stages
         .iter()
         .flat_map(|stage| {

@@ -11,15 +11,15 @@ mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use options::Options;
-pub use report::Report;
+pub use options::CheckOptions;
+pub use report::CheckReport;
 pub(in crate::build) use report::location;
-pub(in crate::build) use stages::{State, begin};
+pub(in crate::build) use stages::{StageScope, initial_scope};
 
-use self::rules::Rule;
+use self::rules::CheckRule;
 use super::arguments;
-use super::dockerfile::ast::{Dockerfile, Lines};
-use super::progress::Warning;
+use super::dockerfile::ast::{Dockerfile, LineRange};
+use super::progress::CheckWarning;
 use super::reach;
 use crate::error::{Failure, invalid};
 use crate::model::platform::Platform;
@@ -29,7 +29,7 @@ pub type BaseEnvironment<'a> = dyn Fn(&str) -> Option<Vec<(String, String)>> + '
 
 /// What the checks need besides the file.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct CheckInputs<'a> {
     /// `--target`.
     pub target: Option<&'a str>,
     /// Without a target: check all stages (`--call check`), or only those that a build needs.
@@ -46,13 +46,13 @@ pub struct Surroundings<'a> {
 }
 
 /// Runs the checks that `options` enable; sorted by line.
-pub fn check(file: &Dockerfile, options: &Options, around: &Surroundings<'_>) -> Vec<Warning> {
-    let mut found = Found { options, warnings: Vec::new() };
+pub fn check(file: &Dockerfile, options: &CheckOptions, around: &CheckInputs<'_>) -> Vec<CheckWarning> {
+    let mut found = WarningCollector { options, warnings: Vec::new() };
     file::check(file, &mut found);
-    let platform = arguments::platform(around.build, around.platform, around.target.unwrap_or_default());
+    let platform = arguments::platform_args(around.build, around.platform, around.target.unwrap_or_default());
     // If a global argument fails to expand, its values are unknown; the build reports that error itself.
-    if let Ok(globals) = arguments::global(file, &platform, around.given) {
-        let stages = looked_at(file, around, &globals);
+    if let Ok(globals) = arguments::global_args(file, &platform, around.given) {
+        let stages = checked_stages(file, around, &globals);
         stages::check(file, around, &platform, &globals, &stages, &mut found);
     }
     let mut warnings = found.warnings;
@@ -61,20 +61,22 @@ pub fn check(file: &Dockerfile, options: &Options, around: &Surroundings<'_>) ->
     warnings
 }
 
-fn looked_at(
+fn checked_stages(
     file: &Dockerfile,
-    around: &Surroundings<'_>,
+    around: &CheckInputs<'_>,
     globals: &BTreeMap<String, String>,
 ) -> BTreeSet<usize> {
     let target = around.target.filter(|target| !target.is_empty());
     if target.is_none() && around.all_stages {
         return (0..file.stages.len()).collect();
     }
-    reach::target(file, target).map(|target| reach::needed(file, target, globals)).unwrap_or_default()
+    reach::target_stage(file, target)
+        .map(|target| reach::needed_stages(file, target, globals))
+        .unwrap_or_default()
 }
 
 /// The error of a build with `# check=error=true` whose Dockerfile has violations.
-pub fn error(warnings: &[Warning], options: &Options) -> Option<Failure> {
+pub fn violation_error(warnings: &[CheckWarning], options: &CheckOptions) -> Option<Failure> {
     let rules: BTreeSet<&str> = warnings.iter().map(|warning| warning.rule.as_str()).collect();
     let rules: Vec<&str> = rules.into_iter().collect();
     (options.error && !rules.is_empty())
@@ -82,15 +84,15 @@ pub fn error(warnings: &[Warning], options: &Options) -> Option<Failure> {
 }
 
 /// The warnings so far.
-struct Found<'a> {
-    options: &'a Options,
-    warnings: Vec<Warning>,
+struct WarningCollector<'a> {
+    options: &'a CheckOptions,
+    warnings: Vec<CheckWarning>,
 }
 
-impl Found<'_> {
+impl WarningCollector<'_> {
     /// Adds a warning, unless the options or a comment above the instruction skip the rule.
-    fn add(&mut self, rule: &Rule, lines: &Lines, comments: &[String], message: impl Into<String>) {
-        if self.options.with_comments(comments).apply(rule) {
+    fn add(&mut self, rule: &CheckRule, lines: &LineRange, comments: &[String], message: impl Into<String>) {
+        if self.options.with_comments(comments).applies(rule) {
             self.warnings.push(rule.warning(message.into(), lines));
         }
     }

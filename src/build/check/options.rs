@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::rules::Rule;
+use super::rules::CheckRule;
 use crate::build::dockerfile::ast::Dockerfile;
 use crate::error::{Failure, invalid};
 
 /// Which rules apply, and whether a violation fails the build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct CheckOptions {
     /// `skip=all`
     pub skip_all: bool,
     /// `skip=NAME,…`
@@ -22,18 +22,18 @@ pub struct Options {
     pub error: bool,
 }
 
-impl Options {
+impl CheckOptions {
     /// The options of a build: the build argument, if `given`, overrides the file's directive.
-    pub fn of(file: &Dockerfile, given: Option<&str>) -> Result<Self, Failure> {
+    pub fn for_build(file: &Dockerfile, given: Option<&str>) -> Result<Self, Failure> {
         match (given, &file.directives.check) {
-            (Some(text), _) => Self::read(text),
-            (None, Some((text, line))) => Self::read(text).map_err(|failure| failure.at(*line..=*line)),
+            (Some(text), _) => Self::parse(text),
+            (None, Some((text, line))) => Self::parse(text).map_err(|failure| failure.at(*line..=*line)),
             (None, None) => Ok(Self::default()),
         }
     }
 
     /// Parses `skip=A,B;error=true;experimental=all`.
-    pub fn read(text: &str) -> Result<Self, Failure> {
+    pub fn parse(text: &str) -> Result<Self, Failure> {
         let mut options = Self::default();
         if text.trim().is_empty() {
             return Ok(options);
@@ -57,7 +57,7 @@ impl Options {
     pub(super) fn with_comments(&self, comments: &[String]) -> Self {
         let mut options = self.clone();
         // Malformed comments are ignored: only the directive is checked.
-        let said = comments.iter().filter_map(|line| Self::read(line.strip_prefix("check=")?).ok());
+        let said = comments.iter().filter_map(|line| Self::parse(line.strip_prefix("check=")?).ok());
         for more in said {
             options.skip_all |= more.skip_all;
             options.skip.extend(more.skip);
@@ -65,7 +65,7 @@ impl Options {
         options
     }
 
-    pub(super) fn apply(&self, rule: &Rule) -> bool {
+    pub(super) fn applies(&self, rule: &CheckRule) -> bool {
         let asked = self.experimental_all || self.experimental.contains(rule.name);
         !self.skip_all && !self.skip.contains(rule.name) && (!rule.experimental || asked)
     }
@@ -94,13 +94,13 @@ mod tests {
 
     #[test]
     fn reads_what_is_skipped_and_what_is_an_error() {
-        let options = Options::read(" skip=A, B;error=true;experimental=all").unwrap();
+        let options = CheckOptions::parse(" skip=A, B;error=true;experimental=all").unwrap();
         assert!(options.skip.contains("A") && options.skip.contains("B") && !options.skip_all);
         assert!(options.error && options.experimental_all);
-        assert!(Options::read("skip=all").unwrap().skip_all);
-        assert_eq!(Options::read(" ").unwrap(), Options::default());
+        assert!(CheckOptions::parse("skip=all").unwrap().skip_all);
+        assert_eq!(CheckOptions::parse(" ").unwrap(), CheckOptions::default());
         for bad in ["skip", "error=maybe", "what=A", "skip=A;;error=true"] {
-            assert!(Options::read(bad).is_err(), "{bad}");
+            assert!(CheckOptions::parse(bad).is_err(), "{bad}");
         }
     }
 }

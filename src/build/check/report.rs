@@ -4,22 +4,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::build::dockerfile::ast::Lines;
+use crate::build::dockerfile::ast::LineRange;
 use crate::build::dockerfile::excerpt::excerpt;
-use crate::build::progress::Warning;
+use crate::build::progress::CheckWarning;
 use crate::error::Failure;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
+pub struct CheckReport<'a> {
     pub file: &'a str,
     pub source: &'a str,
     /// Sorted by line.
-    pub warnings: &'a [Warning],
+    pub warnings: &'a [CheckWarning],
     /// An error found without running anything.
     pub error: Option<&'a Failure>,
 }
 
-impl Report<'_> {
+impl CheckReport<'_> {
     /// As text, with the error last.
     pub fn text(&self) -> String {
         let mut text = match self.warnings.len() {
@@ -54,7 +54,7 @@ impl Report<'_> {
     }
 }
 
-fn warning(warning: &Warning) -> Value {
+fn warning(warning: &CheckWarning) -> Value {
     json!({
         "ruleName": warning.rule,
         "description": warning.description,
@@ -65,7 +65,7 @@ fn warning(warning: &Warning) -> Value {
 }
 
 /// A location in BuildKit's format.
-pub(in crate::build) fn location(lines: &Lines) -> Value {
+pub(in crate::build) fn location(lines: &LineRange) -> Value {
     json!({ "ranges": [{ "start": { "line": lines.start() }, "end": { "line": lines.end() } }] })
 }
 

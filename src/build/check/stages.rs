@@ -8,50 +8,52 @@ use super::rules::{
     REDUNDANT_TARGET_PLATFORM, SECRETS_USED_IN_ARG_OR_ENV, UNDEFINED_ARG_IN_FROM, UNDEFINED_VAR,
     WORKDIR_RELATIVE_PATH,
 };
-use super::{Found, Surroundings};
+use super::{CheckInputs, WarningCollector};
 use crate::build::arguments;
-use crate::build::dockerfile::ast::{Argument, Command, Dockerfile, Instruction, Lines, Stage, Statement};
-use crate::build::dockerfile::expose::exposed;
-use crate::build::expand::{self, Names, Variables};
+use crate::build::dockerfile::ast::{
+    ArgDeclaration, CommandLine, Dockerfile, Instruction, LineRange, Stage, Statement,
+};
+use crate::build::dockerfile::expose::parse_exposed_port;
+use crate::build::expand::{self, ReferencedNames, Variables};
 use crate::build::reach;
 use crate::build::suggest::closest;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 /// Set in every stage, whatever its base.
 const PATH: &str = "PATH";
 /// Read by the SBOM scanner; referring to them is not a use of a variable.
-const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+const SCANNER_ARGS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 /// Words that mark a variable name as sensitive, and those that make it harmless.
-const SECRETS: [&str; 10] =
+const SECRET_WORDS: [&str; 10] =
     ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
-const NO_SECRETS: [&str; 3] = ["public", "file", "version"];
+const NON_SECRET_WORDS: [&str; 3] = ["public", "file", "version"];
 
 /// Checks the `FROM` of all stages, and the instructions of the given `stages`.
 pub(super) fn check(
     file: &Dockerfile,
-    around: &Surroundings<'_>,
+    around: &CheckInputs<'_>,
     platform: &[(String, String)],
     globals: &BTreeMap<String, String>,
     stages: &BTreeSet<usize>,
-    found: &mut Found<'_>,
+    found: &mut WarningCollector<'_>,
 ) {
     check_defaults(file, platform, found);
     for stage in &file.stages {
         check_from(file, stage, globals, found);
     }
-    let mut states: Vec<State> = Vec::with_capacity(file.stages.len());
+    let mut states: Vec<StageScope> = Vec::with_capacity(file.stages.len());
     for (index, stage) in file.stages.iter().enumerate() {
-        let mut walk = Walk {
+        let mut walk = StageChecker {
             escape: file.directives.escape,
             around,
             globals,
-            state: begin(file, index, around, globals, &states),
+            state: initial_scope(file, index, around, globals, &states),
             last: BTreeMap::new(),
         };
         // A stage that is not checked may be the base of one that is, so its variables are tracked all the
         // same.
-        let mut unseen = Found { options: found.options, warnings: Vec::new() };
+        let mut unseen = WarningCollector { options: found.options, warnings: Vec::new() };
         let found = if stages.contains(&index) { &mut *found } else { &mut unseen };
         for statement in &stage.statements {
             walk.statement(statement, found);
@@ -61,11 +63,11 @@ pub(super) fn check(
 }
 
 /// The base name has to be valid with the default arguments too.
-fn check_defaults(file: &Dockerfile, platform: &[(String, String)], found: &mut Found<'_>) {
-    let Ok(defaults) = arguments::global(file, platform, &BTreeMap::new()) else { return };
+fn check_defaults(file: &Dockerfile, platform: &[(String, String)], found: &mut WarningCollector<'_>) {
+    let Ok(defaults) = arguments::global_args(file, platform, &BTreeMap::new()) else { return };
     for stage in &file.stages {
-        let Ok(base) = expand::word(&stage.base, file.directives.escape, &defaults) else { return };
-        if base.text.parse::<Reference>().is_err() {
+        let Ok(base) = expand::expand_word(&stage.base, file.directives.escape, &defaults) else { return };
+        if base.text.parse::<ImageReference>().is_err() {
             let written = &stage.base;
             let message =
                 format!("Default value for ARG {written} results in empty or invalid base image name");
@@ -74,12 +76,17 @@ fn check_defaults(file: &Dockerfile, platform: &[(String, String)], found: &mut 
     }
 }
 
-fn check_from(file: &Dockerfile, stage: &Stage, globals: &BTreeMap<String, String>, found: &mut Found<'_>) {
+fn check_from(
+    file: &Dockerfile,
+    stage: &Stage,
+    globals: &BTreeMap<String, String>,
+    found: &mut WarningCollector<'_>,
+) {
     let escape = file.directives.escape;
-    let base = expand::word(&stage.base, escape, globals).map(|base| base.names).unwrap_or_default();
+    let base = expand::expand_word(&stage.base, escape, globals).map(|base| base.names).unwrap_or_default();
     undefined_in_from(file, stage, globals, &base, found);
     let Some(written) = &stage.platform else { return };
-    let Ok(platform) = expand::word(written, escape, globals) else { return };
+    let Ok(platform) = expand::expand_word(written, escape, globals) else { return };
     let names = &platform.names;
     undefined_in_from(file, stage, globals, names, found);
     let only_target = names.used.iter().eq(["TARGETPLATFORM"]) && names.undefined.is_empty();
@@ -89,7 +96,7 @@ fn check_from(file: &Dockerfile, stage: &Stage, globals: &BTreeMap<String, Strin
         );
         found.add(&REDUNDANT_TARGET_PLATFORM, &stage.lines, &stage.comments, message);
     }
-    if names == &Names::default()
+    if names == &ReferencedNames::default()
         && let Ok(constant) = platform.text.parse::<Platform>()
     {
         let name = stage.name.as_deref().unwrap_or_default();
@@ -105,8 +112,8 @@ fn undefined_in_from(
     file: &Dockerfile,
     stage: &Stage,
     globals: &BTreeMap<String, String>,
-    names: &Names,
-    found: &mut Found<'_>,
+    names: &ReferencedNames,
+    found: &mut WarningCollector<'_>,
 ) {
     let declared = file.arguments.iter().flat_map(|statement| match &statement.instruction {
         Instruction::Arg(arguments) => arguments.as_slice(),
@@ -124,18 +131,18 @@ fn undefined_in_from(
 
 /// The variables of a stage between two instructions.
 #[derive(Clone, Debug, Default)]
-pub(in crate::build) struct State {
+pub(in crate::build) struct StageScope {
     /// Those with a value.
     pub(in crate::build) variables: Vec<(String, String)>,
     /// Declared with `ARG`, with or without a value.
     arguments: BTreeSet<String>,
     /// The environment of the base is unknown.
-    vague: bool,
+    base_unknown: bool,
     workdir: bool,
     shell: bool,
 }
 
-impl State {
+impl StageScope {
     pub(in crate::build) fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -143,51 +150,52 @@ impl State {
 }
 
 /// The scope at the start of a stage; `states` are the final ones of the stages above.
-pub(in crate::build) fn begin(
+pub(in crate::build) fn initial_scope(
     file: &Dockerfile,
     index: usize,
-    around: &Surroundings<'_>,
+    around: &CheckInputs<'_>,
     globals: &BTreeMap<String, String>,
-    states: &[State],
-) -> State {
-    if let Some(base) = reach::base(file, index, globals).and_then(|base| states.get(base)) {
+    states: &[StageScope],
+) -> StageScope {
+    if let Some(base) = reach::base_stage(file, index, globals).and_then(|base| states.get(base)) {
         return base.clone();
     }
     let named = file.stages.get(index).map(|stage| stage.base.as_str()).unwrap_or_default();
-    let name = expand::word(named, file.directives.escape, globals).map(|name| name.text).unwrap_or_default();
+    let name =
+        expand::expand_word(named, file.directives.escape, globals).map(|name| name.text).unwrap_or_default();
     let environment = if name == "scratch" { Some(Vec::new()) } else { (around.base_environment)(&name) };
     let vague = environment.is_none();
     let mut variables = environment.unwrap_or_default();
     if Variables::get(&variables, PATH).is_none() {
         variables.push((PATH.into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()));
     }
-    State { variables, vague, ..State::default() }
+    StageScope { variables, base_unknown: vague, ..StageScope::default() }
 }
 
-struct Walk<'a> {
+struct StageChecker<'a> {
     escape: char,
-    around: &'a Surroundings<'a>,
+    around: &'a CheckInputs<'a>,
     globals: &'a BTreeMap<String, String>,
-    state: State,
+    state: StageScope,
     /// The last occurrence of each instruction that should occur only once.
-    last: BTreeMap<&'static str, Lines>,
+    last: BTreeMap<&'static str, LineRange>,
 }
 
-impl Walk<'_> {
-    fn statement(&mut self, statement: &Statement, found: &mut Found<'_>) {
-        let expanded = expand::instruction(&statement.instruction, self.escape, &self.state.variables);
+impl StageChecker<'_> {
+    fn statement(&mut self, statement: &Statement, found: &mut WarningCollector<'_>) {
+        let expanded = expand::expand_instruction(&statement.instruction, self.escape, &self.state.variables);
         let Ok((instruction, names)) = expanded else { return };
         if !matches!(instruction, Instruction::Expose(_)) {
             self.undefined(statement, &names, found);
         }
-        let add = |found: &mut Found<'_>, rule, message: String| {
+        let add = |found: &mut WarningCollector<'_>, rule, message: String| {
             found.add(rule, &statement.lines, &statement.comments, message);
         };
         match &instruction {
             Instruction::Arg(arguments) => self.arguments(arguments, statement, found),
             Instruction::Env(pairs) => {
                 for pair in pairs {
-                    secret("ENV", &pair.name, statement, found);
+                    check_secret_name("ENV", &pair.name, statement, found);
                     self.state.set(&pair.name, &pair.value);
                 }
             }
@@ -203,22 +211,22 @@ impl Walk<'_> {
             Instruction::Shell(_) => self.state.shell = true,
             Instruction::Cmd(command) => self.command("CMD", command, statement, found),
             Instruction::Entrypoint(command) => self.command("ENTRYPOINT", command, statement, found),
-            Instruction::HealthCheck(_) => self.once("HEALTHCHECK", statement, found),
+            Instruction::HealthCheck(_) => self.check_repeated("HEALTHCHECK", statement, found),
             Instruction::Expose(ports) => expose(ports, statement, found),
             Instruction::Copy(copy) if copy.from.is_none() => {
-                self.copied("Copy", &copy.sources, statement, found);
+                self.check_ignored_sources("Copy", &copy.sources, statement, found);
             }
-            Instruction::Add(copy) => self.copied("Add", &copy.sources, statement, found),
+            Instruction::Add(copy) => self.check_ignored_sources("Add", &copy.sources, statement, found),
             _ => {}
         }
     }
 
-    fn undefined(&self, statement: &Statement, names: &Names, found: &mut Found<'_>) {
-        if self.state.vague {
+    fn undefined(&self, statement: &Statement, names: &ReferencedNames, found: &mut WarningCollector<'_>) {
+        if self.state.base_unknown {
             return;
         }
         for name in &names.undefined {
-            if self.state.arguments.contains(name) || NO_VARIABLES.contains(&name.as_str()) {
+            if self.state.arguments.contains(name) || SCANNER_ARGS.contains(&name.as_str()) {
                 continue;
             }
             let meant = closest(name, self.state.variables.names());
@@ -228,10 +236,15 @@ impl Walk<'_> {
         }
     }
 
-    fn arguments(&mut self, arguments: &[Argument], statement: &Statement, found: &mut Found<'_>) {
+    fn arguments(
+        &mut self,
+        arguments: &[ArgDeclaration],
+        statement: &Statement,
+        found: &mut WarningCollector<'_>,
+    ) {
         for argument in arguments {
-            secret("ARG", &argument.name, statement, found);
-            let value = arguments::in_stage(
+            check_secret_name("ARG", &argument.name, statement, found);
+            let value = arguments::resolve_stage_arg(
                 argument,
                 self.escape,
                 self.around.given,
@@ -250,12 +263,12 @@ impl Walk<'_> {
     fn command(
         &mut self,
         name: &'static str,
-        command: &Command,
+        command: &CommandLine,
         statement: &Statement,
-        found: &mut Found<'_>,
+        found: &mut WarningCollector<'_>,
     ) {
-        self.once(name, statement, found);
-        if matches!(command, Command::Shell { .. }) && !self.state.shell {
+        self.check_repeated(name, statement, found);
+        if matches!(command, CommandLine::Shell { .. }) && !self.state.shell {
             let message = format!(
                 "JSON arguments recommended for {} to prevent unintended behavior related to OS signals",
                 statement.keyword
@@ -265,7 +278,12 @@ impl Walk<'_> {
     }
 
     /// Only the last CMD, ENTRYPOINT or HEALTHCHECK has an effect: warn about the earlier one.
-    fn once(&mut self, name: &'static str, statement: &Statement, found: &mut Found<'_>) {
+    fn check_repeated(
+        &mut self,
+        name: &'static str,
+        statement: &Statement,
+        found: &mut WarningCollector<'_>,
+    ) {
         if let Some(before) = self.last.insert(name, statement.lines.clone()) {
             let message = format!(
                 "Multiple {} instructions should not be used in the same stage because only the last one will be used",
@@ -275,7 +293,13 @@ impl Walk<'_> {
         }
     }
 
-    fn copied(&self, verb: &str, sources: &[String], statement: &Statement, found: &mut Found<'_>) {
+    fn check_ignored_sources(
+        &self,
+        verb: &str,
+        sources: &[String],
+        statement: &Statement,
+        found: &mut WarningCollector<'_>,
+    ) {
         let Some(ignored) = self.around.ignored else { return };
         // URLs and git repositories do not come from the context.
         let remote = |source: &str| source.contains("://") || source.starts_with("git@");
@@ -289,9 +313,9 @@ impl Walk<'_> {
     }
 }
 
-fn expose(ports: &[String], statement: &Statement, found: &mut Found<'_>) {
+fn expose(ports: &[String], statement: &Statement, found: &mut WarningCollector<'_>) {
     for port in ports {
-        let Ok(exposed) = exposed(port) else { continue };
+        let Ok(exposed) = parse_exposed_port(port) else { continue };
         if exposed.protocol != exposed.protocol.to_lowercase() {
             let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
             found.add(&EXPOSE_PROTO_CASING, &statement.lines, &statement.comments, message);
@@ -306,10 +330,10 @@ fn expose(ports: &[String], statement: &Statement, found: &mut Found<'_>) {
 }
 
 /// A secret in ARG or ENV is stored in the image's history, readable to everyone who has the image.
-fn secret(instruction: &str, name: &str, statement: &Statement, found: &mut Found<'_>) {
+fn check_secret_name(instruction: &str, name: &str, statement: &Statement, found: &mut WarningCollector<'_>) {
     let lower = name.to_ascii_lowercase();
     let has = |words: &[&str]| lower.split('_').any(|part| words.contains(&part));
-    if has(&SECRETS) && !has(&NO_SECRETS) {
+    if has(&SECRET_WORDS) && !has(&NON_SECRET_WORDS) {
         let message =
             format!("Do not use ARG or ENV instructions for sensitive data ({instruction} {name:?})");
         found.add(&SECRETS_USED_IN_ARG_OR_ENV, &statement.lines, &statement.comments, message);

@@ -8,7 +8,7 @@ fn found_with(text: &str, options: &str, given: &[(&str, &str)]) -> Vec<String> 
     let file = parse(text.as_bytes()).unwrap();
     let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let platform = "linux/amd64".parse().unwrap();
-    let around = Surroundings {
+    let around = CheckInputs {
         target: None,
         all_stages: true,
         given: &given,
@@ -19,7 +19,7 @@ fn found_with(text: &str, options: &str, given: &[(&str, &str)]) -> Vec<String> 
         },
         ignored: Some(&|path| path == "secret.txt"),
     };
-    let options = Options::of(&file, Some(options).filter(|text| !text.is_empty())).unwrap();
+    let options = CheckOptions::for_build(&file, Some(options).filter(|text| !text.is_empty())).unwrap();
     check(&file, &options, &around)
         .iter()
         .map(|warning| format!("{} {}: {}", warning.lines.0, warning.rule, warning.message))
@@ -232,7 +232,7 @@ fn rules_can_be_skipped_by_the_file_the_build_and_an_instruction() {
 fn only_what_the_target_needs_is_looked_at() {
     let file = parse(b"FROM a AS b\nCMD x\nFROM a AS c\nCMD y\n").unwrap();
     let (given, platform) = (BTreeMap::new(), "linux/amd64".parse().unwrap());
-    let around = |target, all_stages| Surroundings {
+    let around = |target, all_stages| CheckInputs {
         target,
         all_stages,
         given: &given,
@@ -241,8 +241,8 @@ fn only_what_the_target_needs_is_looked_at() {
         base_environment: &|_| None,
         ignored: None,
     };
-    let lines = |around: Surroundings<'_>| -> Vec<u32> {
-        check(&file, &Options::default(), &around).iter().map(|warning| warning.lines.0).collect()
+    let lines = |around: CheckInputs<'_>| -> Vec<u32> {
+        check(&file, &CheckOptions::default(), &around).iter().map(|warning| warning.lines.0).collect()
     };
     assert_eq!(lines(around(None, true)), [2, 4]);
     assert_eq!(lines(around(None, false)), [4]);
@@ -256,18 +256,18 @@ fn breaking_a_rule_is_an_error_where_the_file_says_so() {
         rules::FROM_AS_CASING.warning("y".into(), &(1..=1)),
         rules::STAGE_NAME_CASING.warning("z".into(), &(2..=2)),
     ];
-    let strict = Options::read("error=true").unwrap();
-    let message = error(&warnings, &strict).unwrap().to_string();
+    let strict = CheckOptions::parse("error=true").unwrap();
+    let message = violation_error(&warnings, &strict).unwrap().to_string();
     assert_eq!(message, "lint violation found for rules: FromAsCasing, StageNameCasing");
-    assert!(error(&[], &strict).is_none());
-    assert!(error(&warnings, &Options::default()).is_none());
+    assert!(violation_error(&[], &strict).is_none());
+    assert!(violation_error(&warnings, &CheckOptions::default()).is_none());
 }
 
 #[test]
 fn answers_as_docker_prints_it() {
     let source = "FROM a AS B\n";
     let warnings = [rules::STAGE_NAME_CASING.warning("Stage name 'B' should be lowercase".into(), &(1..=1))];
-    let report = Report { file: "Dockerfile", source, warnings: &warnings, error: None };
+    let report = CheckReport { file: "Dockerfile", source, warnings: &warnings, error: None };
     assert_eq!(
         report.text(),
         "Check complete, 1 warning has been found!\n\
@@ -284,10 +284,10 @@ fn answers_as_docker_prints_it() {
     assert_eq!(json["warnings"][0]["ruleName"], "StageNameCasing");
     assert_eq!(json["warnings"][0]["location"]["ranges"][0]["start"]["line"], 1);
     assert_eq!(json["sources"][0]["data"], "RlJPTSBhIEFTIEIK");
-    let report = Report { warnings: &[], ..report };
+    let report = CheckReport { warnings: &[], ..report };
     assert_eq!(report.text(), "Check complete, no warnings found.\n");
     let failure = invalid("wrong").at(1..=1);
-    let refused = Report { error: Some(&failure), ..report };
+    let refused = CheckReport { error: Some(&failure), ..report };
     assert!(refused.text().starts_with("ERROR: wrong\nDockerfile:1\n-----"), "{}", refused.text());
     let json = refused.json();
     assert_eq!(json["buildError"]["location"]["ranges"][0]["end"]["line"], 1);

@@ -9,17 +9,17 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{FileType, Gid, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::model::layer::Identity;
+use crate::model::layer::LayerOwnership;
 
 /// The kernel's limits for a list of names (`XATTR_LIST_MAX`) and a value (`XATTR_SIZE_MAX`).
 const MAX_XATTR: usize = 64 << 10;
 
 /// Seconds since 1970, and nanoseconds.
-pub(super) type Time = (i64, u32);
+pub(super) type FileTime = (i64, u32);
 
 /// Metadata of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
+pub struct FileAttributes {
     /// uid and gid as seen in the container.
     pub owner: (u32, u32),
     /// Permission bits including setuid, setgid and sticky.
@@ -30,7 +30,7 @@ pub struct Attributes {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Attributes {
+impl FileAttributes {
     /// The metadata in `stat`; no xattrs.
     pub(super) fn of(stat: &Stat) -> Self {
         Self {
@@ -42,13 +42,13 @@ impl Attributes {
     }
 }
 
-pub(super) fn mtime(stat: &Stat) -> Time {
+pub(super) fn mtime(stat: &Stat) -> FileTime {
     (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default().min(999_999_999))
 }
 
 /// The extended attributes of a file, dhow's own decoded.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct StoredXattrs {
     pub(super) owner: Option<(u32, u32)>,
     /// The device node that an empty file represents: whether it is a block device, major, minor.
     pub(super) device: Option<(bool, u32, u32)>,
@@ -56,8 +56,8 @@ pub(super) struct Kept {
 }
 
 /// Reads the xattrs of an open file; dhow's own are decoded only if it is in a layer (`of_layer`).
-pub(super) fn read(fd: BorrowedFd<'_>, of_layer: bool) -> Kept {
-    let mut kept = Kept::default();
+pub(super) fn read_xattrs(fd: BorrowedFd<'_>, of_layer: bool) -> StoredXattrs {
+    let mut kept = StoredXattrs::default();
     for name in names(fd) {
         let own = name.strip_prefix(b"user.dhow.").filter(|_| of_layer);
         if own.is_none() && is_reserved(&name) {
@@ -66,8 +66,8 @@ pub(super) fn read(fd: BorrowedFd<'_>, of_layer: bool) -> Kept {
         let Some(value) = value(fd, &name) else { continue };
         match own {
             None => kept.xattrs.push((name, value)),
-            Some(b"owner") => kept.owner = pair(&value),
-            Some(b"device") => kept.device = device(&value),
+            Some(b"owner") => kept.owner = parse_owner(&value),
+            Some(b"device") => kept.device = parse_device(&value),
             Some(rest) => {
                 if let Some(real) = rest.strip_prefix(b"xattr.")
                     && !is_reserved(real)
@@ -85,7 +85,7 @@ pub(super) fn read(fd: BorrowedFd<'_>, of_layer: bool) -> Kept {
 
 /// The owner of a file in a layer. A recorded owner counts only while the file belongs to our own id: after a
 /// chown inside the container the real owner is right.
-pub(super) fn owner(stat: &Stat, kept: &Kept) -> (u32, u32) {
+pub(super) fn effective_owner(stat: &Stat, kept: &StoredXattrs) -> (u32, u32) {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let real = (stat.st_uid, stat.st_gid);
     match kept.owner {
@@ -139,23 +139,23 @@ fn value(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `1000:50`
-fn pair(value: &[u8]) -> Option<(u32, u32)> {
+fn parse_owner(value: &[u8]) -> Option<(u32, u32)> {
     let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
     Some((first.parse().ok()?, second.parse().ok()?))
 }
 
 /// `c 1:3`
-fn device(value: &[u8]) -> Option<(bool, u32, u32)> {
+fn parse_device(value: &[u8]) -> Option<(bool, u32, u32)> {
     let block = value.starts_with(b"b ");
-    let (major, minor) = pair(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?;
+    let (major, minor) = parse_owner(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?;
     Some((block, major, minor))
 }
 
 /// Sets owner and xattrs of an open file or directory, as far as `identity` permits.
-pub(super) fn give(object: impl AsFd, identity: Identity, attributes: &Attributes) -> Result<()> {
+pub(super) fn apply(object: impl AsFd, identity: LayerOwnership, attributes: &FileAttributes) -> Result<()> {
     set_owner(&object, identity, attributes.owner)?;
     for (name, value) in attributes.xattrs.iter().filter(|(name, _)| !is_reserved(name)) {
-        let given = identity == Identity::Mapped || name.starts_with(b"user.");
+        let given = identity == LayerOwnership::Mapped || name.starts_with(b"user.");
         let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
         if !given || set(name).is_err() {
             // Best effort: file systems without user xattrs lose it.
@@ -165,35 +165,35 @@ pub(super) fn give(object: impl AsFd, identity: Identity, attributes: &Attribute
     Ok(())
 }
 
-fn set_owner(object: impl AsFd, identity: Identity, owner: (u32, u32)) -> Result<()> {
+fn set_owner(object: impl AsFd, identity: LayerOwnership, owner: (u32, u32)) -> Result<()> {
     if owner == (0, 0) {
         // New files already belong to the user, who is root in the container.
         return Ok(());
     }
-    if identity == Identity::Mapped {
+    if identity == LayerOwnership::Mapped {
         match rustix::fs::fchown(&object, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1))) {
             // The id is not mapped in our user namespace.
             Err(Errno::INVAL | Errno::PERM) => {}
             other => return other.context("cannot set the owner"),
         }
     }
-    remember(&object, "user.dhow.owner", format!("{}:{}", owner.0, owner.1).as_bytes());
+    set_dhow_xattr(&object, "user.dhow.owner", format!("{}:{}", owner.0, owner.1).as_bytes());
     Ok(())
 }
 
 /// Records that an empty file represents a device node.
-pub(super) fn stand_for_device(object: impl AsFd, (block, major, minor): (bool, u32, u32)) {
+pub(super) fn mark_as_device(object: impl AsFd, (block, major, minor): (bool, u32, u32)) {
     let kind = if block { 'b' } else { 'c' };
-    remember(object, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
+    set_dhow_xattr(object, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
 }
 
 /// Sets an attribute of dhow's own. Failure is ignored: a file system without user xattrs only loses this
 /// information.
-fn remember(object: impl AsFd, name: &str, value: &[u8]) {
+fn set_dhow_xattr(object: impl AsFd, name: &str, value: &[u8]) {
     let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
 }
 
-pub(super) fn times((seconds, nanos): Time) -> Timestamps {
+pub(super) fn to_timestamps((seconds, nanos): FileTime) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
     Timestamps { last_access: time, last_modification: time }
 }

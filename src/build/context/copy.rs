@@ -12,41 +12,41 @@ use anyhow::{Context as _, Result};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::attributes::{Attributes, read};
-use super::hash::contents;
-use super::place::Place;
-use super::select::{FileIdentity, FileRef, Match, Node, Selection, What};
+use super::attributes::{FileAttributes, read_xattrs};
+use super::hash::hash_content;
+use super::place::TargetDir;
+use super::select::{CopySelection, FileIdentity, FileRef, NodeKind, SelectedNode, SourceMatch};
 use super::stat_cache::{StatCache, now};
-use super::target::{Spot, Target};
-use super::view::{join, shown};
-use super::{CopySpec, Scanned, Source, digest, select_and_hash};
-use crate::build::dockerfile::mode::{self, Mode};
+use super::target::{LayerWriter, TargetSlot};
+use super::view::{display_path, join};
+use super::{CopySpec, ScanResult, SourceTree, digest, select_and_hash};
+use crate::build::dockerfile::mode::{self, ChmodMode};
 use crate::error::not_found;
 
 /// From this size on, the kernel is asked to share or copy the content (FICLONE, copy_file_range); in bytes.
-const LARGE: u64 = 64 << 10;
+const REFLINK_MIN: u64 = 64 << 10;
 /// Sparse files are copied hole by hole if that saves this many bytes.
-const HOLES: u64 = 64 << 10;
+const SPARSE_MIN: u64 = 64 << 10;
 const BUFFER: usize = 256 << 10;
 
 /// Unpacks the archives that ADD finds.
-pub trait Unpack {
+pub trait ArchiveExtractor {
     /// `file` is open at its start.
     fn is_archive(&mut self, file: &File) -> Result<bool>;
     /// `file` is open at its start; `dir` is the destination.
-    fn unpack(&mut self, file: &File, target: &mut Target, dir: &Rc<Place>) -> Result<()>;
+    fn unpack(&mut self, file: &File, target: &mut LayerWriter, dir: &Rc<TargetDir>) -> Result<()>;
 }
 
 /// For COPY, which never unpacks.
 #[derive(Clone, Copy, Debug)]
 pub struct NoUnpack;
 
-impl Unpack for NoUnpack {
+impl ArchiveExtractor for NoUnpack {
     fn is_archive(&mut self, _: &File) -> Result<bool> {
         Ok(false)
     }
 
-    fn unpack(&mut self, _: &File, _: &mut Target, _: &Rc<Place>) -> Result<()> {
+    fn unpack(&mut self, _: &File, _: &mut LayerWriter, _: &Rc<TargetDir>) -> Result<()> {
         Ok(())
     }
 }
@@ -54,38 +54,37 @@ impl Unpack for NoUnpack {
 /// Copies what `spec` selects in `source`. The result describes what was actually copied, which differs from
 /// an earlier scan if the source changed in between. The caller may copy more into `target`, and has to
 /// finish it.
-pub fn copy(
-    source: &Source,
+pub fn copy_selected(
+    source: &SourceTree,
     spec: &CopySpec,
-    target: &mut Target,
+    target: &mut LayerWriter,
     cache: &mut StatCache,
-    unpacker: &mut dyn Unpack,
-) -> Result<Scanned> {
+    unpacker: &mut dyn ArchiveExtractor,
+) -> Result<ScanResult> {
     let (mut selection, mut scanned) = select_and_hash(source, spec, cache)?;
     let matches = std::mem::take(&mut selection.matches);
-    let mut copier = Copier::new(spec, target)?;
+    let mut copier = SelectionCopier::new(spec, target)?;
     copier.source = Some((source, selection));
     for found in &matches {
-        copier.one(found, spec, unpacker)?;
+        copier.copy_match(found, spec, unpacker)?;
     }
     let changed = copier.changed;
     // Something changed after the scan: the result has the digest of what was written.
     if let (true, Some((_, selection))) = (changed, copier.source) {
-        scanned.digest = digest::digest(&Selection { matches, ..selection }, spec.parents);
+        scanned.digest = digest::digest(&CopySelection { matches, ..selection }, spec.parents);
     }
     Ok(scanned)
 }
 
 /// Writes the here-documents of `spec`.
-pub fn copy_here_docs(spec: &CopySpec, target: &mut Target) -> Result<()> {
-    let mut copier = Copier::new(spec, target)?;
+pub fn copy_here_docs(spec: &CopySpec, target: &mut LayerWriter) -> Result<()> {
+    let mut copier = SelectionCopier::new(spec, target)?;
     for text in &spec.here_docs {
         let doing = || format!("cannot write `{}`", text.name.escape_debug());
         let mtime = copier.target.time_of_copy((now(), 0), true);
-        let attributes = Attributes { mode: 0o644, mtime, ..Attributes::default() };
-        let attributes = copier.given(&attributes, false);
-        let (place, name) =
-            copier.place_of_file(text.name.rsplit('/').next().unwrap_or_default().as_bytes())?;
+        let attributes = FileAttributes { mode: 0o644, mtime, ..FileAttributes::default() };
+        let attributes = copier.target_attributes(&attributes, false);
+        let (place, name) = copier.file_slot(text.name.rsplit('/').next().unwrap_or_default().as_bytes())?;
         let mut file = copier.target.create(&place, &name, attributes.mode, false).with_context(doing)?;
         file.write_all(text.content.as_bytes()).with_context(doing)?;
         copier.target.finish_file(&file, &attributes).with_context(doing)?;
@@ -94,26 +93,26 @@ pub fn copy_here_docs(spec: &CopySpec, target: &mut Target) -> Result<()> {
 }
 
 // One COPY or ADD in progress.
-struct Copier<'a> {
-    target: &'a mut Target,
+struct SelectionCopier<'a> {
+    target: &'a mut LayerWriter,
     /// The destination, and whether it has to be a directory.
     path: Vec<u8>,
     directory: bool,
     owner: Option<(u32, u32)>,
-    mode: Option<Mode>,
-    source: Option<(&'a Source, Selection)>,
+    mode: Option<ChmodMode>,
+    source: Option<(&'a SourceTree, CopySelection)>,
     /// The first copy of each hard-linked file, by source device and inode.
-    links: HashMap<(u64, u64), (Rc<Place>, CString)>,
+    links: HashMap<(u64, u64), (Rc<TargetDir>, CString)>,
     /// Some file changed after it was selected.
     changed: bool,
     buffer: Vec<u8>,
 }
 
-impl<'a> Copier<'a> {
-    fn new(spec: &CopySpec, target: &'a mut Target) -> Result<Self> {
+impl<'a> SelectionCopier<'a> {
+    fn new(spec: &CopySpec, target: &'a mut LayerWriter) -> Result<Self> {
         let owner = spec.chown.as_deref().map(|chown| target.owner(chown)).transpose()?;
         if spec.link {
-            target.stand_alone()?;
+            target.detach_from_lowers()?;
         }
         Ok(Self {
             target,
@@ -133,99 +132,104 @@ impl<'a> Copier<'a> {
         self.owner.unwrap_or_default()
     }
 
-    fn spot(&mut self) -> Result<Spot> {
+    fn target_slot(&mut self) -> Result<TargetSlot> {
         let (root, owner, path) = (Rc::clone(self.target.root()), self.parent_owner(), self.path.clone());
         if self.directory {
-            return self.target.dir(&root, &path, owner).map(Spot::Dir);
+            return self.target.ensure_dir(&root, &path, owner).map(TargetSlot::Dir);
         }
-        self.target.spot(&root, &path, owner)
+        self.target.resolve(&root, &path, owner)
     }
 
     /// The destination of a file called `name` in the source.
-    fn place_of_file(&mut self, name: &[u8]) -> Result<(Rc<Place>, CString)> {
-        Ok(match self.spot()? {
-            Spot::Dir(place) => (place, CString::new(name)?),
-            Spot::Name(place, name) => (place, name),
+    fn file_slot(&mut self, name: &[u8]) -> Result<(Rc<TargetDir>, CString)> {
+        Ok(match self.target_slot()? {
+            TargetSlot::Dir(place) => (place, CString::new(name)?),
+            TargetSlot::Name(place, name) => (place, name),
         })
     }
 
     /// The destination for the content of a directory.
-    fn place_of_dir(&mut self) -> Result<Rc<Place>> {
-        match self.spot()? {
-            Spot::Dir(place) => Ok(place),
-            Spot::Name(..) => {
+    fn dir_slot(&mut self) -> Result<Rc<TargetDir>> {
+        match self.target_slot()? {
+            TargetSlot::Dir(place) => Ok(place),
+            TargetSlot::Name(..) => {
                 let (root, owner, path) =
                     (Rc::clone(self.target.root()), self.parent_owner(), self.path.clone());
-                self.target.dir(&root, &path, owner)
+                self.target.ensure_dir(&root, &path, owner)
             }
         }
     }
 
-    fn one(&mut self, found: &Match, spec: &CopySpec, unpacker: &mut dyn Unpack) -> Result<()> {
+    fn copy_match(
+        &mut self,
+        found: &SourceMatch,
+        spec: &CopySpec,
+        unpacker: &mut dyn ArchiveExtractor,
+    ) -> Result<()> {
         if spec.parents {
             return self.with_parents(found);
         }
-        match &found.node.what {
-            What::Dir(nodes) => {
-                let place = self.place_of_dir()?;
-                self.nodes(&place, nodes, true)
+        match &found.node.kind {
+            NodeKind::Dir(nodes) => {
+                let place = self.dir_slot()?;
+                self.copy_nodes(&place, nodes, true)
             }
-            What::File(number) if spec.unpack && self.unpack(*number, unpacker)? => Ok(()),
+            NodeKind::File(number) if spec.unpack && self.unpack(*number, unpacker)? => Ok(()),
             _ => {
-                let (place, name) = self.place_of_file(&found.node.name)?;
-                self.leaf(&place, &name, &found.node)
+                let (place, name) = self.file_slot(&found.node.name)?;
+                self.copy_leaf(&place, &name, &found.node)
             }
         }
     }
 
     /// Returns whether it was an archive.
-    fn unpack(&mut self, number: usize, unpacker: &mut dyn Unpack) -> Result<bool> {
+    fn unpack(&mut self, number: usize, unpacker: &mut dyn ArchiveExtractor) -> Result<bool> {
         let Some((file, _)) = self.open(number)? else { return Ok(false) };
         if !unpacker.is_archive(&file)? {
             return Ok(false);
         }
-        let place = self.place_of_dir()?;
+        let place = self.dir_slot()?;
         unpacker.unpack(&file, self.target, &place)?;
         Ok(true)
     }
 
-    fn with_parents(&mut self, found: &Match) -> Result<()> {
-        let mut place = self.place_of_dir()?;
+    fn with_parents(&mut self, found: &SourceMatch) -> Result<()> {
+        let mut place = self.dir_slot()?;
         for (name, attributes) in &found.parents {
-            let attributes = self.given(attributes, true);
+            let attributes = self.target_attributes(attributes, true);
             let name = CString::new(&name[..])?;
             place = self.target.make_dir(&place, &name, &attributes, false, false)?;
         }
-        match &found.node.what {
+        match &found.node.kind {
             // The root of the source.
-            What::Dir(nodes) if found.node.name.is_empty() => self.nodes(&place, nodes, false),
-            _ => self.nodes(&place, std::slice::from_ref(&found.node), false),
+            NodeKind::Dir(nodes) if found.node.name.is_empty() => self.copy_nodes(&place, nodes, false),
+            _ => self.copy_nodes(&place, std::slice::from_ref(&found.node), false),
         }
     }
 
-    fn nodes(&mut self, place: &Rc<Place>, nodes: &[Node], overwrite: bool) -> Result<()> {
+    fn copy_nodes(&mut self, place: &Rc<TargetDir>, nodes: &[SelectedNode], overwrite: bool) -> Result<()> {
         for node in nodes {
             let name = CString::new(&node.name[..])?;
-            match &node.what {
-                What::Dir(inside) => {
-                    let attributes = self.given(&node.attributes, true);
-                    let doing = || format!("cannot make `/{}`", shown(&join(&place.path, &node.name)));
+            match &node.kind {
+                NodeKind::Dir(inside) => {
+                    let attributes = self.target_attributes(&node.attributes, true);
+                    let doing = || format!("cannot make `/{}`", display_path(&join(&place.path, &node.name)));
                     let dir = self
                         .target
                         .make_dir(place, &name, &attributes, overwrite, false)
                         .with_context(doing)?;
-                    self.nodes(&dir, inside, overwrite)?;
+                    self.copy_nodes(&dir, inside, overwrite)?;
                 }
-                _ => self.leaf(place, &name, node)?,
+                _ => self.copy_leaf(place, &name, node)?,
             }
         }
         Ok(())
     }
 
     /// The metadata of a copy, from that of its source and `--chown`, `--chmod`.
-    fn given(&self, attributes: &Attributes, directory: bool) -> Attributes {
+    fn target_attributes(&self, attributes: &FileAttributes, directory: bool) -> FileAttributes {
         let host = self.source.as_ref().is_none_or(|(source, _)| !source.keeps_owners());
-        Attributes {
+        FileAttributes {
             owner: self.owner.unwrap_or(attributes.owner),
             mode: self.mode.as_ref().map_or(attributes.mode, |mode| mode.apply(attributes.mode, directory)),
             mtime: self.target.time_of_copy(attributes.mtime, host),
@@ -233,18 +237,20 @@ impl<'a> Copier<'a> {
         }
     }
 
-    fn leaf(&mut self, place: &Rc<Place>, name: &CString, node: &Node) -> Result<()> {
-        let attributes = self.given(&node.attributes, false);
-        let result = match &node.what {
-            What::File(number) => self.file(place, name, *number, attributes),
-            What::Symlink(target) => self.target.make_symlink(place, name, target, &attributes, false),
-            What::Fifo => self.target.make_fifo(place, name, &attributes, false),
-            What::Device(block, major, minor) => {
+    fn copy_leaf(&mut self, place: &Rc<TargetDir>, name: &CString, node: &SelectedNode) -> Result<()> {
+        let attributes = self.target_attributes(&node.attributes, false);
+        let result = match &node.kind {
+            NodeKind::File(number) => self.copy_file(place, name, *number, attributes),
+            NodeKind::Symlink(target) => self.target.make_symlink(place, name, target, &attributes, false),
+            NodeKind::Fifo => self.target.make_fifo(place, name, &attributes, false),
+            NodeKind::Device(block, major, minor) => {
                 self.target.make_device(place, name, (*block, *major, *minor), &attributes, false)
             }
-            What::Dir(_) => Ok(()),
+            NodeKind::Dir(_) => Ok(()),
         };
-        result.with_context(|| format!("cannot copy to `/{}`", shown(&join(&place.path, name.to_bytes()))))
+        result.with_context(|| {
+            format!("cannot copy to `/{}`", display_path(&join(&place.path, name.to_bytes())))
+        })
     }
 
     /// Opens a selected file by path, as the selection holds no descriptors; the flag says whether it is unchanged since
@@ -252,7 +258,7 @@ impl<'a> Copier<'a> {
     fn open(&mut self, number: usize) -> Result<Option<(File, bool)>> {
         let Some((source, selection)) = &self.source else { return Ok(None) };
         let Some(file) = selection.files.get(number) else { return Ok(None) };
-        let doing = || format!("cannot read `/{}`", shown(&file.path));
+        let doing = || format!("cannot read `/{}`", display_path(&file.path));
         let fd = match source.view.open(&file.path, file.layer) {
             Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {
                 return Err(not_found("it was removed while it was copied")).with_context(doing);
@@ -266,14 +272,14 @@ impl<'a> Copier<'a> {
         Ok(Some((File::from(fd), FileIdentity::of(&stat) == file.identity)))
     }
 
-    fn file(
+    fn copy_file(
         &mut self,
-        place: &Rc<Place>,
+        place: &Rc<TargetDir>,
         name: &CString,
         number: usize,
-        mut attributes: Attributes,
+        mut attributes: FileAttributes,
     ) -> Result<()> {
-        let linked = self.selected(number).filter(|file| file.linked);
+        let linked = self.selected(number).filter(|file| file.hard_linked);
         let inode = linked.map(|file| (file.identity.device, file.identity.inode));
         if let Some((dir, first)) = inode.and_then(|inode| self.links.get(&inode)) {
             let (dir, first) = (Rc::clone(dir), first.clone());
@@ -282,11 +288,11 @@ impl<'a> Copier<'a> {
         let Some((from, same)) = self.open(number)? else { return Ok(()) };
         let layered = self.source.as_ref().is_some_and(|(source, _)| source.keeps_owners());
         if !layered {
-            attributes.xattrs = read(from.as_fd(), false).xattrs;
+            attributes.xattrs = read_xattrs(from.as_fd(), false).xattrs;
         }
         let to = self.target.create(place, name, attributes.mode, false)?;
         let size = rustix::fs::fstat(&from)?;
-        self.content(&from, &to, &size)?;
+        self.copy_content(&from, &to, &size)?;
         // Compared again after copying: the file may have changed while it was read.
         let after = rustix::fs::fstat(&from)?;
         let same =
@@ -310,7 +316,7 @@ impl<'a> Copier<'a> {
         self.changed = true;
         self.buffer.resize(BUFFER, 0);
         rustix::fs::seek(copy, SeekFrom::Start(0))?;
-        let digest = contents(copy, u64::MAX, layered, &mut self.buffer)?;
+        let digest = hash_content(copy, u64::MAX, layered, &mut self.buffer)?;
         if let Some(file) = self.source.as_mut().and_then(|(_, selection)| selection.files.get_mut(number)) {
             // Corrects the selection, from which the final digest is computed.
             file.digest = Some(digest);
@@ -318,23 +324,23 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    fn content(&mut self, from: &File, to: &File, stat: &rustix::fs::Stat) -> Result<()> {
+    fn copy_content(&mut self, from: &File, to: &File, stat: &rustix::fs::Stat) -> Result<()> {
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        if size >= LARGE {
+        if size >= REFLINK_MIN {
             // A reflink shares the extents (btrfs, XFS): no data is copied.
             if rustix::fs::ioctl_ficlone(to, from).is_ok() {
                 return Ok(());
             }
             let stored = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
-            if size.saturating_sub(stored) >= HOLES && self.sparse(from, to, size)? {
+            if size.saturating_sub(stored) >= SPARSE_MIN && self.copy_sparse(from, to, size)? {
                 return Ok(());
             }
         }
-        self.range(from, to, 0, size)
+        self.copy_range(from, to, 0, size)
     }
 
     /// Copies only the data between holes; `false` if the file system cannot report holes.
-    fn sparse(&mut self, from: &File, to: &File, size: u64) -> Result<bool> {
+    fn copy_sparse(&mut self, from: &File, to: &File, size: u64) -> Result<bool> {
         let mut at = 0;
         while at < size {
             let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
@@ -344,7 +350,7 @@ impl<'a> Copier<'a> {
                 Err(_) => return Ok(false),
             };
             let Ok(end) = rustix::fs::seek(from, SeekFrom::Hole(start)) else { return Ok(false) };
-            self.range(from, to, start, end.min(size))?;
+            self.copy_range(from, to, start, end.min(size))?;
             at = end;
         }
         // A trailing hole is not written by any of the copies.
@@ -353,10 +359,10 @@ impl<'a> Copier<'a> {
     }
 
     /// Copies the bytes from `start` to `end`, or up to the end of the file.
-    fn range(&mut self, from: &File, to: &File, start: u64, end: u64) -> Result<()> {
+    fn copy_range(&mut self, from: &File, to: &File, start: u64, end: u64) -> Result<()> {
         let mut at = start;
         // copy_file_range(2) may copy less than asked for, 0 at the end of the file.
-        while end - start >= LARGE && at < end {
+        while end - start >= REFLINK_MIN && at < end {
             let (mut input, mut output) = (at, at);
             let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
             match rustix::fs::copy_file_range(from, Some(&mut input), to, Some(&mut output), length) {

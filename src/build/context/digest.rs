@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::attributes::Attributes;
-use super::select::{Node, Selection, What};
+use super::attributes::FileAttributes;
+use super::select::{CopySelection, NodeKind, SelectedNode};
 use crate::model::digest::Digest;
 
 /// Bump when what is hashed changes.
@@ -13,8 +13,8 @@ const VERSION: &[u8] = b"dhow selection 1\n";
 
 /// Covers names, types, modes, owners, xattrs, link targets and contents (whose digests must be filled in),
 /// but no times. If only the content of a directory is copied, its own name and metadata do not count.
-pub(super) fn digest(selection: &Selection, parents: bool) -> Digest {
-    let mut stream = Stream { hash: Sha256::new(), selection, links: HashMap::new() };
+pub(super) fn digest(selection: &CopySelection, parents: bool) -> Digest {
+    let mut stream = SelectionHasher { hash: Sha256::new(), selection, links: HashMap::new() };
     stream.hash.update(VERSION);
     for found in &selection.matches {
         stream.number(found.parents.len());
@@ -22,22 +22,22 @@ pub(super) fn digest(selection: &Selection, parents: bool) -> Digest {
             stream.bytes(name);
             stream.attributes(attributes, true);
         }
-        match &found.node.what {
-            What::Dir(nodes) if !parents => stream.nodes(nodes),
+        match &found.node.kind {
+            NodeKind::Dir(nodes) if !parents => stream.nodes(nodes),
             _ => stream.node(&found.node),
         }
     }
     Digest::from_sha256(stream.hash.finalize().as_slice())
 }
 
-struct Stream<'a> {
+struct SelectionHasher<'a> {
     hash: Sha256,
-    selection: &'a Selection,
+    selection: &'a CopySelection,
     /// The number of the first name of each hard-linked file.
     links: HashMap<(u64, u64), usize>,
 }
 
-impl Stream<'_> {
+impl SelectionHasher<'_> {
     fn number(&mut self, number: usize) {
         self.hash.update((number as u64).to_le_bytes());
     }
@@ -47,7 +47,7 @@ impl Stream<'_> {
         self.hash.update(bytes);
     }
 
-    fn attributes(&mut self, attributes: &Attributes, with_mode: bool) {
+    fn attributes(&mut self, attributes: &FileAttributes, with_mode: bool) {
         let mode = if with_mode { attributes.mode } else { 0 };
         for number in [mode, attributes.owner.0, attributes.owner.1] {
             self.hash.update(number.to_le_bytes());
@@ -59,7 +59,7 @@ impl Stream<'_> {
         }
     }
 
-    fn nodes(&mut self, nodes: &[Node]) {
+    fn nodes(&mut self, nodes: &[SelectedNode]) {
         self.hash.update(b"d");
         self.number(nodes.len());
         for node in nodes {
@@ -67,19 +67,19 @@ impl Stream<'_> {
         }
     }
 
-    fn node(&mut self, node: &Node) {
+    fn node(&mut self, node: &SelectedNode) {
         self.bytes(&node.name);
         // The mode of a symlink is always 0777 and has no effect.
-        self.attributes(&node.attributes, !matches!(node.what, What::Symlink(_)));
-        match &node.what {
-            What::Dir(nodes) => self.nodes(nodes),
-            What::File(number) => self.file(*number),
-            What::Symlink(target) => {
+        self.attributes(&node.attributes, !matches!(node.kind, NodeKind::Symlink(_)));
+        match &node.kind {
+            NodeKind::Dir(nodes) => self.nodes(nodes),
+            NodeKind::File(number) => self.file(*number),
+            NodeKind::Symlink(target) => {
                 self.hash.update(b"l");
                 self.bytes(target);
             }
-            What::Fifo => self.hash.update(b"p"),
-            What::Device(block, major, minor) => {
+            NodeKind::Fifo => self.hash.update(b"p"),
+            NodeKind::Device(block, major, minor) => {
                 self.hash.update(if *block { b"b" } else { b"c" });
                 self.hash.update(major.to_le_bytes());
                 self.hash.update(minor.to_le_bytes());
@@ -90,7 +90,7 @@ impl Stream<'_> {
     fn file(&mut self, number: usize) {
         let Some(file) = self.selection.files.get(number) else { return };
         // Later names of a file hash as a reference to the first: hard links survive a copy.
-        if file.linked {
+        if file.hard_linked {
             let first = *self.links.entry((file.identity.device, file.identity.inode)).or_insert(number);
             if first != number {
                 self.hash.update(b"h");

@@ -10,21 +10,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::Source;
-use super::attributes::read;
-use super::select::{FileRef, Selection};
+use super::SourceTree;
+use super::attributes::read_xattrs;
+use super::select::{CopySelection, FileRef};
 use super::stat_cache::{StatCache, now};
-use super::view::shown;
+use super::view::display_path;
 use crate::error::not_found;
 
 /// Use threads from this many files on, or this many bytes in total.
-const MANY: usize = 64;
-const MUCH: u64 = 8 << 20;
+const PARALLEL_MIN_FILES: usize = 64;
+const PARALLEL_MIN_BYTES: u64 = 8 << 20;
 const MAX_THREADS: usize = 8;
 const BUFFER: usize = 128 << 10;
 
 /// Fills in the digests of `selection`'s files. All threads have ended when it returns.
-pub(super) fn fill(source: &Source, selection: &mut Selection, cache: &mut StatCache) -> Result<()> {
+pub(super) fn fill_digests(
+    source: &SourceTree,
+    selection: &mut CopySelection,
+    cache: &mut StatCache,
+) -> Result<()> {
     // Taken before reading: a file that changes while it is hashed is then too recent to be cached.
     let seen = now();
     for file in &mut selection.files {
@@ -32,7 +36,7 @@ pub(super) fn fill(source: &Source, selection: &mut Selection, cache: &mut StatC
     }
     let unknown: Vec<usize> =
         (0..).zip(&selection.files).filter(|(_, file)| file.digest.is_none()).map(|(at, _)| at).collect();
-    for (index, digest) in digests(source, &selection.files, &unknown)? {
+    for (index, digest) in hash_files(source, &selection.files, &unknown)? {
         if let Some(file) = selection.files.get_mut(index) {
             cache.remember(&file.identity, seen, digest);
             file.digest = Some(digest);
@@ -41,16 +45,21 @@ pub(super) fn fill(source: &Source, selection: &mut Selection, cache: &mut StatC
     Ok(())
 }
 
-type Done = Vec<(usize, [u8; 32])>;
+type FileDigests = Vec<(usize, [u8; 32])>;
 
-fn digests(source: &Source, files: &[FileRef], unknown: &[usize]) -> Result<Done> {
+fn hash_files(source: &SourceTree, files: &[FileRef], unknown: &[usize]) -> Result<FileDigests> {
     let bytes: u64 =
         unknown.iter().filter_map(|index| files.get(*index)).map(|file| file.identity.size).sum();
     let roots = source.roots();
-    let work = Work { roots: &roots, files, unknown, next: AtomicUsize::new(0), failed: Mutex::new(None) };
+    let work =
+        HashQueue { roots: &roots, files, unknown, next: AtomicUsize::new(0), failed: Mutex::new(None) };
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
-    // Few small files are hashed faster than threads start.
-    let threads = if unknown.len() >= MANY || (bytes >= MUCH && unknown.len() > 1) { cores } else { 1 };
+    let threads = if unknown.len() >= PARALLEL_MIN_FILES || (bytes >= PARALLEL_MIN_BYTES && unknown.len() > 1)
+    {
+        cores
+    } else {
+        1
+    };
     let mut done = std::thread::scope(|scope| {
         // The calling thread works too; if a thread cannot be started the others do its work.
         let start =
@@ -73,23 +82,23 @@ fn digests(source: &Source, files: &[FileRef], unknown: &[usize]) -> Result<Done
 }
 
 /// Files to hash; each thread takes the next one.
-struct Work<'a> {
-    roots: &'a Roots<'a>,
+struct HashQueue<'a> {
+    roots: &'a SourceRoots<'a>,
     files: &'a [FileRef],
     unknown: &'a [usize],
     next: AtomicUsize,
     failed: Mutex<Option<anyhow::Error>>,
 }
 
-impl Work<'_> {
-    fn run(&self) -> Done {
+impl HashQueue<'_> {
+    fn run(&self) -> FileDigests {
         let mut done = Vec::new();
         let mut buffer = vec![0; BUFFER];
         loop {
             let next = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(index) = self.unknown.get(next).copied() else { return done };
             let Some(file) = self.files.get(index) else { return done };
-            match hash(self.roots, file, &mut buffer) {
+            match hash_file(self.roots, file, &mut buffer) {
                 Ok(digest) => done.push((index, digest)),
                 Err(error) => {
                     // Makes the other threads stop at their next file.
@@ -103,16 +112,16 @@ impl Work<'_> {
 }
 
 /// The root directories of a source, by layer number, for use by several threads.
-pub(super) struct Roots<'a> {
+pub(super) struct SourceRoots<'a> {
     pub(super) dirs: Vec<BorrowedFd<'a>>,
     /// The xattrs of files are known from the selection; those on disk are encoded.
     pub(super) layered: bool,
 }
 
-fn hash(roots: &Roots<'_>, file: &FileRef, buffer: &mut [u8]) -> Result<[u8; 32]> {
-    let doing = || format!("cannot read `/{}`", shown(&file.path));
+fn hash_file(roots: &SourceRoots<'_>, file: &FileRef, buffer: &mut [u8]) -> Result<[u8; 32]> {
+    let doing = || format!("cannot read `/{}`", display_path(&file.path));
     let root = roots.dirs.get(usize::from(file.layer)).context("a layer is missing").with_context(doing)?;
-    let fd = match super::view::open_beneath(*root, &file.path, super::view::reading()) {
+    let fd = match super::view::open_beneath(*root, &file.path, super::view::read_flags()) {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => {
             return Err(not_found("it was removed while the context was read")).with_context(doing);
         }
@@ -120,11 +129,16 @@ fn hash(roots: &Roots<'_>, file: &FileRef, buffer: &mut [u8]) -> Result<[u8; 32]
     };
     // The file may have been replaced by an endless one.
     let limit = file.identity.size.saturating_add(1 << 20);
-    contents(&File::from(fd), limit, roots.layered, buffer).with_context(doing)
+    hash_content(&File::from(fd), limit, roots.layered, buffer).with_context(doing)
 }
 
 /// The digest of an open file's content, combined with its xattrs unless `layered`.
-pub(super) fn contents(mut file: &File, limit: u64, layered: bool, buffer: &mut [u8]) -> Result<[u8; 32]> {
+pub(super) fn hash_content(
+    mut file: &File,
+    limit: u64,
+    layered: bool,
+    buffer: &mut [u8],
+) -> Result<[u8; 32]> {
     let mut content = Sha256::new();
     let mut left = limit;
     while left > 0 {
@@ -139,7 +153,7 @@ pub(super) fn contents(mut file: &File, limit: u64, layered: bool, buffer: &mut 
         }
     }
     let content: [u8; 32] = content.finalize().into();
-    let xattrs = if layered { Vec::new() } else { read(file.as_fd(), false).xattrs };
+    let xattrs = if layered { Vec::new() } else { read_xattrs(file.as_fd(), false).xattrs };
     if xattrs.is_empty() {
         return Ok(content);
     }

@@ -1,14 +1,14 @@
 //! The error for a source that does not exist: BuildKit's message, with a hint (ignored, misspelt, outside
 //! the context).
 
-use super::Source;
-use super::view::{components, join, shown};
+use super::SourceTree;
+use super::view::{components, display_path, join};
 use crate::build::suggest::closest;
 use crate::error::not_found as failure;
 
 /// The error for `path`, which the pattern `written` resolved to.
-pub(super) fn not_found(source: &Source, written: &str, path: &[u8]) -> anyhow::Error {
-    let shown = shown(path);
+pub(super) fn not_found(source: &SourceTree, written: &str, path: &[u8]) -> anyhow::Error {
+    let shown = display_path(path);
     let message = format!(
         "failed to compute cache key: failed to calculate checksum of ref {}: \"/{shown}\": not found",
         source.name
@@ -20,7 +20,7 @@ pub(super) fn not_found(source: &Source, written: &str, path: &[u8]) -> anyhow::
         return failure.hint(format!("`{shown}` is in the context, but {file} leaves it out")).into();
     }
     match suggestion(source, path) {
-        Some(meant) => failure.hint(format!("did you mean `{}`?", super::view::shown(&meant))).into(),
+        Some(meant) => failure.hint(format!("did you mean `{}`?", super::view::display_path(&meant))).into(),
         None if written.starts_with("..") || written.contains("/../") => failure
             .hint("nothing outside the context can be copied; give a directory above it as the context")
             .into(),
@@ -29,7 +29,7 @@ pub(super) fn not_found(source: &Source, written: &str, path: &[u8]) -> anyhow::
 }
 
 /// `path` with its first wrong component replaced by a similar name, if that exists.
-fn suggestion(source: &Source, path: &[u8]) -> Option<Vec<u8>> {
+fn suggestion(source: &SourceTree, path: &[u8]) -> Option<Vec<u8>> {
     let mut dir = source.resolve(b"", true).ok()??;
     let mut good = Vec::new();
     let parts = components(path);

@@ -37,18 +37,18 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::build::ignore::{self, Ignore};
-use crate::build::pattern::{Matched, clean};
+use crate::build::ignore::{self, IgnoreFile};
+use crate::build::pattern::{MatchInfo, clean};
 use crate::build::plan::InlineFile;
 use crate::error::invalid;
 use crate::model::digest::Digest;
-pub use attributes::Attributes;
-pub use copy::{NoUnpack, Unpack, copy, copy_here_docs};
-use hash::Roots;
-pub use place::Place;
+pub use attributes::FileAttributes;
+pub use copy::{ArchiveExtractor, NoUnpack, copy_here_docs, copy_selected};
+use hash::SourceRoots;
+pub use place::TargetDir;
 pub use stat_cache::StatCache;
-pub use target::{Owners, Spot, Target};
-use view::{Resolved, Seen, View};
+pub use target::{LayerWriter, TargetSlot, UnstoredOwners};
+use view::{ResolvedPath, TreeView, ViewEntry};
 
 /// One COPY or ADD, fully expanded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ pub struct CopySpec {
 }
 
 /// Resolves a COPY destination against `workdir`.
-pub fn target(workdir: &str, written: &str) -> String {
+pub fn resolve_target_path(workdir: &str, written: &str) -> String {
     let path = if written.starts_with('/') { written.to_owned() } else { format!("/{workdir}/{written}") };
     let directory = written.is_empty()
         || written == "."
@@ -84,7 +84,7 @@ pub fn target(workdir: &str, written: &str) -> String {
 
 /// The result of a scan or a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scanned {
+pub struct ScanResult {
     /// Of names, metadata and contents.
     pub digest: Digest,
     pub files: u64,
@@ -92,26 +92,26 @@ pub struct Scanned {
 }
 
 /// A tree to copy from.
-pub struct Source {
-    view: View,
-    ignore: Ignore,
+pub struct SourceTree {
+    view: TreeView,
+    ignore: IgnoreFile,
     name: String,
 }
 
-impl Source {
+impl SourceTree {
     /// A directory of the host, held open from now on. Copies belong to root, whoever owns the files.
-    pub fn directory(dir: &Path, ignore: Ignore) -> Result<Self> {
-        Ok(Self { view: View::host(dir)?, ignore, name: "context".into() })
+    pub fn directory(dir: &Path, ignore: IgnoreFile) -> Result<Self> {
+        Ok(Self { view: TreeView::host(dir)?, ignore, name: "context".into() })
     }
 
     /// Layers by their directories, topmost first. Owners are kept.
     pub fn layers<P: AsRef<Path>>(trees: &[P]) -> Result<Self> {
         anyhow::ensure!(trees.len() < usize::from(u16::MAX), "there are too many layers");
-        Ok(Self { view: View::layers(trees)?, ignore: Ignore::none(), name: "stage".into() })
+        Ok(Self { view: TreeView::layers(trees)?, ignore: IgnoreFile::none(), name: "stage".into() })
     }
 
     #[must_use]
-    pub fn with_ignore(self, ignore: Ignore) -> Self {
+    pub fn with_ignore(self, ignore: IgnoreFile) -> Self {
         Self { ignore, ..self }
     }
 
@@ -130,7 +130,7 @@ impl Source {
             Err(Errno::NOENT | Errno::NOTDIR) => None,
             other => other.with_context(doing)?,
         };
-        let Some(Resolved { path: real, seen: Some(seen), .. }) = found else { return Ok(None) };
+        let Some(ResolvedPath { path: real, entry: Some(seen), .. }) = found else { return Ok(None) };
         if !attributes::is_regular(&seen.stat) {
             return Err(invalid("it is not a regular file")).with_context(doing);
         }
@@ -152,8 +152,8 @@ impl Source {
     }
 
     /// The ignore state of `path`, which contains no symlinks.
-    fn matched(&self, path: &[u8]) -> Matched {
-        let mut known = Matched::default();
+    fn ignore_match(&self, path: &[u8]) -> MatchInfo {
+        let mut known = MatchInfo::default();
         if path.is_empty() {
             return known;
         }
@@ -167,42 +167,42 @@ impl Source {
 
     /// Resolves `path`; ignored files do not exist, ignored directories do if something below may be
     /// re-included.
-    fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<Resolved>, Errno> {
-        self.view.resolve(path, follow, &mut |path: &[u8], seen: &Seen| {
-            !self.matched(path).all || (seen.is_dir() && !self.ignore.hides_all_of(path))
+    fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<ResolvedPath>, Errno> {
+        self.view.resolve(path, follow, &mut |path: &[u8], seen: &ViewEntry| {
+            !self.ignore_match(path).all || (seen.is_dir() && !self.ignore.hides_all_of(path))
         })
     }
 
-    fn roots(&self) -> Roots<'_> {
-        Roots { dirs: self.view.roots(), layered: self.view.is_layered() }
+    fn roots(&self) -> SourceRoots<'_> {
+        SourceRoots { dirs: self.view.roots(), layered: self.view.is_layered() }
     }
 }
 
 /// The ignore file for `dockerfile`, a path in the context: `NAME.dockerignore`, else `.dockerignore`.
-pub fn ignore_of(source: &Source, dockerfile: Option<&str>) -> Result<Ignore> {
+pub fn load_ignore_file(source: &SourceTree, dockerfile: Option<&str>) -> Result<IgnoreFile> {
     let own = dockerfile.map(|name| format!("{name}.dockerignore"));
     for name in own.iter().map(String::as_str).chain([ignore::DEFAULT]) {
         if let Some(text) = source.read(name, ignore::LIMIT)? {
-            return Ok(Ignore::parse(name, &text)?);
+            return Ok(IgnoreFile::parse(name, &text)?);
         }
     }
-    Ok(Ignore::none())
+    Ok(IgnoreFile::none())
 }
 
 /// The digest of what `spec` selects in `source`. Files that `cache` knows are not read; the caller saves it
 /// afterwards. Here-documents, destination, `--chown` and `--chmod` are not part of the digest.
-pub fn scan(source: &Source, spec: &CopySpec, cache: &mut StatCache) -> Result<Scanned> {
+pub fn scan_source(source: &SourceTree, spec: &CopySpec, cache: &mut StatCache) -> Result<ScanResult> {
     select_and_hash(source, spec, cache).map(|(_, scanned)| scanned)
 }
 
 fn select_and_hash(
-    source: &Source,
+    source: &SourceTree,
     spec: &CopySpec,
     cache: &mut StatCache,
-) -> Result<(select::Selection, Scanned)> {
+) -> Result<(select::CopySelection, ScanResult)> {
     let mut selection = select::select(source, spec)?;
-    hash::fill(source, &mut selection, cache)?;
-    let scanned = Scanned {
+    hash::fill_digests(source, &mut selection, cache)?;
+    let scanned = ScanResult {
         digest: digest::digest(&selection, spec.parents),
         files: selection.files.len() as u64,
         bytes: selection.files.iter().map(|file| file.identity.size).sum(),

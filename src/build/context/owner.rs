@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, Result};
 
-use super::view::View;
+use super::view::TreeView;
 use crate::error::invalid;
 
 /// Larger files are cut off; in bytes.
@@ -12,7 +12,7 @@ const LIMIT: u64 = 16 << 20;
 
 /// Parses `user[:group]`, by name or number. A lone number is used for both; a lone name brings its primary
 /// group.
-pub(super) fn owner(view: &View, text: &str) -> Result<(u32, u32)> {
+pub(super) fn owner(view: &TreeView, text: &str) -> Result<(u32, u32)> {
     let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let doing =
         || format!("unable to convert uid/gid chown string \"{}\" to host mapping", text.escape_debug());
@@ -24,7 +24,7 @@ pub(super) fn owner(view: &View, text: &str) -> Result<(u32, u32)> {
     Ok((uid, gid))
 }
 
-fn user_of(view: &View, user: &str) -> Result<(u32, u32)> {
+fn user_of(view: &TreeView, user: &str) -> Result<(u32, u32)> {
     if user.is_empty() {
         return Ok((0, 0));
     }
@@ -42,7 +42,7 @@ fn user_of(view: &View, user: &str) -> Result<(u32, u32)> {
     found.into_iter().next().ok_or_else(|| unknown("uid", "user", user, "/etc/passwd"))
 }
 
-fn group_of(view: &View, group: &str) -> Result<u32> {
+fn group_of(view: &TreeView, group: &str) -> Result<u32> {
     if let Some(number) = number(group)? {
         return Ok(number);
     }
@@ -75,11 +75,11 @@ fn number(text: &str) -> Result<Option<u32>> {
 }
 
 /// A file of the layers; empty if it does not exist.
-fn read(view: &View, path: &str) -> Result<String> {
+fn read(view: &TreeView, path: &str) -> Result<String> {
     let Some(found) = view.resolve(path.as_bytes(), true, &mut |_, _| true)? else {
         return Ok(String::new());
     };
-    let Some(seen) = found.seen.filter(|seen| super::attributes::is_regular(&seen.stat)) else {
+    let Some(seen) = found.entry.filter(|seen| super::attributes::is_regular(&seen.stat)) else {
         return Ok(String::new());
     };
     let file = std::fs::File::from(view.open(&found.path, seen.layer)?);

@@ -12,24 +12,24 @@ use rustix::io::Errno;
 use super::view::{ViewDir, is_whiteout, join, open_dir};
 
 /// A directory, identified by its path without symlinks.
-pub struct Place {
-    pub(super) parent: Option<Rc<Place>>,
+pub struct TargetDir {
+    pub(super) parent: Option<Rc<TargetDir>>,
     pub(super) name: CString,
     pub(super) path: Vec<u8>,
     /// The directory in the layer itself (overlayfs: upper), once created.
-    own: OnceCell<OwnedFd>,
+    upper: OnceCell<OwnedFd>,
     /// What the lower layers contribute: empty if hidden by a whiteout or an opaque directory.
     pub(super) lower: ViewDir,
 }
 
 /// A name in a [`TargetDir`].
-pub(super) struct There {
+pub(super) struct TargetEntry {
     pub(super) stat: Stat,
     /// It is in the layer being written.
-    pub(super) own: bool,
+    pub(super) in_upper: bool,
 }
 
-impl There {
+impl TargetEntry {
     pub(super) fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
@@ -39,50 +39,50 @@ impl There {
     }
 }
 
-impl Place {
+impl TargetDir {
     /// The root of a layer over the roots of the lower layers.
     pub(super) fn root(own: OwnedFd, lower: ViewDir) -> Rc<Self> {
         Rc::new(Self {
             parent: None,
             name: CString::default(),
             path: Vec::new(),
-            own: OnceCell::from(own),
+            upper: OnceCell::from(own),
             lower,
         })
     }
 
     /// A directory that was just created in the layer and exists in no lower one.
-    pub(super) fn new(parent: &Rc<Place>, name: &CStr, own: OwnedFd) -> Rc<Self> {
+    pub(super) fn new(parent: &Rc<TargetDir>, name: &CStr, own: OwnedFd) -> Rc<Self> {
         Self::below(parent, name, OnceCell::from(own), ViewDir::empty())
     }
 
-    fn below(parent: &Rc<Place>, name: &CStr, own: OnceCell<OwnedFd>, lower: ViewDir) -> Rc<Self> {
+    fn below(parent: &Rc<TargetDir>, name: &CStr, own: OnceCell<OwnedFd>, lower: ViewDir) -> Rc<Self> {
         let path = join(&parent.path, name.to_bytes());
-        Rc::new(Self { parent: Some(Rc::clone(parent)), name: name.to_owned(), path, own, lower })
+        Rc::new(Self { parent: Some(Rc::clone(parent)), name: name.to_owned(), path, upper: own, lower })
     }
 
     /// The layer's own directory, if created.
     pub(super) fn own(&self) -> Option<BorrowedFd<'_>> {
-        self.own.get().map(|fd| fd.as_fd())
+        self.upper.get().map(|fd| fd.as_fd())
     }
 
     /// Called once, right after the directory was created.
-    pub(super) fn set_own(&self, fd: OwnedFd) {
+    pub(super) fn set_upper(&self, fd: OwnedFd) {
         // Never set twice: only this thread creates directories here.
-        let _ = self.own.set(fd);
+        let _ = self.upper.set(fd);
     }
 
     /// Looks up `name` in the merged view.
-    pub(super) fn there(&self, name: &CStr) -> Result<Option<There>, Errno> {
+    pub(super) fn lookup(&self, name: &CStr) -> Result<Option<TargetEntry>, Errno> {
         if let Some(own) = self.own() {
             match rustix::fs::statat(own, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {}
                 // A whiteout of the layer hides the lower entry.
-                Ok(stat) => return Ok((!is_whiteout(&stat)).then_some(There { stat, own: true })),
+                Ok(stat) => return Ok((!is_whiteout(&stat)).then_some(TargetEntry { stat, in_upper: true })),
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.lower.find(name)?.map(|seen| There { stat: seen.stat, own: false }))
+        Ok(self.lower.lookup(name)?.map(|seen| TargetEntry { stat: seen.stat, in_upper: false }))
     }
 
     pub(super) fn read_link(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
@@ -92,12 +92,12 @@ impl Place {
                 other => return other.map(CString::into_bytes),
             }
         }
-        let seen = self.lower.find(name)?.ok_or(Errno::NOENT)?;
+        let seen = self.lower.lookup(name)?.ok_or(Errno::NOENT)?;
         self.lower.read_link(&seen, name)
     }
 
     /// The existing directory `name`.
-    pub(super) fn enter(self: &Rc<Self>, name: &CStr) -> Result<Rc<Place>, Errno> {
+    pub(super) fn enter(self: &Rc<Self>, name: &CStr) -> Result<Rc<TargetDir>, Errno> {
         let own = match self.own().map(|own| open_dir(own, name)) {
             None | Some(Err(Errno::NOENT)) => None,
             Some(other) => Some(other?),
@@ -109,7 +109,7 @@ impl Place {
 }
 
 /// Removes `name` recursively, like `rm -rf`; it is no error if it does not exist.
-pub(super) fn remove(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+pub(super) fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         // unlink(2) of a directory: EISDIR on Linux, EPERM by POSIX.
@@ -119,7 +119,7 @@ pub(super) fn remove(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let inner = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
     for name in ViewDir::host(inner.try_clone().map_err(|_| Errno::MFILE)?).names()? {
-        remove(inner.as_fd(), &name)?;
+        remove_tree(inner.as_fd(), &name)?;
     }
     rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
 }

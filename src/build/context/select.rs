@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::attributes::{Attributes, Time, mtime, owner, read};
+use super::attributes::{FileAttributes, FileTime, effective_owner, mtime, read_xattrs};
 use super::missing;
-use super::view::{Resolved, Seen, ViewDir, components, join, shown, split};
-use super::{CopySpec, Source};
-use crate::build::pattern::{Matched, Matcher, Pattern, has_wildcard};
+use super::view::{ResolvedPath, ViewDir, ViewEntry, components, display_path, join, split};
+use super::{CopySpec, SourceTree};
+use crate::build::pattern::{MatchInfo, PathPattern, PatternMatcher, has_wildcard};
 use crate::error::invalid;
 
 /// Deeper nesting is refused: each level holds open descriptors.
@@ -20,9 +20,9 @@ const MAX_DEPTH: usize = 400;
 
 /// The type of a selected file.
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum NodeKind {
     /// With the selected children, sorted by name.
-    Dir(Vec<Node>),
+    Dir(Vec<SelectedNode>),
     /// An index into [`CopySelection::files`].
     File(usize),
     Symlink(Vec<u8>),
@@ -32,10 +32,10 @@ pub(super) enum What {
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct SelectedNode {
     pub(super) name: Vec<u8>,
-    pub(super) what: What,
-    pub(super) attributes: Attributes,
+    pub(super) kind: NodeKind,
+    pub(super) attributes: FileAttributes,
 }
 
 /// A regular file as it was when selected.
@@ -46,7 +46,7 @@ pub(super) struct FileRef {
     pub(super) layer: u16,
     pub(super) identity: FileIdentity,
     /// It has more than one name.
-    pub(super) linked: bool,
+    pub(super) hard_linked: bool,
     /// Of content and xattrs, once known.
     pub(super) digest: Option<[u8; 32]>,
 }
@@ -57,8 +57,8 @@ pub(super) struct FileIdentity {
     pub(super) device: u64,
     pub(super) inode: u64,
     pub(super) size: u64,
-    pub(super) mtime: Time,
-    pub(super) ctime: Time,
+    pub(super) mtime: FileTime,
+    pub(super) ctime: FileTime,
 }
 
 impl FileIdentity {
@@ -75,51 +75,51 @@ impl FileIdentity {
 
 /// A match of one source pattern.
 #[derive(Debug)]
-pub(super) struct Match {
+pub(super) struct SourceMatch {
     /// The directories that `--parents` creates above it, outermost first.
-    pub(super) parents: Vec<(Vec<u8>, Attributes)>,
+    pub(super) parents: Vec<(Vec<u8>, FileAttributes)>,
     /// Named as in the source.
-    pub(super) node: Node,
+    pub(super) node: SelectedNode,
 }
 
 /// Everything that is selected: sources in order, the matches of each sorted by name.
 #[derive(Debug, Default)]
-pub(super) struct Selection {
-    pub(super) matches: Vec<Match>,
+pub(super) struct CopySelection {
+    pub(super) matches: Vec<SourceMatch>,
     pub(super) files: Vec<FileRef>,
 }
 
 /// Resolves the sources of `spec` in `source`.
-pub(super) fn select(source: &Source, spec: &CopySpec) -> Result<Selection> {
-    let exclude = Matcher::new(&spec.exclude).map_err(|bad| {
+pub(super) fn select(source: &SourceTree, spec: &CopySpec) -> Result<CopySelection> {
+    let exclude = PatternMatcher::new(&spec.exclude).map_err(|bad| {
         invalid(format!("invalid excludepatterns: \"{}\": syntax error in pattern", bad.escape_debug()))
     })?;
-    let mut selector = Selector { source, spec, exclude, selection: Selection::default() };
+    let mut selector = SourceSelector { source, spec, exclude, selection: CopySelection::default() };
     for written in &spec.sources {
         selector.source(written)?;
     }
     Ok(selector.selection)
 }
 
-struct Selector<'a> {
-    source: &'a Source,
+struct SourceSelector<'a> {
+    source: &'a SourceTree,
     spec: &'a CopySpec,
-    exclude: Matcher,
-    selection: Selection,
+    exclude: PatternMatcher,
+    selection: CopySelection,
 }
 
 /// The directory being walked.
 #[derive(Clone, Default)]
-struct Known {
+struct WalkState {
     /// Relative to the source's root.
     path: Vec<u8>,
-    ignored: Matched,
+    ignored: MatchInfo,
     /// The path that `--exclude` patterns match.
     relative: Vec<u8>,
-    excluded: Matched,
+    excluded: MatchInfo,
 }
 
-impl Selector<'_> {
+impl SourceSelector<'_> {
     fn source(&mut self, written: &str) -> Result<()> {
         // `--parents`: directories before `/./` are not created.
         let (base, rest) = match written.find("/./").filter(|_| self.spec.parents) {
@@ -133,7 +133,7 @@ impl Selector<'_> {
         let wild = has_wildcard(written);
         for base in bases {
             for path in self.paths(&rest, &base, written, !self.spec.parents)? {
-                self.add(&base, &path, written, wild)?;
+                self.add_match(&base, &path, written, wild)?;
             }
         }
         Ok(())
@@ -153,33 +153,33 @@ impl Selector<'_> {
         }
         let bad =
             |_| invalid(format!("invalid pattern \"{}\": syntax error in pattern", written.escape_debug()));
-        let pattern = Pattern::of_path(&wild).map_err(bad)?;
+        let pattern = PathPattern::parse_path(&wild).map_err(bad)?;
         let mut found = Vec::new();
         if start.is_dir() {
-            let ignored = self.source.matched(&start.path);
-            let known = Known { path: start.path.clone(), ignored, ..Known::default() };
+            let ignored = self.source.ignore_match(&start.path);
+            let known = WalkState { path: start.path.clone(), ignored, ..WalkState::default() };
             self.matches(&pattern, &start.dir, &known, &prefix, &mut found, 0)?;
         }
         Ok(found)
     }
 
-    fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<Resolved>> {
-        self.source.resolve(path, follow).with_context(|| format!("cannot look up `/{}`", shown(path)))
+    fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<ResolvedPath>> {
+        self.source.resolve(path, follow).with_context(|| format!("cannot look up `/{}`", display_path(path)))
     }
 
     /// Walks `dir` for matches of `WalkState::relative`; a match itself is not entered.
     fn matches(
         &self,
-        pattern: &Pattern,
+        pattern: &PathPattern,
         dir: &ViewDir,
-        known: &Known,
+        known: &WalkState,
         prefix: &[u8],
         found: &mut Vec<Vec<u8>>,
         depth: usize,
     ) -> Result<()> {
         check_depth(depth, &known.path)?;
-        for name in dir.names().with_context(|| reading(&known.path))? {
-            let Some(seen) = dir.find(&name).with_context(|| reading(&known.path))? else { continue };
+        for name in dir.names().with_context(|| reading_error(&known.path))? {
+            let Some(seen) = dir.lookup(&name).with_context(|| reading_error(&known.path))? else { continue };
             let below = self.below(known, name.to_bytes());
             if below.ignored.all && (!seen.is_dir() || self.source.ignore.hides_all_of(&below.path)) {
                 continue;
@@ -187,28 +187,28 @@ impl Selector<'_> {
             // Everything below a match is selected with it.
             if pattern.matches(&below.relative) {
                 found.push(join(prefix, &below.relative));
-            } else if seen.is_dir() && pattern.may_match_from(&[&below.relative[..], b"/"].concat()) {
-                let inner = dir.enter(&name).with_context(|| reading(&below.path))?;
+            } else if seen.is_dir() && pattern.may_match_below(&[&below.relative[..], b"/"].concat()) {
+                let inner = dir.enter(&name).with_context(|| reading_error(&below.path))?;
                 self.matches(pattern, &inner, &below, prefix, found, depth + 1)?;
             }
         }
         Ok(())
     }
 
-    fn below(&self, known: &Known, name: &[u8]) -> Known {
+    fn below(&self, known: &WalkState, name: &[u8]) -> WalkState {
         let path = join(&known.path, name);
         let relative = join(&known.relative, name);
         let ignored = self.source.ignore.below(&path, &known.ignored);
         let excluded = if self.exclude.is_empty() {
-            Matched::default()
+            MatchInfo::default()
         } else {
-            self.exclude.matches_below(&relative, &known.excluded)
+            self.exclude.match_child(&relative, &known.excluded)
         };
-        Known { path, ignored, relative, excluded }
+        WalkState { path, ignored, relative, excluded }
     }
 
     /// Adds the file or directory at `path`, which a pattern matched below `base`.
-    fn add(&mut self, base: &[u8], path: &[u8], written: &str, wild: bool) -> Result<()> {
+    fn add_match(&mut self, base: &[u8], path: &[u8], written: &str, wild: bool) -> Result<()> {
         let found = self.resolve(path, !self.spec.parents)?;
         let Some(found) = found else {
             // A dangling symlink that a wildcard matched.
@@ -216,19 +216,22 @@ impl Selector<'_> {
         };
         // A directory named literally is always copied; excludes apply to its contents.
         let judged = !found.is_dir() || wild || self.spec.parents;
-        if judged && self.exclude.matches(path) && (!found.is_dir() || !self.exclude.may_except_below(path)) {
+        if judged
+            && self.exclude.matches(path)
+            && (!found.is_dir() || !self.exclude.has_exception_below(path))
+        {
             return Ok(());
         }
         let parents = if self.spec.parents { self.parents(base, path)? } else { Vec::new() };
         let relative = if self.spec.parents { path.to_vec() } else { Vec::new() };
-        let known = Known {
-            ignored: self.source.matched(&found.path),
+        let known = WalkState {
+            ignored: self.source.ignore_match(&found.path),
             path: found.path.clone(),
-            excluded: if relative.is_empty() { Matched::default() } else { self.excluded(&relative) },
+            excluded: if relative.is_empty() { MatchInfo::default() } else { self.excluded(&relative) },
             relative,
         };
         let name = split(path).1.to_vec();
-        let node = match found.seen {
+        let node = match found.entry {
             Some(seen) if !seen.is_dir() => {
                 let (_, base) = split(&found.path);
                 let base = CString::new(base)?;
@@ -241,24 +244,24 @@ impl Selector<'_> {
                     return Err(missing::not_found(self.source, written, path));
                 }
                 let attributes = self.dir_attributes(&found.dir, seen.as_ref())?;
-                Some(Node { name, what: What::Dir(nodes), attributes })
+                Some(SelectedNode { name, kind: NodeKind::Dir(nodes), attributes })
             }
         };
-        self.selection.matches.extend(node.map(|node| Match { parents, node }));
+        self.selection.matches.extend(node.map(|node| SourceMatch { parents, node }));
         Ok(())
     }
 
-    fn excluded(&self, path: &[u8]) -> Matched {
-        let mut known = Matched::default();
+    fn excluded(&self, path: &[u8]) -> MatchInfo {
+        let mut known = MatchInfo::default();
         for end in path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([path.len()])
         {
-            known = self.exclude.matches_below(path.get(..end).unwrap_or_default(), &known);
+            known = self.exclude.match_child(path.get(..end).unwrap_or_default(), &known);
         }
         known
     }
 
     /// The directories between `base` and `path`.
-    fn parents(&self, base: &[u8], path: &[u8]) -> Result<Vec<(Vec<u8>, Attributes)>> {
+    fn parents(&self, base: &[u8], path: &[u8]) -> Result<Vec<(Vec<u8>, FileAttributes)>> {
         let (dir, _) = split(path);
         let mut here = base.to_vec();
         let below = dir.get(base.len()..).unwrap_or_default();
@@ -266,16 +269,16 @@ impl Selector<'_> {
         for part in components(below) {
             here = join(&here, &part);
             let Some(found) = self.resolve(&here, true)? else { continue };
-            parents.push((part, self.dir_attributes(&found.dir, found.seen.as_ref())?));
+            parents.push((part, self.dir_attributes(&found.dir, found.entry.as_ref())?));
         }
         Ok(parents)
     }
 
-    fn dir(&mut self, dir: &ViewDir, known: &Known, depth: usize) -> Result<Vec<Node>> {
+    fn dir(&mut self, dir: &ViewDir, known: &WalkState, depth: usize) -> Result<Vec<SelectedNode>> {
         check_depth(depth, &known.path)?;
         let mut nodes = Vec::new();
-        for name in dir.names().with_context(|| reading(&known.path))? {
-            let Some(seen) = dir.find(&name).with_context(|| reading(&known.path))? else { continue };
+        for name in dir.names().with_context(|| reading_error(&known.path))? {
+            let Some(seen) = dir.lookup(&name).with_context(|| reading_error(&known.path))? else { continue };
             let below = self.below(known, name.to_bytes());
             let left_out = below.ignored.all || below.excluded.all;
             if !seen.is_dir() {
@@ -286,34 +289,38 @@ impl Selector<'_> {
                 continue;
             }
             let hidden = (below.ignored.all && self.source.ignore.hides_all_of(&below.path))
-                || (below.excluded.all && !self.exclude.may_except_below(&below.relative));
+                || (below.excluded.all && !self.exclude.has_exception_below(&below.relative));
             if hidden {
                 continue;
             }
-            let inner = dir.enter(&name).with_context(|| reading(&below.path))?;
+            let inner = dir.enter(&name).with_context(|| reading_error(&below.path))?;
             let inside = self.dir(&inner, &below, depth + 1)?;
             if !left_out || !inside.is_empty() {
                 // An excluded directory is created only if something below was re-included.
                 let attributes = self.dir_attributes(&inner, Some(&seen))?;
-                nodes.push(Node { name: name.into_bytes(), what: What::Dir(inside), attributes });
+                nodes.push(SelectedNode { name: name.into_bytes(), kind: NodeKind::Dir(inside), attributes });
             }
         }
         Ok(nodes)
     }
 
-    fn dir_attributes(&self, dir: &ViewDir, seen: Option<&Seen>) -> Result<Attributes> {
+    fn dir_attributes(&self, dir: &ViewDir, seen: Option<&ViewEntry>) -> Result<FileAttributes> {
         let Some((_, top)) = dir.top() else {
-            return Ok(Attributes { mode: 0o755, ..Attributes::default() });
+            return Ok(FileAttributes { mode: 0o755, ..FileAttributes::default() });
         };
         let stat = match seen {
             Some(seen) => seen.stat,
             None => rustix::fs::fstat(top)?,
         };
         if !self.source.keeps_owners() {
-            return Ok(Attributes { owner: (0, 0), ..Attributes::of(&stat) });
+            return Ok(FileAttributes { owner: (0, 0), ..FileAttributes::of(&stat) });
         }
-        let kept = read(top, true);
-        Ok(Attributes { owner: owner(&stat, &kept), xattrs: kept.xattrs, ..Attributes::of(&stat) })
+        let kept = read_xattrs(top, true);
+        Ok(FileAttributes {
+            owner: effective_owner(&stat, &kept),
+            xattrs: kept.xattrs,
+            ..FileAttributes::of(&stat)
+        })
     }
 
     /// `None` for sockets, which are never copied, and for files that vanished.
@@ -321,13 +328,13 @@ impl Selector<'_> {
         &mut self,
         dir: &ViewDir,
         base: &CString,
-        seen: &Seen,
+        seen: &ViewEntry,
         path: &[u8],
         name: Vec<u8>,
-    ) -> Result<Option<Node>> {
-        let mut attributes = Attributes::of(&seen.stat);
+    ) -> Result<Option<SelectedNode>> {
+        let mut attributes = FileAttributes::of(&seen.stat);
         if self.source.keeps_owners() {
-            attributes.owner = owner(&seen.stat, &super::attributes::Kept::default());
+            attributes.owner = effective_owner(&seen.stat, &super::attributes::StoredXattrs::default());
         } else {
             attributes.owner = (0, 0);
         }
@@ -337,40 +344,40 @@ impl Selector<'_> {
                 None => return Ok(None),
             },
             FileType::Symlink => match dir.read_link(seen, base) {
-                Ok(target) => What::Symlink(target),
+                Ok(target) => NodeKind::Symlink(target),
                 // EINVAL: it was replaced by something else since.
                 Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
-                Err(error) => return Err(error).with_context(|| reading(path)),
+                Err(error) => return Err(error).with_context(|| reading_error(path)),
             },
-            FileType::Fifo => What::Fifo,
+            FileType::Fifo => NodeKind::Fifo,
             FileType::CharacterDevice | FileType::BlockDevice => {
                 let number = seen.stat.st_rdev;
                 let block = seen.kind() == FileType::BlockDevice;
-                What::Device(block, rustix::fs::major(number), rustix::fs::minor(number))
+                NodeKind::Device(block, rustix::fs::major(number), rustix::fs::minor(number))
             }
             _ => return Ok(None),
         };
-        Ok(Some(Node { name, what, attributes }))
+        Ok(Some(SelectedNode { name, kind: what, attributes }))
     }
 
     fn regular(
         &mut self,
         dir: &ViewDir,
         base: &CString,
-        seen: &Seen,
+        seen: &ViewEntry,
         path: &[u8],
-        attributes: &mut Attributes,
-    ) -> Result<Option<What>> {
+        attributes: &mut FileAttributes,
+    ) -> Result<Option<NodeKind>> {
         if self.source.keeps_owners() {
             // In a layer, owner, xattrs and device nodes may be encoded in user.dhow.* attributes.
             let file = match dir.open(seen, base) {
                 Err(Errno::NOENT) => return Ok(None),
-                other => other.with_context(|| format!("cannot open `/{}`", shown(path)))?,
+                other => other.with_context(|| format!("cannot open `/{}`", display_path(path)))?,
             };
-            let kept = read(file.as_fd(), true);
-            attributes.owner = owner(&seen.stat, &kept);
+            let kept = read_xattrs(file.as_fd(), true);
+            attributes.owner = effective_owner(&seen.stat, &kept);
             if let Some((block, major, minor)) = kept.device {
-                return Ok(Some(What::Device(block, major, minor)));
+                return Ok(Some(NodeKind::Device(block, major, minor)));
             }
             attributes.xattrs = kept.xattrs;
         }
@@ -378,16 +385,16 @@ impl Selector<'_> {
             path: path.to_vec(),
             layer: seen.layer,
             identity: FileIdentity::of(&seen.stat),
-            linked: seen.stat.st_nlink > 1,
+            hard_linked: seen.stat.st_nlink > 1,
             digest: None,
         });
-        Ok(Some(What::File(self.selection.files.len() - 1)))
+        Ok(Some(NodeKind::File(self.selection.files.len() - 1)))
     }
 }
 
 fn check_depth(depth: usize, path: &[u8]) -> Result<()> {
     if depth >= MAX_DEPTH {
-        let path = shown(path.get(..80).unwrap_or(path));
+        let path = display_path(path.get(..80).unwrap_or(path));
         return Err(
             invalid(format!("directories are nested more than {MAX_DEPTH} deep below `/{path}…`")).into()
         );
@@ -395,8 +402,8 @@ fn check_depth(depth: usize, path: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn reading(path: &[u8]) -> String {
-    format!("cannot read `/{}`", shown(path))
+fn reading_error(path: &[u8]) -> String {
+    format!("cannot read `/{}`", display_path(path))
 }
 
 fn join_text(dir: &[u8], path: &str) -> Vec<u8> {

@@ -23,19 +23,19 @@ const MAGIC: &[u8] = b"dhow stat cache 1\n";
 const RECORD: usize = 80;
 /// Seconds within which a change may keep the same timestamp: some network file systems only store whole
 /// seconds.
-const RACY: i64 = 2;
+const RACY_SECONDS: i64 = 2;
 /// How many unused records, beyond twice the used ones, are kept before they are all dropped.
-const SPARE: usize = 20_000;
+const UNUSED_RECORDS: usize = 20_000;
 
 /// Digests by device and inode.
 #[derive(Clone, Debug, Default)]
 pub struct StatCache {
-    known: HashMap<(u64, u64), Record>,
+    records: HashMap<(u64, u64), StatRecord>,
     changed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Record {
+struct StatRecord {
     identity: FileIdentity,
     digest: [u8; 32],
     used: bool,
@@ -44,14 +44,14 @@ struct Record {
 impl StatCache {
     /// Parses the output of [`StatCache::bytes`]; anything else gives an empty cache.
     pub fn parse(bytes: &[u8]) -> Self {
-        let records = bytes.strip_prefix(MAGIC).unwrap_or_default();
-        let mut known = HashMap::with_capacity(records.len() / RECORD);
-        for bytes in records.chunks_exact(RECORD) {
+        let stored = bytes.strip_prefix(MAGIC).unwrap_or_default();
+        let mut records = HashMap::with_capacity(stored.len() / RECORD);
+        for bytes in stored.chunks_exact(RECORD) {
             if let Some(record) = record(bytes) {
-                known.insert((record.identity.device, record.identity.inode), record);
+                records.insert((record.identity.device, record.identity.inode), record);
             }
         }
-        Self { known, changed: false }
+        Self { records, changed: false }
     }
 
     /// The file format, or `None` if nothing changed since it was parsed.
@@ -59,12 +59,12 @@ impl StatCache {
         if !self.changed {
             return None;
         }
-        let used = self.known.values().filter(|record| record.used).count();
+        let used = self.records.values().filter(|record| record.used).count();
         // Unused records may be of other contexts in the same cache, so they stay as long as they are few.
-        let crowded = self.known.len() > used.saturating_mul(2).saturating_add(SPARE);
-        let mut bytes = Vec::with_capacity(MAGIC.len() + self.known.len() * RECORD);
+        let crowded = self.records.len() > used.saturating_mul(2).saturating_add(UNUSED_RECORDS);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + self.records.len() * RECORD);
         bytes.extend_from_slice(MAGIC);
-        for record in self.known.values().filter(|record| record.used || !crowded) {
+        for record in self.records.values().filter(|record| record.used || !crowded) {
             let identity = &record.identity;
             for number in [identity.device, identity.inode, identity.size] {
                 bytes.extend_from_slice(&number.to_le_bytes());
@@ -80,7 +80,7 @@ impl StatCache {
 
     /// The digest of this file, if it is unchanged since it was hashed.
     pub(super) fn find(&mut self, identity: &FileIdentity) -> Option<[u8; 32]> {
-        let record = self.known.get_mut(&(identity.device, identity.inode))?;
+        let record = self.records.get_mut(&(identity.device, identity.inode))?;
         // The inode was reused, or the file changed.
         if record.identity != *identity {
             return None;
@@ -92,11 +92,11 @@ impl StatCache {
     /// Adds the digest of a file that had `identity` at `seen` (seconds since 1970); ignored if it changed
     /// too recently.
     pub(super) fn remember(&mut self, identity: &FileIdentity, seen: i64, digest: [u8; 32]) {
-        if identity.mtime.0.max(identity.ctime.0) > seen.saturating_sub(RACY) {
+        if identity.mtime.0.max(identity.ctime.0) > seen.saturating_sub(RACY_SECONDS) {
             return;
         }
-        let record = Record { identity: *identity, digest, used: true };
-        self.known.insert((identity.device, identity.inode), record);
+        let record = StatRecord { identity: *identity, digest, used: true };
+        self.records.insert((identity.device, identity.inode), record);
         self.changed = true;
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn now() -> i64 {
     since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or_default()
 }
 
-fn record(bytes: &[u8]) -> Option<Record> {
+fn record(bytes: &[u8]) -> Option<StatRecord> {
     let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     let time = |at: usize| {
         let nanos = u32::from_le_bytes(bytes.get(at + 8..at + 12)?.try_into().ok()?);
@@ -119,7 +119,7 @@ fn record(bytes: &[u8]) -> Option<Record> {
         mtime: time(24)?,
         ctime: time(36)?,
     };
-    Some(Record { identity, digest: bytes.get(48..RECORD)?.try_into().ok()?, used: false })
+    Some(StatRecord { identity, digest: bytes.get(48..RECORD)?.try_into().ok()?, used: false })
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn damage_is_emptiness() {
         for bytes in [&b""[..], b"other", b"dhow stat cache 1\nshort"] {
-            assert!(StatCache::parse(bytes).known.is_empty());
+            assert!(StatCache::parse(bytes).records.is_empty());
         }
     }
 
@@ -166,6 +166,6 @@ mod tests {
         let mut cache = StatCache::parse(&cache.bytes().unwrap());
         cache.find(&identity(5));
         cache.remember(&identity(40_000), 200, [0; 32]);
-        assert_eq!(StatCache::parse(&cache.bytes().unwrap()).known.len(), 2);
+        assert_eq!(StatCache::parse(&cache.bytes().unwrap()).records.len(), 2);
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::model::layer::Identity;
+use crate::model::layer::LayerOwnership;
 
 /// Directories for a context, the layers below, and the layer made.
 pub(super) struct World(tempfile::TempDir);
@@ -58,21 +58,21 @@ impl World {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    pub(super) fn context(&self, ignore: &str) -> Source {
-        let ignore = Ignore::parse(".dockerignore", ignore.as_bytes()).unwrap();
-        Source::directory(&self.path("context"), ignore).unwrap()
+    pub(super) fn context(&self, ignore: &str) -> SourceTree {
+        let ignore = IgnoreFile::parse(".dockerignore", ignore.as_bytes()).unwrap();
+        SourceTree::directory(&self.path("context"), ignore).unwrap()
     }
 
-    pub(super) fn target(&self) -> Target {
+    pub(super) fn target(&self) -> LayerWriter {
         let _ = fs::remove_dir_all(self.path("made"));
         fs::create_dir(self.path("made")).unwrap();
         let lowers = [self.path("one"), self.path("two")];
-        Target::open(&self.path("made"), &lowers, Identity::Single, None).unwrap()
+        LayerWriter::open(&self.path("made"), &lowers, LayerOwnership::Single, None).unwrap()
     }
 
-    pub(super) fn copy_from(&self, source: &Source, spec: &CopySpec) -> Result<Scanned> {
+    pub(super) fn copy_from(&self, source: &SourceTree, spec: &CopySpec) -> Result<ScanResult> {
         let mut target = self.target();
-        let copied = copy(source, spec, &mut target, &mut StatCache::default(), &mut NoUnpack)?;
+        let copied = copy_selected(source, spec, &mut target, &mut StatCache::default(), &mut NoUnpack)?;
         copy_here_docs(spec, &mut target)?;
         target.finish()?;
         Ok(copied)
@@ -85,7 +85,7 @@ impl World {
     pub(super) fn copy_spec(&self, spec: &CopySpec) -> Vec<String> {
         let source = self.context("");
         let copied = self.copy_from(&source, spec).unwrap();
-        assert_eq!(copied, scan(&source, spec, &mut StatCache::default()).unwrap());
+        assert_eq!(copied, scan_source(&source, spec, &mut StatCache::default()).unwrap());
         self.made()
     }
 
@@ -125,7 +125,7 @@ fn list(dir: &Path, above: &str, lines: &mut Vec<String>) {
 pub(super) fn spec(sources: &[&str], to: &str) -> CopySpec {
     CopySpec {
         sources: sources.iter().map(|source| (*source).to_owned()).collect(),
-        target: target("/", to),
+        target: resolve_target_path("/", to),
         ..CopySpec::default()
     }
 }
@@ -142,7 +142,7 @@ fn targets_are_absolute() {
         ("/", "/a//b/", "/a/b/"),
         ("/app", "../../../x", "/x"),
     ] {
-        assert_eq!(target(workdir, written), wanted, "{workdir} {written}");
+        assert_eq!(resolve_target_path(workdir, written), wanted, "{workdir} {written}");
     }
 }
 
@@ -245,8 +245,8 @@ fn what_upper_layers_hide_is_not_there() {
     );
     if made.is_ok() {
         assert_eq!(world.copy(&["a"], "/gone/"), ["gone/ 755", "gone/a 644 context/a"]);
-        let source = Source::layers(&[world.path("one"), world.path("two")]).unwrap();
-        let error = scan(&source, &spec(&["gone"], "/"), &mut StatCache::default()).unwrap_err();
+        let source = SourceTree::layers(&[world.path("one"), world.path("two")]).unwrap();
+        let error = scan_source(&source, &spec(&["gone"], "/"), &mut StatCache::default()).unwrap_err();
         assert!(error.to_string().ends_with("\"/gone\": not found"), "{error}");
     }
 }
@@ -292,8 +292,8 @@ fn what_is_missing_is_explained() {
     world.file("context/src/main.rs").file("context/secret");
     let source = world.context("secret\n");
     let failure = |path: &str| {
-        let error = scan(&source, &spec(&[path], "/"), &mut StatCache::default()).unwrap_err();
-        crate::error::Failure::of(&error)
+        let error = scan_source(&source, &spec(&[path], "/"), &mut StatCache::default()).unwrap_err();
+        crate::error::Failure::from_chain(&error)
     };
     let missing = failure("srv/main.rs");
     let words = "failed to compute cache key: failed to calculate checksum of ref context: \"/srv/main.rs\": not found";
@@ -305,7 +305,7 @@ fn what_is_missing_is_explained() {
         Some("`secret` is in the context, but .dockerignore leaves it out")
     );
     assert!(failure("../other").hint_text().unwrap().contains("outside the context"));
-    assert_eq!(missing.kind(), crate::error::Kind::NotFound);
+    assert_eq!(missing.kind(), crate::error::FailureKind::NotFound);
 }
 
 #[test]
@@ -341,9 +341,9 @@ fn the_dockerfile_may_have_an_ignore_file_of_its_own() {
     let world = World::new();
     world.text("context/.dockerignore", "a").text("context/x/Dockerfile.dockerignore", "b");
     let source = world.context("");
-    assert_eq!(ignore_of(&source, Some("x/Dockerfile")).unwrap().file(), "x/Dockerfile.dockerignore");
-    assert_eq!(ignore_of(&source, Some("Dockerfile")).unwrap().file(), ".dockerignore");
-    assert_eq!(ignore_of(&source, None).unwrap().file(), ".dockerignore");
+    assert_eq!(load_ignore_file(&source, Some("x/Dockerfile")).unwrap().file(), "x/Dockerfile.dockerignore");
+    assert_eq!(load_ignore_file(&source, Some("Dockerfile")).unwrap().file(), ".dockerignore");
+    assert_eq!(load_ignore_file(&source, None).unwrap().file(), ".dockerignore");
 }
 
 #[test]
@@ -455,7 +455,7 @@ fn layers_are_copied_as_they_are_seen() {
     let world = World::new();
     world.file("two/d/old").file("two/d/both").file("one/d/both").file("one/d/new").link("one/d/l", "new");
     world.mode("one/d/new", 0o4755).dir("two/d/sub", 0o711);
-    let source = Source::layers(&[world.path("one"), world.path("two")]).unwrap();
+    let source = SourceTree::layers(&[world.path("one"), world.path("two")]).unwrap();
     let spec = spec(&["/d"], "/to");
     let copied = world.copy_from(&source, &spec).unwrap();
     assert_eq!(
@@ -469,7 +469,7 @@ fn layers_are_copied_as_they_are_seen() {
             "to/sub/ 711"
         ]
     );
-    assert_eq!(copied.digest, scan(&source, &spec, &mut StatCache::default()).unwrap().digest);
+    assert_eq!(copied.digest, scan_source(&source, &spec, &mut StatCache::default()).unwrap().digest);
     assert_eq!((copied.files, copied.bytes), (3, 28));
 }
 
@@ -480,7 +480,7 @@ fn what_a_bind_mount_must_not_show_is_listed() {
         world.file(&format!("context/{name}"));
     }
     let hidden = |ignore: &str, under: &str| {
-        let paths = world.context(ignore).hidden(under).unwrap();
+        let paths = world.context(ignore).ignored_paths(under).unwrap();
         paths.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(hidden("**/*.log\n!d/keep.log\ngone\n", ""), ["b.log", "d/e.log", "gone"]);

@@ -26,13 +26,13 @@ pub(super) struct ViewDir {
 
 /// A directory entry.
 #[derive(Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct ViewEntry {
     pub(super) stat: Stat,
     /// The number of the layer that it comes from.
     pub(super) layer: u16,
 }
 
-impl Seen {
+impl ViewEntry {
     pub(super) fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
@@ -67,13 +67,13 @@ impl ViewDir {
     }
 
     /// Looks `name` up; a whiteout hides the layers below.
-    pub(super) fn find(&self, name: &CStr) -> Result<Option<Seen>, Errno> {
+    pub(super) fn lookup(&self, name: &CStr) -> Result<Option<ViewEntry>, Errno> {
         for (layer, dir) in &self.dirs {
             match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {}
                 // Deleted by an upper layer.
                 Ok(stat) if self.layered && is_whiteout(&stat) => return Ok(None),
-                Ok(stat) => return Ok(Some(Seen { stat, layer: *layer })),
+                Ok(stat) => return Ok(Some(ViewEntry { stat, layer: *layer })),
                 Err(error) => return Err(error),
             }
         }
@@ -117,7 +117,7 @@ impl ViewDir {
         Ok(names)
     }
 
-    pub(super) fn read_link(&self, seen: &Seen, name: &CStr) -> Result<Vec<u8>, Errno> {
+    pub(super) fn read_link(&self, seen: &ViewEntry, name: &CStr) -> Result<Vec<u8>, Errno> {
         let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
             return Err(Errno::NOENT);
         };
@@ -125,35 +125,35 @@ impl ViewDir {
     }
 
     /// Opens `name` for reading. It may have been replaced since; the caller has to check.
-    pub(super) fn open(&self, seen: &Seen, name: &CStr) -> Result<OwnedFd, Errno> {
+    pub(super) fn open(&self, seen: &ViewEntry, name: &CStr) -> Result<OwnedFd, Errno> {
         let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
             return Err(Errno::NOENT);
         };
-        rustix::fs::openat(dir, name, reading(), Mode::empty())
+        rustix::fs::openat(dir, name, read_flags(), Mode::empty())
     }
 }
 
-pub(super) struct View {
+pub(super) struct TreeView {
     root: ViewDir,
 }
 
 /// The result of resolving a path.
-pub(super) struct Resolved {
+pub(super) struct ResolvedPath {
     /// Without symlinks, relative to the root; empty for the root.
     pub(super) path: Vec<u8>,
     /// `None` for the root.
-    pub(super) seen: Option<Seen>,
+    pub(super) entry: Option<ViewEntry>,
     /// For a directory itself, otherwise its parent.
     pub(super) dir: ViewDir,
 }
 
-impl Resolved {
+impl ResolvedPath {
     pub(super) fn is_dir(&self) -> bool {
-        self.seen.is_none_or(|seen| seen.is_dir())
+        self.entry.is_none_or(|seen| seen.is_dir())
     }
 }
 
-impl View {
+impl TreeView {
     pub(super) fn host(dir: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, dir, flags, Mode::empty())
@@ -191,11 +191,11 @@ impl View {
         &self,
         path: &[u8],
         follow: bool,
-        allowed: &mut dyn FnMut(&[u8], &Seen) -> bool,
-    ) -> Result<Option<Resolved>, Errno> {
+        allowed: &mut dyn FnMut(&[u8], &ViewEntry) -> bool,
+    ) -> Result<Option<ResolvedPath>, Errno> {
         // The directories on the way, so that `..` after a symlink returns to the real parent.
         let mut pending: VecDeque<Vec<u8>> = components(path);
-        let mut way = vec![(Vec::new(), self.root.clone(), None::<Seen>)];
+        let mut way = vec![(Vec::new(), self.root.clone(), None::<ViewEntry>)];
         let mut links = 0;
         while let Some(part) = pending.pop_front() {
             if part == b".." {
@@ -231,10 +231,10 @@ impl View {
                 }
                 // Not a directory.
                 _ if !pending.is_empty() => return Ok(None),
-                _ => return Ok(Some(Resolved { path: here, seen: Some(seen), dir: dir.clone() })),
+                _ => return Ok(Some(ResolvedPath { path: here, entry: Some(seen), dir: dir.clone() })),
             }
         }
-        Ok(way.pop().map(|(path, dir, seen)| Resolved { path, seen, dir }))
+        Ok(way.pop().map(|(path, dir, seen)| ResolvedPath { path, entry: seen, dir }))
     }
 
     /// Opens the file that [`ViewDir::lookup`] returned for `path`, which contains no symlinks.
@@ -242,12 +242,12 @@ impl View {
         let Some((_, root)) = self.root.dirs.iter().find(|(number, _)| *number == layer) else {
             return Err(Errno::NOENT);
         };
-        open_beneath(root.as_fd(), path, reading())
+        open_beneath(root.as_fd(), path, read_flags())
     }
 }
 
-fn find_or_none(dir: &ViewDir, name: &CStr) -> Result<Option<Seen>, Errno> {
-    match dir.find(name) {
+fn find_or_none(dir: &ViewDir, name: &CStr) -> Result<Option<ViewEntry>, Errno> {
+    match dir.lookup(name) {
         // No file can have such a name, so it does not exist.
         Err(Errno::NAMETOOLONG) => Ok(None),
         other => other,
@@ -255,7 +255,7 @@ fn find_or_none(dir: &ViewDir, name: &CStr) -> Result<Option<Seen>, Errno> {
 }
 
 /// Flags for opening a file of unknown type: must not block on a FIFO or acquire a terminal.
-pub(super) fn reading() -> OFlags {
+pub(super) fn read_flags() -> OFlags {
     OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
 }
 
@@ -300,10 +300,10 @@ pub(super) fn is_opaque(dir: BorrowedFd<'_>) -> bool {
 }
 
 pub(super) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(parent, name, reading() | OFlags::DIRECTORY, Mode::empty())
+    rustix::fs::openat(parent, name, read_flags() | OFlags::DIRECTORY, Mode::empty())
 }
 
 /// For messages.
-pub(super) fn shown(path: &[u8]) -> String {
+pub(super) fn display_path(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }

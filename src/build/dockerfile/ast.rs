@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 /// Line numbers of the file, from 1.
-pub type Lines = RangeInclusive<u32>;
+pub type LineRange = RangeInclusive<u32>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dockerfile {
-    pub directives: Directives,
+    pub directives: ParserDirectives,
     /// Global `ARG`s, before the first `FROM`.
     pub arguments: Vec<Statement>,
     /// At least one.
@@ -17,7 +17,7 @@ pub struct Dockerfile {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Directives {
+pub struct ParserDirectives {
     /// `# syntax=`, with its line.
     pub syntax: Option<(String, u32)>,
     /// A backslash or a backtick.
@@ -40,7 +40,7 @@ pub struct Stage {
     /// The whole `FROM` instruction, continuation lines joined by a space.
     pub text: String,
     /// The lines of `FROM`.
-    pub lines: Lines,
+    pub lines: LineRange,
     /// The description for `--call outline`, from a comment `# NAME …` directly above.
     pub comment: Option<String>,
     /// The comment lines directly above, without `#`.
@@ -59,7 +59,7 @@ pub struct Statement {
     pub keyword: String,
     /// The whole instruction, continuation lines joined as BuildKit shows them.
     pub text: String,
-    pub lines: Lines,
+    pub lines: LineRange,
     /// The comment lines directly above, without `#`.
     pub comments: Vec<String>,
 }
@@ -78,7 +78,7 @@ pub struct HereDoc {
 
 /// A command in shell or exec form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum CommandLine {
     /// A line for the stage's shell.
     Shell {
         /// Continuation lines joined.
@@ -92,7 +92,7 @@ pub enum Command {
 
 /// `NAME=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
+pub struct NameValue {
     pub name: String,
     /// With its quotes.
     pub value: String,
@@ -102,7 +102,7 @@ pub struct Assignment {
 
 /// `ARG NAME[=value]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Argument {
+pub struct ArgDeclaration {
     pub name: String,
     /// The default.
     pub value: Option<String>,
@@ -110,7 +110,7 @@ pub struct Argument {
 
 /// `COPY` or `ADD`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Copy {
+pub struct CopyInstruction {
     /// Paths, patterns and URLs, in order.
     pub sources: Vec<String>,
     /// Inline files; their end marker is the file name.
@@ -133,8 +133,8 @@ pub struct Copy {
 
 /// `RUN`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub command: Command,
+pub struct RunInstruction {
+    pub command: CommandLine,
     /// `--mount`, one list of `key=value` pairs each; `None` for a key without a value.
     pub mounts: Vec<Vec<(String, Option<String>)>>,
     pub network: Option<String>,
@@ -144,9 +144,9 @@ pub struct Run {
 
 /// `HEALTHCHECK`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
+pub struct HealthCheckInstruction {
     /// `None` for `HEALTHCHECK NONE`.
-    pub command: Option<Command>,
+    pub command: Option<CommandLine>,
     /// As written, like the following.
     pub interval: Option<String>,
     pub timeout: Option<String>,
@@ -158,21 +158,21 @@ pub struct HealthCheck {
 /// An instruction; only `ARG` can stand before the first `FROM`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
-    Run(Run),
-    Copy(Copy),
-    Add(Copy),
-    Env(Vec<Assignment>),
-    Arg(Vec<Argument>),
-    Label(Vec<Assignment>),
+    Run(RunInstruction),
+    Copy(CopyInstruction),
+    Add(CopyInstruction),
+    Env(Vec<NameValue>),
+    Arg(Vec<ArgDeclaration>),
+    Label(Vec<NameValue>),
     Workdir(String),
     User(String),
     Expose(Vec<String>),
     Volume(Vec<String>),
-    Cmd(Command),
-    Entrypoint(Command),
+    Cmd(CommandLine),
+    Entrypoint(CommandLine),
     Shell(Vec<String>),
     StopSignal(String),
-    HealthCheck(HealthCheck),
+    HealthCheck(HealthCheckInstruction),
     /// The trigger instruction as written.
     OnBuild(String),
     Maintainer(String),

@@ -1,64 +1,68 @@
 //! Parses `COPY` and `ADD`.
 
-use super::ast::{Copy, HereDoc};
-use super::flags::{Flags, Takes};
+use super::ast::{CopyInstruction, HereDoc};
+use super::flags::{FlagArity, InstructionFlags};
 use super::here_doc;
-use super::node::Node;
+use super::node::InstructionNode;
 use crate::error::{Failure, invalid};
 
-const COPY: [(&str, Takes); 6] = [
-    ("from", Takes::One),
-    ("chown", Takes::One),
-    ("chmod", Takes::One),
-    ("link", Takes::Bool),
-    ("parents", Takes::Bool),
-    ("exclude", Takes::Many),
+const COPY: [(&str, FlagArity); 6] = [
+    ("from", FlagArity::One),
+    ("chown", FlagArity::One),
+    ("chmod", FlagArity::One),
+    ("link", FlagArity::Bool),
+    ("parents", FlagArity::Bool),
+    ("exclude", FlagArity::Many),
 ];
 
-const ADD: [(&str, Takes); 7] = [
-    ("chown", Takes::One),
-    ("chmod", Takes::One),
-    ("link", Takes::Bool),
-    ("keep-git-dir", Takes::Bool),
-    ("checksum", Takes::One),
-    ("unpack", Takes::Bool),
-    ("exclude", Takes::Many),
+const ADD: [(&str, FlagArity); 7] = [
+    ("chown", FlagArity::One),
+    ("chmod", FlagArity::One),
+    ("link", FlagArity::Bool),
+    ("keep-git-dir", FlagArity::Bool),
+    ("checksum", FlagArity::One),
+    ("unpack", FlagArity::Bool),
+    ("exclude", FlagArity::Many),
 ];
 
-pub(super) fn copy(node: Node) -> Result<Copy, Failure> {
-    read(node, "COPY", &COPY)
+pub(super) fn parse_copy(node: InstructionNode) -> Result<CopyInstruction, Failure> {
+    parse_instruction(node, "COPY", &COPY)
 }
 
-pub(super) fn add(node: Node) -> Result<Copy, Failure> {
-    read(node, "ADD", &ADD)
+pub(super) fn parse_add(node: InstructionNode) -> Result<CopyInstruction, Failure> {
+    parse_instruction(node, "ADD", &ADD)
 }
 
-fn read(node: Node, keyword: &str, known: &[(&'static str, Takes)]) -> Result<Copy, Failure> {
+fn parse_instruction(
+    node: InstructionNode,
+    keyword: &str,
+    known: &[(&'static str, FlagArity)],
+) -> Result<CopyInstruction, Failure> {
     let (mut words, _) = node.arguments.words();
     let target = words.pop().filter(|_| !words.is_empty()).ok_or_else(|| {
         invalid(format!(
             "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
         ))
     })?;
-    let mut flags = Flags::read(&node.flags, known)?;
+    let mut flags = InstructionFlags::read(&node.flags, known)?;
     if here_doc::is_whole(&target) {
         return Err(invalid(format!("{keyword} cannot accept a heredoc as a destination")));
     }
     let (here_docs, sources) = sources(words, &node.here_docs);
     let text = |value: Option<String>| value.filter(|value| !value.is_empty());
-    Ok(Copy {
+    Ok(CopyInstruction {
         sources,
         here_docs,
         target,
-        from: text(flags.one("from")),
-        chown: text(flags.one("chown")),
-        chmod: text(flags.one("chmod")),
-        link: flags.is_true("link"),
-        parents: flags.is_true("parents"),
-        exclude: flags.many("exclude"),
-        checksum: text(flags.one("checksum")),
-        keep_git_dir: flags.is_true("keep-git-dir"),
-        unpack: flags.bool("unpack"),
+        from: text(flags.take_one("from")),
+        chown: text(flags.take_one("chown")),
+        chmod: text(flags.take_one("chmod")),
+        link: flags.take_true("link"),
+        parents: flags.take_true("parents"),
+        exclude: flags.take_all("exclude"),
+        checksum: text(flags.take_one("checksum")),
+        keep_git_dir: flags.take_true("keep-git-dir"),
+        unpack: flags.take_bool("unpack"),
     })
 }
 

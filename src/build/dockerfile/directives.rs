@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::ast::Directives;
+use super::ast::ParserDirectives;
 use crate::error::{Failure, invalid};
 
 const KNOWN: [&str; 3] = ["syntax", "escape", "check"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Directive {
+pub(super) struct ParserDirective {
     /// In lower case.
     pub(super) name: String,
     /// Without surrounding blanks.
@@ -17,20 +17,20 @@ pub(super) struct Directive {
 
 /// Parses the first lines of a file one by one, until one is not a directive.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct DirectiveParser {
     comment: &'static str,
     done: bool,
     seen: BTreeSet<String>,
 }
 
-impl Head {
+impl DirectiveParser {
     /// `comment` is the comment marker that directives follow.
     pub(super) fn new(comment: &'static str) -> Self {
         Self { comment, done: false, seen: BTreeSet::new() }
     }
 
     /// The directive in `line`, if it is one. Fails on a duplicate.
-    pub(super) fn line(&mut self, line: &str) -> Result<Option<Directive>, Failure> {
+    pub(super) fn parse_line(&mut self, line: &str) -> Result<Option<ParserDirective>, Failure> {
         if self.done {
             return Ok(None);
         }
@@ -48,13 +48,13 @@ impl Head {
 }
 
 /// `name = value`, with blanks allowed around both.
-fn split(text: &str) -> Option<Directive> {
+fn split(text: &str) -> Option<ParserDirective> {
     let (name, value) = text.trim_start().split_once('=')?;
     let (name, value) = (name.trim_end(), value.trim());
     let word = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric());
     (word && !value.is_empty())
-        .then(|| Directive { name: name.to_ascii_lowercase(), value: value.to_owned() })
+        .then(|| ParserDirective { name: name.to_ascii_lowercase(), value: value.to_owned() })
 }
 
 /// The escape character that `# escape=` names.
@@ -67,8 +67,8 @@ pub(super) fn escape(value: &str) -> Result<char, Failure> {
 }
 
 /// The directives of `text`; the escape character was found while reading lines.
-pub(super) fn read(text: &[u8], escape: char) -> Directives {
-    Directives { syntax: find(text, "syntax", "#"), escape, check: find(text, "check", "#") }
+pub(super) fn parse_directives(text: &[u8], escape: char) -> ParserDirectives {
+    ParserDirectives { syntax: find(text, "syntax", "#"), escape, check: find(text, "check", "#") }
 }
 
 /// The frontend that `text` requests, with its line: `# syntax=…`, `// syntax=…` or JSON `{"syntax": "…"}`.
@@ -95,9 +95,9 @@ fn head(text: &[u8]) -> (&[u8], u32) {
 
 fn find(text: &[u8], name: &str, comment: &'static str) -> Option<(String, u32)> {
     let (text, skipped) = head(text);
-    let mut head = Head::new(comment);
+    let mut head = DirectiveParser::new(comment);
     for (line, number) in text.split(|byte| *byte == b'\n').zip(skipped + 1..) {
-        let directive = head.line(String::from_utf8_lossy(line).trim_start()).ok()?;
+        let directive = head.parse_line(String::from_utf8_lossy(line).trim_start()).ok()?;
         match directive {
             Some(directive) if directive.name == name => return Some((directive.value, number)),
             Some(_) => {}

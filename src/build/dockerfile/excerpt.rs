@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::ast::Lines;
+use super::ast::LineRange;
 
 const FRAME: &str = "--------------------\n";
 
 /// The `lines` of `text`, marked and framed with up to four lines of context, as BuildKit prints them after
 /// `name:line`. Empty if the file has no such lines.
-pub fn excerpt(name: &str, text: &str, lines: &Lines) -> String {
+pub fn excerpt(name: &str, text: &str, lines: &LineRange) -> String {
     let all: Vec<&str> = text.split('\n').collect();
     let (first, last) = (*lines.start() as usize, (*lines.end() as usize).min(all.len()));
     if first == 0 || first > last {

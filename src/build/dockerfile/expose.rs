@@ -4,7 +4,7 @@ use crate::error::{Failure, invalid};
 
 /// A parsed port specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exposed {
+pub struct ExposedPort {
     pub ports: (u16, u16),
     /// As written; `tcp` by default.
     pub protocol: String,
@@ -13,10 +13,10 @@ pub struct Exposed {
 }
 
 /// The ports in expanded `words` as `80/tcp` each: ranges unfolded, host addresses and ports dropped.
-pub fn ports(words: &[String]) -> Result<Vec<String>, Failure> {
+pub fn expand_ports(words: &[String]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for word in words {
-        let Exposed { ports: (first, last), protocol, .. } = exposed(word)?;
+        let ExposedPort { ports: (first, last), protocol, .. } = parse_exposed_port(word)?;
         let protocol = protocol.to_ascii_lowercase();
         all.extend((first..=last).map(|port| format!("{port}/{protocol}")));
     }
@@ -24,7 +24,7 @@ pub fn ports(words: &[String]) -> Result<Vec<String>, Failure> {
 }
 
 /// Parses `[[address:]host port:]port[/protocol]`.
-pub fn exposed(word: &str) -> Result<Exposed, Failure> {
+pub fn parse_exposed_port(word: &str) -> Result<ExposedPort, Failure> {
     let wrong = |why: String| invalid(format!("invalid port: \"{}\": {why}", word.escape_debug()));
     let (outside, port) = word.rsplit_once(':').unwrap_or(("", word));
     let (port, protocol) = port.split_once('/').unwrap_or((port, ""));
@@ -48,7 +48,7 @@ pub fn exposed(word: &str) -> Result<Exposed, Failure> {
             return Err(wrong(why));
         }
     }
-    Ok(Exposed { ports, protocol: protocol.to_owned(), published: word.contains(':') })
+    Ok(ExposedPort { ports, protocol: protocol.to_owned(), published: word.contains(':') })
 }
 
 fn range(text: &str) -> Option<(u16, u16)> {

@@ -7,7 +7,7 @@ use crate::error::{Failure, invalid};
 
 /// How often a flag may occur, and with what value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Takes {
+pub(super) enum FlagArity {
     /// `--link` or `--link=true`
     Bool,
     /// `--from=value`, at most once.
@@ -18,11 +18,11 @@ pub(super) enum Takes {
 
 /// The flags that were given; each is removed when it is taken.
 #[derive(Debug, Default)]
-pub(super) struct Flags(BTreeMap<&'static str, Vec<String>>);
+pub(super) struct InstructionFlags(BTreeMap<&'static str, Vec<String>>);
 
-impl Flags {
+impl InstructionFlags {
     /// Fails on flags that are not in `known`.
-    pub(super) fn read(given: &[String], known: &[(&'static str, Takes)]) -> Result<Self, Failure> {
+    pub(super) fn read(given: &[String], known: &[(&'static str, FlagArity)]) -> Result<Self, Failure> {
         let mut flags = Self::default();
         for flag in given {
             let (flag, value) = match flag.split_once('=') {
@@ -34,7 +34,7 @@ impl Flags {
                 let names = known.iter().map(|(known, _)| *known);
                 return Err(invalid(did_you_mean(format!("unknown flag: {flag}"), name, names)));
             };
-            if *takes != Takes::Many && flags.0.contains_key(known) {
+            if *takes != FlagArity::Many && flags.0.contains_key(known) {
                 return Err(invalid(format!("duplicate flag specified: {flag}")));
             }
             flags.0.entry(known).or_default().push(read_value(flag, value, *takes)?);
@@ -43,34 +43,34 @@ impl Flags {
     }
 
     /// The value of a flag that may occur once.
-    pub(super) fn one(&mut self, name: &str) -> Option<String> {
+    pub(super) fn take_one(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).and_then(|mut values| values.pop())
     }
 
     /// All values of a repeatable flag.
-    pub(super) fn many(&mut self, name: &str) -> Vec<String> {
+    pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
         self.0.remove(name).unwrap_or_default()
     }
 
     /// Whether a boolean flag is set.
-    pub(super) fn is_true(&mut self, name: &str) -> bool {
-        self.bool(name).unwrap_or(false)
+    pub(super) fn take_true(&mut self, name: &str) -> bool {
+        self.take_bool(name).unwrap_or(false)
     }
 
     /// The value of a boolean flag, if given.
-    pub(super) fn bool(&mut self, name: &str) -> Option<bool> {
-        self.one(name).map(|value| value == "true")
+    pub(super) fn take_bool(&mut self, name: &str) -> Option<bool> {
+        self.take_one(name).map(|value| value == "true")
     }
 }
 
-fn read_value(flag: &str, value: Option<&str>, takes: Takes) -> Result<String, Failure> {
+fn read_value(flag: &str, value: Option<&str>, takes: FlagArity) -> Result<String, Failure> {
     match (takes, value) {
-        (Takes::Bool, None) => Ok("true".into()),
-        (Takes::Bool, Some(value)) if !value.is_empty() => match value.to_ascii_lowercase().as_str() {
+        (FlagArity::Bool, None) => Ok("true".into()),
+        (FlagArity::Bool, Some(value)) if !value.is_empty() => match value.to_ascii_lowercase().as_str() {
             lower @ ("true" | "false") => Ok(lower.to_owned()),
             _ => Err(invalid(format!("expecting boolean value for flag {flag}, not: {value}"))),
         },
-        (Takes::One | Takes::Many, Some(value)) => Ok(value.to_owned()),
+        (FlagArity::One | FlagArity::Many, Some(value)) => Ok(value.to_owned()),
         _ => Err(invalid(format!("missing a value on flag: {flag}"))),
     }
 }

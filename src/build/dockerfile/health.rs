@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::ast::{Command, HealthCheck};
-use super::flags::{Flags, Takes};
-use super::node::{Arguments, Node};
+use super::ast::{CommandLine, HealthCheckInstruction};
+use super::flags::{FlagArity, InstructionFlags};
+use super::node::{InstructionNode, NodeArguments};
 use super::run;
 use crate::error::{Failure, invalid};
 use crate::model::duration;
 
-const FLAGS: [(&str, Takes); 5] = [
-    ("interval", Takes::One),
-    ("timeout", Takes::One),
-    ("start-period", Takes::One),
-    ("start-interval", Takes::One),
-    ("retries", Takes::One),
+const FLAGS: [(&str, FlagArity); 5] = [
+    ("interval", FlagArity::One),
+    ("timeout", FlagArity::One),
+    ("start-period", FlagArity::One),
+    ("start-interval", FlagArity::One),
+    ("retries", FlagArity::One),
 ];
 
 /// The timing of a health check; `None` means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Times {
+pub struct HealthTimings {
     /// Between two checks.
     pub interval: Option<Duration>,
     /// Of one check.
@@ -33,45 +33,46 @@ pub struct Times {
 }
 
 /// Parses `HEALTHCHECK NONE` or `HEALTHCHECK [flags] CMD …`.
-pub(super) fn health_check(node: Node) -> Result<HealthCheck, Failure> {
-    let Arguments::Typed { kind, command } = node.arguments else {
+pub(super) fn health_check(node: InstructionNode) -> Result<HealthCheckInstruction, Failure> {
+    let NodeArguments::Typed { kind, command } = node.arguments else {
         return Err(invalid("HEALTHCHECK requires at least one argument"));
     };
     let kind = kind.to_ascii_uppercase();
-    let empty = matches!(&*command, Arguments::Words(words) | Arguments::Json(words) if words.is_empty());
+    let empty =
+        matches!(&*command, NodeArguments::Words(words) | NodeArguments::Json(words) if words.is_empty());
     if kind == "NONE" {
         return match empty {
-            true => Ok(read(Flags::default(), None)),
+            true => Ok(build_check(InstructionFlags::default(), None)),
             false => Err(invalid("HEALTHCHECK NONE takes no arguments")),
         };
     }
-    let flags = Flags::read(&node.flags, &FLAGS)?;
+    let flags = InstructionFlags::read(&node.flags, &FLAGS)?;
     if kind != "CMD" {
         return Err(invalid(format!("Unknown type \"{}\" in HEALTHCHECK (try CMD)", kind.escape_debug())));
     }
     if empty {
         return Err(invalid("Missing command after HEALTHCHECK CMD"));
     }
-    let check = read(flags, Some(run::command(*command, Vec::new())));
+    let check = build_check(flags, Some(run::command_line(*command, Vec::new())));
     // Only to report invalid values while parsing; the evaluation parses them again.
-    times(&check)?;
+    parse_timings(&check)?;
     Ok(check)
 }
 
-fn read(mut flags: Flags, command: Option<Command>) -> HealthCheck {
-    HealthCheck {
+fn build_check(mut flags: InstructionFlags, command: Option<CommandLine>) -> HealthCheckInstruction {
+    HealthCheckInstruction {
         command,
-        interval: flags.one("interval"),
-        timeout: flags.one("timeout"),
-        start_period: flags.one("start-period"),
-        start_interval: flags.one("start-interval"),
-        retries: flags.one("retries"),
+        interval: flags.take_one("interval"),
+        timeout: flags.take_one("timeout"),
+        start_period: flags.take_one("start-period"),
+        start_interval: flags.take_one("start-interval"),
+        retries: flags.take_one("retries"),
     }
 }
 
 /// Durations are at least 1 ms; 0 means the default.
-pub fn times(check: &HealthCheck) -> Result<Times, Failure> {
-    Ok(Times {
+pub fn parse_timings(check: &HealthCheckInstruction) -> Result<HealthTimings, Failure> {
+    Ok(HealthTimings {
         interval: time("interval", check.interval.as_deref())?,
         timeout: time("timeout", check.timeout.as_deref())?,
         start_period: time("start-period", check.start_period.as_deref())?,

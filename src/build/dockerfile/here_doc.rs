@@ -1,21 +1,21 @@
 //! Here-documents: finding their start in a line, and reading their text.
 
 use super::ast::HereDoc;
-use crate::build::expand::Lexer;
+use crate::build::expand::ShellLexer;
 use crate::error::Failure;
 
 /// A here-document while it is being read.
 #[derive(Clone, Debug)]
-pub(super) struct Open {
+pub(super) struct OpenHereDoc {
     doc: HereDoc,
     /// `<<-`: strip leading tabs from each line.
     tabs: bool,
     finished: bool,
 }
 
-impl Open {
+impl OpenHereDoc {
     /// Takes the next line, with its line end. Returns whether it was the end marker.
-    pub(super) fn takes(&mut self, line: &str) -> bool {
+    pub(super) fn push_line(&mut self, line: &str) -> bool {
         let end = line.trim_end_matches(['\r', '\n']);
         let kept =
             |text: &str| if self.tabs { text.trim_start_matches('\t').to_owned() } else { text.to_owned() };
@@ -32,35 +32,35 @@ impl Open {
         self.finished
     }
 
-    pub(super) fn close(self) -> HereDoc {
+    pub(super) fn into_doc(self) -> HereDoc {
         self.doc
     }
 }
 
 /// The here-documents that start in `line`, in order.
-pub(super) fn in_line(line: &str) -> Result<Vec<Open>, Failure> {
-    let lexer = Lexer { raw_quotes: true, raw_escapes: true, keep_unset: true, ..Lexer::new('\\') };
+pub(super) fn find_in_line(line: &str) -> Result<Vec<OpenHereDoc>, Failure> {
+    let lexer = ShellLexer { raw_quotes: true, raw_escapes: true, keep_unset: true, ..ShellLexer::new('\\') };
     // A line that does not split into words, with a lone apostrophe for example, has none.
     let Ok(read) = lexer.expand(line, &()) else { return Ok(Vec::new()) };
     let mut docs = Vec::new();
     for word in &read.words {
-        docs.extend(in_word(word)?);
+        docs.extend(parse_word(word)?);
     }
     Ok(docs)
 }
 
 /// Whether `word` is only the start of a here-document, as in `RUN <<EOF`.
 pub fn is_whole(word: &str) -> bool {
-    matches!(in_word(word), Ok(Some(_)))
+    matches!(parse_word(word), Ok(Some(_)))
 }
 
 /// The end marker, if `word` starts a here-document.
 pub(super) fn name(word: &str) -> Option<String> {
-    in_word(word).ok().flatten().map(|open| open.doc.name)
+    parse_word(word).ok().flatten().map(|open| open.doc.name)
 }
 
 /// Parses `3<<-'NAME'`.
-fn in_word(word: &str) -> Result<Option<Open>, Failure> {
+fn parse_word(word: &str) -> Result<Option<OpenHereDoc>, Failure> {
     let digits = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
     let (descriptor, rest) = word.split_at(digits);
     let Some(rest) = rest.strip_prefix("<<") else { return Ok(None) };
@@ -71,10 +71,10 @@ fn in_word(word: &str) -> Result<Option<Open>, Failure> {
     if name.is_empty() || name.contains('<') {
         return Ok(None);
     }
-    let lexer = Lexer { keep_unset: true, ..Lexer::new('\\') };
+    let lexer = ShellLexer { keep_unset: true, ..ShellLexer::new('\\') };
     let plain = lexer.expand(name, &())?.words;
     // Expanded twice, with and without quotes, to see whether the marker was quoted.
-    let raw = Lexer { raw_quotes: true, ..lexer }.expand(name, &())?.words;
+    let raw = ShellLexer { raw_quotes: true, ..lexer }.expand(name, &())?.words;
     let ([plain], [raw]) = (plain.as_slice(), raw.as_slice()) else { return Ok(None) };
     // Quotes around any part of the marker disable expansion, as in sh(1).
     let quotes = |text: &str| text.matches(['\'', '"']).count();
@@ -84,5 +84,5 @@ fn in_word(word: &str) -> Result<Option<Open>, Failure> {
         expand: quotes(plain) == quotes(raw),
         descriptor: descriptor.parse().unwrap_or(0),
     };
-    Ok(Some(Open { doc, tabs, finished: false }))
+    Ok(Some(OpenHereDoc { doc, tabs, finished: false }))
 }

@@ -23,10 +23,10 @@ mod words;
 
 pub use directives::detect_syntax;
 pub use here_doc::is_whole as is_here_doc;
-pub use script::summary;
-pub use stage::described;
+pub use script::here_doc_summary;
+pub use stage::description_of;
 
-use self::ast::{Dockerfile, Instruction, Lines, Statement};
+use self::ast::{Dockerfile, Instruction, LineRange, Statement};
 use crate::error::{Failure, invalid};
 
 /// Parses a whole Dockerfile. Errors carry the lines they refer to.
@@ -34,9 +34,9 @@ pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
     if text.is_empty() {
         return Err(invalid("the Dockerfile cannot be empty"));
     }
-    let read = source::read(text)?;
+    let read = source::read_source(text)?;
     let mut file = Dockerfile {
-        directives: directives::read(text, read.escape),
+        directives: directives::parse_directives(text, read.escape),
         arguments: Vec::new(),
         stages: Vec::new(),
         empty_continuations: read.empty_continuations,
@@ -45,10 +45,10 @@ pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
         let lines = node.lines.clone();
         let located = |failure| parse_error(&failure, lines.clone());
         if node.is("from") {
-            file.stages.push(stage::stage(node).map_err(located)?);
+            file.stages.push(stage::parse_from(node).map_err(located)?);
             continue;
         }
-        let statement = statement::statement(node).map_err(located)?;
+        let statement = statement::parse_node(node).map_err(located)?;
         match file.stages.last_mut() {
             Some(stage) => stage.statements.push(statement),
             None if matches!(statement.instruction, Instruction::Arg(_)) => file.arguments.push(statement),
@@ -62,7 +62,7 @@ pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
 }
 
 /// Words `failure` as BuildKit does for syntax errors.
-fn parse_error(failure: &Failure, lines: Lines) -> Failure {
+fn parse_error(failure: &Failure, lines: LineRange) -> Failure {
     let message = format!("dockerfile parse error on line {}: {failure}", lines.start());
     let located = Failure::new(failure.kind(), message);
     let located = failure.hint_text().into_iter().fold(located, Failure::hint);
@@ -72,11 +72,11 @@ fn parse_error(failure: &Failure, lines: Lines) -> Failure {
 /// Parses a single instruction other than `FROM`, with its here-documents on the following lines: an
 /// `ONBUILD` trigger, or `commit --change`.
 pub fn parse_statement(text: &str, escape: char) -> Result<Statement, Failure> {
-    let read = source::read_with(text.as_bytes(), Some(escape))?;
+    let read = source::read_fragment(text.as_bytes(), Some(escape))?;
     let mut nodes = read.nodes.into_iter();
     match (nodes.next(), nodes.next()) {
         (Some(node), None) if node.is("from") => Err(invalid("FROM is not allowed here")),
-        (Some(node), None) => statement::statement(node),
+        (Some(node), None) => statement::parse_node(node),
         (_, Some(_)) => Err(invalid(format!("`{}` is more than one instruction", text.escape_debug()))),
         (None, _) => Err(invalid("file with no instructions")),
     }

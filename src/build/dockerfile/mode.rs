@@ -3,18 +3,18 @@
 use crate::error::{Failure, invalid};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum ChmodMode {
     Octal(u32),
     /// Applied in order to the file's own mode.
-    Symbolic(Vec<Change>),
+    Symbolic(Vec<ModeChange>),
 }
 
 /// A single change, such as `go-w`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ModeChange {
     /// A mask of user (4), group (2) and others (1).
     who: u8,
-    operator: Operator,
+    operator: ChmodOperator,
     /// `rwx` as 4, 2 and 1.
     bits: u8,
     /// `X`: execute permission for directories, and for files that are already executable.
@@ -28,14 +28,14 @@ pub struct Change {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operator {
+enum ChmodOperator {
     Add,
     Remove,
     Set,
 }
 
 /// Parses `0755` or `u=rwX,go=rX`. Without `u`, `g`, `o` or `a` a change applies to all.
-pub fn parse(text: &str) -> Result<Mode, Failure> {
+pub fn parse(text: &str) -> Result<ChmodMode, Failure> {
     let refused = || {
         invalid(format!(
             "invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"
@@ -44,7 +44,7 @@ pub fn parse(text: &str) -> Result<Mode, Failure> {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         let digits = text.chars().all(|c| c.is_digit(8));
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o7777);
-        return mode.map(Mode::Octal).ok_or_else(refused);
+        return mode.map(ChmodMode::Octal).ok_or_else(refused);
     }
     let mut changes = Vec::new();
     for clause in text.split(',') {
@@ -53,11 +53,11 @@ pub fn parse(text: &str) -> Result<Mode, Failure> {
                 .ok_or_else(|| refused().hint("or changes as chmod(1) takes them: u=rwX,go=rX"))?,
         );
     }
-    Ok(Mode::Symbolic(changes))
+    Ok(ChmodMode::Symbolic(changes))
 }
 
 /// `[ugoa]*([-+=]([rwxXst]*|[ugo]))+`
-fn clause_of(clause: &str) -> Option<Vec<Change>> {
+fn clause_of(clause: &str) -> Option<Vec<ModeChange>> {
     let end = clause.find(['+', '-', '='])?;
     let (who, mut rest) = clause.split_at(end);
     let mut mask = 0;
@@ -68,9 +68,9 @@ fn clause_of(clause: &str) -> Option<Vec<Change>> {
     let mut changes = Vec::new();
     while let Some(sign) = rest.chars().next() {
         let operator = match sign {
-            '+' => Operator::Add,
-            '-' => Operator::Remove,
-            '=' => Operator::Set,
+            '+' => ChmodOperator::Add,
+            '-' => ChmodOperator::Remove,
+            '=' => ChmodOperator::Set,
             _ => return None,
         };
         let tail = rest.get(1..)?;
@@ -91,9 +91,9 @@ fn class(c: char) -> Option<u8> {
     }
 }
 
-fn change(who: u8, operator: Operator, letters: &str) -> Option<Change> {
+fn change(who: u8, operator: ChmodOperator, letters: &str) -> Option<ModeChange> {
     let mut change =
-        Change { who, operator, bits: 0, conditional: false, set_id: false, sticky: false, copied: None };
+        ModeChange { who, operator, bits: 0, conditional: false, set_id: false, sticky: false, copied: None };
     let mut all = letters.chars();
     if let (Some(only), None) = (all.next(), all.next())
         && let Some(class) = class(only)
@@ -115,7 +115,7 @@ fn change(who: u8, operator: Operator, letters: &str) -> Option<Change> {
     Some(change)
 }
 
-impl Mode {
+impl ChmodMode {
     /// The new mode (12 bits) of a file with mode `old`.
     pub fn apply(&self, old: u32, directory: bool) -> u32 {
         match self {
@@ -127,7 +127,7 @@ impl Mode {
     }
 }
 
-impl Change {
+impl ModeChange {
     fn apply(self, old: u32, directory: bool) -> u32 {
         let mut bits = u32::from(self.bits);
         if self.conditional && (directory || old & 0o111 != 0) {
@@ -156,9 +156,9 @@ impl Change {
             all |= if directory { 0 } else { 0o1000 };
         }
         match self.operator {
-            Operator::Add => old | wanted,
-            Operator::Remove => old & !wanted,
-            Operator::Set => old & !all | wanted,
+            ChmodOperator::Add => old | wanted,
+            ChmodOperator::Remove => old & !wanted,
+            ChmodOperator::Set => old & !all | wanted,
         }
     }
 }

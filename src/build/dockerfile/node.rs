@@ -1,29 +1,29 @@
 //! Splits a logical line into keyword, flags and words, and reports errors that need no knowledge of the
 //! instruction.
 
-use super::ast::{HereDoc, Lines};
-use super::here_doc::Open;
+use super::ast::{HereDoc, LineRange};
+use super::here_doc::OpenHereDoc;
 use super::words;
 use crate::error::{Failure, invalid};
 
 /// A split instruction.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct InstructionNode {
     /// As written.
     pub(super) keyword: String,
     pub(super) flags: Vec<String>,
-    pub(super) arguments: Arguments,
+    pub(super) arguments: NodeArguments,
     /// The whole logical line.
     pub(super) text: String,
     pub(super) here_docs: Vec<HereDoc>,
-    pub(super) lines: Lines,
+    pub(super) lines: LineRange,
     /// Directly above.
     pub(super) comments: Vec<String>,
 }
 
 /// What follows the keyword and flags.
 #[derive(Debug)]
-pub(super) enum Arguments {
+pub(super) enum NodeArguments {
     /// Words, or a whole line as one word; empty if there was nothing.
     Words(Vec<String>),
     Json(Vec<String>),
@@ -39,13 +39,13 @@ pub(super) enum Arguments {
         /// `CMD` or `NONE`.
         kind: String,
         /// Words or a JSON array.
-        command: Box<Arguments>,
+        command: Box<NodeArguments>,
     },
     /// `ONBUILD`: another instruction.
-    Trigger(Box<Node>),
+    Trigger(Box<InstructionNode>),
 }
 
-impl Arguments {
+impl NodeArguments {
     /// The words, and whether they came from a JSON array.
     pub(super) fn words(self) -> (Vec<String>, bool) {
         match self {
@@ -61,7 +61,7 @@ impl Arguments {
     }
 }
 
-impl Node {
+impl InstructionNode {
     /// `keyword` is in lower case.
     pub(super) fn is(&self, keyword: &str) -> bool {
         self.keyword.eq_ignore_ascii_case(keyword)
@@ -70,41 +70,41 @@ impl Node {
     /// Whether `<<` starts a here-document in this instruction.
     pub(super) fn may_have_here_docs(&self) -> bool {
         match &self.arguments {
-            Arguments::Trigger(trigger) => trigger.may_have_here_docs(),
-            Arguments::Json(_) => false,
+            NodeArguments::Trigger(trigger) => trigger.may_have_here_docs(),
+            NodeArguments::Json(_) => false,
             _ => self.is("run") || self.is("copy") || self.is("add"),
         }
     }
 
-    pub(super) fn set_here_docs(&mut self, docs: Vec<Open>) {
-        self.here_docs = docs.into_iter().map(Open::close).collect();
+    pub(super) fn set_here_docs(&mut self, docs: Vec<OpenHereDoc>) {
+        self.here_docs = docs.into_iter().map(OpenHereDoc::into_doc).collect();
     }
 }
 
 /// Splits `line`. Unknown keywords are reported by the second pass.
-pub(super) fn node(line: &str, escape: char) -> Result<Node, Failure> {
+pub(super) fn split_line(line: &str, escape: char) -> Result<InstructionNode, Failure> {
     nested(line, escape, 0)
 }
 
-fn nested(line: &str, escape: char, depth: u32) -> Result<Node, Failure> {
-    let (keyword, rest) = words::first(line.trim());
-    let (flags, rest) = words::flags(rest.unwrap_or_default());
+fn nested(line: &str, escape: char, depth: u32) -> Result<InstructionNode, Failure> {
+    let (keyword, rest) = words::split_first(line.trim());
+    let (flags, rest) = words::split_flags(rest.unwrap_or_default());
     let rest = rest.trim();
     let arguments = match keyword.to_ascii_lowercase().as_str() {
-        "run" | "cmd" | "entrypoint" | "shell" => json_or(rest, Arguments::line)?,
-        "copy" | "add" | "volume" => json_or(rest, |rest| Arguments::Words(words::blanks(rest)))?,
-        "expose" | "from" => Arguments::Words(words::blanks(rest)),
-        "arg" => Arguments::Words(words::quoted(rest, escape)),
+        "run" | "cmd" | "entrypoint" | "shell" => json_or(rest, NodeArguments::line)?,
+        "copy" | "add" | "volume" => json_or(rest, |rest| NodeArguments::Words(words::split_blanks(rest)))?,
+        "expose" | "from" => NodeArguments::Words(words::split_blanks(rest)),
+        "arg" => NodeArguments::Words(words::split_quoted(rest, escape)),
         "env" => pairs(rest, "ENV", escape)?,
         "label" => pairs(rest, "LABEL", escape)?,
         "healthcheck" => typed(rest)?,
         // Nested ONBUILD is refused later; two levels suffice to see it, and bound the recursion.
         "onbuild" if !rest.is_empty() && depth < 2 => {
-            Arguments::Trigger(Box::new(nested(rest, escape, depth + 1)?))
+            NodeArguments::Trigger(Box::new(nested(rest, escape, depth + 1)?))
         }
-        _ => Arguments::line(rest),
+        _ => NodeArguments::line(rest),
     };
-    Ok(Node {
+    Ok(InstructionNode {
         keyword: keyword.to_owned(),
         flags,
         arguments,
@@ -116,7 +116,7 @@ fn nested(line: &str, escape: char, depth: u32) -> Result<Node, Failure> {
 }
 
 /// A JSON array of strings; anything that is not JSON is handled by `other`.
-fn json_or(text: &str, other: impl Fn(&str) -> Arguments) -> Result<Arguments, Failure> {
+fn json_or(text: &str, other: impl Fn(&str) -> NodeArguments) -> Result<NodeArguments, Failure> {
     if !text.starts_with('[') {
         return Ok(other(text));
     }
@@ -124,18 +124,18 @@ fn json_or(text: &str, other: impl Fn(&str) -> Arguments) -> Result<Arguments, F
     let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(text) else { return Ok(other(text)) };
     let words: Option<Vec<String>> = values.iter().map(|value| value.as_str().map(str::to_owned)).collect();
     words
-        .map(Arguments::Json)
+        .map(NodeArguments::Json)
         .ok_or_else(|| invalid("when using JSON array syntax, arrays must be comprised of strings only"))
 }
 
 /// `NAME=value …`, or the legacy form `NAME value`; the first word decides which.
-fn pairs(text: &str, keyword: &str, escape: char) -> Result<Arguments, Failure> {
-    let all = words::quoted(text, escape);
+fn pairs(text: &str, keyword: &str, escape: char) -> Result<NodeArguments, Failure> {
+    let all = words::split_quoted(text, escape);
     let legacy = all.first().is_some_and(|first| !first.contains('='));
     if legacy {
-        return match words::first(text) {
+        return match words::split_first(text) {
             (name, Some(value)) => {
-                Ok(Arguments::Pairs { pairs: vec![(name.to_owned(), value.to_owned())], legacy })
+                Ok(NodeArguments::Pairs { pairs: vec![(name.to_owned(), value.to_owned())], legacy })
             }
             (_, None) => Err(invalid(format!("{keyword} must have two arguments"))),
         };
@@ -149,15 +149,15 @@ fn pairs(text: &str, keyword: &str, escape: char) -> Result<Arguments, Failure> 
         };
         pairs.push((name.to_owned(), value.to_owned()));
     }
-    Ok(Arguments::Pairs { pairs, legacy })
+    Ok(NodeArguments::Pairs { pairs, legacy })
 }
 
 /// A keyword, then a line or a JSON array.
-fn typed(text: &str) -> Result<Arguments, Failure> {
+fn typed(text: &str) -> Result<NodeArguments, Failure> {
     if text.is_empty() {
-        return Ok(Arguments::Words(Vec::new()));
+        return Ok(NodeArguments::Words(Vec::new()));
     }
     let (kind, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let command = Box::new(json_or(rest.trim_start(), Arguments::line)?);
-    Ok(Arguments::Typed { kind: kind.to_owned(), command })
+    let command = Box::new(json_or(rest.trim_start(), NodeArguments::line)?);
+    Ok(NodeArguments::Typed { kind: kind.to_owned(), command })
 }

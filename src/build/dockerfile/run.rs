@@ -1,41 +1,46 @@
 //! Parses `RUN`, and commands in shell and exec form.
 
-use super::ast::{Command, HereDoc, Run};
-use super::flags::{Flags, Takes};
-use super::node::{Arguments, Node};
+use super::ast::{CommandLine, HereDoc, RunInstruction};
+use super::flags::{FlagArity, InstructionFlags};
+use super::node::{InstructionNode, NodeArguments};
 use crate::error::{Failure, invalid};
 use crate::model::csv;
 
-const FLAGS: [(&str, Takes); 4] =
-    [("mount", Takes::Many), ("network", Takes::One), ("security", Takes::One), ("device", Takes::Many)];
+const FLAGS: [(&str, FlagArity); 4] = [
+    ("mount", FlagArity::Many),
+    ("network", FlagArity::One),
+    ("security", FlagArity::One),
+    ("device", FlagArity::Many),
+];
 
-pub(super) fn run(node: Node) -> Result<Run, Failure> {
-    let mut flags = Flags::read(&node.flags, &FLAGS)?;
-    let mounts: Result<Vec<_>, Failure> = flags.many("mount").iter().map(|text| fields(text)).collect();
-    let network = flags.one("network");
+pub(super) fn parse_run(node: InstructionNode) -> Result<RunInstruction, Failure> {
+    let mut flags = InstructionFlags::read(&node.flags, &FLAGS)?;
+    let mounts: Result<Vec<_>, Failure> =
+        flags.take_all("mount").iter().map(|text| mount_fields(text)).collect();
+    let network = flags.take_one("network");
     if let Some(mode) = &network
         && !matches!(mode.as_str(), "default" | "none" | "host")
     {
         return Err(invalid(format!("invalid network mode \"{}\"", mode.escape_debug())));
     }
-    let security = flags.one("security");
+    let security = flags.take_one("security");
     if let Some(mode) = &security
         && !matches!(mode.as_str(), "sandbox" | "insecure")
     {
         return Err(invalid(format!("security \"{}\" is not valid", mode.escape_debug())));
     }
-    Ok(Run {
-        command: command(node.arguments, node.here_docs),
+    Ok(RunInstruction {
+        command: command_line(node.arguments, node.here_docs),
         mounts: mounts?,
         network,
         security,
-        devices: flags.many("device"),
+        devices: flags.take_all("device"),
     })
 }
 
 /// The fields of a `--mount`. Values are checked after expansion; only what can be refused without it is
 /// refused here.
-fn fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
+fn mount_fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
     let fields = csv::fields(text).map_err(|why| invalid(format!("failed to parse csv mounts: {why}")))?;
     let fields = fields
         .iter()
@@ -53,9 +58,9 @@ fn fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
 }
 
 /// Shell form, or exec form for a JSON array.
-pub(super) fn command(arguments: Arguments, here_docs: Vec<HereDoc>) -> Command {
+pub(super) fn command_line(arguments: NodeArguments, here_docs: Vec<HereDoc>) -> CommandLine {
     match arguments.words() {
-        (words, true) => Command::Exec(words),
-        (words, false) => Command::Shell { line: words.join(" "), here_docs },
+        (words, true) => CommandLine::Exec(words),
+        (words, false) => CommandLine::Shell { line: words.join(" "), here_docs },
     }
 }

@@ -1,8 +1,8 @@
 //! Reads text into logical lines: directives, comments, continuations and here-documents.
 
-use super::directives::{self, Head};
+use super::directives::{self, DirectiveParser};
 use super::here_doc;
-use super::node::{self, Node};
+use super::node::{self, InstructionNode};
 use crate::error::{Failure, invalid};
 
 /// BuildKit's limit for a line, in bytes with its end.
@@ -10,25 +10,29 @@ const LONGEST: usize = (64 << 10) - 1;
 
 /// The first pass over a file.
 #[derive(Debug)]
-pub(super) struct Read {
-    pub(super) nodes: Vec<Node>,
+pub(super) struct ParsedSource {
+    pub(super) nodes: Vec<InstructionNode>,
     pub(super) escape: char,
     /// The last lines of instructions that contain an empty line.
     pub(super) empty_continuations: Vec<u32>,
 }
 
 /// Reads a whole file.
-pub(super) fn read(text: &[u8]) -> Result<Read, Failure> {
-    read_with(text, None)
+pub(super) fn read_source(text: &[u8]) -> Result<ParsedSource, Failure> {
+    read_fragment(text, None)
 }
 
 /// Like [`read_source`]; with `escape`, reads a fragment, which has no directives.
-pub(super) fn read_with(text: &[u8], escape: Option<char>) -> Result<Read, Failure> {
-    let mut reader = Reader {
-        lines: Lines { rest: text, number: 0 },
-        head: escape.is_none().then(|| Head::new("#")),
+pub(super) fn read_fragment(text: &[u8], escape: Option<char>) -> Result<ParsedSource, Failure> {
+    let mut reader = SourceReader {
+        lines: PhysicalLines { rest: text, number: 0 },
+        head: escape.is_none().then(|| DirectiveParser::new("#")),
         comments: Vec::new(),
-        read: Read { nodes: Vec::new(), escape: escape.unwrap_or('\\'), empty_continuations: Vec::new() },
+        read: ParsedSource {
+            nodes: Vec::new(),
+            escape: escape.unwrap_or('\\'),
+            empty_continuations: Vec::new(),
+        },
     };
     while let Some(line) = reader.lines.next()? {
         reader.line(line)?;
@@ -41,13 +45,13 @@ pub(super) fn read_with(text: &[u8], escape: Option<char>) -> Result<Read, Failu
 }
 
 /// Physical lines, with their line ends.
-struct Lines<'a> {
+struct PhysicalLines<'a> {
     rest: &'a [u8],
     /// The number of the last line read, from 1.
     number: u32,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> PhysicalLines<'a> {
     fn next(&mut self) -> Result<Option<&'a [u8]>, Failure> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -81,16 +85,16 @@ fn comment(line: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(text).trim().to_owned())
 }
 
-struct Reader<'a> {
-    lines: Lines<'a>,
+struct SourceReader<'a> {
+    lines: PhysicalLines<'a>,
     /// `None` once directives are no longer possible.
-    head: Option<Head>,
+    head: Option<DirectiveParser>,
     /// The comment lines directly above the current line.
     comments: Vec<String>,
-    read: Read,
+    read: ParsedSource,
 }
 
-impl Reader<'_> {
+impl SourceReader<'_> {
     /// Handles a line that starts an instruction, or is blank or a comment, with its continuation lines.
     fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
         let first = self.lines.number;
@@ -121,7 +125,8 @@ impl Reader<'_> {
         let Some(head) = &mut self.head else { return Ok(false) };
         let number = self.lines.number;
         let line = String::from_utf8_lossy(line);
-        let Some(directive) = head.line(line.trim()).map_err(|failure| failure.at(number..=number))? else {
+        let Some(directive) = head.parse_line(line.trim()).map_err(|failure| failure.at(number..=number))?
+        else {
             self.head = None;
             return Ok(false);
         };
@@ -157,12 +162,12 @@ impl Reader<'_> {
     fn instruction(&mut self, logical: String, first: u32) -> Result<(), Failure> {
         let at = |failure: Failure, last: u32| failure.at(first..=last);
         let last = self.lines.number;
-        let mut node = node::node(&logical, self.read.escape).map_err(|failure| at(failure, last))?;
+        let mut node = node::split_line(&logical, self.read.escape).map_err(|failure| at(failure, last))?;
         if node.may_have_here_docs() && logical.contains("<<") {
-            let mut docs = here_doc::in_line(&logical).map_err(|failure| at(failure, last))?;
+            let mut docs = here_doc::find_in_line(&logical).map_err(|failure| at(failure, last))?;
             for doc in &mut docs {
                 while let Some(line) = self.lines.next()? {
-                    if doc.takes(text_of(line, self.lines.number)?) {
+                    if doc.push_line(text_of(line, self.lines.number)?) {
                         break;
                     }
                 }

@@ -1,12 +1,12 @@
 //! Parses `FROM`.
 
 use super::ast::Stage;
-use super::flags::{Flags, Takes};
-use super::node::Node;
+use super::flags::{FlagArity, InstructionFlags};
+use super::node::InstructionNode;
 use crate::error::{Failure, invalid};
 
 /// Parses `FROM [--platform=…] BASE [AS NAME]`.
-pub(super) fn stage(node: Node) -> Result<Stage, Failure> {
+pub(super) fn parse_from(node: InstructionNode) -> Result<Stage, Failure> {
     let text = node.text.trim().to_owned();
     let (words, _) = node.arguments.words();
     let (base, naming) = match words.as_slice() {
@@ -22,13 +22,13 @@ pub(super) fn stage(node: Node) -> Result<Stage, Failure> {
         let written = written.escape_debug();
         return Err(invalid(format!("invalid name for build stage: \"{written}\", {why}")));
     }
-    let mut flags = Flags::read(&node.flags, &[("platform", Takes::One)])?;
+    let mut flags = InstructionFlags::read(&node.flags, &[("platform", FlagArity::One)])?;
     Ok(Stage {
         base: base.clone(),
-        comment: name.as_deref().and_then(|name| described(&node.comments, name)),
+        comment: name.as_deref().and_then(|name| description_of(&node.comments, name)),
         name,
         written_name: naming.map(|(_, name)| name.clone()),
-        platform: flags.one("platform").filter(|platform| !platform.is_empty()),
+        platform: flags.take_one("platform").filter(|platform| !platform.is_empty()),
         statements: Vec::new(),
         text,
         lines: node.lines,
@@ -45,7 +45,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The description in a comment `# NAME …` above an instruction.
-pub fn described(comments: &[String], name: &str) -> Option<String> {
+pub fn description_of(comments: &[String], name: &str) -> Option<String> {
     let of_name = |line: &String| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
     comments.iter().find_map(of_name)
 }

@@ -1,8 +1,8 @@
 //! The second pass: interprets all instructions but `FROM`.
 
-use super::ast::{Argument, Assignment, Instruction, Statement};
-use super::flags::Flags;
-use super::node::{Arguments, Node};
+use super::ast::{ArgDeclaration, Instruction, NameValue, Statement};
+use super::flags::InstructionFlags;
+use super::node::{InstructionNode, NodeArguments};
 use super::{copy, health, run};
 use crate::build::suggest::did_you_mean;
 use crate::error::{Failure, invalid};
@@ -28,35 +28,35 @@ pub(super) const KEYWORDS: [&str; 18] = [
     "WORKDIR",
 ];
 
-pub(super) fn statement(node: Node) -> Result<Statement, Failure> {
+pub(super) fn parse_node(node: InstructionNode) -> Result<Statement, Failure> {
     let (keyword, text) = (node.keyword.clone(), node.text.clone());
     let (lines, comments) = (node.lines.clone(), node.comments.clone());
     Ok(Statement { instruction: instruction(node)?, keyword, text, lines, comments })
 }
 
-fn instruction(node: Node) -> Result<Instruction, Failure> {
+fn instruction(node: InstructionNode) -> Result<Instruction, Failure> {
     let keyword = node.keyword.to_ascii_uppercase();
     let upper = keyword.as_str();
     Ok(match upper {
-        "RUN" => Instruction::Run(run::run(node)?),
-        "COPY" => Instruction::Copy(copy::copy(node)?),
-        "ADD" => Instruction::Add(copy::add(node)?),
+        "RUN" => Instruction::Run(run::parse_run(node)?),
+        "COPY" => Instruction::Copy(copy::parse_copy(node)?),
+        "ADD" => Instruction::Add(copy::parse_add(node)?),
         "ENV" => Instruction::Env(assignments(node, upper)?),
         "LABEL" => Instruction::Label(assignments(node, upper)?),
         "ARG" => Instruction::Arg(arguments(node)?),
-        "WORKDIR" => Instruction::Workdir(one(node, upper)?),
-        "USER" => Instruction::User(one(node, upper)?),
-        "STOPSIGNAL" => Instruction::StopSignal(one(node, upper)?),
-        "MAINTAINER" => Instruction::Maintainer(one(node, upper)?),
+        "WORKDIR" => Instruction::Workdir(single_argument(node, upper)?),
+        "USER" => Instruction::User(single_argument(node, upper)?),
+        "STOPSIGNAL" => Instruction::StopSignal(single_argument(node, upper)?),
+        "MAINTAINER" => Instruction::Maintainer(single_argument(node, upper)?),
         "EXPOSE" => Instruction::Expose(ports(node)?),
         "VOLUME" => Instruction::Volume(volumes(node)?),
         "CMD" => {
             no_flags(&node)?;
-            Instruction::Cmd(run::command(node.arguments, node.here_docs))
+            Instruction::Cmd(run::command_line(node.arguments, node.here_docs))
         }
         "ENTRYPOINT" => {
             no_flags(&node)?;
-            Instruction::Entrypoint(run::command(node.arguments, node.here_docs))
+            Instruction::Entrypoint(run::command_line(node.arguments, node.here_docs))
         }
         "SHELL" => Instruction::Shell(shell(node)?),
         "HEALTHCHECK" => Instruction::HealthCheck(health::health_check(node)?),
@@ -76,8 +76,8 @@ fn unknown(keyword: &str) -> Failure {
     invalid(did_you_mean(message, keyword, known.iter().map(String::as_str)))
 }
 
-fn no_flags(node: &Node) -> Result<(), Failure> {
-    Flags::read(&node.flags, &[]).map(|_| ())
+fn no_flags(node: &InstructionNode) -> Result<(), Failure> {
+    InstructionFlags::read(&node.flags, &[]).map(|_| ())
 }
 
 fn at_least_one(keyword: &str) -> Failure {
@@ -85,7 +85,7 @@ fn at_least_one(keyword: &str) -> Failure {
 }
 
 /// The argument of an instruction that takes the whole line.
-fn one(node: Node, keyword: &str) -> Result<String, Failure> {
+fn single_argument(node: InstructionNode, keyword: &str) -> Result<String, Failure> {
     let exactly = || invalid(format!("{keyword} requires exactly one argument"));
     // BuildKit reports missing arguments before unknown flags.
     let flags = no_flags(&node);
@@ -95,19 +95,19 @@ fn one(node: Node, keyword: &str) -> Result<String, Failure> {
     Ok(word)
 }
 
-fn assignments(node: Node, keyword: &str) -> Result<Vec<Assignment>, Failure> {
+fn assignments(node: InstructionNode, keyword: &str) -> Result<Vec<NameValue>, Failure> {
     no_flags(&node)?;
-    let Arguments::Pairs { pairs, legacy } = node.arguments else { return Err(at_least_one(keyword)) };
+    let NodeArguments::Pairs { pairs, legacy } = node.arguments else { return Err(at_least_one(keyword)) };
     if pairs.is_empty() {
         return Err(at_least_one(keyword));
     }
     if pairs.iter().any(|(name, _)| name.is_empty()) {
         return Err(invalid(format!("{keyword} names can not be blank")));
     }
-    Ok(pairs.into_iter().map(|(name, value)| Assignment { name, value, legacy }).collect())
+    Ok(pairs.into_iter().map(|(name, value)| NameValue { name, value, legacy }).collect())
 }
 
-fn arguments(node: Node) -> Result<Vec<Argument>, Failure> {
+fn arguments(node: InstructionNode) -> Result<Vec<ArgDeclaration>, Failure> {
     no_flags(&node)?;
     let (words, _) = node.arguments.words();
     if words.is_empty() {
@@ -115,14 +115,14 @@ fn arguments(node: Node) -> Result<Vec<Argument>, Failure> {
     }
     let argument = |word: String| match word.split_once('=') {
         Some(("", _)) => Err(invalid("ARG names can not be blank")),
-        Some((name, value)) => Ok(Argument { name: name.to_owned(), value: Some(value.to_owned()) }),
-        None => Ok(Argument { name: word, value: None }),
+        Some((name, value)) => Ok(ArgDeclaration { name: name.to_owned(), value: Some(value.to_owned()) }),
+        None => Ok(ArgDeclaration { name: word, value: None }),
     };
     words.into_iter().map(argument).collect()
 }
 
 /// Sorted, as BuildKit does.
-fn ports(node: Node) -> Result<Vec<String>, Failure> {
+fn ports(node: InstructionNode) -> Result<Vec<String>, Failure> {
     let flags = no_flags(&node);
     let (mut words, _) = node.arguments.words();
     if words.is_empty() {
@@ -133,7 +133,7 @@ fn ports(node: Node) -> Result<Vec<String>, Failure> {
     Ok(words)
 }
 
-fn volumes(node: Node) -> Result<Vec<String>, Failure> {
+fn volumes(node: InstructionNode) -> Result<Vec<String>, Failure> {
     let flags = no_flags(&node);
     let (words, _) = node.arguments.words();
     if words.is_empty() {
@@ -147,7 +147,7 @@ fn volumes(node: Node) -> Result<Vec<String>, Failure> {
     Ok(paths)
 }
 
-fn shell(node: Node) -> Result<Vec<String>, Failure> {
+fn shell(node: InstructionNode) -> Result<Vec<String>, Failure> {
     no_flags(&node)?;
     let text = node.text.clone();
     match node.arguments.words() {
@@ -169,11 +169,11 @@ fn not_json(text: &str) -> Failure {
 
 /// The trigger's text followed by its here-documents. It is parsed only when a build uses the image;
 /// instructions that can never be triggers are refused here.
-fn trigger(node: Node) -> Result<String, Failure> {
+fn trigger(node: InstructionNode) -> Result<String, Failure> {
     let flags = no_flags(&node);
     let text = node.text.trim();
     let mut trigger = text.get(node.keyword.len()..).unwrap_or_default().trim_start().to_owned();
-    let Arguments::Trigger(inner) = node.arguments else { return Err(at_least_one("ONBUILD")) };
+    let NodeArguments::Trigger(inner) = node.arguments else { return Err(at_least_one("ONBUILD")) };
     flags?;
     match inner.keyword.to_ascii_uppercase().as_str() {
         "ONBUILD" => return Err(invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),

@@ -6,7 +6,7 @@ fn is_blank(c: char) -> bool {
 }
 
 /// Splits at the first run of blanks.
-pub(super) fn first(text: &str) -> (&str, Option<&str>) {
+pub(super) fn split_first(text: &str) -> (&str, Option<&str>) {
     match text.find(is_blank) {
         Some(at) => {
             let (word, rest) = text.split_at(at);
@@ -17,12 +17,12 @@ pub(super) fn first(text: &str) -> (&str, Option<&str>) {
 }
 
 /// Splits at all blanks, regardless of quotes.
-pub(super) fn blanks(text: &str) -> Vec<String> {
+pub(super) fn split_blanks(text: &str) -> Vec<String> {
     text.split(is_blank).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// The flags at the start of `text`, unquoted, and the rest.
-pub(super) fn flags(text: &str) -> (Vec<String>, &str) {
+pub(super) fn split_flags(text: &str) -> (Vec<String>, &str) {
     let mut flags = Vec::new();
     let mut rest = text;
     loop {
@@ -57,7 +57,7 @@ fn unquoted(text: &str) -> (String, &str) {
 }
 
 /// Splits at white space outside quotes, which are kept. `escape` works outside quotes and in double quotes.
-pub(super) fn quoted(text: &str, escape: char) -> Vec<String> {
+pub(super) fn split_quoted(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quote = None;
@@ -96,20 +96,20 @@ mod tests {
 
     #[test]
     fn flags_end_at_the_first_other_word() {
-        assert_eq!(flags("--a=1 --b  x --c"), (vec!["--a=1".into(), "--b".into()], "x --c"));
-        assert_eq!(flags("--a='1 2'\"3\" x"), (vec!["--a=1 23".into()], "x"));
-        assert_eq!(flags(r"--a=\ 1 x"), (vec!["--a= 1".into()], "x"));
-        assert_eq!(flags("--a -- --b"), (vec!["--a".into()], "--b"));
-        assert_eq!(flags("-a --b"), (vec![], "-a --b"));
-        assert_eq!(flags("--a"), (vec!["--a".into()], ""));
+        assert_eq!(split_flags("--a=1 --b  x --c"), (vec!["--a=1".into(), "--b".into()], "x --c"));
+        assert_eq!(split_flags("--a='1 2'\"3\" x"), (vec!["--a=1 23".into()], "x"));
+        assert_eq!(split_flags(r"--a=\ 1 x"), (vec!["--a= 1".into()], "x"));
+        assert_eq!(split_flags("--a -- --b"), (vec!["--a".into()], "--b"));
+        assert_eq!(split_flags("-a --b"), (vec![], "-a --b"));
+        assert_eq!(split_flags("--a"), (vec!["--a".into()], ""));
     }
 
     #[test]
     fn quotes_keep_words_together() {
-        assert_eq!(quoted(r#"a="b c" d='e "f' g\ h"#, '\\'), [r#"a="b c""#, r#"d='e "f'"#, r"g\ h"]);
-        assert_eq!(quoted(r#"a="b\" c" 'd\' e"#, '\\'), [r#"a="b\" c""#, r"'d\'", "e"]);
-        assert_eq!(quoted("a=`  b", '`'), ["a=` ", "b"]);
-        assert_eq!(quoted("", '\\'), Vec::<String>::new());
-        assert_eq!(blanks(" a \t b\u{a0}c "), ["a", "b\u{a0}c"]);
+        assert_eq!(split_quoted(r#"a="b c" d='e "f' g\ h"#, '\\'), [r#"a="b c""#, r#"d='e "f'"#, r"g\ h"]);
+        assert_eq!(split_quoted(r#"a="b\" c" 'd\' e"#, '\\'), [r#"a="b\" c""#, r"'d\'", "e"]);
+        assert_eq!(split_quoted("a=`  b", '`'), ["a=` ", "b"]);
+        assert_eq!(split_quoted("", '\\'), Vec::<String>::new());
+        assert_eq!(split_blanks(" a \t b\u{a0}c "), ["a", "b\u{a0}c"]);
     }
 }

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::{Evaluation, refuse, set, text};
-use crate::build::dockerfile::ast::{Assignment, Command, HealthCheck, Instruction};
+use super::{StageEvaluator, reject_if, set_env, text};
+use crate::build::dockerfile::ast::{CommandLine, HealthCheckInstruction, Instruction, NameValue};
 use crate::build::dockerfile::{expose, health};
 use crate::error::{Failure, invalid};
 use crate::model::health::HealthSpec;
 use crate::model::signal;
 
-impl Evaluation<'_, '_> {
+impl StageEvaluator<'_, '_> {
     /// Applies an expanded instruction.
     pub(super) fn configure(&mut self, instruction: &Instruction) -> Result<(), Failure> {
         let run = &mut self.state.config.run;
@@ -18,20 +18,20 @@ impl Evaluation<'_, '_> {
             Instruction::Label(pairs) => {
                 let labels = run.labels.get_or_insert_default();
                 labels.extend(pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())));
-                format!("LABEL{}", assigned(pairs))
+                format!("LABEL{}", format_pairs(pairs))
             }
             Instruction::User(user) => {
                 run.user.clone_from(user);
                 format!("USER {user}")
             }
             Instruction::Expose(words) => {
-                let ports = expose::ports(words)?;
+                let ports = expose::expand_ports(words)?;
                 // The config has a Go map to empty structs.
                 run.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({}))));
                 format!("EXPOSE {}", text::plain_list(&ports))
             }
             Instruction::Volume(paths) => {
-                refuse(paths.iter().any(String::is_empty), || {
+                reject_if(paths.iter().any(String::is_empty), || {
                     "VOLUME specified can not be an empty string".into()
                 })?;
                 run.volumes.extend(paths.iter().map(|path| (path.clone(), json!({}))));
@@ -67,7 +67,7 @@ impl Evaluation<'_, '_> {
             Instruction::HealthCheck(check) => {
                 let check = health_check(check)?;
                 run.healthcheck = Some(json!(check));
-                health_text(&check)
+                health_history_text(&check)
             }
             Instruction::OnBuild(trigger) => {
                 run.on_build.get_or_insert_default().push(trigger.clone());
@@ -85,13 +85,13 @@ impl Evaluation<'_, '_> {
             | Instruction::Arg(_)
             | Instruction::Workdir(_) => return Ok(()),
         };
-        self.note(line, None);
+        self.add_history(line, None);
         Ok(())
     }
 
-    fn env(&mut self, pairs: &[Assignment]) -> Result<(), Failure> {
+    fn env(&mut self, pairs: &[NameValue]) -> Result<(), Failure> {
         for pair in pairs {
-            set(&mut self.state.env, &pair.name, &pair.value);
+            set_env(&mut self.state.env, &pair.name, &pair.value);
             let entry = format!("{}={}", pair.name, pair.value);
             let env = &mut self.state.config.run.env;
             let is_it = |known: &&mut String| known.split('=').next() == Some(pair.name.as_str());
@@ -100,32 +100,32 @@ impl Evaluation<'_, '_> {
                 None => env.push(entry),
             }
         }
-        self.note(format!("ENV{}", assigned(pairs)), None);
+        self.add_history(format!("ENV{}", format_pairs(pairs)), None);
         Ok(())
     }
 
-    fn words(&self, command: &Command) -> Vec<String> {
+    fn words(&self, command: &CommandLine) -> Vec<String> {
         match command {
-            Command::Exec(words) => words.clone(),
-            Command::Shell { line, .. } => self.in_shell(line),
+            CommandLine::Exec(words) => words.clone(),
+            CommandLine::Shell { line, .. } => self.shell_argv(line),
         }
     }
 }
 
-fn assigned(pairs: &[Assignment]) -> String {
+fn format_pairs(pairs: &[NameValue]) -> String {
     pairs.iter().map(|pair| format!(" {}={}", pair.name, pair.value)).collect()
 }
 
-fn health_check(check: &HealthCheck) -> Result<HealthSpec, Failure> {
-    let times = health::times(check)?;
+fn health_check(check: &HealthCheckInstruction) -> Result<HealthSpec, Failure> {
+    let times = health::parse_timings(check)?;
     // The config counts nanoseconds; 0 means the default.
     let nanoseconds = |time: Option<std::time::Duration>| {
         time.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
     };
     let test = match &check.command {
         None => return Ok(HealthSpec::none()),
-        Some(Command::Shell { line, .. }) => vec!["CMD-SHELL".to_owned(), line.clone()],
-        Some(Command::Exec(words)) => {
+        Some(CommandLine::Shell { line, .. }) => vec!["CMD-SHELL".to_owned(), line.clone()],
+        Some(CommandLine::Exec(words)) => {
             std::iter::once("CMD".to_owned()).chain(words.iter().cloned()).collect()
         }
     };
@@ -139,7 +139,7 @@ fn health_check(check: &HealthCheck) -> Result<HealthSpec, Failure> {
     })
 }
 
-fn health_text(check: &HealthSpec) -> String {
+fn health_history_text(check: &HealthSpec) -> String {
     format!(
         "HEALTHCHECK {{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
         text::plain_list(&check.test),

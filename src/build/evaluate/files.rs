@@ -1,35 +1,41 @@
 //! Instructions that change files (`RUN`, `COPY`, `ADD`, `WORKDIR`), as steps.
 
-use super::{Evaluation, joined, refuse};
+use super::{StageEvaluator, join_clean, reject_if};
 use crate::build::arguments::PROXIES;
 use crate::build::context;
-use crate::build::dockerfile::ast::{Copy, Run};
-use crate::build::graph::Linked;
-use crate::build::plan::{CopyOp, CopySource, InlineFile, Op, RunMount, RunNetwork, RunOp, Tree, WorkdirOp};
+use crate::build::dockerfile::ast::{CopyInstruction, RunInstruction};
+use crate::build::graph::LinkedInstruction;
+use crate::build::plan::{
+    CopyOp, CopySource, InlineFile, InputTree, Op, RunMount, RunNetwork, RunOp, WorkdirOp,
+};
 use crate::build::{run_command, run_mount};
 use crate::error::{Failure, invalid};
 use crate::model::digest::Digest;
 
-impl Evaluation<'_, '_> {
-    pub(super) fn workdir(&mut self, path: &str, linked: &Linked) -> Result<(), Failure> {
-        let path = joined(self.state.workdir(), path);
+impl StageEvaluator<'_, '_> {
+    pub(super) fn workdir(&mut self, path: &str, linked: &LinkedInstruction) -> Result<(), Failure> {
+        let path = join_clean(self.state.workdir(), path);
         self.state.config.run.working_dir.clone_from(&path);
         let user = self.state.config.run.user.clone();
         // Even for `/`, which always exists: the step is counted and shown.
-        let step = self.push(Op::Workdir(WorkdirOp { path: path.clone(), user }), linked);
-        self.note(format!("WORKDIR {path}"), Some(step));
+        let step = self.push_step(Op::Workdir(WorkdirOp { path: path.clone(), user }), linked);
+        self.add_history(format!("WORKDIR {path}"), Some(step));
         Ok(())
     }
 
-    pub(super) fn run_step(&mut self, run: &Run, linked: &Linked) -> Result<(), Failure> {
+    pub(super) fn run_step(
+        &mut self,
+        run: &RunInstruction,
+        linked: &LinkedInstruction,
+    ) -> Result<(), Failure> {
         let shell = self.state.config.run.shell.clone().unwrap_or_default();
-        let command = run_command::argv(&run.command, &shell);
+        let command = run_command::run_argv(&run.command, &shell);
         let mut mounts = Vec::with_capacity(run.mounts.len());
         for (fields, from) in run.mounts.iter().zip(&linked.trees) {
             let mount = run_mount::parse(fields, self.state.workdir())?;
             mounts.push(RunMount { mount, from: from.clone() });
         }
-        let history = self.run_text(&command.args);
+        let history = self.run_history_text(&command.args);
         let config = &self.state.config.run;
         let op = RunOp {
             command,
@@ -51,15 +57,15 @@ impl Evaluation<'_, '_> {
             },
             devices: run.devices.clone(),
         };
-        let step = self.push(Op::Run(op), linked);
-        self.note(history, Some(step));
+        let step = self.push_step(Op::Run(op), linked);
+        self.add_history(history, Some(step));
         Ok(())
     }
 
     /// Proxies given as build arguments, in upper and lower case, unless the stage declares them itself.
     fn proxies(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (name, value) in self.known.given {
+        for (name, value) in self.known.build_args {
             if !PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)) {
                 continue;
             }
@@ -74,19 +80,24 @@ impl Evaluation<'_, '_> {
         found
     }
 
-    pub(super) fn copy(&mut self, copy: &Copy, add: bool, linked: &Linked) -> Result<(), Failure> {
-        let sources: Vec<CopySource> = copy.sources.iter().map(|source| classify(source)).collect();
-        check(copy, &sources, add)?;
+    pub(super) fn copy(
+        &mut self,
+        copy: &CopyInstruction,
+        add: bool,
+        linked: &LinkedInstruction,
+    ) -> Result<(), Failure> {
+        let sources: Vec<CopySource> = copy.sources.iter().map(|source| classify_source(source)).collect();
+        check_copy(copy, &sources, add)?;
         let op = CopyOp {
             add,
-            from: linked.trees.first().cloned().unwrap_or(Tree::Scratch),
+            from: linked.trees.first().cloned().unwrap_or(InputTree::Scratch),
             sources,
             here_docs: copy
                 .here_docs
                 .iter()
                 .map(|doc| InlineFile { name: doc.name.clone(), content: doc.content.clone() })
                 .collect(),
-            target: context::target(self.state.workdir(), &copy.target),
+            target: context::resolve_target_path(self.state.workdir(), &copy.target),
             chown: copy.chown.clone(),
             chmod: copy.chmod.clone(),
             link: copy.link,
@@ -96,13 +107,13 @@ impl Evaluation<'_, '_> {
             keep_git_dir: copy.keep_git_dir,
             unpack: copy.unpack,
         };
-        let step = self.push(Op::Copy(op), linked);
-        self.note(history(copy, add), Some(step));
+        let step = self.push_step(Op::Copy(op), linked);
+        self.add_history(copy_history(copy, add), Some(step));
         Ok(())
     }
 }
 
-fn classify(source: &str) -> CopySource {
+fn classify_source(source: &str) -> CopySource {
     let addressed =
         ["http://", "https://", "git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme));
     // `git@host:path`, scp syntax.
@@ -117,7 +128,7 @@ fn classify(source: &str) -> CopySource {
     }
 }
 
-fn check(copy: &Copy, sources: &[CopySource], add: bool) -> Result<(), Failure> {
+fn check_copy(copy: &CopyInstruction, sources: &[CopySource], add: bool) -> Result<(), Failure> {
     let remote = sources.iter().find_map(|source| match source {
         CopySource::Remote(address) => Some(address.as_str()),
         CopySource::Local(_) => None,
@@ -127,12 +138,12 @@ fn check(copy: &Copy, sources: &[CopySource], add: bool) -> Result<(), Failure> 
         return Err(invalid(format!("source can't be a {what} for COPY")));
     }
     if let Some(checksum) = copy.checksum.as_deref().filter(|checksum| !checksum.is_empty()) {
-        refuse(!add, || "checksum can't be specified for COPY".into())?;
-        refuse(sources.len() != 1, || "checksum can't be specified for multiple sources".into())?;
-        refuse(remote.is_none(), || "checksum requires HTTP(S) or Git sources".into())?;
+        reject_if(!add, || "checksum can't be specified for COPY".into())?;
+        reject_if(sources.len() != 1, || "checksum can't be specified for multiple sources".into())?;
+        reject_if(remote.is_none(), || "checksum requires HTTP(S) or Git sources".into())?;
         // For a git source the checksum is a commit.
         let commit = checksum.bytes().all(|byte| byte.is_ascii_hexdigit());
-        refuse(!commit && checksum.parse::<Digest>().is_err(), || {
+        reject_if(!commit && checksum.parse::<Digest>().is_err(), || {
             format!("invalid checksum digest format: {}", checksum.escape_debug())
         })?;
     }
@@ -143,7 +154,7 @@ fn check(copy: &Copy, sources: &[CopySource], add: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-fn history(copy: &Copy, add: bool) -> String {
+fn copy_history(copy: &CopyInstruction, add: bool) -> String {
     let mut line = String::from(if add { "ADD" } else { "COPY" });
     if copy.parents {
         line.push_str(" --parents");

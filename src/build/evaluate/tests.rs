@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::build::dockerfile::parse;
-use crate::build::graph::Surroundings;
+use crate::build::graph::GraphInputs;
 use crate::model::image::RunConfig;
 
 #[derive(Default)]
@@ -23,40 +23,40 @@ impl Case {
         Self { args, ..Self::default() }
     }
 
-    fn graph(&self, text: &str) -> Result<(Graph, BTreeMap<String, String>, Platform), Failure> {
+    fn graph(&self, text: &str) -> Result<(StageGraph, BTreeMap<String, String>, Platform), Failure> {
         let dockerfile = parse(text.as_bytes())?;
         let platform: Platform = self.platform.unwrap_or("linux/amd64").parse().unwrap();
         let build: Platform = "linux/amd64".parse().unwrap();
-        let automatic = arguments::platform(&build, &platform, self.target.unwrap_or_default());
-        let globals = arguments::global(&dockerfile, &automatic, &self.args)?;
-        let around = Surroundings {
+        let automatic = arguments::platform_args(&build, &platform, self.target.unwrap_or_default());
+        let globals = arguments::global_args(&dockerfile, &automatic, &self.args)?;
+        let around = GraphInputs {
             globals: &globals,
             platform: &platform,
             contexts: &self.contexts,
             target: self.target,
         };
-        let mut graph = Graph::new(&dockerfile, around)?;
+        let mut graph = StageGraph::new(&dockerfile, around)?;
         let triggers = |_: usize| Some(self.image.config.on_build.clone().unwrap_or_default());
         while graph.add_triggers(&triggers)? {}
         Ok((graph, globals, platform))
     }
 
-    fn plan(&self, text: &str) -> Result<Plan, Failure> {
+    fn plan(&self, text: &str) -> Result<BuildPlan, Failure> {
         let (graph, globals, platform) = self.graph(text)?;
-        let known = Known {
+        let known = EvaluationInputs {
             globals: &globals,
-            given: &self.args,
+            build_args: &self.args,
             image: &|_| Some(&self.image),
             context: &|_| None,
             labels: &BTreeMap::new(),
-            several: self.several,
+            multi_platform: self.several,
             no_cache: &|_| false,
         };
-        evaluate(&graph, &platform, &known)
+        evaluate_graph(&graph, &platform, &known)
     }
 }
 
-fn plan(text: &str) -> Plan {
+fn plan(text: &str) -> BuildPlan {
     Case::default().plan(text).unwrap()
 }
 
@@ -64,15 +64,15 @@ fn refusal(text: &str) -> String {
     Case::default().plan(text).unwrap_err().to_string()
 }
 
-fn target(plan: &Plan) -> &StagePlan {
+fn target(plan: &BuildPlan) -> &StagePlan {
     plan.stages[plan.target].as_ref().unwrap()
 }
 
-fn history(plan: &Plan) -> Vec<&str> {
+fn history(plan: &BuildPlan) -> Vec<&str> {
     target(plan).history.iter().map(|line| line.created_by.as_str()).collect()
 }
 
-fn shown(plan: &Plan) -> Vec<&str> {
+fn shown(plan: &BuildPlan) -> Vec<&str> {
     plan.needed().flat_map(|(_, stage)| stage.steps.iter().map(|step| step.shown.as_str())).collect()
 }
 
@@ -232,6 +232,6 @@ fn contexts_stand_in_for_stages_and_images() {
     let contexts = BTreeSet::from(["a".to_owned(), "src".to_owned(), "x".to_owned()]);
     let case = Case { contexts, ..Case::default() };
     let plan = case.plan("FROM b AS x\nRUN never\nFROM a\nCOPY --from=src . .\nCOPY --from=x . .\n").unwrap();
-    assert_eq!(target(&plan).base, Tree::Context("a".into()));
+    assert_eq!(target(&plan).base, InputTree::Context("a".into()));
     assert!(!shown(&plan).iter().any(|text| text.contains("never")));
 }

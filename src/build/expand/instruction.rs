@@ -1,7 +1,7 @@
 //! Which words of which instructions are expanded.
 
-use super::{Names, Variables, here_doc, word};
-use crate::build::dockerfile::ast::{Assignment, Copy, Instruction};
+use super::{ReferencedNames, Variables, expand_here_doc, expand_word};
+use crate::build::dockerfile::ast::{CopyInstruction, Instruction, NameValue};
 use crate::error::Failure;
 
 /// A copy of `instruction` with everything expanded that BuildKit expands: names and values of `ENV` and
@@ -9,12 +9,12 @@ use crate::error::Failure;
 /// `USER`, `VOLUME`, `STOPSIGNAL`; the values of `RUN --mount` and `--device`; and `EXPOSE`, which is split
 /// into words afterwards. `ARG` is left alone: whether its default is used depends on the build arguments
 /// (see `build::arguments`).
-pub fn instruction(
+pub fn expand_instruction(
     instruction: &Instruction,
     escape: char,
     variables: &dyn Variables,
-) -> Result<(Instruction, Names), Failure> {
-    let mut expander = Expander { escape, variables, names: Names::default() };
+) -> Result<(Instruction, ReferencedNames), Failure> {
+    let mut expander = InstructionExpander { escape, variables, names: ReferencedNames::default() };
     let mut instruction = instruction.clone();
     match &mut instruction {
         Instruction::Env(pairs) | Instruction::Label(pairs) => expander.pairs(pairs)?,
@@ -41,15 +41,15 @@ pub fn instruction(
     Ok((instruction, expander.names))
 }
 
-struct Expander<'a> {
+struct InstructionExpander<'a> {
     escape: char,
     variables: &'a dyn Variables,
-    names: Names,
+    names: ReferencedNames,
 }
 
-impl Expander<'_> {
+impl InstructionExpander<'_> {
     fn one(&mut self, text: &mut String) -> Result<(), Failure> {
-        let expanded = word(text, self.escape, self.variables)?;
+        let expanded = expand_word(text, self.escape, self.variables)?;
         self.names.extend(expanded.names);
         *text = expanded.text;
         Ok(())
@@ -62,14 +62,14 @@ impl Expander<'_> {
     fn split(&mut self, texts: &[String]) -> Result<Vec<String>, Failure> {
         let mut words = Vec::new();
         for text in texts {
-            let expanded = word(text, self.escape, self.variables)?;
+            let expanded = expand_word(text, self.escape, self.variables)?;
             self.names.extend(expanded.names);
             words.extend(expanded.words);
         }
         Ok(words)
     }
 
-    fn pairs(&mut self, pairs: &mut [Assignment]) -> Result<(), Failure> {
+    fn pairs(&mut self, pairs: &mut [NameValue]) -> Result<(), Failure> {
         for pair in pairs {
             self.one(&mut pair.name)?;
             self.one(&mut pair.value)?;
@@ -77,12 +77,12 @@ impl Expander<'_> {
         Ok(())
     }
 
-    fn copy(&mut self, copy: &mut Copy) -> Result<(), Failure> {
+    fn copy(&mut self, copy: &mut CopyInstruction) -> Result<(), Failure> {
         self.each([&mut copy.chown, &mut copy.chmod, &mut copy.checksum].into_iter().flatten())?;
         self.each(&mut copy.sources)?;
         self.one(&mut copy.target)?;
         for doc in copy.here_docs.iter_mut().filter(|doc| doc.expand) {
-            let expanded = here_doc(&doc.content, self.variables)?;
+            let expanded = expand_here_doc(&doc.content, self.variables)?;
             self.names.extend(expanded.names);
             doc.content = expanded.text;
         }

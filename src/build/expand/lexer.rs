@@ -1,7 +1,7 @@
 //! The word lexer, equivalent to BuildKit's `shell.Lex`. Dockerfiles rely on its quirks, so they are kept.
 
-use super::pattern::{Length, Pattern};
-use super::{Expanded, Names, Variables};
+use super::pattern::{MatchLength, ShellPattern};
+use super::{ExpandedText, ReferencedNames, Variables};
 use crate::error::{Failure, invalid};
 
 /// Maximum nesting of `${A:-${B:-…}}`; expansion recurses on the stack.
@@ -13,7 +13,7 @@ const WORK: usize = 1 << 28;
 
 /// Lexer modes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lexer {
+pub(crate) struct ShellLexer {
     pub(crate) escape: char,
     pub(crate) raw_quotes: bool,
     pub(crate) raw_escapes: bool,
@@ -23,42 +23,42 @@ pub(crate) struct Lexer {
     pub(crate) keep_unset: bool,
 }
 
-impl Lexer {
+impl ShellLexer {
     /// Removes quotes and escapes, and replaces unset variables by nothing.
     pub(crate) fn new(escape: char) -> Self {
         Self { escape, raw_quotes: false, raw_escapes: false, skip_quotes: false, keep_unset: false }
     }
 
-    pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<Expanded, Failure> {
-        let mut run = Run {
+    pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<ExpandedText, Failure> {
+        let mut run = LexerPass {
             lexer: self,
             rest: text,
             variables,
-            names: Names::default(),
+            names: ReferencedNames::default(),
             raw_escapes: self.raw_escapes,
             depth: 0,
-            grown: 0,
+            expanded_bytes: 0,
             work: 0,
         };
-        let Words { text: whole, mut words, word, .. } = run
+        let LexedWords { text: whole, mut words, word, .. } = run
             .until(None)
             .map_err(|why| invalid(format!("failed to process \"{}\": {why}", text.escape_debug())))?;
         if !word.is_empty() {
             words.push(word);
         }
-        Ok(Expanded { text: whole, words, names: run.names })
+        Ok(ExpandedText { text: whole, words, names: run.names })
     }
 }
 
 /// The output so far, as one text and split into words.
 #[derive(Default)]
-struct Words {
+struct LexedWords {
     text: String,
     words: Vec<String>,
     word: String,
 }
 
-impl Words {
+impl LexedWords {
     /// Adds an unquoted character, which separates words if it is white space.
     fn add(&mut self, c: char) {
         self.text.push(c);
@@ -81,18 +81,18 @@ impl Words {
 }
 
 /// One run over a text. Errors lack the text itself, which the caller adds.
-struct Run<'a> {
-    lexer: Lexer,
+struct LexerPass<'a> {
+    lexer: ShellLexer,
     rest: &'a str,
     variables: &'a dyn Variables,
-    names: Names,
+    names: ReferencedNames,
     raw_escapes: bool,
     depth: u32,
-    grown: usize,
+    expanded_bytes: usize,
     work: usize,
 }
 
-impl Run<'_> {
+impl LexerPass<'_> {
     fn peek(&self) -> Option<char> {
         self.rest.chars().next()
     }
@@ -111,8 +111,8 @@ impl Run<'_> {
     }
 
     /// Reads to the end, or up to `stop`, which is consumed.
-    fn until(&mut self, stop: Option<char>) -> Result<Words, String> {
-        let mut words = Words::default();
+    fn until(&mut self, stop: Option<char>) -> Result<LexedWords, String> {
+        let mut words = LexedWords::default();
         while let Some(c) = self.peek() {
             if Some(c) == stop {
                 self.next();
@@ -121,7 +121,7 @@ impl Run<'_> {
             match c {
                 '$' => {
                     let value = self.dollar()?;
-                    self.bounded(value.len())?;
+                    self.count_bytes(value.len())?;
                     words.text.push_str(&value);
                     // Only an unquoted value is split into words, as in a shell.
                     value.chars().for_each(|c| words.split(c));
@@ -138,12 +138,12 @@ impl Run<'_> {
     }
 
     /// Enforces [`LIMIT`] on what expansions add.
-    fn bounded(&mut self, more: usize) -> Result<(), String> {
-        self.grown = self.grown.saturating_add(more);
-        if self.grown > LIMIT { Err("the value becomes too long".into()) } else { Ok(()) }
+    fn count_bytes(&mut self, more: usize) -> Result<(), String> {
+        self.expanded_bytes = self.expanded_bytes.saturating_add(more);
+        if self.expanded_bytes > LIMIT { Err("the value becomes too long".into()) } else { Ok(()) }
     }
 
-    fn plain(&mut self, c: char, words: &mut Words) {
+    fn plain(&mut self, c: char, words: &mut LexedWords) {
         self.next();
         if c != self.lexer.escape {
             return words.add(c);
@@ -181,7 +181,7 @@ impl Run<'_> {
                 Some('"') => break,
                 Some('$') => {
                     let value = self.dollar()?;
-                    self.bounded(value.len())?;
+                    self.count_bytes(value.len())?;
                     out.push_str(&value);
                 }
                 Some(c) if c == self.lexer.escape => self.escaped_in_quotes(c, &mut out),
@@ -303,8 +303,8 @@ impl Run<'_> {
             return Ok(format!("${{{name}{operator}{word}}}"));
         }
         let (pattern, length) = match word.strip_prefix(operator) {
-            Some(pattern) => (pattern, Length::Long),
-            None => (word.as_str(), Length::Short),
+            Some(pattern) => (pattern, MatchLength::Long),
+            None => (word.as_str(), MatchLength::Short),
         };
         let value = value.unwrap_or_default();
         let pattern = self.pattern(pattern, &value, false)?;
@@ -329,14 +329,14 @@ impl Run<'_> {
         }
         let value = value.unwrap_or_default();
         // An upper bound before anything is allocated: at most one replacement per position.
-        self.bounded(if all { (value.len() + 1).saturating_mul(by.len()) } else { by.len() })?;
+        self.count_bytes(if all { (value.len() + 1).saturating_mul(by.len()) } else { by.len() })?;
         Ok(self.pattern(&pattern, &value, true)?.replace(&value, &by, all))
     }
 
     /// Parses a pattern that will be matched against `value`, within the budget of [`WORK`].
-    fn pattern(&mut self, text: &str, value: &str, everywhere: bool) -> Result<Pattern, String> {
-        let pattern =
-            Pattern::read(text).map_err(|why| format!("invalid pattern ({text}) in substitution: {why}"))?;
+    fn pattern(&mut self, text: &str, value: &str, everywhere: bool) -> Result<ShellPattern, String> {
+        let pattern = ShellPattern::read(text)
+            .map_err(|why| format!("invalid pattern ({text}) in substitution: {why}"))?;
         self.work = self.work.saturating_add(pattern.work(value.len(), everywhere));
         if self.work > WORK {
             return Err(format!("invalid pattern ({text}) in substitution: it would take too long"));

@@ -9,23 +9,23 @@ mod variables;
 
 use std::collections::BTreeSet;
 
-pub use instruction::instruction;
-pub(crate) use lexer::Lexer;
-pub use variables::{Chain, Variables};
+pub use instruction::expand_instruction;
+pub(crate) use lexer::ShellLexer;
+pub use variables::{VariableChain, Variables};
 
 use crate::error::Failure;
 
 /// The variables that an expansion referred to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct ReferencedNames {
     /// Those that are set.
     pub used: BTreeSet<String>,
     /// Those that are not.
     pub undefined: BTreeSet<String>,
 }
 
-impl Names {
-    pub fn extend(&mut self, other: Names) {
+impl ReferencedNames {
+    pub fn extend(&mut self, other: ReferencedNames) {
         self.used.extend(other.used);
         self.undefined.extend(other.undefined);
     }
@@ -33,22 +33,22 @@ impl Names {
 
 /// The result of an expansion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expanded {
+pub struct ExpandedText {
     /// As a single word.
     pub text: String,
     /// Split at white space that was not quoted in the expanded text.
     pub words: Vec<String>,
-    pub names: Names,
+    pub names: ReferencedNames,
 }
 
 /// Removes quotes and escapes, and substitutes variables. `escape` is the file's escape character.
-pub fn word(text: &str, escape: char, variables: &dyn Variables) -> Result<Expanded, Failure> {
-    Lexer::new(escape).expand(text, variables)
+pub fn expand_word(text: &str, escape: char, variables: &dyn Variables) -> Result<ExpandedText, Failure> {
+    ShellLexer::new(escape).expand(text, variables)
 }
 
 /// Expands a here-document: quotes are literal, and the escape character is always `\`.
-pub fn here_doc(content: &str, variables: &dyn Variables) -> Result<Expanded, Failure> {
-    Lexer { skip_quotes: true, ..Lexer::new('\\') }.expand(content, variables)
+pub fn expand_here_doc(content: &str, variables: &dyn Variables) -> Result<ExpandedText, Failure> {
+    ShellLexer { skip_quotes: true, ..ShellLexer::new('\\') }.expand(content, variables)
 }
 
 #[cfg(test)]

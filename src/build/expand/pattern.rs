@@ -3,7 +3,7 @@
 //! Matching computes the set of all matching prefix lengths at once, without backtracking.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Element {
+enum GlobElement {
     /// `*`
     Any,
     /// `?`
@@ -13,42 +13,42 @@ enum Element {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Element>);
+pub(super) struct ShellPattern(Vec<GlobElement>);
 
 /// Which match to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
+pub(super) enum MatchLength {
     Short,
     Long,
 }
 
-impl Pattern {
+impl ShellPattern {
     /// Always uses `\` as the escape character, which only special characters may follow.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut elements = Vec::new();
         let mut rest = text.chars().peekable();
         while let Some(c) = rest.next() {
             elements.push(match c {
-                '*' => Element::Any,
-                '?' => Element::One,
+                '*' => GlobElement::Any,
+                '?' => GlobElement::One,
                 '\\' => match rest.next() {
                     // These need escaping inside `${…}`.
-                    Some(c @ ('}' | '/' | '*' | '?' | '\\')) => Element::This(c),
+                    Some(c @ ('}' | '/' | '*' | '?' | '\\')) => GlobElement::This(c),
                     Some(other) => return Err(format!("invalid escape '\\{other}'")),
                     None => return Err("invalid escape at the end".into()),
                 },
-                other => Element::This(other),
+                other => GlobElement::This(other),
             });
         }
         // `**` is the same as `*`; removing it keeps the work bounded.
-        elements.dedup_by(|a, b| *a == Element::Any && *b == Element::Any);
+        elements.dedup_by(|a, b| *a == GlobElement::Any && *b == GlobElement::Any);
         Ok(Self(elements))
     }
 
     /// An estimate of the matching steps on a text of `length` characters, at every position or at the start
     /// only.
     pub(super) fn work(&self, length: usize, everywhere: bool) -> usize {
-        let once = if self.0.contains(&Element::Any) { length + 1 } else { 1 };
+        let once = if self.0.contains(&GlobElement::Any) { length + 1 } else { 1 };
         let places = if everywhere { length + 1 } else { 1 };
         (self.0.len() + 1).saturating_mul(once).saturating_mul(places)
     }
@@ -59,13 +59,13 @@ impl Pattern {
     }
 
     /// The length of the match at the start of `text`, in characters.
-    fn prefix(&self, text: &[char], length: Length) -> Option<usize> {
+    fn prefix(&self, text: &[char], length: MatchLength) -> Option<usize> {
         // Without `*` the length of a match is fixed.
-        let most = if self.0.contains(&Element::Any) { text.len() } else { self.0.len().min(text.len()) };
+        let most = if self.0.contains(&GlobElement::Any) { text.len() } else { self.0.len().min(text.len()) };
         let lengths = self.lengths(text.get(..most).unwrap_or_default());
         match length {
-            Length::Short => lengths.iter().position(|matches| *matches),
-            Length::Long => lengths.iter().rposition(|matches| *matches),
+            MatchLength::Short => lengths.iter().position(|matches| *matches),
+            MatchLength::Long => lengths.iter().rposition(|matches| *matches),
         }
     }
 
@@ -81,23 +81,23 @@ impl Pattern {
                 break;
             }
             reached = match element {
-                Element::Any => swept(&reached, text),
-                Element::One => stepped(&reached, text, |c| c != '\n'),
-                Element::This(this) => stepped(&reached, text, |c| c == *this),
+                GlobElement::Any => step_any(&reached, text),
+                GlobElement::One => step_one(&reached, text, |c| c != '\n'),
+                GlobElement::This(this) => step_one(&reached, text, |c| c == *this),
             };
         }
         reached
     }
 
     /// Without the prefix that matches.
-    pub(super) fn trim_start(&self, text: &str, length: Length) -> String {
+    pub(super) fn trim_start(&self, text: &str, length: MatchLength) -> String {
         let text: Vec<char> = text.chars().collect();
         let cut = self.prefix(&text, length).unwrap_or(0);
         text.get(cut..).unwrap_or_default().iter().collect()
     }
 
     /// Without the suffix that matches.
-    pub(super) fn trim_end(&self, text: &str, length: Length) -> String {
+    pub(super) fn trim_end(&self, text: &str, length: MatchLength) -> String {
         let text: Vec<char> = text.chars().rev().collect();
         let cut = self.reversed().prefix(&text, length).unwrap_or(0);
         text.get(cut..).unwrap_or_default().iter().rev().collect()
@@ -113,7 +113,7 @@ impl Pattern {
             let rest = text.get(at..).unwrap_or_default();
             let found =
                 // Like Go's ReplaceAll: no empty match directly after a match.
-                self.prefix(rest, Length::Long).filter(|length| *length > 0 || replaced_to != Some(at));
+                self.prefix(rest, MatchLength::Long).filter(|length| *length > 0 || replaced_to != Some(at));
             if let Some(length) = found {
                 out.push_str(by);
                 if !all {
@@ -134,7 +134,7 @@ impl Pattern {
 }
 
 /// The prefix lengths reachable by consuming any number of characters.
-fn swept(reached: &[bool], text: &[char]) -> Vec<bool> {
+fn step_any(reached: &[bool], text: &[char]) -> Vec<bool> {
     let mut on = false;
     let mut out = Vec::with_capacity(reached.len());
     for (at, from) in reached.iter().enumerate() {
@@ -146,7 +146,7 @@ fn swept(reached: &[bool], text: &[char]) -> Vec<bool> {
 }
 
 /// The prefix lengths reachable by consuming one character that `fits`.
-fn stepped(reached: &[bool], text: &[char], fits: impl Fn(char) -> bool) -> Vec<bool> {
+fn step_one(reached: &[bool], text: &[char], fits: impl Fn(char) -> bool) -> Vec<bool> {
     let taken = reached.iter().zip(text).map(|(from, c)| *from && fits(*c));
     std::iter::once(false).chain(taken).collect()
 }

@@ -19,7 +19,8 @@ fn variables() -> Vec<(String, String)> {
 }
 
 fn text(word: &str) -> String {
-    super::word(word, '\\', &variables()).map_or_else(|why| format!("ERROR {why}"), |expanded| expanded.text)
+    super::expand_word(word, '\\', &variables())
+        .map_or_else(|why| format!("ERROR {why}"), |expanded| expanded.text)
 }
 
 fn check(cases: &[(&str, &str)]) {
@@ -181,7 +182,7 @@ fn what_is_no_substitution_is_refused_in_buildkits_words() {
 
 #[test]
 fn the_other_escape_character_leaves_backslashes_alone() {
-    let text = |word: &str| super::word(word, '`', &variables()).unwrap().text;
+    let text = |word: &str| super::expand_word(word, '`', &variables()).unwrap().text;
     assert_eq!(text(r"C:\dir\$NAME"), r"C:\dir\value");
     assert_eq!(text("`$NAME ``x"), "$NAME `x");
     assert_eq!(text("\"a`\"b\""), "a\"b");
@@ -189,7 +190,7 @@ fn the_other_escape_character_leaves_backslashes_alone() {
 
 #[test]
 fn words_are_split_after_the_expansion_unless_quoted() {
-    let words = |text: &str| super::word(text, '\\', &variables()).unwrap().words;
+    let words = |text: &str| super::expand_word(text, '\\', &variables()).unwrap().words;
     assert_eq!(words("x $TWO y"), ["x", "a", "b", "y"]);
     assert_eq!(words("x \"$TWO\" y"), ["x", "a b", "y"]);
     assert_eq!(words("x${TWO}y"), ["xa", "by"]);
@@ -199,14 +200,14 @@ fn words_are_split_after_the_expansion_unless_quoted() {
 
 #[test]
 fn the_names_asked_for_are_told() {
-    let names = super::word("$NAME ${UNSET:-$EMPTY} $UNSET $", '\\', &variables()).unwrap().names;
+    let names = super::expand_word("$NAME ${UNSET:-$EMPTY} $UNSET $", '\\', &variables()).unwrap().names;
     assert_eq!(names.used.iter().collect::<Vec<_>>(), ["EMPTY", "NAME"]);
     assert_eq!(names.undefined.iter().collect::<Vec<_>>(), ["UNSET"]);
 }
 
 #[test]
 fn quotes_are_text_in_here_documents() {
-    let text = |content: &str| here_doc(content, &variables()).unwrap().text;
+    let text = |content: &str| expand_here_doc(content, &variables()).unwrap().text;
     assert_eq!(text("it's \"$NAME\"\n"), "it's \"value\"\n");
     assert_eq!(text("\\$NAME \\\\ \\n\n"), "$NAME \\ n\n");
     assert_eq!(text("${UNSET:-'q'}"), "'q'");
@@ -214,7 +215,7 @@ fn quotes_are_text_in_here_documents() {
 
 #[test]
 fn what_was_not_set_can_be_kept_as_it_was_written() {
-    let lexer = Lexer { keep_unset: true, raw_quotes: true, raw_escapes: true, ..Lexer::new('\\') };
+    let lexer = ShellLexer { keep_unset: true, raw_quotes: true, raw_escapes: true, ..ShellLexer::new('\\') };
     for word in ["$A", "${A}", "${A:-b}", "${A#b}", "${A/b/c}", r#""$A"\ 'b'"#] {
         assert_eq!(lexer.expand(word, &()).unwrap().text, word);
     }
@@ -225,8 +226,8 @@ fn hostile_words_end() {
     let deep = format!("{}{}", "${A:-".repeat(5000), "}".repeat(5000));
     assert!(text(&deep).contains("nested too deeply"));
     let long: Vec<(String, String)> = vec![("A".into(), "a".repeat(60_000))];
-    assert!(super::word("${A//*a*a*b/x}", '\\', &long).is_err());
-    assert!(super::word(&"$A".repeat(1000), '\\', &long).is_err());
+    assert!(super::expand_word("${A//*a*a*b/x}", '\\', &long).is_err());
+    assert!(super::expand_word(&"$A".repeat(1000), '\\', &long).is_err());
 }
 
 mod instructions {
@@ -236,7 +237,7 @@ mod instructions {
 
     fn expanded(line: &str) -> Result<Instruction, Failure> {
         let statement = parse_statement(line, '\\').unwrap();
-        super::instruction(&statement.instruction, '\\', &super::variables())
+        super::expand_instruction(&statement.instruction, '\\', &super::variables())
             .map(|(instruction, _)| instruction)
     }
 
@@ -290,7 +291,8 @@ mod instructions {
     #[test]
     fn names_of_all_words_are_told() {
         let statement = parse_statement("ENV a=$NAME b=$UNSET", '\\').unwrap();
-        let (_, names) = super::instruction(&statement.instruction, '\\', &super::variables()).unwrap();
+        let (_, names) =
+            super::expand_instruction(&statement.instruction, '\\', &super::variables()).unwrap();
         assert!(names.used.contains("NAME") && names.undefined.contains("UNSET"));
         assert!(expanded("WORKDIR ${NAME").is_err());
     }

@@ -62,9 +62,9 @@ impl Variables for () {
 }
 
 /// The first source that has a name decides.
-pub struct Chain<'a>(pub &'a [&'a dyn Variables]);
+pub struct VariableChain<'a>(pub &'a [&'a dyn Variables]);
 
-impl Variables for Chain<'_> {
+impl Variables for VariableChain<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find_map(|source| source.get(name))
     }

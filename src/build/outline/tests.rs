@@ -24,11 +24,11 @@ ARG TARGETOS
 COPY --from=build / /
 ";
 
-fn outline(target: Option<&str>, given: &[(&str, &str)]) -> Result<Outline, Failure> {
+fn outline(target: Option<&str>, given: &[(&str, &str)]) -> Result<TargetOutline, Failure> {
     let file = parse(FILE.as_bytes()).unwrap();
     let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let platform = "linux/amd64".parse().unwrap();
-    let around = Surroundings {
+    let around = CheckInputs {
         target,
         all_stages: false,
         given: &given,
@@ -37,7 +37,7 @@ fn outline(target: Option<&str>, given: &[(&str, &str)]) -> Result<Outline, Fail
         base_environment: &|_| None,
         ignored: None,
     };
-    Outline::of(&file, FILE, &around)
+    TargetOutline::describe(&file, FILE, &around)
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn answers_in_buildkits_json() {
 #[test]
 fn lists_the_targets() {
     let file = parse(FILE.as_bytes()).unwrap();
-    let targets = Targets { file: &file, source: FILE };
+    let targets = TargetList { file: &file, source: FILE };
     assert_eq!(targets.text(), "TARGET    DESCRIPTION\nbuild     makes it\nunneeded  \n(default) \n");
     let json = targets.json();
     assert_eq!(json["targets"][0]["base"], "$TAG");

@@ -3,7 +3,7 @@
 use super::*;
 
 fn path(pattern: &str, path: &str) -> Option<bool> {
-    Pattern::of_path(pattern).ok().map(|pattern| pattern.matches(path.as_bytes()))
+    PathPattern::parse_path(pattern).ok().map(|pattern| pattern.matches(path.as_bytes()))
 }
 
 #[test]
@@ -84,18 +84,18 @@ fn two_stars_stand_for_directories() {
 
 #[test]
 fn bytes_that_are_no_text_are_one_character() {
-    assert!(Pattern::of_path("a?b").unwrap().matches(b"a\xffb"));
-    assert!(!Pattern::of_path("a?b").unwrap().matches(b"a\xff\xffb"));
+    assert!(PathPattern::parse_path("a?b").unwrap().matches(b"a\xffb"));
+    assert!(!PathPattern::parse_path("a?b").unwrap().matches(b"a\xff\xffb"));
 }
 
 #[test]
 fn a_pattern_made_to_be_slow_is_not() {
-    let pattern = Pattern::of_path(&format!("{}[b]", "*a".repeat(500))).unwrap();
+    let pattern = PathPattern::parse_path(&format!("{}[b]", "*a".repeat(500))).unwrap();
     assert!(!pattern.matches(&b"a".repeat(2000)));
 }
 
 fn ignored(patterns: &[&str], name: &str) -> bool {
-    Matcher::new(patterns).unwrap().matches(name.as_bytes())
+    PatternMatcher::new(patterns).unwrap().matches(name.as_bytes())
 }
 
 #[test]
@@ -182,10 +182,10 @@ fn later_lines_decide() {
     ];
     for (patterns, name, wanted) in table {
         assert_eq!(ignored(patterns, name), *wanted, "{patterns:?} {name}");
-        let matcher = Matcher::new(patterns).unwrap();
-        let mut known = Matched::default();
+        let matcher = PatternMatcher::new(patterns).unwrap();
+        let mut known = MatchInfo::default();
         for end in name.match_indices('/').map(|(at, _)| at).chain([name.len()]) {
-            known = matcher.matches_below(&name.as_bytes()[..end], &known);
+            known = matcher.match_child(&name.as_bytes()[..end], &known);
         }
         assert_eq!(known.all, *wanted, "{patterns:?} {name} from above");
     }
@@ -193,18 +193,18 @@ fn later_lines_decide() {
 
 #[test]
 fn directories_are_left_unread_where_nothing_in_them_counts() {
-    let matcher = Matcher::new(&["*", "!src/*.c", "!a/**/keep", "!docs"]).unwrap();
-    assert!(matcher.may_except_below(b"src"));
-    assert!(!matcher.may_except_below(b"src/deep"));
-    assert!(matcher.may_except_below(b"a/b/c"));
-    assert!(!matcher.may_except_below(b"node_modules"));
-    assert!(!matcher.may_except_below(b"srcs"));
+    let matcher = PatternMatcher::new(&["*", "!src/*.c", "!a/**/keep", "!docs"]).unwrap();
+    assert!(matcher.has_exception_below(b"src"));
+    assert!(!matcher.has_exception_below(b"src/deep"));
+    assert!(matcher.has_exception_below(b"a/b/c"));
+    assert!(!matcher.has_exception_below(b"node_modules"));
+    assert!(!matcher.has_exception_below(b"srcs"));
 }
 
 #[test]
 fn malformed_lines_are_named() {
     for bad in ["!", "a[", "x\\"] {
-        assert_eq!(Matcher::new(&["ok", bad]).unwrap_err(), bad);
+        assert_eq!(PatternMatcher::new(&["ok", bad]).unwrap_err(), bad);
     }
 }
 

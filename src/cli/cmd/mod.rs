@@ -9,17 +9,17 @@ pub(crate) mod registry;
 pub(crate) mod system;
 pub(crate) mod volume;
 
-use super::entry::Entry;
+use super::entry::CommandEntry;
 
 /// Every command.
-pub(crate) const ENTRIES: &[Entry] = &[
+pub(crate) const ENTRIES: &[CommandEntry] = &[
     buildx::bake::ENTRY,
     buildx::create::ENTRY,
     buildx::du::ENTRY,
     buildx::imagetools::ENTRY,
     buildx::inspect::ENTRY,
     buildx::ls::ENTRY,
-    buildx::prune::BUILDER,
+    buildx::prune::BUILDER_PRUNE_ENTRY,
     buildx::prune::ENTRY,
     buildx::rm::ENTRY,
     buildx::stop::ENTRY,
@@ -105,7 +105,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
 ];
 
 /// docker's commands that dhow does not have.
-pub(crate) const ABSENT: &[&str] = &[
+pub(crate) const UNSUPPORTED: &[&str] = &[
     "checkpoint",
     "compose",
     "config",
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_name_means_one_command() {
         let mut seen = HashSet::new();
-        for name in ENTRIES.iter().flat_map(|entry| entry.names).chain(ABSENT) {
+        for name in ENTRIES.iter().flat_map(|entry| entry.names).chain(UNSUPPORTED) {
             assert!(seen.insert(name), "{name} is there twice");
         }
     }

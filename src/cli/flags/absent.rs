@@ -2,16 +2,16 @@
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use super::table::{Known, Shape, asked, augment};
+use super::table::{CheckedFlag, FlagShape, add_flags, given_flags};
 use crate::error::{Failure, unsupported};
 
-const TABLE: &[Known] = &[
-    Known::new("gpus", Shape::Text),
-    Known::new("isolation", Shape::Text).harmless(&["", "default"]),
+const UNSUPPORTED_FLAGS: &[CheckedFlag] = &[
+    CheckedFlag::new("gpus", FlagShape::Text),
+    CheckedFlag::new("isolation", FlagShape::Text).harmless(&["", "default"]),
     // dhow takes the place of these runtimes.
-    Known::new("runtime", Shape::Text).harmless(&["", "runc", "crun", "io.containerd.runc.v2"]),
-    Known::new("storage-opt", Shape::Text),
-    Known::new("use-api-socket", Shape::Switch),
+    CheckedFlag::new("runtime", FlagShape::Text).harmless(&["", "runc", "crun", "io.containerd.runc.v2"]),
+    CheckedFlag::new("storage-opt", FlagShape::Text),
+    CheckedFlag::new("use-api-socket", FlagShape::Switch),
 ];
 
 /// Why a flag is refused, and what to use instead.
@@ -30,11 +30,11 @@ const REASONS: &[(&str, &str)] = &[
 ];
 
 /// The unsupported flags that were given.
-pub(crate) struct AbsentFlags {
+pub(crate) struct UnsupportedFlags {
     asked: Vec<&'static str>,
 }
 
-impl AbsentFlags {
+impl UnsupportedFlags {
     /// Refuses them, with the reason for the first one in the table.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match REASONS.iter().find(|(flag, _)| self.asked.contains(flag)) {
@@ -44,20 +44,20 @@ impl AbsentFlags {
     }
 }
 
-impl FromArgMatches for AbsentFlags {
+impl FromArgMatches for UnsupportedFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { asked: asked(matches, TABLE) })
+        Ok(Self { asked: given_flags(matches, UNSUPPORTED_FLAGS) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.asked = asked(matches, TABLE);
+        self.asked = given_flags(matches, UNSUPPORTED_FLAGS);
         Ok(())
     }
 }
 
-impl Args for AbsentFlags {
+impl Args for UnsupportedFlags {
     fn augment_args(command: Command) -> Command {
-        augment(command, TABLE, "Not in this version", true)
+        add_flags(command, UNSUPPORTED_FLAGS, "Not in this version", true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

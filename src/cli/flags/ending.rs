@@ -7,7 +7,7 @@ use crate::model::signal;
 
 /// Signal and patience.
 #[derive(Args)]
-pub(crate) struct EndingFlags {
+pub(crate) struct StopFlags {
     /// Signal to begin with, in place of the container's own
     #[arg(short, long, value_name = "SIGNAL")]
     signal: Option<String>,
@@ -16,7 +16,7 @@ pub(crate) struct EndingFlags {
     pub(crate) timeout: Option<i64>,
 }
 
-impl EndingFlags {
+impl StopFlags {
     /// The signal's number; None without the flag.
     pub(crate) fn signal(&self) -> Result<Option<i32>, Failure> {
         self.signal.as_deref().map(signal::parse).transpose()

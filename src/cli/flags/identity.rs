@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::files;
 use crate::model::container::ContainerSpec;
-use crate::model::key_value::{self, Pair};
+use crate::model::key_value::{self, KeyValue};
 use crate::model::{hosts, name, signal};
 
 /// Name, labels, life and end.
@@ -80,8 +80,8 @@ impl IdentityFlags {
     }
 
     /// Labels of files come first, so that flags win.
-    fn labels(&self) -> anyhow::Result<Vec<Pair>> {
-        let mut labels = files::pairs("--label-file", &self.label_file)?;
+    fn labels(&self) -> anyhow::Result<Vec<KeyValue>> {
+        let mut labels = files::read_pair_files("--label-file", &self.label_file)?;
         for text in &self.label {
             labels.push(key_value::parse(text, "label")?);
         }

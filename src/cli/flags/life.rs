@@ -10,7 +10,7 @@ use crate::model::{duration, key_value};
 
 /// Restarts, health, log.
 #[derive(Args)]
-pub(crate) struct LifeFlags {
+pub(crate) struct LifecycleFlags {
     /// When to start it again: `no`, `on-failure[:MAX]`, `always`, `unless-stopped`
     #[arg(long, value_name = "POLICY", default_value = "no")]
     restart: RestartPolicy,
@@ -18,19 +18,19 @@ pub(crate) struct LifeFlags {
     #[arg(long, value_name = "COMMAND")]
     health_cmd: Option<String>,
     /// Time between checks
-    #[arg(long, value_name = "SPAN", value_parser = span)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_health_span)]
     health_interval: Option<i64>,
     /// Failures in a row that make it unhealthy
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(0..))]
     health_retries: Option<i64>,
     /// Time between checks while it starts up
-    #[arg(long, value_name = "SPAN", value_parser = span)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_health_span)]
     health_start_interval: Option<i64>,
     /// Time for it to start up, in which failures do not count
-    #[arg(long, value_name = "SPAN", value_parser = span)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_health_span)]
     health_start_period: Option<i64>,
     /// Time that a check may take
-    #[arg(long, value_name = "SPAN", value_parser = span)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_health_span)]
     health_timeout: Option<i64>,
     /// Ignore the image's health check
     #[arg(long)]
@@ -43,7 +43,7 @@ pub(crate) struct LifeFlags {
     log_opt: Vec<String>,
 }
 
-impl LifeFlags {
+impl LifecycleFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
         if spec.auto_remove && self.restart != RestartPolicy::No {
             return Err(invalid("conflicting options: cannot specify both --restart and --rm").into());
@@ -78,7 +78,7 @@ impl LifeFlags {
 }
 
 /// Parses a time in nanoseconds; health checks more often than every millisecond are refused, as in docker.
-fn span(text: &str) -> Result<i64, String> {
+fn parse_health_span(text: &str) -> Result<i64, String> {
     let span = duration::parse(text).map_err(|why| why.to_string())?;
     match i64::try_from(span.as_nanos()) {
         Ok(0) => Ok(0),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::entry::Context;
+use crate::cli::entry::CommandContext;
 use crate::cli::report;
 use crate::error::{Failure, invalid, unsupported};
 use crate::model::bytes;
@@ -13,7 +13,7 @@ use crate::model::limits::{
 
 /// The limits that can be changed while a container runs.
 #[derive(Args)]
-pub(crate) struct ChangeableLimits {
+pub(crate) struct UpdatableLimitFlags {
     /// Weight of disk access against others, 10 to 1000, or 0 for none
     #[arg(long, value_name = "WEIGHT")]
     blkio_weight: Option<u16>,
@@ -58,9 +58,9 @@ pub(crate) struct ChangeableLimits {
     pids_limit: Option<i64>,
 }
 
-impl ChangeableLimits {
+impl UpdatableLimitFlags {
     /// Whether any of them was given, even with a value that sets no limit.
-    pub(crate) fn is_given(&self) -> bool {
+    pub(crate) fn any_given(&self) -> bool {
         let numbers = [self.cpu_quota, self.cpu_rt_period, self.cpu_rt_runtime, self.cpu_shares];
         let signed = [self.memory_swap, self.pids_limit].iter().chain(&numbers).any(Option::is_some);
         let sizes = [self.cpu_period, self.cpus, self.kernel_memory, self.memory, self.memory_reservation];
@@ -104,7 +104,7 @@ impl ChangeableLimits {
 #[derive(Args)]
 pub(crate) struct LimitFlags {
     #[command(flatten)]
-    changeable: ChangeableLimits,
+    changeable: UpdatableLimitFlags,
     /// Weight of access to one disk, PATH:WEIGHT
     #[arg(long, value_name = "WEIGHT")]
     blkio_weight_device: Vec<DeviceWeight>,
@@ -147,7 +147,7 @@ pub(crate) struct LimitFlags {
 }
 
 impl LimitFlags {
-    pub(super) fn fill(self, spec: &mut ContainerSpec, context: &Context) -> anyhow::Result<()> {
+    pub(super) fn fill(self, spec: &mut ContainerSpec, context: &CommandContext) -> anyhow::Result<()> {
         self.refuse_windows()?;
         let mut more = Vec::new();
         if self.memory_swappiness != -1 {

@@ -15,12 +15,12 @@ pub(crate) mod prune;
 mod security;
 pub(crate) mod table;
 
-pub(crate) use ending::EndingFlags;
-pub(crate) use limits::ChangeableLimits;
+pub(crate) use ending::StopFlags;
+pub(crate) use limits::UpdatableLimitFlags;
 
 use clap::Args;
 
-use super::entry::Context;
+use super::entry::CommandContext;
 use super::usage::UsageError;
 use super::{environment, report};
 use crate::model::container::ContainerSpec;
@@ -33,21 +33,21 @@ pub(crate) struct ContainerFlags {
     #[command(flatten)]
     identity: identity::IdentityFlags,
     #[command(flatten)]
-    life: life::LifeFlags,
+    life: life::LifecycleFlags,
     #[command(flatten)]
     process: process::ProcessFlags,
     #[command(flatten)]
-    mounts: mounts::MountFlags,
+    mounts: mounts::ContainerMountFlags,
     #[command(flatten)]
     security: security::SecurityFlags,
     #[command(flatten)]
     namespaces: namespaces::NamespaceFlags,
     #[command(flatten)]
-    network: network::NetworkFlags,
+    network: network::ContainerNetworkFlags,
     #[command(flatten)]
     limits: limits::LimitFlags,
     #[command(flatten)]
-    absent: absent::AbsentFlags,
+    absent: absent::UnsupportedFlags,
     /// Ask the registry `always`, for what is `missing`, or `never`
     #[arg(long, value_name = "WHEN", default_value = "missing")]
     pull: PullPolicy,
@@ -64,7 +64,7 @@ pub(crate) struct ContainerFlags {
 
 impl ContainerFlags {
     /// Checks everything that needs neither the image nor the host, and makes the request.
-    pub(crate) fn into_request(mut self, context: &Context) -> anyhow::Result<RunRequest> {
+    pub(crate) fn into_request(mut self, context: &CommandContext) -> anyhow::Result<RunRequest> {
         self.absent.check()?;
         let image = self.take_image(context)?;
         if self.platform.is_none() && image.is_some() {
@@ -100,13 +100,13 @@ impl ContainerFlags {
     }
 
     /// Takes the image from the words, unless `--rootfs` replaces it.
-    fn take_image(&mut self, context: &Context) -> Result<Option<String>, UsageError> {
+    fn take_image(&mut self, context: &CommandContext) -> Result<Option<String>, UsageError> {
         if self.mounts.has_rootfs() {
             return Ok(None);
         }
         if self.words.is_empty() {
             let message = format!("'{}' requires at least 1 argument: the image", context.command_line());
-            return Err(UsageError::words(message));
+            return Err(UsageError::new(message));
         }
         Ok(Some(self.words.remove(0)))
     }

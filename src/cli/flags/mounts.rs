@@ -12,7 +12,7 @@ use crate::model::{bytes, mount, mount_flag, volume};
 
 /// Files and devices.
 #[derive(Args)]
-pub(crate) struct MountFlags {
+pub(crate) struct ContainerMountFlags {
     /// Mount [SOURCE:]TARGET[:OPTIONS]; SOURCE is an absolute path of the host or a volume's name
     #[arg(short, long, value_name = "MOUNT")]
     volume: Vec<String>,
@@ -42,7 +42,7 @@ pub(crate) struct MountFlags {
     shm_size: Option<u64>,
 }
 
-impl MountFlags {
+impl ContainerMountFlags {
     pub(super) fn has_rootfs(&self) -> bool {
         self.rootfs.is_some()
     }
@@ -53,7 +53,7 @@ impl MountFlags {
         // The current directory may be gone, and is looked up only if a path can be relative to it.
         if !self.volume.is_empty() || !self.mount.is_empty() {
             let base = base()?;
-            mounts = named(&self.volume, &self.mount, &base)?;
+            mounts = parse_mounts(&self.volume, &self.mount, &base)?;
         }
         for text in &self.tmpfs {
             mounts.push(mount::parse_tmpfs(text)?);
@@ -70,7 +70,7 @@ impl MountFlags {
     }
 }
 
-fn named(volumes: &[String], mounts: &[String], base: &Path) -> anyhow::Result<Vec<MountSpec>> {
+fn parse_mounts(volumes: &[String], mounts: &[String], base: &Path) -> anyhow::Result<Vec<MountSpec>> {
     let volumes = volumes.iter().map(|text| mount::parse_volume(text, base));
     let mounts = mounts.iter().map(|text| mount_flag::parse(text, base));
     Ok(volumes.chain(mounts).collect::<Result<_, _>>()?)

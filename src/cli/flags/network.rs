@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::Context;
+use crate::cli::entry::CommandContext;
 use crate::cli::{environment, report};
 use crate::error::invalid;
 use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
-use crate::model::network::Mac;
+use crate::model::network::MacAddress;
 use crate::model::{hosts, network_flag, port, publish, sysctl};
 
 /// Networks, ports, resolver and hosts file.
 #[derive(Args)]
-pub(crate) struct NetworkFlags {
+pub(crate) struct ContainerNetworkFlags {
     /// Network: a name, none, host or container:NAME; or name=NAME,alias=…,ip=…,ip6=…,mac-address=…,gw-priority=…
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
@@ -32,7 +32,7 @@ pub(crate) struct NetworkFlags {
     link_local_ip: Vec<IpAddr>,
     /// Hardware address, 02:42:…
     #[arg(long, value_name = "ADDRESS")]
-    mac_address: Option<Mac>,
+    mac_address: Option<MacAddress>,
     /// Another container, under a name that only this one knows, CONTAINER[:NAME]
     #[arg(long, value_name = "LINK", value_parser = network_flag::parse_link)]
     link: Vec<(String, String)>,
@@ -62,9 +62,9 @@ pub(crate) struct NetworkFlags {
     dns_search: Vec<String>,
 }
 
-impl NetworkFlags {
-    pub(super) fn fill(self, spec: &mut ContainerSpec, context: &Context) -> anyhow::Result<()> {
-        let flags = network_flag::NetworkFlags {
+impl ContainerNetworkFlags {
+    pub(super) fn fill(self, spec: &mut ContainerSpec, context: &CommandContext) -> anyhow::Result<()> {
+        let flags = network_flag::RawNetworkFlags {
             networks: self.network,
             aliases: self.network_alias,
             ip: self.ip,
@@ -104,14 +104,14 @@ impl NetworkFlags {
         let published = spec.ports.iter().map(|port| format!("{}/{}", port.container, port.protocol));
         spec.exposed_ports.extend(published);
         if matches!(spec.namespaces.network, Some(NetworkMode::Container(_))) {
-            refuse_own_names(spec)?;
+            refuse_name_flags(spec)?;
         }
-        refuse_settings_of_the_host(spec)
+        refuse_host_sysctls(spec)
     }
 }
 
 /// Ports are published on networks only. With the host's network that is a warning, as in docker.
-fn check_ports(spec: &ContainerSpec, context: &Context) -> anyhow::Result<()> {
+fn check_ports(spec: &ContainerSpec, context: &CommandContext) -> anyhow::Result<()> {
     let mode = match &spec.namespaces.network {
         None | Some(NetworkMode::Networks) => return Ok(()),
         Some(mode) => mode,
@@ -142,7 +142,7 @@ fn check_ports(spec: &ContainerSpec, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Refuses names with another container's network, since host name and resolver come with the network.
-fn refuse_own_names(spec: &ContainerSpec) -> anyhow::Result<()> {
+fn refuse_name_flags(spec: &ContainerSpec) -> anyhow::Result<()> {
     let conflicts = [
         (spec.hostname.is_some(), "hostname"),
         (!spec.dns.servers.is_empty(), "dns"),
@@ -155,7 +155,7 @@ fn refuse_own_names(spec: &ContainerSpec) -> anyhow::Result<()> {
 }
 
 /// Refuses kernel settings that would reach a namespace that is not the container's own.
-fn refuse_settings_of_the_host(spec: &ContainerSpec) -> anyhow::Result<()> {
+fn refuse_host_sysctls(spec: &ContainerSpec) -> anyhow::Result<()> {
     let network = matches!(spec.namespaces.network, Some(NetworkMode::Host | NetworkMode::Container(_)));
     let ipc = matches!(spec.namespaces.ipc, IpcMode::Host | IpcMode::Container(_));
     for name in spec.sysctls.keys() {

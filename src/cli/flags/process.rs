@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::files;
 use crate::error::invalid;
-use crate::model::container::{ContainerSpec, Ulimit};
-use crate::model::key_value::{self, Pair};
+use crate::model::container::{ContainerSpec, UlimitSpec};
+use crate::model::key_value::{self, KeyValue};
 
 /// Environment, user, directory, terminal, limits by process.
 #[derive(Args)]
@@ -39,7 +39,7 @@ pub(crate) struct ProcessFlags {
     workdir: Option<String>,
     /// Limit of each process, NAME=SOFT[:HARD]
     #[arg(long, value_name = "LIMIT")]
-    ulimit: Vec<Ulimit>,
+    ulimit: Vec<UlimitSpec>,
     /// Preference of the kernel when memory runs out, -1000 to 1000
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(-1000..=1000))]
     oom_score_adj: Option<i32>,
@@ -47,11 +47,12 @@ pub(crate) struct ProcessFlags {
 
 impl ProcessFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
-        spec.process.env = environment(&self.env, &self.env_file)?;
-        spec.process.attach = self.attach.iter().map(|name| stream(name)).collect::<anyhow::Result<_>>()?;
+        spec.process.env = resolve_env(&self.env, &self.env_file)?;
+        spec.process.attach =
+            self.attach.iter().map(|name| check_stream(name)).collect::<anyhow::Result<_>>()?;
         spec.process.entrypoint =
             self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
-        spec.process.workdir = self.workdir.filter(|dir| !dir.is_empty()).map(absolute).transpose()?;
+        spec.process.workdir = self.workdir.filter(|dir| !dir.is_empty()).map(check_absolute).transpose()?;
         spec.process.user = self.user.filter(|user| !user.is_empty());
         spec.process.groups = self.group_add;
         spec.process.tty = self.tty;
@@ -64,12 +65,12 @@ impl ProcessFlags {
 
 /// Variables of files come first, so that flags win. A name without a value is looked up in the environment.
 /// If it is not set there, a file's name is dropped; a flag's name stays and removes the image's variable.
-pub(crate) fn environment(flags: &[String], files: &[String]) -> anyhow::Result<Vec<String>> {
-    let from_files = files::pairs("--env-file", files)?;
+pub(crate) fn resolve_env(flags: &[String], files: &[String]) -> anyhow::Result<Vec<String>> {
+    let from_files = files::read_pair_files("--env-file", files)?;
     let mut env: Vec<String> =
-        from_files.into_iter().map(resolve).filter(|line| line.contains('=')).collect();
+        from_files.into_iter().map(resolve_pair).filter(|line| line.contains('=')).collect();
     for text in flags {
-        env.push(resolve(key_value::parse(text, "environment variable")?));
+        env.push(resolve_pair(key_value::parse(text, "environment variable")?));
     }
     // execve could not pass it on.
     if let Some(bad) = env.iter().find(|line| line.contains('\0')) {
@@ -78,7 +79,7 @@ pub(crate) fn environment(flags: &[String], files: &[String]) -> anyhow::Result<
     Ok(env)
 }
 
-fn resolve(pair: Pair) -> String {
+fn resolve_pair(pair: KeyValue) -> String {
     let value = pair.value.or_else(|| std::env::var(&pair.name).ok());
     match value {
         Some(value) => format!("{}={value}", pair.name),
@@ -86,7 +87,7 @@ fn resolve(pair: Pair) -> String {
     }
 }
 
-fn stream(name: &str) -> anyhow::Result<String> {
+fn check_stream(name: &str) -> anyhow::Result<String> {
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "stdin" | "stdout" | "stderr" => Ok(lower),
@@ -98,7 +99,7 @@ fn stream(name: &str) -> anyhow::Result<String> {
     }
 }
 
-fn absolute(dir: String) -> anyhow::Result<String> {
+fn check_absolute(dir: String) -> anyhow::Result<String> {
     if dir.starts_with('/') {
         return Ok(dir);
     }
@@ -110,8 +111,8 @@ fn absolute(dir: String) -> anyhow::Result<String> {
 }
 
 /// The last of several limits of one kind wins.
-fn last_of_each(limits: Vec<Ulimit>) -> Vec<Ulimit> {
-    let mut kept: Vec<Ulimit> = Vec::new();
+fn last_of_each(limits: Vec<UlimitSpec>) -> Vec<UlimitSpec> {
+    let mut kept: Vec<UlimitSpec> = Vec::new();
     for limit in limits {
         kept.retain(|other| other.name != limit.name);
         kept.push(limit);

@@ -3,14 +3,14 @@
 use clap::Args;
 
 use crate::cli::prompt;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 
 /// What to remove, and whether to ask first.
 #[derive(Args)]
 pub(crate) struct PruneFlags {
     /// Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
     #[arg(long, value_name = "FILTER")]
-    pub(crate) filter: Vec<Filter>,
+    pub(crate) filter: Vec<ListFilter>,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -18,7 +18,7 @@ pub(crate) struct PruneFlags {
 
 impl PruneFlags {
     /// Whether to go on: with `--force`, or if the user confirms `warning`.
-    pub(crate) fn agreed(&self, warning: &str) -> anyhow::Result<bool> {
-        Ok(self.force || prompt::agrees(warning)?)
+    pub(crate) fn confirmed(&self, warning: &str) -> anyhow::Result<bool> {
+        Ok(self.force || prompt::confirm(warning)?)
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::files;
 use crate::error::invalid;
-use crate::model::container::{ContainerSpec, Seccomp, SecuritySpec};
+use crate::model::container::{ContainerSpec, SeccompMode, SecuritySpec};
 use crate::model::security::SecurityOption;
 use crate::model::sysctl;
 
@@ -39,18 +39,18 @@ impl SecurityFlags {
         security.cap_add = self.cap_add;
         security.cap_drop = self.cap_drop;
         for option in self.security_opt {
-            apply(security, option)?;
+            apply_option(security, option)?;
         }
         Ok(())
     }
 }
 
-fn apply(security: &mut SecuritySpec, option: SecurityOption) -> anyhow::Result<()> {
+fn apply_option(security: &mut SecuritySpec, option: SecurityOption) -> anyhow::Result<()> {
     match option {
         SecurityOption::NoNewPrivileges(value) => security.no_new_privileges = value,
-        SecurityOption::SeccompUnconfined => security.seccomp = Seccomp::Unconfined,
-        SecurityOption::SeccompDefault => security.seccomp = Seccomp::Default,
-        SecurityOption::SeccompFile(path) => security.seccomp = Seccomp::Profile(profile(&path)?),
+        SecurityOption::SeccompUnconfined => security.seccomp = SeccompMode::Unconfined,
+        SecurityOption::SeccompDefault => security.seccomp = SeccompMode::Default,
+        SecurityOption::SeccompFile(path) => security.seccomp = SeccompMode::Profile(read_profile(&path)?),
         SecurityOption::AppArmor(name) => security.apparmor = Some(name),
         SecurityOption::Label(label) => security.labels.push(label),
         SecurityOption::Unmasked => security.unmasked = true,
@@ -59,8 +59,8 @@ fn apply(security: &mut SecuritySpec, option: SecurityOption) -> anyhow::Result<
     Ok(())
 }
 
-fn profile(path: &str) -> anyhow::Result<String> {
-    let content = files::read("--security-opt seccomp", path)?;
+fn read_profile(path: &str) -> anyhow::Result<String> {
+    let content = files::read_flag_file("--security-opt seccomp", path)?;
     let text = String::from_utf8(content).map_err(|_| invalid(format!("`{path}` is not UTF-8")))?;
     // Only whether it is JSON: the sandbox parses the profile.
     serde_json::from_str::<serde::de::IgnoredAny>(&text)

@@ -4,26 +4,26 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// A flag that is known only to be checked.
-pub(crate) struct Known {
+pub(crate) struct CheckedFlag {
     pub(crate) long: &'static str,
     /// The kind of its value.
-    pub(crate) shape: Shape,
+    pub(crate) shape: FlagShape,
     /// Values that change nothing, and are accepted.
     pub(crate) harmless: &'static [&'static str],
 }
 
 /// The kind of a flag's value.
 #[derive(Clone, Copy)]
-pub(crate) enum Shape {
+pub(crate) enum FlagShape {
     /// True or false.
     Switch,
     /// Any text.
     Text,
 }
 
-impl Known {
+impl CheckedFlag {
     /// A flag of which every value is refused.
-    pub(crate) const fn new(long: &'static str, shape: Shape) -> Self {
+    pub(crate) const fn new(long: &'static str, shape: FlagShape) -> Self {
         Self { long, shape, harmless: &[] }
     }
 
@@ -35,17 +35,17 @@ impl Known {
     fn argument(&self) -> Arg {
         let argument = Arg::new(self.long).long(self.long);
         match self.shape {
-            Shape::Switch => argument.action(ArgAction::SetTrue),
-            shape => argument.action(ArgAction::Append).value_name("VALUE").value_parser(checker(shape)),
+            FlagShape::Switch => argument.action(ArgAction::SetTrue),
+            shape => argument.action(ArgAction::Append).value_name("VALUE").value_parser(value_parser(shape)),
         }
     }
 
     /// Whether the flag was given with a value that would change something.
-    fn is_asked(&self, matches: &ArgMatches) -> bool {
+    fn is_given(&self, matches: &ArgMatches) -> bool {
         if matches.value_source(self.long) != Some(ValueSource::CommandLine) {
             return false;
         }
-        if matches!(self.shape, Shape::Switch) {
+        if matches!(self.shape, FlagShape::Switch) {
             return matches.get_one::<bool>(self.long).copied().unwrap_or(false);
         }
         let mut values = matches.get_many::<String>(self.long).unwrap_or_default();
@@ -54,17 +54,17 @@ impl Known {
 }
 
 /// Adds the flags of `table` to `command`, all with the text `help`.
-pub(crate) fn augment(command: Command, table: &[Known], help: &'static str, hide: bool) -> Command {
+pub(crate) fn add_flags(command: Command, table: &[CheckedFlag], help: &'static str, hide: bool) -> Command {
     command.args(table.iter().map(|known| known.argument().help(help).hide(hide)))
 }
 
 /// The flags of `table` that were given.
-pub(crate) fn asked(matches: &ArgMatches, table: &[Known]) -> Vec<&'static str> {
-    table.iter().filter(|known| known.is_asked(matches)).map(|known| known.long).collect()
+pub(crate) fn given_flags(matches: &ArgMatches, table: &[CheckedFlag]) -> Vec<&'static str> {
+    table.iter().filter(|known| known.is_given(matches)).map(|known| known.long).collect()
 }
 
-fn checker(shape: Shape) -> fn(&str) -> Result<String, String> {
+fn value_parser(shape: FlagShape) -> fn(&str) -> Result<String, String> {
     match shape {
-        Shape::Switch | Shape::Text => |text| Ok(text.to_owned()),
+        FlagShape::Switch | FlagShape::Text => |text| Ok(text.to_owned()),
     }
 }

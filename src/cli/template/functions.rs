@@ -3,35 +3,35 @@
 use serde_json::Value;
 
 use super::printf::printf;
-use super::value::{equal, order, text, truth, type_name};
+use super::value::{compare, equal, format_value, is_truthy, type_name};
 
 /// The value of a function, or what is wrong with its arguments.
-type Outcome = Result<Value, String>;
+type TemplateResult = Result<Value, String>;
 
 /// The name of a function, and its implementation.
-type Function = (&'static str, fn(&[Value]) -> Outcome);
+type TemplateFunction = (&'static str, fn(&[Value]) -> TemplateResult);
 
-const FUNCTIONS: &[Function] = &[
+const FUNCTIONS: &[TemplateFunction] = &[
     ("eq", eq),
-    ("ge", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_ge().into()))),
-    ("gt", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_gt().into()))),
+    ("ge", |a| two(a).and_then(|(a, b)| Ok(compare(a, b)?.is_ge().into()))),
+    ("gt", |a| two(a).and_then(|(a, b)| Ok(compare(a, b)?.is_gt().into()))),
     ("html", |a| Ok(html(&sprint(a)).into())),
     ("index", index),
     ("join", join),
     ("json", |a| one(a).map(|value| value.to_string().into())),
-    ("le", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_le().into()))),
+    ("le", |a| two(a).and_then(|(a, b)| Ok(compare(a, b)?.is_le().into()))),
     ("len", len),
     ("lower", |a| Ok(string(one(a)?)?.to_lowercase().into())),
-    ("lt", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_lt().into()))),
+    ("lt", |a| two(a).and_then(|(a, b)| Ok(compare(a, b)?.is_lt().into()))),
     ("ne", |a| two(a).and_then(|(a, b)| Ok((!equal(a, b)?).into()))),
-    ("not", |a| Ok((!truth(one(a)?)).into())),
+    ("not", |a| Ok((!is_truthy(one(a)?)).into())),
     ("pad", pad),
     ("print", |a| Ok(sprint(a).into())),
     ("printf", |a| match a {
         [Value::String(format), arguments @ ..] => Ok(printf(format, arguments).into()),
         _ => Err("the first argument of printf is the format".into()),
     }),
-    ("println", |a| Ok((a.iter().map(text).collect::<Vec<_>>().join(" ") + "\n").into())),
+    ("println", |a| Ok((a.iter().map(format_value).collect::<Vec<_>>().join(" ") + "\n").into())),
     ("slice", slice),
     ("split", split),
     ("title", |a| Ok(title(string(one(a)?)?).into())),
@@ -41,12 +41,12 @@ const FUNCTIONS: &[Function] = &[
 
 /// Whether function `name` exists. `and` and `or` are evaluated elsewhere, since they do not need all
 /// arguments.
-pub(super) fn exists(name: &str) -> bool {
+pub(super) fn is_function(name: &str) -> bool {
     matches!(name, "and" | "or") || FUNCTIONS.iter().any(|(known, _)| *known == name)
 }
 
 /// Calls function `name`.
-pub(super) fn call(name: &str, arguments: &[Value]) -> Outcome {
+pub(super) fn call_function(name: &str, arguments: &[Value]) -> TemplateResult {
     match FUNCTIONS.iter().find(|(known, _)| *known == name) {
         Some((_, function)) => function(arguments).map_err(|why| format!("error calling {name}: {why}")),
         None => Err(format!("{name:?} is not a defined function")),
@@ -76,11 +76,11 @@ fn string(value: &Value) -> Result<&str, String> {
 }
 
 fn integer(value: &Value) -> Result<usize, String> {
-    let number = value.as_i64().ok_or_else(|| format!("expected integer; found {}", text(value)))?;
+    let number = value.as_i64().ok_or_else(|| format!("expected integer; found {}", format_value(value)))?;
     usize::try_from(number).map_err(|_| format!("index out of range: {number}"))
 }
 
-fn eq(arguments: &[Value]) -> Outcome {
+fn eq(arguments: &[Value]) -> TemplateResult {
     let [first, others @ ..] = arguments else { return Err("missing argument for comparison".into()) };
     if others.is_empty() {
         return Err("missing argument for comparison".into());
@@ -93,7 +93,7 @@ fn eq(arguments: &[Value]) -> Outcome {
     Ok(false.into())
 }
 
-fn len(arguments: &[Value]) -> Outcome {
+fn len(arguments: &[Value]) -> TemplateResult {
     match one(arguments)? {
         Value::Null => Ok(0.into()),
         // Go counts bytes.
@@ -104,7 +104,7 @@ fn len(arguments: &[Value]) -> Outcome {
     }
 }
 
-fn index(arguments: &[Value]) -> Outcome {
+fn index(arguments: &[Value]) -> TemplateResult {
     let [value, keys @ ..] = arguments else {
         return Err("wrong number of args: want at least 1 got 0".into());
     };
@@ -138,7 +138,7 @@ fn index(arguments: &[Value]) -> Outcome {
     Ok(value.clone())
 }
 
-fn slice(arguments: &[Value]) -> Outcome {
+fn slice(arguments: &[Value]) -> TemplateResult {
     let [value, bounds @ ..] = arguments else { return Err("wrong number of args".into()) };
     let length = match value {
         Value::String(text) => text.len(),
@@ -163,7 +163,7 @@ fn sprint(arguments: &[Value]) -> String {
         if before.is_some_and(|before| !before.is_string() && !argument.is_string()) {
             printed.push(' ');
         }
-        printed.push_str(&text(argument));
+        printed.push_str(&format_value(argument));
     }
     printed
 }
@@ -184,17 +184,17 @@ fn html(text: &str) -> String {
     escaped
 }
 
-fn join(arguments: &[Value]) -> Outcome {
+fn join(arguments: &[Value]) -> TemplateResult {
     let (list, separator) = two(arguments)?;
     let items: Vec<String> = match list {
         Value::Null => Vec::new(),
-        Value::Array(list) => list.iter().map(text).collect(),
+        Value::Array(list) => list.iter().map(format_value).collect(),
         other => return Err(format!("wrong type for value; expected []string; got {}", type_name(other))),
     };
     Ok(items.join(string(separator)?).into())
 }
 
-fn split(arguments: &[Value]) -> Outcome {
+fn split(arguments: &[Value]) -> TemplateResult {
     let (whole, separator) = two(arguments)?;
     let (whole, separator) = (string(whole)?, string(separator)?);
     let parts: Vec<Value> = match separator {
@@ -219,7 +219,7 @@ fn title(text: &str) -> String {
 }
 
 /// `pad TEXT BEFORE AFTER`: puts spaces around the text, unless it is empty.
-fn pad(arguments: &[Value]) -> Outcome {
+fn pad(arguments: &[Value]) -> TemplateResult {
     let [whole, before, after] = arguments else {
         return Err(format!("wrong number of args: want 3 got {}", arguments.len()));
     };
@@ -232,7 +232,7 @@ fn pad(arguments: &[Value]) -> Outcome {
     Ok(format!("{}{whole}{}", blanks(before)?, blanks(after)?).into())
 }
 
-fn truncate(arguments: &[Value]) -> Outcome {
+fn truncate(arguments: &[Value]) -> TemplateResult {
     let (whole, length) = two(arguments)?;
     Ok(string(whole)?.chars().take(integer(length)?).collect::<String>().into())
 }

@@ -27,18 +27,18 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub(crate) struct Template {
     source: String,
-    nodes: Vec<parse::Node>,
+    nodes: Vec<parse::TemplateNode>,
 }
 
 impl Template {
     /// Parses `source`.
     pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
-        Ok(Self { source: source.to_owned(), nodes: parse::parse(source)? })
+        Ok(Self { source: source.to_owned(), nodes: parse::parse_template(source)? })
     }
 
     /// Renders the template on `data`.
     pub(crate) fn render(&self, data: &Value) -> Result<String, TemplateError> {
-        run::run(&self.source, &self.nodes, data, &run::Manner::Plain)
+        run::execute(&self.source, &self.nodes, data, &run::RenderMode::Plain)
     }
 
     /// Renders a row of a listing; `labels` are what `.Label "name"` selects from.
@@ -47,13 +47,13 @@ impl Template {
         data: &Value,
         labels: &Map<String, Value>,
     ) -> Result<String, TemplateError> {
-        run::run(&self.source, &self.nodes, data, &run::Manner::Row(labels))
+        run::execute(&self.source, &self.nodes, data, &run::RenderMode::Row(labels))
     }
 
     /// Renders the heading of a table. `data` holds the heading of each field, and functions leave it as it
     /// is.
     pub(crate) fn render_header(&self, data: &Value) -> Result<String, TemplateError> {
-        run::run(&self.source, &self.nodes, data, &run::Manner::Header)
+        run::execute(&self.source, &self.nodes, data, &run::RenderMode::Header)
     }
 }
 

@@ -2,25 +2,25 @@
 
 use serde_json::Value;
 
-use super::token::{Kind, Token, split};
+use super::token::{TemplateToken, TemplateTokenKind, tokenize};
 use super::{TemplateError, functions};
 
 /// How deep blocks and parentheses may nest; without a limit, they could exhaust the stack.
-const DEEPEST: usize = 100;
+const MAX_DEPTH: usize = 100;
 
 /// A node of the tree.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(super) enum TemplateNode {
     /// Literal text.
     Text(String),
     /// An action that prints a value or sets variables.
     Action(Pipeline),
     /// `if`.
-    If(Block),
+    If(ControlBlock),
     /// `with`.
-    With(Block),
+    With(ControlBlock),
     /// `range`.
-    Range(Block),
+    Range(ControlBlock),
     /// `break` out of a `range`.
     Break,
     /// `continue` with a `range`'s next element.
@@ -29,13 +29,13 @@ pub(super) enum Node {
 
 /// A control structure with its condition.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct ControlBlock {
     /// The condition, or what `range` iterates over.
     pub(super) pipeline: Pipeline,
     /// The nodes if it is not empty.
-    pub(super) body: Vec<Node>,
+    pub(super) body: Vec<TemplateNode>,
     /// The nodes if it is empty.
-    pub(super) otherwise: Vec<Node>,
+    pub(super) otherwise: Vec<TemplateNode>,
 }
 
 /// Commands, each of which gets the result of the one before as its last argument.
@@ -53,7 +53,7 @@ pub(super) struct Pipeline {
 #[derive(Debug)]
 pub(super) struct Operand {
     /// What the fields are selected from.
-    pub(super) term: Term,
+    pub(super) term: OperandBase,
     /// The fields, outermost first.
     pub(super) fields: Vec<String>,
     /// Its byte range in the source.
@@ -62,7 +62,7 @@ pub(super) struct Operand {
 
 /// What an operand selects its fields from.
 #[derive(Debug)]
-pub(super) enum Term {
+pub(super) enum OperandBase {
     /// The current value.
     Dot,
     /// A constant.
@@ -76,28 +76,29 @@ pub(super) enum Term {
 }
 
 /// Parses a whole template.
-pub(super) fn parse(source: &str) -> Result<Vec<Node>, TemplateError> {
-    let tokens = split(source)?;
-    let mut parser = Parser { source, tokens, at: 0, variables: vec![String::new()], depth: 0, loops: 0 };
+pub(super) fn parse_template(source: &str) -> Result<Vec<TemplateNode>, TemplateError> {
+    let tokens = tokenize(source)?;
+    let mut parser =
+        TemplateParser { source, tokens, at: 0, variables: vec![String::new()], depth: 0, loops: 0 };
     let (nodes, end) = parser.nodes()?;
     match end {
-        Stop::Source => Ok(nodes),
-        Stop::End => Err(parser.error("unexpected {{end}}")),
-        Stop::Else => Err(parser.error("unexpected {{else}}")),
+        NodeListEnd::Source => Ok(nodes),
+        NodeListEnd::End => Err(parser.error("unexpected {{end}}")),
+        NodeListEnd::Else => Err(parser.error("unexpected {{else}}")),
     }
 }
 
 /// What ended a list of nodes.
 #[derive(PartialEq)]
-enum Stop {
+enum NodeListEnd {
     Source,
     End,
     Else,
 }
 
-struct Parser<'a> {
+struct TemplateParser<'a> {
     source: &'a str,
-    tokens: Vec<Token>,
+    tokens: Vec<TemplateToken>,
     at: usize,
     /// The variables in scope; the first is `$`.
     variables: Vec<String>,
@@ -105,27 +106,27 @@ struct Parser<'a> {
     loops: usize,
 }
 
-type Parsed<T> = Result<T, TemplateError>;
+type ParseResult<T> = Result<T, TemplateError>;
 
-impl Parser<'_> {
-    fn nodes(&mut self) -> Parsed<(Vec<Node>, Stop)> {
+impl TemplateParser<'_> {
+    fn nodes(&mut self) -> ParseResult<(Vec<TemplateNode>, NodeListEnd)> {
         let mut nodes = Vec::new();
         loop {
             match self.next().map(|token| token.kind) {
-                None => return Ok((nodes, Stop::Source)),
-                Some(Kind::Text(text)) => nodes.push(Node::Text(text)),
+                None => return Ok((nodes, NodeListEnd::Source)),
+                Some(TemplateTokenKind::Text(text)) => nodes.push(TemplateNode::Text(text)),
                 Some(_) => match self.keyword().as_deref() {
                     Some("end") => {
                         self.at += 1;
                         self.close("end")?;
-                        return Ok((nodes, Stop::End));
+                        return Ok((nodes, NodeListEnd::End));
                     }
                     Some("else") => {
                         self.at += 1;
-                        return Ok((nodes, Stop::Else));
+                        return Ok((nodes, NodeListEnd::Else));
                     }
                     Some(word) => nodes.push(self.control(word)?),
-                    None => nodes.push(Node::Action(self.action()?)),
+                    None => nodes.push(TemplateNode::Action(self.action()?)),
                 },
             }
         }
@@ -134,27 +135,27 @@ impl Parser<'_> {
     /// The keyword that starts the action.
     fn keyword(&self) -> Option<String> {
         match self.peek() {
-            Some(Kind::Word(word)) if KEYWORDS.contains(&word.as_str()) => Some(word.clone()),
+            Some(TemplateTokenKind::Word(word)) if KEYWORDS.contains(&word.as_str()) => Some(word.clone()),
             _ => None,
         }
     }
 
-    fn control(&mut self, word: &str) -> Parsed<Node> {
+    fn control(&mut self, word: &str) -> ParseResult<TemplateNode> {
         self.at += 1;
         match word {
-            "if" => Ok(Node::If(self.block("if")?)),
-            "with" => Ok(Node::With(self.block("with")?)),
-            "range" => Ok(Node::Range(self.block("range")?)),
+            "if" => Ok(TemplateNode::If(self.block("if")?)),
+            "with" => Ok(TemplateNode::With(self.block("with")?)),
+            "range" => Ok(TemplateNode::Range(self.block("range")?)),
             "break" | "continue" if self.loops == 0 => {
                 Err(self.error(format!("{{{{{word}}}}} outside {{{{range}}}}")))
             }
-            "break" => self.close("break").map(|()| Node::Break),
-            "continue" => self.close("continue").map(|()| Node::Continue),
+            "break" => self.close("break").map(|()| TemplateNode::Break),
+            "continue" => self.close("continue").map(|()| TemplateNode::Continue),
             _ => Err(self.error(format!("{{{{{word}}}}} is not possible in a format"))),
         }
     }
 
-    fn block(&mut self, word: &'static str) -> Parsed<Block> {
+    fn block(&mut self, word: &'static str) -> ParseResult<ControlBlock> {
         self.descend()?;
         let visible = self.variables.len();
         let pipeline = self.pipeline(word)?;
@@ -168,41 +169,41 @@ impl Parser<'_> {
         let (body, end) = self.nodes()?;
         self.loops -= looping;
         let otherwise = match end {
-            Stop::Source => return Err(self.error("unexpected EOF")),
-            Stop::End => Vec::new(),
-            Stop::Else => self.otherwise(word)?,
+            NodeListEnd::Source => return Err(self.error("unexpected EOF")),
+            NodeListEnd::End => Vec::new(),
+            NodeListEnd::Else => self.otherwise(word)?,
         };
         // Variables declared in the block end with it.
         self.variables.truncate(visible);
         self.depth -= 1;
-        Ok(Block { pipeline, body, otherwise })
+        Ok(ControlBlock { pipeline, body, otherwise })
     }
 
     /// Parses what follows `{{else`: nodes up to the common `end`, or another condition.
-    fn otherwise(&mut self, word: &'static str) -> Parsed<Vec<Node>> {
+    fn otherwise(&mut self, word: &'static str) -> ParseResult<Vec<TemplateNode>> {
         if let Some(next) = self.keyword().filter(|next| next == word && word != "range") {
             self.at += 1;
             return Ok(vec![if next == "if" {
-                Node::If(self.block("if")?)
+                TemplateNode::If(self.block("if")?)
             } else {
-                Node::With(self.block("with")?)
+                TemplateNode::With(self.block("with")?)
             }]);
         }
         self.close("else")?;
         match self.nodes()? {
-            (nodes, Stop::End) => Ok(nodes),
-            (_, Stop::Else) => Err(self.error("expected end; found {{else}}")),
-            (_, Stop::Source) => Err(self.error("unexpected EOF")),
+            (nodes, NodeListEnd::End) => Ok(nodes),
+            (_, NodeListEnd::Else) => Err(self.error("expected end; found {{else}}")),
+            (_, NodeListEnd::Source) => Err(self.error("unexpected EOF")),
         }
     }
 
-    fn action(&mut self) -> Parsed<Pipeline> {
+    fn action(&mut self) -> ParseResult<Pipeline> {
         let pipeline = self.pipeline("command")?;
         self.close("command")?;
         Ok(pipeline)
     }
 
-    fn pipeline(&mut self, context: &str) -> Parsed<Pipeline> {
+    fn pipeline(&mut self, context: &str) -> ParseResult<Pipeline> {
         let mut pipeline = Pipeline::default();
         self.declaration(&mut pipeline, context)?;
         loop {
@@ -211,12 +212,12 @@ impl Parser<'_> {
                 return Err(self.error(format!("missing value for {context}")));
             }
             // As in Go: only functions and fields can take the result of the command before.
-            let constant = matches!(command.first(), Some(Operand { term: Term::Constant(_) | Term::Dot, fields, .. }) if fields.is_empty());
+            let constant = matches!(command.first(), Some(Operand { term: OperandBase::Constant(_) | OperandBase::Dot, fields, .. }) if fields.is_empty());
             if constant && !pipeline.commands.is_empty() {
                 return Err(self.error("non executable command in pipeline"));
             }
             pipeline.commands.push(command);
-            if self.peek() != Some(&Kind::Sign("|")) {
+            if self.peek() != Some(&TemplateTokenKind::Sign("|")) {
                 return Ok(pipeline);
             }
             self.at += 1;
@@ -224,24 +225,26 @@ impl Parser<'_> {
     }
 
     /// Parses `$x :=`, `$x =` or, for a range, `$i, $x :=` in front of a pipeline.
-    fn declaration(&mut self, pipeline: &mut Pipeline, context: &str) -> Parsed<()> {
+    fn declaration(&mut self, pipeline: &mut Pipeline, context: &str) -> ParseResult<()> {
         let kind = |ahead: usize| self.tokens.get(self.at + ahead).map(|token| &token.kind);
         let (names, sign) = match (kind(0), kind(1), kind(2), kind(3)) {
-            (Some(Kind::Variable(one)), Some(Kind::Sign(sign @ (":=" | "="))), ..) => {
-                (vec![one.clone()], *sign)
-            }
             (
-                Some(Kind::Variable(one)),
-                Some(Kind::Sign(",")),
-                Some(Kind::Variable(two)),
-                Some(Kind::Sign(sign @ (":=" | "="))),
+                Some(TemplateTokenKind::Variable(one)),
+                Some(TemplateTokenKind::Sign(sign @ (":=" | "="))),
+                ..,
+            ) => (vec![one.clone()], *sign),
+            (
+                Some(TemplateTokenKind::Variable(one)),
+                Some(TemplateTokenKind::Sign(",")),
+                Some(TemplateTokenKind::Variable(two)),
+                Some(TemplateTokenKind::Sign(sign @ (":=" | "="))),
             ) if context == "range" => (vec![one.clone(), two.clone()], *sign),
             _ => return Ok(()),
         };
         self.at += names.len() * 2;
         pipeline.assigns = sign == "=";
         if pipeline.assigns {
-            names.iter().try_for_each(|name| self.known(name))?;
+            names.iter().try_for_each(|name| self.require_variable(name))?;
         } else {
             self.variables.extend(names.iter().cloned());
         }
@@ -249,14 +252,14 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn known(&self, name: &str) -> Parsed<()> {
+    fn require_variable(&self, name: &str) -> ParseResult<()> {
         match self.variables.iter().any(|known| known == name) {
             true => Ok(()),
             false => Err(self.error(format!("undefined variable \"${name}\""))),
         }
     }
 
-    fn command(&mut self) -> Parsed<Vec<Operand>> {
+    fn command(&mut self) -> ParseResult<Vec<Operand>> {
         let mut operands: Vec<Operand> = Vec::new();
         while let Some(operand) = self.operand()? {
             operands.push(operand);
@@ -264,54 +267,58 @@ impl Parser<'_> {
         Ok(operands)
     }
 
-    fn operand(&mut self) -> Parsed<Option<Operand>> {
+    fn operand(&mut self) -> ParseResult<Option<Operand>> {
         let Some(token) = self.tokens.get(self.at).cloned() else { return Ok(None) };
         let mut fields = Vec::new();
         let term = match token.kind {
-            Kind::Field(name) => {
+            TemplateTokenKind::Field(name) => {
                 fields.push(name);
-                Term::Dot
+                OperandBase::Dot
             }
-            Kind::Sign(".") => Term::Dot,
-            Kind::Constant(value) => Term::Constant(value),
-            Kind::Variable(name) => self.known(&name).map(|()| Term::Variable(name))?,
-            Kind::Word(word) => self.word(word)?,
-            Kind::Sign("(") => return self.group(token.start).map(Some),
+            TemplateTokenKind::Sign(".") => OperandBase::Dot,
+            TemplateTokenKind::Constant(value) => OperandBase::Constant(value),
+            TemplateTokenKind::Variable(name) => {
+                self.require_variable(&name).map(|()| OperandBase::Variable(name))?
+            }
+            TemplateTokenKind::Word(word) => self.word(word)?,
+            TemplateTokenKind::Sign("(") => return self.group(token.start).map(Some),
             _ => return Ok(None),
         };
         self.at += 1;
         self.chain(term, fields, token.start).map(Some)
     }
 
-    fn word(&self, word: String) -> Parsed<Term> {
+    fn word(&self, word: String) -> ParseResult<OperandBase> {
         match word.as_str() {
-            "true" | "false" => Ok(Term::Constant((word == "true").into())),
-            "nil" => Ok(Term::Constant(Value::Null)),
-            name if functions::exists(name) => Ok(Term::Function(word)),
+            "true" | "false" => Ok(OperandBase::Constant((word == "true").into())),
+            "nil" => Ok(OperandBase::Constant(Value::Null)),
+            name if functions::is_function(name) => Ok(OperandBase::Function(word)),
             name if KEYWORDS.contains(&name) => Err(self.error(format!("unexpected <{name}> in command"))),
             name => Err(self.error(format!("function {name:?} not defined"))),
         }
     }
 
-    fn group(&mut self, start: usize) -> Parsed<Operand> {
+    fn group(&mut self, start: usize) -> ParseResult<Operand> {
         self.descend()?;
         self.at += 1;
         let pipeline = self.pipeline("parenthesized pipeline")?;
-        if self.peek() != Some(&Kind::Sign(")")) {
+        if self.peek() != Some(&TemplateTokenKind::Sign(")")) {
             return Err(self.unexpected("right paren"));
         }
         self.at += 1;
         self.depth -= 1;
-        self.chain(Term::Group(pipeline), Vec::new(), start)
+        self.chain(OperandBase::Group(pipeline), Vec::new(), start)
     }
 
     /// Adds the fields that follow without a space.
-    fn chain(&mut self, term: Term, mut fields: Vec<String>, start: usize) -> Parsed<Operand> {
-        while let Some(Token { kind: Kind::Field(name), spaced: false, .. }) = self.tokens.get(self.at) {
+    fn chain(&mut self, term: OperandBase, mut fields: Vec<String>, start: usize) -> ParseResult<Operand> {
+        while let Some(TemplateToken { kind: TemplateTokenKind::Field(name), spaced: false, .. }) =
+            self.tokens.get(self.at)
+        {
             fields.push(name.clone());
             self.at += 1;
         }
-        if !fields.is_empty() && matches!(term, Term::Constant(_)) {
+        if !fields.is_empty() && matches!(term, OperandBase::Constant(_)) {
             return Err(self.error("unexpected . after term"));
         }
         let end =
@@ -319,9 +326,9 @@ impl Parser<'_> {
         Ok(Operand { term, fields, span: (start, end) })
     }
 
-    fn close(&mut self, context: &str) -> Parsed<()> {
+    fn close(&mut self, context: &str) -> ParseResult<()> {
         match self.next().map(|token| token.kind) {
-            Some(Kind::Close) => Ok(()),
+            Some(TemplateTokenKind::Close) => Ok(()),
             _ => {
                 self.at -= 1;
                 Err(self.unexpected(context))
@@ -334,16 +341,16 @@ impl Parser<'_> {
         self.error(format!("unexpected {:?} in {context}", piece.unwrap_or("EOF")))
     }
 
-    fn descend(&mut self) -> Parsed<()> {
+    fn descend(&mut self) -> ParseResult<()> {
         self.depth += 1;
-        if self.depth > DEEPEST { Err(self.error("too deeply nested")) } else { Ok(()) }
+        if self.depth > MAX_DEPTH { Err(self.error("too deeply nested")) } else { Ok(()) }
     }
 
-    fn peek(&self) -> Option<&Kind> {
+    fn peek(&self) -> Option<&TemplateTokenKind> {
         self.tokens.get(self.at).map(|token| &token.kind)
     }
 
-    fn next(&mut self) -> Option<Token> {
+    fn next(&mut self) -> Option<TemplateToken> {
         let token = self.tokens.get(self.at).cloned();
         self.at += 1;
         token

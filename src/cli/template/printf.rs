@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::value::{exponent, text, type_name};
+use super::value::{exponent, format_value, type_name};
 
 /// Larger widths are cut to this.
-const WIDEST: usize = 1_000_000;
+const MAX_WIDTH: usize = 1_000_000;
 
 /// A verb, with its flags, width and precision.
 #[derive(Default)]
-struct Verb {
+struct FormatVerb {
     minus: bool,
     plus: bool,
     zero: bool,
@@ -28,7 +28,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
     while let Some(at) = rest.find('%') {
         printed.push_str(rest.get(..at).unwrap_or_default());
         rest = rest.get(at + 1..).unwrap_or_default();
-        match Verb::read(&mut rest) {
+        match FormatVerb::read(&mut rest) {
             None => printed.push_str("%!(NOVERB)"),
             Some(verb) if verb.letter == '%' => printed.push('%'),
             Some(verb) => match arguments.next() {
@@ -39,14 +39,15 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
     }
     printed.push_str(rest);
     // Go reports mistakes within the result instead of failing.
-    let extra: Vec<String> = arguments.map(|value| format!("{}={}", type_name(value), text(value))).collect();
+    let extra: Vec<String> =
+        arguments.map(|value| format!("{}={}", type_name(value), format_value(value))).collect();
     if !extra.is_empty() {
         printed.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
     printed
 }
 
-impl Verb {
+impl FormatVerb {
     /// Parses the verb in front of `rest`.
     fn read(rest: &mut &str) -> Option<Self> {
         let mut verb = Self::default();
@@ -74,14 +75,14 @@ impl Verb {
     fn print(&self, value: &Value) -> String {
         match self.format(value) {
             Some(formatted) => self.pad(formatted, value.is_number()),
-            None => format!("%!{}({}={})", self.letter, type_name(value), text(value)),
+            None => format!("%!{}({}={})", self.letter, type_name(value), format_value(value)),
         }
     }
 
     fn format(&self, value: &Value) -> Option<String> {
         match (self.letter, value) {
             ('v', Value::String(text)) if self.sharp => Some(format!("{text:?}")),
-            ('v', value) => Some(text(value)),
+            ('v', value) => Some(format_value(value)),
             ('T', value) => Some(type_name(value).into()),
             ('t', Value::Bool(truth)) => Some(truth.to_string()),
             ('s', Value::String(text)) => Some(self.cut(text)),
@@ -90,7 +91,7 @@ impl Verb {
                 let items: Option<Vec<String>> = list.iter().map(|item| self.format(item)).collect();
                 Some(format!("[{}]", items?.join(" ")))
             }
-            ('s', Value::Object(_)) => Some(text(value)),
+            ('s', Value::Object(_)) => Some(format_value(value)),
             ('x' | 'X', Value::String(text)) => Some(self.case(crate::model::digest::hex(text.as_bytes()))),
             (_, Value::Number(number)) => match number.as_i64() {
                 Some(integer) => self.integer(integer),
@@ -118,7 +119,7 @@ impl Verb {
         let digits = match self.letter {
             'f' | 'F' => format!("{absolute:.precision$}"),
             'e' | 'E' => self.case(exponent(&format!("{absolute:.precision$e}"))),
-            'g' | 'G' => text(&absolute.into()),
+            'g' | 'G' => format_value(&absolute.into()),
             _ => return None,
         };
         Some(self.signed(value < 0.0, digits))
@@ -163,5 +164,5 @@ fn number(rest: &mut &str) -> Option<usize> {
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, tail) = rest.split_at_checked(end)?;
     *rest = tail;
-    if digits.is_empty() { None } else { Some(digits.parse().unwrap_or(WIDEST).min(WIDEST)) }
+    if digits.is_empty() { None } else { Some(digits.parse().unwrap_or(MAX_WIDTH).min(MAX_WIDTH)) }
 }

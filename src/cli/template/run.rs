@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::parse::{Block, Node, Operand, Pipeline, Term};
-use super::value::{null_field, text, truth, type_name};
+use super::parse::{ControlBlock, Operand, OperandBase, Pipeline, TemplateNode};
+use super::value::{format_value, is_truthy, null_field_text, type_name};
 use super::{TemplateError, functions};
 
 /// What a template is rendered for.
-pub(super) enum Manner<'a> {
+pub(super) enum RenderMode<'a> {
     /// A single value.
     Plain,
     /// A row of a listing, with the labels of the object in it.
@@ -17,88 +17,92 @@ pub(super) enum Manner<'a> {
 }
 
 /// Renders `nodes`, parsed from `source`, on `data`.
-pub(super) fn run(
+pub(super) fn execute(
     source: &str,
-    nodes: &[Node],
+    nodes: &[TemplateNode],
     data: &Value,
-    manner: &Manner<'_>,
+    manner: &RenderMode<'_>,
 ) -> Result<String, TemplateError> {
-    let mut runner =
-        Runner { source, manner, variables: vec![(String::new(), data.clone())], printed: String::new() };
+    let mut runner = TemplateRunner {
+        source,
+        manner,
+        variables: vec![(String::new(), data.clone())],
+        printed: String::new(),
+    };
     runner.nodes(nodes, data)?;
     Ok(runner.printed)
 }
 
 /// How a list of nodes ended.
 #[derive(PartialEq)]
-enum Flow {
-    On,
+enum LoopFlow {
+    Proceed,
     Break,
     Continue,
 }
 
-struct Runner<'a> {
+struct TemplateRunner<'a> {
     source: &'a str,
-    manner: &'a Manner<'a>,
+    manner: &'a RenderMode<'a>,
     /// Names and values, innermost last; the first is `$`.
     variables: Vec<(String, Value)>,
     printed: String,
 }
 
-type Done<T> = Result<T, TemplateError>;
+type ExecuteResult<T> = Result<T, TemplateError>;
 
-impl Runner<'_> {
-    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Done<Flow> {
+impl TemplateRunner<'_> {
+    fn nodes(&mut self, nodes: &[TemplateNode], dot: &Value) -> ExecuteResult<LoopFlow> {
         for node in nodes {
             let flow = match node {
-                Node::Text(text) => {
+                TemplateNode::Text(text) => {
                     self.printed.push_str(text);
-                    Flow::On
+                    LoopFlow::Proceed
                 }
-                Node::Action(pipeline) => self.action(pipeline, dot)?,
-                Node::If(block) => self.scoped(|this| this.condition(block, dot, false))?,
-                Node::With(block) => self.scoped(|this| this.condition(block, dot, true))?,
-                Node::Range(block) => self.scoped(|this| this.range(block, dot))?,
-                Node::Break => Flow::Break,
-                Node::Continue => Flow::Continue,
+                TemplateNode::Action(pipeline) => self.action(pipeline, dot)?,
+                TemplateNode::If(block) => self.scoped(|this| this.condition(block, dot, false))?,
+                TemplateNode::With(block) => self.scoped(|this| this.condition(block, dot, true))?,
+                TemplateNode::Range(block) => self.scoped(|this| this.range(block, dot))?,
+                TemplateNode::Break => LoopFlow::Break,
+                TemplateNode::Continue => LoopFlow::Continue,
             };
-            if flow != Flow::On {
+            if flow != LoopFlow::Proceed {
                 return Ok(flow);
             }
         }
-        Ok(Flow::On)
+        Ok(LoopFlow::Proceed)
     }
 
-    fn scoped(&mut self, work: impl FnOnce(&mut Self) -> Done<Flow>) -> Done<Flow> {
+    fn scoped(&mut self, work: impl FnOnce(&mut Self) -> ExecuteResult<LoopFlow>) -> ExecuteResult<LoopFlow> {
         let visible = self.variables.len();
         let flow = work(self);
         self.variables.truncate(visible);
         flow
     }
 
-    fn action(&mut self, pipeline: &Pipeline, dot: &Value) -> Done<Flow> {
+    fn action(&mut self, pipeline: &Pipeline, dot: &Value) -> ExecuteResult<LoopFlow> {
         let value = self.pipeline(pipeline, dot)?;
         if pipeline.variables.is_empty() {
             let printed = match (&value, pipeline.commands.as_slice()) {
-                (Value::Null, [command]) => nothing(command).into(),
+                (Value::Null, [command]) => null_result_text(command).into(),
                 (Value::Null, _) => NO_VALUE.into(),
-                (value, _) => text(value),
+                (value, _) => format_value(value),
             };
             self.printed.push_str(&printed);
         }
-        Ok(Flow::On)
+        Ok(LoopFlow::Proceed)
     }
 
-    fn condition(&mut self, block: &Block, dot: &Value, with: bool) -> Done<Flow> {
+    fn condition(&mut self, block: &ControlBlock, dot: &Value, with: bool) -> ExecuteResult<LoopFlow> {
         let value = self.pipeline(&block.pipeline, dot)?;
-        if truth(&value) {
+        if is_truthy(&value) {
             self.nodes(&block.body, if with { &value } else { dot })
         } else {
             self.nodes(&block.otherwise, dot)
         }
     }
 
-    fn range(&mut self, block: &Block, dot: &Value) -> Done<Flow> {
+    fn range(&mut self, block: &ControlBlock, dot: &Value) -> ExecuteResult<LoopFlow> {
         // The variables are set for each element below, not to the whole.
         let value = self.commands(&block.pipeline, dot)?;
         let elements: Vec<(Value, Value)> = match value {
@@ -106,7 +110,7 @@ impl Runner<'_> {
             Value::Array(list) => list.into_iter().enumerate().map(|(at, item)| (at.into(), item)).collect(),
             Value::Object(map) => map.into_iter().map(|(key, item)| (key.into(), item)).collect(),
             other => {
-                let message = format!("range can't iterate over {}", text(&other));
+                let message = format!("range can't iterate over {}", format_value(&other));
                 return Err(self.error(span(&block.pipeline), message));
             }
         };
@@ -118,11 +122,11 @@ impl Runner<'_> {
             self.bind(&block.pipeline, key, &item);
             let flow = self.nodes(&block.body, &item)?;
             self.variables.truncate(visible);
-            if flow == Flow::Break {
+            if flow == LoopFlow::Break {
                 break;
             }
         }
-        Ok(Flow::On)
+        Ok(LoopFlow::Proceed)
     }
 
     fn bind(&mut self, pipeline: &Pipeline, key: Value, item: &Value) {
@@ -144,7 +148,7 @@ impl Runner<'_> {
         }
     }
 
-    fn pipeline(&mut self, pipeline: &Pipeline, dot: &Value) -> Done<Value> {
+    fn pipeline(&mut self, pipeline: &Pipeline, dot: &Value) -> ExecuteResult<Value> {
         let value = self.commands(pipeline, dot)?;
         if let Some(name) = pipeline.variables.first() {
             self.set(name, value.clone(), pipeline.assigns);
@@ -152,7 +156,7 @@ impl Runner<'_> {
         Ok(value)
     }
 
-    fn commands(&mut self, pipeline: &Pipeline, dot: &Value) -> Done<Value> {
+    fn commands(&mut self, pipeline: &Pipeline, dot: &Value) -> ExecuteResult<Value> {
         let mut last = None;
         for command in &pipeline.commands {
             last = Some(self.command(command, last, dot)?);
@@ -161,14 +165,14 @@ impl Runner<'_> {
     }
 
     /// `last` is the result of the command before, which becomes the last argument.
-    fn command(&mut self, operands: &[Operand], last: Option<Value>, dot: &Value) -> Done<Value> {
+    fn command(&mut self, operands: &[Operand], last: Option<Value>, dot: &Value) -> ExecuteResult<Value> {
         let Some((first, arguments)) = operands.split_first() else { return Ok(Value::Null) };
         match &first.term {
-            Term::Function(name) if matches!(name.as_str(), "and" | "or") => {
-                let value = self.decide(name == "and", first, arguments, last, dot)?;
+            OperandBase::Function(name) if matches!(name.as_str(), "and" | "or") => {
+                let value = self.and_or(name == "and", first, arguments, last, dot)?;
                 self.fields(first, value)
             }
-            Term::Function(name) => {
+            OperandBase::Function(name) => {
                 let mut values = self.arguments(arguments, dot)?;
                 values.extend(last);
                 let value = self.call(name, &values, first)?;
@@ -183,30 +187,30 @@ impl Runner<'_> {
         }
     }
 
-    fn arguments(&mut self, operands: &[Operand], dot: &Value) -> Done<Vec<Value>> {
+    fn arguments(&mut self, operands: &[Operand], dot: &Value) -> ExecuteResult<Vec<Value>> {
         operands.iter().map(|operand| self.argument(operand, dot)).collect()
     }
 
-    fn argument(&mut self, operand: &Operand, dot: &Value) -> Done<Value> {
+    fn argument(&mut self, operand: &Operand, dot: &Value) -> ExecuteResult<Value> {
         match &operand.term {
-            Term::Function(_) => self.command(std::slice::from_ref(operand), None, dot),
+            OperandBase::Function(_) => self.command(std::slice::from_ref(operand), None, dot),
             _ => self.operand(operand, dot),
         }
     }
 
     /// `and` and `or` evaluate no more arguments than they need.
-    fn decide(
+    fn and_or(
         &mut self,
         and: bool,
         function: &Operand,
         operands: &[Operand],
         last: Option<Value>,
         dot: &Value,
-    ) -> Done<Value> {
+    ) -> ExecuteResult<Value> {
         let mut value = None;
         for operand in operands {
             let next = self.argument(operand, dot)?;
-            if truth(&next) != and {
+            if is_truthy(&next) != and {
                 return Ok(next);
             }
             value = Some(next);
@@ -215,34 +219,34 @@ impl Runner<'_> {
         last.or(value).ok_or_else(missing)
     }
 
-    fn call(&self, name: &str, values: &[Value], function: &Operand) -> Done<Value> {
+    fn call(&self, name: &str, values: &[Value], function: &Operand) -> ExecuteResult<Value> {
         // `{{.ID | upper}}` has the heading of `.ID`.
-        if let (Manner::Header, false) = (self.manner, BUILT_IN.contains(&name)) {
+        if let (RenderMode::Header, false) = (self.manner, HEADER_FUNCTIONS.contains(&name)) {
             return Ok(values.iter().find(|value| value.is_string()).cloned().unwrap_or_default());
         }
-        functions::call(name, values).map_err(|why| self.error(function.span, why))
+        functions::call_function(name, values).map_err(|why| self.error(function.span, why))
     }
 
-    fn operand(&mut self, operand: &Operand, dot: &Value) -> Done<Value> {
+    fn operand(&mut self, operand: &Operand, dot: &Value) -> ExecuteResult<Value> {
         let value = match &operand.term {
-            Term::Dot if operand.fields.is_empty() => return Ok(dot.clone()),
-            Term::Dot => return self.path(operand, dot),
-            Term::Constant(value) => value.clone(),
-            Term::Variable(name) => {
+            OperandBase::Dot if operand.fields.is_empty() => return Ok(dot.clone()),
+            OperandBase::Dot => return self.path(operand, dot),
+            OperandBase::Constant(value) => value.clone(),
+            OperandBase::Variable(name) => {
                 let known = self.variables.iter().rev().find(|(known, _)| known == name);
                 known.map(|(_, value)| value.clone()).unwrap_or_default()
             }
-            Term::Group(pipeline) => self.pipeline(pipeline, dot)?,
-            Term::Function(_) => return self.command(std::slice::from_ref(operand), None, dot),
+            OperandBase::Group(pipeline) => self.pipeline(pipeline, dot)?,
+            OperandBase::Function(_) => return self.command(std::slice::from_ref(operand), None, dot),
         };
         self.fields(operand, value)
     }
 
-    fn fields(&self, operand: &Operand, value: Value) -> Done<Value> {
+    fn fields(&self, operand: &Operand, value: Value) -> ExecuteResult<Value> {
         if operand.fields.is_empty() { Ok(value) } else { self.path(operand, &value) }
     }
 
-    fn path(&self, operand: &Operand, start: &Value) -> Done<Value> {
+    fn path(&self, operand: &Operand, start: &Value) -> ExecuteResult<Value> {
         let mut value = start;
         for name in &operand.fields {
             value = match value {
@@ -250,7 +254,9 @@ impl Runner<'_> {
                     Some(found) => found,
                     // Fields of docker's structs begin with a capital; other names are keys of maps, which
                     // may be missing.
-                    None if matches!(self.manner, Manner::Header) || name.starts_with(char::is_lowercase) => {
+                    None if matches!(self.manner, RenderMode::Header)
+                        || name.starts_with(char::is_lowercase) =>
+                    {
                         return Ok(Value::Null);
                     }
                     None => {
@@ -268,14 +274,14 @@ impl Runner<'_> {
     }
 
     /// The one field that takes an argument: `.Label "name"`.
-    fn label(&self, operand: &Operand, values: &[Value]) -> Done<Value> {
-        let is_label = matches!(operand.term, Term::Dot | Term::Variable(_))
+    fn label(&self, operand: &Operand, values: &[Value]) -> ExecuteResult<Value> {
+        let is_label = matches!(operand.term, OperandBase::Dot | OperandBase::Variable(_))
             && operand.fields.last().is_some_and(|name| name == "Label");
         match (self.manner, values) {
-            (Manner::Row(labels), [Value::String(name)]) if is_label => {
+            (RenderMode::Row(labels), [Value::String(name)]) if is_label => {
                 Ok(labels.get(name).cloned().unwrap_or_else(|| "".into()))
             }
-            (Manner::Header, [Value::String(name)]) if is_label => {
+            (RenderMode::Header, [Value::String(name)]) if is_label => {
                 let last = name.rsplit('.').next().unwrap_or(name);
                 Ok(last.replace(['-', '_'], " ").into())
             }
@@ -291,12 +297,13 @@ impl Runner<'_> {
 const NO_VALUE: &str = "<no value>";
 
 /// Functions that are evaluated for headings too.
-const BUILT_IN: &[&str] = &["eq", "ge", "gt", "le", "len", "lt", "ne", "not", "print", "printf", "println"];
+const HEADER_FUNCTIONS: &[&str] =
+    &["eq", "ge", "gt", "le", "len", "lt", "ne", "not", "print", "printf", "println"];
 
 /// What is printed if `command` yields null.
-fn nothing(command: &[Operand]) -> &'static str {
+fn null_result_text(command: &[Operand]) -> &'static str {
     match command {
-        [operand] => operand.fields.last().and_then(|name| null_field(name)).unwrap_or(NO_VALUE),
+        [operand] => operand.fields.last().and_then(|name| null_field_text(name)).unwrap_or(NO_VALUE),
         _ => NO_VALUE,
     }
 }

@@ -4,8 +4,8 @@ use super::TemplateError;
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
+pub(super) struct TemplateToken {
+    pub(super) kind: TemplateTokenKind,
     /// Where it begins, in bytes from the start of the template.
     pub(super) start: usize,
     /// Where it ends.
@@ -15,7 +15,7 @@ pub(super) struct Token {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum TemplateTokenKind {
     /// Text outside actions, trimmed by the markers around it.
     Text(String),
     /// `{{`
@@ -35,8 +35,8 @@ pub(super) enum Kind {
 }
 
 /// Splits `source` into tokens.
-pub(super) fn split(source: &str) -> Result<Vec<Token>, TemplateError> {
-    let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), trim: false };
+pub(super) fn tokenize(source: &str) -> Result<Vec<TemplateToken>, TemplateError> {
+    let mut lexer = TemplateLexer { source, at: 0, tokens: Vec::new(), trim: false };
     while let Some(open) = lexer.rest().find("{{") {
         lexer.text(open);
         lexer.action()?;
@@ -45,23 +45,23 @@ pub(super) fn split(source: &str) -> Result<Vec<Token>, TemplateError> {
     Ok(lexer.tokens)
 }
 
-struct Lexer<'a> {
+struct TemplateLexer<'a> {
     source: &'a str,
     at: usize,
-    tokens: Vec<Token>,
+    tokens: Vec<TemplateToken>,
     /// Whether the action before ended in a trim marker.
     trim: bool,
 }
 
 const BLANKS: &[char] = &[' ', '\t', '\r', '\n'];
 
-impl<'a> Lexer<'a> {
+impl<'a> TemplateLexer<'a> {
     fn rest(&self) -> &'a str {
         self.source.get(self.at..).unwrap_or_default()
     }
 
-    fn push(&mut self, kind: Kind, length: usize, spaced: bool) {
-        self.tokens.push(Token { kind, start: self.at, end: self.at + length, spaced });
+    fn push(&mut self, kind: TemplateTokenKind, length: usize, spaced: bool) {
+        self.tokens.push(TemplateToken { kind, start: self.at, end: self.at + length, spaced });
         self.at += length;
     }
 
@@ -79,7 +79,7 @@ impl<'a> Lexer<'a> {
         if text.is_empty() {
             self.at += length;
         } else {
-            self.push(Kind::Text(text.to_owned()), length, false);
+            self.push(TemplateTokenKind::Text(text.to_owned()), length, false);
         }
         self.trim = false;
     }
@@ -91,7 +91,7 @@ impl<'a> Lexer<'a> {
         if self.rest().get(skip..).unwrap_or_default().trim_start_matches(BLANKS).starts_with("/*") {
             return self.comment();
         }
-        self.push(Kind::Open, skip, false);
+        self.push(TemplateTokenKind::Open, skip, false);
         while !self.token()? {}
         Ok(())
     }
@@ -120,11 +120,11 @@ impl<'a> Lexer<'a> {
         let spaced = rest.len() < before.len();
         self.at += before.len() - rest.len();
         if rest.starts_with("}}") {
-            self.push(Kind::Close, 2, spaced);
+            self.push(TemplateTokenKind::Close, 2, spaced);
             return Ok(true);
         }
         if spaced && rest.starts_with("-}}") {
-            self.push(Kind::Close, 3, spaced);
+            self.push(TemplateTokenKind::Close, 3, spaced);
             self.trim = true;
             return Ok(true);
         }
@@ -133,29 +133,29 @@ impl<'a> Lexer<'a> {
         Ok(false)
     }
 
-    fn word(&self, rest: &str) -> Result<(Kind, usize), TemplateError> {
+    fn word(&self, rest: &str) -> Result<(TemplateTokenKind, usize), TemplateError> {
         // The longer sign first.
         for sign in [":=", "=", "|", "(", ")", ","] {
             if rest.starts_with(sign) {
-                return Ok((Kind::Sign(sign), sign.len()));
+                return Ok((TemplateTokenKind::Sign(sign), sign.len()));
             }
         }
         let Some(first) = rest.chars().next() else { return Err(self.error("unclosed action")) };
         let tail = rest.get(first.len_utf8()..).unwrap_or_default();
         match first {
             '"' | '`' | '\'' => self.quoted(rest, first),
-            '$' => Ok((Kind::Variable(name(tail).into()), 1 + name(tail).len())),
+            '$' => Ok((TemplateTokenKind::Variable(name(tail).into()), 1 + name(tail).len())),
             '.' if !name(tail).is_empty() && !tail.starts_with(|c: char| c.is_ascii_digit()) => {
-                Ok((Kind::Field(name(tail).into()), 1 + name(tail).len()))
+                Ok((TemplateTokenKind::Field(name(tail).into()), 1 + name(tail).len()))
             }
-            '.' if !tail.starts_with(|c: char| c.is_ascii_digit()) => Ok((Kind::Sign("."), 1)),
+            '.' if !tail.starts_with(|c: char| c.is_ascii_digit()) => Ok((TemplateTokenKind::Sign("."), 1)),
             '+' | '-' | '.' | '0'..='9' => self.number(rest),
-            _ if !name(rest).is_empty() => Ok((Kind::Word(name(rest).into()), name(rest).len())),
+            _ if !name(rest).is_empty() => Ok((TemplateTokenKind::Word(name(rest).into()), name(rest).len())),
             other => Err(self.error(format!("unexpected {:?} in command", other.to_string()))),
         }
     }
 
-    fn number(&self, rest: &str) -> Result<(Kind, usize), TemplateError> {
+    fn number(&self, rest: &str) -> Result<(TemplateTokenKind, usize), TemplateError> {
         let part = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
         let body = rest.trim_start_matches(['+', '-']);
         let sign = rest.len() - body.len();
@@ -170,12 +170,12 @@ impl<'a> Lexer<'a> {
         }
         let text = rest.get(..length).unwrap_or(rest);
         match super::value::parse_number(text) {
-            Some(number) => Ok((Kind::Constant(number), length)),
+            Some(number) => Ok((TemplateTokenKind::Constant(number), length)),
             None => Err(self.error(format!("bad number syntax: {text:?}"))),
         }
     }
 
-    fn quoted(&self, rest: &str, quote: char) -> Result<(Kind, usize), TemplateError> {
+    fn quoted(&self, rest: &str, quote: char) -> Result<(TemplateTokenKind, usize), TemplateError> {
         let what = match quote {
             '`' => "unterminated raw quoted string",
             '"' => "unterminated quoted string",
@@ -187,9 +187,9 @@ impl<'a> Lexer<'a> {
         let text = text.ok_or_else(|| self.error("invalid syntax in a quoted string"))?;
         let mut characters = text.chars();
         match (quote, characters.next(), characters.next()) {
-            ('\'', Some(one), None) => Ok((Kind::Constant(u32::from(one).into()), length)),
+            ('\'', Some(one), None) => Ok((TemplateTokenKind::Constant(u32::from(one).into()), length)),
             ('\'', ..) => Err(self.error("malformed character constant")),
-            _ => Ok((Kind::Constant(text.into()), length)),
+            _ => Ok((TemplateTokenKind::Constant(text.into()), length)),
         }
     }
 
@@ -236,9 +236,9 @@ fn unescape(text: &str) -> Option<String> {
             'b' => '\u{8}',
             'f' => '\u{c}',
             'v' => '\u{b}',
-            'x' => code(&mut rest, 2, 16)?,
-            'u' => code(&mut rest, 4, 16)?,
-            'U' => code(&mut rest, 8, 16)?,
+            'x' => numeric_escape(&mut rest, 2, 16)?,
+            'u' => numeric_escape(&mut rest, 4, 16)?,
+            'U' => numeric_escape(&mut rest, 8, 16)?,
             c @ ('\\' | '"' | '\'') => c,
             _ => return None,
         });
@@ -246,7 +246,7 @@ fn unescape(text: &str) -> Option<String> {
     Some(plain)
 }
 
-fn code(rest: &mut std::str::Chars<'_>, digits: usize, base: u32) -> Option<char> {
+fn numeric_escape(rest: &mut std::str::Chars<'_>, digits: usize, base: u32) -> Option<char> {
     let mut code = 0_u32;
     for _ in 0..digits {
         code = code.checked_mul(base)?.checked_add(rest.next()?.to_digit(base)?)?;

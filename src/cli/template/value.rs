@@ -28,7 +28,7 @@ pub(super) fn parse_number(text: &str) -> Option<Value> {
 }
 
 /// Go's truth: everything but zero, false, nil and empty values.
-pub(super) fn truth(value: &Value) -> bool {
+pub(super) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(truth) => *truth,
@@ -40,16 +40,16 @@ pub(super) fn truth(value: &Value) -> bool {
 }
 
 /// The value as `%v` prints it.
-pub(super) fn text(value: &Value) -> String {
+pub(super) fn format_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".into(),
         Value::Bool(truth) => truth.to_string(),
         Value::Number(number) => number_text(number),
         Value::String(text) => text.clone(),
-        Value::Array(list) => format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(" ")),
+        Value::Array(list) => format!("[{}]", list.iter().map(format_value).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
             let mut pairs: Vec<String> =
-                map.iter().map(|(key, value)| format!("{key}:{}", text(value))).collect();
+                map.iter().map(|(key, value)| format!("{key}:{}", format_value(value))).collect();
             // Go prints maps sorted by key.
             pairs.sort_unstable();
             format!("map[{}]", pairs.join(" "))
@@ -95,7 +95,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 }
 
 /// Compares two values, for `lt` and the like.
-pub(super) fn order(a: &Value, b: &Value) -> Result<Ordering, &'static str> {
+pub(super) fn compare(a: &Value, b: &Value) -> Result<Ordering, &'static str> {
     match (a, b) {
         (Value::String(a), Value::String(b)) => Ok(a.cmp(b)),
         (Value::Number(a), Value::Number(b)) => number_order(a, b),
@@ -113,7 +113,7 @@ pub(super) fn equal(a: &Value, b: &Value) -> Result<bool, &'static str> {
             Err("non-comparable type")
         }
         (Value::Bool(_), _) | (_, Value::Bool(_)) => Err(INCOMPATIBLE),
-        _ => order(a, b).map(Ordering::is_eq),
+        _ => compare(a, b).map(Ordering::is_eq),
     }
 }
 
@@ -129,7 +129,7 @@ fn number_order(a: &Number, b: &Number) -> Result<Ordering, &'static str> {
 
 /// What docker prints for a list or map that is null in JSON, by the name of its field: in Go, these have
 /// types.
-pub(super) fn null_field(name: &str) -> Option<&'static str> {
+pub(super) fn null_field_text(name: &str) -> Option<&'static str> {
     match name {
         "Args" | "Cmd" | "Entrypoint" | "Env" | "Layers" | "Mounts" | "OnBuild" | "RepoDigests"
         | "RepoTags" | "Shell" | "Test" | "CapAdd" | "CapDrop" | "Binds" | "Devices" | "Dns"

@@ -22,6 +22,6 @@ pub(crate) mod streams;
 mod terminal;
 pub(crate) mod wire;
 
-pub use join::join;
-pub(super) use session::{Options, Outcome, Peer, attend};
+pub use join::attach;
+pub(super) use session::{AttachOptions, AttachOutcome, AttachPeer, run_attached};
 pub(super) use terminal::UserTerminal;

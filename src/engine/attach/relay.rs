@@ -9,7 +9,7 @@ const CHUNK: usize = 4 << 10;
 
 /// One direction of one stream. It is finished when the source is at its end and everything has been written,
 /// or when the target is closed.
-pub(crate) struct Relay {
+pub(crate) struct StreamRelay {
     source: Option<OwnedFd>,
     target: Option<OwnedFd>,
     pending: Vec<u8>,
@@ -17,12 +17,12 @@ pub(crate) struct Relay {
 }
 
 /// What a relay has to wait for next.
-pub(crate) enum Wants<'a> {
+pub(crate) enum RelayInterest<'a> {
     Read(BorrowedFd<'a>),
     Write(BorrowedFd<'a>),
 }
 
-impl Relay {
+impl StreamRelay {
     pub(crate) fn new(source: OwnedFd, target: OwnedFd) -> Self {
         Self { source: Some(source), target: Some(target), pending: Vec::new(), is_output: false }
     }
@@ -37,17 +37,17 @@ impl Relay {
     }
 
     /// `None` when the relay is finished.
-    pub(crate) fn wants(&self) -> Option<Wants<'_>> {
+    pub(crate) fn interest(&self) -> Option<RelayInterest<'_>> {
         let target = self.target.as_ref()?;
         if !self.pending.is_empty() {
-            return Some(Wants::Write(target.as_fd()));
+            return Some(RelayInterest::Write(target.as_fd()));
         }
-        self.source.as_ref().map(|source| Wants::Read(source.as_fd()))
+        self.source.as_ref().map(|source| RelayInterest::Read(source.as_fd()))
     }
 
     /// Makes progress after poll(2) reported what [`StreamRelay::interest`] asked for. `filter` sees the
     /// bytes just read and may remove some.
-    pub(crate) fn step(&mut self, filter: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn transfer(&mut self, filter: impl FnOnce(&mut Vec<u8>)) {
         if self.pending.is_empty() {
             self.read(filter);
         }
@@ -99,11 +99,11 @@ mod tests {
     fn copies_to_the_end_and_closes_the_target() {
         let (source, feed) = pipe().unwrap();
         let (drain, target) = pipe().unwrap();
-        let mut relay = Relay::new(source, target);
+        let mut relay = StreamRelay::new(source, target);
         rustix::io::write(&feed, b"hello").unwrap();
         drop(feed);
-        while relay.wants().is_some() {
-            relay.step(|bytes| bytes.retain(|b| *b != b'l'));
+        while relay.interest().is_some() {
+            relay.transfer(|bytes| bytes.retain(|b| *b != b'l'));
         }
         let mut text = String::new();
         std::io::Read::read_to_string(&mut std::fs::File::from(drain), &mut text).unwrap();

@@ -7,30 +7,30 @@ use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::relay::{Relay, Wants};
+use super::relay::{RelayInterest, StreamRelay};
 use super::terminal::UserTerminal;
-use super::wire::{Order, Report};
-use crate::error::{Failure, Kind};
+use super::wire::{ControlReport, ControlRequest};
+use crate::error::{Failure, FailureKind};
 use crate::model::detach_keys::DetachKeys;
 use crate::sys::signal::SignalFd;
 
 /// Number of interrupts after which the command gives up on a container that ignores them.
-const PATIENCE: u32 = 3;
+const MAX_INTERRUPTS: u32 = 3;
 
 /// The other end of an attachment: a container through its supervisor, or a process that `exec` started in
 /// one.
-pub(crate) trait Peer {
+pub(crate) trait AttachPeer {
     /// Readable when there is a report to receive.
     fn as_fd(&self) -> BorrowedFd<'_>;
     /// Whether it is running already and will send no `Started` report.
     fn has_started(&self) -> bool;
     /// Sends a request. If the peer is gone, the next report says so.
-    fn order(&self, order: &Order);
+    fn send_request(&self, order: &ControlRequest);
     /// The next report; `None` if the peer is gone.
-    fn report(&self) -> Result<Option<Report>>;
+    fn receive_report(&self) -> Result<Option<ControlReport>>;
 }
 
-pub(crate) struct Options {
+pub(crate) struct AttachOptions {
     /// The container has its own terminal.
     pub(crate) tty: bool,
     /// Forward signals to the container.
@@ -43,9 +43,9 @@ pub(crate) struct Options {
 
 /// How the attachment ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum AttachOutcome {
     /// The container exited with this code.
-    Ended(i32),
+    Exited(i32),
     /// The user detached; the container keeps running.
     Detached,
     /// The user gave up on a container that does not react; holds the signal.
@@ -53,15 +53,15 @@ pub(crate) enum Outcome {
 }
 
 /// Serves the attachment until the container exits or the user detaches.
-pub(crate) fn attend(
-    peer: &dyn Peer,
+pub(crate) fn run_attached(
+    peer: &dyn AttachPeer,
     signals: &SignalFd,
-    relays: Vec<Relay>,
+    relays: Vec<StreamRelay>,
     terminal: Option<UserTerminal>,
-    options: Options,
-) -> Result<Outcome> {
-    let keys = KeyWatch { keys: options.detach_keys.0.clone(), matched: 0 };
-    let mut session = Session {
+    options: AttachOptions,
+) -> Result<AttachOutcome> {
+    let keys = DetachKeyFilter { keys: options.detach_keys.0.clone(), matched: 0 };
+    let mut session = AttachSession {
         peer,
         signals,
         relays,
@@ -76,64 +76,66 @@ pub(crate) fn attend(
     session.run()
 }
 
-struct Session<'a> {
-    peer: &'a dyn Peer,
+struct AttachSession<'a> {
+    peer: &'a dyn AttachPeer,
     signals: &'a SignalFd,
-    relays: Vec<Relay>,
+    relays: Vec<StreamRelay>,
     terminal: Option<UserTerminal>,
-    options: Options,
-    keys: KeyWatch,
+    options: AttachOptions,
+    keys: DetachKeyFilter,
     interrupts: u32,
     started: bool,
     detached: bool,
     ended: Option<i32>,
 }
 
-impl Session<'_> {
-    fn run(&mut self) -> Result<Outcome> {
+impl AttachSession<'_> {
+    fn run(&mut self) -> Result<AttachOutcome> {
         if self.peer.has_started() {
-            self.begin()?;
+            self.on_started()?;
         }
         loop {
             if self.ended.is_none() {
-                self.turn(true)?;
+                self.poll_once(true)?;
             }
             if self.detached {
-                self.peer.order(&Order::Detach);
-                return Ok(Outcome::Detached);
+                self.peer.send_request(&ControlRequest::Detach);
+                return Ok(AttachOutcome::Detached);
             }
-            if self.interrupts >= PATIENCE {
-                return Ok(Outcome::Abandoned(libc::SIGINT));
+            if self.interrupts >= MAX_INTERRUPTS {
+                return Ok(AttachOutcome::Abandoned(libc::SIGINT));
             }
             if let Some(code) = self.ended {
                 // What is left of the output is in the pipes already: all of its writers are dead.
-                while self.turn(false)? {}
-                return Ok(Outcome::Ended(code));
+                while self.poll_once(false)? {}
+                return Ok(AttachOutcome::Exited(code));
             }
         }
     }
 
     /// One round of poll(2); without `wait` it only moves what is ready now. Returns whether any relay made
     /// progress.
-    fn turn(&mut self, wait: bool) -> Result<bool> {
+    fn poll_once(&mut self, wait: bool) -> Result<bool> {
         let (ready, relays) = self.poll(wait)?;
         for index in &relays {
             self.step(*index);
         }
         if ready.signal && wait {
-            self.pass_signals()?;
+            self.handle_signals()?;
         }
         if ready.report && wait {
-            self.take_report()?;
+            self.handle_report()?;
         }
         Ok(!relays.is_empty())
     }
 
     fn has_pending_output(&self) -> bool {
-        self.relays.iter().any(|relay| relay.is_output() && matches!(relay.wants(), Some(Wants::Write(_))))
+        self.relays
+            .iter()
+            .any(|relay| relay.is_output() && matches!(relay.interest(), Some(RelayInterest::Write(_))))
     }
 
-    fn poll(&self, wait: bool) -> Result<(Ready, Vec<usize>)> {
+    fn poll(&self, wait: bool) -> Result<(PollReadiness, Vec<usize>)> {
         // After the exit only output matters, and neither of these would wake a wait for a slow terminal.
         let events = if wait { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = vec![
@@ -145,11 +147,11 @@ impl Session<'_> {
             // Before the terminal is in raw mode, keys would be echoed, and a prompt would invite them. After
             // the exit only output is still relayed.
             let flows = if wait { self.started || !self.options.tty } else { relay.is_output() };
-            let Some(wants) = relay.wants().filter(|_| flows) else { continue };
+            let Some(wants) = relay.interest().filter(|_| flows) else { continue };
             indices.push(index);
             fds.push(match wants {
-                Wants::Read(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
-                Wants::Write(fd) => PollFd::from_borrowed_fd(fd, PollFlags::OUT),
+                RelayInterest::Read(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
+                RelayInterest::Write(fd) => PollFd::from_borrowed_fd(fd, PollFlags::OUT),
             });
         }
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -160,7 +162,7 @@ impl Session<'_> {
         }
         // POLLHUP and POLLERR count as well: the read that follows tells which it is.
         let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let ready = Ready { report: happened(&fds[0]), signal: happened(&fds[1]) };
+        let ready = PollReadiness { report: happened(&fds[0]), signal: happened(&fds[1]) };
         let moved = indices
             .into_iter()
             .zip(&fds[2..])
@@ -174,13 +176,13 @@ impl Session<'_> {
         let (keys, detached) = (&mut self.keys, &mut self.detached);
         if let Some(relay) = self.relays.get_mut(index) {
             match relay.is_output() || !self.options.tty {
-                true => relay.step(|_| {}),
-                false => relay.step(|bytes| *detached |= keys.filter(bytes)),
+                true => relay.transfer(|_| {}),
+                false => relay.transfer(|bytes| *detached |= keys.filter(bytes)),
             }
         }
     }
 
-    fn pass_signals(&mut self) -> Result<()> {
+    fn handle_signals(&mut self) -> Result<()> {
         while let Some(signal) = self.signals.next()? {
             match signal {
                 // SIGTTIN and SIGTTOU are the job control of the command itself; SIGPIPE shows as a write
@@ -196,43 +198,46 @@ impl Session<'_> {
     fn forward(&mut self, signal: i32) {
         if !self.options.sig_proxy {
             // Without forwarding these end the command at once, as they would any program.
-            self.interrupts +=
-                if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) { PATIENCE } else { 0 };
+            self.interrupts += if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) {
+                MAX_INTERRUPTS
+            } else {
+                0
+            };
             return;
         }
         if matches!(signal, libc::SIGINT | libc::SIGTERM) {
             self.interrupts += 1;
         }
-        self.peer.order(&Order::Signal(signal));
+        self.peer.send_request(&ControlRequest::Signal(signal));
     }
 
     fn resize(&self) {
         if let Some((rows, columns)) = self.terminal.as_ref().and_then(UserTerminal::size) {
-            self.peer.order(&Order::Resize(rows, columns));
+            self.peer.send_request(&ControlRequest::Resize(rows, columns));
         }
     }
 
-    fn begin(&mut self) -> Result<()> {
+    fn on_started(&mut self) -> Result<()> {
         self.started = true;
         if self.options.tty {
             self.resize();
             if let (Some(terminal), true) = (&mut self.terminal, self.options.interactive) {
-                terminal.enter()?;
+                terminal.enter_raw_mode()?;
             }
         }
         Ok(())
     }
 
-    fn take_report(&mut self) -> Result<()> {
-        match self.peer.report()? {
-            Some(Report::Started) => self.begin()?,
-            Some(Report::Done) => {}
-            Some(Report::Ended(code)) => self.ended = Some(code),
-            Some(Report::Failed(failure)) => return Err(failure.into()),
+    fn handle_report(&mut self) -> Result<()> {
+        match self.peer.receive_report()? {
+            Some(ControlReport::Started) => self.on_started()?,
+            Some(ControlReport::Done) => {}
+            Some(ControlReport::Ended(code)) => self.ended = Some(code),
+            Some(ControlReport::Failed(failure)) => return Err(failure.into()),
             None => {
                 // The container's first process has PR_SET_PDEATHSIG set: it is killed with the supervisor.
                 return Err(Failure::new(
-                    Kind::Other,
+                    FailureKind::Other,
                     "the container's supervisor was killed, and the container with it",
                 )
                 .into());
@@ -242,18 +247,18 @@ impl Session<'_> {
     }
 }
 
-struct Ready {
+struct PollReadiness {
     report: bool,
     signal: bool,
 }
 
 /// Looks for the detach sequence in the keyboard input.
-struct KeyWatch {
+struct DetachKeyFilter {
     keys: Vec<u8>,
     matched: usize,
 }
 
-impl KeyWatch {
+impl DetachKeyFilter {
     /// Holds back the beginning of a sequence and emits it again if it turns out not to be one. Returns
     /// whether the sequence is complete; what follows it is dropped.
     fn filter(&mut self, bytes: &mut Vec<u8>) -> bool {
@@ -285,7 +290,7 @@ mod tests {
     use super::*;
 
     fn watch(typed: &[&[u8]]) -> (Vec<u8>, bool) {
-        let mut keys = KeyWatch { keys: DetachKeys::default().0, matched: 0 };
+        let mut keys = DetachKeyFilter { keys: DetachKeys::default().0, matched: 0 };
         let mut passed = Vec::new();
         for part in typed {
             let mut bytes = part.to_vec();

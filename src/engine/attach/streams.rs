@@ -13,73 +13,74 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::relay::Relay;
+use super::relay::StreamRelay;
 use crate::sys::pty;
 
 /// The ends of the streams for the other side, and the relays between them and the command's own stdio.
-pub(crate) struct Streams<T> {
+pub(crate) struct AttachStreams<T> {
     /// For the other side: standard input, output and error.
     pub(crate) ends: T,
     /// For the command.
-    pub(crate) relays: Vec<Relay>,
+    pub(crate) relays: Vec<StreamRelay>,
 }
 
 /// Stdio for a container that is connected directly. `wanted` says which of the command's streams it gets;
 /// /dev/null stands in for the others.
-pub(crate) fn direct(wanted: [bool; 3]) -> Result<Streams<[OwnedFd; 3]>> {
+pub(crate) fn direct_streams(wanted: [bool; 3]) -> Result<AttachStreams<[OwnedFd; 3]>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut relays = Vec::new();
-    let input = if wanted[0] { input_from(stdin.as_fd(), &mut relays)? } else { null()? };
+    let input =
+        if wanted[0] { input_without_terminal(stdin.as_fd(), &mut relays)? } else { open_dev_null()? };
     let mut output = |wanted: bool, fd: BorrowedFd<'_>| match wanted {
-        true => output_to(fd, &mut relays),
-        false => null(),
+        true => output_without_terminal(fd, &mut relays),
+        false => open_dev_null(),
     };
     let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
-    Ok(Streams { ends, relays })
+    Ok(AttachStreams { ends, relays })
 }
 
 /// Pipes to hand to the supervisor, one for each stream that is `wanted`.
-pub(crate) fn through_pipes(wanted: [bool; 3]) -> Result<Streams<[Option<OwnedFd>; 3]>> {
+pub(crate) fn piped_streams(wanted: [bool; 3]) -> Result<AttachStreams<[Option<OwnedFd>; 3]>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut relays = Vec::new();
     let input = wanted[0].then(|| input_pipe(stdin.as_fd(), &mut relays)).transpose()?;
     let mut output =
         |wanted: bool, fd: BorrowedFd<'_>| wanted.then(|| output_pipe(fd, &mut relays)).transpose();
     let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
-    Ok(Streams { ends, relays })
+    Ok(AttachStreams { ends, relays })
 }
 
-pub(crate) fn null() -> Result<OwnedFd> {
+pub(crate) fn open_dev_null() -> Result<OwnedFd> {
     rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context("opening /dev/null")
 }
 
-fn input_from(fd: BorrowedFd<'_>, relays: &mut Vec<Relay>) -> Result<OwnedFd> {
+fn input_without_terminal(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
     match pty::is_terminal(fd) {
         true => input_pipe(fd, relays),
         false => Ok(fd.try_clone_to_owned()?),
     }
 }
 
-fn output_to(fd: BorrowedFd<'_>, relays: &mut Vec<Relay>) -> Result<OwnedFd> {
+fn output_without_terminal(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
     match pty::is_terminal(fd) {
         true => output_pipe(fd, relays),
         false => Ok(fd.try_clone_to_owned()?),
     }
 }
 
-fn input_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<Relay>) -> Result<OwnedFd> {
-    let (read, write) = pipe()?;
+fn input_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
+    let (read, write) = cloexec_pipe()?;
     rustix::fs::fcntl_setfl(&write, OFlags::NONBLOCK)?;
-    relays.push(Relay::new(fd.try_clone_to_owned()?, write));
+    relays.push(StreamRelay::new(fd.try_clone_to_owned()?, write));
     Ok(read)
 }
 
-fn output_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<Relay>) -> Result<OwnedFd> {
-    let (read, write) = pipe()?;
-    relays.push(Relay::output(read, fd.try_clone_to_owned()?));
+fn output_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
+    let (read, write) = cloexec_pipe()?;
+    relays.push(StreamRelay::output(read, fd.try_clone_to_owned()?));
     Ok(write)
 }
 
-pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn cloexec_pipe() -> Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }

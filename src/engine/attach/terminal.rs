@@ -4,32 +4,32 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 
-use crate::sys::pty::{self, Saved};
+use crate::sys::pty::{self, SavedTermios};
 
 /// The terminal on standard input, in raw mode from [`UserTerminal::enter_raw_mode`] until it is dropped.
 pub(crate) struct UserTerminal {
     fd: OwnedFd,
-    saved: Saved,
+    saved: SavedTermios,
     raw: bool,
 }
 
 impl UserTerminal {
     /// `None` if `stdin` is not a terminal.
-    pub(crate) fn behind(stdin: BorrowedFd<'_>) -> Result<Option<Self>> {
+    pub(crate) fn of_stdin(stdin: BorrowedFd<'_>) -> Result<Option<Self>> {
         if !pty::is_terminal(stdin) {
             return Ok(None);
         }
-        Ok(Some(Self { fd: stdin.try_clone_to_owned()?, saved: pty::save(stdin)?, raw: false }))
+        Ok(Some(Self { fd: stdin.try_clone_to_owned()?, saved: pty::save_termios(stdin)?, raw: false }))
     }
 
     /// A duplicate of the terminal and its saved settings: the supervisor restores them if the command is
     /// killed.
-    pub(crate) fn spare(&self) -> Result<(OwnedFd, Saved)> {
+    pub(crate) fn duplicate(&self) -> Result<(OwnedFd, SavedTermios)> {
         Ok((self.fd.try_clone()?, self.saved.clone()))
     }
 
     /// Raw mode: no echo, no line editing, no signals from keys.
-    pub(crate) fn enter(&mut self) -> Result<()> {
+    pub(crate) fn enter_raw_mode(&mut self) -> Result<()> {
         self.saved.make_raw(self.fd.as_fd())?;
         self.raw = true;
         Ok(())

@@ -22,17 +22,17 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::session::Peer;
+use super::session::AttachPeer;
 use crate::error::Failure;
-use crate::model::network::Attachment;
+use crate::model::network::NetworkAttachment;
 use crate::store::ContainerDir;
-use crate::sys::socket::{Listener, MAX_MESSAGE, Socket};
+use crate::sys::socket::{MAX_MESSAGE, SeqpacketListener, SeqpacketSocket};
 
-pub(crate) const NAME: &str = "control";
+pub(crate) const SOCKET_NAME: &str = "control";
 
 /// From the supervisor to a command.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Report {
+pub(crate) enum ControlReport {
     /// The program is running, or the command is attached to it.
     Started,
     /// The request failed.
@@ -45,7 +45,7 @@ pub(crate) enum Report {
 
 /// From a command to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(crate) enum ControlRequest {
     /// Copy output to the descriptors that come with the message, and input from them: standard input, output
     /// and error, those that are `true`. Answered by `Started`, and by `Ended` at the exit.
     Attach([bool; 3]),
@@ -59,9 +59,9 @@ pub(crate) enum Order {
     /// Answered by `Done`.
     Kill(i32),
     /// Stop the container. Answered by `Ended`.
-    Stop(Ending),
+    Stop(StopOptions),
     /// Stop it and start it again. Answered by `Started`.
-    Restart(Ending),
+    Restart(StopOptions),
     /// Freeze all processes. Answered by `Done`.
     Pause,
     /// Thaw them. Answered by `Done`.
@@ -69,7 +69,7 @@ pub(crate) enum Order {
     /// The specification on disk has changed. Answered by `Done`.
     Reload,
     /// Connect it to one more network, which is in its specification already; by ID. Answered by `Done`.
-    Connect(Attachment),
+    Connect(NetworkAttachment),
     /// Disconnect it from a network, which is no longer in its specification. Answered by `Done`.
     Disconnect {
         /// The network's ID.
@@ -83,7 +83,7 @@ pub(crate) enum Order {
 
 /// How to stop a container. What is `None` comes from the container's specification.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Ending {
+pub(crate) struct StopOptions {
     /// The first signal to send.
     pub(crate) signal: Option<i32>,
     /// Seconds until SIGKILL; negative means never.
@@ -92,38 +92,38 @@ pub(crate) struct Ending {
 
 /// The supervisor's end of a connection.
 #[derive(Debug)]
-pub(crate) struct Supervisor(Socket);
+pub(crate) struct ControlConnection(SeqpacketSocket);
 
 /// The command's end of a connection.
 #[derive(Debug)]
-pub(crate) struct Command(Socket);
+pub(crate) struct ControlClient(SeqpacketSocket);
 
 /// The supervisor's listening socket.
 #[derive(Debug)]
-pub(crate) struct Control(Listener);
+pub(crate) struct ControlListener(SeqpacketListener);
 
-pub(crate) fn pair() -> Result<(Supervisor, Command)> {
-    let (a, b) = Socket::pair().context("making a socket pair")?;
-    Ok((Supervisor(a), Command(b)))
+pub(crate) fn connected_pair() -> Result<(ControlConnection, ControlClient)> {
+    let (a, b) = SeqpacketSocket::pair().context("making a socket pair")?;
+    Ok((ControlConnection(a), ControlClient(b)))
 }
 
-impl Control {
+impl ControlListener {
     /// Binds the socket of `container`, whose lock this process holds: so a socket that exists is left over
     /// from a supervisor that was killed.
     pub(crate) fn open(container: &ContainerDir) -> Result<Self> {
         let dir = crate::sys::fs::open_dir(container.path())?;
-        match rustix::fs::unlinkat(&dir, NAME, rustix::fs::AtFlags::empty()) {
+        match rustix::fs::unlinkat(&dir, SOCKET_NAME, rustix::fs::AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        let listener = Listener::bind(std::os::fd::AsFd::as_fd(&dir), NAME)
+        let listener = SeqpacketListener::bind(std::os::fd::AsFd::as_fd(&dir), SOCKET_NAME)
             .context("opening the container's control socket")?;
         Ok(Self(listener))
     }
 
     /// `None` if the command gave up meanwhile.
-    pub(crate) fn accept(&self) -> Result<Option<Supervisor>> {
-        Ok(self.0.accept()?.map(Supervisor))
+    pub(crate) fn accept(&self) -> Result<Option<ControlConnection>> {
+        Ok(self.0.accept()?.map(ControlConnection))
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -131,21 +131,21 @@ impl Control {
     }
 }
 
-impl Supervisor {
+impl ControlConnection {
     /// Sends a report. A command that is gone or does not read is not waited for.
-    pub(crate) fn report(&self, report: &Report) {
+    pub(crate) fn send_report(&self, report: &ControlReport) {
         let Ok(mut bytes) = serde_json::to_vec(report) else { return };
         // A failure may quote a whole script; a packet is limited.
-        if let (Report::Failed(failure), true) = (report, bytes.len() > MAX_MESSAGE) {
+        if let (ControlReport::Failed(failure), true) = (report, bytes.len() > MAX_MESSAGE) {
             let short = Failure::new(failure.kind(), "the container could not be started");
-            bytes = serde_json::to_vec(&Report::Failed(short)).unwrap_or_default();
+            bytes = serde_json::to_vec(&ControlReport::Failed(short)).unwrap_or_default();
         }
         // Nonblocking: a client that does not read must not hold up the supervisor.
         let _ = self.0.send_now(&bytes, &[]);
     }
 
     /// The next request with its descriptors; `None` if the command is gone.
-    pub(crate) fn order(&self) -> Result<Option<(Order, Vec<OwnedFd>)>> {
+    pub(crate) fn receive_request(&self) -> Result<Option<(ControlRequest, Vec<OwnedFd>)>> {
         let message = self.0.receive()?;
         if message.bytes.is_empty() {
             return Ok(None);
@@ -158,7 +158,7 @@ impl Supervisor {
     }
 }
 
-impl Command {
+impl ControlClient {
     /// Connects to the container's supervisor; `None` if there is none, or not yet.
     pub(crate) fn connect(container: &ContainerDir) -> Result<Option<Self>> {
         let dir = match crate::sys::fs::open_dir(container.path()) {
@@ -166,7 +166,7 @@ impl Command {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        match Socket::connect(std::os::fd::AsFd::as_fd(&dir), NAME) {
+        match SeqpacketSocket::connect(std::os::fd::AsFd::as_fd(&dir), SOCKET_NAME) {
             // ENOENT: it never ran. ECONNREFUSED: killed, or just exiting. EAGAIN: its backlog is full
             // (connect(2)).
             Ok(socket) => Ok(Some(Self(socket))),
@@ -178,14 +178,14 @@ impl Command {
     }
 
     /// Sends a request. A supervisor that is gone shows in the next report.
-    pub(crate) fn order(&self, order: &Order, fds: &[BorrowedFd<'_>]) {
+    pub(crate) fn send_request(&self, order: &ControlRequest, fds: &[BorrowedFd<'_>]) {
         if let Ok(bytes) = serde_json::to_vec(order) {
             let _ = self.0.send(&bytes, fds);
         }
     }
 
     /// The next report; `None` if the supervisor is gone.
-    pub(crate) fn report(&self) -> Result<Option<Report>> {
+    pub(crate) fn receive_report(&self) -> Result<Option<ControlReport>> {
         let message = match self.0.receive() {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
             other => other?,
@@ -201,7 +201,7 @@ impl Command {
     }
 }
 
-impl Peer for Command {
+impl AttachPeer for ControlClient {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -210,11 +210,11 @@ impl Peer for Command {
         false
     }
 
-    fn order(&self, order: &Order) {
-        self.order(order, &[]);
+    fn send_request(&self, order: &ControlRequest) {
+        self.send_request(order, &[]);
     }
 
-    fn report(&self) -> Result<Option<Report>> {
-        self.report()
+    fn receive_report(&self) -> Result<Option<ControlReport>> {
+        self.receive_report()
     }
 }

@@ -5,29 +5,29 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use super::{Setup, command_line};
-use crate::error::{Failure, Kind};
+use super::{AutostartConfig, command_line};
+use crate::error::{Failure, FailureKind};
 
 /// Marks the line as ours.
 const MARK: &str = "# dhow: containers that come back by themselves";
 
 /// Whether crontab(1) can be run.
-pub(super) fn is_there() -> bool {
+pub(super) fn is_available() -> bool {
     let asked = Command::new("crontab").arg("-l").stdin(Stdio::null()).output();
     asked.is_ok()
 }
 
-pub(super) fn install(setup: &Setup) -> Result<Vec<String>> {
+pub(super) fn install(setup: &AutostartConfig) -> Result<Vec<String>> {
     // crontab(5): an unescaped `%` would be a newline.
     let line = format!("@reboot {} {MARK}", command_line(setup).replace('%', r"\%"));
-    let text = without(&read()?) + &line + "\n";
+    let text = without_our_line(&read()?) + &line + "\n";
     write(&text)?;
     Ok(vec![format!("added to your crontab: {line}")])
 }
 
-pub(super) fn undo() -> Result<Vec<String>> {
+pub(super) fn uninstall() -> Result<Vec<String>> {
     let before = read()?;
-    let after = without(&before);
+    let after = without_our_line(&before);
     if after == before {
         return Ok(Vec::new());
     }
@@ -36,7 +36,7 @@ pub(super) fn undo() -> Result<Vec<String>> {
 }
 
 /// The crontab without our line.
-fn without(crontab: &str) -> String {
+fn without_our_line(crontab: &str) -> String {
     crontab.lines().filter(|line| !line.ends_with(MARK)).map(|line| format!("{line}\n")).collect()
 }
 
@@ -67,7 +67,7 @@ fn write(text: &str) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::new(Kind::Other, format!("crontab refused the change: {said}")).into())
+    Err(Failure::new(FailureKind::Other, format!("crontab refused the change: {said}")).into())
 }
 
 #[cfg(test)]
@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn other_lines_stay() {
         let other = "MAILTO=x\n0 5 * * * backup\n";
-        assert_eq!(without(&format!("{other}@reboot 'dhow' system autostart {MARK}\n")), other);
-        assert_eq!(without(other), other);
-        assert_eq!(without(""), "");
+        assert_eq!(without_our_line(&format!("{other}@reboot 'dhow' system autostart {MARK}\n")), other);
+        assert_eq!(without_our_line(other), other);
+        assert_eq!(without_our_line(""), "");
     }
 }

@@ -16,22 +16,22 @@ use crate::model::restart::RestartPolicy;
 use crate::store::Store;
 
 /// The outcome for one container.
-pub struct Started {
+pub struct AutostartResult {
     pub name: String,
     pub result: Result<()>,
 }
 
 /// Starts every container that does not run and whose restart policy asks for it after a reboot. The process
 /// must be single-threaded.
-pub fn start_all(store: &Store, environment: &Environment) -> Result<Vec<Started>> {
+pub fn start_after_boot(store: &Store, environment: &Environment) -> Result<Vec<AutostartResult>> {
     let mut started = Vec::new();
     for container in store.containers()? {
-        let listed = ps::look_at(container)?;
+        let listed = ps::summarize(container)?;
         let spec = listed.dir.spec();
         if !listed.running && is_due(spec.restart, &listed.state, listed.exit_code()) {
             let name = spec.name.clone();
             let result = start(store, &spec.id, None, environment).map(drop);
-            started.push(Started { name, result });
+            started.push(AutostartResult { name, result });
         }
     }
     Ok(started)
@@ -46,13 +46,13 @@ fn is_due(policy: RestartPolicy, state: &ContainerState, exit_code: i32) -> bool
         RestartPolicy::No => false,
         RestartPolicy::Always => true,
         RestartPolicy::UnlessStopped => !state.stopped,
-        RestartPolicy::OnFailure { .. } => !state.stopped && policy.wants_again(exit_code, state.restarts),
+        RestartPolicy::OnFailure { .. } => !state.stopped && policy.should_restart(exit_code, state.restarts),
     }
 }
 
 /// What is installed, and for which user.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct AutostartConfig {
     /// dhow's executable.
     pub program: PathBuf,
     /// The user's configuration directory, `$XDG_CONFIG_HOME` or `~/.config`.
@@ -67,11 +67,11 @@ pub struct Setup {
 /// each.
 ///
 /// An error of kind `Unsupported` if there is neither systemd nor cron.
-pub fn install(setup: &Setup) -> Result<Vec<String>> {
-    if systemd::is_there() {
+pub fn install(setup: &AutostartConfig) -> Result<Vec<String>> {
+    if systemd::is_available() {
         return systemd::install(setup);
     }
-    if cron::is_there() {
+    if cron::is_available() {
         return cron::install(setup);
     }
     let command = command_line(setup);
@@ -81,22 +81,23 @@ pub fn install(setup: &Setup) -> Result<Vec<String>> {
 }
 
 /// Reverts [`install`], for either mechanism. Returns what was done.
-pub fn undo(setup: &Setup) -> Result<Vec<String>> {
-    let mut done = systemd::undo(setup)?;
-    if cron::is_there() {
-        done.extend(cron::undo()?);
+pub fn uninstall(setup: &AutostartConfig) -> Result<Vec<String>> {
+    let mut done = systemd::uninstall(setup)?;
+    if cron::is_available() {
+        done.extend(cron::uninstall()?);
     }
     Ok(done)
 }
 
 /// The shell command that runs at boot.
-fn command_line(setup: &Setup) -> String {
-    let root = setup.root.as_ref().map(|root| format!("DHOW_ROOT={} ", quoted(root))).unwrap_or_default();
-    format!("{root}{} system autostart", quoted(&setup.program))
+fn command_line(setup: &AutostartConfig) -> String {
+    let root =
+        setup.root.as_ref().map(|root| format!("DHOW_ROOT={} ", shell_quoted(root))).unwrap_or_default();
+    format!("{root}{} system autostart", shell_quoted(&setup.program))
 }
 
 /// Quoted for a POSIX shell.
-fn quoted(path: &Path) -> String {
+fn shell_quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn paths_are_quoted() {
-        let setup = Setup {
+        let setup = AutostartConfig {
             program: "/home/o'neil/bin/dhow".into(),
             config: "/home/o'neil/.config".into(),
             root: Some("/scratch/my dhow".into()),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 
-use super::Setup;
+use super::AutostartConfig;
 use crate::error::invalid;
 use crate::store::atomic::{self, Durability};
 use crate::sys;
@@ -15,22 +15,22 @@ use crate::sys;
 const UNIT: &str = "dhow.service";
 
 /// Whether systemd is the init of this machine (sd_booted(3)).
-pub(super) fn is_there() -> bool {
+pub(super) fn is_available() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn unit_path(setup: &Setup) -> PathBuf {
+fn unit_path(setup: &AutostartConfig) -> PathBuf {
     setup.config.join("systemd/user").join(UNIT)
 }
 
 /// Where `systemctl enable` puts its links.
-fn link_dir(setup: &Setup) -> PathBuf {
+fn link_dir(setup: &AutostartConfig) -> PathBuf {
     setup.config.join("systemd/user/default.target.wants")
 }
 
-pub(super) fn install(setup: &Setup) -> Result<Vec<String>> {
+pub(super) fn install(setup: &AutostartConfig) -> Result<Vec<String>> {
     let path = unit_path(setup);
-    atomic::write(&path, unit(setup)?.as_bytes(), Durability::Lasting)
+    atomic::write(&path, unit_text(setup)?.as_bytes(), Durability::Synced)
         .with_context(|| format!("cannot write {}", path.display()))?;
     let links = link_dir(setup);
     let root = sys::fs::open_dir(Path::new("/"))?;
@@ -46,7 +46,7 @@ pub(super) fn install(setup: &Setup) -> Result<Vec<String>> {
     Ok(said)
 }
 
-pub(super) fn undo(setup: &Setup) -> Result<Vec<String>> {
+pub(super) fn uninstall(setup: &AutostartConfig) -> Result<Vec<String>> {
     let mut said = Vec::new();
     for path in [link_dir(setup).join(UNIT), unit_path(setup)] {
         match rustix::fs::unlink(&path) {
@@ -55,7 +55,7 @@ pub(super) fn undo(setup: &Setup) -> Result<Vec<String>> {
             Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
         }
     }
-    if !said.is_empty() && is_there() {
+    if !said.is_empty() && is_available() {
         reload();
     }
     Ok(said)
@@ -73,9 +73,9 @@ fn reload() {
 }
 
 /// The containers stay processes of the unit, so stopping the unit or the machine stops them in order.
-fn unit(setup: &Setup) -> Result<String> {
+fn unit_text(setup: &AutostartConfig) -> Result<String> {
     let environment = match &setup.root {
-        Some(root) => format!("Environment=\"DHOW_ROOT={}\"\n", escaped(root)?),
+        Some(root) => format!("Environment=\"DHOW_ROOT={}\"\n", escape_for_unit(root)?),
         None => String::new(),
     };
     Ok(format!(
@@ -91,12 +91,12 @@ fn unit(setup: &Setup) -> Result<String> {
          \n\
          [Install]\n\
          WantedBy=default.target\n",
-        escaped(&setup.program)?
+        escape_for_unit(&setup.program)?
     ))
 }
 
 /// For double quotes in a unit file (systemd.syntax(7)): backslash, quote, `%` (specifiers) and `$`.
-fn escaped(path: &Path) -> Result<String> {
+fn escape_for_unit(path: &Path) -> Result<String> {
     let text = path
         .to_str()
         .filter(|text| !text.contains(char::is_control))
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn installs_once_and_takes_back() {
         let dir = tempfile::tempdir().unwrap();
-        let setup = Setup {
+        let setup = AutostartConfig {
             program: "/opt/100%/dhow".into(),
             config: dir.path().join("config"),
             root: Some("/data/my \"own\"".into()),
@@ -124,7 +124,7 @@ mod tests {
         assert!(text.contains("ExecStart=\"/opt/100%%/dhow\" system autostart\n"), "{text}");
         assert!(text.contains("Environment=\"DHOW_ROOT=/data/my \\\"own\\\"\"\n"), "{text}");
         assert_eq!(std::fs::read_to_string(link_dir(&setup).join(UNIT)).unwrap(), text);
-        assert_eq!(undo(&setup).unwrap().len(), 2);
-        assert_eq!(undo(&setup).unwrap().len(), 0);
+        assert_eq!(uninstall(&setup).unwrap().len(), 2);
+        assert_eq!(uninstall(&setup).unwrap().len(), 0);
     }
 }

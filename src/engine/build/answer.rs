@@ -2,28 +2,28 @@
 
 use anyhow::Result;
 
-use super::Build;
-use super::load::Loaded;
-use super::request::{Built, Call};
-use crate::build::check::{Report, Surroundings};
+use super::BuildRun;
+use super::load::BuildSources;
+use super::request::{BuildResult, CallFunc};
+use crate::build::check::{CheckInputs, CheckReport};
 use crate::build::dockerfile::ast::Dockerfile;
 use crate::build::dockerfile::parse;
-use crate::build::outline::{Outline, Targets};
+use crate::build::outline::{TargetList, TargetOutline};
 use crate::error::Failure;
 use crate::model::platform::Platform;
 
-impl Build<'_, '_> {
+impl BuildRun<'_, '_> {
     /// Runs the subrequest; `None` if a build was requested.
-    pub(super) fn answer(&mut self, loaded: &Loaded) -> Result<Option<Built>> {
+    pub(super) fn run_subrequest(&mut self, loaded: &BuildSources) -> Result<Option<BuildResult>> {
         let text = String::from_utf8_lossy(&loaded.definition.text).into_owned();
         let answer = match self.request.call {
-            Call::Build => return Ok(None),
-            Call::Check => self.check(loaded, &text)?,
-            Call::Outline => {
+            CallFunc::Build => return Ok(None),
+            CallFunc::Check => self.check_dockerfile(loaded, &text)?,
+            CallFunc::Outline => {
                 let file = parse(&loaded.definition.text)?;
                 let platforms = self.platforms();
                 let host = Platform::host();
-                let around = Surroundings {
+                let around = CheckInputs {
                     target: self.request.target.as_deref(),
                     all_stages: false,
                     given: &self.request.args,
@@ -32,21 +32,21 @@ impl Build<'_, '_> {
                     base_environment: &|_| None,
                     ignored: None,
                 };
-                let outline = Outline::of(&file, &text, &around)?;
+                let outline = TargetOutline::describe(&file, &text, &around)?;
                 (outline.json(), outline.text())
             }
-            Call::Targets => {
+            CallFunc::Targets => {
                 let file = parse(&loaded.definition.text)?;
-                let targets = Targets { file: &file, source: &text };
+                let targets = TargetList { file: &file, source: &text };
                 (targets.json(), targets.text())
             }
         };
-        Ok(Some(Built { answer: Some(answer), ..Built::default() }))
+        Ok(Some(BuildResult { call_output: Some(answer), ..BuildResult::default() }))
     }
 
-    fn check(&mut self, loaded: &Loaded, text: &str) -> Result<(serde_json::Value, String)> {
+    fn check_dockerfile(&mut self, loaded: &BuildSources, text: &str) -> Result<(serde_json::Value, String)> {
         let checked = parse(&loaded.definition.text).map_err(anyhow::Error::from).and_then(|file| {
-            let refused = self.refused(&file);
+            let refused = self.graph_error(&file);
             let platforms = self.platforms();
             let host = Platform::host();
             let platform = platforms.first().unwrap_or(&host);
@@ -55,28 +55,28 @@ impl Build<'_, '_> {
         });
         let (warnings, error) = match checked {
             Ok(checked) => checked,
-            Err(error) => (Vec::new(), Some(Failure::of(&error))),
+            Err(error) => (Vec::new(), Some(Failure::from_chain(&error))),
         };
         let file = &loaded.definition.name;
-        let report = Report { file, source: text, warnings: &warnings, error: error.as_ref() };
+        let report = CheckReport { file, source: text, warnings: &warnings, error: error.as_ref() };
         Ok((report.json(), report.text()))
     }
 
     /// Why the stages cannot be built, as far as is known without resolving images.
-    fn refused(&self, file: &Dockerfile) -> Option<Failure> {
+    fn graph_error(&self, file: &Dockerfile) -> Option<Failure> {
         let host = Platform::host();
-        let automatic = crate::build::arguments::platform(&host, &host, "");
-        let globals = match crate::build::arguments::global(file, &automatic, &self.request.args) {
+        let automatic = crate::build::arguments::platform_args(&host, &host, "");
+        let globals = match crate::build::arguments::global_args(file, &automatic, &self.request.args) {
             Ok(globals) => globals,
             Err(failure) => return Some(failure),
         };
         let contexts = self.request.contexts.keys().cloned().collect();
-        let around = crate::build::graph::Surroundings {
+        let around = crate::build::graph::GraphInputs {
             globals: &globals,
             platform: &host,
             contexts: &contexts,
             target: self.request.target.as_deref(),
         };
-        crate::build::graph::Graph::new(file, around).err()
+        crate::build::graph::StageGraph::new(file, around).err()
     }
 }

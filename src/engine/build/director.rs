@@ -18,285 +18,285 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::job::{self, Job, Place, Reporter, Said};
-use crate::build::progress::{Event, StepId, Watcher};
+use super::job::{self, BuildJob, JobMessage, JobReporter, JobUserns};
+use crate::build::progress::{BuildEvent, BuildObserver, StepId};
 use crate::engine::namespace;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::environment::Environment;
 use crate::model::layer;
-use crate::sandbox::identity::Identity;
-use crate::sys::process::Child;
+use crate::sandbox::identity::HostIdentity;
+use crate::sys::process::ChildProcess;
 use crate::sys::signal::{self, SignalFd};
 
 /// Milliseconds between two ticks of the watcher.
-const TICK: i64 = 100;
+const TICK_MS: i64 = 100;
 /// How long jobs may take to stop when the build is abandoned.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Token(u32);
+pub(super) struct JobId(u32);
 
 /// A job that has sent its result but has not exited: its leases are still held.
-pub(super) struct Finished {
-    pub token: Token,
+pub(super) struct FinishedJob {
+    pub id: JobId,
     pub step: StepId,
     result: Vec<u8>,
-    job: Job,
+    job: BuildJob,
 }
 
-impl Finished {
+impl FinishedJob {
     /// The job's result. The job's leases are held until this value is released.
     pub(super) fn outcome<T: DeserializeOwned>(&self) -> Result<T> {
-        job::outcome(&self.result)
+        job::parse_result(&self.result)
     }
 }
 
-struct Running {
-    token: Token,
+struct RunningJob {
+    id: JobId,
     step: StepId,
-    job: Job,
+    job: BuildJob,
 }
 
-pub(super) struct Director<'a> {
-    watcher: &'a mut dyn Watcher,
+pub(super) struct JobRunner<'a> {
+    watcher: &'a mut dyn BuildObserver,
     environment: &'a Environment,
-    began: Instant,
-    steps: u32,
-    tokens: u32,
-    identity: Option<Identity>,
-    running: Vec<Running>,
-    finished: VecDeque<Finished>,
+    started_at: Instant,
+    next_step: u32,
+    next_job: u32,
+    identity: Option<HostIdentity>,
+    running: Vec<RunningJob>,
+    finished: VecDeque<FinishedJob>,
     /// Released jobs that are still to be reaped.
-    leaving: Vec<Child>,
+    exiting: Vec<ChildProcess>,
     signals: SignalFd,
-    mask: signal::Set,
+    mask: signal::SignalSet,
     /// Steps that were reported as started and not yet as ended.
-    open: Vec<StepId>,
+    open_steps: Vec<StepId>,
 }
 
-impl<'a> Director<'a> {
+impl<'a> JobRunner<'a> {
     /// Blocks SIGINT, SIGTERM and SIGHUP, which arrive at this value until [`JobRunner::shut_down`].
-    pub(super) fn begin(environment: &'a Environment, watcher: &'a mut dyn Watcher) -> Result<Self> {
+    pub(super) fn begin(environment: &'a Environment, watcher: &'a mut dyn BuildObserver) -> Result<Self> {
         let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
         // Blocked, so that they arrive through the signalfd.
-        let mask = signal::set_mask(&signal::Set::of(&ends))?;
+        let mask = signal::set_mask(&signal::SignalSet::of(&ends))?;
         Ok(Self {
             watcher,
             environment,
-            began: Instant::now(),
-            steps: 0,
-            tokens: 0,
+            started_at: Instant::now(),
+            next_step: 0,
+            next_job: 0,
             identity: None,
             running: Vec::new(),
             finished: VecDeque::new(),
-            leaving: Vec::new(),
+            exiting: Vec::new(),
             signals: SignalFd::blocking(&ends)?,
             mask,
-            open: Vec::new(),
+            open_steps: Vec::new(),
         })
     }
 
     /// Milliseconds since the build began.
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The account's ids. Determined once, on first use.
-    pub(super) fn identity(&mut self) -> &Identity {
+    pub(super) fn identity(&mut self) -> &HostIdentity {
         let environment = self.environment;
-        self.identity.get_or_insert_with(|| namespace::identity(environment))
+        self.identity.get_or_insert_with(|| namespace::probe_identity(environment))
     }
 
     /// How file owners are stored in layers.
-    pub(super) fn ownership(&mut self) -> layer::Identity {
-        namespace::ownership(self.identity())
+    pub(super) fn ownership(&mut self) -> layer::LayerOwnership {
+        namespace::layer_ownership(self.identity())
     }
 
     /// Announces a step.
-    pub(super) fn step(&mut self, name: impl Into<String>, inputs: Vec<StepId>) -> StepId {
-        let id = StepId(self.steps);
-        self.steps += 1;
-        self.watcher.event(Event::Step { id, name: name.into(), inputs });
+    pub(super) fn add_step(&mut self, name: impl Into<String>, inputs: Vec<StepId>) -> StepId {
+        let id = StepId(self.next_step);
+        self.next_step += 1;
+        self.watcher.event(BuildEvent::Step { id, name: name.into(), inputs });
         id
     }
 
-    pub(super) fn started(&mut self, id: StepId) {
-        if !self.open.contains(&id) {
-            self.open.push(id);
+    pub(super) fn step_started(&mut self, id: StepId) {
+        if !self.open_steps.contains(&id) {
+            self.open_steps.push(id);
             let at = self.now();
-            self.watcher.event(Event::Started { id, at });
+            self.watcher.event(BuildEvent::Started { id, at });
         }
     }
 
-    pub(super) fn done(&mut self, id: StepId) {
-        self.ended(id, false, None);
+    pub(super) fn step_completed(&mut self, id: StepId) {
+        self.step_ended(id, false, None);
     }
 
-    pub(super) fn cached(&mut self, id: StepId) {
-        self.started(id);
-        self.ended(id, true, None);
+    pub(super) fn step_cached(&mut self, id: StepId) {
+        self.step_started(id);
+        self.step_ended(id, true, None);
     }
 
-    pub(super) fn failed(&mut self, id: StepId, error: String) {
-        self.ended(id, false, Some(error));
+    pub(super) fn step_failed(&mut self, id: StepId, error: String) {
+        self.step_ended(id, false, Some(error));
     }
 
     /// Reports a step as completed or failed.
-    pub(super) fn closing<T>(&mut self, id: StepId, result: Result<T>) -> Result<T> {
+    pub(super) fn complete_step<T>(&mut self, id: StepId, result: Result<T>) -> Result<T> {
         match &result {
-            Ok(_) => self.done(id),
-            Err(error) => self.failed(id, format!("{error:#}")),
+            Ok(_) => self.step_completed(id),
+            Err(error) => self.step_failed(id, format!("{error:#}")),
         }
         result
     }
 
-    fn ended(&mut self, id: StepId, cached: bool, error: Option<String>) {
-        self.open.retain(|open| *open != id);
+    fn step_ended(&mut self, id: StepId, cached: bool, error: Option<String>) {
+        self.open_steps.retain(|open| *open != id);
         let at = self.now();
-        self.watcher.event(Event::Ended { id, cached, error, at });
+        self.watcher.event(BuildEvent::Ended { id, cached, error, at });
     }
 
     /// Writes a log line for a step that runs without a job.
     pub(super) fn log(&mut self, id: StepId, text: &str) {
         let at = self.now();
-        self.watcher.event(Event::Log { id, stream: 1, data: text.as_bytes().to_vec(), at });
+        self.watcher.event(BuildEvent::Log { id, stream: 1, data: text.as_bytes().to_vec(), at });
     }
 
     /// Reports progress of a part of a step, in bytes; `total` is 0 if unknown.
     pub(super) fn status(&mut self, id: StepId, name: &str, current: u64, total: u64, done: bool) {
         let at = self.now();
-        self.watcher.event(Event::Status { id, name: name.to_owned(), current, total, done, at });
+        self.watcher.event(BuildEvent::Status { id, name: name.to_owned(), current, total, done, at });
     }
 
-    pub(super) fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: BuildEvent) {
         self.watcher.event(event);
     }
 
     /// The number of running jobs.
-    pub(super) fn busy(&self) -> usize {
+    pub(super) fn running_jobs(&self) -> usize {
         self.running.len()
     }
 
     /// Starts a job for a step.
-    pub(super) fn start<T: Serialize, G>(
+    pub(super) fn start_job<T: Serialize, G>(
         &mut self,
         step: StepId,
-        place: Place,
-        work: impl FnOnce(&Reporter) -> Result<(T, G)>,
-    ) -> Result<Token> {
-        self.started(step);
+        place: JobUserns,
+        work: impl FnOnce(&JobReporter) -> Result<(T, G)>,
+    ) -> Result<JobId> {
+        self.step_started(step);
         let identity = self.identity().clone();
-        let job = Job::start(place, &identity, work)?;
-        let token = Token(self.tokens);
-        self.tokens += 1;
-        self.running.push(Running { token, step, job });
+        let job = BuildJob::start(place, &identity, work)?;
+        let token = JobId(self.next_job);
+        self.next_job += 1;
+        self.running.push(RunningJob { id: token, step, job });
         Ok(token)
     }
 
     /// Runs a job and waits for it; other jobs continue meanwhile. The job's leases are dropped on return.
-    pub(super) fn run<T: Serialize + DeserializeOwned>(
+    pub(super) fn run_job<T: Serialize + DeserializeOwned>(
         &mut self,
         step: StepId,
-        place: Place,
-        work: impl FnOnce(&Reporter) -> Result<T>,
+        place: JobUserns,
+        work: impl FnOnce(&JobReporter) -> Result<T>,
     ) -> Result<T> {
-        let token = self.start(step, place, |reporter| Ok((work(reporter)?, ())))?;
+        let token = self.start_job(step, place, |reporter| Ok((work(reporter)?, ())))?;
         let finished = self.wait_for(token)?;
         let outcome = finished.outcome();
         self.release(finished);
         outcome
     }
 
-    pub(super) fn wait_for(&mut self, token: Token) -> Result<Finished> {
+    pub(super) fn wait_for(&mut self, token: JobId) -> Result<FinishedJob> {
         loop {
-            if let Some(at) = self.finished.iter().position(|finished| finished.token == token)
+            if let Some(at) = self.finished.iter().position(|finished| finished.id == token)
                 && let Some(finished) = self.finished.remove(at)
             {
                 return Ok(finished);
             }
-            self.listen()?;
+            self.poll_jobs()?;
         }
     }
 
     /// Waits until any job has finished.
-    pub(super) fn next(&mut self) -> Result<Finished> {
+    pub(super) fn next_finished(&mut self) -> Result<FinishedJob> {
         loop {
             if let Some(finished) = self.finished.pop_front() {
                 return Ok(finished);
             }
             if self.running.is_empty() {
-                return Err(Failure::new(Kind::Other, "the build waits for nothing").into());
+                return Err(Failure::new(FailureKind::Other, "the build waits for nothing").into());
             }
-            self.listen()?;
+            self.poll_jobs()?;
         }
     }
 
     /// Lets a job exit once its result has been taken over.
-    pub(super) fn release(&mut self, finished: Finished) {
-        self.leaving.push(finished.job.release());
+    pub(super) fn release(&mut self, finished: FinishedJob) {
+        self.exiting.push(finished.job.release());
     }
 
     /// Polls jobs and signals once, for at most one tick, and forwards what jobs report.
-    fn listen(&mut self) -> Result<()> {
+    fn poll_jobs(&mut self) -> Result<()> {
         let ready = {
             let mut fds = vec![PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
             fds.extend(
                 self.running.iter().map(|one| PollFd::from_borrowed_fd(one.job.as_fd(), PollFlags::IN)),
             );
-            let tick = Timespec { tv_sec: 0, tv_nsec: TICK * 1_000_000 };
+            let tick = Timespec { tv_sec: 0, tv_nsec: TICK_MS * 1_000_000 };
             rustix::io::retry_on_intr(|| poll(&mut fds, Some(&tick)))
                 .context("waiting for the build's processes")?;
             fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>()
         };
         self.watcher.tick();
         if ready.first() == Some(&true) && self.signals.next()?.is_some() {
-            return Err(Failure::new(Kind::Interrupted, "context canceled").into());
+            return Err(Failure::new(FailureKind::Interrupted, "context canceled").into());
         }
         // From the last to the first, since a job that has ended is removed from `running`.
         for (place, is_ready) in ready.into_iter().skip(1).enumerate().rev() {
             if is_ready {
-                self.hear(place)?;
+                self.receive_from(place)?;
             }
         }
         Ok(())
     }
 
-    fn hear(&mut self, place: usize) -> Result<()> {
+    fn receive_from(&mut self, place: usize) -> Result<()> {
         let at = self.now();
         let Some(running) = self.running.get_mut(place) else { return Ok(()) };
         let id = running.step;
-        match running.job.hear()? {
-            Said::Log(stream, data) => self.watcher.event(Event::Log { id, stream, data, at }),
-            Said::Status(name, current, total, done) => {
-                self.watcher.event(Event::Status { id, name, current, total, done, at });
+        match running.job.receive()? {
+            JobMessage::Log(stream, data) => self.watcher.event(BuildEvent::Log { id, stream, data, at }),
+            JobMessage::Status(name, current, total, done) => {
+                self.watcher.event(BuildEvent::Status { id, name, current, total, done, at });
             }
-            Said::Nothing => {}
-            Said::Ended(result) => {
-                let Running { token, step, job } = self.running.remove(place);
-                self.finished.push_back(Finished { token, step, result, job });
+            JobMessage::Ignored => {}
+            JobMessage::Ended(result) => {
+                let RunningJob { id: token, step, job } = self.running.remove(place);
+                self.finished.push_back(FinishedJob { id: token, step, result, job });
             }
         }
         Ok(())
     }
 
     /// Stops running jobs, reports their steps as cancelled, and restores the signal mask.
-    pub(super) fn end(mut self) -> Result<()> {
+    pub(super) fn shut_down(mut self) -> Result<()> {
         for running in &self.running {
-            running.job.stop(libc::SIGTERM);
+            running.job.signal(libc::SIGTERM);
         }
         // One deadline for all jobs together.
-        let deadline = Instant::now() + PATIENCE;
-        let mut children: Vec<Child> = self.leaving.drain(..).collect();
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        let mut children: Vec<ChildProcess> = self.exiting.drain(..).collect();
         // Closing the sockets lets the jobs exit.
         children.extend(self.finished.drain(..).map(|finished| finished.job.release()));
         children.extend(self.running.drain(..).map(|running| running.job.release()));
         for child in children {
-            wait_until(&child, deadline)?;
+            wait_or_kill(&child, deadline)?;
         }
-        for id in std::mem::take(&mut self.open) {
+        for id in std::mem::take(&mut self.open_steps) {
             let at = self.now();
             let error = Some("context canceled".to_owned());
-            self.watcher.event(Event::Ended { id, cached: false, error, at });
+            self.watcher.event(BuildEvent::Ended { id, cached: false, error, at });
         }
         // Consume a second Ctrl-C that arrived meanwhile, or it would be delivered once the mask is restored.
         while self.signals.next()?.is_some() {}
@@ -306,7 +306,7 @@ impl<'a> Director<'a> {
 }
 
 /// Reaps a process, after SIGKILL if the deadline has passed.
-fn wait_until(child: &Child, deadline: Instant) -> Result<()> {
+fn wait_or_kill(child: &ChildProcess, deadline: Instant) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let mut fds = [PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)];
     let time = Timespec {

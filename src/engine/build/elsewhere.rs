@@ -3,45 +3,45 @@
 
 use anyhow::Result;
 
-use super::director::Director;
-use super::job::Place as Where;
-use super::remote_cache::{Entry, Imported, RemoteCache};
+use super::director::JobRunner;
+use super::job::JobUserns as Where;
+use super::remote_cache::{ExportRecord, ImportedCache, RemoteCache};
 use super::report;
-use super::solve::{Done, Place, Solver};
-use crate::build::plan::{Plan, Step, Tree};
+use super::solve::{Solver, StageId, StepResult};
+use crate::build::plan::{BuildPlan, InputTree, PlanStep};
 use crate::build::progress::StepId;
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 use crate::store::{StepRecord, Store};
 
 /// Imports the records of every `--cache-from`.
-pub(super) fn import(
-    director: &mut Director<'_>,
+pub(super) fn import_caches(
+    director: &mut JobRunner<'_>,
     remote: &mut RemoteCache,
     platform: &Platform,
 ) -> Result<()> {
-    for (source, title) in remote.titles().into_iter().enumerate() {
-        let step = director.step(title, Vec::new());
-        let found = director.run(step, Where::Here, |_| Ok(remote.import(source, platform)));
-        let imported: Imported = director.closing(step, found)?;
+    for (source, title) in remote.step_titles().into_iter().enumerate() {
+        let step = director.add_step(title, Vec::new());
+        let found = director.run_job(step, Where::Inherited, |_| Ok(remote.import(source, platform)));
+        let imported: ImportedCache = director.complete_step(step, found)?;
         for warning in &imported.warnings {
             director.log(step, &format!("WARNING: {warning}\n"));
         }
-        remote.take(imported);
+        remote.add_imported(imported);
     }
     Ok(())
 }
 
 /// Fetches the result for a key from a remote cache into the store, layer included. A failed download is a
 /// warning and counts as a miss.
-pub(super) fn bring(
+pub(super) fn fetch_result(
     solver: &mut Solver<'_, '_, '_>,
     id: StepId,
-    step: &Step,
+    step: &PlanStep,
     key: &Digest,
-) -> Result<Option<Done>> {
-    let (matter, ownership) = (solver.matter, solver.ownership);
-    let Some(found) = matter.remote.find(key) else { return Ok(None) };
+) -> Result<Option<StepResult>> {
+    let (matter, ownership) = (solver.build, solver.ownership);
+    let Some(found) = matter.remote_cache.get(key) else { return Ok(None) };
     // Recorded in the store like a local result, so the next build needs no remote cache.
     let remember = |size: u64| -> Result<()> {
         let layer = found.layer.as_ref().map(|layer| layer.diff_id.clone());
@@ -52,27 +52,31 @@ pub(super) fn bring(
         matter.store.put_step(key, &record)
     };
     if let Some(layer) = &found.layer {
-        let fetched = solver.director.run(id, Where::Root, |reporter| {
-            let lease = matter.remote.fetch(matter.store, layer, ownership, reporter)?;
+        let fetched = solver.runner.run_job(id, Where::Root, |reporter| {
+            let lease = matter.remote_cache.fetch_layer(matter.store, layer, ownership, reporter)?;
             remember(lease.size)
         });
         if let Err(error) = fetched {
             let text = report::one_line(&error);
-            solver.director.log(id, &format!("WARNING: cannot fetch the cached layer: {text}\n"));
+            solver.runner.log(id, &format!("WARNING: cannot fetch the cached layer: {text}\n"));
             return Ok(None);
         }
     } else {
         remember(0)?;
     }
-    solver.remembered(key)
+    solver.load_cached(key)
 }
 
 /// The results to export: those of the stages that each target is built on (`mode=min`), or all (`mode=max`).
-pub(super) fn entries(solver: &Solver<'_, '_, '_>, plans: &[Plan], all: bool) -> Vec<Entry> {
+pub(super) fn export_records(
+    solver: &Solver<'_, '_, '_>,
+    plans: &[BuildPlan],
+    all: bool,
+) -> Vec<ExportRecord> {
     let mut entries = Vec::new();
-    let mut add = |place: Place| {
-        for done in solver.progress(place).into_iter().flat_map(|progress| &progress.results) {
-            entries.push(Entry {
+    let mut add = |place: StageId| {
+        for done in solver.stage_progress(place).into_iter().flat_map(|progress| &progress.results) {
+            entries.push(ExportRecord {
                 key: done.key.clone(),
                 layer: done.layer.clone(),
                 created: done.created.clone(),
@@ -89,7 +93,7 @@ pub(super) fn entries(solver: &Solver<'_, '_, '_>, plans: &[Plan], all: bool) ->
         while let Some(stage) = next {
             add((index, stage));
             next = match plan.stages.get(stage).and_then(|stage| stage.as_ref()).map(|stage| &stage.base) {
-                Some(Tree::Stage(below)) => Some(*below),
+                Some(InputTree::Stage(below)) => Some(*below),
                 _ => None,
             };
         }
@@ -97,18 +101,18 @@ pub(super) fn entries(solver: &Solver<'_, '_, '_>, plans: &[Plan], all: bool) ->
     entries
 }
 
-pub(super) fn export(
-    director: &mut Director<'_>,
+pub(super) fn export_caches(
+    director: &mut JobRunner<'_>,
     store: &Store,
     remote: &RemoteCache,
-    result: &[Entry],
-    all: &[Entry],
+    result: &[ExportRecord],
+    all: &[ExportRecord],
 ) -> Result<()> {
-    if !remote.has_targets() {
+    if !remote.has_exports() {
         return Ok(());
     }
-    let step = director.step("exporting cache", Vec::new());
-    let written = director.run(step, Where::Root, |reporter| {
+    let step = director.add_step("exporting cache", Vec::new());
+    let written = director.run_job(step, Where::Root, |reporter| {
         remote.export(
             store,
             result,
@@ -117,5 +121,5 @@ pub(super) fn export(
             reporter,
         )
     });
-    director.closing(step, written)
+    director.complete_step(step, written)
 }

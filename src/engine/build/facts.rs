@@ -2,42 +2,42 @@
 
 use std::collections::BTreeMap;
 
-use super::bases::Bases;
-use super::export::provenance::{Facts, Material};
-use super::load::Loaded;
+use super::bases::BaseImages;
+use super::export::provenance::{ProvenanceCapture, ProvenanceMaterial};
+use super::load::BuildSources;
 use super::request::BuildRequest;
-use crate::build::plan::Plan;
-use crate::engine::state::now;
+use crate::build::plan::BuildPlan;
+use crate::engine::state::now_rfc3339;
 use crate::sys::random;
 
 /// Captures the provenance of one platform's image.
-pub(super) fn facts(
+pub(super) fn capture_provenance(
     request: &BuildRequest,
-    loaded: &Loaded,
-    plan: &Plan,
-    bases: &Bases,
+    loaded: &BuildSources,
+    plan: &BuildPlan,
+    bases: &BaseImages,
     started: &str,
-) -> Facts {
-    let mut materials: Vec<Material> = Vec::new();
+) -> ProvenanceCapture {
+    let mut materials: Vec<ProvenanceMaterial> = Vec::new();
     for image in &plan.images {
         let Some(base) = bases.get(image) else { continue };
         if let Some((reference, digest)) = &base.material {
-            let material = Material::image(reference, &image.platform, digest);
+            let material = ProvenanceMaterial::image(reference, &image.platform, digest);
             if !materials.contains(&material) {
                 materials.push(material);
             }
         }
     }
     if let Some((address, Some(commit))) = &loaded.origin {
-        materials.push(Material::git(address, commit));
+        materials.push(ProvenanceMaterial::git(address, commit));
     }
-    Facts {
+    ProvenanceCapture {
         materials,
         source: loaded.origin.clone(),
         entry_point: loaded.definition.name.clone(),
         parameters: parameters(request),
         started: started.to_owned(),
-        finished: now(),
+        finished: now_rfc3339(),
         steps: Some(steps(plan)),
     }
 }
@@ -57,15 +57,15 @@ fn parameters(request: &BuildRequest) -> BTreeMap<String, String> {
 }
 
 /// The steps by their titles, for `buildConfig`.
-fn steps(plan: &Plan) -> serde_json::Value {
+fn steps(plan: &BuildPlan) -> serde_json::Value {
     let shown: Vec<&str> =
         plan.needed().flat_map(|(_, stage)| stage.steps.iter().map(|step| step.shown.as_str())).collect();
     serde_json::json!({ "steps": shown })
 }
 
 /// A new build reference as `buildx` forms it: `BUILDER/NODE/ID`.
-pub(super) fn reference() -> String {
-    let id = random::bytes::<16>().map(|bytes| crate::model::digest::hex(&bytes)).unwrap_or_default();
+pub(super) fn new_build_ref() -> String {
+    let id = random::random_bytes::<16>().map(|bytes| crate::model::digest::hex(&bytes)).unwrap_or_default();
     let id: String = id.chars().take(25).collect();
     format!("default/default/{id}")
 }

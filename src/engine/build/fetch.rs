@@ -16,11 +16,11 @@ use crate::model::environment::Environment;
 use crate::store::{StepRecord, Store};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Fetched {
+pub(super) struct RemoteSource {
     /// Identifies the content, for the cache key.
     pub input: String,
     /// False if it was resolved without being downloaded.
-    pub here: bool,
+    pub downloaded: bool,
     /// The directory it was downloaded into.
     pub dir: PathBuf,
     /// The path below `dir` to copy.
@@ -28,18 +28,18 @@ pub(super) struct Fetched {
 }
 
 /// Resolves the URLs of `op`; with `bring`, downloads them below `into`. Called in a job.
-pub(super) fn fetch(
+pub(super) fn fetch_sources(
     store: &Store,
     environment: &Environment,
     op: &CopyOp,
     into: &Path,
     bring: bool,
-) -> Result<Vec<Fetched>> {
+) -> Result<Vec<RemoteSource>> {
     let mut all = Vec::new();
     for (number, address) in op.remote().enumerate() {
         let dir = into.join(format!("{number}{}", if bring { "b" } else { "" }));
         rustix::fs::mkdir(&dir, Mode::RWXU).context("cannot make a directory for what ADD fetches")?;
-        let fetched = match git::parse(address) {
+        let fetched = match git::parse_git_url(address) {
             Some(repository) => from_git(environment, op, &repository?, &dir, bring),
             None => from_url(store, environment, op, address, &dir, bring),
         };
@@ -54,16 +54,16 @@ fn from_git(
     repository: &git::GitUrl,
     dir: &Path,
     bring: bool,
-) -> Result<Fetched> {
+) -> Result<RemoteSource> {
     let options = git::GitOptions {
         keep_git_dir: op.keep_git_dir,
         checksum: op.checksum.clone().filter(|checksum| !checksum.is_empty()),
         ..git::GitOptions::new(environment)
     };
-    let commit = git::resolve(repository, &options)?;
+    let commit = git::resolve_commit(repository, &options)?;
     let input = format!("git {} {commit} {}", repository.remote, repository.subdir);
     let dir = if bring { git::checkout(repository, &commit, dir, &options)? } else { dir.to_owned() };
-    Ok(Fetched { input, here: bring, dir, path: "/".into() })
+    Ok(RemoteSource { input, downloaded: bring, dir, path: "/".into() })
 }
 
 fn from_url(
@@ -73,14 +73,14 @@ fn from_url(
     address: &str,
     dir: &Path,
     bring: bool,
-) -> Result<Fetched> {
+) -> Result<RemoteSource> {
     let checksum = match op.checksum.as_deref().filter(|checksum| !checksum.is_empty()) {
         Some(text) => Some(text.parse::<Digest>().map_err(|error: Failure| error)?),
         None => None,
     };
     let key =
         Digest::of(format!("download\n{address}\n{}", op.checksum.as_deref().unwrap_or_default()).as_bytes());
-    let known: Option<url::Known> = match store.step(&key)? {
+    let known: Option<url::DownloadedFile> = match store.step(&key)? {
         // When downloading, send no ETag: a 304 has no content.
         Some((_, record)) if !bring => {
             record.downloads.into_iter().next().and_then(|known| serde_json::from_value(known).ok())
@@ -88,9 +88,9 @@ fn from_url(
         _ => None,
     };
     let download =
-        url::Downloader::new(environment)?.fetch(address, checksum.as_ref(), known.as_ref(), dir)?;
+        url::HttpDownloader::new(environment)?.fetch(address, checksum.as_ref(), known.as_ref(), dir)?;
     let (known, here) = match (download, known) {
-        (url::Download::Fetched(known), _) => {
+        (url::DownloadOutcome::Fetched(known), _) => {
             // Recorded like a step, so that the next build can ask the server with If-None-Match.
             let record = StepRecord {
                 downloads: vec![serde_json::to_value(&known)?],
@@ -99,9 +99,9 @@ fn from_url(
             store.put_step(&key, &record)?;
             (known, true)
         }
-        (url::Download::Unchanged, Some(known)) => (known, false),
-        (url::Download::Unchanged, None) => anyhow::bail!("{address}: the server sent nothing"),
+        (url::DownloadOutcome::Unchanged, Some(known)) => (known, false),
+        (url::DownloadOutcome::Unchanged, None) => anyhow::bail!("{address}: the server sent nothing"),
     };
     let input = format!("url {} {}", known.name, known.digest);
-    Ok(Fetched { input, here, dir: dir.to_owned(), path: format!("/{}", known.name) })
+    Ok(RemoteSource { input, downloaded: here, dir: dir.to_owned(), path: format!("/{}", known.name) })
 }

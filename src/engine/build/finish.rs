@@ -3,30 +3,30 @@
 use serde_json::Value;
 
 use super::bases::platform_of;
-use super::solve::Progress;
-use crate::build::plan::{Plan, RunOp, StagePlan, Tree};
+use super::solve::StageProgress;
+use crate::build::plan::{BuildPlan, InputTree, RunOp, StagePlan};
 use crate::model::digest::Digest;
-use crate::model::image::{History, ImageConfig, RootFs};
+use crate::model::image::{HistoryEntry, ImageConfig, ImageRootFs};
 use crate::model::platform::Platform;
 
 /// The comment on every history entry, as BuildKit's frontend sets it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
 /// The tree that the first stage of a chain of stages starts from.
-pub(super) fn root_image(plan: &Plan, mut stage: usize) -> Option<&Tree> {
+pub(super) fn root_tree(plan: &BuildPlan, mut stage: usize) -> Option<&InputTree> {
     loop {
         match &plan.stages.get(stage)?.as_ref()?.base {
-            Tree::Stage(below) => stage = *below,
+            InputTree::Stage(below) => stage = *below,
             other => return Some(other),
         }
     }
 }
 
 /// One platform's result.
-pub(super) struct Finished<'a> {
-    pub plan: &'a Plan,
+pub(super) struct ResultImage<'a> {
+    pub plan: &'a BuildPlan,
     /// The progress of a stage, which holds the results of its steps.
-    pub progress: &'a dyn Fn(usize) -> Option<&'a Progress>,
+    pub progress: &'a dyn Fn(usize) -> Option<&'a StageProgress>,
     /// The configuration of its base image.
     pub base: Option<&'a ImageConfig>,
     /// `SOURCE_DATE_EPOCH`.
@@ -35,7 +35,7 @@ pub(super) struct Finished<'a> {
     pub implicit: bool,
 }
 
-impl Finished<'_> {
+impl ResultImage<'_> {
     /// Diff IDs, lowest first.
     pub(super) fn layers(&self) -> Vec<Digest> {
         (self.progress)(self.plan.target).map(|target| target.chain.layers.clone()).unwrap_or_default()
@@ -48,7 +48,7 @@ impl Finished<'_> {
         let platform = self.platform();
         let config = ImageConfig {
             created: match self.epoch {
-                Some(epoch) => Some(time(epoch)),
+                Some(epoch) => Some(format_epoch(epoch)),
                 None => history.iter().rev().find_map(|line| line.created.clone()),
             },
             author: target.config.author.clone(),
@@ -56,7 +56,7 @@ impl Finished<'_> {
             variant: platform.variant,
             os: platform.os,
             config: target.config.run.clone(),
-            rootfs: RootFs { kind: "layers".into(), diff_ids: self.layers() },
+            rootfs: ImageRootFs { kind: "layers".into(), diff_ids: self.layers() },
             history,
             ..ImageConfig::default()
         };
@@ -84,18 +84,18 @@ impl Finished<'_> {
         platform
     }
 
-    fn history(&self, target: &StagePlan) -> Vec<History> {
-        let mut history = self.base.map(inherited).unwrap_or_default();
-        let fixed = self.epoch.map(time);
+    fn history(&self, target: &StagePlan) -> Vec<HistoryEntry> {
+        let mut history = self.base.map(base_history).unwrap_or_default();
+        let fixed = self.epoch.map(format_epoch);
         for line in &target.history {
             let result = line.step.and_then(|(stage, step)| (self.progress)(stage)?.results.get(step));
             let layer = result.filter(|result| result.layer.is_some());
-            history.push(History {
+            history.push(HistoryEntry {
                 created: fixed.clone().or_else(|| layer.map(|result| result.created.clone())),
                 created_by: line.created_by.clone(),
                 comment: COMMENT.into(),
                 empty_layer: layer.is_none(),
-                ..History::default()
+                ..HistoryEntry::default()
             });
         }
         fill_times(&mut history);
@@ -104,12 +104,12 @@ impl Finished<'_> {
 }
 
 /// A base's history, with an entry for each layer even if the base has fewer.
-fn inherited(base: &ImageConfig) -> Vec<History> {
+fn base_history(base: &ImageConfig) -> Vec<HistoryEntry> {
     let mut history = base.history.clone();
     let known = history.iter().filter(|line| !line.empty_layer).count();
     let missing = base.rootfs.diff_ids.len().saturating_sub(known);
     history.extend(std::iter::repeat_n(
-        History { created: base.created.clone(), ..History::default() },
+        HistoryEntry { created: base.created.clone(), ..HistoryEntry::default() },
         missing,
     ));
     history
@@ -118,7 +118,7 @@ fn inherited(base: &ImageConfig) -> Vec<History> {
 /// Entries without a time get that of the entry before, or of the first new one if nothing new precedes them
 /// (`normalizeLayersAndHistory` in BuildKit's image exporter). Times never come from the clock, so that a
 /// rebuild from the cache gives the same image.
-fn fill_times(history: &mut [History]) {
+fn fill_times(history: &mut [HistoryEntry]) {
     let mut time = None;
     let mut missing = false;
     for line in history.iter() {
@@ -157,12 +157,12 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Seconds since the epoch as RFC 3339.
-pub(super) fn time(seconds: i64) -> String {
+pub(super) fn format_epoch(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// The configuration that a stage has just before the RUN `op`: for the image kept if it fails.
-pub(super) fn so_far(stage: &StagePlan, op: &RunOp, layers: &[Digest]) -> ImageConfig {
+pub(super) fn config_before_run(stage: &StagePlan, op: &RunOp, layers: &[Digest]) -> ImageConfig {
     let mut run = stage.config.run.clone();
     run.env.clone_from(&op.env);
     run.user.clone_from(&op.user);
@@ -175,7 +175,7 @@ pub(super) fn so_far(stage: &StagePlan, op: &RunOp, layers: &[Digest]) -> ImageC
         variant: stage.platform.variant.clone(),
         os: stage.platform.os.clone(),
         config: run,
-        rootfs: RootFs { kind: "layers".into(), diff_ids: layers.to_vec() },
+        rootfs: ImageRootFs { kind: "layers".into(), diff_ids: layers.to_vec() },
         ..ImageConfig::default()
     }
 }
@@ -184,12 +184,12 @@ pub(super) fn so_far(stage: &StagePlan, op: &RunOp, layers: &[Digest]) -> ImageC
 mod tests {
     use super::*;
 
-    fn line(created: Option<&str>) -> History {
-        History { created: created.map(str::to_owned), ..History::default() }
+    fn line(created: Option<&str>) -> HistoryEntry {
+        HistoryEntry { created: created.map(str::to_owned), ..HistoryEntry::default() }
     }
 
     fn filled(lines: &[Option<&str>]) -> Vec<Option<String>> {
-        let mut history: Vec<History> = lines.iter().map(|created| line(*created)).collect();
+        let mut history: Vec<HistoryEntry> = lines.iter().map(|created| line(*created)).collect();
         fill_times(&mut history);
         history.into_iter().map(|line| line.created).collect()
     }
@@ -208,6 +208,6 @@ mod tests {
 
     #[test]
     fn a_time_is_written_in_seconds() {
-        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(format_epoch(0), "1970-01-01T00:00:00Z");
     }
 }

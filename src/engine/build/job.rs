@@ -20,28 +20,28 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Failure, Kind};
-use crate::model::progress::{LayerEvent, Progress};
-use crate::sandbox::identity::{self, Identity};
-use crate::sys::process::{self, Child, Side};
+use crate::error::{Failure, FailureKind};
+use crate::model::progress::{LayerEvent, LayerProgress};
+use crate::sandbox::identity::{self, HostIdentity};
+use crate::sys::process::{self, ChildProcess, ForkSide};
 use crate::sys::signal;
-use crate::sys::socket::Socket;
+use crate::sys::socket::SeqpacketSocket;
 
 /// Bytes of output or of a result per message, well below a socket's limit.
-const PORTION: usize = 16 << 10;
+const CHUNK: usize = 16 << 10;
 
 /// The user namespace that a job runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum JobUserns {
     /// The one the build was started in.
-    Here,
+    Inherited,
     /// The account's, as its root: files of every owner can be created.
     Root,
 }
 
 /// A message from a job.
 #[derive(Debug)]
-pub enum Said {
+pub enum JobMessage {
     /// Output: 1 for standard output, 2 for standard error.
     Log(u8, Vec<u8>),
     /// Progress of a part: name, bytes done, bytes in total, whether it is finished.
@@ -49,19 +49,19 @@ pub enum Said {
     /// The result or a [`Failure`], as JSON. The last message.
     Ended(Vec<u8>),
     /// A message that the runner does not act on.
-    Nothing,
+    Ignored,
 }
 
 /// The job's end of the socket.
 #[derive(Debug)]
-pub struct Reporter {
-    socket: Socket,
+pub struct JobReporter {
+    socket: SeqpacketSocket,
 }
 
-impl Reporter {
+impl JobReporter {
     /// Forwards output: `stream` is 1 or 2.
     pub fn log(&self, stream: u8, data: &[u8]) {
-        for portion in data.chunks(PORTION) {
+        for portion in data.chunks(CHUNK) {
             self.send(b'L', &[&[stream][..], portion].concat());
         }
     }
@@ -76,8 +76,8 @@ impl Reporter {
         let _ = self.socket.send(&[&[kind][..], payload].concat(), &[]);
     }
 
-    fn finish<T: Serialize>(&self, result: &Result<T, Failure>) {
-        for portion in serde_json::to_vec(result).unwrap_or_default().chunks(PORTION) {
+    fn send_result<T: Serialize>(&self, result: &Result<T, Failure>) {
+        for portion in serde_json::to_vec(result).unwrap_or_default().chunks(CHUNK) {
             self.send(b'R', portion);
         }
         self.send(b'E', &[]);
@@ -86,7 +86,7 @@ impl Reporter {
     }
 }
 
-impl Progress for Reporter {
+impl LayerProgress for JobReporter {
     fn event(&self, layer: &str, event: LayerEvent) {
         let part = |doing: &str| match doing {
             "" => format!("sha256:{layer}"),
@@ -108,37 +108,37 @@ impl Progress for Reporter {
 
 /// The runner's end.
 #[derive(Debug)]
-pub struct Job {
-    child: Child,
-    socket: Socket,
+pub struct BuildJob {
+    child: ChildProcess,
+    socket: SeqpacketSocket,
     result: Vec<u8>,
 }
 
-impl Job {
+impl BuildJob {
     /// Forks and runs `work` in the child. The caller must have a single thread.
     pub fn start<T: Serialize, G>(
-        place: Place,
-        identity: &Identity,
-        work: impl FnOnce(&Reporter) -> Result<(T, G)>,
+        place: JobUserns,
+        identity: &HostIdentity,
+        work: impl FnOnce(&JobReporter) -> Result<(T, G)>,
     ) -> Result<Self> {
-        let (ours, theirs) = Socket::pair()?;
+        let (ours, theirs) = SeqpacketSocket::pair()?;
         let director = rustix::process::getpid();
         match process::fork().context("starting a process")? {
-            Side::Child => {
+            ForkSide::Child => {
                 // Or the job would hold the runner's end open itself and never see it closed.
                 drop(ours);
-                let reporter = Reporter { socket: theirs };
-                let done = settle(place, identity, director).and_then(|()| work(&reporter));
+                let reporter = JobReporter { socket: theirs };
+                let done = set_up_child(place, identity, director).and_then(|()| work(&reporter));
                 let (result, held) = match done {
                     Ok((value, held)) => (Ok(value), Some(held)),
-                    Err(error) => (Err(Failure::of(&error)), None),
+                    Err(error) => (Err(Failure::from_chain(&error)), None),
                 };
-                reporter.finish(&result);
+                reporter.send_result(&result);
                 // The leases in `held` are dropped only after the runner has closed the socket.
                 drop(held);
                 process::exit_now(i32::from(result.is_err()))
             }
-            Side::Parent(child) => Ok(Self { child, socket: ours, result: Vec::new() }),
+            ForkSide::Parent(child) => Ok(Self { child, socket: ours, result: Vec::new() }),
         }
     }
 
@@ -148,63 +148,64 @@ impl Job {
     }
 
     /// The next message. A closed socket without a result is reported as an interruption.
-    pub fn hear(&mut self) -> Result<Said> {
+    pub fn receive(&mut self) -> Result<JobMessage> {
         let message = self.socket.receive()?.bytes;
         Ok(match message.split_first() {
-            Some((b'L', [stream, data @ ..])) => Said::Log(*stream, data.to_vec()),
+            Some((b'L', [stream, data @ ..])) => JobMessage::Log(*stream, data.to_vec()),
             Some((b'S', json)) => match serde_json::from_slice(json) {
-                Ok((name, current, total, done)) => Said::Status(name, current, total, done),
-                Err(_) => Said::Nothing,
+                Ok((name, current, total, done)) => JobMessage::Status(name, current, total, done),
+                Err(_) => JobMessage::Ignored,
             },
             Some((b'R', portion)) => {
                 self.result.extend_from_slice(portion);
-                Said::Nothing
+                JobMessage::Ignored
             }
-            Some((b'E', _)) => Said::Ended(std::mem::take(&mut self.result)),
-            Some(_) => Said::Nothing,
+            Some((b'E', _)) => JobMessage::Ended(std::mem::take(&mut self.result)),
+            Some(_) => JobMessage::Ignored,
             None => {
                 // EOF without a result: the job was killed.
-                let failure = Failure::new(Kind::Interrupted, "a process of the build was killed");
-                Said::Ended(serde_json::to_vec(&Err::<(), _>(failure)).unwrap_or_default())
+                let failure = Failure::new(FailureKind::Interrupted, "a process of the build was killed");
+                JobMessage::Ended(serde_json::to_vec(&Err::<(), _>(failure)).unwrap_or_default())
             }
         })
     }
 
-    pub fn stop(&self, signal: i32) {
+    pub fn signal(&self, signal: i32) {
         // A process that has already exited needs no signal.
         let _ = self.child.signal(signal);
     }
 
     /// Closes the socket, so that the job exits. The caller must reap the process.
-    pub fn release(self) -> Child {
+    pub fn release(self) -> ChildProcess {
         self.child
     }
 }
 
 /// Parses a job's JSON result.
-pub fn outcome<T: DeserializeOwned>(said: &[u8]) -> Result<T> {
+pub fn parse_result<T: DeserializeOwned>(said: &[u8]) -> Result<T> {
     match serde_json::from_slice::<Result<T, Failure>>(said) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(failure)) => Err(failure.into()),
-        Err(error) => {
-            Err(Failure::new(Kind::Other, format!("a process of the build answered nonsense: {error}"))
-                .into())
-        }
+        Err(error) => Err(Failure::new(
+            FailureKind::Other,
+            format!("a process of the build answered nonsense: {error}"),
+        )
+        .into()),
     }
 }
 
 /// Prepares the child: own process group, own user namespace if requested, dies with the runner.
-fn settle(place: Place, identity: &Identity, director: rustix::process::Pid) -> Result<()> {
+fn set_up_child(place: JobUserns, identity: &HostIdentity, director: rustix::process::Pid) -> Result<()> {
     // In a process group of its own it does not receive Ctrl-C from the terminal: the runner decides what is
     // stopped.
     let _ = rustix::process::setpgid(None, None);
     // The runner's mask is inherited, but the job must react to SIGTERM.
-    signal::set_mask(&signal::Set::of(&[]))?;
-    if place == Place::Root {
-        identity::enter(identity)?;
+    signal::set_mask(&signal::SignalSet::of(&[]))?;
+    if place == JobUserns::Root {
+        identity::enter_userns(identity)?;
         if !rustix::process::geteuid().is_root() {
             // Without a mapping some files stay unreadable; the read then fails with its own error.
-            let _ = identity::enter_alone();
+            let _ = identity::enter_single_id_userns();
         }
     }
     // Entering a user namespace clears PR_SET_PDEATHSIG, so it is set afterwards.
@@ -212,7 +213,7 @@ fn settle(place: Place, identity: &Identity, director: rustix::process::Pid) -> 
     // The runner may have died before the death signal was set.
     let parent = rustix::process::getppid();
     if parent.is_some_and(|parent| parent != director) {
-        return Err(Failure::new(Kind::Interrupted, "interrupted").into());
+        return Err(Failure::new(FailureKind::Interrupted, "interrupted").into());
     }
     Ok(())
 }

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::director::Director;
-use super::job::Place;
-use super::remote::{Brought, bring, text_at};
+use super::director::JobRunner;
+use super::job::JobUserns;
+use super::remote::{FetchedContext, fetch_context, fetch_text};
 use super::request::{BuildRequest, ContextSource, DockerfileSource};
-use crate::build::context::{Source, ignore_of};
-use crate::build::ignore::Ignore;
-use crate::build::pattern::Matched;
+use crate::build::context::{SourceTree, load_ignore_file};
+use crate::build::ignore::IgnoreFile;
+use crate::build::pattern::MatchInfo;
 use crate::error::{Failure, invalid, not_found};
 use crate::model::environment::Environment;
 use crate::store::{Store, TempDir};
 
 /// The largest Dockerfile, in bytes.
-pub(super) const LIMIT: u64 = 16 << 20;
+pub(super) const DOCKERFILE_LIMIT: u64 = 16 << 20;
 /// The largest ignore file, in bytes.
 const IGNORE_LIMIT: u64 = 16 << 20;
 
@@ -26,21 +26,21 @@ const IGNORE_LIMIT: u64 = 16 << 20;
 pub(super) struct HostContext {
     pub dir: PathBuf,
     /// `dir`, opened, with the ignore file applied.
-    pub source: Source,
-    pub ignore: Ignore,
+    pub source: SourceTree,
+    pub ignore: IgnoreFile,
     /// Whether the directory outlives the build, so that its stat cache is worth saving.
-    pub lasting: bool,
+    pub persistent: bool,
 }
 
 /// A Dockerfile; BuildKit's "build definition".
-pub(super) struct Definition {
+pub(super) struct BuildDefinition {
     /// As it is displayed, relative to the context.
     pub name: String,
     pub text: Vec<u8>,
 }
 
-pub(super) struct Loaded {
-    pub definition: Definition,
+pub(super) struct BuildSources {
+    pub definition: BuildDefinition,
     /// The contexts that are directories. The main one has the empty name.
     pub contexts: BTreeMap<String, HostContext>,
     /// Directories of fetched contexts, removed on drop.
@@ -49,14 +49,14 @@ pub(super) struct Loaded {
     pub origin: Option<(String, Option<String>)>,
 }
 
-pub(super) fn load(
-    director: &mut Director<'_>,
+pub(super) fn load_sources(
+    director: &mut JobRunner<'_>,
     store: &Store,
     request: &BuildRequest,
     environment: &Environment,
-) -> Result<Loaded> {
-    let mut loaded = Loaded {
-        definition: Definition { name: String::new(), text: Vec::new() },
+) -> Result<BuildSources> {
+    let mut loaded = BuildSources {
+        definition: BuildDefinition { name: String::new(), text: Vec::new() },
         contexts: BTreeMap::new(),
         temps: Vec::new(),
         origin: None,
@@ -65,31 +65,31 @@ pub(super) fn load(
         ContextSource::Directory(dir) => (dir.clone(), true, None),
         other => {
             let temp = store.temp_dir()?;
-            let brought = bring(director, other, temp.path(), environment, keeps_git_dir(request))?;
+            let brought = fetch_context(director, other, temp.path(), environment, keeps_git_dir(request))?;
             let (dir, text) = match brought {
-                Brought::Tree { dir, commit } => {
+                FetchedContext::Tree { dir, commit } => {
                     loaded.origin = origin(other, commit);
                     (dir, None)
                 }
-                Brought::Dockerfile(text) => (temp.path().to_owned(), Some(text)),
+                FetchedContext::Dockerfile(text) => (temp.path().to_owned(), Some(text)),
             };
             loaded.temps.push(temp);
             (dir, false, text)
         }
     };
-    let source = open(&dir, "build context")?;
-    let found = definition(director, store, request, &dir, &source, text, environment)?;
-    let step = director.step("[internal] load .dockerignore", Vec::new());
-    director.started(step);
+    let source = open_context(&dir, "build context")?;
+    let found = load_definition(director, store, request, &dir, &source, text, environment)?;
+    let step = director.add_step("[internal] load .dockerignore", Vec::new());
+    director.step_started(step);
     // The Dockerfile's own ignore file replaces that of the context.
-    let ignore = match &found.ignore_beside {
-        Some((name, text)) => Ignore::parse(name, text).map_err(anyhow::Error::from),
-        None => ignore_of(&source, None),
+    let ignore = match &found.own_ignore {
+        Some((name, text)) => IgnoreFile::parse(name, text).map_err(anyhow::Error::from),
+        None => load_ignore_file(&source, None),
     };
-    let ignore = director.closing(step, ignore)?;
-    loaded.definition = Definition { name: found.name, text: found.text };
+    let ignore = director.complete_step(step, ignore)?;
+    loaded.definition = BuildDefinition { name: found.name, text: found.text };
     let source = source.with_ignore(ignore.clone());
-    loaded.contexts.insert(String::new(), HostContext { dir, source, ignore, lasting });
+    loaded.contexts.insert(String::new(), HostContext { dir, source, ignore, persistent: lasting });
     Ok(loaded)
 }
 
@@ -98,11 +98,11 @@ fn keeps_git_dir(request: &BuildRequest) -> bool {
     given.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
 }
 
-impl Loaded {
+impl BuildSources {
     /// Loads a named context that is a directory, or is fetched into one.
-    pub(super) fn add(
+    pub(super) fn add_context(
         &mut self,
-        director: &mut Director<'_>,
+        director: &mut JobRunner<'_>,
         store: &Store,
         name: &str,
         source: &ContextSource,
@@ -112,7 +112,8 @@ impl Loaded {
             ContextSource::Directory(dir) => (dir.clone(), true),
             other => {
                 let temp = store.temp_dir()?;
-                let Brought::Tree { dir, .. } = bring(director, other, temp.path(), environment, false)?
+                let FetchedContext::Tree { dir, .. } =
+                    fetch_context(director, other, temp.path(), environment, false)?
                 else {
                     return Err(invalid(format!("the build context `{name}` is not an archive")).into());
                 };
@@ -120,85 +121,85 @@ impl Loaded {
                 (dir, false)
             }
         };
-        let source = open(&dir, name)?;
-        let ignore = ignore_of(&source, None)?;
+        let source = open_context(&dir, name)?;
+        let ignore = load_ignore_file(&source, None)?;
         let source = source.with_ignore(ignore.clone());
-        self.contexts.insert(name.to_owned(), HostContext { dir, source, ignore, lasting });
+        self.contexts.insert(name.to_owned(), HostContext { dir, source, ignore, persistent: lasting });
         Ok(())
     }
 }
 
 /// Whether an ignore file excludes a path.
-pub(super) fn is_ignored(ignore: &Ignore, path: &str) -> bool {
+pub(super) fn is_ignored(ignore: &IgnoreFile, path: &str) -> bool {
     let path = path.trim_matches('/').as_bytes();
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-    let mut known = Matched::default();
+    let mut known = MatchInfo::default();
     for end in ends.chain([path.len()]) {
         known = ignore.below(path.get(..end).unwrap_or_default(), &known);
     }
     known.all
 }
 
-fn open(dir: &Path, what: &str) -> Result<Source> {
-    Source::directory(dir, Ignore::none())
+fn open_context(dir: &Path, what: &str) -> Result<SourceTree> {
+    SourceTree::directory(dir, IgnoreFile::none())
         .with_context(|| format!("cannot read the {what} `{}`", dir.display()))
 }
 
 /// A Dockerfile, and the ignore file specific to it (`NAME.dockerignore`).
-struct Found {
+struct FoundDockerfile {
     name: String,
     text: Vec<u8>,
-    ignore_beside: Option<(String, Vec<u8>)>,
+    own_ignore: Option<(String, Vec<u8>)>,
 }
 
-fn definition(
-    director: &mut Director<'_>,
+fn load_definition(
+    director: &mut JobRunner<'_>,
     store: &Store,
     request: &BuildRequest,
     dir: &Path,
-    source: &Source,
+    source: &SourceTree,
     text: Option<Vec<u8>>,
     environment: &Environment,
-) -> Result<Found> {
+) -> Result<FoundDockerfile> {
     let shown = match &request.dockerfile {
         DockerfileSource::Path(path) => {
             path.file_name().map_or_else(|| "Dockerfile".into(), |name| name.to_string_lossy().into_owned())
         }
         _ => "Dockerfile".into(),
     };
-    let step = director.step(format!("[internal] load build definition from {shown}"), Vec::new());
-    director.started(step);
+    let step = director.add_step(format!("[internal] load build definition from {shown}"), Vec::new());
+    director.step_started(step);
     let read = match (&request.dockerfile, text) {
-        (DockerfileSource::Default, Some(text)) => Ok(alone(shown, text)),
+        (DockerfileSource::Default, Some(text)) => Ok(dockerfile_only(shown, text)),
         (DockerfileSource::Path(_), Some(_)) => Err(invalid(
             "the context is neither a directory nor an archive, so it has no Dockerfile of that name",
         )
         .into()),
-        (DockerfileSource::Default, None) => in_context(source, &["Dockerfile", "dockerfile"]),
-        (DockerfileSource::Path(path), None) if path.is_absolute() => beside(path, dir),
-        (DockerfileSource::Path(path), None) => in_context(source, &[&path.to_string_lossy()]),
-        (DockerfileSource::Inline(text), _) => Ok(alone(shown, text.clone().into_bytes())),
-        (DockerfileSource::Stdin, _) => {
-            director.run(step, Place::Here, |_| read_all(stdin()?)).map(|text| alone(shown, text))
-        }
+        (DockerfileSource::Default, None) => read_in_context(source, &["Dockerfile", "dockerfile"]),
+        (DockerfileSource::Path(path), None) if path.is_absolute() => read_host_file(path, dir),
+        (DockerfileSource::Path(path), None) => read_in_context(source, &[&path.to_string_lossy()]),
+        (DockerfileSource::Inline(text), _) => Ok(dockerfile_only(shown, text.clone().into_bytes())),
+        (DockerfileSource::Stdin, _) => director
+            .run_job(step, JobUserns::Inherited, |_| read_limited(stdin()?))
+            .map(|text| dockerfile_only(shown, text)),
         (DockerfileSource::Url(address), _) => {
             let address = address.clone();
             let environment = environment.clone();
             let store = store.clone();
             director
-                .run(step, Place::Here, move |_| text_at(&store, &address, &environment))
-                .map(|text| alone(shown, text))
+                .run_job(step, JobUserns::Inherited, move |_| fetch_text(&store, &address, &environment))
+                .map(|text| dockerfile_only(shown, text))
         }
     };
-    let found = director.closing(step, read)?;
+    let found = director.complete_step(step, read)?;
     if found.text.iter().all(u8::is_ascii_whitespace) {
         return Err(invalid("the Dockerfile cannot be empty").into());
     }
     Ok(found)
 }
 
-fn alone(name: String, text: Vec<u8>) -> Found {
-    Found { name, text, ignore_beside: None }
+fn dockerfile_only(name: String, text: Vec<u8>) -> FoundDockerfile {
+    FoundDockerfile { name, text, own_ignore: None }
 }
 
 fn no_dockerfile(name: &str) -> Failure {
@@ -206,12 +207,12 @@ fn no_dockerfile(name: &str) -> Failure {
 }
 
 /// Reads the first of these files that exists in the context.
-fn in_context(source: &Source, names: &[&str]) -> Result<Found> {
+fn read_in_context(source: &SourceTree, names: &[&str]) -> Result<FoundDockerfile> {
     for name in names {
-        if let Some(text) = source.read(name, LIMIT)? {
+        if let Some(text) = source.read(name, DOCKERFILE_LIMIT)? {
             let beside = format!("{name}.dockerignore");
             let ignore_beside = source.read(&beside, IGNORE_LIMIT)?.map(|text| (beside, text));
-            return Ok(Found { name: (*name).to_owned(), text, ignore_beside });
+            return Ok(FoundDockerfile { name: (*name).to_owned(), text, own_ignore: ignore_beside });
         }
     }
     let first = names.first().copied().unwrap_or("Dockerfile");
@@ -219,10 +220,10 @@ fn in_context(source: &Source, names: &[&str]) -> Result<Found> {
 }
 
 /// Reads a Dockerfile by its host path, which may lie outside the context.
-fn beside(path: &Path, context: &Path) -> Result<Found> {
+fn read_host_file(path: &Path, context: &Path) -> Result<FoundDockerfile> {
     let shown = path.strip_prefix(context).unwrap_or(path).to_string_lossy().into_owned();
     let read = |path: &Path| match std::fs::File::open(path) {
-        Ok(file) => read_all(file).map(Some),
+        Ok(file) => read_limited(file).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     };
@@ -232,15 +233,15 @@ fn beside(path: &Path, context: &Path) -> Result<Found> {
     let mut ignore = path.as_os_str().to_owned();
     ignore.push(".dockerignore");
     let ignore_beside = read(Path::new(&ignore))?.map(|text| (format!("{shown}.dockerignore"), text));
-    Ok(Found { name: shown, text, ignore_beside })
+    Ok(FoundDockerfile { name: shown, text, own_ignore: ignore_beside })
 }
 
-pub(super) fn read_all(file: std::fs::File) -> Result<Vec<u8>> {
+pub(super) fn read_limited(file: std::fs::File) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     // One byte more than allowed shows that the file is too large.
-    file.take(LIMIT + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LIMIT {
-        return Err(invalid(format!("the Dockerfile has more than {} MiB", LIMIT >> 20)).into());
+    file.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > DOCKERFILE_LIMIT {
+        return Err(invalid(format!("the Dockerfile has more than {} MiB", DOCKERFILE_LIMIT >> 20)).into());
     }
     Ok(text)
 }

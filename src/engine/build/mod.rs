@@ -49,20 +49,20 @@ mod step;
 use anyhow::Result;
 use serde_json::json;
 
-use self::director::Director;
-use self::export::{Exports, Output};
-use self::finish::Finished;
-use self::load::Loaded;
-use self::prepare::Prepared;
+use self::director::JobRunner;
+use self::export::{ExporterSet, PlatformResult};
+use self::finish::ResultImage;
+use self::load::BuildSources;
+use self::prepare::PreparedBuild;
 use self::remote_cache::RemoteCache;
-use self::request::{BuildRequest, Built};
-use self::solve::{Matter, Solver};
+use self::request::{BuildRequest, BuildResult};
+use self::solve::{BuildInputs, Solver};
 use crate::build::dockerfile::ast::Dockerfile;
 use crate::build::dockerfile::parse;
-use crate::build::plan::{Plan, Tree};
-use crate::build::progress::Watcher;
+use crate::build::plan::{BuildPlan, InputTree};
+use crate::build::progress::BuildObserver;
 use crate::engine::namespace;
-use crate::engine::state::now;
+use crate::engine::state::now_rfc3339;
 use crate::model::environment::Environment;
 use crate::model::image::ImageConfig;
 use crate::store::Store;
@@ -73,64 +73,64 @@ pub fn build(
     store: &Store,
     request: &BuildRequest,
     environment: &Environment,
-    watcher: &mut dyn Watcher,
-) -> Result<Built> {
+    watcher: &mut dyn BuildObserver,
+) -> Result<BuildResult> {
     let request_of_images;
     if store.has_leftovers() {
-        sweep(store, environment);
+        sweep_leftovers(store, environment);
     }
-    let mut director = Director::begin(environment, watcher)?;
-    let built = match sources::layout::loaded(&mut director, store, request) {
+    let mut director = JobRunner::begin(environment, watcher)?;
+    let built = match sources::layout::load_layouts(&mut director, store, request) {
         Ok(loaded) => {
             request_of_images = loaded;
-            Build { store, request: &request_of_images, environment, director: &mut director }.run()
+            BuildRun { store, request: &request_of_images, environment, runner: &mut director }.run()
         }
-        Err(error) => Err(report::failed(&mut director, "", b"", error)),
+        Err(error) => Err(report::report_failure(&mut director, "", b"", error)),
     };
-    director.end()?;
+    director.shut_down()?;
     if built.is_err() && store.has_leftovers() {
         // An interrupted build leaves containers and drafts behind.
-        sweep(store, environment);
+        sweep_leftovers(store, environment);
     }
     built
 }
 
 /// Removes what earlier builds left behind, whoever owns it. Failures are ignored: the next command tries
 /// again.
-fn sweep(store: &Store, environment: &Environment) {
-    let _ = namespace::in_root_child(&namespace::identity(environment), || store.sweep());
+fn sweep_leftovers(store: &Store, environment: &Environment) {
+    let _ = namespace::run_in_root_child(&namespace::probe_identity(environment), || store.sweep());
 }
 
-struct Build<'a, 'd> {
+struct BuildRun<'a, 'd> {
     store: &'a Store,
     request: &'a BuildRequest,
     environment: &'a Environment,
-    director: &'d mut Director<'a>,
+    runner: &'d mut JobRunner<'a>,
 }
 
-impl<'a> Build<'a, '_> {
-    fn run(mut self) -> Result<Built> {
-        let loaded = load::load(self.director, self.store, self.request, self.environment);
-        let mut loaded = loaded.map_err(|error| report::failed(self.director, "", b"", error))?;
-        let built = self.build(&mut loaded);
+impl<'a> BuildRun<'a, '_> {
+    fn run(mut self) -> Result<BuildResult> {
+        let loaded = load::load_sources(self.runner, self.store, self.request, self.environment);
+        let mut loaded = loaded.map_err(|error| report::report_failure(self.runner, "", b"", error))?;
+        let built = self.solve_and_export(&mut loaded);
         let definition = &loaded.definition;
-        built.map_err(|error| report::failed(self.director, &definition.name, &definition.text, error))
+        built.map_err(|error| report::report_failure(self.runner, &definition.name, &definition.text, error))
     }
 
-    fn build(&mut self, loaded: &mut Loaded) -> Result<Built> {
-        let started = now();
-        if let Some(built) = self.answer(loaded)? {
+    fn solve_and_export(&mut self, loaded: &mut BuildSources) -> Result<BuildResult> {
+        let started = now_rfc3339();
+        if let Some(built) = self.run_subrequest(loaded)? {
             return Ok(built);
         }
-        let exports = Exports::prepare(self.environment, self.request)?;
+        let exports = ExporterSet::prepare(self.environment, self.request)?;
         let mut remote = RemoteCache::prepare(self.environment, self.request)?;
         let dockerfile = parse(&loaded.definition.text)?;
-        self.say_of_frontend(&dockerfile);
+        self.report_frontend(&dockerfile);
         let prepared = self.prepare(loaded, &dockerfile)?;
         if let Some(plan) = prepared.plans.first() {
-            elsewhere::import(self.director, &mut remote, &plan.platform)?;
+            elsewhere::import_caches(self.runner, &mut remote, &plan.platform)?;
         }
-        let matter = Matter {
+        let matter = BuildInputs {
             store: self.store,
             environment: self.environment,
             request: self.request,
@@ -139,61 +139,68 @@ impl<'a> Build<'a, '_> {
             contexts: &loaded.contexts,
             images: &prepared.images,
             epoch: self.request.epoch,
-            remote: &remote,
+            remote_cache: &remote,
         };
-        let bases: Vec<_> =
-            (0..).zip(&prepared.plans).map(|(index, plan)| self.base_of(index, plan, &prepared)).collect();
-        let inline_asked = self.is_inline() || remote.is_inline();
-        let mut solver = Solver::new(self.director, matter);
+        let bases: Vec<_> = (0..)
+            .zip(&prepared.plans)
+            .map(|(index, plan)| self.base_config(index, plan, &prepared))
+            .collect();
+        let inline_asked = self.wants_inline_cache() || remote.is_inline();
+        let mut solver = Solver::new(self.runner, matter);
         solver.solve()?;
         let mut outputs = Vec::with_capacity(prepared.plans.len());
         for ((index, plan), base) in prepared.plans.iter().enumerate().zip(bases) {
-            let finished = Finished {
+            let finished = ResultImage {
                 plan,
-                progress: &|stage| solver.progress((index, stage)),
+                progress: &|stage| solver.stage_progress((index, stage)),
                 base,
                 epoch: self.request.epoch,
                 implicit: self.request.platforms.is_empty(),
             };
             let inline = if inline_asked {
-                Some(remote_cache::inline(
-                    &elsewhere::entries(&solver, &prepared.plans, false),
+                Some(remote_cache::inline_cache(
+                    &elsewhere::export_records(&solver, &prepared.plans, false),
                     &finished.layers(),
                 )?)
             } else {
                 None
             };
-            outputs.push(Output {
+            outputs.push(PlatformResult {
                 platform: plan.platform.clone(),
                 config: finished.config(inline),
                 layers: finished.layers(),
-                facts: facts::facts(self.request, loaded, plan, &prepared.bases, &started),
+                capture: facts::capture_provenance(self.request, loaded, plan, &prepared.bases, &started),
             });
         }
         // Layers stay leased until the exporters have registered them in images.
-        let result = elsewhere::entries(&solver, &prepared.plans, false);
-        let all = elsewhere::entries(&solver, &prepared.plans, true);
+        let result = elsewhere::export_records(&solver, &prepared.plans, false);
+        let all = elsewhere::export_records(&solver, &prepared.plans, true);
         let leases = solver.into_leases();
-        let built = output::export(self.director, self.store, &exports, &outputs).and_then(|built| {
-            elsewhere::export(self.director, self.store, &remote, &result, &all).map(|()| built)
+        let built = output::run_exports(self.runner, self.store, &exports, &outputs).and_then(|built| {
+            elsewhere::export_caches(self.runner, self.store, &remote, &result, &all).map(|()| built)
         });
         drop(leases);
         let mut built = built?;
-        built.metadata.insert("buildx.build.ref".into(), json!(facts::reference()));
+        built.metadata.insert("buildx.build.ref".into(), json!(facts::new_build_ref()));
         Ok(built)
     }
 
     /// `BUILDKIT_INLINE_CACHE`, the older way to request an inline cache.
-    fn is_inline(&self) -> bool {
+    fn wants_inline_cache(&self) -> bool {
         let given = self.request.args.get("BUILDKIT_INLINE_CACHE");
         given.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
     }
 
     /// The configuration of the base image of a plan's result.
-    fn base_of<'p>(&self, index: usize, plan: &Plan, prepared: &'p Prepared) -> Option<&'p ImageConfig> {
-        match finish::root_image(plan, plan.target)? {
-            Tree::Image(image) => Some(&prepared.bases.get(plan.images.get(*image)?)?.config),
-            Tree::Context(name) if prepared.images.contains_key(&(index, name.clone())) => {
+    fn base_config<'p>(
+        &self,
+        index: usize,
+        plan: &BuildPlan,
+        prepared: &'p PreparedBuild,
+    ) -> Option<&'p ImageConfig> {
+        match finish::root_tree(plan, plan.target)? {
+            InputTree::Image(image) => Some(&prepared.bases.get(plan.images.get(*image)?)?.config),
+            InputTree::Context(name) if prepared.images.contains_key(&(index, name.clone())) => {
                 let image = self.context_image(name, &plan.platform)?;
                 Some(&prepared.bases.get(&image)?.config)
             }
@@ -203,7 +210,7 @@ impl<'a> Build<'a, '_> {
 
     /// Reports that a `# syntax=` frontend is not run. BuildKit's own frontend is what dhow implements
     /// itself.
-    fn say_of_frontend(&mut self, dockerfile: &Dockerfile) {
+    fn report_frontend(&mut self, dockerfile: &Dockerfile) {
         let given = self.request.args.get("BUILDKIT_SYNTAX").cloned();
         let written = dockerfile.directives.syntax.as_ref().map(|(name, _)| name.clone());
         let Some(name) = given.or(written) else { return };
@@ -211,10 +218,10 @@ impl<'a> Build<'a, '_> {
         if known.iter().any(|known| name == *known || name.starts_with(&format!("{known}:"))) {
             return;
         }
-        let step = self.director.step(format!("[internal] resolve frontend {name}"), Vec::new());
-        self.director.started(step);
-        self.director
+        let step = self.runner.add_step(format!("[internal] resolve frontend {name}"), Vec::new());
+        self.runner.step_started(step);
+        self.runner
             .log(step, "this frontend is not run: the Dockerfile is read as docker/dockerfile reads it\n");
-        self.director.done(step);
+        self.runner.step_completed(step);
     }
 }

@@ -2,48 +2,54 @@
 
 use anyhow::Result;
 
-use super::director::Director;
-use super::export::{Exported, Exports, Output};
-use super::job::Place;
-use super::request::Built;
-use crate::model::progress::Silent;
+use super::director::JobRunner;
+use super::export::{ExportResult, ExporterSet, PlatformResult};
+use super::job::JobUserns;
+use super::request::BuildResult;
+use crate::model::progress::SilentProgress;
 use crate::store::Store;
 
-pub(super) fn export(
-    director: &mut Director<'_>,
+pub(super) fn run_exports(
+    director: &mut JobRunner<'_>,
     store: &Store,
-    exports: &Exports,
-    outputs: &[Output],
-) -> Result<Built> {
-    let steps: Vec<_> = exports.titles().iter().map(|title| director.step(*title, Vec::new())).collect();
-    let Some(&first) = steps.first() else { return Ok(Built::default()) };
+    exports: &ExporterSet,
+    outputs: &[PlatformResult],
+) -> Result<BuildResult> {
+    let steps: Vec<_> =
+        exports.step_titles().iter().map(|title| director.add_step(*title, Vec::new())).collect();
+    let Some(&first) = steps.first() else { return Ok(BuildResult::default()) };
     for step in &steps {
-        director.started(*step);
+        director.step_started(*step);
     }
     for warning in &exports.warnings {
         director.log(first, &format!("{warning}\n"));
     }
-    let exported = if exports.is_plain() {
-        exports.run(store, outputs, &mut |line| director.status(first, line, 0, 0, true), &Silent)
+    let exported = if exports.is_store_only() {
+        exports.export_all(
+            store,
+            outputs,
+            &mut |line| director.status(first, line, 0, 0, true),
+            &SilentProgress,
+        )
     } else {
-        director.run(first, Place::Root, |reporter| {
-            exports.run(store, outputs, &mut |line| reporter.status(line, 0, 0, true), reporter)
+        director.run_job(first, JobUserns::Root, |reporter| {
+            exports.export_all(store, outputs, &mut |line| reporter.status(line, 0, 0, true), reporter)
         })
     };
-    let exported: Exported = match exported {
+    let exported: ExportResult = match exported {
         Ok(exported) => exported,
         Err(error) => {
-            director.failed(first, super::report::one_line(&error));
+            director.step_failed(first, super::report::one_line(&error));
             return Err(error);
         }
     };
     for step in steps {
-        director.done(step);
+        director.step_completed(step);
     }
-    Ok(Built {
+    Ok(BuildResult {
         image: exported.image,
         manifest: exported.manifest,
         metadata: exported.metadata,
-        ..Built::default()
+        ..BuildResult::default()
     })
 }

@@ -5,42 +5,47 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::Build;
-use super::bases::{Base, Bases, Look};
-use super::load::Loaded;
+use super::BuildRun;
+use super::bases::{BaseImage, BaseImages, BaseLookup};
+use super::load::BuildSources;
 use super::request::ContextSource;
 use crate::build::arguments;
-use crate::build::check::{self, Options};
+use crate::build::check::{self, CheckOptions};
 use crate::build::dockerfile::ast::Dockerfile;
-use crate::build::evaluate::{Known, evaluate};
-use crate::build::graph::{Graph, Surroundings};
-use crate::build::plan::{ImageUse, Plan};
-use crate::build::progress::{Event, Warning};
+use crate::build::evaluate::{EvaluationInputs, evaluate_graph};
+use crate::build::graph::{GraphInputs, StageGraph};
+use crate::build::plan::{BuildPlan, ImageInput};
+use crate::build::progress::{BuildEvent, CheckWarning};
 use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
 use crate::model::platform::Platform;
 
-pub(super) struct Prepared {
+pub(super) struct PreparedBuild {
     /// One for each platform.
-    pub plans: Vec<Plan>,
-    pub bases: Bases,
+    pub plans: Vec<BuildPlan>,
+    pub bases: BaseImages,
     /// The layers of named contexts that are images, by plan and name.
     pub images: BTreeMap<(usize, String), Vec<Digest>>,
 }
 
-impl Build<'_, '_> {
-    pub(super) fn prepare(&mut self, loaded: &mut Loaded, dockerfile: &Dockerfile) -> Result<Prepared> {
-        let mut prepared = Prepared { plans: Vec::new(), bases: Bases::default(), images: BTreeMap::new() };
+impl BuildRun<'_, '_> {
+    pub(super) fn prepare(
+        &mut self,
+        loaded: &mut BuildSources,
+        dockerfile: &Dockerfile,
+    ) -> Result<PreparedBuild> {
+        let mut prepared =
+            PreparedBuild { plans: Vec::new(), bases: BaseImages::default(), images: BTreeMap::new() };
         for (index, platform) in self.platforms().iter().enumerate() {
             let (graph, globals) = self.graph(dockerfile, platform, &mut prepared.bases)?;
-            self.named_contexts(index, platform, &graph, loaded, &mut prepared)?;
+            self.load_named_contexts(index, platform, &graph, loaded, &mut prepared)?;
             // Once, not for each platform.
             if index == 0 {
                 let warnings = self.warnings(dockerfile, platform, loaded, Some(&prepared.bases), false)?;
                 let options = self.check_options(dockerfile)?;
-                let refused = check::error(&warnings, &options);
+                let refused = check::violation_error(&warnings, &options);
                 for warning in warnings {
-                    self.director.event(Event::Warning(warning));
+                    self.runner.event(BuildEvent::Warning(warning));
                 }
                 if let Some(failure) = refused {
                     return Err(failure.into());
@@ -66,17 +71,17 @@ impl Build<'_, '_> {
         platforms
     }
 
-    fn several(&self) -> bool {
+    fn is_multi_platform(&self) -> bool {
         self.platforms().len() > 1
     }
 
-    fn look(&self) -> Look<'_> {
-        Look {
+    fn base_lookup(&self) -> BaseLookup<'_> {
+        BaseLookup {
             store: self.store,
             environment: self.environment,
             pull: self.request.pull,
-            several: self.several(),
-            implicit: self.request.platforms.is_empty(),
+            multi_platform: self.is_multi_platform(),
+            default_platform: self.request.platforms.is_empty(),
         }
     }
 
@@ -85,24 +90,24 @@ impl Build<'_, '_> {
         &mut self,
         dockerfile: &Dockerfile,
         platform: &Platform,
-        bases: &mut Bases,
-    ) -> Result<(Graph, BTreeMap<String, String>)> {
+        bases: &mut BaseImages,
+    ) -> Result<(StageGraph, BTreeMap<String, String>)> {
         let request = self.request;
         let target = request.target.as_deref();
         let last = || dockerfile.stages.last().and_then(|stage| stage.name.clone()).unwrap_or_default();
         let shown = target.map_or_else(last, str::to_owned);
-        let automatic = arguments::platform(&Platform::host(), platform, &shown);
-        let globals = arguments::global(dockerfile, &automatic, &request.args)?;
+        let automatic = arguments::platform_args(&Platform::host(), platform, &shown);
+        let globals = arguments::global_args(dockerfile, &automatic, &request.args)?;
         let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
-        let around = Surroundings { globals: &globals, platform, contexts: &contexts, target };
-        let mut graph = Graph::new(dockerfile, around)?;
+        let around = GraphInputs { globals: &globals, platform, contexts: &contexts, target };
+        let mut graph = StageGraph::new(dockerfile, around)?;
         // ONBUILD triggers may need further images, so repeat until none are added.
         loop {
             let needed = graph.needed_images();
             let images = graph.images.clone();
-            let wanted: Vec<&ImageUse> = needed.iter().filter_map(|image| images.get(*image)).collect();
-            let look = Look { environment: self.environment, store: self.store, ..self.look() };
-            bases.find(self.director, look, &wanted)?;
+            let wanted: Vec<&ImageInput> = needed.iter().filter_map(|image| images.get(*image)).collect();
+            let look = BaseLookup { environment: self.environment, store: self.store, ..self.base_lookup() };
+            bases.resolve(self.runner, look, &wanted)?;
             let triggers = |image: usize| {
                 let base = bases.get(images.get(image)?)?;
                 Some(base.config.config.on_build.clone().unwrap_or_default())
@@ -114,47 +119,48 @@ impl Build<'_, '_> {
     }
 
     /// Loads the named contexts that the graph needs, unless they are loaded already.
-    fn named_contexts(
+    fn load_named_contexts(
         &mut self,
         plan: usize,
         platform: &Platform,
-        graph: &Graph,
-        loaded: &mut Loaded,
-        prepared: &mut Prepared,
+        graph: &StageGraph,
+        loaded: &mut BuildSources,
+        prepared: &mut PreparedBuild,
     ) -> Result<()> {
         for name in graph.needed_contexts() {
             let Some(source) = self.request.contexts.get(&name) else { continue };
             match source {
                 ContextSource::Image(_) => {
                     let Some(image) = self.context_image(&name, platform) else { continue };
-                    let look = Look { environment: self.environment, store: self.store, ..self.look() };
-                    prepared.bases.find(self.director, look, &[&image])?;
+                    let look =
+                        BaseLookup { environment: self.environment, store: self.store, ..self.base_lookup() };
+                    prepared.bases.resolve(self.runner, look, &[&image])?;
                     let layers = prepared.bases.get(&image).map(|base| base.layers.clone());
                     prepared.images.insert((plan, name), layers.unwrap_or_default());
                 }
                 _ if loaded.contexts.contains_key(&name) => {}
-                other => loaded.add(self.director, self.store, &name, other, self.environment)?,
+                other => loaded.add_context(self.runner, self.store, &name, other, self.environment)?,
             }
         }
         Ok(())
     }
 
     /// The image of a named context; `None` if it is not an image.
-    pub(super) fn context_image(&self, name: &str, platform: &Platform) -> Option<ImageUse> {
+    pub(super) fn context_image(&self, name: &str, platform: &Platform) -> Option<ImageInput> {
         let image = match self.request.contexts.get(name)? {
             ContextSource::Image(image) => image.clone(),
             _ => return None,
         };
-        Some(ImageUse { name: image, platform: platform.clone(), stage: None, lines: 0..=0 })
+        Some(ImageInput { name: image, platform: platform.clone(), stage: None, lines: 0..=0 })
     }
 
     fn plan(
         &self,
-        graph: &Graph,
+        graph: &StageGraph,
         platform: &Platform,
         globals: &BTreeMap<String, String>,
-        prepared: &Prepared,
-    ) -> Result<Plan> {
+        prepared: &PreparedBuild,
+    ) -> Result<BuildPlan> {
         let request = self.request;
         let bases = &prepared.bases;
         let image = |image: usize| Some(&bases.get(graph.images.get(image)?)?.config);
@@ -165,21 +171,21 @@ impl Build<'_, '_> {
             let named = |filter: &String| filter.eq_ignore_ascii_case(name);
             request.no_cache || request.no_cache_filter.iter().any(named)
         };
-        let known = Known {
+        let known = EvaluationInputs {
             globals,
-            given: &request.args,
+            build_args: &request.args,
             image: &image,
             context: &context,
             labels: &request.labels,
-            several: self.several(),
+            multi_platform: self.is_multi_platform(),
             no_cache: &no_cache,
         };
-        Ok(evaluate(graph, platform, &known)?)
+        Ok(evaluate_graph(graph, platform, &known)?)
     }
 
-    pub(super) fn check_options(&self, dockerfile: &Dockerfile) -> Result<Options> {
+    pub(super) fn check_options(&self, dockerfile: &Dockerfile) -> Result<CheckOptions> {
         let given = self.request.args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
-        Ok(Options::of(dockerfile, given)?)
+        Ok(CheckOptions::for_build(dockerfile, given)?)
     }
 
     /// The build rules that the Dockerfile breaks (`--check`).
@@ -187,12 +193,12 @@ impl Build<'_, '_> {
         &self,
         dockerfile: &Dockerfile,
         platform: &Platform,
-        loaded: &Loaded,
-        bases: Option<&Bases>,
+        loaded: &BuildSources,
+        bases: Option<&BaseImages>,
         all_stages: bool,
-    ) -> Result<Vec<Warning>> {
+    ) -> Result<Vec<CheckWarning>> {
         let base_environment = |name: &str| {
-            let base: &Base = bases?.named(name)?;
+            let base: &BaseImage = bases?.by_name(name)?;
             let pair = |entry: &String| {
                 entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
             };
@@ -202,7 +208,7 @@ impl Build<'_, '_> {
         let ignored = |path: &str| ignore.is_some_and(|ignore| super::load::is_ignored(ignore, path));
         // With exceptions, a directory may be ignored although some file in it is copied.
         let is_plain = ignore.is_some_and(|ignore| !ignore.file().is_empty() && !ignore.has_exceptions());
-        let around = check::Surroundings {
+        let around = check::CheckInputs {
             target: self.request.target.as_deref(),
             all_stages,
             given: &self.request.args,

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use crate::engine::moment;
 use crate::error::Failure;
 use crate::model::digest::Digest;
-use crate::model::filter::{Filter, any};
+use crate::model::filter::{ListFilter, any_matches};
 use crate::store::Store;
 
 /// Characters of an entry's ID, as in BuildKit.
 const ID_LENGTH: usize = 25;
-const KNOWN: &str =
+const KNOWN_FILTERS: &str =
     "id, type, description, parent, until, unused-for, inuse, shared, private, mutable, immutable";
 
 /// A record of the build cache: a step's result or a cache mount.
@@ -40,20 +40,20 @@ pub struct CacheEntry {
     pub mutable: bool,
     /// IDs of the steps before it.
     pub parents: Vec<String>,
-    what: What,
+    object: CacheObject,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum What {
+enum CacheObject {
     Step(Digest),
     Mount(String),
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct PruneRequest {
+pub struct CachePruneRequest {
     /// Also records whose layers images contain.
     pub all: bool,
-    pub filters: Vec<Filter>,
+    pub filters: Vec<ListFilter>,
     /// Prune the least recently used records until at most this many bytes are left.
     pub keep: Option<u64>,
     /// Only report what would be removed.
@@ -62,7 +62,7 @@ pub struct PruneRequest {
 
 /// All records of the build cache. Cache mounts are measured by their files, so call this where files of
 /// every owner can be read ([`crate::engine::namespace`]); elsewhere sizes may be too small.
-pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
+pub fn list_cache(store: &Store) -> Result<Vec<CacheEntry>> {
     let images: BTreeSet<Digest> =
         store.images()?.into_iter().flat_map(|image| image.config.rootfs.diff_ids).collect();
     let mut counted = BTreeSet::new();
@@ -85,7 +85,7 @@ pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
             shared: layer.is_some_and(|layer| images.contains(layer)),
             mutable: false,
             parents: record.parents.iter().map(id).collect(),
-            what: What::Step(key),
+            object: CacheObject::Step(key),
         });
     }
     for mount in store.cache_mounts()? {
@@ -101,7 +101,7 @@ pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
             shared: false,
             mutable: true,
             parents: Vec::new(),
-            what: What::Mount(mount.name),
+            object: CacheObject::Mount(mount.name),
         });
     }
     entries.sort_by(|a, b| a.created.cmp(&b.created));
@@ -110,17 +110,17 @@ pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
 
 /// Removes the records that the request selects, and returns them. Call it where files of every owner can be
 /// removed.
-pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<CacheEntry>> {
-    let entries = list(store)?;
-    let conditions = Conditions::read(&request.filters)?;
+pub fn prune_cache(store: &Store, request: &CachePruneRequest) -> Result<Vec<CacheEntry>> {
+    let entries = list_cache(store)?;
+    let conditions = PruneFilters::parse(&request.filters)?;
     let mut gone: Vec<CacheEntry> = Vec::new();
     let mut left = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size));
     let mut candidates: Vec<CacheEntry> = entries
         .into_iter()
-        .filter(|entry| !entry.in_use && (request.all || !entry.shared) && conditions.hold(entry))
+        .filter(|entry| !entry.in_use && (request.all || !entry.shared) && conditions.matches(entry))
         .collect();
     // Least recently used first.
-    candidates.sort_by(|a, b| last(a).cmp(last(b)));
+    candidates.sort_by(|a, b| last_used(a).cmp(last_used(b)));
     for entry in candidates {
         if request.keep.is_some_and(|keep| left <= keep) {
             break;
@@ -132,7 +132,7 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<CacheEntry>> {
         remove(store, &mut gone)?;
         if request.all && request.filters.is_empty() && request.keep.is_none() {
             // The stat caches of contexts go too when everything is pruned.
-            store.forget_contexts()?;
+            store.remove_context_files()?;
         }
     }
     Ok(gone)
@@ -141,28 +141,28 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<CacheEntry>> {
 fn remove(store: &Store, gone: &mut Vec<CacheEntry>) -> Result<()> {
     let keys: BTreeSet<Digest> = gone
         .iter()
-        .filter_map(|entry| match &entry.what {
-            What::Step(key) => Some(key.clone()),
-            What::Mount(_) => None,
+        .filter_map(|entry| match &entry.object {
+            CacheObject::Step(key) => Some(key.clone()),
+            CacheObject::Mount(_) => None,
         })
         .collect();
     store.prune_steps(&keys)?;
     let mut kept = BTreeMap::new();
     // A mount that a build has taken meanwhile is kept, and not reported as removed.
     for entry in gone.iter() {
-        if let What::Mount(name) = &entry.what
+        if let CacheObject::Mount(name) = &entry.object
             && !store.remove_cache_mount(name)?
         {
             kept.insert(name.clone(), ());
         }
     }
-    gone.retain(|entry| !matches!(&entry.what, What::Mount(name) if kept.contains_key(name)));
+    gone.retain(|entry| !matches!(&entry.object, CacheObject::Mount(name) if kept.contains_key(name)));
     // Frees the layers that no record and no image refers to any more.
-    store.collect_layers()?;
+    store.prune_layers()?;
     Ok(())
 }
 
-fn last(entry: &CacheEntry) -> &str {
+fn last_used(entry: &CacheEntry) -> &str {
     entry.last_used.as_deref().unwrap_or(&entry.created)
 }
 
@@ -171,14 +171,14 @@ fn id(key: &Digest) -> String {
 }
 
 /// The parsed filters.
-struct Conditions<'a> {
-    filters: &'a [Filter],
+struct PruneFilters<'a> {
+    filters: &'a [ListFilter],
     /// Only records last used before this.
     until: Option<Timestamp>,
 }
 
-impl<'a> Conditions<'a> {
-    fn read(filters: &'a [Filter]) -> Result<Self, Failure> {
+impl<'a> PruneFilters<'a> {
+    fn parse(filters: &'a [ListFilter]) -> Result<Self, Failure> {
         let mut until = None;
         for filter in filters {
             match filter.key.as_str() {
@@ -190,25 +190,25 @@ impl<'a> Conditions<'a> {
                         filter.boolean()?;
                     }
                 }
-                _ => return Err(filter.unknown(KNOWN)),
+                _ => return Err(filter.unknown(KNOWN_FILTERS)),
             }
         }
         Ok(Self { filters, until })
     }
 
-    fn hold(&self, entry: &CacheEntry) -> bool {
-        let old = match (self.until, last(entry).parse::<Timestamp>()) {
+    fn matches(&self, entry: &CacheEntry) -> bool {
+        let old = match (self.until, last_used(entry).parse::<Timestamp>()) {
             (Some(until), Ok(used)) => used < until,
             _ => true,
         };
         let flag = |key: &str, is: bool| {
-            any(self.filters, key, |filter| {
+            any_matches(self.filters, key, |filter| {
                 filter.value.is_empty() && is || filter.boolean().is_ok_and(|wanted| wanted == is)
             })
         };
         // As in BuildKit, `~=` matches a substring.
         let text = |key: &str, value: &str| {
-            any(self.filters, key, |filter| match filter.value.strip_prefix('~') {
+            any_matches(self.filters, key, |filter| match filter.value.strip_prefix('~') {
                 Some(part) => value.contains(part.trim_start_matches('=')),
                 None => value == filter.value || (key == "id" && value.starts_with(&filter.value)),
             })
@@ -221,7 +221,7 @@ impl<'a> Conditions<'a> {
             && text("id", &entry.id)
             && text("type", &entry.kind)
             && text("description", &entry.description)
-            && any(self.filters, "parent", |filter| entry.parents.contains(&filter.value))
+            && any_matches(self.filters, "parent", |filter| entry.parents.contains(&filter.value))
     }
 }
 
@@ -244,30 +244,30 @@ mod tests {
         (dir, store)
     }
 
-    fn gone(store: &Store, filters: &[&str], request: PruneRequest) -> Vec<String> {
+    fn gone(store: &Store, filters: &[&str], request: CachePruneRequest) -> Vec<String> {
         let filters = filters.iter().map(|text| text.parse().unwrap()).collect();
-        let gone = prune(store, &PruneRequest { filters, ..request }).unwrap();
+        let gone = prune_cache(store, &CachePruneRequest { filters, ..request }).unwrap();
         gone.into_iter().map(|entry| entry.description).collect()
     }
 
     #[test]
     fn filters_choose_and_a_dry_run_removes_nothing() {
         let (_dir, store) = store();
-        let dry = || PruneRequest { dry_run: true, ..PruneRequest::default() };
+        let dry = || CachePruneRequest { dry_run: true, ..CachePruneRequest::default() };
         assert_eq!(gone(&store, &["until=2024-03-01T00:00:00Z"], dry()), ["RUN a"]);
         assert_eq!(gone(&store, &["description=~b"], dry()), ["RUN b"]);
         assert_eq!(gone(&store, &["mutable=true"], dry()), [""; 0]);
         assert_eq!(gone(&store, &["type=regular"], dry()), ["RUN a", "RUN b"]);
-        let wrong = PruneRequest { filters: vec!["x=y".parse().unwrap()], ..dry() };
-        assert!(prune(&store, &wrong).is_err());
-        assert_eq!(gone(&store, &[], PruneRequest::default()), ["RUN a", "RUN b"]);
-        assert!(list(&store).unwrap().is_empty());
+        let wrong = CachePruneRequest { filters: vec!["x=y".parse().unwrap()], ..dry() };
+        assert!(prune_cache(&store, &wrong).is_err());
+        assert_eq!(gone(&store, &[], CachePruneRequest::default()), ["RUN a", "RUN b"]);
+        assert!(list_cache(&store).unwrap().is_empty());
     }
 
     #[test]
     fn the_oldest_go_first_until_enough_have() {
         let (_dir, store) = store();
-        let request = PruneRequest { keep: Some(0), ..PruneRequest::default() };
+        let request = CachePruneRequest { keep: Some(0), ..CachePruneRequest::default() };
         // Steps without layers take up no room, so nothing has to go.
         assert_eq!(gone(&store, &[], request), [""; 0]);
     }

@@ -6,82 +6,81 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::director::Director;
-use super::job::Place;
-use super::load::{LIMIT, read_all, stdin};
+use super::director::JobRunner;
+use super::job::JobUserns;
+use super::load::{DOCKERFILE_LIMIT, read_limited, stdin};
 use super::request::ContextSource;
 use super::sources::{git, tar, url};
-use crate::error::{Failure, Kind, invalid};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::environment::Environment;
 use crate::store::Store;
 
 #[derive(Serialize, Deserialize)]
-pub(super) enum Brought {
+pub(super) enum FetchedContext {
     /// A directory, with the commit if it comes from git.
-    Tree {
-        dir: PathBuf,
-        commit: Option<String>,
-    },
+    Tree { dir: PathBuf, commit: Option<String> },
     /// A Dockerfile instead of an archive.
     Dockerfile(Vec<u8>),
 }
 
 /// Downloads a text. Called in a job.
-pub(super) fn text_at(store: &Store, address: &str, environment: &Environment) -> Result<Vec<u8>> {
+pub(super) fn fetch_text(store: &Store, address: &str, environment: &Environment) -> Result<Vec<u8>> {
     let temp = store.temp_dir()?;
     let file = download(address, temp.path(), environment)?;
-    read_all(std::fs::File::open(file)?)
+    read_limited(std::fs::File::open(file)?)
 }
 
 /// Called in a job.
 fn download(address: &str, into: &Path, environment: &Environment) -> Result<PathBuf> {
-    match url::Downloader::new(environment)?.fetch(address, None, None, into)? {
-        url::Download::Fetched(known) => Ok(into.join(&known.name)),
-        url::Download::Unchanged => {
-            Err(Failure::new(Kind::Network, format!("{address}: the server sent nothing")).into())
+    match url::HttpDownloader::new(environment)?.fetch(address, None, None, into)? {
+        url::DownloadOutcome::Fetched(known) => Ok(into.join(&known.name)),
+        url::DownloadOutcome::Unchanged => {
+            Err(Failure::new(FailureKind::Network, format!("{address}: the server sent nothing")).into())
         }
     }
 }
 
 /// Fetches a context into the directory `into`, in a job.
-pub(super) fn bring(
-    director: &mut Director<'_>,
+pub(super) fn fetch_context(
+    director: &mut JobRunner<'_>,
     source: &ContextSource,
     into: &Path,
     environment: &Environment,
     keep_git_dir: bool,
-) -> Result<Brought> {
+) -> Result<FetchedContext> {
     let name = match source {
         ContextSource::Git(address) => format!("[internal] load git source {address}"),
         ContextSource::Url(address) => format!("[internal] load remote build context {address}"),
         _ => "[internal] load remote build context".to_owned(),
     };
-    let step = director.step(name, Vec::new());
+    let step = director.add_step(name, Vec::new());
     let (source, into, environment) = (source.clone(), into.to_owned(), environment.clone());
-    let brought = director.run(step, Place::Here, move |_| fetch(&source, &into, &environment, keep_git_dir));
-    director.closing(step, brought)
+    let brought = director.run_job(step, JobUserns::Inherited, move |_| {
+        fetch_in_job(&source, &into, &environment, keep_git_dir)
+    });
+    director.complete_step(step, brought)
 }
 
 /// Called in a job.
-fn fetch(
+fn fetch_in_job(
     source: &ContextSource,
     into: &Path,
     environment: &Environment,
     keep_git_dir: bool,
-) -> Result<Brought> {
+) -> Result<FetchedContext> {
     match source {
         ContextSource::Stdin => unpack_or_read(stdin()?, into),
         ContextSource::Git(address) => {
-            let url = match git::parse(address) {
+            let url = match git::parse_git_url(address) {
                 Some(url) => url?,
                 None => {
                     return Err(invalid(format!("`{address}` is not the address of a git repository")).into());
                 }
             };
             let options = git::GitOptions { keep_git_dir, ..git::GitOptions::new(environment) };
-            let commit = git::resolve(&url, &options)?;
+            let commit = git::resolve_commit(&url, &options)?;
             let dir = git::checkout(&url, &commit, into, &options)?;
-            Ok(Brought::Tree { dir, commit: Some(commit) })
+            Ok(FetchedContext::Tree { dir, commit: Some(commit) })
         }
         ContextSource::Url(address) => {
             let file = std::fs::File::open(download(address, into, environment)?)?;
@@ -91,12 +90,12 @@ fn fetch(
     }
 }
 
-fn unpack_or_read(file: std::fs::File, into: &Path) -> Result<Brought> {
+fn unpack_or_read(file: std::fs::File, into: &Path) -> Result<FetchedContext> {
     let mut input = BufReader::with_capacity(1 << 16, file);
-    if !tar::peek(&mut input)? {
+    if !tar::looks_like_archive(&mut input)? {
         let mut text = Vec::new();
-        input.take(LIMIT).read_to_end(&mut text)?;
-        return Ok(Brought::Dockerfile(text));
+        input.take(DOCKERFILE_LIMIT).read_to_end(&mut text)?;
+        return Ok(FetchedContext::Dockerfile(text));
     }
     // Exists for standard input; for a URL it lies next to the downloaded file.
     match rustix::fs::mkdir(into, rustix::fs::Mode::RWXU) {
@@ -104,5 +103,5 @@ fn unpack_or_read(file: std::fs::File, into: &Path) -> Result<Brought> {
         Err(error) => return Err(error.into()),
     }
     tar::unpack_context(input, into)?;
-    Ok(Brought::Tree { dir: into.to_owned(), commit: None })
+    Ok(FetchedContext::Tree { dir: into.to_owned(), commit: None })
 }

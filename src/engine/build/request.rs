@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::model::container::Ulimit;
+use crate::model::container::UlimitSpec;
 use crate::model::digest::Digest;
 use crate::model::limits::LimitsSpec;
 use crate::model::platform::Platform;
@@ -71,7 +71,7 @@ pub struct SshSource {
 /// One `--output`, `--cache-from`, `--cache-to` or `--attest`: a type and its attributes. The command line
 /// checks only the syntax.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Typed {
+pub struct OptionsEntry {
     /// `image`, `local`, `tar`, `oci`, `docker`, `registry`, `inline`, `gha`, `s3`, `provenance`, `sbom`, `cacheonly`…
     pub kind: String,
     pub attributes: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ pub struct Typed {
 
 /// What to do with the Dockerfile (`--call`); buildx's `CallFunc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Call {
+pub enum CallFunc {
     #[default]
     Build,
     /// Check the Dockerfile against the build rules.
@@ -116,13 +116,13 @@ pub struct BuildRequest {
     /// `--pull`.
     pub pull: bool,
     /// `--output`; empty for an image in the store. `--push` and `--load` are turned into outputs.
-    pub outputs: Vec<Typed>,
+    pub outputs: Vec<OptionsEntry>,
     /// `--cache-from`.
-    pub cache_from: Vec<Typed>,
+    pub cache_from: Vec<OptionsEntry>,
     /// `--cache-to`.
-    pub cache_to: Vec<Typed>,
+    pub cache_to: Vec<OptionsEntry>,
     /// `--attest`, `--provenance`, `--sbom`.
-    pub attests: Vec<Typed>,
+    pub attests: Vec<OptionsEntry>,
     /// `--secret`.
     pub secrets: Vec<SecretSource>,
     /// `--ssh`.
@@ -134,7 +134,7 @@ pub struct BuildRequest {
     /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
     /// `--ulimit`.
-    pub ulimits: Vec<Ulimit>,
+    pub ulimits: Vec<UlimitSpec>,
     /// `--memory`, `--cpu-quota` and so on, for the processes of RUN steps.
     pub limits: LimitsSpec,
     /// `--cgroup-parent` for RUN steps; empty for none.
@@ -142,7 +142,7 @@ pub struct BuildRequest {
     /// `--allow` (`network.host`, `security.insecure`, …).
     pub allow: Vec<String>,
     /// `--call`.
-    pub call: Call,
+    pub call: CallFunc,
     /// `--resume`: continue from the file system that a failed RUN step of this Dockerfile left.
     pub resume: bool,
     /// `SOURCE_DATE_EPOCH` from the environment or the build arguments, in seconds.
@@ -150,12 +150,12 @@ pub struct BuildRequest {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Built {
+pub struct BuildResult {
     /// The image ID (digest of its configuration), if an image was exported.
     pub image: Option<Digest>,
     pub manifest: Option<Digest>,
     /// For `--metadata-file`.
     pub metadata: serde_json::Map<String, serde_json::Value>,
     /// The output of `--call`, as JSON and as text.
-    pub answer: Option<(serde_json::Value, String)>,
+    pub call_output: Option<(serde_json::Value, String)>,
 }

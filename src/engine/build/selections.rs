@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::director::{Director, Finished, Token};
-use super::job::Place;
+use super::director::{FinishedJob, JobId, JobRunner};
+use super::job::JobUserns;
 use super::load::HostContext;
-use crate::build::context::{CopySpec, StatCache, scan};
-use crate::build::plan::{CopyOp, Op, Tree};
-use crate::build::run_mount::Kind;
+use crate::build::context::{CopySpec, StatCache, scan_source};
+use crate::build::plan::{CopyOp, InputTree, Op};
+use crate::build::run_mount::RunMountKind;
 use crate::error::Failure;
 use crate::model::digest::Digest;
 use crate::store::Store;
 
 /// The files that a `CopySpec` selects.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Selected {
+pub(super) struct ScannedFiles {
     /// Over names, types, modes and contents.
     pub digest: Digest,
     pub bytes: u64,
@@ -26,60 +26,60 @@ pub(super) struct Selected {
 
 /// Requested scans and their results.
 #[derive(Default)]
-pub(super) struct Selections {
-    wanted: BTreeMap<String, Vec<(String, CopySpec)>>,
-    known: BTreeMap<(String, String), Result<Selected, Failure>>,
-    jobs: BTreeMap<Token, String>,
+pub(super) struct ContextScans {
+    requested: BTreeMap<String, Vec<(String, CopySpec)>>,
+    results: BTreeMap<(String, String), Result<ScannedFiles, Failure>>,
+    jobs: BTreeMap<JobId, String>,
 }
 
-impl Selections {
+impl ContextScans {
     /// Requests the digest of the files that `spec` selects in a context.
-    pub(super) fn want(&mut self, name: &str, spec: CopySpec) {
-        let id = id(&spec);
-        let wanted = self.wanted.entry(name.to_owned()).or_default();
+    pub(super) fn request(&mut self, name: &str, spec: CopySpec) {
+        let id = spec_id(&spec);
+        let wanted = self.requested.entry(name.to_owned()).or_default();
         if !wanted.iter().any(|(known, _)| *known == id) {
             wanted.push((id, spec));
         }
     }
 
     /// `None` until the scan has finished.
-    pub(super) fn get(&self, name: &str, spec: &CopySpec) -> Option<&Result<Selected, Failure>> {
-        self.known.get(&(name.to_owned(), id(spec)))
+    pub(super) fn get(&self, name: &str, spec: &CopySpec) -> Option<&Result<ScannedFiles, Failure>> {
+        self.results.get(&(name.to_owned(), spec_id(spec)))
     }
 
     /// Starts one job for each context.
     pub(super) fn start(
         &mut self,
-        director: &mut Director<'_>,
+        director: &mut JobRunner<'_>,
         store: &Store,
         contexts: &BTreeMap<String, HostContext>,
     ) -> Result<()> {
-        for (name, wanted) in &self.wanted {
+        for (name, wanted) in &self.requested {
             let Some(context) = contexts.get(name) else { continue };
             let text = match name.as_str() {
                 "" => "[internal] load build context".to_owned(),
                 name => format!("[context {name}] load from client"),
             };
-            let step = director.step(text, Vec::new());
-            let token = director.start(step, Place::Here, |reporter| {
-                let mut cache = match context.lasting {
+            let step = director.add_step(text, Vec::new());
+            let token = director.start_job(step, JobUserns::Inherited, |reporter| {
+                let mut cache = match context.persistent {
                     true => StatCache::parse(&store.context_files(&context.dir)),
                     false => StatCache::default(),
                 };
                 let mut found = Vec::with_capacity(wanted.len());
                 let mut bytes = 0;
                 for (_, spec) in wanted {
-                    let scanned = scan(&context.source, spec, &mut cache);
+                    let scanned = scan_source(&context.source, spec, &mut cache);
                     found.push(match scanned {
                         Ok(scanned) => {
                             bytes += scanned.bytes;
-                            Ok(Selected { digest: scanned.digest, bytes: scanned.bytes })
+                            Ok(ScannedFiles { digest: scanned.digest, bytes: scanned.bytes })
                         }
-                        Err(error) => Err(Failure::of(&error)),
+                        Err(error) => Err(Failure::from_chain(&error)),
                     });
                 }
                 // Saved, so that the next build does not read unchanged files.
-                if context.lasting
+                if context.persistent
                     && let Some(content) = cache.bytes()
                 {
                     store.put_context_files(&context.dir, &content)?;
@@ -93,26 +93,26 @@ impl Selections {
     }
 
     /// Takes over the result of a job, if it was started here.
-    pub(super) fn hear(&mut self, director: &mut Director<'_>, finished: Finished) -> Result<()> {
-        let Some(name) = self.jobs.remove(&finished.token) else { return Ok(()) };
-        let found: Result<Vec<Result<Selected, Failure>>> = finished.outcome();
+    pub(super) fn job_finished(&mut self, director: &mut JobRunner<'_>, finished: FinishedJob) -> Result<()> {
+        let Some(name) = self.jobs.remove(&finished.id) else { return Ok(()) };
+        let found: Result<Vec<Result<ScannedFiles, Failure>>> = finished.outcome();
         let step = finished.step;
         director.release(finished);
-        let found = director.closing(step, found)?;
-        let wanted = self.wanted.get(&name).map(Vec::as_slice).unwrap_or_default();
+        let found = director.complete_step(step, found)?;
+        let wanted = self.requested.get(&name).map(Vec::as_slice).unwrap_or_default();
         for ((id, _), found) in wanted.iter().zip(found) {
-            self.known.insert((name.clone(), id.clone()), found);
+            self.results.insert((name.clone(), id.clone()), found);
         }
         Ok(())
     }
 }
 
-fn id(spec: &CopySpec) -> String {
+fn spec_id(spec: &CopySpec) -> String {
     serde_json::to_string(spec).unwrap_or_default()
 }
 
 /// The local sources of a copy.
-pub(super) fn spec(copy: &CopyOp) -> CopySpec {
+pub(super) fn copy_spec(copy: &CopyOp) -> CopySpec {
     CopySpec {
         sources: copy.local().map(str::to_owned).collect(),
         here_docs: copy.here_docs.clone(),
@@ -127,12 +127,12 @@ pub(super) fn spec(copy: &CopyOp) -> CopySpec {
 }
 
 /// The same, reduced to what decides which files are selected.
-fn selection(copy: &CopyOp) -> CopySpec {
-    CopySpec { here_docs: Vec::new(), target: "/".into(), chown: None, chmod: None, ..spec(copy) }
+fn content_spec(copy: &CopyOp) -> CopySpec {
+    CopySpec { here_docs: Vec::new(), target: "/".into(), chown: None, chmod: None, ..copy_spec(copy) }
 }
 
 /// All files below a path, for a mount.
-pub(super) fn below(path: &str) -> CopySpec {
+pub(super) fn subtree_spec(path: &str) -> CopySpec {
     CopySpec {
         sources: vec![path.to_owned()],
         here_docs: Vec::new(),
@@ -147,22 +147,22 @@ pub(super) fn below(path: &str) -> CopySpec {
 }
 
 /// The trees that a step reads, with the selected files if they can be selected.
-pub(super) fn trees(op: &Op) -> Vec<(&Tree, Option<CopySpec>)> {
+pub(super) fn input_trees(op: &Op) -> Vec<(&InputTree, Option<CopySpec>)> {
     match op {
         Op::Workdir(_) => Vec::new(),
         Op::Copy(copy) => match copy.local().next() {
-            Some(_) => vec![(&copy.from, Some(selection(copy)))],
+            Some(_) => vec![(&copy.from, Some(content_spec(copy)))],
             None => Vec::new(),
         },
         Op::Run(run) => run
             .mounts
             .iter()
-            .filter(|mount| matches!(mount.mount.kind, Kind::Bind | Kind::Cache))
-            .map(|mount| (&mount.from, Some(below(&mount.mount.source))))
+            .filter(|mount| matches!(mount.mount.kind, RunMountKind::Bind | RunMountKind::Cache))
+            .map(|mount| (&mount.from, Some(subtree_spec(&mount.mount.source))))
             .collect(),
     }
 }
 
-pub(super) fn of(op: &Op) -> Vec<(&Tree, CopySpec)> {
-    trees(op).into_iter().filter_map(|(tree, spec)| Some((tree, spec?))).collect()
+pub(super) fn input_specs(op: &Op) -> Vec<(&InputTree, CopySpec)> {
+    input_trees(op).into_iter().filter_map(|(tree, spec)| Some((tree, spec?))).collect()
 }

@@ -28,31 +28,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::bases::Bases;
-use super::director::{Director, Finished, Token};
-use super::fetch::Fetched;
+use super::bases::BaseImages;
+use super::director::{FinishedJob, JobId, JobRunner};
+use super::fetch::RemoteSource;
 use super::load::HostContext;
 use super::remote_cache::RemoteCache;
 use super::report;
 use super::request::BuildRequest;
-use super::run_step::NetworkKeeper;
-use super::selections::{Selected, Selections};
-use super::step::{Made, Outcome};
+use super::run_step::NetworkHelperLease;
+use super::selections::{ContextScans, ScannedFiles};
+use super::step::{StepOutcome, StepOutput};
 use crate::build::context::CopySpec;
-use crate::build::key::{self, Chain, Common};
-use crate::build::plan::{Op, Plan, StagePlan, Step, Tree};
+use crate::build::key::{self, KeyInputs, ParentChain};
+use crate::build::plan::{BuildPlan, InputTree, Op, PlanStep, StagePlan};
 use crate::build::progress::StepId;
-use crate::error::{Failure, Kind, not_found};
+use crate::error::{Failure, FailureKind, not_found};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::layer;
 use crate::store::{LayerLease, Store, TempDir};
 
 /// Index of the plan, and of the stage within it.
-pub(super) type Place = (usize, usize);
+pub(super) type StageId = (usize, usize);
 
 #[derive(Clone, Debug)]
-pub(super) struct Done {
+pub(super) struct StepResult {
     pub key: Digest,
     /// `None` if the step changed no file.
     pub layer: Option<Digest>,
@@ -61,88 +61,88 @@ pub(super) struct Done {
 }
 
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct StageProgress {
     /// The layers so far, including those of the base.
-    pub chain: Chain,
+    pub chain: ParentChain,
     /// Results of the completed steps, in order.
-    pub results: Vec<Done>,
+    pub results: Vec<StepResult>,
     begun: bool,
     busy: bool,
     done: bool,
     /// What the next step's URLs stand for, once known.
-    pub fetched: Option<Vec<Fetched>>,
+    pub fetched: Option<Vec<RemoteSource>>,
     /// Where they are downloaded to.
-    pub temp: Option<TempDir>,
+    pub fetch_dir: Option<TempDir>,
 }
 
 /// Everything that the solver reads and never changes.
 #[derive(Clone, Copy)]
-pub(super) struct Matter<'a> {
+pub(super) struct BuildInputs<'a> {
     pub store: &'a Store,
     pub environment: &'a Environment,
     pub request: &'a BuildRequest,
-    pub plans: &'a [Plan],
-    pub bases: &'a Bases,
+    pub plans: &'a [BuildPlan],
+    pub bases: &'a BaseImages,
     pub contexts: &'a BTreeMap<String, HostContext>,
     /// Layers of named contexts that are images, by plan and name.
     pub images: &'a BTreeMap<(usize, String), Vec<Digest>>,
     pub epoch: Option<i64>,
-    pub remote: &'a RemoteCache,
+    pub remote_cache: &'a RemoteCache,
 }
 
 pub(super) struct Solver<'a, 'd, 'w> {
-    pub director: &'d mut Director<'w>,
-    pub matter: Matter<'a>,
-    pub ownership: layer::Identity,
-    stages: BTreeMap<Place, Progress>,
+    pub runner: &'d mut JobRunner<'w>,
+    pub build: BuildInputs<'a>,
+    pub ownership: layer::LayerOwnership,
+    stages: BTreeMap<StageId, StageProgress>,
     /// Steps of ops, and of the base images that stages start from.
-    ids: BTreeMap<(usize, usize, usize), StepId>,
-    froms: BTreeMap<Place, StepId>,
-    pub selections: Selections,
+    step_ids: BTreeMap<(usize, usize, usize), StepId>,
+    base_ids: BTreeMap<StageId, StepId>,
+    pub scans: ContextScans,
     leases: BTreeMap<Digest, LayerLease>,
-    jobs: BTreeMap<Token, Place>,
+    jobs: BTreeMap<JobId, StageId>,
     /// Keys of running steps: the same step of another platform waits for the result.
-    running: BTreeSet<Digest>,
+    running_keys: BTreeSet<Digest>,
     /// Held from the first step that needs a network.
-    pub keeper: Option<NetworkKeeper>,
-    limit: usize,
+    pub helper_lease: Option<NetworkHelperLease>,
+    max_jobs: usize,
 }
 
-enum Advance {
-    Moved,
+enum StageAdvance {
+    Advanced,
     /// It depends on something that is not available yet.
-    Waits,
+    Waiting,
     Done,
 }
 
 impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
-    pub(super) fn new(director: &'d mut Director<'w>, matter: Matter<'a>) -> Self {
-        let ownership = director.ownership();
+    pub(super) fn new(runner: &'d mut JobRunner<'w>, build: BuildInputs<'a>) -> Self {
+        let ownership = runner.ownership();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            director,
-            matter,
+            runner,
+            build,
             ownership,
             stages: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            froms: BTreeMap::new(),
-            selections: Selections::default(),
+            step_ids: BTreeMap::new(),
+            base_ids: BTreeMap::new(),
+            scans: ContextScans::default(),
             leases: BTreeMap::new(),
             jobs: BTreeMap::new(),
-            running: BTreeSet::new(),
-            keeper: None,
-            limit: cores.max(2),
+            running_keys: BTreeSet::new(),
+            helper_lease: None,
+            max_jobs: cores.max(2),
         }
     }
 
     /// Runs all stages to their end.
     pub(super) fn solve(&mut self) -> Result<()> {
-        self.announce();
-        self.select()?;
+        self.announce_steps();
+        self.start_context_scans()?;
         loop {
             let mut moved = false;
             let mut open = false;
-            let places: Vec<Place> = self.stages.keys().copied().collect();
+            let places: Vec<StageId> = self.stages.keys().copied().collect();
             for place in places {
                 if self.stages.get(&place).is_none_or(|progress| progress.done || progress.busy) {
                     open |= self.stages.get(&place).is_some_and(|progress| progress.busy);
@@ -150,8 +150,8 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                 }
                 open = true;
                 match self.advance(place)? {
-                    Advance::Moved | Advance::Done => moved = true,
-                    Advance::Waits => {}
+                    StageAdvance::Advanced | StageAdvance::Done => moved = true,
+                    StageAdvance::Waiting => {}
                 }
             }
             if !open {
@@ -159,108 +159,110 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             }
             // Every open stage waits for a job.
             if !moved {
-                let finished = self.director.next()?;
-                self.hear(finished)?;
+                let finished = self.runner.next_finished()?;
+                self.job_finished(finished)?;
             }
         }
     }
 
-    pub(super) fn progress(&self, place: Place) -> Option<&Progress> {
+    pub(super) fn stage_progress(&self, place: StageId) -> Option<&StageProgress> {
         self.stages.get(&place)
     }
 
-    pub(super) fn progress_mut(&mut self, place: Place) -> Option<&mut Progress> {
+    pub(super) fn stage_progress_mut(&mut self, place: StageId) -> Option<&mut StageProgress> {
         self.stages.get_mut(&place)
     }
 
     /// The part that all cache keys share.
-    pub(super) fn common<'c>(&self, chain: &'c Chain) -> Common<'c> {
-        Common { chain, epoch: self.matter.epoch, identity: self.ownership }
+    pub(super) fn common<'c>(&self, chain: &'c ParentChain) -> KeyInputs<'c> {
+        KeyInputs { parents: chain, epoch: self.build.epoch, identity: self.ownership }
     }
 
-    fn stage(&self, (plan, stage): Place) -> Option<&'a StagePlan> {
-        self.matter.plans.get(plan)?.stages.get(stage)?.as_ref()
+    fn stage(&self, (plan, stage): StageId) -> Option<&'a StagePlan> {
+        self.build.plans.get(plan)?.stages.get(stage)?.as_ref()
     }
 
     /// Announces all steps to the watcher.
-    fn announce(&mut self) {
-        for (plan_index, plan) in self.matter.plans.iter().enumerate() {
+    fn announce_steps(&mut self) {
+        for (plan_index, plan) in self.build.plans.iter().enumerate() {
             for (stage_index, stage) in plan.needed() {
                 let place = (plan_index, stage_index);
                 let mut inputs = Vec::new();
                 if let Some(shown) = &stage.from_shown {
-                    let id = self.director.step(self.base_text(plan, stage, shown), Vec::new());
-                    self.froms.insert(place, id);
+                    let id = self.runner.add_step(self.base_title(plan, stage, shown), Vec::new());
+                    self.base_ids.insert(place, id);
                     inputs = vec![id];
                 }
                 for (index, step) in stage.steps.iter().enumerate() {
-                    let id = self.director.step(step.shown.clone(), inputs);
-                    self.ids.insert((plan_index, stage_index, index), id);
+                    let id = self.runner.add_step(step.shown.clone(), inputs);
+                    self.step_ids.insert((plan_index, stage_index, index), id);
                     inputs = vec![id];
                 }
-                self.stages.insert(place, Progress::default());
+                self.stages.insert(place, StageProgress::default());
             }
         }
     }
 
-    fn base_text(&self, plan: &Plan, stage: &StagePlan, shown: &str) -> String {
-        let Tree::Image(image) = stage.base else { return shown.to_owned() };
-        let base = plan.images.get(image).and_then(|image| self.matter.bases.get(image));
+    fn base_title(&self, plan: &BuildPlan, stage: &StagePlan, shown: &str) -> String {
+        let InputTree::Image(image) = stage.base else { return shown.to_owned() };
+        let base = plan.images.get(image).and_then(|image| self.build.bases.get(image));
         match (shown.split_once("FROM "), base) {
-            (Some((before, _)), Some(base)) => format!("{before}FROM {}", base.shown),
+            (Some((before, _)), Some(base)) => format!("{before}FROM {}", base.title),
             _ => shown.to_owned(),
         }
     }
 
     /// Starts digesting the context files that steps copy or mount.
-    fn select(&mut self) -> Result<()> {
-        for plan in self.matter.plans {
+    fn start_context_scans(&mut self) -> Result<()> {
+        for plan in self.build.plans {
             for (_, stage) in plan.needed() {
                 for step in &stage.steps {
-                    for (tree, spec) in super::selections::of(&step.op) {
-                        if let Tree::Context(name) = tree
-                            && self.matter.contexts.contains_key(name)
+                    for (tree, spec) in super::selections::input_specs(&step.op) {
+                        if let InputTree::Context(name) = tree
+                            && self.build.contexts.contains_key(name)
                         {
-                            self.selections.want(name, spec);
+                            self.scans.request(name, spec);
                         }
                     }
                 }
             }
         }
-        let (store, contexts) = (self.matter.store, self.matter.contexts);
-        self.selections.start(self.director, store, contexts)
+        let (store, contexts) = (self.build.store, self.build.contexts);
+        self.scans.start(self.runner, store, contexts)
     }
 
-    fn advance(&mut self, place: Place) -> Result<Advance> {
-        let Some(stage) = self.stage(place) else { return Ok(Advance::Done) };
-        if !self.begin(place, stage)? {
-            return Ok(Advance::Waits);
+    fn advance(&mut self, place: StageId) -> Result<StageAdvance> {
+        let Some(stage) = self.stage(place) else { return Ok(StageAdvance::Done) };
+        if !self.begin_stage(place, stage)? {
+            return Ok(StageAdvance::Waiting);
         }
-        let Some(progress) = self.stages.get_mut(&place) else { return Ok(Advance::Done) };
+        let Some(progress) = self.stages.get_mut(&place) else { return Ok(StageAdvance::Done) };
         let index = progress.results.len();
         let Some(step) = stage.steps.get(index) else {
             progress.done = true;
-            return Ok(Advance::Done);
+            return Ok(StageAdvance::Done);
         };
-        let moved = self.step(place, stage, step, index);
-        moved.map_err(|error| self.fail(place, index, error))
+        let moved = self.advance_step(place, stage, step, index);
+        moved.map_err(|error| self.step_error(place, index, error))
     }
 
     /// Sets a stage's base, once that is available.
-    fn begin(&mut self, place: Place, stage: &StagePlan) -> Result<bool> {
+    fn begin_stage(&mut self, place: StageId, stage: &StagePlan) -> Result<bool> {
         if self.stages.get(&place).is_some_and(|progress| progress.begun) {
             return Ok(true);
         }
         let chain = match &stage.base {
-            Tree::Stage(base) => match self.stages.get(&(place.0, *base)) {
+            InputTree::Stage(base) => match self.stages.get(&(place.0, *base)) {
                 Some(base) if base.done => base.chain.clone(),
                 _ => return Ok(false),
             },
-            other => Chain { layers: self.layers(place.0, other)?.unwrap_or_default(), silent: None },
+            other => {
+                ParentChain { layers: self.layers(place.0, other)?.unwrap_or_default(), last_noop_run: None }
+            }
         };
         // The image was resolved before the solver started, so `FROM` is always reported as cached.
-        if let Some(id) = self.froms.get(&place) {
-            self.director.cached(*id);
+        if let Some(id) = self.base_ids.get(&place) {
+            self.runner.step_cached(*id);
         }
         if let Some(progress) = self.stages.get_mut(&place) {
             progress.chain = chain;
@@ -270,32 +272,32 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// The layers of a step's input; `None` if a stage is not done, or for a host directory.
-    pub(super) fn layers(&self, plan: usize, tree: &Tree) -> Result<Option<Vec<Digest>>> {
+    pub(super) fn layers(&self, plan: usize, tree: &InputTree) -> Result<Option<Vec<Digest>>> {
         Ok(match tree {
-            Tree::Scratch => Some(Vec::new()),
-            Tree::Stage(stage) => self
+            InputTree::Scratch => Some(Vec::new()),
+            InputTree::Stage(stage) => self
                 .stages
                 .get(&(plan, *stage))
                 .filter(|stage| stage.done)
                 .map(|stage| stage.chain.layers.clone()),
-            Tree::Image(image) => {
-                let image = self.matter.plans.get(plan).and_then(|plan| plan.images.get(*image));
-                let base = image.and_then(|image| self.matter.bases.get(image));
-                let gone = || Failure::new(Kind::Other, "an image of the build was not looked up");
+            InputTree::Image(image) => {
+                let image = self.build.plans.get(plan).and_then(|plan| plan.images.get(*image));
+                let base = image.and_then(|image| self.build.bases.get(image));
+                let gone = || Failure::new(FailureKind::Other, "an image of the build was not looked up");
                 Some(base.ok_or_else(gone)?.layers.clone())
             }
-            Tree::Context(name) => self.matter.images.get(&(plan, name.clone())).cloned(),
+            InputTree::Context(name) => self.build.images.get(&(plan, name.clone())).cloned(),
         })
     }
 
     /// Whether all inputs of a step are available.
-    fn is_ready(&self, plan: usize, step: &Step) -> Result<bool> {
-        for (tree, spec) in super::selections::trees(&step.op) {
+    fn inputs_ready(&self, plan: usize, step: &PlanStep) -> Result<bool> {
+        for (tree, spec) in super::selections::input_trees(&step.op) {
             let ready = match (tree, spec) {
-                (Tree::Context(name), Some(spec)) if self.matter.contexts.contains_key(name) => {
-                    self.selections.get(name, &spec).is_some()
+                (InputTree::Context(name), Some(spec)) if self.build.contexts.contains_key(name) => {
+                    self.scans.get(name, &spec).is_some()
                 }
-                (tree, _) => self.layers(plan, tree)?.is_some() || matches!(tree, Tree::Context(_)),
+                (tree, _) => self.layers(plan, tree)?.is_some() || matches!(tree, InputTree::Context(_)),
             };
             if !ready {
                 return Ok(false);
@@ -305,74 +307,80 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// The digest of a context's files, as it goes into a key.
-    pub(super) fn selected(&self, name: &str, spec: &CopySpec) -> Result<String> {
-        match self.selections.get(name, spec) {
-            Some(Ok(Selected { digest, .. })) => Ok(format!("content {digest}")),
+    pub(super) fn context_input(&self, name: &str, spec: &CopySpec) -> Result<String> {
+        match self.scans.get(name, spec) {
+            Some(Ok(ScannedFiles { digest, .. })) => Ok(format!("content {digest}")),
             Some(Err(failure)) => Err(failure.clone().into()),
             None => Err(not_found(format!("the build context \"{name}\" could not be found")).into()),
         }
     }
 
-    fn step(&mut self, place: Place, stage: &StagePlan, step: &Step, index: usize) -> Result<Advance> {
-        if !self.is_ready(place.0, step)? {
-            return Ok(Advance::Waits);
+    fn advance_step(
+        &mut self,
+        place: StageId,
+        stage: &StagePlan,
+        step: &PlanStep,
+        index: usize,
+    ) -> Result<StageAdvance> {
+        if !self.inputs_ready(place.0, step)? {
+            return Ok(StageAdvance::Waiting);
         }
-        let Some(&id) = self.ids.get(&(place.0, place.1, index)) else { return Ok(Advance::Done) };
-        let Some(progress) = self.stages.get(&place) else { return Ok(Advance::Done) };
-        let mut inputs = self.inputs(place.0, step)?;
+        let Some(&id) = self.step_ids.get(&(place.0, place.1, index)) else { return Ok(StageAdvance::Done) };
+        let Some(progress) = self.stages.get(&place) else { return Ok(StageAdvance::Done) };
+        let mut inputs = self.step_inputs(place.0, step)?;
         inputs.extend(progress.fetched.iter().flatten().map(|fetched| fetched.input.clone()));
         let elsewhere = matches!(&step.op, Op::Copy(copy) if copy.remote().next().is_some());
         // Until its URLs are resolved the key of an `ADD` is incomplete and must not be looked up.
         let unknown = elsewhere && progress.fetched.is_none();
-        let key = self.key(place, stage, step, &inputs);
+        let key = self.step_key(place, stage, step, &inputs);
         // Another platform runs the same step; its result will be found in the cache.
-        if self.running.contains(&key) {
-            return Ok(Advance::Waits);
+        if self.running_keys.contains(&key) {
+            return Ok(StageAdvance::Waiting);
         }
         // WORKDIR depends on its inputs alone, so `--no-cache` does not apply to it.
         let fresh = stage.no_cache && !matches!(step.op, Op::Workdir(_));
         let mut result = None;
         if !fresh && !unknown {
-            result = match self.remembered(&key)? {
-                None => super::elsewhere::bring(self, id, step, &key)?,
+            result = match self.load_cached(&key)? {
+                None => super::elsewhere::fetch_result(self, id, step, &key)?,
                 found => found,
             };
         }
         if let Some(result) = result {
-            self.director.cached(id);
-            self.finish(place, step, result);
-            return Ok(Advance::Moved);
+            self.runner.step_cached(id);
+            self.finish_step(place, step, result);
+            return Ok(StageAdvance::Advanced);
         }
-        if self.director.busy() >= self.limit {
-            return Ok(Advance::Waits);
+        if self.runner.running_jobs() >= self.max_jobs {
+            return Ok(StageAdvance::Waiting);
         }
-        let token = super::step::start(
+        let token = super::step::start_step(
             self,
             place,
             stage,
             step,
-            super::step::Begun { id, key: &key, inputs, fresh },
+            super::step::StepStart { id, key: &key, inputs, ignore_cache: fresh },
         )?;
         self.jobs.insert(token, place);
-        self.running.insert(key);
+        self.running_keys.insert(key);
         if let Some(progress) = self.stages.get_mut(&place) {
             progress.busy = true;
         }
-        Ok(Advance::Moved)
+        Ok(StageAdvance::Advanced)
     }
 
     /// Identifies each input's files, for the key.
-    fn inputs(&self, plan: usize, step: &Step) -> Result<Vec<String>> {
+    fn step_inputs(&self, plan: usize, step: &PlanStep) -> Result<Vec<String>> {
         let mut inputs = Vec::new();
-        for (tree, spec) in super::selections::trees(&step.op) {
+        for (tree, spec) in super::selections::input_trees(&step.op) {
             inputs.push(match (tree, spec) {
-                (Tree::Context(name), Some(spec)) if self.matter.contexts.contains_key(name) => {
-                    self.selected(name, &spec)?
+                (InputTree::Context(name), Some(spec)) if self.build.contexts.contains_key(name) => {
+                    self.context_input(name, &spec)?
                 }
                 (tree, _) => match self.layers(plan, tree)? {
-                    Some(layers) => key::files(&layers),
+                    Some(layers) => key::layers_input(&layers),
                     None => {
-                        let name = if let Tree::Context(name) = tree { name.as_str() } else { "" };
+                        let name = if let InputTree::Context(name) = tree { name.as_str() } else { "" };
                         let message = format!("the build context \"{name}\" could not be found");
                         return Err(not_found(message).into());
                     }
@@ -382,43 +390,44 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         Ok(inputs)
     }
 
-    fn key(&self, place: Place, stage: &StagePlan, step: &Step, inputs: &[String]) -> Digest {
-        let empty = Chain::default();
+    fn step_key(&self, place: StageId, stage: &StagePlan, step: &PlanStep, inputs: &[String]) -> Digest {
+        let empty = ParentChain::default();
         let chain = self.stages.get(&place).map_or(&empty, |progress| &progress.chain);
         let common = self.common(chain);
         match &step.op {
-            Op::Run(run) => key::run(
+            Op::Run(run) => key::run_key(
                 common,
                 run,
                 &stage.platform,
                 inputs,
-                &super::step::surroundings(self.matter.request),
+                &super::step::request_key_input(self.build.request),
             ),
-            Op::Copy(copy) => key::copy(common, copy, &inputs.join("\n")),
-            Op::Workdir(dir) => key::workdir(common, dir),
+            Op::Copy(copy) => key::copy_key(common, copy, &inputs.join("\n")),
+            Op::Workdir(dir) => key::workdir_key(common, dir),
         }
     }
 
     /// Looks a key up in the store; its layer is leased from then on.
-    pub(super) fn remembered(&mut self, key: &Digest) -> Result<Option<Done>> {
-        let Some((key, record)) = self.matter.store.step(key)? else { return Ok(None) };
+    pub(super) fn load_cached(&mut self, key: &Digest) -> Result<Option<StepResult>> {
+        let Some((key, record)) = self.build.store.step(key)? else { return Ok(None) };
         // The layer was pruned, or its owners are stored in the other mode: a cache miss.
         if let Some(layer) = &record.layer
-            && !self.hold(layer)?
+            && !self.hold_layer(layer)?
         {
             return Ok(None);
         }
-        let result = Done { key: key.clone(), layer: record.layer.clone(), created: record.created.clone() };
-        self.matter.store.used_step(&key, record)?;
+        let result =
+            StepResult { key: key.clone(), layer: record.layer.clone(), created: record.created.clone() };
+        self.build.store.record_step_use(&key, record)?;
         Ok(Some(result))
     }
 
     /// Leases a layer until the build ends. False if it is gone or its owners are stored differently.
-    fn hold(&mut self, layer: &Digest) -> Result<bool> {
+    fn hold_layer(&mut self, layer: &Digest) -> Result<bool> {
         if self.leases.contains_key(layer) {
             return Ok(true);
         }
-        match self.matter.store.lease_layer(layer)? {
+        match self.build.store.lease_layer(layer)? {
             Some(lease) => {
                 let fits = lease.identity == self.ownership;
                 if fits {
@@ -430,72 +439,78 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    fn finish(&mut self, place: Place, step: &Step, result: Done) {
+    fn finish_step(&mut self, place: StageId, step: &PlanStep, result: StepResult) {
         if let Some(progress) = self.stages.get_mut(&place) {
             progress.chain.push(&result.key, result.layer.as_ref(), matches!(step.op, Op::Run(_)));
             progress.results.push(result);
             progress.fetched = None;
-            progress.temp = None;
+            progress.fetch_dir = None;
             progress.busy = false;
         }
     }
 
     /// Applies the result of a finished job.
-    fn hear(&mut self, finished: Finished) -> Result<()> {
-        let Some(place) = self.jobs.remove(&finished.token) else {
+    fn job_finished(&mut self, finished: FinishedJob) -> Result<()> {
+        let Some(place) = self.jobs.remove(&finished.id) else {
             // Not a step's job, so it is a context scan.
-            return self.selections.hear(self.director, finished);
+            return self.scans.job_finished(self.runner, finished);
         };
         let index = self.stages.get(&place).map_or(0, |progress| progress.results.len());
-        let outcome: Result<Outcome> = finished.outcome();
+        let outcome: Result<StepOutcome> = finished.outcome();
         let id = finished.step;
         // Apply first, release afterwards: the job holds the leases on its layer.
-        let taken = outcome.and_then(|outcome| self.take(place, index, id, outcome));
-        self.director.release(finished);
-        taken.map_err(|error| self.fail(place, index, error))
+        let taken = outcome.and_then(|outcome| self.apply_outcome(place, index, id, outcome));
+        self.runner.release(finished);
+        taken.map_err(|error| self.step_error(place, index, error))
     }
 
-    fn take(&mut self, place: Place, index: usize, id: StepId, outcome: Outcome) -> Result<()> {
+    fn apply_outcome(
+        &mut self,
+        place: StageId,
+        index: usize,
+        id: StepId,
+        outcome: StepOutcome,
+    ) -> Result<()> {
         let step = self.stage(place).and_then(|stage| stage.steps.get(index));
         let Some(step) = step else { return Ok(()) };
         match outcome {
-            Outcome::Made(Made { began, key, layer, created, cached }) => {
-                self.running.remove(&began);
+            StepOutcome::Completed(StepOutput { initial_key: began, key, layer, created, cached }) => {
+                self.running_keys.remove(&began);
                 if let Some(layer) = &layer
-                    && !self.hold(layer)?
+                    && !self.hold_layer(layer)?
                 {
                     let message = format!("layer {layer} was removed while it was used");
-                    return Err(Failure::new(Kind::NotFound, message).into());
+                    return Err(Failure::new(FailureKind::NotFound, message).into());
                 }
                 if cached {
-                    self.director.cached(id);
+                    self.runner.step_cached(id);
                 } else {
-                    self.director.done(id);
+                    self.runner.step_completed(id);
                 }
-                self.finish(place, step, Done { key, layer, created });
+                self.finish_step(place, step, StepResult { key, layer, created });
             }
-            Outcome::Fetched { began, fetched } => {
-                self.running.remove(&began);
+            StepOutcome::Fetched { began, fetched } => {
+                self.running_keys.remove(&began);
                 if let Some(progress) = self.stages.get_mut(&place) {
                     progress.fetched = Some(fetched);
                     progress.busy = false;
                 }
             }
-            Outcome::Failed { message, hint } => {
-                return Err(Failure::new(Kind::Other, message).hint(hint).into());
+            StepOutcome::Failed { message, hint } => {
+                return Err(Failure::new(FailureKind::Other, message).hint(hint).into());
             }
         }
         Ok(())
     }
 
     /// Reports a failed step, and adds its lines to the error.
-    fn fail(&mut self, place: Place, index: usize, error: anyhow::Error) -> anyhow::Error {
+    fn step_error(&mut self, place: StageId, index: usize, error: anyhow::Error) -> anyhow::Error {
         let step = self.stage(place).and_then(|stage| stage.steps.get(index));
-        if let (Some(step), Some(&id)) = (step, self.ids.get(&(place.0, place.1, index))) {
+        if let (Some(step), Some(&id)) = (step, self.step_ids.get(&(place.0, place.1, index))) {
             // It may have failed before its job was started.
-            self.director.started(id);
-            self.director.failed(id, report::one_line(&error));
-            return Failure::of(&error).at(step.lines.clone()).into();
+            self.runner.step_started(id);
+            self.runner.step_failed(id, report::one_line(&error));
+            return Failure::from_chain(&error).at(step.lines.clone()).into();
         }
         error
     }

@@ -5,34 +5,35 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::director::Token;
-use super::fetch::{Fetched, fetch};
-use super::job::{Place as Where, Reporter};
+use super::director::JobId;
+use super::fetch::{RemoteSource, fetch_sources};
+use super::job::{JobReporter, JobUserns as Where};
 use super::request::BuildRequest;
-use super::run_step::{MountFrom, NetworkKeeper, RunOutcome, RunStep, StepContext, StepMount, run_step};
+use super::run_step::{MountFrom, NetworkHelperLease, RunOutcome, RunStep, StepContext, StepMount, run_step};
 use super::selections;
-use super::solve::{Place, Solver};
-use super::sources::tar::Unpacker;
+use super::solve::{Solver, StageId};
+use super::sources::tar::ArchiveUnpacker;
 use crate::build::context::{
-    CopySpec, NoUnpack, Owners, Source, StatCache, Target, Unpack, copy, copy_here_docs, scan,
+    ArchiveExtractor, CopySpec, LayerWriter, NoUnpack, SourceTree, StatCache, UnstoredOwners, copy_here_docs,
+    copy_selected, scan_source,
 };
-use crate::build::ignore::Ignore;
-use crate::build::key::{self, Chain, Common};
-use crate::build::plan::{CopyOp, Op, RunNetwork, RunOp, StagePlan, Step, Tree, WorkdirOp};
+use crate::build::ignore::IgnoreFile;
+use crate::build::key::{self, KeyInputs, ParentChain};
+use crate::build::plan::{CopyOp, InputTree, Op, PlanStep, RunNetwork, RunOp, StagePlan, WorkdirOp};
 use crate::build::progress::StepId;
-use crate::build::run_mount::Kind as MountKind;
+use crate::build::run_mount::RunMountKind as MountKind;
 use crate::build::text;
-use crate::image::adopt::{Adoption, adopt};
+use crate::image::adopt::{UpperCommit, commit_upper};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
-use crate::model::layer::Identity;
+use crate::model::layer::LayerOwnership;
 use crate::store::{LayerDraft, LayerLease, StepRecord, Store};
 
 /// The result of a completed job.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Made {
+pub(super) struct StepOutput {
     /// The key that the solver started the step with.
-    pub began: Digest,
+    pub initial_key: Digest,
     /// The key that the result is recorded under. It differs where the content is known only in the job.
     pub key: Digest,
     pub layer: Option<Digest>,
@@ -43,13 +44,13 @@ pub(super) struct Made {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Outcome {
-    Made(Made),
+pub(super) enum StepOutcome {
+    Completed(StepOutput),
     /// The URLs of an `ADD` are resolved or downloaded; the solver looks the step up again with the completed
     /// key.
     Fetched {
         began: Digest,
-        fetched: Vec<Fetched>,
+        fetched: Vec<RemoteSource>,
     },
     /// The command failed.
     Failed {
@@ -62,7 +63,7 @@ pub(super) enum Outcome {
 
 /// Options of the request that affect every RUN step, for their keys. Empty if all have their defaults, so
 /// that the key is that of a build without them.
-pub(super) fn surroundings(request: &BuildRequest) -> String {
+pub(super) fn request_key_input(request: &BuildRequest) -> String {
     let network = match request.network.as_str() {
         "" | "default" => "",
         other => other,
@@ -76,109 +77,109 @@ pub(super) fn surroundings(request: &BuildRequest) -> String {
     format!("{network}|{}|{:?}|{}", request.add_hosts.join(","), request.shm_size, ulimits.join(","))
 }
 
-pub(super) struct Begun<'a> {
+pub(super) struct StepStart<'a> {
     pub id: StepId,
     pub key: &'a Digest,
     /// Its inputs, as they go into the key.
     pub inputs: Vec<String>,
     /// Run it even if the cache has a result.
-    pub fresh: bool,
+    pub ignore_cache: bool,
 }
 
 /// A step's inputs, moved into its job.
-struct Work<'a> {
+struct StepJob<'a> {
     store: &'a Store,
     environment: &'a Environment,
-    step: &'a Step,
+    step: &'a PlanStep,
     key: Digest,
     inputs: Vec<String>,
-    chain: &'a Chain,
+    chain: &'a ParentChain,
     epoch: Option<i64>,
-    identity: Identity,
+    identity: LayerOwnership,
     parents: Vec<Digest>,
-    fresh: bool,
-    fetched: Vec<Fetched>,
+    ignore_cache: bool,
+    fetched: Vec<RemoteSource>,
 }
 
 /// Starts a step's job.
-pub(super) fn start(
+pub(super) fn start_step(
     solver: &mut Solver<'_, '_, '_>,
-    place: Place,
+    place: StageId,
     stage: &StagePlan,
-    step: &Step,
-    begun: Begun<'_>,
-) -> Result<Token> {
-    let Some(progress) = solver.progress(place) else { anyhow::bail!("a stage is not known") };
+    step: &PlanStep,
+    begun: StepStart<'_>,
+) -> Result<JobId> {
+    let Some(progress) = solver.stage_progress(place) else { anyhow::bail!("a stage is not known") };
     let chain = progress.chain.clone();
     let fetched = progress.fetched.clone();
     let id = begun.id;
-    let work = Work {
-        store: solver.matter.store,
-        environment: solver.matter.environment,
+    let work = StepJob {
+        store: solver.build.store,
+        environment: solver.build.environment,
         step,
         key: begun.key.clone(),
         inputs: begun.inputs,
         chain: &chain,
-        epoch: solver.matter.epoch,
+        epoch: solver.build.epoch,
         identity: solver.ownership,
         parents: progress.results.last().map(|last| last.key.clone()).into_iter().collect(),
-        fresh: begun.fresh,
+        ignore_cache: begun.ignore_cache,
         fetched: fetched.clone().unwrap_or_default(),
     };
     match &step.op {
-        Op::Workdir(dir) => solver.director.start(id, Where::Root, |_| work.workdir(dir)),
-        Op::Copy(op) if is_missing(op, fetched.as_deref()) => {
+        Op::Workdir(dir) => solver.runner.start_job(id, Where::Root, |_| work.workdir(dir)),
+        Op::Copy(op) if needs_fetch(op, fetched.as_deref()) => {
             // The first round only resolves. The second follows a cache miss and downloads; `--no-cache` does
             // so at once.
-            let bring = begun.fresh || fetched.is_some();
-            let temp = solver.matter.store.temp_dir()?;
+            let bring = begun.ignore_cache || fetched.is_some();
+            let temp = solver.build.store.temp_dir()?;
             let into = temp.path().to_owned();
-            if let Some(progress) = solver.progress_mut(place) {
+            if let Some(progress) = solver.stage_progress_mut(place) {
                 // The solver keeps it until the step is done, since a later job copies from it.
-                progress.temp = Some(temp);
+                progress.fetch_dir = Some(temp);
             }
-            solver.director.start(id, Where::Here, |_| {
-                let fetched = fetch(work.store, work.environment, op, &into, bring)?;
-                Ok((Outcome::Fetched { began: work.key, fetched }, ()))
+            solver.runner.start_job(id, Where::Inherited, |_| {
+                let fetched = fetch_sources(work.store, work.environment, op, &into, bring)?;
+                Ok((StepOutcome::Fetched { began: work.key, fetched }, ()))
             })
         }
         Op::Copy(op) => {
             let layers = solver.layers(place.0, &op.from)?;
             let host = match &op.from {
-                Tree::Context(name) => solver.matter.contexts.get(name),
+                InputTree::Context(name) => solver.build.contexts.get(name),
                 _ => None,
             };
-            solver.director.start(id, Where::Root, |_| match host {
-                Some(context) => work.copy(op, &context.source, Some((&context.dir, context.lasting))),
+            solver.runner.start_job(id, Where::Root, |_| match host {
+                Some(context) => work.copy(op, &context.source, Some((&context.dir, context.persistent))),
                 None => {
-                    let trees = trees(work.store, &layers.unwrap_or_default());
-                    work.copy(op, &Source::layers(&trees)?, None)
+                    let trees = layer_trees(work.store, &layers.unwrap_or_default());
+                    work.copy(op, &SourceTree::layers(&trees)?, None)
                 }
             })
         }
-        Op::Run(op) => run(solver, place, stage, op, id, work),
+        Op::Run(op) => start_run(solver, place, stage, op, id, work),
     }
 }
 
 /// Whether a remote source of a copy still has to be downloaded.
-fn is_missing(op: &CopyOp, fetched: Option<&[Fetched]>) -> bool {
-    op.remote().next().is_some() && !fetched.is_some_and(|all| all.iter().all(|one| one.here))
+fn needs_fetch(op: &CopyOp, fetched: Option<&[RemoteSource]>) -> bool {
+    op.remote().next().is_some() && !fetched.is_some_and(|all| all.iter().all(|one| one.downloaded))
 }
 
 /// The directories of layers, uppermost first.
-fn trees(store: &Store, layers: &[Digest]) -> Vec<PathBuf> {
+fn layer_trees(store: &Store, layers: &[Digest]) -> Vec<PathBuf> {
     layers.iter().rev().map(|layer| store.layer_tree(layer)).collect()
 }
 
-impl Work<'_> {
-    fn common(&self) -> Common<'_> {
-        Common { chain: self.chain, epoch: self.epoch, identity: self.identity }
+impl StepJob<'_> {
+    fn common(&self) -> KeyInputs<'_> {
+        KeyInputs { parents: self.chain, epoch: self.epoch, identity: self.identity }
     }
 
-    fn workdir(&self, op: &WorkdirOp) -> Result<(Outcome, Option<LayerLease>)> {
-        let lowers = trees(self.store, &self.chain.layers);
-        let draft = self.store.begin_unknown_layer()?;
-        let mut target = Target::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
+    fn workdir(&self, op: &WorkdirOp) -> Result<(StepOutcome, Option<LayerLease>)> {
+        let lowers = layer_trees(self.store, &self.chain.layers);
+        let draft = self.store.begin_layer_without_digest()?;
+        let mut target = LayerWriter::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
         let owner = match op.user.as_str() {
             // Needs no lookup in the image's /etc/passwd.
             "" | "root" | "0" | "0:0" | "root:root" => (0, 0),
@@ -187,17 +188,17 @@ impl Work<'_> {
         let made = target.make_dirs(&op.path, owner)?;
         let owners = target.finish()?;
         // An existing directory changes nothing, so there is no layer.
-        let lease = if made { self.adopt(draft, &lowers, &owners)? } else { None };
-        self.record(self.key.clone(), lease)
+        let lease = if made { self.commit_layer(draft, &lowers, &owners)? } else { None };
+        self.record_result(self.key.clone(), lease)
     }
 
     fn copy(
         &self,
         op: &CopyOp,
-        source: &Source,
+        source: &SourceTree,
         host: Option<(&Path, bool)>,
-    ) -> Result<(Outcome, Option<LayerLease>)> {
-        let spec = selections::spec(op);
+    ) -> Result<(StepOutcome, Option<LayerLease>)> {
+        let spec = selections::copy_spec(op);
         let mut cache = match host {
             Some((dir, true)) => StatCache::parse(&self.store.context_files(dir)),
             _ => StatCache::default(),
@@ -205,22 +206,25 @@ impl Work<'_> {
         let has_files = op.local().next().is_some();
         if host.is_none() && has_files {
             // The same files may come from other layers, so look the copy up again by content.
-            let scanned = scan(source, &spec, &mut cache)?;
-            let key = key::copy(self.common(), op, &format!("content {}", scanned.digest));
-            if !self.fresh
-                && let Some(found) = self.found(&key)?
+            let scanned = scan_source(source, &spec, &mut cache)?;
+            let key = key::copy_key(self.common(), op, &format!("content {}", scanned.digest));
+            if !self.ignore_cache
+                && let Some(found) = self.find_by_content(&key)?
             {
                 return Ok(found);
             }
         }
         // `COPY --link` is independent of the layers below, unless an owner's name must be looked up in them.
-        let lowers =
-            if op.link && !op.names_owner() { Vec::new() } else { trees(self.store, &self.chain.layers) };
-        let draft = self.store.begin_unknown_layer()?;
-        let mut target = Target::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
+        let lowers = if op.link && !op.names_owner() {
+            Vec::new()
+        } else {
+            layer_trees(self.store, &self.chain.layers)
+        };
+        let draft = self.store.begin_layer_without_digest()?;
+        let mut target = LayerWriter::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
         let mut key = self.key.clone();
         for fetched in &self.fetched {
-            let source = Source::directory(&fetched.dir, Ignore::none())?;
+            let source = SourceTree::directory(&fetched.dir, IgnoreFile::none())?;
             let spec = CopySpec {
                 sources: vec![fetched.path.clone()],
                 here_docs: Vec::new(),
@@ -228,27 +232,30 @@ impl Work<'_> {
                 exclude: if fetched.path == "/" { spec.exclude.clone() } else { Vec::new() },
                 ..spec.clone()
             };
-            unpacking(&spec, |unpack| copy(&source, &spec, &mut target, &mut StatCache::default(), unpack))?;
+            with_unpacker(&spec, |unpack| {
+                copy_selected(&source, &spec, &mut target, &mut StatCache::default(), unpack)
+            })?;
         }
         if has_files {
-            let copied = unpacking(&spec, |unpack| copy(source, &spec, &mut target, &mut cache, unpack))?;
+            let copied =
+                with_unpacker(&spec, |unpack| copy_selected(source, &spec, &mut target, &mut cache, unpack))?;
             // Files may have changed since they were scanned: the key is that of what was copied.
             let mut inputs = self.inputs.clone();
             if let Some(first) = inputs.first_mut() {
                 *first = format!("content {}", copied.digest);
             }
-            key = key::copy(self.common(), op, &inputs.join("\n"));
+            key = key::copy_key(self.common(), op, &inputs.join("\n"));
         }
         if !spec.here_docs.is_empty() {
             copy_here_docs(&spec, &mut target)?;
         }
         let owners = target.finish()?;
-        let lease = self.adopt(draft, &lowers, &owners)?;
-        self.record(key, lease)
+        let lease = self.commit_layer(draft, &lowers, &owners)?;
+        self.record_result(key, lease)
     }
 
     /// Looks the cache up by content, which only the job can compute.
-    fn found(&self, key: &Digest) -> Result<Option<(Outcome, Option<LayerLease>)>> {
+    fn find_by_content(&self, key: &Digest) -> Result<Option<(StepOutcome, Option<LayerLease>)>> {
         let Some((key, record)) = self.store.step(key)? else { return Ok(None) };
         let lease = match &record.layer {
             Some(layer) => match self.store.lease_layer(layer)? {
@@ -258,20 +265,20 @@ impl Work<'_> {
             None => None,
         };
         // So that next time the solver finds the result without reading any file.
-        self.also(&key)?;
-        let made = Made {
-            began: self.key.clone(),
+        self.alias_key(&key)?;
+        let made = StepOutput {
+            initial_key: self.key.clone(),
             key: key.clone(),
             layer: record.layer.clone(),
             created: record.created.clone(),
             cached: true,
         };
-        self.store.used_step(&key, record)?;
-        Ok(Some((Outcome::Made(made), lease)))
+        self.store.record_step_use(&key, record)?;
+        Ok(Some((StepOutcome::Completed(made), lease)))
     }
 
     /// Records the initial key as an alias of `key`.
-    fn also(&self, key: &Digest) -> Result<()> {
+    fn alias_key(&self, key: &Digest) -> Result<()> {
         if *key == self.key {
             return Ok(());
         }
@@ -279,22 +286,31 @@ impl Work<'_> {
         self.store.put_step(&self.key, &alias)
     }
 
-    fn adopt(&self, draft: LayerDraft, lowers: &[PathBuf], owners: &Owners) -> Result<Option<LayerLease>> {
+    fn commit_layer(
+        &self,
+        draft: LayerDraft,
+        lowers: &[PathBuf],
+        owners: &UnstoredOwners,
+    ) -> Result<Option<LayerLease>> {
         let lower: Vec<&Path> = lowers.iter().map(PathBuf::as_path).collect();
-        let how = Adoption {
+        let how = UpperCommit {
             lower: &lower,
             epoch: self.epoch,
             identity: self.identity,
             owner_of_new: None,
             owners: Some(owners),
         };
-        match adopt(&draft, &how)? {
+        match commit_upper(&draft, &how)? {
             Some(record) => Ok(Some(draft.commit(record)?)),
             None => Ok(None),
         }
     }
 
-    fn record(&self, key: Digest, lease: Option<LayerLease>) -> Result<(Outcome, Option<LayerLease>)> {
+    fn record_result(
+        &self,
+        key: Digest,
+        lease: Option<LayerLease>,
+    ) -> Result<(StepOutcome, Option<LayerLease>)> {
         let layer = lease.as_ref().map(|lease| lease.diff_id.clone());
         let size = lease.as_ref().map_or(0, |lease| lease.size);
         let record = StepRecord {
@@ -303,26 +319,35 @@ impl Work<'_> {
         };
         self.store.put_step(&key, &record)?;
         // Not for contexts: if one changed during the copy, the initial key does not describe the result.
-        if matches!(&self.step.op, Op::Copy(op) if !matches!(op.from, Tree::Context(_))) {
-            self.also(&key)?;
+        if matches!(&self.step.op, Op::Copy(op) if !matches!(op.from, InputTree::Context(_))) {
+            self.alias_key(&key)?;
         }
         let created = record.created;
-        Ok((Outcome::Made(Made { began: self.key.clone(), key, layer, created, cached: false }), lease))
+        Ok((
+            StepOutcome::Completed(StepOutput {
+                initial_key: self.key.clone(),
+                key,
+                layer,
+                created,
+                cached: false,
+            }),
+            lease,
+        ))
     }
 }
 
-fn run(
+fn start_run(
     solver: &mut Solver<'_, '_, '_>,
-    place: Place,
+    place: StageId,
     stage: &StagePlan,
     op: &RunOp,
     id: StepId,
-    work: Work<'_>,
-) -> Result<Token> {
+    work: StepJob<'_>,
+) -> Result<JobId> {
     let mut mounts = Vec::with_capacity(op.mounts.len());
     for mount in &op.mounts {
         let from = match (mount.mount.kind, &mount.from) {
-            (MountKind::Cache, Tree::Scratch) => MountFrom::Nothing,
+            (MountKind::Cache, InputTree::Scratch) => MountFrom::Nothing,
             (MountKind::Bind | MountKind::Cache, tree) => {
                 mount_from(solver, place.0, tree, &mount.mount.source)?
             }
@@ -330,12 +355,11 @@ fn run(
         };
         mounts.push(StepMount { mount: mount.mount.clone(), from });
     }
-    let resume = match solver.matter.request.resume
-        && solver.matter.store.failed_state(work.key.as_str())?.is_some()
-    {
-        true => Some(work.key.as_str().to_owned()),
-        false => None,
-    };
+    let resume =
+        match solver.build.request.resume && solver.build.store.failed_state(work.key.as_str())?.is_some() {
+            true => Some(work.key.as_str().to_owned()),
+            false => None,
+        };
     let step = RunStep {
         layers: work.chain.layers.clone(),
         platform: stage.platform.clone(),
@@ -354,45 +378,44 @@ fn run(
         devices: op.devices.clone(),
         resume,
         key: work.key.as_str().to_owned(),
-        about: work.step.shown.clone(),
-        config: super::finish::so_far(stage, op, &work.chain.layers),
+        title: work.step.shown.clone(),
+        config: super::finish::config_before_run(stage, op, &work.chain.layers),
     };
-    let identity = solver.director.identity().clone();
-    let (store, environment, request) =
-        (solver.matter.store, solver.matter.environment, solver.matter.request);
+    let identity = solver.runner.identity().clone();
+    let (store, environment, request) = (solver.build.store, solver.build.environment, solver.build.request);
     let context = || StepContext { store, identity: &identity, environment, request };
     // Each step's supervisor would otherwise start, and stop, a network helper of its own.
-    if solver.keeper.is_none() && step.needs_network(request) {
-        solver.keeper = Some(NetworkKeeper::begin(&context())?);
+    if solver.helper_lease.is_none() && step.needs_network(request) {
+        solver.helper_lease = Some(NetworkHelperLease::acquire(&context())?);
     }
-    solver.director.start(id, Where::Here, |reporter: &Reporter| {
+    solver.runner.start_job(id, Where::Inherited, |reporter: &JobReporter| {
         let context = context();
         let ended = run_step(&context, &step, &mut |stream, data| reporter.log(stream, data))?;
         match ended {
-            RunOutcome::Layer(lease) => work.record(work.key.clone(), Some(lease)),
-            RunOutcome::Nothing => work.record(work.key.clone(), None),
+            RunOutcome::Layer(lease) => work.record_result(work.key.clone(), Some(lease)),
+            RunOutcome::Nothing => work.record_result(work.key.clone(), None),
             RunOutcome::Failed { code, out_of_memory, kept } => {
                 let words = text::quoted(&op.command.args.join(" "));
                 let memory = if out_of_memory { ": cannot allocate memory" } else { "" };
                 let message =
                     format!("process {words} did not complete successfully: exit code: {code}{memory}");
-                let hint = kept.map_or_else(String::new, |kept| super::report::how_to_go_on(&kept.name));
-                Ok((Outcome::Failed { message, hint }, None))
+                let hint = kept.map_or_else(String::new, |kept| super::report::resume_hint(&kept.name));
+                Ok((StepOutcome::Failed { message, hint }, None))
             }
         }
     })
 }
 
 /// Calls `copy` with an unpacker, if archives are to be unpacked.
-fn unpacking<T>(spec: &CopySpec, copy: impl FnOnce(&mut dyn Unpack) -> Result<T>) -> Result<T> {
-    if spec.unpack { copy(&mut Unpacker) } else { copy(&mut NoUnpack) }
+fn with_unpacker<T>(spec: &CopySpec, copy: impl FnOnce(&mut dyn ArchiveExtractor) -> Result<T>) -> Result<T> {
+    if spec.unpack { copy(&mut ArchiveUnpacker) } else { copy(&mut NoUnpack) }
 }
 
-fn mount_from(solver: &Solver<'_, '_, '_>, plan: usize, tree: &Tree, source: &str) -> Result<MountFrom> {
-    if let Tree::Context(name) = tree
-        && let Some(context) = solver.matter.contexts.get(name)
+fn mount_from(solver: &Solver<'_, '_, '_>, plan: usize, tree: &InputTree, source: &str) -> Result<MountFrom> {
+    if let InputTree::Context(name) = tree
+        && let Some(context) = solver.build.contexts.get(name)
     {
-        let hidden = context.source.hidden(source)?;
+        let hidden = context.source.ignored_paths(source)?;
         return Ok(MountFrom::Directory { path: context.dir.clone(), hidden });
     }
     Ok(MountFrom::Layers(solver.layers(plan, tree)?.unwrap_or_default()))

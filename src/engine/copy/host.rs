@@ -8,33 +8,33 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::inside::Found;
-use crate::error::{Failure, Kind, invalid, not_found};
-use crate::image::files::pack::Packer;
-use crate::model::copy::{PathArg, Placement, There, place};
+use super::inside::CopySourceInfo;
+use crate::error::{Failure, FailureKind, invalid, not_found};
+use crate::image::files::pack::TreePacker;
+use crate::model::copy::{CopyPlacement, PathArg, TargetKind, decide_placement};
 
 /// Limit on symbolic links at the end of a target; the kernel's is 40 too (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
 /// A file or directory to be copied into a container.
-pub(super) struct Source {
+pub(super) struct HostSource {
     /// Its name in the archive, unless the target renames it.
     pub(super) name: Vec<u8>,
     pub(super) is_dir: bool,
-    place: Place,
+    place: HostSourceHandle,
 }
 
-enum Place {
+enum HostSourceHandle {
     /// Open for reading.
     Directory(OwnedFd),
     /// Anything else, by its directory and name there.
     Other(OwnedFd, CString),
 }
 
-impl Source {
+impl HostSource {
     /// Opens it. A symbolic link at the end is copied as a link unless `follow` is set or the path ends in a
     /// slash.
-    pub(super) fn find(arg: &PathArg, follow: bool) -> Result<Self> {
+    pub(super) fn open(arg: &PathArg, follow: bool) -> Result<Self> {
         let doing = || format!("cannot copy {}", arg.path.display());
         let meta = if follow || arg.is_directory {
             std::fs::metadata(&arg.path).with_context(doing)?
@@ -48,7 +48,7 @@ impl Source {
         if meta.is_dir() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let dir = rustix::fs::open(&arg.path, flags, Mode::empty()).with_context(doing)?;
-            return Ok(Self { name, is_dir: true, place: Place::Directory(dir) });
+            return Ok(Self { name, is_dir: true, place: HostSourceHandle::Directory(dir) });
         }
         let real =
             if follow { std::fs::canonicalize(&arg.path).with_context(doing)? } else { arg.path.clone() };
@@ -57,13 +57,13 @@ impl Source {
         // Held by its directory, since a link or device itself cannot be opened for reading.
         let base = CString::new(base.as_bytes())?;
         let parent = crate::sys::fs::open_dir(real.parent().unwrap_or(Path::new("/"))).with_context(doing)?;
-        Ok(Self { name, is_dir: false, place: Place::Other(parent, base) })
+        Ok(Self { name, is_dir: false, place: HostSourceHandle::Other(parent, base) })
     }
 
-    pub(super) fn pack(self, packer: &mut Packer<'_>, called: &[u8]) -> Result<()> {
+    pub(super) fn pack(self, packer: &mut TreePacker<'_>, called: &[u8]) -> Result<()> {
         match self.place {
-            Place::Directory(dir) => packer.directory(dir, called),
-            Place::Other(parent, base) => match packer.entry(parent.as_fd(), &base, called)? {
+            HostSourceHandle::Directory(dir) => packer.directory(dir, called),
+            HostSourceHandle::Other(parent, base) => match packer.entry(parent.as_fd(), &base, called)? {
                 true => Ok(()),
                 false => Err(invalid("it is gone, or a socket, which cannot be copied").into()),
             },
@@ -72,15 +72,15 @@ impl Source {
 }
 
 /// Where files of a container are copied to.
-pub(super) struct Destination {
+pub(super) struct HostDestination {
     path: PathBuf,
     is_directory: bool,
-    there: There,
+    there: TargetKind,
 }
 
-impl Destination {
+impl HostDestination {
     /// Follows links to the end. The last component may be missing, its directory may not.
-    pub(super) fn find(arg: &PathArg) -> Result<Self> {
+    pub(super) fn resolve(arg: &PathArg) -> Result<Self> {
         let mut path = arg.path.clone();
         for _ in 0..MAX_LINKS {
             // Step by step, because the last component may be missing behind a link too.
@@ -90,9 +90,9 @@ impl Destination {
                     path = path.parent().unwrap_or(Path::new("/")).join(link);
                     continue;
                 }
-                Ok(meta) if meta.is_dir() => There::Directory,
-                Ok(meta) if meta.is_file() && arg.is_directory => There::Nothing,
-                Ok(meta) if meta.is_file() => There::Other,
+                Ok(meta) if meta.is_dir() => TargetKind::Directory,
+                Ok(meta) if meta.is_file() && arg.is_directory => TargetKind::Nothing,
+                Ok(meta) if meta.is_file() => TargetKind::Other,
                 Ok(_) => {
                     let message = format!(
                         "invalid output path: \"{}\" must be a directory or a regular file",
@@ -100,13 +100,13 @@ impl Destination {
                     );
                     return Err(invalid(message).into());
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => There::Nothing,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => TargetKind::Nothing,
                 Err(error) => {
                     return Err(error).with_context(|| format!("cannot copy to {}", path.display()));
                 }
             };
             let parent = path.parent().unwrap_or(Path::new("/"));
-            if there == There::Nothing && !parent.is_dir() {
+            if there == TargetKind::Nothing && !parent.is_dir() {
                 let message =
                     format!("invalid output path: directory \"{}\" does not exist", parent.display());
                 return Err(not_found(message).into());
@@ -114,14 +114,14 @@ impl Destination {
             return Ok(Self { path, is_directory: arg.is_directory, there });
         }
         let message = format!("invalid output path: too many links at \"{}\"", arg.path.display());
-        Err(Failure::new(Kind::Invalid, message).into())
+        Err(Failure::new(FailureKind::Invalid, message).into())
     }
 
     /// The directory to extract into, and the name of the source there.
-    pub(super) fn place(self, found: &Found) -> Result<(OwnedFd, Vec<u8>)> {
-        let (dir, name) = match place(found.is_dir, self.there, self.is_directory)? {
-            Placement::Within => (self.path.as_path(), found.name.clone()),
-            Placement::Renamed => {
+    pub(super) fn extraction_dir(self, found: &CopySourceInfo) -> Result<(OwnedFd, Vec<u8>)> {
+        let (dir, name) = match decide_placement(found.is_dir, self.there, self.is_directory)? {
+            CopyPlacement::Within => (self.path.as_path(), found.name.clone()),
+            CopyPlacement::Renamed => {
                 let name = self.path.file_name().ok_or_else(|| invalid("the target has no name"))?;
                 (self.path.parent().unwrap_or(Path::new("/")), name.as_bytes().to_vec())
             }

@@ -11,13 +11,13 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, Kind, invalid, not_found};
-use crate::image::files::extract::{Extracted, Side, extract};
-use crate::image::files::look::Meaning;
-use crate::image::files::pack::Packer;
+use crate::error::{Failure, FailureKind, invalid, not_found};
+use crate::image::files::extract::{ExtractReport, ExtractSide, extract_archive};
+use crate::image::files::look::DhowXattrs;
+use crate::image::files::pack::TreePacker;
 use crate::image::unpack::decode;
-use crate::model::copy::{PathArg, Placement, There};
-use crate::sandbox::visit::Inside;
+use crate::model::copy::{CopyPlacement, PathArg, TargetKind};
+use crate::sandbox::visit::FsHelperContext;
 use crate::sys;
 
 /// Limit on symbolic links at the end of a path.
@@ -25,40 +25,45 @@ const MAX_LINKS: u32 = 40;
 
 /// What the helper reports about a source. It is told the name for the archive in return.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Found {
+pub(super) struct CopySourceInfo {
     pub(super) name: Vec<u8>,
     pub(super) is_dir: bool,
 }
 
 /// What the helper reports about a target.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Target {
-    pub(super) there: There,
+pub(super) struct CopyTargetInfo {
+    pub(super) there: TargetKind,
     /// Its last component, after links were followed.
     pub(super) name: Vec<u8>,
 }
 
 /// What the helper is told then.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Take {
-    pub(super) placement: Placement,
+pub(super) struct ExtractInstructions {
+    pub(super) placement: CopyPlacement,
     /// Keep the owners of the archive.
     pub(super) owners: bool,
 }
 
 /// Sends `arg` as an archive.
-pub(super) fn send(inside: Inside<'_>, arg: &PathArg, follow: bool, container: &str) -> Result<()> {
-    let located = locate(inside.root.as_fd(), arg, follow || arg.is_directory, container)?;
-    let Some(kind) = located.kind() else { return Err(missing(&arg.path, container).into()) };
+pub(super) fn pack_source(
+    inside: FsHelperContext<'_>,
+    arg: &PathArg,
+    follow: bool,
+    container: &str,
+) -> Result<()> {
+    let located = resolve_path(inside.root.as_fd(), arg, follow || arg.is_directory, container)?;
+    let Some(kind) = located.kind() else { return Err(no_such_file(&arg.path, container).into()) };
     let is_dir = kind == FileType::Directory;
     if arg.is_directory && !is_dir {
         return Err(invalid(format!("{} is not a directory", arg.path.display())).into());
     }
-    inside.tell(&Found { name: arg.name(), is_dir })?;
-    let called: Vec<u8> = inside.hear()?;
+    inside.send(&CopySourceInfo { name: arg.name(), is_dir })?;
+    let called: Vec<u8> = inside.receive()?;
     let mut out = BufWriter::with_capacity(128 << 10, std::fs::File::from(inside.data));
-    let mut packer = Packer::new(&mut out, Meaning::Kept);
-    close_system(inside.root.as_fd(), &mut packer)?;
+    let mut packer = TreePacker::new(&mut out, DhowXattrs::Apply);
+    exclude_kernel_mounts(inside.root.as_fd(), &mut packer)?;
     if is_dir {
         packer.directory(located.open_dir()?, &called)?;
     } else if !packer.entry(located.parent.as_fd(), &located.base, &called)? {
@@ -71,7 +76,7 @@ pub(super) fn send(inside: Inside<'_>, arg: &PathArg, follow: bool, container: &
 
 /// /proc, /sys and /dev of a running container are not copied along with the directory that contains them. A
 /// path that leads into them is copied.
-fn close_system(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<()> {
+fn exclude_kernel_mounts(root: BorrowedFd<'_>, packer: &mut TreePacker<'_>) -> Result<()> {
     let own = rustix::fs::fstat(root)?.st_dev;
     for name in ["proc", "sys", "dev"] {
         // A different device number: something is mounted there. In a stopped container it is a plain
@@ -79,49 +84,60 @@ fn close_system(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<()> {
         if let Ok(stat) = rustix::fs::statat(root, name, AtFlags::SYMLINK_NOFOLLOW)
             && stat.st_dev != own
         {
-            packer.close(stat.st_dev, stat.st_ino);
+            packer.exclude_contents(stat.st_dev, stat.st_ino);
         }
     }
     Ok(())
 }
 
 /// Extracts an archive at `arg`.
-pub(super) fn receive(inside: Inside<'_>, arg: &PathArg, container: &str, read_only: bool) -> Result<()> {
-    let located = locate(inside.root.as_fd(), arg, true, container)?;
+pub(super) fn extract_at(
+    inside: FsHelperContext<'_>,
+    arg: &PathArg,
+    container: &str,
+    read_only: bool,
+) -> Result<()> {
+    let located = resolve_path(inside.root.as_fd(), arg, true, container)?;
     let there = match located.kind() {
-        Some(FileType::Directory) => There::Directory,
-        Some(FileType::RegularFile) if !arg.is_directory => There::Other,
-        None | Some(FileType::RegularFile) => There::Nothing,
+        Some(FileType::Directory) => TargetKind::Directory,
+        Some(FileType::RegularFile) if !arg.is_directory => TargetKind::Other,
+        None | Some(FileType::RegularFile) => TargetKind::Nothing,
         Some(_) => {
             let path = arg.path.display();
             let message = format!("destination \"{container}:{path}\" must be a directory or a regular file");
             return Err(invalid(message).into());
         }
     };
-    inside.tell(&Target { there, name: located.base.to_bytes().to_vec() })?;
-    let take: Take = inside.hear()?;
+    inside.send(&CopyTargetInfo { there, name: located.base.to_bytes().to_vec() })?;
+    let take: ExtractInstructions = inside.receive()?;
     let dir = match take.placement {
-        Placement::Within => located.path,
-        Placement::Renamed => located.path.parent().unwrap_or(Path::new("/")).to_owned(),
+        CopyPlacement::Within => located.path,
+        CopyPlacement::Renamed => located.path.parent().unwrap_or(Path::new("/")).to_owned(),
     };
     let data = BufReader::with_capacity(128 << 10, std::fs::File::from(inside.data));
-    let side = Side::Inside { dir, owners: take.owners };
-    unpack(data, inside.root, side).map(drop).map_err(|error| explain(error, read_only))
+    let side = ExtractSide::Container { dir, owners: take.owners };
+    extract_maybe_compressed(data, inside.root, side)
+        .map(drop)
+        .map_err(|error| explain_read_only(error, read_only))
 }
 
 /// An archive from standard input may be compressed.
-fn unpack(mut data: BufReader<std::fs::File>, root: OwnedFd, side: Side) -> Result<Extracted> {
-    match decode::Format::of(data.fill_buf()?) {
-        decode::Format::Plain => extract(data, root, side),
+fn extract_maybe_compressed(
+    mut data: BufReader<std::fs::File>,
+    root: OwnedFd,
+    side: ExtractSide,
+) -> Result<ExtractReport> {
+    match decode::CompressionFormat::of(data.fill_buf()?) {
+        decode::CompressionFormat::Plain => extract_archive(data, root, side),
         format => {
             let decoder = decode::decoder(format, data).context("cannot decompress the archive")?;
-            extract(BufReader::with_capacity(128 << 10, decoder), root, side)
+            extract_archive(BufReader::with_capacity(128 << 10, decoder), root, side)
         }
     }
 }
 
 /// docker's wording for a read-only target.
-fn explain(error: anyhow::Error, read_only: bool) -> anyhow::Error {
+fn explain_read_only(error: anyhow::Error, read_only: bool) -> anyhow::Error {
     let refused = |cause: &(dyn std::error::Error + 'static)| {
         let errno = cause.downcast_ref::<Errno>().map(|errno| errno.raw_os_error());
         errno.or(cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error))
@@ -132,11 +148,11 @@ fn explain(error: anyhow::Error, read_only: bool) -> anyhow::Error {
     }
     let what =
         if read_only { "container rootfs is marked read-only" } else { "mounted volume is marked read-only" };
-    Failure::new(Kind::Denied, what).into()
+    Failure::new(FailureKind::Denied, what).into()
 }
 
 /// A path in the container, as far as it exists.
-struct Located {
+struct ContainerPath {
     /// Its directory, opened without leaving the root.
     parent: OwnedFd,
     /// The name there; `.` for the root.
@@ -146,7 +162,7 @@ struct Located {
     stat: Option<Stat>,
 }
 
-impl Located {
+impl ContainerPath {
     fn kind(&self) -> Option<FileType> {
         self.stat.map(|stat| FileType::from_raw_mode(stat.st_mode))
     }
@@ -158,7 +174,7 @@ impl Located {
 }
 
 /// Resolves `arg` below `root`. Its last component may be missing, its directory may not.
-fn locate(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) -> Result<Located> {
+fn resolve_path(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) -> Result<ContainerPath> {
     let mut path = arg.path.clone();
     for _ in 0..MAX_LINKS {
         let (dir, base) = match path.file_name() {
@@ -169,7 +185,7 @@ fn locate(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) ->
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let parent = sys::fs::open_in_root(root, dir, flags, Mode::empty()).map_err(|error| {
             match error.raw_os_error() {
-                Some(libc::ENOENT | libc::ENOTDIR) => missing(dir, container).into(),
+                Some(libc::ENOENT | libc::ENOTDIR) => no_such_file(dir, container).into(),
                 _ => anyhow::Error::from(error).context(format!("cannot enter {}", dir.display())),
             }
         })?;
@@ -188,12 +204,12 @@ fn locate(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) ->
             }
             continue;
         }
-        return Ok(Located { parent, base, path, stat });
+        return Ok(ContainerPath { parent, base, path, stat });
     }
-    Err(Failure::new(Kind::Invalid, format!("too many links at {}", arg.path.display())).into())
+    Err(Failure::new(FailureKind::Invalid, format!("too many links at {}", arg.path.display())).into())
 }
 
 /// docker's wording.
-fn missing(path: &Path, container: &str) -> Failure {
+fn no_such_file(path: &Path, container: &str) -> Failure {
     not_found(format!("Could not find the file {} in container {container}", path.display()))
 }

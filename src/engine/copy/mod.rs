@@ -22,16 +22,16 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result};
 
-use self::inside::{Found, Take, Target};
-use super::rootfs_view::View;
-use crate::error::{Failure, Kind, invalid};
-use crate::image::files::extract::{Extracted, Side, extract};
-use crate::image::files::look::Meaning;
-use crate::image::files::pack::Packer;
-use crate::model::copy::{Outside, PathArg, Placement, There, place};
-use crate::model::event::Event;
-use crate::sandbox::identity::Identity;
-use crate::sandbox::visit::{Flow, Visitor};
+use self::inside::{CopySourceInfo, CopyTargetInfo, ExtractInstructions};
+use super::rootfs_view::RootfsView;
+use crate::error::{Failure, FailureKind, invalid};
+use crate::image::files::extract::{ExtractReport, ExtractSide, extract_archive};
+use crate::image::files::look::DhowXattrs;
+use crate::image::files::pack::TreePacker;
+use crate::model::copy::{CopyPlacement, HostEndpoint, PathArg, TargetKind, decide_placement};
+use crate::model::event::EngineEvent;
+use crate::sandbox::identity::HostIdentity;
+use crate::sandbox::visit::{FsHelper, PipeDirection};
 use crate::store::Store;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct CopyOptions {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Copied {
+pub struct CopyResult {
     /// Bytes of the archive that were transferred.
     pub bytes: u64,
     /// Names of what could not be created: device nodes, on the host.
@@ -54,35 +54,37 @@ pub struct Copied {
 /// single-threaded and outside any user namespace.
 pub fn copy_from(
     store: &Store,
-    identity: &Identity,
+    identity: &HostIdentity,
     name: &str,
     source: &PathArg,
-    target: &Outside,
+    target: &HostEndpoint,
     options: CopyOptions,
     out: &mut dyn Write,
-) -> Result<Copied> {
+) -> Result<CopyResult> {
     let container = store.find_container(name)?;
-    let event = Event::of_container(container.spec(), "archive-path");
+    let event = EngineEvent::of_container(container.spec(), "archive-path");
     // Refuse a bad target before a helper is started.
     let target = match target {
-        Outside::Path(path) => Some(host::Destination::find(path)?),
-        Outside::Stream => None,
+        HostEndpoint::Path(path) => Some(host::HostDestination::resolve(path)?),
+        HostEndpoint::Stream => None,
     };
-    let view = View::for_reading(store, container, identity)?;
-    let mut visitor = view.visit(Flow::Out, |inside| inside::send(inside, source, options.follow, name))?;
-    let found: Found = visitor.hear()?;
+    let view = RootfsView::for_reading(store, container, identity)?;
+    let mut visitor = view.spawn_helper(PipeDirection::Out, |inside| {
+        inside::pack_source(inside, source, options.follow, name)
+    })?;
+    let found: CopySourceInfo = visitor.receive()?;
     let input = visitor.take_data()?;
     let copied = match target {
         None => {
-            visitor.tell(&found.name)?;
+            visitor.send(&found.name)?;
             io::copy(&mut std::fs::File::from(input), out)
-                .map(|bytes| Copied { bytes, left_out: BTreeSet::new() })
+                .map(|bytes| CopyResult { bytes, left_out: BTreeSet::new() })
                 .context("cannot write the archive")
         }
         Some(target) => {
-            let (dir, name) = target.place(&found)?;
-            visitor.tell(&name)?;
-            receive(input, dir)
+            let (dir, name) = target.extraction_dir(&found)?;
+            visitor.send(&name)?;
+            extract_on_host(input, dir)
         }
     };
     // If both sides failed, the failure inside caused the other.
@@ -91,69 +93,70 @@ pub fn copy_from(
     copied
 }
 
-fn receive(input: OwnedFd, dir: OwnedFd) -> Result<Copied> {
+fn extract_on_host(input: OwnedFd, dir: OwnedFd) -> Result<CopyResult> {
     let input = BufReader::with_capacity(128 << 10, std::fs::File::from(input));
-    let Extracted { bytes, left_out } = extract(input, dir, Side::Outside)?;
-    Ok(Copied { bytes, left_out })
+    let ExtractReport { bytes, skipped: left_out } = extract_archive(input, dir, ExtractSide::Host)?;
+    Ok(CopyResult { bytes, left_out })
 }
 
 /// Copies `source` to `target` in the container `name`; a stream comes from `stdin`. The same conditions
 /// apply as for [`copy_from`].
 pub fn copy_into(
     store: &Store,
-    identity: &Identity,
+    identity: &HostIdentity,
     name: &str,
-    source: &Outside,
+    source: &HostEndpoint,
     target: &PathArg,
     options: CopyOptions,
     stdin: &mut dyn Read,
-) -> Result<Copied> {
+) -> Result<CopyResult> {
     let container = store.find_container(name)?;
-    let event = Event::of_container(container.spec(), "extract-to-dir");
+    let event = EngineEvent::of_container(container.spec(), "extract-to-dir");
     let source = match source {
-        Outside::Path(path) => Some(host::Source::find(path, options.follow)?),
-        Outside::Stream => None,
+        HostEndpoint::Path(path) => Some(host::HostSource::open(path, options.follow)?),
+        HostEndpoint::Stream => None,
     };
     // The owners in an archive are meant as such; those of the user's files only with `-a`.
     let owners = options.archive || source.is_none();
     let read_only = container.spec().read_only;
-    let view = View::for_writing(store, container, identity)?;
-    let mut visitor = view.visit(Flow::In, |inside| inside::receive(inside, target, name, read_only))?;
-    let there: Target = visitor.hear()?;
+    let view = RootfsView::for_writing(store, container, identity)?;
+    let mut visitor =
+        view.spawn_helper(PipeDirection::In, |inside| inside::extract_at(inside, target, name, read_only))?;
+    let there: CopyTargetInfo = visitor.receive()?;
     let placement = match &source {
-        Some(source) => place(source.is_dir, there.there, target.is_directory)?,
-        None if there.there == There::Directory => Placement::Within,
+        Some(source) => decide_placement(source.is_dir, there.there, target.is_directory)?,
+        None if there.there == TargetKind::Directory => CopyPlacement::Within,
         None => {
             let path = target.path.display();
             return Err(invalid(format!("destination \"{name}:{path}\" must be a directory")).into());
         }
     };
-    visitor.tell(&Take { placement, owners })?;
+    visitor.send(&ExtractInstructions { placement, owners })?;
     let mut output = std::fs::File::from(visitor.take_data()?);
     let sent = match source {
         Some(source) => {
-            let called = if placement == Placement::Within { source.name.clone() } else { there.name };
-            send(source, &called, &mut output)
+            let called = if placement == CopyPlacement::Within { source.name.clone() } else { there.name };
+            pack_from_host(source, &called, &mut output)
         }
         None => io::copy(stdin, &mut output).context("cannot pass the archive on"),
     };
     // End of file for the helper.
     drop(output);
-    let bytes = settle(visitor, sent)?;
+    let bytes = finish_transfer(visitor, sent)?;
     store.record_event(event.with("path", target.path.to_string_lossy()));
-    Ok(Copied { bytes, left_out: BTreeSet::new() })
+    Ok(CopyResult { bytes, left_out: BTreeSet::new() })
 }
 
-fn send(source: host::Source, called: &[u8], output: &mut std::fs::File) -> Result<u64> {
+fn pack_from_host(source: host::HostSource, called: &[u8], output: &mut std::fs::File) -> Result<u64> {
     let mut out = BufWriter::with_capacity(128 << 10, output);
-    let mut packer = Packer::new(&mut out, Meaning::Plain);
+    let mut packer = TreePacker::new(&mut out, DhowXattrs::Ignore);
     source.pack(&mut packer, called)?;
     packer.finish()
 }
 
 /// A reader that failed breaks the writer's pipe, so its reason is the one to report. A writer that failed
 /// leaves an archive without its end, which makes the reader fail too; then the writer's reason counts.
-fn settle(visitor: Visitor, sent: Result<u64>) -> Result<u64> {
+fn finish_transfer(visitor: FsHelper, sent: Result<u64>) -> Result<u64> {
     let broken = |error: &anyhow::Error| {
         let io = |cause: &(dyn std::error::Error + 'static)| {
             cause.downcast_ref::<io::Error>().map(io::Error::kind)
@@ -164,6 +167,6 @@ fn settle(visitor: Visitor, sent: Result<u64>) -> Result<u64> {
         (Ok(bytes), finished) => finished.map(|()| bytes),
         (Err(error), Err(cause)) if broken(&error) => Err(cause),
         (Err(error), _) if !broken(&error) => Err(error),
-        _ => Err(Failure::new(Kind::Interrupted, "the process inside the container has ended").into()),
+        _ => Err(Failure::new(FailureKind::Interrupted, "the process inside the container has ended").into()),
     }
 }

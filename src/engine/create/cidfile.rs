@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 
 /// Claimed before the container exists, and removed again unless the ID gets written.
 pub(super) struct CidFile {
@@ -18,7 +18,7 @@ impl CidFile {
         match rustix::fs::open(path, Self::flags(), rustix::fs::Mode::from_raw_mode(0o644)) {
             Ok(_) => Ok(Self { path: path.to_owned(), filled: false }),
             Err(rustix::io::Errno::EXIST) => Err(Failure::new(
-                Kind::Conflict,
+                FailureKind::Conflict,
                 format!(
                     "container ID file found, make sure the other container isn't running or delete {}",
                     path.display()
@@ -37,7 +37,7 @@ impl CidFile {
     }
 
     /// Without this call the file is removed on drop.
-    pub(super) fn fill(mut self, id: &str) -> Result<()> {
+    pub(super) fn write_id(mut self, id: &str) -> Result<()> {
         let file = rustix::fs::open(
             &self.path,
             rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC,

@@ -9,7 +9,7 @@ use crate::sys::fs::clean_absolute;
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-pub(super) fn merge(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()> {
+pub(super) fn apply_image_defaults(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()> {
     if image.os != "linux" && !image.os.is_empty() {
         return Err(unsupported(format!(
             "the image is for `{}`; dhow runs images for Linux",
@@ -70,7 +70,7 @@ fn environment(image: &[String], asked: &[String]) -> Vec<String> {
 /// A health check that is not in docker's form is ignored, as docker does.
 fn health(spec: &mut ContainerSpec, defaults: &RunConfig) {
     let image = defaults.healthcheck.clone().and_then(|check| serde_json::from_value(check).ok());
-    spec.health = std::mem::take(&mut spec.health).or(&image.unwrap_or_default());
+    spec.health = std::mem::take(&mut spec.health).with_defaults(&image.unwrap_or_default());
     spec.shell.clone_from(&defaults.shell);
 }
 
@@ -98,7 +98,7 @@ fn volumes(spec: &mut ContainerSpec, defaults: &RunConfig) {
 
 /// What every container gets whether its image says so or not: a host name, `HOSTNAME` and `TERM`, names for
 /// its volumes.
-pub(super) fn surroundings(spec: &mut ContainerSpec) {
+pub(super) fn fill_in_environment(spec: &mut ContainerSpec) {
     let short = spec.id.get(..12).unwrap_or_default().to_owned();
     let hostname = match spec.namespaces.uts_host {
         true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -152,8 +152,8 @@ mod tests {
     fn merged(change: impl FnOnce(&mut ContainerSpec)) -> ContainerSpec {
         let mut spec = ContainerSpec { id: "a".repeat(64), ..ContainerSpec::default() };
         change(&mut spec);
-        merge(&mut spec, &image()).unwrap();
-        surroundings(&mut spec);
+        apply_image_defaults(&mut spec, &image()).unwrap();
+        fill_in_environment(&mut spec);
         spec
     }
 

@@ -8,7 +8,7 @@ use crate::error::unsupported;
 use crate::model::image::ImageConfig;
 use crate::model::platform::Platform;
 
-const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
+const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
 
 /// The platform an image is for; fields it leaves empty default to this machine's.
 pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
@@ -22,7 +22,7 @@ pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
 }
 
 /// Fails if an image for this platform cannot run here, with a hint on what would change that.
-pub(super) fn check(config: &ImageConfig) -> Result<()> {
+pub(super) fn check_image(config: &ImageConfig) -> Result<()> {
     check_platform(&platform_of(config))
 }
 
@@ -33,11 +33,11 @@ pub(in crate::engine) fn check_platform(wanted: &Platform) -> Result<()> {
         return Ok(());
     }
     let emulator = qemu_name(&wanted.architecture);
-    if is_registered(Path::new(REGISTERED), emulator) {
+    if is_registered(Path::new(BINFMT_MISC), emulator) {
         return Ok(());
     }
     Err(unsupported(format!("the image is for {wanted} and this machine is {host}; no emulator for it is registered with the kernel"))
-        .hint(format!("root can register one: `apt-get install qemu-user-static binfmt-support` makes {REGISTERED}/qemu-{emulator}"))
+        .hint(format!("root can register one: `apt-get install qemu-user-static binfmt-support` makes {BINFMT_MISC}/qemu-{emulator}"))
         .into())
 }
 

@@ -17,73 +17,84 @@ pub(super) use networks::complete as complete_attachment;
 use anyhow::Result;
 
 use self::cidfile::CidFile;
-use super::state::{ContainerState, now};
+use super::state::{ContainerState, now_rfc3339};
 use super::{demo, kin, namespace, placement};
-use crate::error::{Failure, Kind, kind_of};
-use crate::model::container::{ContainerSpec, ImageUse};
+use crate::error::{Failure, FailureKind, kind_of};
+use crate::model::container::{ContainerImage, ContainerSpec};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
-use crate::model::event::Event;
-use crate::model::layer::Identity as Ownership;
+use crate::model::event::EngineEvent;
+use crate::model::layer::LayerOwnership as Ownership;
 use crate::model::name;
 use crate::model::run::{PullPolicy, RunRequest};
-use crate::sandbox::identity::Identity;
-use crate::store::{Image, LockedContainer, Store};
+use crate::sandbox::identity::HostIdentity;
+use crate::store::{LockedContainer, Store, StoredImage};
 
 /// What creating a container needs from the command line: it is the only caller that may talk to the user.
-pub trait Front {
+pub trait CreateCallbacks {
     fn environment(&self) -> &Environment;
     /// Warns on standard error.
     fn warn(&self, message: &str);
     /// Reports progress on standard error.
-    fn note(&self, message: &str);
+    fn inform(&self, message: &str);
     /// Pulls the image into the store. Called in a forked child, which may start threads.
-    fn fetch(&self, store: &Store, image: &str, request: &RunRequest) -> Result<()>;
+    fn pull_image(&self, store: &Store, image: &str, request: &RunRequest) -> Result<()>;
     /// Collects what [`CreateCallbacks::pull_image`] needs as the calling user: credential helpers are the
     /// user's programs.
-    fn prepare_fetch(&mut self, image: &str) -> Result<()>;
+    fn prepare_pull(&mut self, image: &str) -> Result<()>;
 }
 
 /// A container that was created and whose lock this process holds.
-pub(super) struct Created {
+pub(super) struct CreatedContainer {
     pub(super) container: LockedContainer,
     /// The layers of its image, lowest first.
     pub(super) layers: Vec<Digest>,
-    pub(super) identity: Identity,
+    pub(super) identity: HostIdentity,
 }
 
 /// Creates a container without starting it and returns its ID. The process must be single-threaded.
-pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<String> {
-    let made = make(store, &mut request, front)?;
-    match super::plan::make(store, &made.container, &made.layers, &made.identity, None) {
+pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn CreateCallbacks) -> Result<String> {
+    let made = make_container(store, &mut request, front)?;
+    match super::plan::make_plan(store, &made.container, &made.layers, &made.identity, None) {
         Ok(_) => {
             // A state file marks it as "created" even with `--rm`; without one it would look abandoned.
             made.container.write_state(&ContainerState::default())?;
             Ok(request.spec.id)
         }
         Err(error) => {
-            super::remove::remove(store, made.container, true, &made.identity)?;
+            super::remove::remove_container(store, made.container, true, &made.identity)?;
             Err(error)
         }
     }
 }
 
 /// Creates a container and fills in what `request` leaves open.
-pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Front) -> Result<Created> {
-    let identity = namespace::identity(front.environment());
-    networks::resolve(store, &mut request.spec, request.image.as_deref().is_some_and(demo::is_demo))?;
-    let image =
-        request.image.clone().map(|name| image(store, &name, request, &identity, front)).transpose()?;
+pub(super) fn make_container(
+    store: &Store,
+    request: &mut RunRequest,
+    front: &mut dyn CreateCallbacks,
+) -> Result<CreatedContainer> {
+    let identity = namespace::probe_identity(front.environment());
+    networks::resolve_networks(
+        store,
+        &mut request.spec,
+        request.image.as_deref().is_some_and(demo::is_demo),
+    )?;
+    let image = request
+        .image
+        .clone()
+        .map(|name| ensure_image(store, &name, request, &identity, front))
+        .transpose()?;
     if let Some(image) = &image {
-        emulator::check(&image.config)?;
-        check_owners(image, &identity)?;
+        emulator::check_image(&image.config)?;
+        check_image_ownership(image, &identity)?;
     }
     // Before the defaults: an anonymous volume of the image must not hide an inherited mount.
-    super::volumes_from::add(store, &mut request.spec)?;
-    kin::resolve(store, &mut request.spec)?;
+    super::volumes_from::add_mounts_from(store, &mut request.spec)?;
+    kin::resolve_container_references(store, &mut request.spec)?;
     let made_up = request.spec.name.is_empty();
-    complete(request, image.as_ref())?;
-    for warning in placement::check(&request.spec, placement::surroundings(front.environment()))? {
+    fill_in_defaults(request, image.as_ref())?;
+    for warning in placement::check_limits(&request.spec, placement::session_info(front.environment()))? {
         front.warn(&warning);
     }
     // Reserved before the container exists, so that nothing has to be undone if the file is there.
@@ -91,16 +102,16 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
     let container = register(store, &mut request.spec, made_up, &identity)?;
     store.reserve_addresses(&request.spec)?;
     if let Some(cidfile) = cidfile {
-        cidfile.fill(&request.spec.id)?;
+        cidfile.write_id(&request.spec.id)?;
     }
-    store.record_event(Event::of_container(&request.spec, "create"));
+    store.record_event(EngineEvent::of_container(&request.spec, "create"));
     let layers = image.map(|image| image.config.rootfs.diff_ids).unwrap_or_default();
-    Ok(Created { container, layers, identity })
+    Ok(CreatedContainer { container, layers, identity })
 }
 
 /// Refuses an image whose file owners this account can no longer see: it gained or lost its subordinate ids
 /// since.
-pub(super) fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
+pub(super) fn check_image_ownership(image: &StoredImage, identity: &HostIdentity) -> Result<()> {
     let (then, now) = match (image.record.identity, identity.is_mapped()) {
         (Some(Ownership::Mapped), false) => ("had subordinate ids", "has none"),
         (Some(Ownership::Single), true) => ("had no subordinate ids", "has some"),
@@ -110,7 +121,7 @@ pub(super) fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
     let message = format!(
         "image {id} was unpacked when this account {then}, and now it {now}: its files have the wrong owners"
     );
-    Err(Failure::new(Kind::Conflict, message)
+    Err(Failure::new(FailureKind::Conflict, message)
         .hint(format!(
             "`dhow rmi -f {id}`, then pull or load it again; layers that other images share go with `dhow image prune -a`"
         ))
@@ -118,53 +129,53 @@ pub(super) fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
 }
 
 /// Fills in what the user left open: ID, name, image defaults, environment.
-fn complete(request: &mut RunRequest, image: Option<&Image>) -> Result<()> {
+fn fill_in_defaults(request: &mut RunRequest, image: Option<&StoredImage>) -> Result<()> {
     let spec = &mut request.spec;
     spec.id = crate::store::new_container_id()?;
-    spec.created = now();
+    spec.created = now_rfc3339();
     if spec.name.is_empty() {
-        spec.name = made_up_name(&spec.id, 0);
+        spec.name = generated_name(&spec.id, 0);
     }
     if let (Some(image), Some(name)) = (image, &request.image) {
-        spec.image = Some(ImageUse { id: image.id.clone(), name: name.clone() });
-        defaults::merge(spec, &image.config)?;
-        demo::announce(spec);
+        spec.image = Some(ContainerImage { id: image.id.clone(), name: name.clone() });
+        defaults::apply_image_defaults(spec, &image.config)?;
+        demo::pass_start_time(spec);
     }
-    defaults::surroundings(spec);
+    defaults::fill_in_environment(spec);
     Ok(())
 }
 
-fn image(
+fn ensure_image(
     store: &Store,
     name: &str,
     request: &RunRequest,
-    identity: &Identity,
-    front: &mut dyn Front,
-) -> Result<Image> {
+    identity: &HostIdentity,
+    front: &mut dyn CreateCallbacks,
+) -> Result<StoredImage> {
     if demo::is_demo(name) {
-        return demo::ensure(store, identity);
+        return demo::ensure_image(store, identity);
     }
     let found = match request.pull {
         PullPolicy::Always => None,
-        PullPolicy::Missing | PullPolicy::Never => present(store, name, request)?,
+        PullPolicy::Missing | PullPolicy::Never => local_image(store, name, request)?,
     };
     if let Some(image) = found {
         return Ok(image);
     }
     if request.pull == PullPolicy::Never {
-        return Err(Failure::new(Kind::NotFound, format!("No such image: {name}"))
+        return Err(Failure::new(FailureKind::NotFound, format!("No such image: {name}"))
             .hint("--pull=never forbids to fetch it")
             .into());
     }
     // Checked before the fork, as the user: pulling happens in a user namespace.
-    front.prepare_fetch(name)?;
+    front.prepare_pull(name)?;
     if !request.quiet && request.pull == PullPolicy::Missing {
-        front.note(&format!("Unable to find image '{}' locally", with_tag(name)));
+        front.inform(&format!("Unable to find image '{}' locally", with_tag(name)));
     }
     // In a child: this process must stay single-threaded and outside the user namespace.
-    namespace::in_child(identity, || {
+    namespace::run_in_child(identity, || {
         store.sweep()?;
-        front.fetch(store, name, request)
+        front.pull_image(store, name, request)
     })?;
     match &request.platform {
         Some(wanted) => store.find_image_for(name, wanted),
@@ -173,12 +184,12 @@ fn image(
 }
 
 fn with_tag(name: &str) -> String {
-    name.parse::<crate::model::reference::Reference>()
+    name.parse::<crate::model::reference::ImageReference>()
         .map_or_else(|_| name.to_owned(), |reference| reference.or_latest().familiar())
 }
 
 /// The image, if it is in the store and for the platform asked for.
-fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Image>> {
+fn local_image(store: &Store, name: &str, request: &RunRequest) -> Result<Option<StoredImage>> {
     let found = match &request.platform {
         Some(wanted) => store.find_image_for(name, wanted),
         None => store.find_image(name),
@@ -186,7 +197,7 @@ fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Ima
     let image = match found {
         Ok(image) => image,
         // Any other error is reported rather than hidden by a pull.
-        Err(error) if kind_of(&error) == Kind::NotFound => return Ok(None),
+        Err(error) if kind_of(&error) == FailureKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let fits = request
@@ -197,12 +208,12 @@ fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Ima
 }
 
 /// A name derived from the container's ID; the first attempts are short, the last one is unique.
-fn made_up_name(id: &str, attempt: usize) -> String {
+fn generated_name(id: &str, attempt: usize) -> String {
     let digits = |from: usize| id.get(from..from + 16).unwrap_or_default();
     let seed = |from| u64::from_str_radix(digits(from), 16).unwrap_or_default();
     match attempt {
-        0..4 => name::generated(seed(attempt * 16)),
-        _ => format!("{}_{}", name::generated(seed(0)), id.get(..12).unwrap_or_default()),
+        0..4 => name::generate(seed(attempt * 16)),
+        _ => format!("{}_{}", name::generate(seed(0)), id.get(..12).unwrap_or_default()),
     }
 }
 
@@ -211,19 +222,19 @@ fn register(
     store: &Store,
     spec: &mut ContainerSpec,
     made_up: bool,
-    identity: &Identity,
+    identity: &HostIdentity,
 ) -> Result<LockedContainer> {
-    let name_taken = |error: &anyhow::Error| kind_of(error) == Kind::Conflict;
+    let name_taken = |error: &anyhow::Error| kind_of(error) == FailureKind::Conflict;
     let mut attempt = 0;
     loop {
         match store.create_container(spec) {
-            Err(error) if name_taken(&error) && made_up && attempt < MAX_NAMES => {
+            Err(error) if name_taken(&error) && made_up && attempt < MAX_NAME_ATTEMPTS => {
                 attempt += 1;
-                spec.name = made_up_name(&spec.id, attempt);
+                spec.name = generated_name(&spec.id, attempt);
             }
             // The name may belong to an `--rm` container whose supervisor was killed before it could remove
             // it.
-            Err(error) if name_taken(&error) && super::remove::reap(store, identity)? => {
+            Err(error) if name_taken(&error) && super::remove::remove_abandoned(store, identity)? => {
                 return store.create_container(spec);
             }
             result => return result,
@@ -232,7 +243,7 @@ fn register(
 }
 
 /// Generated names to try for one container.
-const MAX_NAMES: usize = 4;
+const MAX_NAME_ATTEMPTS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -241,8 +252,9 @@ mod tests {
     #[test]
     fn made_up_names_differ_and_in_the_end_nobody_else_has_them() {
         let id: String = (0..64).map(|digit| char::from(b"0123456789abcdef"[digit * 7 % 16])).collect();
-        let names: Vec<String> = (0..=MAX_NAMES).map(|attempt| made_up_name(&id, attempt)).collect();
-        assert!(names[MAX_NAMES].ends_with(&id[..12]), "{names:?}");
+        let names: Vec<String> =
+            (0..=MAX_NAME_ATTEMPTS).map(|attempt| generated_name(&id, attempt)).collect();
+        assert!(names[MAX_NAME_ATTEMPTS].ends_with(&id[..12]), "{names:?}");
         assert!(names.iter().all(|text| crate::store::check_name(text).is_ok()));
     }
 }

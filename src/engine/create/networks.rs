@@ -4,11 +4,11 @@ use anyhow::{Context as _, Result};
 
 use crate::error::invalid;
 use crate::model::container::{ContainerSpec, NetworkMode};
-use crate::model::network::{self, Attachment, NetworkSpec};
+use crate::model::network::{self, NetworkAttachment, NetworkSpec};
 use crate::store::Store;
 
 /// Without `--network` a container joins the default network, or none if its image needs none.
-pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec, needs_none: bool) -> Result<()> {
+pub(super) fn resolve_networks(store: &Store, spec: &mut ContainerSpec, needs_none: bool) -> Result<()> {
     if spec.namespaces.network.is_none() {
         let mode = if needs_none { NetworkMode::None } else { NetworkMode::Networks };
         spec.namespaces.network = Some(mode);
@@ -17,7 +17,8 @@ pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec, needs_none: bool)
         return Ok(());
     }
     if spec.networks.is_empty() {
-        spec.networks.push(Attachment { network: network::DEFAULT.into(), ..Attachment::default() });
+        spec.networks
+            .push(NetworkAttachment { network: network::DEFAULT.into(), ..NetworkAttachment::default() });
     }
     for index in 0..spec.networks.len() {
         let (before, rest) = spec.networks.split_at_mut(index);
@@ -34,7 +35,7 @@ pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec, needs_none: bool)
 /// Fills in what is known about an attachment to `network`, and checks that its addresses are possible there.
 pub(in crate::engine) fn complete(
     store: &Store,
-    attachment: &mut Attachment,
+    attachment: &mut NetworkAttachment,
     network: &NetworkSpec,
 ) -> Result<()> {
     attachment.network.clone_from(&network.id);
@@ -47,10 +48,10 @@ pub(in crate::engine) fn complete(
             container.clone_from(&other.spec().id);
         }
     }
-    check_fixed(attachment, network)
+    check_static_addresses(attachment, network)
 }
 
-fn check_fixed(attachment: &Attachment, network: &NetworkSpec) -> Result<()> {
+fn check_static_addresses(attachment: &NetworkAttachment, network: &NetworkSpec) -> Result<()> {
     if attachment.ip.is_none() && attachment.ip6.is_none() {
         return Ok(());
     }

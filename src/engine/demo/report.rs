@@ -16,7 +16,7 @@ pub(super) fn monotonic_now() -> i128 {
     i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
 }
 
-pub fn report(environment: &Environment) -> String {
+pub fn isolation_report(environment: &Environment) -> String {
     let started = monotonic_now();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut text = String::from("dhow demo: this container from inside\n");

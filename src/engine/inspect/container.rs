@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::host::{HostConfig, host_config};
 use super::image::{ConfigInspect, GraphDriver, NO_TIME, layer_trees};
-use super::places::{NetworkSettings, links, settings};
-use super::ps::{self, Listed, mount_name, network_name};
-use crate::engine::state::Health;
+use super::places::{NetworkSettings, default_network_links, network_settings};
+use super::ps::{self, ContainerSummary, mount_name, network_name};
+use crate::engine::state::HealthState;
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::store::Store;
 
@@ -21,7 +21,7 @@ pub struct ContainerInspect {
     created: String,
     path: String,
     args: Vec<String>,
-    state: State,
+    state: StateInspect,
     image: String,
     log_path: String,
     name: String,
@@ -34,14 +34,14 @@ pub struct ContainerInspect {
     size_rw: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_root_fs: Option<u64>,
-    mounts: Vec<Mount>,
+    mounts: Vec<MountInspect>,
     config: ConfigInspect,
     network_settings: NetworkSettings,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct State {
+struct StateInspect {
     status: &'static str,
     running: bool,
     paused: bool,
@@ -55,12 +55,12 @@ struct State {
     started_at: String,
     finished_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    health: Option<Health>,
+    health: Option<HealthState>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Mount {
+struct MountInspect {
     #[serde(rename = "Type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -77,7 +77,7 @@ struct Mount {
 
 /// The container `text`; with `size` its written bytes are counted.
 pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<ContainerInspect>> {
-    let listed = ps::look_at(store.find_container(text)?)?;
+    let listed = ps::summarize(store.find_container(text)?)?;
     let spec = listed.dir.spec();
     let process = &spec.process;
     let mut words = process.entrypoint.iter().chain(&process.command).flatten().cloned();
@@ -94,22 +94,22 @@ pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<Conta
         restart_count: listed.state.restarts,
         driver: "overlay",
         platform: "linux",
-        host_config: host_config(spec, network_name(spec), links(store, spec)?),
+        host_config: host_config(spec, network_name(spec), default_network_links(store, spec)?),
         graph_driver: graph_driver(store, &listed)?,
         size_rw: written,
         size_root_fs: written
             .map(|written| written.saturating_add(listed.image_size(store).unwrap_or_default())),
-        mounts: spec.mounts.iter().map(|mount| shown(store, mount)).collect::<Result<_>>()?,
+        mounts: spec.mounts.iter().map(|mount| mount_inspect(store, mount)).collect::<Result<_>>()?,
         config: config(spec),
-        network_settings: settings(store, &listed)?,
+        network_settings: network_settings(store, &listed)?,
     }))
 }
 
-fn state(listed: &Listed) -> State {
+fn state(listed: &ContainerSummary) -> StateInspect {
     let time = |text: &str| if text.is_empty() { NO_TIME.into() } else { text.to_owned() };
     let status = listed.status();
     let alive = matches!(status, "running" | "paused" | "restarting");
-    State {
+    StateInspect {
         status,
         running: alive,
         paused: status == "paused",
@@ -126,12 +126,12 @@ fn state(listed: &Listed) -> State {
 }
 
 /// Empty if there is no log, or it is not in a file.
-fn log_path(listed: &Listed) -> String {
+fn log_path(listed: &ContainerSummary) -> String {
     let path = listed.dir.log_path();
     if path.exists() { path.display().to_string() } else { String::new() }
 }
 
-fn graph_driver(store: &Store, listed: &Listed) -> Result<GraphDriver> {
+fn graph_driver(store: &Store, listed: &ContainerSummary) -> Result<GraphDriver> {
     let mut data = BTreeMap::from([
         ("UpperDir", listed.dir.upper().display().to_string()),
         ("WorkDir", listed.dir.work().display().to_string()),
@@ -143,7 +143,7 @@ fn graph_driver(store: &Store, listed: &Listed) -> Result<GraphDriver> {
     Ok(GraphDriver { data, name: "overlay" })
 }
 
-fn shown(store: &Store, mount: &MountSpec) -> Result<Mount> {
+fn mount_inspect(store: &Store, mount: &MountSpec) -> Result<MountInspect> {
     let (kind, driver, propagation) = match &mount.source {
         MountSource::Bind { propagation, .. } if propagation.is_empty() => ("bind", "", "rprivate"),
         MountSource::Bind { propagation, .. } => ("bind", "", propagation.as_str()),
@@ -156,7 +156,7 @@ fn shown(store: &Store, mount: &MountSpec) -> Result<Mount> {
         }
         source => (String::new(), mount_name(source)),
     };
-    Ok(Mount {
+    Ok(MountInspect {
         kind,
         name,
         source,

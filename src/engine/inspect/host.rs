@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::places::{Binding, bindings};
-use super::resources::Resources;
+use super::places::{PortBinding, port_bindings};
+use super::resources::HostResources;
 use crate::model::container::{
-    ContainerSpec, IpcMode, MountSource, MountSpec, Seccomp, SecuritySpec, Ulimit, UsernsMode,
+    ContainerSpec, IpcMode, MountSource, MountSpec, SeccompMode, SecuritySpec, UlimitSpec, UsernsMode,
 };
 
 /// docker's default size of /dev/shm, in bytes.
@@ -18,9 +18,9 @@ const SHM_SIZE: u64 = 64 << 20;
 pub(super) struct HostConfig {
     binds: Option<Vec<String>>,
     network_mode: String,
-    port_bindings: BTreeMap<String, Vec<Binding>>,
+    port_bindings: BTreeMap<String, Vec<PortBinding>>,
     volumes_from: Option<Vec<String>>,
-    restart_policy: RestartPolicy,
+    restart_policy: RestartPolicyInspect,
     log_config: LogConfig,
     auto_remove: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,14 +50,14 @@ pub(super) struct HostConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     sysctls: BTreeMap<String, String>,
     #[serde(flatten)]
-    resources: Resources,
-    ulimits: Vec<Limit>,
+    resources: HostResources,
+    ulimits: Vec<UlimitInspect>,
     init: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct RestartPolicy {
+struct RestartPolicyInspect {
     name: &'static str,
     maximum_retry_count: u32,
 }
@@ -72,7 +72,7 @@ struct LogConfig {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Limit {
+struct UlimitInspect {
     name: String,
     hard: i64,
     soft: i64,
@@ -85,9 +85,12 @@ pub(super) fn host_config(spec: &ContainerSpec, network: String, links: Option<V
     HostConfig {
         binds: unless_empty(spec.mounts.iter().filter_map(bind).collect()),
         network_mode: network,
-        port_bindings: bindings(&spec.ports),
+        port_bindings: port_bindings(&spec.ports),
         volumes_from: unless_empty(spec.volumes_from.clone()),
-        restart_policy: RestartPolicy { name: spec.restart.name(), maximum_retry_count: spec.restart.max() },
+        restart_policy: RestartPolicyInspect {
+            name: spec.restart.name(),
+            maximum_retry_count: spec.restart.max(),
+        },
         log_config: LogConfig {
             kind: if spec.log.driver.is_empty() { "json-file".into() } else { spec.log.driver.clone() },
             config: spec.log.options.clone(),
@@ -124,7 +127,7 @@ pub(super) fn host_config(spec: &ContainerSpec, network: String, links: Option<V
         userns_mode: userns(&namespaces.userns),
         shm_size: spec.shm_size.unwrap_or(SHM_SIZE),
         sysctls: spec.sysctls.clone(),
-        resources: Resources::of(spec),
+        resources: HostResources::of(spec),
         ulimits: spec.ulimits.iter().map(limit).collect(),
         init: spec.init,
     }
@@ -160,9 +163,9 @@ fn security(security: &SecuritySpec) -> Vec<String> {
     options.extend(security.writable_cgroups.then(|| "writable-cgroups=true".to_owned()));
     options.extend(security.apparmor.as_ref().map(|profile| format!("apparmor={profile}")));
     match &security.seccomp {
-        Seccomp::Default => {}
-        Seccomp::Unconfined => options.push("seccomp=unconfined".into()),
-        Seccomp::Profile(profile) => options.push(format!("seccomp={profile}")),
+        SeccompMode::Default => {}
+        SeccompMode::Unconfined => options.push("seccomp=unconfined".into()),
+        SeccompMode::Profile(profile) => options.push(format!("seccomp={profile}")),
     }
     options
 }
@@ -177,6 +180,6 @@ fn userns(mode: &UsernsMode) -> String {
     }
 }
 
-fn limit(limit: &Ulimit) -> Limit {
-    Limit { name: limit.name.clone(), hard: limit.hard, soft: limit.soft }
+fn limit(limit: &UlimitSpec) -> UlimitInspect {
+    UlimitInspect { name: limit.name.clone(), hard: limit.hard, soft: limit.soft }
 }

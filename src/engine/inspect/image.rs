@@ -10,7 +10,7 @@ use super::images;
 use crate::model::digest::Digest;
 use crate::model::image::RunConfig;
 use crate::model::platform::Platform;
-use crate::store::{Image, NameRecord, Store};
+use crate::store::{NameRecord, Store, StoredImage};
 
 /// Go's zero time, which docker shows where there is none.
 pub(super) const NO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -35,8 +35,8 @@ pub struct ImageInspect {
     size: u64,
     graph_driver: GraphDriver,
     #[serde(rename = "RootFS")]
-    root_fs: RootFs,
-    metadata: Metadata,
+    root_fs: RootFsInspect,
+    metadata: ImageMetadata,
 }
 
 /// docker's `container.Config`: an image's defaults for containers, or a container's own values.
@@ -82,7 +82,7 @@ pub(super) struct GraphDriver {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct RootFs {
+struct RootFsInspect {
     #[serde(rename = "Type")]
     kind: &'static str,
     layers: Vec<Digest>,
@@ -90,7 +90,7 @@ struct RootFs {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Metadata {
+struct ImageMetadata {
     last_tag_time: String,
 }
 
@@ -117,8 +117,8 @@ pub(super) fn inspect(store: &Store, text: &str, platforms: &[Platform]) -> Resu
         os: config.os,
         size: record.size,
         graph_driver,
-        root_fs: RootFs { kind: "layers", layers: config.rootfs.diff_ids },
-        metadata: Metadata { last_tag_time: last_tag.unwrap_or_else(|| NO_TIME.into()) },
+        root_fs: RootFsInspect { kind: "layers", layers: config.rootfs.diff_ids },
+        metadata: ImageMetadata { last_tag_time: last_tag.unwrap_or_else(|| NO_TIME.into()) },
     }))
 }
 
@@ -142,7 +142,7 @@ fn defaults(config: RunConfig) -> ConfigInspect {
 }
 
 /// docker's order: the uppermost layer, then the ones below from top to bottom.
-fn graph_driver(store: &Store, image: &Image) -> GraphDriver {
+fn graph_driver(store: &Store, image: &StoredImage) -> GraphDriver {
     let mut trees = layer_trees(store, &image.config.rootfs.diff_ids);
     let mut data = BTreeMap::new();
     if !trees.is_empty() {

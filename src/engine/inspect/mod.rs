@@ -15,7 +15,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{images, ps};
-use crate::error::{Kind, kind_of, not_found};
+use crate::error::{FailureKind, kind_of, not_found};
 use crate::model::platform::Platform;
 use crate::store::Store;
 
@@ -34,7 +34,7 @@ pub enum ObjectKind {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-pub enum Inspected {
+pub enum InspectResult {
     Container(Box<ContainerInspect>),
     Image(Box<ImageInspect>),
     Network(Box<NetworkInspect>),
@@ -43,7 +43,7 @@ pub enum Inspected {
 
 /// Which object to inspect, and how.
 #[derive(Clone, Debug, Default)]
-pub struct Question {
+pub struct InspectRequest {
     /// Only an object of this kind.
     pub kind: Option<ObjectKind>,
     /// Only an image for one of these platforms, if any are given.
@@ -54,11 +54,12 @@ pub struct Question {
 
 /// The object called `text`. If the kind is left open: a container, else an image, else a network, else a
 /// volume.
-pub fn inspect(store: &Store, text: &str, question: &Question) -> Result<Inspected> {
-    let container = |store: &Store| container::inspect(store, text, question.size).map(Inspected::Container);
-    let image = |store: &Store| image::inspect(store, text, &question.platforms).map(Inspected::Image);
-    let network = |store: &Store| network::inspect(store, text).map(Inspected::Network);
-    let volume = |store: &Store| volume::inspect(store, text).map(Inspected::Volume);
+pub fn inspect(store: &Store, text: &str, question: &InspectRequest) -> Result<InspectResult> {
+    let container =
+        |store: &Store| container::inspect(store, text, question.size).map(InspectResult::Container);
+    let image = |store: &Store| image::inspect(store, text, &question.platforms).map(InspectResult::Image);
+    let network = |store: &Store| network::inspect(store, text).map(InspectResult::Network);
+    let volume = |store: &Store| volume::inspect(store, text).map(InspectResult::Volume);
     match question.kind {
         Some(ObjectKind::Container) => return container(store),
         Some(ObjectKind::Image) => return image(store),
@@ -66,10 +67,10 @@ pub fn inspect(store: &Store, text: &str, question: &Question) -> Result<Inspect
         Some(ObjectKind::Volume) => return volume(store),
         None => {}
     }
-    for look in [&container as &dyn Fn(&Store) -> Result<Inspected>, &image, &network, &volume] {
+    for look in [&container as &dyn Fn(&Store) -> Result<InspectResult>, &image, &network, &volume] {
         match look(store) {
             // A text that is not a valid name for this kind of object cannot be one.
-            Err(error) if matches!(kind_of(&error), Kind::NotFound | Kind::Invalid) => {}
+            Err(error) if matches!(kind_of(&error), FailureKind::NotFound | FailureKind::Invalid) => {}
             other => return other,
         }
     }

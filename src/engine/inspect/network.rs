@@ -7,14 +7,14 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::image::NO_TIME;
-use crate::engine::networks::{self, Known};
-use crate::engine::ps::Listed;
+use crate::engine::networks::{self, ResolvedNetwork};
+use crate::engine::ps::ContainerSummary;
 use crate::engine::state::ContainerState;
 use crate::model::container::NetworkMode;
 use crate::model::digest::Digest;
-use crate::model::network::{NetworkSpec, Subnet};
+use crate::model::network::{NetworkSpec, SubnetSpec};
 use crate::model::new_network::{ICC, MTU};
-use crate::store::{Scanned, Store};
+use crate::store::{ScannedContainer, Store};
 
 /// docker's `network.Inspect`.
 #[derive(Clone, Debug, Serialize)]
@@ -31,13 +31,13 @@ pub struct NetworkInspect {
     #[serde(rename = "EnableIPv6")]
     enable_v6: bool,
     #[serde(rename = "IPAM")]
-    ipam: Ipam,
+    ipam: IpamInspect,
     internal: bool,
     attachable: bool,
     ingress: bool,
     config_from: ConfigFrom,
     config_only: bool,
-    containers: BTreeMap<String, Place>,
+    containers: BTreeMap<String, EndpointResource>,
     options: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,15 +46,15 @@ pub struct NetworkInspect {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Ipam {
+struct IpamInspect {
     driver: &'static str,
     options: Option<BTreeMap<String, String>>,
-    config: Option<Vec<Pool>>,
+    config: Option<Vec<IpamConfig>>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Pool {
+struct IpamConfig {
     subnet: String,
     #[serde(rename = "IPRange", skip_serializing_if = "Option::is_none")]
     range: Option<String>,
@@ -72,7 +72,7 @@ struct ConfigFrom {
 /// A container on the network.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Place {
+struct EndpointResource {
     name: String,
     #[serde(rename = "EndpointID")]
     endpoint: String,
@@ -95,10 +95,10 @@ pub(super) fn inspect(store: &Store, text: &str) -> Result<Box<NetworkInspect>> 
         driver: network.driver(),
         enable_v4: spec.is_none_or(|spec| spec.v4.is_some()),
         enable_v6: spec.is_some_and(|spec| spec.v6.is_some()),
-        ipam: Ipam {
+        ipam: IpamInspect {
             driver: "default",
             options: spec.filter(|spec| !spec.is_default()).map(|_| ipam_options),
-            config: spec.map(pools),
+            config: spec.map(ipam_configs),
         },
         internal: spec.is_some_and(|spec| spec.internal),
         attachable: spec.is_some_and(|spec| spec.attachable),
@@ -115,9 +115,9 @@ pub(super) fn inspect(store: &Store, text: &str) -> Result<Box<NetworkInspect>> 
     }))
 }
 
-fn pools(spec: &NetworkSpec) -> Vec<Pool> {
-    fn pool<N: Display, A: Display>(subnet: &Subnet<N, A>) -> Pool {
-        Pool {
+fn ipam_configs(spec: &NetworkSpec) -> Vec<IpamConfig> {
+    fn pool<N: Display, A: Display>(subnet: &SubnetSpec<N, A>) -> IpamConfig {
+        IpamConfig {
             subnet: subnet.net.to_string(),
             range: subnet.range.as_ref().map(ToString::to_string),
             gateway: subnet.gateway.to_string(),
@@ -142,13 +142,13 @@ fn options(spec: &NetworkSpec) -> BTreeMap<String, String> {
 }
 
 /// The running containers on the network.
-fn containers(store: &Store, network: &Known) -> Result<BTreeMap<String, Place>> {
+fn containers(store: &Store, network: &ResolvedNetwork) -> Result<BTreeMap<String, EndpointResource>> {
     let mut places = BTreeMap::new();
     for one in store.scan_containers(false, ContainerState::may_run)? {
-        let Scanned { dir, locked, state } = one;
-        let listed = Listed { dir, running: locked, state: state.unwrap_or_default() };
+        let ScannedContainer { dir, locked, state } = one;
+        let listed = ContainerSummary { dir, running: locked, state: state.unwrap_or_default() };
         if listed.is_up()
-            && let Some(place) = place(&listed, network)
+            && let Some(place) = endpoint_resource(&listed, network)
         {
             places.insert(listed.dir.spec().id.clone(), place);
         }
@@ -156,20 +156,24 @@ fn containers(store: &Store, network: &Known) -> Result<BTreeMap<String, Place>>
     Ok(places)
 }
 
-fn place(container: &Listed, network: &Known) -> Option<Place> {
+fn endpoint_resource(container: &ContainerSummary, network: &ResolvedNetwork) -> Option<EndpointResource> {
     let spec = container.dir.spec();
     let endpoint = container.state.endpoints.iter().find(|endpoint| endpoint.network == network.id());
     let on_built_in = match network {
-        Known::Made(_) => false,
-        Known::BuiltIn { name: "host", .. } => spec.namespaces.network == Some(NetworkMode::Host),
-        Known::BuiltIn { .. } => matches!(spec.namespaces.network, None | Some(NetworkMode::None)),
+        ResolvedNetwork::Bridge(_) => false,
+        ResolvedNetwork::Predefined { name: "host", .. } => {
+            spec.namespaces.network == Some(NetworkMode::Host)
+        }
+        ResolvedNetwork::Predefined { .. } => {
+            matches!(spec.namespaces.network, None | Some(NetworkMode::None))
+        }
     };
     if endpoint.is_none() && !on_built_in {
         return None;
     }
     let v4 = endpoint.and_then(|endpoint| endpoint.v4);
     let v6 = endpoint.and_then(|endpoint| endpoint.v6);
-    Some(Place {
+    Some(EndpointResource {
         name: spec.name.clone(),
         endpoint: endpoint_id(container, network.id()),
         mac_address: endpoint.map(|endpoint| endpoint.mac.to_string()).unwrap_or_default(),
@@ -179,7 +183,7 @@ fn place(container: &Listed, network: &Known) -> Option<Place> {
 }
 
 /// docker makes up an ID for each endpoint at each start; this one is derived from what identifies the start.
-pub(super) fn endpoint_id(container: &Listed, network: &str) -> String {
+pub(super) fn endpoint_id(container: &ContainerSummary, network: &str) -> String {
     let seed = format!("{}\n{network}\n{}", container.dir.spec().id, container.state.started);
     Digest::of(seed.as_bytes()).hex().to_owned()
 }

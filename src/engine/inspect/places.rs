@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::network::endpoint_id;
 use crate::engine::networks;
-use crate::engine::ps::{Listed, network_name};
+use crate::engine::ps::{ContainerSummary, network_name};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::digest::Digest;
-use crate::model::network::{Attachment, Endpoint, NetworkSpec, PortSpec};
+use crate::model::network::{NetworkAttachment, NetworkEndpoint, NetworkSpec, PortSpec};
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -20,7 +20,7 @@ pub(super) struct NetworkSettings {
     #[serde(rename = "SandboxID")]
     sandbox_id: String,
     sandbox_key: String,
-    ports: BTreeMap<String, Option<Vec<Binding>>>,
+    ports: BTreeMap<String, Option<Vec<PortBinding>>>,
     hairpin_mode: bool,
     #[serde(rename = "LinkLocalIPv6Address")]
     link_local: &'static str,
@@ -44,22 +44,22 @@ pub(super) struct NetworkSettings {
     #[serde(rename = "IPv6Gateway")]
     v6_gateway: String,
     mac_address: String,
-    networks: BTreeMap<String, Place>,
+    networks: BTreeMap<String, EndpointSettings>,
 }
 
 /// A port on the host.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Binding {
+pub(super) struct PortBinding {
     host_ip: String,
     host_port: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Place {
+struct EndpointSettings {
     #[serde(rename = "IPAMConfig")]
-    asked: Option<Asked>,
+    asked: Option<EndpointIpamConfig>,
     links: Option<Vec<String>>,
     aliases: Option<Vec<String>>,
     mac_address: String,
@@ -85,7 +85,7 @@ struct Place {
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-struct Asked {
+struct EndpointIpamConfig {
     #[serde(rename = "IPv4Address", skip_serializing_if = "String::is_empty")]
     v4: String,
     #[serde(rename = "IPv6Address", skip_serializing_if = "String::is_empty")]
@@ -94,13 +94,15 @@ struct Asked {
     link_local: Vec<String>,
 }
 
-pub(super) fn settings(store: &Store, container: &Listed) -> Result<NetworkSettings> {
+pub(super) fn network_settings(store: &Store, container: &ContainerSummary) -> Result<NetworkSettings> {
     let spec = container.dir.spec();
     let mut settings = NetworkSettings::default();
     match spec.namespaces.network {
         Some(NetworkMode::Networks) => {
             for attachment in &spec.networks {
-                settings.networks.insert(attachment.name.clone(), place(store, container, attachment)?);
+                settings
+                    .networks
+                    .insert(attachment.name.clone(), endpoint_settings(store, container, attachment)?);
             }
         }
         Some(NetworkMode::Container(_)) => return Ok(settings),
@@ -108,7 +110,11 @@ pub(super) fn settings(store: &Store, container: &Listed) -> Result<NetworkSetti
             let network = networks::find(store, &network_name(spec))?;
             let endpoint =
                 if container.is_up() { endpoint_id(container, network.id()) } else { String::new() };
-            let place = Place { network: network.id().to_owned(), endpoint, ..Place::default() };
+            let place = EndpointSettings {
+                network: network.id().to_owned(),
+                endpoint,
+                ..EndpointSettings::default()
+            };
             settings.networks.insert(network.name().to_owned(), place);
         }
     }
@@ -133,20 +139,24 @@ pub(super) fn settings(store: &Store, container: &Listed) -> Result<NetworkSetti
     Ok(settings)
 }
 
-fn place(store: &Store, container: &Listed, attachment: &Attachment) -> Result<Place> {
+fn endpoint_settings(
+    store: &Store,
+    container: &ContainerSummary,
+    attachment: &NetworkAttachment,
+) -> Result<EndpointSettings> {
     let spec = container.dir.spec();
     let texts = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
     let is_own = attachment.name != crate::model::network::DEFAULT;
-    let mut place = Place {
-        asked: asked(attachment),
+    let mut place = EndpointSettings {
+        asked: ipam_config(attachment),
         links: texts(attachment.links.iter().filter(|_| is_own).map(|(a, b)| format!("{a}:{b}")).collect()),
         aliases: texts(attachment.aliases.clone()),
         mac_address: attachment.mac.map(|mac| mac.to_string()).unwrap_or_default(),
         driver_opts: Some(attachment.driver_options.clone()).filter(|options| !options.is_empty()),
         gw_priority: attachment.gateway_priority,
         network: attachment.network.clone(),
-        names: is_own.then(|| names(spec, attachment)),
-        ..Place::default()
+        names: is_own.then(|| dns_names(spec, attachment)),
+        ..EndpointSettings::default()
     };
     let endpoint = container.state.endpoints.iter().find(|endpoint| endpoint.network == attachment.network);
     let network = store.network(&attachment.network)?;
@@ -157,8 +167,8 @@ fn place(store: &Store, container: &Listed, attachment: &Attachment) -> Result<P
     Ok(place)
 }
 
-impl Place {
-    fn fill(&mut self, endpoint: &Endpoint, network: &NetworkSpec) {
+impl EndpointSettings {
+    fn fill(&mut self, endpoint: &NetworkEndpoint, network: &NetworkSpec) {
         self.mac_address = endpoint.mac.to_string();
         if let (Some(address), Some(subnet)) = (endpoint.v4, &network.v4) {
             self.v4 = address.addr().to_string();
@@ -173,9 +183,9 @@ impl Place {
     }
 }
 
-fn asked(attachment: &Attachment) -> Option<Asked> {
+fn ipam_config(attachment: &NetworkAttachment) -> Option<EndpointIpamConfig> {
     let text = |address: Option<String>| address.unwrap_or_default();
-    let asked = Asked {
+    let asked = EndpointIpamConfig {
         v4: text(attachment.ip.map(|ip| ip.to_string())),
         v6: text(attachment.ip6.map(|ip| ip.to_string())),
         link_local: attachment.link_local.iter().map(ToString::to_string).collect(),
@@ -184,7 +194,7 @@ fn asked(attachment: &Attachment) -> Option<Asked> {
 }
 
 /// The DNS names of the container on this network, without duplicates.
-fn names(spec: &ContainerSpec, attachment: &Attachment) -> Vec<String> {
+fn dns_names(spec: &ContainerSpec, attachment: &NetworkAttachment) -> Vec<String> {
     let short = spec.id.get(..12).unwrap_or(&spec.id).to_owned();
     let all = [spec.name.clone()].into_iter().chain(attachment.aliases.clone()).chain([short]);
     let mut names: Vec<String> = Vec::new();
@@ -197,21 +207,21 @@ fn names(spec: &ContainerSpec, attachment: &Attachment) -> Vec<String> {
 }
 
 /// Published ports with their bindings, and ports that are only exposed.
-fn ports(container: &Listed) -> BTreeMap<String, Option<Vec<Binding>>> {
+fn ports(container: &ContainerSummary) -> BTreeMap<String, Option<Vec<PortBinding>>> {
     let exposed = &container.dir.spec().exposed_ports;
-    let mut ports: BTreeMap<String, Option<Vec<Binding>>> =
+    let mut ports: BTreeMap<String, Option<Vec<PortBinding>>> =
         exposed.iter().map(|port| (port.clone(), None)).collect();
     for port in &container.state.published {
         let bindings = ports.entry(format!("{}/{}", port.container, port.protocol)).or_default();
-        let binding = Binding { host_ip: port.ip.to_string(), host_port: port.host.to_string() };
+        let binding = PortBinding { host_ip: port.ip.to_string(), host_port: port.host.to_string() };
         bindings.get_or_insert_default().push(binding);
     }
     ports
 }
 
 /// The ports that were requested with `-p`.
-pub(super) fn bindings(ports: &[PortSpec]) -> BTreeMap<String, Vec<Binding>> {
-    let mut bindings: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
+pub(super) fn port_bindings(ports: &[PortSpec]) -> BTreeMap<String, Vec<PortBinding>> {
+    let mut bindings: BTreeMap<String, Vec<PortBinding>> = BTreeMap::new();
     for port in ports {
         let host_port = match port.host {
             None => String::new(),
@@ -220,13 +230,13 @@ pub(super) fn bindings(ports: &[PortSpec]) -> BTreeMap<String, Vec<Binding>> {
         };
         let host_ip = port.ip.map(|ip| ip.to_string()).unwrap_or_default();
         let of_port = bindings.entry(format!("{}/{}", port.container, port.protocol)).or_default();
-        of_port.push(Binding { host_ip, host_port });
+        of_port.push(PortBinding { host_ip, host_port });
     }
     bindings
 }
 
 /// Links on the default network, as `/db:/web/alias`, with the containers' current names.
-pub(super) fn links(store: &Store, spec: &ContainerSpec) -> Result<Option<Vec<String>>> {
+pub(super) fn default_network_links(store: &Store, spec: &ContainerSpec) -> Result<Option<Vec<String>>> {
     let mut links = Vec::new();
     let own = spec.networks.iter().filter(|one| one.name == crate::model::network::DEFAULT);
     for (id, alias) in own.flat_map(|attachment| &attachment.links) {
@@ -241,7 +251,7 @@ pub(super) fn links(store: &Store, spec: &ContainerSpec) -> Result<Option<Vec<St
 mod tests {
     use super::*;
     use crate::engine::state::ContainerState;
-    use crate::model::network::{Protocol, Published};
+    use crate::model::network::{PortProtocol, PublishedPort};
     use crate::store::new_container_id;
 
     #[test]
@@ -252,7 +262,7 @@ mod tests {
         let spec = ContainerSpec {
             id: new_container_id().unwrap(),
             name: "web".into(),
-            networks: vec![Attachment {
+            networks: vec![NetworkAttachment {
                 network: bridge.id.clone(),
                 name: bridge.name.clone(),
                 ..Default::default()
@@ -267,8 +277,12 @@ mod tests {
         };
         let container = store.create_container(&spec).unwrap();
         let joined = store.join_networks(&spec, &[]).unwrap();
-        let published =
-            Published { container: 80, protocol: Protocol::Tcp, ip: [127, 0, 0, 1].into(), host: 8080 };
+        let published = PublishedPort {
+            container: 80,
+            protocol: PortProtocol::Tcp,
+            ip: [127, 0, 0, 1].into(),
+            host: 8080,
+        };
         let state = ContainerState {
             pid: 1,
             started: "2026-01-01T00:00:00Z".into(),
@@ -276,8 +290,8 @@ mod tests {
             published: vec![published],
             ..ContainerState::default()
         };
-        let look = |running| Listed { dir: (*container).clone(), state: state.clone(), running };
-        let shown = serde_json::to_value(settings(&store, &look(true)).unwrap()).unwrap();
+        let look = |running| ContainerSummary { dir: (*container).clone(), state: state.clone(), running };
+        let shown = serde_json::to_value(network_settings(&store, &look(true)).unwrap()).unwrap();
         let subnet = bridge.v4.unwrap();
         assert_eq!(shown["Gateway"], subnet.gateway.to_string());
         assert_eq!(shown["IPAddress"], shown["Networks"]["bridge"]["IPAddress"]);
@@ -287,10 +301,10 @@ mod tests {
         let ports =
             serde_json::json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "443/tcp": null});
         assert_eq!(shown["Ports"], ports);
-        let ended = serde_json::to_value(settings(&store, &look(false)).unwrap()).unwrap();
+        let ended = serde_json::to_value(network_settings(&store, &look(false)).unwrap()).unwrap();
         assert_eq!((&ended["IPAddress"], &ended["Ports"]), (&"".into(), &serde_json::json!({})));
         assert_eq!(ended["Networks"]["bridge"]["NetworkID"], bridge.id);
-        let asked = serde_json::to_value(bindings(&spec.ports)).unwrap();
+        let asked = serde_json::to_value(port_bindings(&spec.ports)).unwrap();
         assert_eq!(asked, serde_json::json!({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}));
     }
 }

@@ -8,26 +8,26 @@ use crate::model::limits::{DeviceRate, DeviceWeight};
 /// Fields for features that cgroup v2 does not have hold docker's values for them.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Resources {
+pub(super) struct HostResources {
     cpu_shares: u64,
     memory: u64,
     nano_cpus: u64,
     cgroup_parent: String,
     blkio_weight: u16,
-    blkio_weight_device: Vec<Weight>,
-    blkio_device_read_bps: Vec<Rate>,
-    blkio_device_write_bps: Vec<Rate>,
+    blkio_weight_device: Vec<WeightDevice>,
+    blkio_device_read_bps: Vec<ThrottleDevice>,
+    blkio_device_write_bps: Vec<ThrottleDevice>,
     #[serde(rename = "BlkioDeviceReadIOps")]
-    blkio_device_read_iops: Vec<Rate>,
+    blkio_device_read_iops: Vec<ThrottleDevice>,
     #[serde(rename = "BlkioDeviceWriteIOps")]
-    blkio_device_write_iops: Vec<Rate>,
+    blkio_device_write_iops: Vec<ThrottleDevice>,
     cpu_period: u64,
     cpu_quota: i64,
     cpu_realtime_period: u64,
     cpu_realtime_runtime: u64,
     cpuset_cpus: String,
     cpuset_mems: String,
-    devices: Vec<Device>,
+    devices: Vec<DeviceMapping>,
     device_cgroup_rules: Option<Vec<String>>,
     device_requests: Option<Vec<String>>,
     memory_reservation: u64,
@@ -39,27 +39,27 @@ pub(super) struct Resources {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Weight {
+struct WeightDevice {
     path: String,
     weight: u16,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Rate {
+struct ThrottleDevice {
     path: String,
     rate: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Device {
+struct DeviceMapping {
     path_on_host: String,
     path_in_container: String,
     cgroup_permissions: String,
 }
 
-impl Resources {
+impl HostResources {
     pub(super) fn of(spec: &ContainerSpec) -> Self {
         let limits = &spec.limits;
         Self {
@@ -91,16 +91,16 @@ impl Resources {
     }
 }
 
-fn weight(device: &DeviceWeight) -> Weight {
-    Weight { path: device.path.clone(), weight: device.weight }
+fn weight(device: &DeviceWeight) -> WeightDevice {
+    WeightDevice { path: device.path.clone(), weight: device.weight }
 }
 
-fn rates(devices: &[DeviceRate]) -> Vec<Rate> {
-    devices.iter().map(|device| Rate { path: device.path.clone(), rate: device.rate }).collect()
+fn rates(devices: &[DeviceRate]) -> Vec<ThrottleDevice> {
+    devices.iter().map(|device| ThrottleDevice { path: device.path.clone(), rate: device.rate }).collect()
 }
 
-fn device(device: &DeviceSpec) -> Device {
-    Device {
+fn device(device: &DeviceSpec) -> DeviceMapping {
+    DeviceMapping {
         path_on_host: device.host.display().to_string(),
         path_in_container: device.container.clone(),
         cgroup_permissions: device.permissions.clone(),

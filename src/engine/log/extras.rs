@@ -7,7 +7,10 @@ use crate::model::container::ContainerSpec;
 use crate::model::log::LogPlan;
 
 /// The labels and variables that the log options select, and the expanded tag.
-pub(super) fn of(spec: &ContainerSpec, plan: &LogPlan) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn log_attributes(
+    spec: &ContainerSpec,
+    plan: &LogPlan,
+) -> Result<BTreeMap<String, String>, Failure> {
     let mut extras = BTreeMap::new();
     for name in &plan.labels {
         if let Some(value) = spec.labels.get(name) {
@@ -22,19 +25,19 @@ pub(super) fn of(spec: &ContainerSpec, plan: &LogPlan) -> Result<BTreeMap<String
         }
     }
     if let Some(tag) = &plan.tag {
-        extras.insert("tag".into(), fill(tag, spec)?);
+        extras.insert("tag".into(), expand_tag(tag, spec)?);
     }
     Ok(extras)
 }
 
 /// As the JSON value of `attrs` in a log line; `None` if there are no attributes.
-pub(super) fn json(spec: &ContainerSpec, plan: &LogPlan) -> Result<Option<String>, Failure> {
-    let extras = of(spec, plan)?;
+pub(super) fn json_attributes(spec: &ContainerSpec, plan: &LogPlan) -> Result<Option<String>, Failure> {
+    let extras = log_attributes(spec, plan)?;
     Ok((!extras.is_empty()).then(|| serde_json::to_string(&extras).unwrap_or_default()))
 }
 
 /// Expands docker's placeholders in a log tag.
-fn fill(template: &str, spec: &ContainerSpec) -> Result<String, Failure> {
+fn expand_tag(template: &str, spec: &ContainerSpec) -> Result<String, Failure> {
     let image = spec.image.as_ref();
     let image_id = image.map(|image| image.id.to_string()).unwrap_or_default();
     let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
@@ -70,7 +73,10 @@ mod tests {
         let options = [("labels", "a,x"), ("env", "B"), ("tag", "{{.Name}}/{{.ID}}")];
         let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let plan = LogSpec { driver: String::new(), options }.plan().unwrap();
-        assert_eq!(json(&spec, &plan).unwrap().unwrap(), r#"{"B":"2","a":"1","tag":"web/0123456789ab"}"#);
-        assert!(fill("{{.What}}", &spec).is_err());
+        assert_eq!(
+            json_attributes(&spec, &plan).unwrap().unwrap(),
+            r#"{"B":"2","a":"1","tag":"web/0123456789ab"}"#
+        );
+        assert!(expand_tag("{{.What}}", &spec).is_err());
     }
 }

@@ -5,24 +5,24 @@ use std::os::unix::net::UnixDatagram;
 use anyhow::{Context as _, Result};
 
 use super::extras;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::container::ContainerSpec;
-use crate::model::log::{LogPlan, Stream};
+use crate::model::log::{LogPlan, OutputStream};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// The journal's socket, and the fields that are the same for every line of the container.
-pub(super) struct Journal {
+pub(super) struct JournaldSink {
     socket: UnixDatagram,
     fields: Vec<u8>,
 }
 
-impl Journal {
+impl JournaldSink {
     pub(super) fn open(spec: &ContainerSpec, plan: &LogPlan) -> Result<Self> {
         let socket = UnixDatagram::unbound().context("cannot open a socket to the journal")?;
         socket.connect(SOCKET).map_err(|error| {
             Failure::new(
-                Kind::Unsupported,
+                FailureKind::Unsupported,
                 format!("the log driver journald: no journal at {SOCKET}: {error}"),
             )
             .hint("it needs systemd-journald; use --log-driver json-file or local elsewhere")
@@ -31,9 +31,9 @@ impl Journal {
     }
 
     /// A line that the journal does not accept is lost.
-    pub(super) fn write(&mut self, stream: Stream, lines: &[&[u8]]) {
+    pub(super) fn write(&mut self, stream: OutputStream, lines: &[&[u8]]) {
         // info and err of syslog(3), as docker's journald driver maps the two streams.
-        let priority: &[u8] = if stream == Stream::Stdout { b"6" } else { b"3" };
+        let priority: &[u8] = if stream == OutputStream::Stdout { b"6" } else { b"3" };
         for line in lines {
             let mut message = self.fields.clone();
             field(&mut message, "PRIORITY", priority);
@@ -45,7 +45,7 @@ impl Journal {
 
 /// The fields of docker's journald driver.
 fn fields(spec: &ContainerSpec, plan: &LogPlan) -> Result<Vec<u8>, Failure> {
-    let mut extras = extras::of(spec, plan)?;
+    let mut extras = extras::log_attributes(spec, plan)?;
     let short = spec.id.get(..12).unwrap_or(&spec.id).to_owned();
     let tag = extras.remove("tag").unwrap_or_else(|| short.clone());
     let mut fields = Vec::new();

@@ -8,57 +8,57 @@ mod journal;
 
 use anyhow::Result;
 
-use crate::model::log::{Driver, Stream};
+use crate::model::log::{LogDriver, OutputStream};
 use crate::store::{ContainerDir, LogWriter};
 
 /// docker's limit; longer lines are split.
 const LONGEST_LINE: usize = 16 << 10;
 
-enum Sink {
+enum LogSink {
     File(Box<LogWriter>),
-    Journal(journal::Journal),
+    Journal(journal::JournaldSink),
     Nothing,
 }
 
 /// The open log of a running container. A failed write loses lines but never stops the container.
-pub(super) struct Log {
-    sink: Sink,
+pub(super) struct ContainerLog {
+    sink: LogSink,
     /// Incomplete last lines, by [`Stream::index`].
-    begun: [Vec<u8>; 2],
+    partial_lines: [Vec<u8>; 2],
 }
 
-impl Log {
+impl ContainerLog {
     /// Opens the log that the container's specification asks for.
     pub(super) fn open(container: &ContainerDir) -> Result<Self> {
         let spec = container.spec();
         let plan = spec.log.plan()?;
         let sink = match plan.driver {
-            Driver::None => Sink::Nothing,
-            Driver::Journald => Sink::Journal(journal::Journal::open(spec, &plan)?),
-            Driver::JsonFile | Driver::Local => {
-                let extras = extras::json(spec, &plan)?;
-                Sink::File(Box::new(container.write_log(plan.rotation, extras)?))
+            LogDriver::None => LogSink::Nothing,
+            LogDriver::Journald => LogSink::Journal(journal::JournaldSink::open(spec, &plan)?),
+            LogDriver::JsonFile | LogDriver::Local => {
+                let extras = extras::json_attributes(spec, &plan)?;
+                LogSink::File(Box::new(container.write_log(plan.rotation, extras)?))
             }
         };
-        Ok(Self { sink, begun: [Vec::new(), Vec::new()] })
+        Ok(Self { sink, partial_lines: [Vec::new(), Vec::new()] })
     }
 
     /// Logs what the container wrote to `stream`.
-    pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
-        if matches!(self.sink, Sink::Nothing) {
+    pub(super) fn write(&mut self, stream: OutputStream, bytes: &[u8]) {
+        if matches!(self.sink, LogSink::Nothing) {
             return;
         }
-        let Some(begun) = self.begun.get_mut(stream.index()) else { return };
+        let Some(begun) = self.partial_lines.get_mut(stream.index()) else { return };
         begun.extend_from_slice(bytes);
-        let (lines, rest) = cut(begun);
+        let (lines, rest) = split_lines(begun);
         self.sink.write(stream, &lines);
         *begun = rest;
     }
 
     /// Writes incomplete last lines. Call when no more output follows.
     pub(super) fn finish(&mut self) {
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let Some(begun) = self.begun.get_mut(stream.index()) else { continue };
+        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+            let Some(begun) = self.partial_lines.get_mut(stream.index()) else { continue };
             let rest = std::mem::take(begun);
             if !rest.is_empty() {
                 self.sink.write(stream, &[&rest]);
@@ -67,8 +67,8 @@ impl Log {
     }
 }
 
-impl Sink {
-    fn write(&mut self, stream: Stream, lines: &[&[u8]]) {
+impl LogSink {
+    fn write(&mut self, stream: OutputStream, lines: &[&[u8]]) {
         match self {
             Self::File(file) => file.write(stream, lines),
             Self::Journal(journal) => journal.write(stream, lines),
@@ -78,7 +78,7 @@ impl Sink {
 }
 
 /// Complete lines with their line feeds, pieces of overlong lines, and the rest.
-fn cut(bytes: &[u8]) -> (Vec<&[u8]>, Vec<u8>) {
+fn split_lines(bytes: &[u8]) -> (Vec<&[u8]>, Vec<u8>) {
     let mut lines = Vec::new();
     let mut rest = bytes;
     loop {
@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn lines_are_cut() {
-        let (lines, rest) = cut(b"one\n\ntwo");
+        let (lines, rest) = split_lines(b"one\n\ntwo");
         assert_eq!(lines, [&b"one\n"[..], b"\n"]);
         assert_eq!(rest, b"two");
         let long = vec![b'x'; LONGEST_LINE + 5];
-        let (lines, rest) = cut(&long);
+        let (lines, rest) = split_lines(&long);
         assert_eq!((lines.len(), rest.len()), (1, 5));
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 use rustix::fs::{Mode, OFlags};
 
-use crate::error::{Failure, Kind};
-use crate::sandbox::visit::{Flow, Inside, Place, visit};
+use crate::error::{Failure, FailureKind};
+use crate::sandbox::visit::{FsHelperContext, FsTarget, PipeDirection, start_helper};
 use crate::sys;
 
 /// Limit on the file, in bytes.
@@ -17,29 +17,32 @@ const LONGEST: u64 = 1 << 20;
 
 /// Replaces the text of the file `path` (relative to the root) by what `change` makes of it. `process` is a
 /// pidfd of the container's first process.
-pub(in crate::engine) fn edit(
+pub(in crate::engine) fn edit_file(
     process: BorrowedFd<'_>,
     path: &str,
     change: impl Fn(&str) -> String,
 ) -> Result<()> {
-    let visitor = visit(Place::Running(process), Flow::Out, |inside: Inside<'_>| {
-        // O_NONBLOCK: the container may have put a FIFO there.
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = sys::fs::open_in_root(inside.root.as_fd(), Path::new(path), flags, Mode::empty())?;
-        let mut file = std::fs::File::from(file);
-        let mut text = String::new();
-        if !file.metadata()?.is_file()
-            || std::io::Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text)? as u64 == LONGEST
-        {
-            return Err(Failure::new(Kind::Invalid, format!("its /{path} is not a text file")).into());
-        }
-        let changed = change(&text);
-        file.rewind()?;
-        // Not replaced by a new file: the bind mount would keep showing the old inode.
-        file.set_len(0)?;
-        file.write_all(changed.as_bytes())?;
-        inside.tell(&())
-    })?;
-    visitor.hear::<()>()?;
+    let visitor =
+        start_helper(FsTarget::Running(process), PipeDirection::Out, |inside: FsHelperContext<'_>| {
+            // O_NONBLOCK: the container may have put a FIFO there.
+            let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            let file = sys::fs::open_in_root(inside.root.as_fd(), Path::new(path), flags, Mode::empty())?;
+            let mut file = std::fs::File::from(file);
+            let mut text = String::new();
+            if !file.metadata()?.is_file()
+                || std::io::Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text)? as u64 == LONGEST
+            {
+                return Err(
+                    Failure::new(FailureKind::Invalid, format!("its /{path} is not a text file")).into()
+                );
+            }
+            let changed = change(&text);
+            file.rewind()?;
+            // Not replaced by a new file: the bind mount would keep showing the old inode.
+            file.set_len(0)?;
+            file.write_all(changed.as_bytes())?;
+            inside.send(&())
+        })?;
+    visitor.receive::<()>()?;
     visitor.finish()
 }

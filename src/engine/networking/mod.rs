@@ -27,33 +27,33 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
-pub(super) use self::contact::Reached;
-use self::contact::{Contact, Starter};
+pub(super) use self::contact::PendingHelper;
+use self::contact::{HelperClient, HelperStarter};
 use super::state::ContainerState;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::environment::Environment;
-use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
-use crate::network::helper::{Opening, Reply, Request, Start};
-use crate::network::publish::{self, Unavailable};
-use crate::network::rung::Rung;
-use crate::sandbox::below::Outer;
-use crate::sandbox::identity::Identity;
-use crate::store::{ContainerDir, LockedContainer, Store, elect_route};
+use crate::model::network::{NetworkEndpoint, NetworkSpec, PortSpec, PublishedPort};
+use crate::network::helper::{HelperOptions, HelperReply, HelperRequest, OpenRequest};
+use crate::network::publish::{self, PortUnavailable};
+use crate::network::rung::NetworkBackend;
+use crate::sandbox::below::ParentUserns;
+use crate::sandbox::identity::HostIdentity;
+use crate::store::{ContainerDir, LockedContainer, Store, elect_default_route};
 use crate::sys;
 
 /// What a container needs of networks, resolved before it starts.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct NetworkPlan {
     /// The networks, with the container's endpoint on each.
-    pub(super) places: Vec<(NetworkSpec, Endpoint)>,
+    pub(super) attached_networks: Vec<(NetworkSpec, NetworkEndpoint)>,
     /// Addresses of linked containers on the default network, with the names for each.
     pub(super) links: Vec<(IpAddr, String)>,
     /// Options for the helper, in case this container is the one that starts it.
-    pub(super) start: Start,
+    pub(super) start: HelperOptions,
 }
 
-impl Wanted {
+impl NetworkPlan {
     /// From the state of a running container; `None` if it has no networks of its own.
     pub(super) fn of_running(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
         let state: Option<ContainerState> = container.read_state()?;
@@ -64,17 +64,18 @@ impl Wanted {
             }
         }
         // A link's target may have exited since.
-        let links = links::on_default(store, container.spec(), &places).unwrap_or_default();
-        Ok(Some(Self { places, links, start: Start::default() }).filter(|wanted| !wanted.places.is_empty()))
+        let links = links::legacy_links(store, container.spec(), &places).unwrap_or_default();
+        Ok(Some(Self { attached_networks: places, links, start: HelperOptions::default() })
+            .filter(|wanted| !wanted.attached_networks.is_empty()))
     }
 
-    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        self.places.iter().map(|(_, endpoint)| endpoint.clone()).collect()
+    pub(super) fn endpoints(&self) -> Vec<NetworkEndpoint> {
+        self.attached_networks.iter().map(|(_, endpoint)| endpoint.clone()).collect()
     }
 
     /// Addresses of the networks' gateways, those of the default route's network first.
     pub(super) fn gateways(&self) -> Vec<IpAddr> {
-        let mut places: Vec<_> = self.places.iter().collect();
+        let mut places: Vec<_> = self.attached_networks.iter().collect();
         places.sort_by_key(|(_, endpoint)| !endpoint.default_route);
         let v4 = |network: &NetworkSpec| network.v4.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
         let v6 = |network: &NetworkSpec| network.v6.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
@@ -83,163 +84,179 @@ impl Wanted {
 
     /// Whether the container is on no network but the default one.
     pub(super) fn is_default_only(&self) -> bool {
-        self.places.iter().all(|(network, _)| network.is_default())
+        self.attached_networks.iter().all(|(network, _)| network.is_default())
     }
 }
 
 /// A container's lease at the network helper.
-pub(super) struct Network {
+pub(super) struct HelperLease {
     store: Store,
-    identity: Identity,
-    start: Start,
-    places: Vec<(NetworkSpec, Endpoint)>,
-    opening: Opening,
+    identity: HostIdentity,
+    start: HelperOptions,
+    attached_networks: Vec<(NetworkSpec, NetworkEndpoint)>,
+    opening: OpenRequest,
     log: Option<std::fs::File>,
-    contact: Contact,
+    client: HelperClient,
     /// The helper's user namespace, the parent of the container's.
-    outer: OwnedFd,
+    parent_userns: OwnedFd,
     /// The container's network namespace, once it exists.
     namespace: Option<OwnedFd>,
-    published: Vec<Published>,
+    published: Vec<PublishedPort>,
 }
 
-impl Network {
+impl HelperLease {
     /// Opens the lease. Fails if a published port is taken.
-    pub(super) fn open(
+    pub(super) fn acquire(
         store: &Store,
-        identity: &Identity,
+        identity: &HostIdentity,
         spec: &ContainerSpec,
-        wanted: Wanted,
-        reached: Option<Reached>,
+        wanted: NetworkPlan,
+        reached: Option<PendingHelper>,
     ) -> Result<Self> {
-        let Wanted { places, links: _, start } = wanted;
-        let opening = opening(spec, &places);
+        let NetworkPlan { attached_networks: places, links: _, start } = wanted;
+        let opening = lease_opening(spec, &places);
         let log = spec.egress_log.as_deref().map(open_log).transpose()?;
         let (contact, outer, published) = {
-            let survivors = || survivors(store);
-            let starter = Starter { store, identity, start: &start, survivors: &survivors };
-            enter(&starter, reached, &opening, log.as_ref())?
+            let survivors = || surviving_userns(store);
+            let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
+            open_lease(&starter, reached, &opening, log.as_ref())?
         };
         let (store, identity) = (store.clone(), identity.clone());
-        Ok(Self { store, identity, start, places, opening, log, contact, outer, namespace: None, published })
+        Ok(Self {
+            store,
+            identity,
+            start,
+            attached_networks: places,
+            opening,
+            log,
+            client: contact,
+            parent_userns: outer,
+            namespace: None,
+            published,
+        })
     }
 
     /// The user namespace below which the container's is created.
-    pub(super) fn outer(&self) -> Result<Outer> {
-        Ok(Outer { namespace: self.outer.try_clone()?, ids: self.identity.map((0, 0)) })
+    pub(super) fn outer(&self) -> Result<ParentUserns> {
+        Ok(ParentUserns { userns: self.parent_userns.try_clone()?, ids: self.identity.map((0, 0)) })
     }
 
     /// Connects the container's network namespace.
     pub(super) fn connect(&mut self, namespace: BorrowedFd<'_>) -> Result<()> {
         self.namespace = Some(namespace.try_clone_to_owned()?);
-        match self.wire() {
-            Err(error) if is_gone(&error) => self.recover(),
+        match self.wire_namespace() {
+            Err(error) if is_helper_gone(&error) => self.recover(),
             wired => wired,
         }
     }
 
-    fn wire(&mut self) -> Result<()> {
+    fn wire_namespace(&mut self) -> Result<()> {
         let Some(namespace) = &self.namespace else { return Ok(()) };
-        let request = Request::Wire(self.endpoints());
-        let answer = self.contact.ask(&request, &[namespace.as_fd()])?;
-        self.take_ports(answer.0);
+        let request = HelperRequest::Wire(self.endpoints());
+        let answer = self.client.request(&request, &[namespace.as_fd()])?;
+        self.update_published(answer.0);
         Ok(())
     }
 
-    fn take_ports(&mut self, reply: Reply) {
-        if let Reply::Wired(published) = reply {
+    fn update_published(&mut self, reply: HelperReply) {
+        if let HelperReply::Wired(published) = reply {
             self.published = published;
         }
     }
 
-    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        self.places.iter().map(|(_, endpoint)| endpoint.clone()).collect()
+    pub(super) fn endpoints(&self) -> Vec<NetworkEndpoint> {
+        self.attached_networks.iter().map(|(_, endpoint)| endpoint.clone()).collect()
     }
 
     /// The networks, with the container's endpoint on each.
-    pub(super) fn places(&self) -> &[(NetworkSpec, Endpoint)] {
-        &self.places
+    pub(super) fn places(&self) -> &[(NetworkSpec, NetworkEndpoint)] {
+        &self.attached_networks
     }
 
-    pub(super) fn published(&self) -> &[Published] {
+    pub(super) fn published(&self) -> &[PublishedPort] {
         &self.published
     }
 
     /// Readable when the helper is gone.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.contact.as_fd()
+        self.client.as_fd()
     }
 
     /// After the helper is gone: connects to another or starts one, and restores everything as it was.
     pub(super) fn recover(&mut self) -> Result<()> {
         let mut tries = 0;
         loop {
-            match self.wire_again() {
-                Err(error) if tries < MAX_TRIES && is_gone(&error) => tries += 1,
+            match self.reconnect() {
+                Err(error) if tries < MAX_TRIES && is_helper_gone(&error) => tries += 1,
                 recovered => return recovered,
             }
         }
     }
 
-    fn wire_again(&mut self) -> Result<()> {
+    fn reconnect(&mut self) -> Result<()> {
         // Ports that were chosen at random must be the same ones again.
-        let same: Vec<PortSpec> = self.published.iter().map(Published::as_spec).collect();
+        let same: Vec<PortSpec> = self.published.iter().map(PublishedPort::as_spec).collect();
         let ports = if same.is_empty() { self.opening.ports.clone() } else { same };
-        let opening = Opening { ports, ..self.opening.clone() };
-        let outer = self.outer.as_fd();
+        let opening = OpenRequest { ports, ..self.opening.clone() };
+        let outer = self.parent_userns.as_fd();
         let survivors = || Ok(Some(outer.try_clone_to_owned()?));
-        let starter = Starter {
+        let starter = HelperStarter {
             store: &self.store,
             identity: &self.identity,
             start: &self.start,
             survivors: &survivors,
         };
-        let (contact, outer, published) = enter(&starter, None, &opening, self.log.as_ref())?;
-        (self.contact, self.outer, self.published) = (contact, outer, published);
-        self.wire()
+        let (contact, outer, published) = open_lease(&starter, None, &opening, self.log.as_ref())?;
+        (self.client, self.parent_userns, self.published) = (contact, outer, published);
+        self.wire_namespace()
     }
 
     /// Sends a request; if the helper is gone, to its successor.
-    fn ask(&mut self, request: &Request) -> Result<Reply> {
-        match self.contact.ask(request, &[]) {
-            Err(error) if is_gone(&error) => {
+    fn request(&mut self, request: &HelperRequest) -> Result<HelperReply> {
+        match self.client.request(request, &[]) {
+            Err(error) if is_helper_gone(&error) => {
                 self.recover()?;
-                Ok(self.contact.ask(request, &[])?.0)
+                Ok(self.client.request(request, &[])?.0)
             }
             answer => Ok(answer?.0),
         }
     }
 
     /// Connects the container of `spec` to one more network.
-    pub(super) fn join(
+    pub(super) fn join_network(
         &mut self,
         spec: &ContainerSpec,
         network: NetworkSpec,
-        endpoint: Endpoint,
+        endpoint: NetworkEndpoint,
     ) -> Result<()> {
-        let mut places = self.places.clone();
+        let mut places = self.attached_networks.clone();
         places.push((network.clone(), endpoint.clone()));
-        elect_route(spec, &mut places);
+        elect_default_route(spec, &mut places);
         let (network, endpoint) = (Box::new(network), Box::new(endpoint));
-        let request = Request::Connect { network, endpoint, lead: lead(&places) };
-        self.change_places(&request, places)
+        let request = HelperRequest::Connect { network, endpoint, lead: default_route_network(&places) };
+        self.change_networks(&request, places)
     }
 
     /// Disconnects the container of `spec` from a network.
-    pub(super) fn leave(&mut self, spec: &ContainerSpec, network: &str) -> Result<()> {
-        let mut places = self.places.clone();
+    pub(super) fn leave_network(&mut self, spec: &ContainerSpec, network: &str) -> Result<()> {
+        let mut places = self.attached_networks.clone();
         places.retain(|(other, _)| other.id != network);
-        elect_route(spec, &mut places);
-        let request = Request::Disconnect { network: network.to_owned(), lead: lead(&places) };
-        self.change_places(&request, places)
+        elect_default_route(spec, &mut places);
+        let request =
+            HelperRequest::Disconnect { network: network.to_owned(), lead: default_route_network(&places) };
+        self.change_networks(&request, places)
     }
 
-    fn change_places(&mut self, request: &Request, places: Vec<(NetworkSpec, Endpoint)>) -> Result<()> {
-        let reply = self.ask(request)?;
-        self.take_ports(reply);
+    fn change_networks(
+        &mut self,
+        request: &HelperRequest,
+        places: Vec<(NetworkSpec, NetworkEndpoint)>,
+    ) -> Result<()> {
+        let reply = self.request(request)?;
+        self.update_published(reply);
         self.opening.networks = places.iter().map(|(network, _)| network.clone()).collect();
-        self.opening.lead = lead(&places);
-        self.places = places;
+        self.opening.lead = default_route_network(&places);
+        self.attached_networks = places;
         Ok(())
     }
 
@@ -251,33 +268,33 @@ impl Network {
     /// Tells the helper the container's new name.
     pub(super) fn rename(&mut self, name: &str) -> Result<()> {
         name.clone_into(&mut self.opening.name);
-        self.ask(&Request::Rename(name.to_owned()))?;
+        self.request(&HelperRequest::Rename(name.to_owned()))?;
         Ok(())
     }
 }
 
 /// Opens a lease at the helper, trying again with its successor if it exits just then.
-fn enter(
-    starter: &Starter<'_>,
-    mut reached: Option<Reached>,
-    opening: &Opening,
+fn open_lease(
+    starter: &HelperStarter<'_>,
+    mut reached: Option<PendingHelper>,
+    opening: &OpenRequest,
     log: Option<&std::fs::File>,
-) -> Result<(Contact, OwnedFd, Vec<Published>)> {
+) -> Result<(HelperClient, OwnedFd, Vec<PublishedPort>)> {
     let mut tries = 0;
     loop {
-        let contact = reached.take().map_or_else(|| contact::reach(starter), Ok)?.wait()?;
+        let contact = reached.take().map_or_else(|| contact::reach_helper(starter), Ok)?.wait()?;
         let log = log.map(std::os::fd::AsFd::as_fd);
-        let request = Request::Open(Box::new(opening.clone()));
-        match contact.ask(&request, log.as_slice()) {
-            Ok((Reply::Opened(published), mut fds)) => {
+        let request = HelperRequest::Open(Box::new(opening.clone()));
+        match contact.request(&request, log.as_slice()) {
+            Ok((HelperReply::Opened(published), mut fds)) => {
                 let outer = fds.pop().context("the network helper kept its user namespace to itself")?;
                 return Ok((contact, outer, published));
             }
-            Ok(_) => return Err(Failure::new(Kind::Other, "the network helper gave no answer").into()),
-            Err(error) if tries < MAX_TRIES && is_gone(&error) => tries += 1,
+            Ok(_) => return Err(Failure::new(FailureKind::Other, "the network helper gave no answer").into()),
+            Err(error) if tries < MAX_TRIES && is_helper_gone(&error) => tries += 1,
             Err(error) => {
-                return Err(match error.downcast::<Unavailable>() {
-                    Ok(port) => port.failure(holder(starter.store, &port).as_deref()).into(),
+                return Err(match error.downcast::<PortUnavailable>() {
+                    Ok(port) => port.failure(port_holder(starter.store, &port).as_deref()).into(),
                     Err(error) => error,
                 });
             }
@@ -286,12 +303,12 @@ fn enter(
 }
 
 /// What holds a port: a container, or a process as far as it can be seen.
-fn holder(store: &Store, port: &Unavailable) -> Option<String> {
+fn port_holder(store: &Store, port: &PortUnavailable) -> Option<String> {
     if !port.is_taken() {
         return None;
     }
     // 0.0.0.0 and :: overlap with every address of their family.
-    let overlaps = |held: &&Published| {
+    let overlaps = |held: &&PublishedPort| {
         let ip = port.at.ip();
         (held.protocol, held.host) == (port.protocol, port.at.port())
             && held.ip.is_ipv4() == ip.is_ipv4()
@@ -305,7 +322,7 @@ fn holder(store: &Store, port: &Unavailable) -> Option<String> {
     });
     match container {
         Some(container) => Some(format!("container {}", container.dir.spec().name)),
-        None => publish::holder(port.protocol, port.at.port()),
+        None => publish::port_holder(port.protocol, port.at.port()),
     }
 }
 
@@ -313,22 +330,22 @@ fn holder(store: &Store, port: &Unavailable) -> Option<String> {
 const MAX_TRIES: u32 = 20;
 
 // EPIPE and ECONNRESET: it exited with our request unread. Interrupted: it closed the connection.
-fn is_gone(error: &anyhow::Error) -> bool {
+fn is_helper_gone(error: &anyhow::Error) -> bool {
     use rustix::io::Errno;
     let broken = |code: i32| [Errno::PIPE, Errno::CONNRESET].iter().any(|errno| errno.raw_os_error() == code);
-    crate::error::kind_of(error) == Kind::Interrupted
+    crate::error::kind_of(error) == FailureKind::Interrupted
         || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).is_some_and(broken)
 }
 
-fn opening(spec: &ContainerSpec, places: &[(NetworkSpec, Endpoint)]) -> Opening {
+fn lease_opening(spec: &ContainerSpec, places: &[(NetworkSpec, NetworkEndpoint)]) -> OpenRequest {
     let servers: Vec<IpAddr> = spec.dns.servers.iter().filter_map(|server| server.parse().ok()).collect();
-    Opening {
+    OpenRequest {
         id: spec.id.clone(),
         name: spec.name.clone(),
         hostname: spec.hostname.clone(),
         networks: places.iter().map(|(network, _)| network.clone()).collect(),
-        lead: lead(places),
-        ports: spec.wanted_ports(),
+        lead: default_route_network(places),
+        ports: spec.ports_to_publish(),
         dns: servers,
         ndots_set: spec.dns.options.iter().any(|option| option.starts_with("ndots:") && option != "ndots:0"),
         host_gateway: spec.extra_hosts.iter().any(|(_, address)| address == "host-gateway"),
@@ -336,7 +353,7 @@ fn opening(spec: &ContainerSpec, places: &[(NetworkSpec, Endpoint)]) -> Opening 
 }
 
 /// ID of the network that the default route goes through.
-fn lead(places: &[(NetworkSpec, Endpoint)]) -> Option<String> {
+fn default_route_network(places: &[(NetworkSpec, NetworkEndpoint)]) -> Option<String> {
     let (network, _) = places.iter().find(|(_, endpoint)| endpoint.default_route)?;
     Some(network.id.clone())
 }
@@ -348,12 +365,12 @@ fn open_log(path: &std::path::Path) -> Result<std::fs::File> {
 }
 
 /// The user namespace that running containers live in, if their helper was killed.
-fn survivors(store: &Store) -> Result<Option<OwnedFd>> {
+fn surviving_userns(store: &Store) -> Result<Option<OwnedFd>> {
     for container in store.containers()? {
         if container.spec().namespaces.network != Some(NetworkMode::Networks) {
             continue;
         }
-        if let Some(namespace) = outer_of(&container)? {
+        if let Some(namespace) = helper_userns_of(&container)? {
             return Ok(Some(namespace));
         }
     }
@@ -361,9 +378,9 @@ fn survivors(store: &Store) -> Result<Option<OwnedFd>> {
 }
 
 /// The user namespace of the helper that served `container`; `None` if that does not run any more.
-fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
+fn helper_userns_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
     let Some(first) = super::first_process::find(container)? else { return Ok(None) };
-    let namespace = match crate::sandbox::launch::namespace_of(first.pid(), "user") {
+    let namespace = match crate::sandbox::launch::open_namespace(first.pid(), "user") {
         Ok(namespace) => namespace,
         Err(_) => return Ok(None),
     };
@@ -372,8 +389,8 @@ fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
     }
     // The container's may be nested deeper, below that of a donor. The helper's is the one whose parent is ours.
     let mut outermost = namespace;
-    while let Some(above) = sys::namespace::parent(outermost.as_fd())? {
-        if sys::namespace::parent(above.as_fd())?.is_none() {
+    while let Some(above) = sys::namespace::parent_namespace(outermost.as_fd())? {
+        if sys::namespace::parent_namespace(above.as_fd())?.is_none() {
             return Ok(Some(outermost));
         }
         outermost = above;
@@ -383,62 +400,70 @@ fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
 
 /// Connects to the helper, or starts to fork it, if the container of `spec` needs networks. The result is for
 /// the container's supervisor. The process must be single-threaded.
-pub(super) fn begin(
+pub(super) fn reach_helper(
     store: &Store,
-    identity: &Identity,
+    identity: &HostIdentity,
     spec: &ContainerSpec,
-    wanted: Option<&Wanted>,
-) -> Result<Option<Reached>> {
+    wanted: Option<&NetworkPlan>,
+) -> Result<Option<PendingHelper>> {
     let Some(wanted) = wanted else { return Ok(None) };
-    let survivors = || survivors(store);
-    let starter = Starter { store, identity, start: &wanted.start, survivors: &survivors };
-    contact::reach(&starter).with_context(|| format!("cannot start container {}", spec.name)).map(Some)
+    let survivors = || surviving_userns(store);
+    let starter = HelperStarter { store, identity, start: &wanted.start, survivors: &survivors };
+    contact::reach_helper(&starter).with_context(|| format!("cannot start container {}", spec.name)).map(Some)
 }
 
 /// Resolves the networks of a container whose lock this process holds, and allocates its addresses.
-pub(super) fn prepare(
+pub(super) fn prepare_networks(
     store: &Store,
     container: &LockedContainer,
     environment: &Environment,
-) -> Result<Option<Wanted>> {
+) -> Result<Option<NetworkPlan>> {
     if container.spec().namespaces.network != Some(NetworkMode::Networks) {
         return Ok(None);
     }
-    let rung = forced(environment)?;
+    let rung = forced_backend(environment)?;
     let state: Option<ContainerState> = container.read_state()?;
     let previous = state.map(|state| state.endpoints).unwrap_or_default();
     let places = store.join_networks(container.spec(), &previous)?;
-    let links = match links::on_default(store, container.spec(), &places) {
+    let links = match links::legacy_links(store, container.spec(), &places) {
         Ok(links) => links,
         Err(error) => {
-            let endpoints: Vec<Endpoint> = places.into_iter().map(|(_, endpoint)| endpoint).collect();
+            let endpoints: Vec<NetworkEndpoint> = places.into_iter().map(|(_, endpoint)| endpoint).collect();
             // Addresses that stay allocated are reclaimed by whoever needs them.
             let _ = store.leave_networks(container.spec(), &endpoints);
             return Err(error);
         }
     };
-    Ok(Some(Wanted { places, links, start: Start { rung } }))
+    Ok(Some(NetworkPlan { attached_networks: places, links, start: HelperOptions { rung } }))
 }
 
 /// A connection that only keeps the helper alive.
-pub(super) struct Hold(#[expect(unused, reason = "what counts is that it is open")] Contact);
+pub(super) struct HelperKeepalive(#[expect(unused, reason = "what counts is that it is open")] HelperClient);
 
 /// Connects to the helper or starts it, and keeps it alive. The process must be single-threaded.
-pub(super) fn hold(store: &Store, identity: &Identity, environment: &Environment) -> Result<Hold> {
-    let start = Start { rung: forced(environment)? };
-    let survivors = || survivors(store);
-    let starter = Starter { store, identity, start: &start, survivors: &survivors };
-    Ok(Hold(contact::reach(&starter)?.wait()?))
+pub(super) fn hold_helper(
+    store: &Store,
+    identity: &HostIdentity,
+    environment: &Environment,
+) -> Result<HelperKeepalive> {
+    let start = HelperOptions { rung: forced_backend(environment)? };
+    let survivors = || surviving_userns(store);
+    let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
+    Ok(HelperKeepalive(contact::reach_helper(&starter)?.wait()?))
 }
 
 /// Allocates the addresses of a build step, whose directory the caller holds.
-pub(super) fn prepare_step(store: &Store, spec: &ContainerSpec, environment: &Environment) -> Result<Wanted> {
-    let start = Start { rung: forced(environment)? };
-    Ok(Wanted { places: store.join_networks(spec, &[])?, links: Vec::new(), start })
+pub(super) fn prepare_step_networks(
+    store: &Store,
+    spec: &ContainerSpec,
+    environment: &Environment,
+) -> Result<NetworkPlan> {
+    let start = HelperOptions { rung: forced_backend(environment)? };
+    Ok(NetworkPlan { attached_networks: store.join_networks(spec, &[])?, links: Vec::new(), start })
 }
 
 /// The network backend that the environment forces (`DHOW_NETWORK`).
-pub(super) fn forced(environment: &Environment) -> Result<Option<Rung>> {
+pub(super) fn forced_backend(environment: &Environment) -> Result<Option<NetworkBackend>> {
     let name = environment.text("DHOW_NETWORK");
     name.map(str::parse).transpose().context("cannot use DHOW_NETWORK")
 }

@@ -5,19 +5,19 @@
 
 use anyhow::Result;
 
-use super::{Known, find};
-use crate::engine::attach::wire::Order;
-use crate::engine::control::{Answer, ask};
+use super::{ResolvedNetwork, find};
+use crate::engine::attach::wire::ControlRequest;
+use crate::engine::control::{ControlAnswer, send_request};
 use crate::engine::{create, record};
-use crate::error::{Failure, Kind, invalid, kind_of};
+use crate::error::{Failure, FailureKind, invalid, kind_of};
 use crate::model::container::{ContainerSpec, NetworkMode};
-use crate::model::network::{Attachment, NetworkSpec};
+use crate::model::network::{NetworkAttachment, NetworkSpec};
 use crate::store::{ContainerDir, Store};
 
 /// Connects the container `text` to a network; `asked` names it and says how.
-pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
+pub fn connect(store: &Store, text: &str, mut asked: NetworkAttachment) -> Result<()> {
     let container = store.find_container(text)?;
-    let network = bridge(store, &asked.network)?;
+    let network = find_bridge(store, &asked.network)?;
     check_mode(container.spec())?;
     create::complete_attachment(store, &mut asked, &network)?;
     let attachment = asked.clone();
@@ -25,16 +25,16 @@ pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
         if spec.networks.iter().any(|other| other.network == network.id) {
             let message =
                 format!("endpoint with name {} already exists in network {}", spec.name, network.name);
-            return Err(Failure::new(Kind::Denied, message).into());
+            return Err(Failure::new(FailureKind::Denied, message).into());
         }
         spec.networks.push(attachment);
         Ok(())
     };
     let container = store.edit_container(&container, edit)?;
-    match ask(&container, &Order::Connect(asked)) {
-        Ok(Answer::Report(_)) => {}
+    match send_request(&container, &ControlRequest::Connect(asked)) {
+        Ok(ControlAnswer::Report(_)) => {}
         // It is stopped: it gets its endpoint when it starts.
-        Ok(Answer::Nobody(locked)) => store.reserve_addresses(locked.spec())?,
+        Ok(ControlAnswer::Unsupervised(locked)) => store.reserve_addresses(locked.spec())?,
         Err(error) => {
             // The container goes on without the network, so its specification must not have it.
             store.edit_container(&container, |spec| {
@@ -44,7 +44,7 @@ pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
             return Err(error);
         }
     }
-    record::network(store, "connect", &network, &container.spec().id);
+    record::network_event(store, "connect", &network, &container.spec().id);
     Ok(())
 }
 
@@ -52,9 +52,9 @@ pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
 pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<()> {
     let container = store.find_container(text)?;
     let network = match find(store, name)? {
-        Known::BuiltIn { name: "host", .. } => return Err(host_network().into()),
-        Known::BuiltIn { name, .. } => return Err(not_connected(container.spec(), name).into()),
-        Known::Made(network) => network,
+        ResolvedNetwork::Predefined { name: "host", .. } => return Err(host_network().into()),
+        ResolvedNetwork::Predefined { name, .. } => return Err(not_connected(container.spec(), name).into()),
+        ResolvedNetwork::Bridge(network) => network,
     };
     let mut before = None;
     let edit = |spec: &mut ContainerSpec| {
@@ -64,11 +64,13 @@ pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<
         Ok(())
     };
     let edited = store.edit_container(&container, edit)?;
-    match ask(&edited, &Order::Disconnect { network: network.id.clone(), force }) {
-        Ok(Answer::Report(_)) => {}
-        Ok(Answer::Nobody(locked)) => give_back(store, &locked, &network, before.as_ref())?,
+    match send_request(&edited, &ControlRequest::Disconnect { network: network.id.clone(), force }) {
+        Ok(ControlAnswer::Report(_)) => {}
+        Ok(ControlAnswer::Unsupervised(locked)) => {
+            release_addresses(store, &locked, &network, before.as_ref())?
+        }
         // It may be restarting, for example; the next start is without the network.
-        Err(error) if force && kind_of(&error) != Kind::NotFound => {}
+        Err(error) if force && kind_of(&error) != FailureKind::NotFound => {}
         Err(error) => {
             // The container is still connected, so its specification must say so.
             store.edit_container(&edited, |spec| {
@@ -80,31 +82,31 @@ pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<
             return Err(error);
         }
     }
-    record::network(store, "disconnect", &network, &container.spec().id);
+    record::network_event(store, "disconnect", &network, &container.spec().id);
     Ok(())
 }
 
 /// A stopped container holds only the addresses it asked for explicitly.
-fn give_back(
+fn release_addresses(
     store: &Store,
     container: &ContainerDir,
     network: &NetworkSpec,
-    before: Option<&(usize, Attachment)>,
+    before: Option<&(usize, NetworkAttachment)>,
 ) -> Result<()> {
     let Some((_, attachment)) = before else { return Ok(()) };
     let left = ContainerSpec {
         id: container.spec().id.clone(),
-        networks: vec![Attachment { network: network.id.clone(), ..attachment.clone() }],
+        networks: vec![NetworkAttachment { network: network.id.clone(), ..attachment.clone() }],
         ..ContainerSpec::default()
     };
-    store.forget_addresses(&left, &[])
+    store.release_addresses(&left, &[])
 }
 
-fn bridge(store: &Store, name: &str) -> Result<NetworkSpec> {
+fn find_bridge(store: &Store, name: &str) -> Result<NetworkSpec> {
     match find(store, name)? {
-        Known::Made(network) => Ok(*network),
-        Known::BuiltIn { name: "host", .. } => Err(host_network().into()),
-        Known::BuiltIn { .. } => Err(private().into()),
+        ResolvedNetwork::Bridge(network) => Ok(*network),
+        ResolvedNetwork::Predefined { name: "host", .. } => Err(host_network().into()),
+        ResolvedNetwork::Predefined { .. } => Err(none_network().into()),
     }
 }
 
@@ -115,7 +117,7 @@ fn check_mode(spec: &ContainerSpec) -> Result<(), Failure> {
         Some(NetworkMode::Container(_)) => Err(invalid(
             "container sharing network namespace with another container or host cannot be connected to any other network",
         )),
-        Some(NetworkMode::None) | None => Err(private()),
+        Some(NetworkMode::None) | None => Err(none_network()),
     }
 }
 
@@ -123,14 +125,14 @@ fn host_network() -> Failure {
     invalid("container cannot be disconnected from host network or connected to host network")
 }
 
-fn private() -> Failure {
+fn none_network() -> Failure {
     invalid(
         "container cannot be connected to multiple networks with one of the networks in private (none) mode",
     )
 }
 
 fn not_connected(spec: &ContainerSpec, network: &str) -> Failure {
-    Failure::new(Kind::Denied, format!("container {} is not connected to network {network}", spec.id))
+    Failure::new(FailureKind::Denied, format!("container {} is not connected to network {network}", spec.id))
 }
 
 #[cfg(test)]
@@ -155,8 +157,12 @@ mod tests {
         (dir, store, network)
     }
 
-    fn to(network: &str) -> Attachment {
-        Attachment { network: network.into(), ip: Some([198, 51, 100, 9].into()), ..Attachment::default() }
+    fn to(network: &str) -> NetworkAttachment {
+        NetworkAttachment {
+            network: network.into(),
+            ip: Some([198, 51, 100, 9].into()),
+            ..NetworkAttachment::default()
+        }
     }
 
     #[test]
@@ -195,7 +201,7 @@ mod tests {
             let error = connect(&store, "web", to(network)).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        let outside = Attachment { ip: Some([192, 0, 2, 1].into()), ..to("back") };
+        let outside = NetworkAttachment { ip: Some([192, 0, 2, 1].into()), ..to("back") };
         assert!(connect(&store, "web", outside).is_err());
         assert!(store.find_container("web").unwrap().spec().networks.is_empty());
     }

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{NO_LABELS, no_such_network};
-use crate::error::{Kind, invalid, kind_of};
+use crate::error::{FailureKind, invalid, kind_of};
 use crate::model::digest::Digest;
 use crate::model::network::NetworkSpec;
 use crate::store::Store;
 
 #[derive(Clone, Debug)]
-pub enum Known {
+pub enum ResolvedNetwork {
     /// A bridge network: the default one, or created by the user.
-    Made(Box<NetworkSpec>),
+    Bridge(Box<NetworkSpec>),
     /// `host` or `none`.
-    BuiltIn {
+    Predefined {
         name: &'static str,
         /// 64 hexadecimal digits, derived from the data root and the name.
         id: String,
@@ -25,74 +25,74 @@ pub enum Known {
     },
 }
 
-impl Known {
+impl ResolvedNetwork {
     pub fn id(&self) -> &str {
         match self {
-            Self::Made(network) => &network.id,
-            Self::BuiltIn { id, .. } => id,
+            Self::Bridge(network) => &network.id,
+            Self::Predefined { id, .. } => id,
         }
     }
 
     pub fn name(&self) -> &str {
         match self {
-            Self::Made(network) => &network.name,
-            Self::BuiltIn { name, .. } => name,
+            Self::Bridge(network) => &network.name,
+            Self::Predefined { name, .. } => name,
         }
     }
 
     pub fn driver(&self) -> &'static str {
         match self {
-            Self::Made(_) => "bridge",
-            Self::BuiltIn { driver, .. } => driver,
+            Self::Bridge(_) => "bridge",
+            Self::Predefined { driver, .. } => driver,
         }
     }
 
     pub fn labels(&self) -> &BTreeMap<String, String> {
         match self {
-            Self::Made(network) => &network.labels,
-            Self::BuiltIn { .. } => &NO_LABELS,
+            Self::Bridge(network) => &network.labels,
+            Self::Predefined { .. } => &NO_LABELS,
         }
     }
 
     /// `None` for `host` and `none`, which have no record.
     pub fn spec(&self) -> Option<&NetworkSpec> {
         match self {
-            Self::Made(network) => Some(network),
-            Self::BuiltIn { .. } => None,
+            Self::Bridge(network) => Some(network),
+            Self::Predefined { .. } => None,
         }
     }
 
     /// Whether it exists without having been created by the user; the default network counts too.
-    pub fn is_built_in(&self) -> bool {
+    pub fn is_predefined(&self) -> bool {
         self.spec().is_none_or(NetworkSpec::is_default)
     }
 }
 
-fn built_in(store: &Store) -> [Known; 2] {
+fn predefined(store: &Store) -> [ResolvedNetwork; 2] {
     [("host", "host"), ("none", "null")].map(|(name, driver)| {
         let seed = format!("{}\n{name}", store.root().display());
-        Known::BuiltIn { name, driver, id: Digest::of(seed.as_bytes()).hex().to_owned() }
+        ResolvedNetwork::Predefined { name, driver, id: Digest::of(seed.as_bytes()).hex().to_owned() }
     })
 }
 
 /// All networks, sorted by name. Creates the default network if it is missing.
-pub(super) fn all(store: &Store) -> Result<Vec<Known>> {
+pub(super) fn all_networks(store: &Store) -> Result<Vec<ResolvedNetwork>> {
     store.default_network()?;
-    let made = store.networks()?.into_iter().map(|network| Known::Made(Box::new(network)));
-    let mut networks: Vec<Known> = made.chain(built_in(store)).collect();
+    let made = store.networks()?.into_iter().map(|network| ResolvedNetwork::Bridge(Box::new(network)));
+    let mut networks: Vec<ResolvedNetwork> = made.chain(predefined(store)).collect();
     networks.sort_by(|a, b| a.name().cmp(b.name()));
     Ok(networks)
 }
 
 /// By name, ID, or a prefix of the ID.
-pub(super) fn find(store: &Store, text: &str) -> Result<Known> {
-    let built_in = built_in(store);
+pub(super) fn find_network(store: &Store, text: &str) -> Result<ResolvedNetwork> {
+    let built_in = predefined(store);
     if let Some(network) = built_in.iter().find(|network| network.name() == text || network.id() == text) {
         return Ok(network.clone());
     }
     let made = match store.find_network(text) {
-        Ok(network) => Some(Known::Made(Box::new(network))),
-        Err(error) if kind_of(&error) == Kind::NotFound => None,
+        Ok(network) => Some(ResolvedNetwork::Bridge(Box::new(network))),
+        Err(error) if kind_of(&error) == FailureKind::NotFound => None,
         Err(error) => return Err(error),
     };
     if text.is_empty() {

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::ps::Pattern;
-use crate::error::{Failure, Kind, kind_of, not_found};
-use crate::model::filter::{self, Filter};
+use super::ps::FilterPattern;
+use crate::error::{Failure, FailureKind, kind_of, not_found};
+use crate::model::filter::{self, ListFilter};
 use crate::model::new_network::{NewNetwork, check_driver, driver_options};
 use crate::store::Store;
 
-pub use known::Known;
+pub use known::ResolvedNetwork;
 pub use prune::prune;
 
 /// Creates a network and returns its ID, and warnings about its options.
@@ -29,30 +29,30 @@ pub fn create(store: &Store, driver: &str, new: &NewNetwork) -> Result<(String, 
 }
 
 /// The networks that match all `filters`, sorted by name.
-pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Known>> {
-    let filters = Filters::new(store, filters)?;
-    let mut networks = known::all(store)?;
+pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<ResolvedNetwork>> {
+    let filters = NetworkFilters::new(store, filters)?;
+    let mut networks = known::all_networks(store)?;
     networks.retain(|network| filters.accept(network));
     Ok(networks)
 }
 
 /// The network `text`, predefined or created.
-pub fn find(store: &Store, text: &str) -> Result<Known> {
-    known::find(store, text)
+pub fn find(store: &Store, text: &str) -> Result<ResolvedNetwork> {
+    known::find_network(store, text)
 }
 
 /// Removes a network that no running container is on. Returns whether there was one; with `force` it need not
 /// exist.
 pub fn rm(store: &Store, text: &str, force: bool) -> Result<bool> {
     let network = match find(store, text) {
-        Err(error) if force && kind_of(&error) == Kind::NotFound => return Ok(false),
+        Err(error) if force && kind_of(&error) == FailureKind::NotFound => return Ok(false),
         other => other?,
     };
     match network {
-        Known::Made(network) => store.remove_network(&network)?,
-        Known::BuiltIn { name, .. } => {
+        ResolvedNetwork::Bridge(network) => store.remove_network(&network)?,
+        ResolvedNetwork::Predefined { name, .. } => {
             let message = format!("{name} is a pre-defined network and cannot be removed");
-            return Err(Failure::new(Kind::Denied, message).into());
+            return Err(Failure::new(FailureKind::Denied, message).into());
         }
     }
     Ok(true)
@@ -60,21 +60,21 @@ pub fn rm(store: &Store, text: &str, force: bool) -> Result<bool> {
 
 const KEYS: &str = "dangling, driver, id, label, name, scope, type";
 
-struct Filters<'a> {
-    filters: &'a [Filter],
+struct NetworkFilters<'a> {
+    filters: &'a [ListFilter],
     /// IDs of networks with containers; only looked up for the `dangling` filter.
     used: Vec<String>,
 }
 
-impl<'a> Filters<'a> {
-    fn new(store: &Store, filters: &'a [Filter]) -> Result<Self> {
+impl<'a> NetworkFilters<'a> {
+    fn new(store: &Store, filters: &'a [ListFilter]) -> Result<Self> {
         let mut used = Vec::new();
         for filter in filters {
             let value = filter.value.as_str();
             match filter.key.as_str() {
                 "dangling" => {
                     filter.boolean()?;
-                    used = self::used(store)?;
+                    used = self::used_networks(store)?;
                 }
                 "type" if !matches!(value, "custom" | "builtin") => {
                     let message = format!("invalid filter: 'type'='{}'", value.escape_debug());
@@ -87,22 +87,23 @@ impl<'a> Filters<'a> {
         Ok(Self { filters, used })
     }
 
-    fn accept(&self, network: &Known) -> bool {
-        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| filter::any(self.filters, key, holds);
-        let dangling = !network.is_built_in() && !self.used.iter().any(|id| id == network.id());
-        let kind = if network.is_built_in() { "builtin" } else { "custom" };
+    fn accept(&self, network: &ResolvedNetwork) -> bool {
+        let any =
+            |key: &str, holds: &dyn Fn(&ListFilter) -> bool| filter::any_matches(self.filters, key, holds);
+        let dangling = !network.is_predefined() && !self.used.iter().any(|id| id == network.id());
+        let kind = if network.is_predefined() { "builtin" } else { "custom" };
         any("dangling", &|filter| filter.boolean().is_ok_and(|wanted| wanted == dangling))
             && any("driver", &|filter| filter.value == network.driver())
-            && any("id", &|filter| Pattern::new(&filter.value).matches(network.id()))
-            && any("name", &|filter| Pattern::new(&filter.value).matches(network.name()))
+            && any("id", &|filter| FilterPattern::new(&filter.value).matches(network.id()))
+            && any("name", &|filter| FilterPattern::new(&filter.value).matches(network.name()))
             && any("scope", &|filter| filter.value == "local")
             && any("type", &|filter| filter.value == kind)
-            && filter::labels_hold(self.filters, network.labels())
+            && filter::labels_match(self.filters, network.labels())
     }
 }
 
 /// Network IDs of all containers' attachments, one for each.
-fn used(store: &Store) -> Result<Vec<String>> {
+fn used_networks(store: &Store) -> Result<Vec<String>> {
     let containers = store.containers()?;
     let networks = containers.iter().flat_map(|container| &container.spec().networks);
     Ok(networks.map(|attachment| attachment.network.clone()).collect())
@@ -121,7 +122,7 @@ mod tests {
     use crate::store::scratch;
 
     fn names(store: &Store, filters: &[&str]) -> Vec<String> {
-        let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
+        let filters: Vec<ListFilter> = filters.iter().map(|text| text.parse().unwrap()).collect();
         list(store, &filters).unwrap().iter().map(|network| network.name().to_owned()).collect()
     }
 

@@ -2,29 +2,29 @@
 
 use anyhow::Result;
 
-use super::used;
-use crate::engine::prune::Conditions;
+use super::used_networks;
+use crate::engine::prune::PruneConditions;
 use crate::engine::record;
-use crate::error::{Kind, kind_of};
+use crate::error::{FailureKind, kind_of};
 use crate::model::event::EventKind;
 use crate::store::Store;
 
 /// Removes the networks that no container is on, running or not, and that match the conditions. Returns their
 /// names.
-pub fn prune(store: &Store, conditions: &Conditions) -> Result<Vec<String>> {
-    let used = used(store)?;
+pub fn prune(store: &Store, conditions: &PruneConditions) -> Result<Vec<String>> {
+    let used = used_networks(store)?;
     let mut pruned = Vec::new();
     for network in store.networks()? {
         if network.is_default()
             || used.contains(&network.id)
-            || !conditions.hold(Some(&network.created), Some(&network.labels))
+            || !conditions.matches(Some(&network.created), Some(&network.labels))
         {
             continue;
         }
         match store.remove_network(&network) {
             Ok(()) => pruned.push(network.name),
             // Another command used or removed it first.
-            Err(error) if matches!(kind_of(&error), Kind::InUse | Kind::NotFound) => {}
+            Err(error) if matches!(kind_of(&error), FailureKind::InUse | FailureKind::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
@@ -36,8 +36,8 @@ pub fn prune(store: &Store, conditions: &Conditions) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::model::container::ContainerSpec;
-    use crate::model::filter::Filter;
-    use crate::model::network::Attachment;
+    use crate::model::filter::ListFilter;
+    use crate::model::network::NetworkAttachment;
     use crate::model::new_network::NewNetwork;
 
     #[test]
@@ -53,18 +53,18 @@ mod tests {
         let spec = ContainerSpec {
             id: crate::store::new_container_id().unwrap(),
             name: "web".into(),
-            networks: vec![Attachment { network: one.id, ..Attachment::default() }],
+            networks: vec![NetworkAttachment { network: one.id, ..NetworkAttachment::default() }],
             ..ContainerSpec::default()
         };
         drop(store.create_container(&spec).unwrap());
         let prune = |filters: &[&str]| {
-            let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
-            super::prune(&store, &Conditions::of(&filters).unwrap()).unwrap()
+            let filters: Vec<ListFilter> = filters.iter().map(|text| text.parse().unwrap()).collect();
+            super::prune(&store, &PruneConditions::parse(&filters).unwrap()).unwrap()
         };
         assert_eq!(prune(&["until=2020-01-01"]), [""; 0]);
         assert_eq!(prune(&["label=kind=two"]), ["two"]);
         assert_eq!(prune(&[]), ["three"]);
         assert_eq!(store.networks().unwrap().len(), 2);
-        assert!(Conditions::of(&["name=x".parse().unwrap()]).is_err());
+        assert!(PruneConditions::parse(&["name=x".parse().unwrap()]).is_err());
     }
 }

@@ -2,29 +2,29 @@
 
 use anyhow::Result;
 
-use super::{apart, confinement, rlimit, single, user};
-use crate::error::{Failure, Kind};
+use super::{confinement, not_from_host, rlimit, single, user};
+use crate::error::{Failure, FailureKind};
 use crate::model::container::ContainerSpec;
 use crate::model::exec::ExecRequest;
 use crate::sandbox::caps::{CapSet, known_to_kernel};
 use crate::sandbox::idmap::IdMap;
 use crate::sandbox::join::JoinPlan;
-use crate::sandbox::plan::{Confinement, Process, SeccompPlan};
+use crate::sandbox::plan::{Confinement, ProcessPlan, SeccompPlan};
 
 /// The plan for `request` in a container of `spec`, whose user namespace maps `ids`.
-pub(in crate::engine) fn joining(
+pub(in crate::engine) fn exec_plan(
     spec: &ContainerSpec,
     ids: IdMap,
     request: &ExecRequest,
 ) -> Result<JoinPlan> {
     let env = environment(&spec.process.env, request);
-    let variable_of_file = if ids.is_single() { single::variable(&env) } else { None };
+    let variable_of_file = if ids.is_single() { single::apt_config_variable(&env) } else { None };
     Ok(JoinPlan {
         name: spec.name.clone(),
         // The caller fills it in: it depends on the running process, not on the specification.
         cgroup: None,
-        unshare: apart(spec),
-        process: Process {
+        unshare: not_from_host(spec),
+        process: ProcessPlan {
             args: request.args.clone(),
             env,
             cwd: workdir(spec, request)?,
@@ -39,9 +39,9 @@ pub(in crate::engine) fn joining(
             // running.
             die_with_parent: !request.detach && !request.tty,
         },
-        confinement: confined(spec, ids.is_single(), request.privileged)?,
+        confinement: exec_confinement(spec, ids.is_single(), request.privileged)?,
         ids,
-        variable_of_file,
+        env_if_file: variable_of_file,
     })
 }
 
@@ -68,14 +68,14 @@ fn workdir(spec: &ContainerSpec, request: &ExecRequest) -> Result<String> {
         None => Ok("/".into()),
         Some(dir) if dir.starts_with('/') => Ok(dir.clone()),
         Some(dir) => Err(Failure::new(
-            Kind::CommandNotExecutable,
+            FailureKind::CommandNotExecutable,
             format!("Cwd must be an absolute path, and \"{}\" is not", dir.escape_debug()),
         )
         .into()),
     }
 }
 
-fn confined(spec: &ContainerSpec, single: bool, privileged: bool) -> Result<Confinement> {
+fn exec_confinement(spec: &ContainerSpec, single: bool, privileged: bool) -> Result<Confinement> {
     let own = confinement(spec, single)?;
     if !privileged {
         return Ok(own);
@@ -87,10 +87,10 @@ fn confined(spec: &ContainerSpec, single: bool, privileged: bool) -> Result<Conf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::idmap::Line;
+    use crate::sandbox::idmap::IdMapExtent;
 
     fn ids(count: u32) -> IdMap {
-        let line = vec![Line { inside: 0, outside: 1000, count }];
+        let line = vec![IdMapExtent { inside: 0, outside: 1000, count }];
         IdMap { uids: line.clone(), gids: line }
     }
 
@@ -105,7 +105,7 @@ mod tests {
     fn planned(change: impl FnOnce(&mut ExecRequest)) -> JoinPlan {
         let mut request = ExecRequest { args: vec!["x".into()], ..ExecRequest::default() };
         change(&mut request);
-        joining(&container(), ids(2), &request).unwrap()
+        exec_plan(&container(), ids(2), &request).unwrap()
     }
 
     #[test]
@@ -129,14 +129,14 @@ mod tests {
     fn a_relative_directory_is_refused() {
         let request =
             ExecRequest { args: vec!["x".into()], workdir: Some("srv".into()), ..ExecRequest::default() };
-        assert!(joining(&container(), ids(2), &request).is_err());
+        assert!(exec_plan(&container(), ids(2), &request).is_err());
     }
 
     #[test]
     fn privileges_and_the_emulation_go_together() {
         let request = ExecRequest { args: vec!["x".into()], privileged: true, ..ExecRequest::default() };
         for count in [1, 2] {
-            let plan = joining(&container(), ids(count), &request).unwrap();
+            let plan = exec_plan(&container(), ids(count), &request).unwrap();
             assert!(CapSet::DOCKER.without(plan.confinement.caps()).is_empty());
             assert!(matches!(plan.confinement.seccomp, SeccompPlan::Unconfined));
             assert_eq!(plan.confinement.emulate_root, count == 1);

@@ -23,44 +23,46 @@ pub(super) mod visit;
 mod volume;
 mod wanted;
 
-pub(super) use joining::joining;
-pub(super) use wanted::replaces;
+pub(super) use joining::exec_plan;
+pub(super) use wanted::replaces_system_mount;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::error::{Failure, Kind, invalid};
-use crate::model::container::{ContainerSpec, IpcMode, NetworkMode, Seccomp, Ulimit, UsernsMode};
+use crate::error::{Failure, FailureKind, invalid};
+use crate::model::container::{ContainerSpec, IpcMode, NetworkMode, SeccompMode, UlimitSpec, UsernsMode};
 use crate::model::digest::Digest;
 use crate::sandbox::caps::{self, CapSet};
-use crate::sandbox::identity::Identity;
+use crate::sandbox::identity::HostIdentity;
 use crate::sandbox::idmap::IdMap;
-use crate::sandbox::plan::{Confinement, Overlay, Plan, Process, Root, RootSource, SeccompPlan, Unshare};
+use crate::sandbox::plan::{
+    Confinement, NamespaceSet, OverlayLayers, ProcessPlan, RootPlan, RootSource, SandboxPlan, SeccompPlan,
+};
 use crate::sandbox::seccomp;
 use crate::store::{ContainerDir, Store};
 
-use super::networking::Wanted;
+use super::networking::NetworkPlan;
 
 /// Path of dhow's own init inside the container; docker's.
 pub(super) const INIT_PATH: &str = "/sbin/docker-init";
 
 /// The plan for `container`, whose specification has its image's defaults merged in. `layers` are the
 /// image's, lowest first; `networks` is what was resolved of its networks.
-pub(super) fn make(
+pub(super) fn make_plan(
     store: &Store,
     container: &ContainerDir,
     layers: &[Digest],
-    identity: &Identity,
-    networks: Option<&Wanted>,
-) -> Result<Plan> {
+    identity: &HostIdentity,
+    networks: Option<&NetworkPlan>,
+) -> Result<SandboxPlan> {
     let spec = container.spec();
     let unshare = unshare(spec);
     let map = id_map(store, spec, layers, identity)?;
-    let mut plan = Plan {
+    let mut plan = SandboxPlan {
         name: spec.name.clone(),
         root: root(store, container, layers),
-        mounts: wanted::mounts(store, container, &map, unshare, networks)?,
+        mounts: wanted::all_mounts(store, container, &map, unshare, networks)?,
         masked: masked(spec),
         read_only: read_only(spec),
         hostname: spec.hostname.clone().filter(|_| unshare.uts),
@@ -73,15 +75,15 @@ pub(super) fn make(
         unshare,
     };
     if plan.confinement.emulate_root {
-        single::ease(&mut plan, store, layers);
+        single::adapt_to_single_id(&mut plan, store, layers);
     }
     Ok(plan)
 }
 
 /// The namespaces that are not the host's.
-fn apart(spec: &ContainerSpec) -> Unshare {
+fn not_from_host(spec: &ContainerSpec) -> NamespaceSet {
     let namespaces = &spec.namespaces;
-    Unshare {
+    NamespaceSet {
         net: namespaces.network != Some(NetworkMode::Host),
         pid: !namespaces.pid_host,
         ipc: namespaces.ipc != IpcMode::Host,
@@ -91,9 +93,9 @@ fn apart(spec: &ContainerSpec) -> Unshare {
 }
 
 /// The namespaces that are the container's own: neither the host's nor another container's.
-fn unshare(spec: &ContainerSpec) -> Unshare {
-    let (apart, shared) = (apart(spec), shared(spec));
-    Unshare {
+fn unshare(spec: &ContainerSpec) -> NamespaceSet {
+    let (apart, shared) = (not_from_host(spec), from_container(spec));
+    NamespaceSet {
         net: apart.net && !shared.net,
         pid: apart.pid && !shared.pid,
         ipc: apart.ipc && !shared.ipc,
@@ -102,9 +104,9 @@ fn unshare(spec: &ContainerSpec) -> Unshare {
 }
 
 /// The namespaces of another container.
-pub(super) fn shared(spec: &ContainerSpec) -> Unshare {
+pub(super) fn from_container(spec: &ContainerSpec) -> NamespaceSet {
     let namespaces = &spec.namespaces;
-    Unshare {
+    NamespaceSet {
         net: matches!(namespaces.network, Some(NetworkMode::Container(_))),
         pid: namespaces.pid_container.is_some(),
         ipc: matches!(namespaces.ipc, IpcMode::Container(_)),
@@ -114,7 +116,7 @@ pub(super) fn shared(spec: &ContainerSpec) -> Unshare {
 }
 
 /// A single id is mapped to the container's user, so that `-u 1000` shows 1000 inside.
-fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &Identity) -> Result<IdMap> {
+fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &HostIdentity) -> Result<IdMap> {
     let (uid, gid) = identity.host_ids();
     Ok(match &spec.namespaces.userns {
         UsernsMode::KeepId { uid: wanted_uid, gid: wanted_gid } => {
@@ -122,7 +124,7 @@ fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &Ide
         }
         UsernsMode::NoMap => {
             let failure = Failure::new(
-                Kind::Unsupported,
+                FailureKind::Unsupported,
                 "--userns nomap: dhow keeps images as the user's own files, so the user must exist inside",
             );
             return Err(failure.hint("use --userns keep-id, or leave it out").into());
@@ -131,13 +133,13 @@ fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &Ide
             identity.map((0, 0))
         }
         UsernsMode::Default | UsernsMode::Host | UsernsMode::Auto => {
-            let user = users::of(store, spec, layers)?;
+            let user = users::image_user(store, spec, layers)?;
             identity.map((user.uid, user.gid))
         }
     })
 }
 
-fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
+fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> RootPlan {
     let spec = container.spec();
     let base = store.root().to_owned();
     // Relative to the store, which the sandbox has open: overlayfs takes mount options of one page at most.
@@ -145,17 +147,23 @@ fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
     let source = match (&spec.rootfs, layers) {
         (Some(dir), _) => RootSource::Directory(dir.clone()),
         (None, []) => RootSource::Directory(container.upper()),
-        (None, layers) => RootSource::Overlay(Overlay {
+        (None, layers) => RootSource::Overlay(OverlayLayers {
             lower: layers.iter().rev().map(|layer| relative(store.layer_tree(layer))).collect(),
             upper: relative(container.upper()),
             work: relative(container.work()),
             // overlayfs then skips all syncs; nothing of an --rm container has to survive a crash.
             volatile: spec.auto_remove,
-            kept: false,
+            must_persist: false,
             base: base.clone(),
         }),
     };
-    Root { stage: container.path().to_owned(), shelf: base, source, read_only: spec.read_only, stubs: false }
+    RootPlan {
+        stage: container.path().to_owned(),
+        memory_files: base,
+        source,
+        read_only: spec.read_only,
+        mount_stubs: false,
+    }
 }
 
 /// docker's lists (`oci/defaults.go` of its engine): paths that reveal the host or reach into its kernel.
@@ -192,11 +200,11 @@ fn unmasked(spec: &ContainerSpec) -> bool {
 }
 
 /// Only sysctls that are namespaced can be set, and only in a namespace of the container's own.
-fn sysctls(spec: &ContainerSpec, unshare: Unshare) -> Result<Vec<(String, String)>> {
+fn sysctls(spec: &ContainerSpec, unshare: NamespaceSet) -> Result<Vec<(String, String)>> {
     spec.sysctls.iter().map(|(name, value)| Ok((sysctl_path(name, unshare)?, value.clone()))).collect()
 }
 
-fn sysctl_path(name: &str, unshare: Unshare) -> Result<String> {
+fn sysctl_path(name: &str, unshare: NamespaceSet) -> Result<String> {
     let ipc = [
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -210,7 +218,7 @@ fn sysctl_path(name: &str, unshare: Unshare) -> Result<String> {
     let dotted = name.replace('/', ".");
     let shared = |which: &str| {
         Failure::new(
-            Kind::Invalid,
+            FailureKind::Invalid,
             format!("sysctl '{name}' is not allowed with the host's {which} namespace"),
         )
     };
@@ -228,7 +236,7 @@ fn net_path(name: &str) -> String {
     if name.contains('/') { name.to_owned() } else { name.replace('.', "/") }
 }
 
-fn process(spec: &ContainerSpec) -> Result<Process> {
+fn process(spec: &ContainerSpec) -> Result<ProcessPlan> {
     let process = &spec.process;
     let args = [process.entrypoint.clone().unwrap_or_default(), process.command.clone().unwrap_or_default()]
         .concat();
@@ -243,7 +251,7 @@ fn process(spec: &ContainerSpec) -> Result<Process> {
         ))
         .into());
     }
-    Ok(Process {
+    Ok(ProcessPlan {
         args,
         env: process.env.clone(),
         cwd,
@@ -271,7 +279,7 @@ fn user(spec: &ContainerSpec) -> String {
     }
 }
 
-fn rlimit(limit: &Ulimit) -> (String, u64, u64) {
+fn rlimit(limit: &UlimitSpec) -> (String, u64, u64) {
     let value = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
     (limit.name.clone(), value(limit.soft), value(limit.hard))
 }
@@ -279,14 +287,14 @@ fn rlimit(limit: &Ulimit) -> (String, u64, u64) {
 fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> {
     let security = &spec.security;
     refuse_labels(spec)?;
-    let asked = caps::tweak(&security.cap_add, &security.cap_drop, security.privileged)?;
+    let asked = caps::tweak_capabilities(&security.cap_add, &security.cap_drop, security.privileged)?;
     let (capabilities, unknown) = caps::known_to_kernel(asked);
     // `--cap-add ALL` means all that this kernel has; a name means exactly that one.
     let all = security.privileged || security.cap_add.iter().any(|name| name.eq_ignore_ascii_case("all"));
     if !all && !unknown.is_empty() {
         let names = security.cap_add.join(", ");
         return Err(Failure::new(
-            Kind::Unsupported,
+            FailureKind::Unsupported,
             format!("this kernel lacks a capability of --cap-add {names}"),
         )
         .into());
@@ -303,8 +311,10 @@ fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> 
 /// An unprivileged process cannot switch profiles of security modules; asking for none is fine.
 fn refuse_labels(spec: &ContainerSpec) -> Result<()> {
     let refused = |what: String| {
-        let failure =
-            Failure::new(Kind::Unsupported, format!("--security-opt {what}: dhow cannot switch profiles"));
+        let failure = Failure::new(
+            FailureKind::Unsupported,
+            format!("--security-opt {what}: dhow cannot switch profiles"),
+        );
         failure.hint("the container keeps the profile that dhow itself runs under; leave the option out")
     };
     if let Some(profile) = &spec.security.apparmor
@@ -320,10 +330,10 @@ fn refuse_labels(spec: &ContainerSpec) -> Result<()> {
 
 fn seccomp_plan(spec: &ContainerSpec, capabilities: CapSet) -> Result<SeccompPlan> {
     Ok(match &spec.security.seccomp {
-        Seccomp::Unconfined => SeccompPlan::Unconfined,
-        Seccomp::Default if spec.security.privileged => SeccompPlan::Unconfined,
-        Seccomp::Default => SeccompPlan::Default,
-        Seccomp::Profile(text) => {
+        SeccompMode::Unconfined => SeccompPlan::Unconfined,
+        SeccompMode::Default if spec.security.privileged => SeccompPlan::Unconfined,
+        SeccompMode::Default => SeccompPlan::Default,
+        SeccompMode::Profile(text) => {
             seccomp::from_json(text, capabilities)?;
             SeccompPlan::Profile(text.clone())
         }
@@ -334,7 +344,7 @@ fn seccomp_plan(spec: &ContainerSpec, capabilities: CapSet) -> Result<SeccompPla
 mod tests {
     use super::*;
 
-    const OWN: Unshare = Unshare { net: true, pid: true, ipc: true, uts: true, cgroup: true };
+    const OWN: NamespaceSet = NamespaceSet { net: true, pid: true, ipc: true, uts: true, cgroup: true };
 
     #[test]
     fn sysctls_of_other_namespaces_are_refused() {
@@ -354,7 +364,7 @@ mod tests {
         ] {
             assert!(sysctl_path(bad, OWN).is_err(), "{bad}");
         }
-        assert!(sysctl_path("net.ipv4.ip_forward", Unshare { net: false, ..OWN }).is_err());
+        assert!(sysctl_path("net.ipv4.ip_forward", NamespaceSet { net: false, ..OWN }).is_err());
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::files::Place;
+use super::files::NetworkFileContext;
 use crate::model::container::{ContainerSpec, DnsSpec, NetworkMode};
 use crate::network::dns;
 
 /// A parsed resolv.conf.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Conf {
+struct ResolvConf {
     servers: Vec<String>,
     search: Vec<String>,
     options: Vec<String>,
@@ -19,16 +19,16 @@ struct Conf {
 /// /etc/resolv.conf: the host's, with `--dns` and the like in place of its lines. On a network it names the
 /// network helper's DNS server, except that servers given with `--dns` are used directly on the default
 /// network.
-pub(in crate::engine) fn resolv_conf(spec: &ContainerSpec, place: &Place<'_>) -> String {
-    of_host(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), spec, place)
+pub(in crate::engine) fn resolv_conf_text(spec: &ContainerSpec, place: &NetworkFileContext<'_>) -> String {
+    from_host(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), spec, place)
 }
 
-fn of_host(host: &str, spec: &ContainerSpec, place: &Place<'_>) -> String {
+fn from_host(host: &str, spec: &ContainerSpec, place: &NetworkFileContext<'_>) -> String {
     let host_network = spec.namespaces.network == Some(NetworkMode::Host);
     if host_network && spec.dns == DnsSpec::default() {
         return host.to_owned();
     }
-    let mut conf = Conf::parse(host);
+    let mut conf = ResolvConf::parse(host);
     conf.replace(&spec.dns);
     let asked = !spec.dns.servers.is_empty();
     if place.endpoints.is_empty() {
@@ -45,7 +45,7 @@ fn of_host(host: &str, spec: &ContainerSpec, place: &Place<'_>) -> String {
     conf.text()
 }
 
-impl Conf {
+impl ResolvConf {
     fn parse(text: &str) -> Self {
         let mut conf = Self::default();
         for line in text.lines() {
@@ -117,7 +117,7 @@ fn is_loopback(server: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::network::{Endpoint, Mac};
+    use crate::model::network::{MacAddress, NetworkEndpoint};
 
     const HOST: &str = "# comment\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n\
                         nameserver nonsense\ndomain old.example\nsearch example.org\tsub.example.org\n\
@@ -130,18 +130,22 @@ mod tests {
     }
 
     fn on(default_network: bool, host: &str, spec: &ContainerSpec) -> String {
-        let endpoint = Endpoint {
+        let endpoint = NetworkEndpoint {
             network: "n".into(),
             interface: "eth0".into(),
             v4: None,
             v6: None,
-            mac: Mac::default(),
+            mac: MacAddress::default(),
             aliases: Vec::new(),
             links: Vec::new(),
             link_local: Vec::new(),
             default_route: true,
         };
-        of_host(host, spec, &Place { endpoints: &[endpoint], default_network, ..Place::default() })
+        from_host(
+            host,
+            spec,
+            &NetworkFileContext { endpoints: &[endpoint], default_network, ..NetworkFileContext::default() },
+        )
     }
 
     #[test]
@@ -176,17 +180,17 @@ mod tests {
 
     #[test]
     fn without_networks_the_hosts_servers_are_left_as_far_as_they_mean_something() {
-        let place = Place::default();
+        let place = NetworkFileContext::default();
         let spec = asked(&[], &["."], &[]);
         let rest = "options edns0 trust-ad\nsortlist 192.0.2.0\n";
         assert_eq!(
-            of_host(HOST, &spec, &place),
+            from_host(HOST, &spec, &place),
             format!("nameserver 192.0.2.1\nnameserver fe80::1%eth0\n{rest}")
         );
         let mut host = spec;
         host.namespaces.network = Some(NetworkMode::Host);
-        assert!(of_host(HOST, &host, &place).starts_with("nameserver 127.0.0.53\n"));
+        assert!(from_host(HOST, &host, &place).starts_with("nameserver 127.0.0.53\n"));
         host.dns = DnsSpec::default();
-        assert_eq!(of_host(HOST, &host, &place), HOST);
+        assert_eq!(from_host(HOST, &host, &place), HOST);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::engine::image_files;
 use crate::model::digest::Digest;
-use crate::sandbox::plan::{Mount, MountKind, Plan};
+use crate::sandbox::plan::{MountKind, PlannedMount, SandboxPlan};
 use crate::store::Store;
 
 /// Path of apt's configuration inside the container.
@@ -11,19 +11,19 @@ const APT_FILE: &str = "/dev/apt-one-user.conf";
 /// apt switches to its own user for downloads and verifies that it did, which fails with a single id.
 const APT_SETTING: &[u8] = b"APT::Sandbox::User \"root\";\n";
 
-pub(super) fn ease(plan: &mut Plan, store: &Store, layers: &[Digest]) {
-    let Some((_, variable)) = variable(&plan.process.env) else { return };
+pub(super) fn adapt_to_single_id(plan: &mut SandboxPlan, store: &Store, layers: &[Digest]) {
+    let Some((_, variable)) = apt_config_variable(&plan.process.env) else { return };
     if !image_files::has_directory(store, layers, "etc/apt") {
         return;
     }
     plan.process.env.push(variable);
     let kind = MountKind::File { content: APT_SETTING.to_vec(), mode: 0o644, read_only: true, owner: (0, 0) };
-    plan.mounts.push(Mount { target: APT_FILE.into(), kind });
+    plan.mounts.push(PlannedMount { target: APT_FILE.into(), kind });
 }
 
 /// The variable that points apt to its configuration, and the file's path; `None` if the environment sets its
 /// own.
-pub(super) fn variable(env: &[String]) -> Option<(&'static str, String)> {
+pub(super) fn apt_config_variable(env: &[String]) -> Option<(&'static str, String)> {
     let configured = env.iter().any(|entry| entry.starts_with("APT_CONFIG="));
     (!configured).then(|| (APT_FILE, format!("APT_CONFIG={APT_FILE}")))
 }

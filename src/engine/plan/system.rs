@@ -2,17 +2,20 @@
 
 use crate::model::container::{ContainerSpec, IpcMode};
 use crate::sandbox::idmap::IdMap;
-use crate::sandbox::plan::{Bind, Flags, Kin, Mount, MountKind, Propagation, Unshare};
+use crate::sandbox::plan::{
+    BindMount, MountAttributes, MountKind, MountPropagation, NamespaceSet, PeerMount, PlannedMount,
+};
 
 /// docker's default size of /dev/shm, in bytes.
 const SHM_SIZE: u64 = 64 << 20;
 /// Group id of `tty` in nearly every distribution.
 const TTY_GROUP: u32 = 5;
 
-const CLOSED: Flags = Flags { read_only: false, nosuid: true, nodev: true, noexec: true };
+const NO_SUID_DEV_EXEC: MountAttributes =
+    MountAttributes { read_only: false, nosuid: true, nodev: true, noexec: true };
 
 /// In the order in which they are mounted.
-pub(super) fn mounts(spec: &ContainerSpec, map: &IdMap, unshare: Unshare) -> Vec<Mount> {
+pub(super) fn system_mounts(spec: &ContainerSpec, map: &IdMap, unshare: NamespaceSet) -> Vec<PlannedMount> {
     let mut mounts = vec![proc(spec, unshare)];
     mounts.extend(dev(spec, map));
     mounts.extend(ipc(spec));
@@ -20,56 +23,57 @@ pub(super) fn mounts(spec: &ContainerSpec, map: &IdMap, unshare: Unshare) -> Vec
     mounts
 }
 
-fn mount(target: &str, kind: MountKind) -> Mount {
-    Mount { target: target.into(), kind }
+fn mount(target: &str, kind: MountKind) -> PlannedMount {
+    PlannedMount { target: target.into(), kind }
 }
 
-fn new(kind: &str, params: &[(&str, &str)], flags: Flags) -> MountKind {
+fn new_filesystem(kind: &str, params: &[(&str, &str)], flags: MountAttributes) -> MountKind {
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect();
-    MountKind::New { kind: kind.into(), params, flags, fallback: None, optional: false }
+    MountKind::NewFilesystem { kind: kind.into(), params, flags, fallback: None, optional: false }
 }
 
 fn host_tree(path: &str) -> MountKind {
-    MountKind::Bind(Bind {
+    MountKind::Bind(BindMount {
         source: path.into(),
         subpath: None,
         recursive: true,
-        flags: Flags::default(),
+        flags: MountAttributes::default(),
         recursive_flags: false,
-        propagation: Propagation::Private,
+        propagation: MountPropagation::Private,
         copy_up: false,
         optional: false,
     })
 }
 
 /// A device node of the host; skipped if the host does not have it.
-pub(super) fn node(path: &str, target: &str) -> Mount {
+pub(super) fn device_node(path: &str, target: &str) -> PlannedMount {
     let MountKind::Bind(bind) = host_tree(path) else { return mount(target, MountKind::Directory) };
-    mount(target, MountKind::Bind(Bind { recursive: false, optional: true, ..bind }))
+    mount(target, MountKind::Bind(BindMount { recursive: false, optional: true, ..bind }))
 }
 
 /// A procfs of the container's own PID namespace, the donor's, or the host's. The host's is bind-mounted: a
 /// new instance for the initial PID namespace cannot be mounted from a child user namespace.
-fn proc(spec: &ContainerSpec, unshare: Unshare) -> Mount {
+fn proc(spec: &ContainerSpec, unshare: NamespaceSet) -> PlannedMount {
     if spec.namespaces.pid_container.is_some() {
-        return mount("/proc", MountKind::Kin(Kin::Processes));
+        return mount("/proc", MountKind::FromPeer(PeerMount::Proc));
     }
-    let kind = match (unshare.pid, new("proc", &[], CLOSED)) {
-        (true, MountKind::New { kind, params, flags, optional, .. }) => {
+    let kind = match (unshare.pid, new_filesystem("proc", &[], NO_SUID_DEV_EXEC)) {
+        (true, MountKind::NewFilesystem { kind, params, flags, optional, .. }) => {
             // Where parts of /proc are covered, as inside most containers, the kernel refuses a new instance
             // (EPERM): it would reveal them.
-            MountKind::New { kind, params, flags, optional, fallback: Some("/proc".into()) }
+            MountKind::NewFilesystem { kind, params, flags, optional, fallback: Some("/proc".into()) }
         }
         _ => host_tree("/proc"),
     };
     mount("/proc", kind)
 }
 
-fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
-    let flags = Flags { nosuid: true, ..Flags::default() };
-    let mut mounts = vec![mount("/dev", new("tmpfs", &[("mode", "0755"), ("size", "65536k")], flags))];
+fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<PlannedMount> {
+    let flags = MountAttributes { nosuid: true, ..MountAttributes::default() };
+    let mut mounts =
+        vec![mount("/dev", new_filesystem("tmpfs", &[("mode", "0755"), ("size", "65536k")], flags))];
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-        mounts.push(node(&format!("/dev/{name}"), &format!("/dev/{name}")));
+        mounts.push(device_node(&format!("/dev/{name}"), &format!("/dev/{name}")));
     }
     let links = [
         ("fd", "/proc/self/fd"),
@@ -90,10 +94,10 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
     if map.has_gid(TTY_GROUP) {
         params.push(("gid".to_owned(), Some(TTY_GROUP.to_string())));
     }
-    let flags = Flags { nosuid: true, noexec: true, ..Flags::default() };
+    let flags = MountAttributes { nosuid: true, noexec: true, ..MountAttributes::default() };
     mounts.push(mount(
         "/dev/pts",
-        MountKind::New { kind: "devpts".into(), params, flags, fallback: None, optional: false },
+        MountKind::NewFilesystem { kind: "devpts".into(), params, flags, fallback: None, optional: false },
     ));
     if spec.security.privileged {
         mounts.extend(all_devices());
@@ -102,7 +106,7 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
 }
 
 /// Every device node of the host, except in directories of /dev that a container has its own of.
-fn all_devices() -> Vec<Mount> {
+fn all_devices() -> Vec<PlannedMount> {
     let own = [
         "pts",
         "shm",
@@ -131,7 +135,7 @@ fn all_devices() -> Vec<Mount> {
         .into_iter()
         .map(|name| format!("/dev/{name}"))
         .filter(|path| is_device_or_directory(path))
-        .map(|path| node(&path, &path))
+        .map(|path| device_node(&path, &path))
         .collect()
 }
 
@@ -143,31 +147,39 @@ fn is_device_or_directory(path: &str) -> bool {
     })
 }
 
-fn ipc(spec: &ContainerSpec) -> Vec<Mount> {
+fn ipc(spec: &ContainerSpec) -> Vec<PlannedMount> {
     match &spec.namespaces.ipc {
-        IpcMode::Host => vec![mount("/dev/shm", host_tree("/dev/shm")), node("/dev/mqueue", "/dev/mqueue")],
+        IpcMode::Host => {
+            vec![mount("/dev/shm", host_tree("/dev/shm")), device_node("/dev/mqueue", "/dev/mqueue")]
+        }
         IpcMode::Container(_) => {
             vec![
-                mount("/dev/shm", MountKind::Kin(Kin::Memory)),
-                mount("/dev/mqueue", MountKind::Kin(Kin::Queues)),
+                mount("/dev/shm", MountKind::FromPeer(PeerMount::Shm)),
+                mount("/dev/mqueue", MountKind::FromPeer(PeerMount::Mqueue)),
             ]
         }
         IpcMode::None => vec![queue()],
         IpcMode::Private | IpcMode::Shareable => {
             let size = spec.shm_size.unwrap_or(SHM_SIZE).to_string();
-            vec![mount("/dev/shm", new("tmpfs", &[("mode", "1777"), ("size", &size)], CLOSED)), queue()]
+            vec![
+                mount(
+                    "/dev/shm",
+                    new_filesystem("tmpfs", &[("mode", "1777"), ("size", &size)], NO_SUID_DEV_EXEC),
+                ),
+                queue(),
+            ]
         }
     }
 }
 
 /// Optional: kernels can be built without POSIX message queues.
-fn queue() -> Mount {
+fn queue() -> PlannedMount {
     mount(
         "/dev/mqueue",
-        MountKind::New {
+        MountKind::NewFilesystem {
             kind: "mqueue".into(),
             params: Vec::new(),
-            flags: CLOSED,
+            flags: NO_SUID_DEV_EXEC,
             fallback: None,
             optional: true,
         },
@@ -176,20 +188,20 @@ fn queue() -> Mount {
 
 /// A new sysfs shows the network devices of the container's network namespace. With the host's network only
 /// the host's /sys can be mounted.
-fn sys(spec: &ContainerSpec, unshare: Unshare) -> Vec<Mount> {
-    let flags = Flags { read_only: !spec.security.privileged, ..CLOSED };
+fn sys(spec: &ContainerSpec, unshare: NamespaceSet) -> Vec<PlannedMount> {
+    let flags = MountAttributes { read_only: !spec.security.privileged, ..NO_SUID_DEV_EXEC };
     let writable = spec.security.privileged || spec.security.writable_cgroups;
-    let sysfs = MountKind::New {
+    let sysfs = MountKind::NewFilesystem {
         kind: "sysfs".into(),
         params: Vec::new(),
         flags,
         fallback: Some("/sys".into()),
         optional: true,
     };
-    let cgroup = MountKind::New {
+    let cgroup = MountKind::NewFilesystem {
         kind: "cgroup2".into(),
         params: Vec::new(),
-        flags: Flags { read_only: !writable, ..CLOSED },
+        flags: MountAttributes { read_only: !writable, ..NO_SUID_DEV_EXEC },
         fallback: None,
         optional: true,
     };
@@ -206,11 +218,11 @@ mod tests {
 
     #[test]
     fn the_cgroup_file_system_is_writable_only_where_asked() {
-        let unshare = Unshare { net: true, pid: true, ipc: true, uts: true, cgroup: true };
+        let unshare = NamespaceSet { net: true, pid: true, ipc: true, uts: true, cgroup: true };
         let read_only = |spec: &ContainerSpec| {
             let mounts = sys(spec, unshare);
             let cgroup = mounts.iter().find(|mount| mount.target == "/sys/fs/cgroup").unwrap();
-            matches!(&cgroup.kind, MountKind::New { flags, .. } if flags.read_only)
+            matches!(&cgroup.kind, MountKind::NewFilesystem { flags, .. } if flags.read_only)
         };
         let mut spec = ContainerSpec::default();
         assert!(read_only(&spec));

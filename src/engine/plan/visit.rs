@@ -4,14 +4,14 @@ use anyhow::Result;
 
 use super::wanted;
 use crate::model::digest::Digest;
-use crate::sandbox::identity::Identity;
-use crate::sandbox::plan::{MountKind, Overlay, RootSource};
-use crate::sandbox::visit::Layout;
+use crate::sandbox::identity::HostIdentity;
+use crate::sandbox::plan::{MountKind, OverlayLayers, RootSource};
+use crate::sandbox::visit::StoppedRootfs;
 use crate::store::{ContainerDir, Store};
 
 /// How much of the file system the helper sees, and whether it may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Visit {
+pub(in crate::engine) enum RootfsAccess {
     /// Only the container's own files, read-only.
     Bare,
     /// With volumes and bind mounts; the container's own files stay unchanged.
@@ -21,13 +21,13 @@ pub(in crate::engine) enum Visit {
 }
 
 /// `layers` are the image's, lowest first.
-pub(in crate::engine) fn layout(
+pub(in crate::engine) fn rootfs_layout(
     store: &Store,
     container: &ContainerDir,
     layers: &[Digest],
-    identity: &Identity,
-    visit: Visit,
-) -> Result<Layout> {
+    identity: &HostIdentity,
+    visit: RootfsAccess,
+) -> Result<StoppedRootfs> {
     let spec = container.spec();
     let mut root = super::root(store, container, layers);
     let mut scratch = None;
@@ -36,22 +36,23 @@ pub(in crate::engine) fn layout(
         // since 5.10).
         overlay.volatile = false;
     }
-    if visit != Visit::Write
+    if visit != RootfsAccess::Write
         && let RootSource::Overlay(overlay) = &mut root.source
     {
         // The container's writable layer becomes a read-only one below a scratch layer in memory: two mounts
         // with the same upper directory are undefined, and the container may be started meanwhile.
         scratch = Some(container.work());
-        *overlay = Overlay {
+        *overlay = OverlayLayers {
             lower: [vec![overlay.upper.clone()], overlay.lower.clone()].concat(),
             upper: overlay.work.join("upper"),
             work: overlay.work.join("work"),
             volatile: true,
-            kept: false,
+            must_persist: false,
             base: overlay.base.clone(),
         };
     }
-    let mut mounts = if visit == Visit::Bare { Vec::new() } else { wanted::asked(store, container)? };
+    let mut mounts =
+        if visit == RootfsAccess::Bare { Vec::new() } else { wanted::requested_mounts(store, container)? };
     mounts.retain_mut(|mount| match &mut mount.kind {
         MountKind::Bind(bind) => {
             // A source that is gone from the host must not keep the rest from being reached.
@@ -61,5 +62,5 @@ pub(in crate::engine) fn layout(
         // The content of a tmpfs is gone.
         _ => false,
     });
-    Ok(Layout { root, mounts, ids: super::id_map(store, spec, layers, identity)?, scratch })
+    Ok(StoppedRootfs { root, mounts, ids: super::id_map(store, spec, layers, identity)?, scratch })
 }

@@ -4,14 +4,14 @@ use anyhow::Result;
 
 use super::wanted::tmpfs;
 use crate::engine::state::ContainerState;
-use crate::error::{Failure, Kind, invalid, not_found};
+use crate::error::{Failure, FailureKind, invalid, not_found};
 use crate::model::container::MountSource;
-use crate::model::volume::{Backing, BindBacking};
-use crate::sandbox::plan::{Bind, Flags, MountKind, Propagation};
+use crate::model::volume::{BindBacking, VolumeBacking};
+use crate::sandbox::plan::{BindMount, MountAttributes, MountKind, MountPropagation};
 use crate::store::{ContainerDir, Store};
 
 /// A volume as a container asks for it.
-pub(super) struct Wish<'a> {
+pub(super) struct VolumeMountRequest<'a> {
     pub(super) name: &'a str,
     pub(super) subpath: Option<&'a str>,
     pub(super) no_copy: bool,
@@ -19,32 +19,38 @@ pub(super) struct Wish<'a> {
 }
 
 /// The mount of a volume, which was created with the container at the latest.
-pub(super) fn mount(store: &Store, container: &ContainerDir, wish: &Wish<'_>) -> Result<MountKind> {
+pub(super) fn volume_mount(
+    store: &Store,
+    container: &ContainerDir,
+    wish: &VolumeMountRequest<'_>,
+) -> Result<MountKind> {
     let record =
         store.volume(wish.name)?.ok_or_else(|| not_found(format!("get {}: no such volume", wish.name)))?;
     let backing = match record.backing()? {
-        Backing::Store => {
+        VolumeBacking::Store => {
             BindBacking { path: store.volume_data(wish.name)?, recursive: true, ..Default::default() }
         }
-        Backing::Bind(bind) => {
-            check_there(wish.name, &bind)?;
+        VolumeBacking::Bind(bind) => {
+            check_bind_backing(wish.name, &bind)?;
             bind
         }
-        Backing::Memory { read_only, source } => return memory(store, container, wish, read_only, &source),
+        VolumeBacking::Memory { read_only, source } => {
+            return tmpfs_volume(store, container, wish, read_only, &source);
+        }
     };
-    Ok(MountKind::Bind(Bind {
+    Ok(MountKind::Bind(BindMount {
         copy_up: wish.subpath.is_none() && !wish.no_copy && is_first_start(container)?,
         source: backing.path,
         subpath: wish.subpath.map(str::to_owned),
         recursive: backing.recursive,
-        flags: Flags {
+        flags: MountAttributes {
             read_only: wish.read_only || backing.read_only,
             nosuid: backing.nosuid,
             nodev: backing.nodev,
             noexec: backing.noexec,
         },
         recursive_flags: false,
-        propagation: Propagation::Private,
+        propagation: MountPropagation::Private,
         optional: false,
     }))
 }
@@ -54,7 +60,7 @@ fn is_first_start(container: &ContainerDir) -> Result<bool> {
     Ok(container.read_state::<ContainerState>()?.is_none_or(|state| state.started.is_empty()))
 }
 
-fn check_there(name: &str, bind: &BindBacking) -> Result<()> {
+fn check_bind_backing(name: &str, bind: &BindBacking) -> Result<()> {
     if bind.path.is_dir() {
         return Ok(());
     }
@@ -64,10 +70,10 @@ fn check_there(name: &str, bind: &BindBacking) -> Result<()> {
 }
 
 /// A tmpfs lives in one container's mount namespace, which no other can reach into, so it cannot be shared.
-fn memory(
+fn tmpfs_volume(
     store: &Store,
     container: &ContainerDir,
-    wish: &Wish<'_>,
+    wish: &VolumeMountRequest<'_>,
     read_only: bool,
     source: &MountSource,
 ) -> Result<MountKind> {
@@ -81,7 +87,7 @@ fn memory(
         if user.is_locked()? {
             let user = &user.spec().name;
             let message = format!("volume {name} is in memory, and the running container {user} has it");
-            return Err(Failure::new(Kind::InUse, message)
+            return Err(Failure::new(FailureKind::InUse, message)
                 .hint("a volume of type tmpfs can be in one running container at a time")
                 .into());
         }

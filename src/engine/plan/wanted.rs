@@ -6,43 +6,45 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{INIT_PATH, generated, system, volume};
-use crate::engine::networking::Wanted;
-use crate::error::{Failure, Kind, invalid};
+use crate::engine::networking::NetworkPlan;
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::container::{ContainerSpec, DeviceSpec, MountSource, MountSpec};
 use crate::sandbox::idmap::IdMap;
-use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Propagation, Unshare};
+use crate::sandbox::plan::{
+    BindMount, MountAttributes, MountKind, MountPropagation, NamespaceSet, PlannedMount,
+};
 use crate::store::{ContainerDir, Store};
 use crate::sys::fs::clean_absolute;
 
 /// In the order in which they are mounted.
-pub(super) fn mounts(
+pub(super) fn all_mounts(
     store: &Store,
     container: &ContainerDir,
     map: &IdMap,
-    unshare: Unshare,
-    networks: Option<&Wanted>,
-) -> Result<Vec<Mount>> {
+    unshare: NamespaceSet,
+    networks: Option<&NetworkPlan>,
+) -> Result<Vec<PlannedMount>> {
     let spec = container.spec();
-    let mut mounts = system::mounts(spec, map, unshare);
-    mounts.extend(generated::mounts(store, spec, networks)?);
+    let mut mounts = system::system_mounts(spec, map, unshare);
+    mounts.extend(generated::generated_mounts(store, spec, networks)?);
     mounts.extend(devices(spec)?);
-    let asked = asked(store, container)?;
-    mounts.retain(|mount| !asked.iter().any(|asked| replaces(&asked.target, &mount.target)));
+    let asked = requested_mounts(store, container)?;
+    mounts.retain(|mount| !asked.iter().any(|asked| replaces_system_mount(&asked.target, &mount.target)));
     mounts.extend(asked);
     if spec.init {
-        mounts.push(init()?);
+        mounts.push(init_mount()?);
     }
     Ok(mounts)
 }
 
 /// Whether a mount requested at `asked` replaces the system's at `own`: at the same path, or above it in /dev
 /// and /sys. /proc always stays the container's own.
-pub(in crate::engine) fn replaces(asked: &str, own: &str) -> bool {
+pub(in crate::engine) fn replaces_system_mount(asked: &str, own: &str) -> bool {
     let below = own.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     below && own != "/proc"
 }
 
-fn devices(spec: &ContainerSpec) -> Result<Vec<Mount>> {
+fn devices(spec: &ContainerSpec) -> Result<Vec<PlannedMount>> {
     let mut mounts = Vec::new();
     for device in &spec.devices {
         mounts.extend(device_mounts(device)?);
@@ -51,11 +53,11 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<Mount>> {
 }
 
 /// A device node, or every node below a directory.
-fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
+fn device_mounts(device: &DeviceSpec) -> Result<Vec<PlannedMount>> {
     use std::os::unix::fs::FileTypeExt as _;
     let gathering = |why: String| {
         Failure::new(
-            Kind::Invalid,
+            FailureKind::Invalid,
             format!(
                 "error gathering device information while adding custom device \"{}\": {why}",
                 device.host.display()
@@ -83,15 +85,15 @@ fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
     if !data.file_type().is_char_device() && !data.file_type().is_block_device() {
         return Err(gathering("not a device node".into()).into());
     }
-    Ok(vec![system::node(&device.host.to_string_lossy(), &device.container)])
+    Ok(vec![system::device_node(&device.host.to_string_lossy(), &device.container)])
 }
 
 /// `-v`, `--mount` and `--tmpfs`: parents before what lies below them, and only the last mount at each
 /// target.
-pub(super) fn asked(store: &Store, container: &ContainerDir) -> Result<Vec<Mount>> {
-    let mut mounts: Vec<Mount> = Vec::new();
+pub(super) fn requested_mounts(store: &Store, container: &ContainerDir) -> Result<Vec<PlannedMount>> {
+    let mut mounts: Vec<PlannedMount> = Vec::new();
     for wish in &container.spec().mounts {
-        let mount = one(store, container, wish)?;
+        let mount = requested_mount(store, container, wish)?;
         mounts.retain(|other| other.target != mount.target);
         mounts.push(mount);
     }
@@ -99,7 +101,7 @@ pub(super) fn asked(store: &Store, container: &ContainerDir) -> Result<Vec<Mount
     Ok(mounts)
 }
 
-fn one(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<Mount> {
+fn requested_mount(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<PlannedMount> {
     let target = clean_absolute(Path::new(&wish.target)).to_string_lossy().into_owned();
     if target == "/" {
         return Err(invalid("invalid mount: the destination can't be '/'").into());
@@ -116,12 +118,12 @@ fn one(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<Moun
             recursive_writable,
             recursive_readonly_forced: _,
         } => {
-            bind(path, *create)?;
-            MountKind::Bind(Bind {
+            ensure_bind_source(path, *create)?;
+            MountKind::Bind(BindMount {
                 source: path.clone(),
                 subpath: None,
                 recursive: *recursive,
-                flags: Flags { read_only: wish.read_only, ..Flags::default() },
+                flags: MountAttributes { read_only: wish.read_only, ..MountAttributes::default() },
                 recursive_flags: !recursive_writable,
                 propagation: propagation_of(propagation),
                 copy_up: false,
@@ -131,27 +133,27 @@ fn one(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<Moun
         MountSource::Volume { name, no_copy, subpath, .. } => {
             let name =
                 name.as_deref().ok_or_else(|| invalid(format!("the volume for `{target}` has no name")))?;
-            let wish = volume::Wish {
+            let wish = volume::VolumeMountRequest {
                 name,
                 subpath: subpath.as_deref(),
                 no_copy: *no_copy,
                 read_only: wish.read_only,
             };
-            volume::mount(store, container, &wish)?
+            volume::volume_mount(store, container, &wish)?
         }
         MountSource::Tmpfs { size, mode, options } => tmpfs(*size, *mode, options, wish.read_only)?,
     };
-    Ok(Mount { target, kind })
+    Ok(PlannedMount { target, kind })
 }
 
 /// `-v` creates a missing source directory; `--mount` requires it.
-fn bind(path: &Path, create: bool) -> Result<()> {
+fn ensure_bind_source(path: &Path, create: bool) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => std::fs::create_dir_all(path)
             .map_err(|error| {
                 Failure::new(
-                    Kind::Denied,
+                    FailureKind::Denied,
                     format!("cannot make the missing source `{}`: {error}", path.display()),
                 )
                 .into()
@@ -162,18 +164,18 @@ fn bind(path: &Path, create: bool) -> Result<()> {
         ))
         .into()),
         Err(error) => Err(Failure::new(
-            Kind::Denied,
+            FailureKind::Denied,
             format!("cannot look at the mount source `{}`: {error}", path.display()),
         )
         .into()),
     }
 }
 
-fn propagation_of(text: &str) -> Propagation {
+fn propagation_of(text: &str) -> MountPropagation {
     match text {
-        "shared" | "rshared" => Propagation::Shared,
-        "slave" | "rslave" => Propagation::Slave,
-        _ => Propagation::Private,
+        "shared" | "rshared" => MountPropagation::Shared,
+        "slave" | "rslave" => MountPropagation::Slave,
+        _ => MountPropagation::Private,
     }
 }
 
@@ -184,7 +186,7 @@ pub(super) fn tmpfs(
     options: &[String],
     read_only: bool,
 ) -> Result<MountKind> {
-    let mut flags = Flags { read_only, nosuid: true, nodev: true, noexec: true };
+    let mut flags = MountAttributes { read_only, nosuid: true, nodev: true, noexec: true };
     let mut params: Vec<(String, Option<String>)> = Vec::new();
     let mut set = |name: &str, value: String| {
         params.retain(|(known, _)| known != name);
@@ -223,22 +225,22 @@ pub(super) fn tmpfs(
     }
     // Without a mode docker keeps that of the directory below the mount.
     let keep_mode = !params.iter().any(|(name, _)| name == "mode");
-    Ok(MountKind::Scratch { params, flags, keep_mode })
+    Ok(MountKind::Tmpfs { params, flags, keep_mode })
 }
 
 /// dhow's executable, which acts as an init when called by that name.
-fn init() -> Result<Mount> {
+fn init_mount() -> Result<PlannedMount> {
     let own = std::fs::read_link("/proc/self/exe")
-        .map_err(|error| Failure::new(Kind::Unsupported, format!("--init needs /proc: {error}")))?;
-    Ok(Mount {
+        .map_err(|error| Failure::new(FailureKind::Unsupported, format!("--init needs /proc: {error}")))?;
+    Ok(PlannedMount {
         target: INIT_PATH.into(),
-        kind: MountKind::Bind(Bind {
+        kind: MountKind::Bind(BindMount {
             source: own,
             subpath: None,
             recursive: false,
-            flags: Flags { read_only: true, ..Flags::default() },
+            flags: MountAttributes { read_only: true, ..MountAttributes::default() },
             recursive_flags: false,
-            propagation: Propagation::Private,
+            propagation: MountPropagation::Private,
             copy_up: false,
             optional: false,
         }),
@@ -251,16 +253,16 @@ mod tests {
 
     #[test]
     fn mounts_asked_for_win_but_not_proc() {
-        assert!(replaces("/dev", "/dev/null"));
-        assert!(replaces("/etc/hosts", "/etc/hosts"));
-        assert!(!replaces("/dev/nul", "/dev/null"));
-        assert!(!replaces("/", "/proc"));
+        assert!(replaces_system_mount("/dev", "/dev/null"));
+        assert!(replaces_system_mount("/etc/hosts", "/etc/hosts"));
+        assert!(!replaces_system_mount("/dev/nul", "/dev/null"));
+        assert!(!replaces_system_mount("/", "/proc"));
     }
 
     #[test]
     fn tmpfs_options_undo_the_defaults() {
         let options = ["exec".to_owned(), "size=1m".into(), "size=2m".into()];
-        let MountKind::Scratch { params, flags, keep_mode } = tmpfs(None, None, &options, false).unwrap()
+        let MountKind::Tmpfs { params, flags, keep_mode } = tmpfs(None, None, &options, false).unwrap()
         else {
             panic!()
         };

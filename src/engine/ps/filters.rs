@@ -3,23 +3,23 @@
 use anyhow::Result;
 use regex_lite::Regex;
 
-use super::{Listed, mount_name, network_name};
-use crate::error::{Failure, Kind, invalid, kind_of};
+use super::{ContainerSummary, mount_name, network_name};
+use crate::error::{Failure, FailureKind, invalid, kind_of};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::digest::Digest;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 use crate::model::port;
 use crate::store::Store;
 
 /// Parsed filters, with the objects they refer to looked up.
-pub(super) struct Filters {
-    pairs: Vec<Filter>,
+pub(super) struct ContainerFilters {
+    pairs: Vec<ListFilter>,
     /// Creation times of the containers named by `before` (`false`) and `since` (`true`).
     times: Vec<(bool, String)>,
     /// IDs of the images named by `ancestor`, and of images built on them.
     ancestors: Option<Vec<Digest>>,
     /// For `id` and `name`.
-    patterns: Vec<(&'static str, Pattern)>,
+    patterns: Vec<(&'static str, FilterPattern)>,
     /// For `expose`.
     exposed: Vec<String>,
     /// For `publish`, with the host's ports.
@@ -48,8 +48,8 @@ const KEYS: [&str; 15] = [
 const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
 const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
-impl Filters {
-    pub(super) fn new(store: &Store, pairs: &[Filter]) -> Result<Self> {
+impl ContainerFilters {
+    pub(super) fn new(store: &Store, pairs: &[ListFilter]) -> Result<Self> {
         let mut filters = Self {
             pairs: pairs.to_vec(),
             times: Vec::new(),
@@ -65,22 +65,22 @@ impl Filters {
         Ok(filters)
     }
 
-    fn prepare(&mut self, store: &Store, filter: &Filter) -> Result<()> {
-        let Filter { key, value } = filter;
+    fn prepare(&mut self, store: &Store, filter: &ListFilter) -> Result<()> {
+        let ListFilter { key, value } = filter;
         match key.as_str() {
             "before" | "since" => {
                 let created = store.find_container(value)?.spec().created.clone();
                 self.times.push((key == "since", created));
             }
             "ancestor" => self.add_ancestor(store, value)?,
-            "id" => self.patterns.push(("id", Pattern::new(value))),
-            "name" => self.patterns.push(("name", Pattern::new(value))),
+            "id" => self.patterns.push(("id", FilterPattern::new(value))),
+            "name" => self.patterns.push(("name", FilterPattern::new(value))),
             "status" => one_of(filter, &STATES)?,
             "health" => one_of(filter, &HEALTH)?,
             "is-task" => self.tasks.push(filter.boolean()?),
-            "expose" => self.exposed.extend(port::parse(value).map_err(|_| wrong(filter))?),
-            "publish" => self.published.extend(port::parse(value).map_err(|_| wrong(filter))?),
-            "exited" => drop(value.parse::<i32>().map_err(|_| wrong(filter))?),
+            "expose" => self.exposed.extend(port::parse(value).map_err(|_| invalid_filter(filter))?),
+            "publish" => self.published.extend(port::parse(value).map_err(|_| invalid_filter(filter))?),
+            "exited" => drop(value.parse::<i32>().map_err(|_| invalid_filter(filter))?),
             key if !KEYS.contains(&key) => return Err(filter.unknown(&KEYS.join(", ")).into()),
             _ => {}
         }
@@ -90,7 +90,7 @@ impl Filters {
     fn add_ancestor(&mut self, store: &Store, text: &str) -> Result<()> {
         let ancestors = self.ancestors.get_or_insert_default();
         let image = match store.find_image(text) {
-            Err(error) if kind_of(&error) == Kind::NotFound => return Ok(()),
+            Err(error) if kind_of(&error) == FailureKind::NotFound => return Ok(()),
             other => other?,
         };
         let layers = image.config.rootfs.diff_ids;
@@ -111,7 +111,7 @@ impl Filters {
         self.pairs.iter().any(|filter| filter.key == "status" || filter.key == "exited")
     }
 
-    pub(super) fn accept(&self, container: &Listed) -> bool {
+    pub(super) fn accept(&self, container: &ContainerSummary) -> bool {
         let created = &container.spec().created;
         let in_time = |(since, time): &(bool, String)| if *since { created > time } else { created < time };
         let image = container.spec().image.as_ref().map(|image| &image.id);
@@ -121,7 +121,7 @@ impl Filters {
             && KEYS.iter().all(|key| self.accept_key(key, container))
     }
 
-    fn accept_key(&self, key: &str, container: &Listed) -> bool {
+    fn accept_key(&self, key: &str, container: &ContainerSummary) -> bool {
         let mut values = self
             .pairs
             .iter()
@@ -151,7 +151,7 @@ impl Filters {
         }
     }
 
-    fn publishes(&self, container: &Listed) -> bool {
+    fn publishes(&self, container: &ContainerSummary) -> bool {
         let ports =
             || container.state.published.iter().map(|port| format!("{}/{}", port.host, port.protocol));
         container.is_up() && ports().any(|port| self.published.contains(&port))
@@ -164,12 +164,12 @@ impl Filters {
 }
 
 /// A pattern as docker reads it: a literal text or a regular expression that matches part of the text.
-pub(in crate::engine) struct Pattern {
+pub(in crate::engine) struct FilterPattern {
     text: String,
     expression: Option<Regex>,
 }
 
-impl Pattern {
+impl FilterPattern {
     /// A text that is not a valid expression matches only itself.
     pub(in crate::engine) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), expression: Regex::new(text).ok() }
@@ -180,15 +180,19 @@ impl Pattern {
     }
 }
 
-fn wrong(filter: &Filter) -> Failure {
+fn invalid_filter(filter: &ListFilter) -> Failure {
     invalid(format!("invalid filter '{}={}'", filter.key, filter.value.escape_debug()))
 }
 
-fn one_of(filter: &Filter, words: &[&str]) -> Result<(), Failure> {
-    if words.contains(&filter.value.as_str()) { Ok(()) } else { Err(wrong(filter).hint(words.join(", "))) }
+fn one_of(filter: &ListFilter, words: &[&str]) -> Result<(), Failure> {
+    if words.contains(&filter.value.as_str()) {
+        Ok(())
+    } else {
+        Err(invalid_filter(filter).hint(words.join(", ")))
+    }
 }
 
-fn is_exit(container: &Listed, code: &str) -> bool {
+fn is_exit(container: &ContainerSummary, code: &str) -> bool {
     container.status() == "exited" && code.parse() == Ok(container.exit_code())
 }
 
@@ -203,14 +207,14 @@ fn has_label(spec: &ContainerSpec, wanted: &str) -> bool {
 fn is_on_network(spec: &ContainerSpec, wanted: &str) -> bool {
     match &spec.namespaces.network {
         Some(NetworkMode::Networks) => {
-            spec.networks.iter().any(|one| one.name == wanted || is_id(&one.network, wanted))
+            spec.networks.iter().any(|one| one.name == wanted || is_id_prefix(&one.network, wanted))
         }
         _ => network_name(spec) == wanted,
     }
 }
 
 /// docker shortens IDs to twelve digits.
-fn is_id(id: &str, wanted: &str) -> bool {
+fn is_id_prefix(id: &str, wanted: &str) -> bool {
     wanted.len() >= 12 && id.starts_with(wanted)
 }
 

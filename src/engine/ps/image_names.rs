@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::model::container::{ContainerSpec, ImageUse};
+use crate::model::container::{ContainerImage, ContainerSpec};
 use crate::model::digest::Digest;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 use crate::store::Store;
 
 /// Looks up each name once.
@@ -29,13 +29,14 @@ impl<'a> ImageNames<'a> {
         }
     }
 
-    fn still_means(&mut self, image: &ImageUse) -> bool {
+    fn still_means(&mut self, image: &ContainerImage) -> bool {
         let name = &image.name;
         if image.id.as_str().starts_with(name.as_str()) || image.id.hex().starts_with(name.as_str()) {
             return true;
         }
         let store = self.store;
-        let look = || store.name(&name.parse::<Reference>().ok()?).ok().flatten().map(|record| record.id);
+        let look =
+            || store.name(&name.parse::<ImageReference>().ok()?).ok().flatten().map(|record| record.id);
         self.known.entry(name.clone()).or_insert_with(look).as_ref() == Some(&image.id)
     }
 }
@@ -43,15 +44,15 @@ impl<'a> ImageNames<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::rmi::tests::Fixture;
+    use crate::engine::rmi::tests::RmiFixture;
 
     #[test]
     fn a_name_that_moved_on_is_not_shown() {
-        let fixture = Fixture::new();
+        let fixture = RmiFixture::new();
         let (a, b) = (fixture.image("a"), fixture.image("b"));
         fixture.name("x", &a);
         let using = |name: &str| ContainerSpec {
-            image: Some(ImageUse { id: a.clone(), name: name.into() }),
+            image: Some(ContainerImage { id: a.clone(), name: name.into() }),
             ..ContainerSpec::default()
         };
         let shown = |spec: &ContainerSpec, whole| ImageNames::new(&fixture.store).shown(spec, whole);

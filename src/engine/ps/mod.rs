@@ -7,40 +7,40 @@ mod tests;
 
 use anyhow::Result;
 
-use self::filters::Filters;
-pub(in crate::engine) use self::filters::Pattern;
+use self::filters::ContainerFilters;
+pub(in crate::engine) use self::filters::FilterPattern;
 pub use self::image_names::ImageNames;
 
-use super::remove::{is_abandoned, reap};
+use super::remove::{is_abandoned, remove_abandoned};
 use super::size::size_below;
 use super::state::ContainerState;
 use crate::model::container::{ContainerSpec, MountSource, NetworkMode};
-use crate::model::filter::Filter;
-use crate::model::network::{self, Published};
+use crate::model::filter::ListFilter;
+use crate::model::network::{self, PublishedPort};
 use crate::model::port_list;
-use crate::sandbox::identity::Identity;
-use crate::store::{ContainerDir, Scanned, Store};
+use crate::sandbox::identity::HostIdentity;
+use crate::store::{ContainerDir, ScannedContainer, Store};
 
 #[derive(Clone, Debug, Default)]
-pub struct Query {
+pub struct ContainerQuery {
     /// Also those that do not run.
     pub all: bool,
     /// Only this many, the newest, in any state.
     pub last: Option<usize>,
     /// Values of one key are alternatives; all keys must match.
-    pub filters: Vec<Filter>,
+    pub filters: Vec<ListFilter>,
 }
 
 /// A container with its current state.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ContainerSummary {
     pub dir: ContainerDir,
     pub state: ContainerState,
     /// Whether its lock is held: it runs or is about to.
     pub running: bool,
 }
 
-impl Listed {
+impl ContainerSummary {
     /// docker's word for the state. A container whose supervisor was killed counts as exited.
     pub fn status(&self) -> &'static str {
         match self.running {
@@ -87,7 +87,7 @@ impl Listed {
     /// Its published and exposed ports on one line; empty unless it runs.
     pub fn ports(&self) -> String {
         match self.is_up() {
-            true => port_list::line(&self.state.published, &self.spec().exposed_ports),
+            true => port_list::format_ports(&self.state.published, &self.spec().exposed_ports),
             false => String::new(),
         }
     }
@@ -99,8 +99,12 @@ impl Listed {
 
 /// The containers that `query` selects, newest first. Removes `--rm` containers whose supervisor was killed
 /// before it could; that needs `identity`, and the process must be single-threaded.
-pub fn list(store: &Store, query: &Query, identity: impl FnOnce() -> Identity) -> Result<Vec<Listed>> {
-    let filters = Filters::new(store, &query.filters)?;
+pub fn list(
+    store: &Store,
+    query: &ContainerQuery,
+    identity: impl FnOnce() -> HostIdentity,
+) -> Result<Vec<ContainerSummary>> {
+    let filters = ContainerFilters::new(store, &query.filters)?;
     // These select by state themselves, so stopped containers are looked at too.
     let all = query.all || query.last.is_some() || filters.ask_for_state();
     let mut scanned = store.scan_containers(all, ContainerState::may_run)?;
@@ -108,14 +112,14 @@ pub fn list(store: &Store, query: &Query, identity: impl FnOnce() -> Identity) -
     scanned.retain(|one| one.locked || !is_abandoned(one.dir.spec(), one.state.as_ref()));
     if scanned.len() < before {
         // A container that cannot be removed must not keep the others from being listed.
-        let _ = reap(store, &identity());
+        let _ = remove_abandoned(store, &identity());
     }
-    let listed = |one: Scanned<ContainerState>| Listed {
+    let listed = |one: ScannedContainer<ContainerState>| ContainerSummary {
         dir: one.dir,
         state: one.state.unwrap_or_default(),
         running: one.locked,
     };
-    let mut found: Vec<Listed> = scanned.into_iter().map(listed).collect();
+    let mut found: Vec<ContainerSummary> = scanned.into_iter().map(listed).collect();
     found.retain(|container| (all || container.is_up()) && filters.accept(container));
     found.sort_by(|a, b| b.spec().created.cmp(&a.spec().created));
     found.truncate(query.last.unwrap_or(usize::MAX));
@@ -123,14 +127,14 @@ pub fn list(store: &Store, query: &Query, identity: impl FnOnce() -> Identity) -
 }
 
 /// The container with its current state.
-pub(super) fn look_at(dir: ContainerDir) -> Result<Listed> {
+pub(super) fn summarize(dir: ContainerDir) -> Result<ContainerSummary> {
     let running = dir.is_locked()?;
-    Ok(Listed { state: dir.read_state()?.unwrap_or_default(), running, dir })
+    Ok(ContainerSummary { state: dir.read_state()?.unwrap_or_default(), running, dir })
 }
 
 /// The ports that the container `text` publishes now, sorted by container port.
-pub fn published(store: &Store, text: &str) -> Result<Vec<Published>> {
-    let container = look_at(store.find_container(text)?)?;
+pub fn published(store: &Store, text: &str) -> Result<Vec<PublishedPort>> {
+    let container = summarize(store.find_container(text)?)?;
     if !container.is_up() {
         return Ok(Vec::new());
     }

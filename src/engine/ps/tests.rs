@@ -1,7 +1,7 @@
 //! Tests of listing and filters.
 
 use super::*;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 
 fn store_with(names: &[&str]) -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -25,13 +25,13 @@ fn store_with(names: &[&str]) -> (tempfile::TempDir, Store) {
 }
 
 fn names(store: &Store, last: Option<usize>, filters: &[(&str, &str)]) -> Vec<String> {
-    let filters = filters.iter().map(|(k, v)| Filter { key: (*k).into(), value: (*v).into() }).collect();
-    let query = Query { all: true, last, filters };
+    let filters = filters.iter().map(|(k, v)| ListFilter { key: (*k).into(), value: (*v).into() }).collect();
+    let query = ContainerQuery { all: true, last, filters };
     list(store, &query, nobody).unwrap().iter().map(|c| c.spec().name.clone()).collect()
 }
 
-fn nobody() -> Identity {
-    Identity::probe(None, "")
+fn nobody() -> HostIdentity {
+    HostIdentity::probe(None, "")
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn filters_choose() {
 #[test]
 fn those_that_ended_are_not_listed_by_default() {
     let (_dir, store) = store_with(&["one"]);
-    assert!(list(&store, &Query::default(), nobody).unwrap().is_empty());
+    assert!(list(&store, &ContainerQuery::default(), nobody).unwrap().is_empty());
 }
 
 #[test]
@@ -75,7 +75,10 @@ fn those_that_should_be_gone_are_removed() {
 fn unknown_filters_are_refused() {
     let (_dir, store) = store_with(&[]);
     for (key, value) in [("foo", "x"), ("status", "happy"), ("exited", "many"), ("before", "nobody")] {
-        let filters = vec![Filter { key: key.into(), value: value.into() }];
-        assert!(list(&store, &Query { filters, ..Query::default() }, nobody).is_err(), "{key}");
+        let filters = vec![ListFilter { key: key.into(), value: value.into() }];
+        assert!(
+            list(&store, &ContainerQuery { filters, ..ContainerQuery::default() }, nobody).is_err(),
+            "{key}"
+        );
     }
 }

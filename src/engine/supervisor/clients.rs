@@ -5,44 +5,44 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::engine::attach::wire::{Report, Supervisor};
-use crate::model::log::Stream;
+use crate::engine::attach::wire::{ControlConnection, ControlReport};
+use crate::model::log::OutputStream;
 use crate::sys::pty;
 
 /// Enough for a chunk and a full pipe (64 KiB) that the command has not read yet; set with `F_SETPIPE_SZ`
 /// (fcntl(2)).
-const ROOM_AT_THE_END: usize = 256 << 10;
+const FINAL_PIPE_SIZE: usize = 256 << 10;
 
-pub(super) type Id = u32;
+pub(super) type ClientId = u32;
 
-pub(super) struct Client {
-    pub(super) id: Id,
-    socket: Supervisor,
+pub(super) struct ClientConnection {
+    pub(super) id: ClientId,
+    socket: ControlConnection,
     /// The command's input; `None` after its end.
     input: Option<OwnedFd>,
     /// By [`Stream::index`].
-    outputs: [Option<Output>; 2],
+    outputs: [Option<ClientOutput>; 2],
     /// Gets a report when the container exits.
     pub(super) awaits_end: bool,
     /// Gets a report at the next start.
     pub(super) awaits_start: bool,
     /// The command that started the container, unless it has detached.
-    pub(super) owner: Option<Owner>,
+    pub(super) owner: Option<ForegroundOwner>,
 }
 
 /// What must be cleaned up for the command that started the container, if it is killed.
-pub(super) struct Owner {
+pub(super) struct ForegroundOwner {
     /// A duplicate of the user's terminal and its settings.
-    pub(super) terminal: Option<(OwnedFd, pty::Saved)>,
+    pub(super) terminal: Option<(OwnedFd, pty::SavedTermios)>,
 }
 
-struct Output {
+struct ClientOutput {
     fd: OwnedFd,
     pending: Vec<u8>,
 }
 
-impl Client {
-    pub(super) fn socket(&self) -> &Supervisor {
+impl ClientConnection {
+    pub(super) fn socket(&self) -> &ControlConnection {
         &self.socket
     }
 
@@ -52,7 +52,9 @@ impl Client {
         let end = |fd: OwnedFd| {
             // A command that does not read must not block the supervisor. A pipe that cannot be made
             // nonblocking is not used.
-            rustix::fs::fcntl_setfl(&fd, OFlags::NONBLOCK).ok().map(|()| Output { fd, pending: Vec::new() })
+            rustix::fs::fcntl_setfl(&fd, OFlags::NONBLOCK)
+                .ok()
+                .map(|()| ClientOutput { fd, pending: Vec::new() })
         };
         self.outputs = [output.and_then(end), error.and_then(end)];
         self.awaits_end = true;
@@ -75,15 +77,15 @@ impl Client {
     }
 
     /// Streams with output that the client has not taken yet.
-    pub(super) fn waiting_outputs(&self) -> impl Iterator<Item = (Stream, BorrowedFd<'_>)> {
-        [Stream::Stdout, Stream::Stderr].into_iter().filter_map(|stream| {
+    pub(super) fn waiting_outputs(&self) -> impl Iterator<Item = (OutputStream, BorrowedFd<'_>)> {
+        [OutputStream::Stdout, OutputStream::Stderr].into_iter().filter_map(|stream| {
             let output = self.outputs.get(stream.index())?.as_ref()?;
             (!output.pending.is_empty()).then(|| (stream, output.fd.as_fd()))
         })
     }
 
     /// Writes output to the client; what does not fit is kept for later.
-    pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn write(&mut self, stream: OutputStream, bytes: &[u8]) {
         let Some(slot) = self.outputs.get_mut(stream.index()) else { return };
         if let Some(output) = slot {
             output.pending.extend_from_slice(bytes);
@@ -96,13 +98,13 @@ impl Client {
     }
 
     /// Writes the rest of the output and closes the streams.
-    fn finish(&mut self) {
-        for stream in [Stream::Stdout, Stream::Stderr] {
+    fn flush_and_detach(&mut self) {
+        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
             if let Some(Some(output)) = self.outputs.get(stream.index())
                 && !output.pending.is_empty()
             {
                 // Nobody will poll for this client any more: the pipe must take all the rest at once.
-                let _ = rustix::pipe::fcntl_setpipe_size(&output.fd, ROOM_AT_THE_END);
+                let _ = rustix::pipe::fcntl_setpipe_size(&output.fd, FINAL_PIPE_SIZE);
                 self.write(stream, &[]);
             }
         }
@@ -112,17 +114,17 @@ impl Client {
 }
 
 #[derive(Default)]
-pub(super) struct Clients {
-    all: Vec<Client>,
-    last: Id,
+pub(super) struct ClientSet {
+    all: Vec<ClientConnection>,
+    last: ClientId,
 }
 
-impl Clients {
-    pub(super) fn add(&mut self, socket: Supervisor) -> &mut Client {
+impl ClientSet {
+    pub(super) fn add(&mut self, socket: ControlConnection) -> &mut ClientConnection {
         // Not reused at once: an event in the current batch may still carry the number of a client that is
         // gone.
         self.last = self.last.wrapping_add(1);
-        let client = Client {
+        let client = ClientConnection {
             id: self.last,
             socket,
             input: None,
@@ -136,47 +138,47 @@ impl Clients {
         &mut self.all[index]
     }
 
-    pub(super) fn get(&mut self, id: Id) -> Option<&mut Client> {
+    pub(super) fn get(&mut self, id: ClientId) -> Option<&mut ClientConnection> {
         self.all.iter_mut().find(|client| client.id == id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ClientConnection> {
         self.all.iter()
     }
 
-    pub(super) fn remove(&mut self, id: Id) -> Option<Client> {
+    pub(super) fn remove(&mut self, id: ClientId) -> Option<ClientConnection> {
         let index = self.all.iter().position(|client| client.id == id)?;
         Some(self.all.remove(index))
     }
 
     /// Copies output to all attached clients.
-    pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn write(&mut self, stream: OutputStream, bytes: &[u8]) {
         self.all.iter_mut().for_each(|client| client.write(stream, bytes));
     }
 
     /// Whether a client has yet to take output of `stream`; until then the container's is not read.
-    pub(super) fn hold_up(&self, stream: Stream) -> bool {
-        self.all.iter().flat_map(Client::waiting_outputs).any(|(waiting, _)| waiting == stream)
+    pub(super) fn is_backlogged(&self, stream: OutputStream) -> bool {
+        self.all.iter().flat_map(ClientConnection::waiting_outputs).any(|(waiting, _)| waiting == stream)
     }
 
     /// After the exit: writes the rest of the output to all clients.
     pub(super) fn finish_output(&mut self) {
-        self.all.iter_mut().for_each(Client::finish);
+        self.all.iter_mut().for_each(ClientConnection::flush_and_detach);
     }
 
     /// Reports the exit to all who wait for it, and disconnects them.
-    pub(super) fn tell_end(&mut self, report: &Report) {
+    pub(super) fn notify_exit(&mut self, report: &ControlReport) {
         for client in self.all.iter().filter(|client| client.awaits_end) {
-            client.socket.report(report);
+            client.socket.send_report(report);
         }
         self.all.retain(|client| !client.awaits_end);
     }
 
     /// Reports a start to all who wait for it.
-    pub(super) fn tell_start(&mut self, report: &Report) {
+    pub(super) fn notify_started(&mut self, report: &ControlReport) {
         for client in self.all.iter_mut().filter(|client| client.awaits_start) {
             client.awaits_start = false;
-            client.socket.report(report);
+            client.socket.send_report(report);
         }
     }
 }

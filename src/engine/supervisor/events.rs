@@ -7,53 +7,53 @@ use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::clients::Id;
-use crate::model::log::Stream;
+use super::clients::ClientId;
+use crate::model::log::OutputStream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum SupervisorEvent {
     /// The container's first process has exited.
-    Ended,
+    Exited,
     /// The network helper is gone.
-    Network,
+    HelperGone,
     Signal,
     /// A command connects to the control socket.
     Connection,
     /// A client sent a request, or is gone.
-    Order(Id),
+    Request(ClientId),
     /// A client has input for the container.
-    ClientInput(Id),
+    ClientInput(ClientId),
     /// A client can take more output.
-    ClientOutput(Id, Stream),
+    ClientOutput(ClientId, OutputStream),
     /// The container can take more input.
     Input,
-    Output(Stream),
-    CheckOutput,
-    CheckEnded,
+    Output(OutputStream),
+    ProbeOutput,
+    ProbeExited,
 }
 
 /// The descriptors to wait for, and what each of them means.
 #[derive(Default)]
-pub(super) struct Watch<'a> {
-    events: Vec<Event>,
+pub(super) struct PollSet<'a> {
+    events: Vec<SupervisorEvent>,
     fds: Vec<PollFd<'a>>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> PollSet<'a> {
     /// Waits until `fd` is readable or at its end.
-    pub(super) fn read(&mut self, event: Event, fd: BorrowedFd<'a>) {
+    pub(super) fn add_readable(&mut self, event: SupervisorEvent, fd: BorrowedFd<'a>) {
         self.events.push(event);
         self.fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
     }
 
     /// Waits until `fd` is writable.
-    pub(super) fn write(&mut self, event: Event, fd: BorrowedFd<'a>) {
+    pub(super) fn add_writable(&mut self, event: SupervisorEvent, fd: BorrowedFd<'a>) {
         self.events.push(event);
         self.fds.push(PollFd::from_borrowed_fd(fd, PollFlags::OUT));
     }
 
     /// Waits for events or `deadline`. Empty at the deadline, and when a signal interrupts the wait.
-    pub(super) fn wait(mut self, deadline: Option<Instant>) -> Result<Vec<Event>> {
+    pub(super) fn wait(mut self, deadline: Option<Instant>) -> Result<Vec<SupervisorEvent>> {
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         match poll(&mut self.fds, timeout.as_ref()) {
             Ok(_) => {}
@@ -77,7 +77,7 @@ fn timespec(span: Duration) -> Timespec {
 }
 
 /// `None` means never.
-pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+pub(super) fn earlier_deadline(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

@@ -7,53 +7,53 @@ use anyhow::Result;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::events::{Event, Watch};
-use crate::engine::attach::streams::pipe;
+use super::events::{PollSet, SupervisorEvent};
+use crate::engine::attach::streams::cloexec_pipe;
 use crate::engine::plan;
-use crate::engine::start::exit_code_of;
-use crate::engine::state::{Checked, Health, now};
+use crate::engine::start::start_failure_exit_code;
+use crate::engine::state::{HealthState, HealthcheckResult, now_rfc3339};
 use crate::error::Failure;
 use crate::model::container::ContainerSpec;
 use crate::model::exec::ExecRequest;
 use crate::model::health::HealthSpec;
-use crate::sandbox::cgroup::{Cgroup, Surroundings};
+use crate::sandbox::cgroup::{Cgroup, SessionInfo};
 use crate::sandbox::idmap::IdMap;
 use crate::sandbox::join::JoinPlan;
 use crate::sandbox::keeper;
-use crate::sys::process::Child;
+use crate::sys::process::ChildProcess;
 
 /// Number of results that are kept, and the bytes of output of each.
-const REMEMBERED: usize = 5;
-const MOST_OUTPUT: usize = 4096;
+const MAX_RESULTS: usize = 5;
+const MAX_OUTPUT: usize = 4096;
 
 /// The health checks of one run.
-pub(super) struct Checks {
+pub(super) struct HealthMonitor {
     spec: HealthSpec,
     plan: JoinPlan,
     began: Instant,
     /// When the next probe is due; not used while one is running.
     next: Instant,
-    under_way: Option<Check>,
-    health: Health,
+    under_way: Option<HealthProbe>,
+    health: HealthState,
 }
 
 /// A probe that is running.
-struct Check {
-    process: Child,
+struct HealthProbe {
+    process: ChildProcess,
     output: Option<OwnedFd>,
     text: Vec<u8>,
     started: String,
     kill_at: Instant,
-    took_too_long: bool,
+    timed_out: bool,
 }
 
-impl Checks {
+impl HealthMonitor {
     /// `None` if `spec` has no health check. `ids` is the id map of the container's user namespace.
     pub(super) fn new(spec: &ContainerSpec, ids: &IdMap) -> Result<Option<Self>> {
         let Some(args) = spec.health.command(spec.shell.as_deref()) else { return Ok(None) };
         let request = ExecRequest { args, ..ExecRequest::default() };
-        let plan = plan::joining(spec, ids.clone(), &request)?;
-        let health = Health { status: "starting".into(), ..Health::default() };
+        let plan = plan::exec_plan(spec, ids.clone(), &request)?;
+        let health = HealthState { status: "starting".into(), ..HealthState::default() };
         let began = Instant::now();
         let mut checks =
             Self { spec: spec.health.clone(), plan, began, next: began, under_way: None, health };
@@ -62,21 +62,21 @@ impl Checks {
     }
 
     /// Makes probes run in the container's cgroup.
-    pub(super) fn enter(&mut self, cgroup: &Cgroup) {
+    pub(super) fn use_cgroup(&mut self, cgroup: &Cgroup) {
         // The supervisor is in a cgroup from which it may move processes there without the manager's help.
-        self.plan.cgroup = Some(cgroup.membership(Surroundings::default()));
+        self.plan.cgroup = Some(cgroup.membership(SessionInfo::default()));
     }
 
     /// The results so far.
-    pub(super) fn health(&self) -> &Health {
+    pub(super) fn health(&self) -> &HealthState {
         &self.health
     }
 
-    pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
+    pub(super) fn watch<'a>(&'a self, watch: &mut PollSet<'a>) {
         let Some(check) = &self.under_way else { return };
-        watch.read(Event::CheckEnded, check.process.pidfd());
+        watch.add_readable(SupervisorEvent::ProbeExited, check.process.pidfd());
         if let Some(output) = &check.output {
-            watch.read(Event::CheckOutput, output.as_fd());
+            watch.add_readable(SupervisorEvent::ProbeOutput, output.as_fd());
         }
     }
 
@@ -84,17 +84,17 @@ impl Checks {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.under_way {
             None => Some(self.next),
-            Some(check) => (!check.took_too_long).then_some(check.kill_at),
+            Some(check) => (!check.timed_out).then_some(check.kill_at),
         }
     }
 
     /// Starts a probe that is due in the container of the pidfd `first`, or stops one that takes too long.
     /// Nothing is started while the container is paused (`held`). Returns whether there is a new result.
-    pub(super) fn act_on_time(&mut self, first: BorrowedFd<'_>, held: bool) -> Result<bool> {
+    pub(super) fn on_timer(&mut self, first: BorrowedFd<'_>, held: bool) -> Result<bool> {
         let time = Instant::now();
         match &mut self.under_way {
-            Some(check) if check.kill_at <= time && !check.took_too_long => {
-                check.took_too_long = true;
+            Some(check) if check.kill_at <= time && !check.timed_out => {
+                check.timed_out = true;
                 // The result is taken when the process has exited, with the exit code -1 of a timeout.
                 check.process.signal(libc::SIGTERM)?;
                 Ok(false)
@@ -104,25 +104,30 @@ impl Checks {
                 self.schedule();
                 Ok(false)
             }
-            None if self.next <= time => Ok(self.begin(first)),
+            None if self.next <= time => Ok(self.start_probe(first)),
             _ => Ok(false),
         }
     }
 
     /// Returns whether it failed to start, which counts as a result.
-    fn begin(&mut self, first: BorrowedFd<'_>) -> bool {
-        let started = now();
-        match spawn(&self.plan, first) {
+    fn start_probe(&mut self, first: BorrowedFd<'_>) -> bool {
+        let started = now_rfc3339();
+        match spawn_probe(&self.plan, first) {
             Ok((process, output)) => {
                 let kill_at = Instant::now() + self.spec.timeout();
                 let (output, text) = (Some(output), Vec::new());
                 self.under_way =
-                    Some(Check { process, output, text, started, kill_at, took_too_long: false });
+                    Some(HealthProbe { process, output, text, started, kill_at, timed_out: false });
                 false
             }
             Err(error) => {
-                let exit_code = exit_code_of(Failure::of(&error).kind());
-                self.note(Checked { start: started, end: now(), exit_code, output: format!("{error:#}") });
+                let exit_code = start_failure_exit_code(Failure::from_chain(&error).kind());
+                self.record_result(HealthcheckResult {
+                    start: started,
+                    end: now_rfc3339(),
+                    exit_code,
+                    output: format!("{error:#}"),
+                });
                 true
             }
         }
@@ -132,11 +137,11 @@ impl Checks {
     pub(super) fn read(&mut self) {
         let Some(check) = &mut self.under_way else { return };
         let Some(output) = &check.output else { return };
-        let mut buffer = [0; MOST_OUTPUT];
+        let mut buffer = [0; MAX_OUTPUT];
         match rustix::io::read(output, &mut buffer) {
             Ok(length) if length > 0 => {
                 // Read beyond the limit too, or a full pipe would block the probe.
-                let room = MOST_OUTPUT - check.text.len();
+                let room = MAX_OUTPUT - check.text.len();
                 check.text.extend(buffer.iter().take(length.min(room)));
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -149,20 +154,20 @@ impl Checks {
         self.read();
         let Some(check) = self.under_way.take() else { return Ok(()) };
         let ended = check.process.wait()?;
-        let (exit_code, output) = match check.took_too_long {
+        let (exit_code, output) = match check.timed_out {
             false => (ended.code(), String::from_utf8_lossy(&check.text).into_owned()),
             true => {
                 let span = self.spec.timeout().as_secs_f64();
                 (-1, format!("Health check exceeded timeout ({span}s)"))
             }
         };
-        self.note(Checked { start: check.started, end: now(), exit_code, output });
+        self.record_result(HealthcheckResult { start: check.started, end: now_rfc3339(), exit_code, output });
         Ok(())
     }
 
-    fn note(&mut self, result: Checked) {
+    fn record_result(&mut self, result: HealthcheckResult) {
         let starting_up = self.began.elapsed() < self.spec.start_period();
-        judge(&mut self.health, result, starting_up, self.spec.retries());
+        apply_result(&mut self.health, result, starting_up, self.spec.retries());
         self.schedule();
     }
 
@@ -173,7 +178,7 @@ impl Checks {
     }
 }
 
-impl Drop for Checks {
+impl Drop for HealthMonitor {
     /// The container has exited. Its probe died with it, unless the probe is in the host's PID namespace.
     fn drop(&mut self) {
         if let Some(check) = &self.under_way {
@@ -185,7 +190,7 @@ impl Drop for Checks {
 
 /// docker's rules: one success means healthy, `retries` failures in a row mean unhealthy, and failures during
 /// the start period do not count.
-fn judge(health: &mut Health, result: Checked, starting_up: bool, retries: u32) {
+fn apply_result(health: &mut HealthState, result: HealthcheckResult, starting_up: bool, retries: u32) {
     if result.exit_code == 0 {
         health.failing_streak = 0;
         health.status = "healthy".into();
@@ -196,25 +201,30 @@ fn judge(health: &mut Health, result: Checked, starting_up: bool, retries: u32) 
         }
     }
     health.log.push(result);
-    let surplus = health.log.len().saturating_sub(REMEMBERED);
+    let surplus = health.log.len().saturating_sub(MAX_RESULTS);
     health.log.drain(..surplus);
 }
 
 /// Starts the command. Its output can be read from the descriptor.
-fn spawn(plan: &JoinPlan, first: BorrowedFd<'_>) -> Result<(Child, OwnedFd)> {
-    let (read, write) = pipe()?;
+fn spawn_probe(plan: &JoinPlan, first: BorrowedFd<'_>) -> Result<(ChildProcess, OwnedFd)> {
+    let (read, write) = cloexec_pipe()?;
     rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
-    Ok((keeper::probe(plan, first, write.as_fd())?, read))
+    Ok((keeper::start_probe(plan, first, write.as_fd())?, read))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn after(codes: &[i32], starting_up: bool) -> Health {
-        let mut health = Health { status: "starting".into(), ..Health::default() };
+    fn after(codes: &[i32], starting_up: bool) -> HealthState {
+        let mut health = HealthState { status: "starting".into(), ..HealthState::default() };
         for exit_code in codes {
-            judge(&mut health, Checked { exit_code: *exit_code, ..Checked::default() }, starting_up, 3);
+            apply_result(
+                &mut health,
+                HealthcheckResult { exit_code: *exit_code, ..HealthcheckResult::default() },
+                starting_up,
+                3,
+            );
         }
         health
     }

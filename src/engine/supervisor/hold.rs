@@ -2,33 +2,33 @@
 
 use anyhow::Result;
 
-use super::Supervision;
-use super::run::Run;
-use crate::error::{Failure, Kind};
+use super::ContainerSupervisor;
+use super::run::ContainerRun;
+use crate::error::{Failure, FailureKind};
 
-impl Supervision {
-    pub(super) fn pause(&mut self, run: &Run) -> Result<()> {
+impl ContainerSupervisor {
+    pub(super) fn pause(&mut self, run: &ContainerRun) -> Result<()> {
         if self.state.paused {
             return Err(self.conflict("is already paused").into());
         }
-        run.hold()?;
+        run.freeze()?;
         self.set_paused(true)
     }
 
-    pub(super) fn unpause(&mut self, run: &Run) -> Result<()> {
+    pub(super) fn unpause(&mut self, run: &ContainerRun) -> Result<()> {
         if !self.state.paused {
             return Err(self.conflict("is not paused").into());
         }
-        run.let_go_on()?;
+        run.thaw()?;
         self.set_paused(false)
     }
 
     /// Applies the specification that a command has changed on disk.
-    pub(super) fn reload(&mut self, run: &mut Run) -> Result<()> {
+    pub(super) fn reload(&mut self, run: &mut ContainerRun) -> Result<()> {
         self.container.reload()?;
         // `rename` and `update` both end here; each part finds out whether it has something to do.
         self.rename_on_networks()?;
-        run.limit(self.container.spec(), &self.surroundings)?;
+        run.apply_limits(self.container.spec(), &self.surroundings)?;
         if self.state.cgroup != run.cgroup_path() {
             self.state.cgroup = run.cgroup_path();
             self.container.write_state(&self.state)?;
@@ -38,11 +38,11 @@ impl Supervision {
 
     fn set_paused(&mut self, paused: bool) -> Result<()> {
         self.state.paused = paused;
-        self.tell(if paused { "pause" } else { "unpause" }, &[]);
+        self.record_event(if paused { "pause" } else { "unpause" }, &[]);
         self.container.write_state(&self.state)
     }
 
     fn conflict(&self, what: &str) -> Failure {
-        Failure::new(Kind::Conflict, format!("Container {} {what}", self.container.spec().name))
+        Failure::new(FailureKind::Conflict, format!("Container {} {what}", self.container.spec().name))
     }
 }

@@ -46,48 +46,48 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use self::clients::{Clients, Owner};
-use self::events::Watch;
-use self::run::Run;
-use super::attach::wire::{self, Control, Report};
+use self::clients::{ClientSet, ForegroundOwner};
+use self::events::PollSet;
+use self::run::ContainerRun;
+use super::attach::wire::{self, ControlListener, ControlReport};
 use super::kin;
-use super::log::Log;
-use super::networking::{Network, Reached, Wanted};
+use super::log::ContainerLog;
+use super::networking::{HelperLease, NetworkPlan, PendingHelper};
 use super::placement;
 use super::record;
-use super::remove::{self, Namespace};
-use super::state::{ContainerState, now};
-use crate::error::{Failure, Kind};
-use crate::model::event::Event as Happening;
-use crate::model::restart::Backoff;
-use crate::sandbox::cgroup::Surroundings;
-use crate::sandbox::identity::Identity;
-use crate::sandbox::plan::Plan;
+use super::remove::{self, DeletionNamespace};
+use super::state::{ContainerState, now_rfc3339};
+use crate::error::{Failure, FailureKind};
+use crate::model::event::EngineEvent as Happening;
+use crate::model::restart::RestartBackoff;
+use crate::sandbox::cgroup::SessionInfo;
+use crate::sandbox::identity::HostIdentity;
+use crate::sandbox::plan::SandboxPlan;
 use crate::store::{LockedContainer, Store};
 use crate::sys;
-use crate::sys::process::Ended;
+use crate::sys::process::ChildExit;
 use crate::sys::pty;
 use crate::sys::signal::SignalFd;
 
 /// Everything the supervisor needs, handed over by the fork.
-pub(super) struct Post {
+pub(super) struct SupervisorArgs {
     pub(super) store: Store,
     pub(super) container: LockedContainer,
-    pub(super) plan: Plan,
-    pub(super) identity: Identity,
+    pub(super) plan: SandboxPlan,
+    pub(super) identity: HostIdentity,
     /// What creating a cgroup depends on.
-    pub(super) surroundings: Surroundings,
+    pub(super) surroundings: SessionInfo,
     /// The networks to join; `None` without networks of its own.
-    pub(super) networks: Option<Wanted>,
+    pub(super) networks: Option<NetworkPlan>,
     /// The network helper, connected or starting.
-    pub(super) helper: Option<Reached>,
-    pub(super) attached: Attached,
+    pub(super) helper: Option<PendingHelper>,
+    pub(super) attached: InitialAttach,
     /// A duplicate of the user's terminal and its settings, restored if the command is killed.
-    pub(super) terminal: Option<(OwnedFd, pty::Saved)>,
+    pub(super) terminal: Option<(OwnedFd, pty::SavedTermios)>,
 }
 
 /// How the command that starts a container is attached to it.
-pub(super) enum Attached {
+pub(super) enum InitialAttach {
     /// The container gets the command's own streams; nothing passes through the supervisor and nothing is
     /// logged.
     Direct([OwnedFd; 3]),
@@ -97,70 +97,79 @@ pub(super) enum Attached {
 }
 
 /// Runs the container to its end. Called in the forked child; never returns.
-pub(super) fn serve(post: Post, command: wire::Supervisor) -> ! {
+pub(super) fn run_supervisor(post: SupervisorArgs, command: wire::ControlConnection) -> ! {
     // Signals of the command's terminal are for the command, which forwards them.
     let _ = rustix::process::setsid();
     sys::process::set_title(&format!("dhow: {}", post.plan.name));
-    let code = match Supervision::new(post, command) {
-        Ok(supervision) => supervision.live(),
+    let code = match ContainerSupervisor::new(post, command) {
+        Ok(supervision) => supervision.run_to_completion(),
         Err(_) => 125,
     };
     sys::process::exit_now(code)
 }
 
-struct Supervision {
+struct ContainerSupervisor {
     store: Store,
     container: LockedContainer,
-    plan: Plan,
-    identity: Identity,
-    surroundings: Surroundings,
-    networks: Option<Wanted>,
+    plan: SandboxPlan,
+    identity: HostIdentity,
+    surroundings: SessionInfo,
+    networks: Option<NetworkPlan>,
     /// For the first run; a later one connects anew.
-    helper: Option<Reached>,
-    network: Option<Network>,
+    helper: Option<PendingHelper>,
+    network: Option<HelperLease>,
     state: ContainerState,
-    clients: Clients,
-    control: Option<Control>,
+    clients: ClientSet,
+    control: Option<ControlListener>,
     signals: SignalFd,
     /// For the first run only.
     direct: Option<[OwnedFd; 3]>,
-    log: Option<Log>,
-    intent: Intent,
-    backoff: Backoff,
+    log: Option<ContainerLog>,
+    intent: LifecycleIntent,
+    backoff: RestartBackoff,
     /// Kept for its user namespace, in which the files are deleted.
-    last_run: Option<Run>,
+    last_run: Option<ContainerRun>,
 }
 
 /// What was asked for beyond the current run.
 #[derive(Default)]
-struct Intent {
+struct LifecycleIntent {
     /// A user stopped it: its policy does not restart it.
-    stop: bool,
+    stopped_by_user: bool,
     /// It was asked to stop rather than sent a signal: docker records a `stop` event then.
-    end: bool,
+    stop_requested: bool,
     /// It is not restarted by its policy although nobody stopped it: the machine is shutting down.
-    quit: bool,
+    no_restart: bool,
     /// It is to be restarted at once.
-    again: bool,
+    restart_now: bool,
 }
 
-impl Supervision {
-    fn new(post: Post, command: wire::Supervisor) -> Result<Self> {
-        let Post { store, container, plan, identity, surroundings, networks, helper, attached, terminal } =
-            post;
-        let mut clients = Clients::default();
+impl ContainerSupervisor {
+    fn new(post: SupervisorArgs, command: wire::ControlConnection) -> Result<Self> {
+        let SupervisorArgs {
+            store,
+            container,
+            plan,
+            identity,
+            surroundings,
+            networks,
+            helper,
+            attached,
+            terminal,
+        } = post;
+        let mut clients = ClientSet::default();
         let client = clients.add(command);
         client.awaits_start = true;
         let direct = match attached {
-            Attached::No => None,
-            Attached::Direct(ends) => {
+            InitialAttach::No => None,
+            InitialAttach::Direct(ends) => {
                 client.awaits_end = true;
-                client.owner = Some(Owner { terminal });
+                client.owner = Some(ForegroundOwner { terminal });
                 Some(ends)
             }
-            Attached::Piped(ends) => {
+            InitialAttach::Piped(ends) => {
                 client.attach(ends);
-                client.owner = Some(Owner { terminal });
+                client.owner = Some(ForegroundOwner { terminal });
                 None
             }
         };
@@ -180,105 +189,113 @@ impl Supervision {
             signals,
             direct,
             log: None,
-            intent: Intent::default(),
-            backoff: Backoff::default(),
+            intent: LifecycleIntent::default(),
+            backoff: RestartBackoff::default(),
             last_run: None,
         })
     }
 
     /// Runs the container until it stays stopped, and returns its exit code.
-    fn live(mut self) -> i32 {
+    fn run_to_completion(mut self) -> i32 {
         // Counters and flags of an earlier supervisor do not apply any more.
         self.state.restarts = 0;
         self.state.stopped = false;
         loop {
-            let mut run = match self.start() {
+            let mut run = match self.start_run() {
                 Ok(run) => run,
-                Err(error) => return self.give_up(&error),
+                Err(error) => return self.on_start_failure(&error),
             };
             // If the loop itself fails, the exit is recorded as a kill.
-            let ended = self.attend(&mut run).unwrap_or(Ended::Signaled(libc::SIGKILL));
-            match self.note_end(run, ended) {
-                Ok(Some(pause)) if self.rest(pause) => {
-                    self.intent = Intent::default();
+            let ended = self.event_loop(&mut run).unwrap_or(ChildExit::Signaled(libc::SIGKILL));
+            match self.on_exit(run, ended) {
+                Ok(Some(pause)) if self.wait_backoff(pause) => {
+                    self.intent = LifecycleIntent::default();
                     // The specification may have been changed while it waited.
                     if let Err(error) = self.container.reload() {
-                        return self.give_up(&error);
+                        return self.on_start_failure(&error);
                     }
                 }
                 Ok(Some(_)) => {
                     self.leave_networks();
-                    return self.conclude();
+                    return self.shut_down();
                 }
-                Ok(None) => return self.conclude(),
-                Err(error) => return self.give_up(&error),
+                Ok(None) => return self.shut_down(),
+                Err(error) => return self.on_start_failure(&error),
             }
         }
     }
 
-    fn start(&mut self) -> Result<Run> {
+    fn start_run(&mut self) -> Result<ContainerRun> {
         if self.direct.is_none() && self.log.is_none() {
-            self.log = Some(Log::open(&self.container)?);
+            self.log = Some(ContainerLog::open(&self.container)?);
         }
         let name = self.plan.name.clone();
         let doing = || format!("cannot start container {name}");
         let mut network = self.open_network().with_context(doing)?;
-        let cgroup = placement::make_wanted(self.container.spec(), &self.surroundings)?;
-        let run = kin::relation(&self.store, self.container.spec())
+        let cgroup = placement::create_if_needed(self.container.spec(), &self.surroundings)?;
+        let run = kin::find_donor(&self.store, self.container.spec())
             .and_then(|kin| {
                 let direct = self.direct.take();
-                Run::begin(&self.plan, &self.identity, &self.container, direct, cgroup, kin, network.as_mut())
+                ContainerRun::start(
+                    &self.plan,
+                    &self.identity,
+                    &self.container,
+                    direct,
+                    cgroup,
+                    kin,
+                    network.as_mut(),
+                )
             })
             .with_context(doing)?;
-        let endpoints = network.as_ref().map(Network::endpoints).unwrap_or_default();
+        let endpoints = network.as_ref().map(HelperLease::endpoints).unwrap_or_default();
         let published = network.as_ref().map(|network| network.published().to_vec()).unwrap_or_default();
         self.network = network;
         self.state = ContainerState {
             pid: run.pid(),
-            ticks: run.ticks(),
+            ticks: run.start_ticks(),
             cgroup: run.cgroup_path(),
-            started: now(),
+            started: now_rfc3339(),
             restarting: false,
             oom_killed: false,
             paused: false,
             error: String::new(),
-            health: run.checks.as_ref().map(|checks| checks.health().clone()),
+            health: run.health.as_ref().map(|checks| checks.health().clone()),
             endpoints,
             published,
             ..std::mem::take(&mut self.state)
         };
         // Written before anybody is told, so that who hears of the start finds a PID.
         self.container.write_state(&self.state)?;
-        leave_stdio()?;
-        record::mounted(&self.store, self.container.spec());
-        self.tell("start", &[]);
-        self.clients.tell_start(&Report::Started);
+        release_stdio()?;
+        record::resources_attached(&self.store, self.container.spec());
+        self.record_event("start", &[]);
+        self.clients.notify_started(&ControlReport::Started);
         if self.control.is_none() {
-            self.control = Some(Control::open(&self.container)?);
+            self.control = Some(ControlListener::open(&self.container)?);
         }
         if self.log.is_some() {
             // The supervisor may live for months and mostly waits; give unused pages back.
-            let _ = sys::memory::shrink();
+            let _ = sys::memory::release_unused();
         }
         Ok(run)
     }
 
     /// Records an event.
-    fn tell(&self, action: &str, attributes: &[(&str, &str)]) {
+    fn record_event(&self, action: &str, attributes: &[(&str, &str)]) {
         let event = Happening::of_container(self.container.spec(), action);
         let event = attributes.iter().fold(event, |event, (name, value)| event.with(name, *value));
         self.store.record_event(event);
     }
 
     /// The container did not start. It stays to be inspected, unless it was to be removed.
-    fn give_up(mut self, error: &anyhow::Error) -> i32 {
+    fn on_start_failure(mut self, error: &anyhow::Error) -> i32 {
         self.leave_networks();
-        let failure = Failure::of(error);
-        let exit_code = super::start::exit_code_of(failure.kind());
+        let failure = Failure::from_chain(error);
+        let exit_code = super::start::start_failure_exit_code(failure.kind());
         self.state = ContainerState {
             pid: 0,
             restarting: false,
-            finished: now(),
+            finished: now_rfc3339(),
             exit_code,
             error: failure.to_string(),
             ..std::mem::take(&mut self.state)
@@ -288,99 +305,102 @@ impl Supervision {
         // Closed before the lock is released: a client that still connected would get no answer.
         drop(control);
         match container.spec().auto_remove {
-            true => drop(remove::remove(&store, container, true, &identity)),
+            true => drop(remove::remove_container(&store, container, true, &identity)),
             false => drop(container),
         }
-        clients.tell_start(&Report::Failed(failure));
-        clients.tell_end(&Report::Ended(exit_code));
+        clients.notify_started(&ControlReport::Failed(failure));
+        clients.notify_exit(&ControlReport::Ended(exit_code));
         exit_code
     }
 
     /// Serves events until the container's first process has exited.
-    fn attend(&mut self, run: &mut Run) -> Result<Ended> {
+    fn event_loop(&mut self, run: &mut ContainerRun) -> Result<ChildExit> {
         loop {
-            let mut watch = Watch::default();
+            let mut watch = PollSet::default();
             self.watch(&mut watch);
             run.watch(&mut watch, &self.clients);
             for event in watch.wait(run.deadline())? {
-                if event == events::Event::Ended {
+                if event == events::SupervisorEvent::Exited {
                     return Ok(run.wait()?);
                 }
-                self.serve_event(event, Some(run))?;
+                self.handle_event(event, Some(run))?;
             }
-            if run.act_on_time(self.state.paused)? {
-                self.note_health(run)?;
+            if run.on_timer(self.state.paused)? {
+                self.record_health(run)?;
             }
         }
     }
 
     /// What is polled for in either state, running or waiting.
-    fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
-        watch.read(events::Event::Signal, self.signals.as_fd());
+    fn watch<'a>(&'a self, watch: &mut PollSet<'a>) {
+        watch.add_readable(events::SupervisorEvent::Signal, self.signals.as_fd());
         if let Some(control) = &self.control {
-            watch.read(events::Event::Connection, control.as_fd());
+            watch.add_readable(events::SupervisorEvent::Connection, control.as_fd());
         }
         if let Some(network) = &self.network {
-            watch.read(events::Event::Network, network.as_fd());
+            watch.add_readable(events::SupervisorEvent::HelperGone, network.as_fd());
         }
         for client in self.clients.iter() {
-            watch.read(events::Event::Order(client.id), client.socket().as_fd());
+            watch.add_readable(events::SupervisorEvent::Request(client.id), client.socket().as_fd());
         }
     }
 
     /// Records how a run ended. Returns the pause before the next run, or `None` if there is none.
-    fn note_end(&mut self, mut run: Run, ended: Ended) -> Result<Option<Duration>> {
+    fn on_exit(&mut self, mut run: ContainerRun, ended: ChildExit) -> Result<Option<Duration>> {
         // Drops the lease: the ports must be free before anybody hears of the exit.
         self.network = None;
-        run.drain(|stream, bytes| self.take_output(stream, bytes));
+        run.drain_output(|stream, bytes| self.deliver_output(stream, bytes));
         if let Some(log) = &mut self.log {
             log.finish();
         }
         let code = ended.code();
-        let oom_killed = run.leave_cgroup();
+        let oom_killed = run.remove_cgroup();
         if oom_killed {
-            self.tell("oom", &[]);
+            self.record_event("oom", &[]);
         }
-        let pause = self.pause_before_next(code, run.lasted());
+        let pause = self.pause_before_next(code, run.uptime());
         self.state = ContainerState {
             pid: 0,
             ticks: 0,
             cgroup: None,
-            finished: now(),
+            finished: now_rfc3339(),
             exit_code: code,
             oom_killed,
             paused: false,
             published: Vec::new(),
             restarting: pause.is_some(),
-            stopped: self.intent.stop,
+            stopped: self.intent.stopped_by_user,
             ..std::mem::take(&mut self.state)
         };
         self.clients.finish_output();
-        self.tell("die", &[("exitCode", &code.to_string())]);
-        record::unmounted(&self.store, self.container.spec());
+        self.record_event("die", &[("exitCode", &code.to_string())]);
+        record::resources_detached(&self.store, self.container.spec());
         if pause.is_none() {
             self.leave_networks();
         }
-        if self.intent.end {
-            self.tell("stop", &[]);
+        if self.intent.stop_requested {
+            self.record_event("stop", &[]);
         }
         // With `--rm` the record would be deleted in a moment anyway.
         if pause.is_some() || !self.container.spec().auto_remove {
             self.container.write_state(&self.state)?;
         }
         if pause.is_some() {
-            self.clients.tell_end(&Report::Ended(code));
+            self.clients.notify_exit(&ControlReport::Ended(code));
         }
         self.last_run = pause.is_none().then_some(run);
         Ok(pause)
     }
 
     fn pause_before_next(&mut self, code: i32, lasted: Duration) -> Option<Duration> {
-        if self.intent.again {
+        if self.intent.restart_now {
             return Some(Duration::ZERO);
         }
         let policy = self.container.spec().restart;
-        if self.intent.stop || self.intent.quit || !policy.wants_again(code, self.state.restarts) {
+        if self.intent.stopped_by_user
+            || self.intent.no_restart
+            || !policy.should_restart(code, self.state.restarts)
+        {
             return None;
         }
         self.state.restarts += 1;
@@ -388,20 +408,20 @@ impl Supervision {
     }
 
     /// Serves events until the next start is due. Returns `false` if there is to be none.
-    fn rest(&mut self, pause: Duration) -> bool {
+    fn wait_backoff(&mut self, pause: Duration) -> bool {
         let due = Instant::now() + pause;
-        while Instant::now() < due && !self.intent.again {
-            let mut watch = Watch::default();
+        while Instant::now() < due && !self.intent.restart_now {
+            let mut watch = PollSet::default();
             self.watch(&mut watch);
             let Ok(events) = watch.wait(Some(due)) else { return false };
             for event in events {
-                if self.serve_event(event, None).is_err() {
+                if self.handle_event(event, None).is_err() {
                     return false;
                 }
             }
-            if self.intent.stop || self.intent.quit {
+            if self.intent.stopped_by_user || self.intent.no_restart {
                 self.state.restarting = false;
-                self.state.stopped = self.intent.stop;
+                self.state.stopped = self.intent.stopped_by_user;
                 let _ = self.container.write_state(&self.state);
                 return false;
             }
@@ -410,27 +430,27 @@ impl Supervision {
     }
 
     /// The container has exited for good. Clients hear of it after its lock is released.
-    fn conclude(self) -> i32 {
+    fn shut_down(self) -> i32 {
         let code = self.state.exit_code;
         let Self { store, container, mut clients, last_run, control, .. } = self;
         // Clients that come from now on must find nobody, rather than wait for an answer.
         drop(control);
         if !container.spec().auto_remove {
             drop(container);
-            clients.tell_end(&Report::Ended(code));
+            clients.notify_exit(&ControlReport::Ended(code));
             return code;
         }
-        match remove::retire(&store, container, true) {
+        match remove::retire_container(&store, container, true) {
             Ok(leftovers) => {
-                clients.tell_end(&Report::Ended(code));
+                clients.notify_exit(&ControlReport::Ended(code));
                 if let Some(run) = last_run {
                     // Nobody is left to be told: what cannot be deleted stays in the trash for the next
                     // command.
-                    let _ = leftovers.delete(&store, Namespace::Open(run.user_namespace()));
+                    let _ = leftovers.delete(&store, DeletionNamespace::Open(run.user_namespace()));
                 }
             }
-            Err(error) => clients.tell_end(&Report::Failed(Failure::new(
-                Kind::Other,
+            Err(error) => clients.notify_exit(&ControlReport::Failed(Failure::new(
+                FailureKind::Other,
                 format!("cleaning up after the container: {error:#}"),
             ))),
         }
@@ -439,8 +459,8 @@ impl Supervision {
 }
 
 /// Replaces stdio by /dev/null: the supervisor must not keep a pipe of the command's caller open.
-fn leave_stdio() -> Result<()> {
-    let null = super::attach::streams::null()?;
+fn release_stdio() -> Result<()> {
+    let null = super::attach::streams::open_dev_null()?;
     for number in 0..3 {
         sys::process::place_fd(null.as_fd(), number)?;
     }

@@ -4,43 +4,47 @@ use std::os::fd::OwnedFd;
 
 use anyhow::Result;
 
-use super::Supervision;
-use super::clients::Id;
-use super::events::Event;
-use super::health::Checks;
-use super::run::{Run, stop_signal};
-use super::streams::{Buffer, Got};
-use crate::engine::attach::wire::{Ending, Order, Report};
-use crate::engine::state::Health;
-use crate::error::{Failure, Kind};
-use crate::model::log::Stream;
+use super::ContainerSupervisor;
+use super::clients::ClientId;
+use super::events::SupervisorEvent;
+use super::health::HealthMonitor;
+use super::run::{ContainerRun, stop_signal};
+use super::streams::{ReadBuffer, StreamRead};
+use crate::engine::attach::wire::{ControlReport, ControlRequest, StopOptions};
+use crate::engine::state::HealthState;
+use crate::error::{Failure, FailureKind};
+use crate::model::log::OutputStream;
 
-impl Supervision {
+impl ContainerSupervisor {
     /// Handles one event. `run` is `None` between two runs.
-    pub(super) fn serve_event(&mut self, event: Event, run: Option<&mut Run>) -> Result<()> {
+    pub(super) fn handle_event(
+        &mut self,
+        event: SupervisorEvent,
+        run: Option<&mut ContainerRun>,
+    ) -> Result<()> {
         match (event, run) {
-            (Event::Signal, run) => self.pass_signals(run)?,
-            (Event::Network, _) => self.recover_network()?,
-            (Event::Connection, _) => {
+            (SupervisorEvent::Signal, run) => self.handle_signals(run)?,
+            (SupervisorEvent::HelperGone, _) => self.recover_network()?,
+            (SupervisorEvent::Connection, _) => {
                 if let Some(socket) =
                     self.control.as_ref().map(|control| control.accept()).transpose()?.flatten()
                 {
                     self.clients.add(socket);
                 }
             }
-            (Event::Order(id), run) => self.take_order(id, run)?,
-            (Event::Output(stream), Some(run)) => self.copy_output(stream, run),
-            (Event::ClientOutput(id, stream), _) => {
+            (SupervisorEvent::Request(id), run) => self.receive_request(id, run)?,
+            (SupervisorEvent::Output(stream), Some(run)) => self.copy_output(stream, run),
+            (SupervisorEvent::ClientOutput(id, stream), _) => {
                 if let Some(client) = self.clients.get(id) {
                     client.write(stream, &[]);
                 }
             }
-            (Event::ClientInput(id), Some(run)) => self.copy_input(id, run),
-            (Event::Input, Some(run)) => run.streams.flush_input(),
-            (Event::CheckOutput, Some(run)) => run.checks.iter_mut().for_each(Checks::read),
-            (Event::CheckEnded, Some(run)) => {
-                run.checks.as_mut().map_or(Ok(()), Checks::take_result)?;
-                self.note_health(run)?;
+            (SupervisorEvent::ClientInput(id), Some(run)) => self.copy_input(id, run),
+            (SupervisorEvent::Input, Some(run)) => run.streams.flush_input(),
+            (SupervisorEvent::ProbeOutput, Some(run)) => run.health.iter_mut().for_each(HealthMonitor::read),
+            (SupervisorEvent::ProbeExited, Some(run)) => {
+                run.health.as_mut().map_or(Ok(()), HealthMonitor::take_result)?;
+                self.record_health(run)?;
             }
             _ => {}
         }
@@ -48,32 +52,32 @@ impl Supervision {
     }
 
     /// Records what the health checks found.
-    pub(super) fn note_health(&mut self, run: &Run) -> Result<()> {
-        let health = run.checks.as_ref().map(|checks| checks.health().clone());
-        let status = |health: &Option<Health>| health.as_ref().map(|health| health.status.clone());
+    pub(super) fn record_health(&mut self, run: &ContainerRun) -> Result<()> {
+        let health = run.health.as_ref().map(|checks| checks.health().clone());
+        let status = |health: &Option<HealthState>| health.as_ref().map(|health| health.status.clone());
         if let Some(new) = status(&health).filter(|new| Some(new) != status(&self.state.health).as_ref()) {
-            self.tell(&format!("health_status: {new}"), &[]);
+            self.record_event(&format!("health_status: {new}"), &[]);
         }
         self.state.health = health;
         self.container.write_state(&self.state)
     }
 
     /// Logs output and copies it to attached clients.
-    pub(super) fn take_output(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn deliver_output(&mut self, stream: OutputStream, bytes: &[u8]) {
         if let Some(log) = &mut self.log {
             log.write(stream, bytes);
         }
         self.clients.write(stream, bytes);
     }
 
-    fn copy_output(&mut self, stream: Stream, run: &mut Run) {
-        let mut buffer = Buffer::new();
-        if let Got::Bytes(bytes) = run.streams.read(stream, &mut buffer) {
-            self.take_output(stream, bytes);
+    fn copy_output(&mut self, stream: OutputStream, run: &mut ContainerRun) {
+        let mut buffer = ReadBuffer::new();
+        if let StreamRead::Bytes(bytes) = run.streams.read(stream, &mut buffer) {
+            self.deliver_output(stream, bytes);
         }
     }
 
-    fn copy_input(&mut self, id: Id, run: &mut Run) {
+    fn copy_input(&mut self, id: ClientId, run: &mut ContainerRun) {
         let Some(client) = self.clients.get(id) else { return };
         let mut buffer = [0; 4096];
         match client.read_input(&mut buffer) {
@@ -82,17 +86,17 @@ impl Supervision {
         }
     }
 
-    fn input_ended(&self, run: &mut Run) {
+    fn input_ended(&self, run: &mut ContainerRun) {
         if self.container.spec().process.stdin_once {
             run.streams.close_input();
         }
     }
 
     /// Forwards signals to the container. SIGTERM also means that it is not to be restarted.
-    fn pass_signals(&mut self, run: Option<&mut Run>) -> Result<()> {
+    fn handle_signals(&mut self, run: Option<&mut ContainerRun>) -> Result<()> {
         while let Some(signal) = self.signals.next()? {
             if signal == libc::SIGTERM {
-                self.intent.quit = true;
+                self.intent.no_restart = true;
             }
             // SIGCHLD is about the supervisor's own children, SIGPIPE about its own writes.
             if let (Some(run), false) = (&run, signal == libc::SIGCHLD || signal == libc::SIGPIPE) {
@@ -102,17 +106,17 @@ impl Supervision {
         Ok(())
     }
 
-    fn take_order(&mut self, id: Id, run: Option<&mut Run>) -> Result<()> {
-        let order = self.clients.get(id).map(|client| client.socket().order());
+    fn receive_request(&mut self, id: ClientId, run: Option<&mut ContainerRun>) -> Result<()> {
+        let order = self.clients.get(id).map(|client| client.socket().receive_request());
         match order {
-            Some(Ok(Some((order, fds)))) => self.obey(id, order, fds, run),
-            Some(Ok(None) | Err(_)) => self.lose(id, run),
+            Some(Ok(Some((order, fds)))) => self.dispatch_request(id, order, fds, run),
+            Some(Ok(None) | Err(_)) => self.on_disconnect(id, run),
             None => Ok(()),
         }
     }
 
     /// A client is gone, possibly killed.
-    fn lose(&mut self, id: Id, run: Option<&mut Run>) -> Result<()> {
+    fn on_disconnect(&mut self, id: ClientId, run: Option<&mut ContainerRun>) -> Result<()> {
         let Some(client) = self.clients.remove(id) else { return Ok(()) };
         let Some(run) = run else { return Ok(()) };
         if client.input().is_some() {
@@ -131,81 +135,95 @@ impl Supervision {
         Ok(())
     }
 
-    fn obey(&mut self, id: Id, order: Order, fds: Vec<OwnedFd>, run: Option<&mut Run>) -> Result<()> {
+    fn dispatch_request(
+        &mut self,
+        id: ClientId,
+        order: ControlRequest,
+        fds: Vec<OwnedFd>,
+        run: Option<&mut ContainerRun>,
+    ) -> Result<()> {
         match (order, run) {
             // Forgotten, so that a later exit of the command does not look as if it had been killed.
-            (Order::Detach, _) => drop(self.clients.remove(id)),
-            (Order::Signal(signal), Some(run)) => run.signal(signal)?,
-            (Order::Resize(rows, columns), Some(run)) => run.streams.resize(rows, columns),
+            (ControlRequest::Detach, _) => drop(self.clients.remove(id)),
+            (ControlRequest::Signal(signal), Some(run)) => run.signal(signal)?,
+            (ControlRequest::Resize(rows, columns), Some(run)) => run.streams.resize(rows, columns),
             // Too late, and nobody waits for an answer.
-            (Order::Signal(_) | Order::Resize(..), None) => {}
-            (Order::Wait, _) => self.await_end(id),
-            (Order::Stop(ending), run) => {
+            (ControlRequest::Signal(_) | ControlRequest::Resize(..), None) => {}
+            (ControlRequest::Wait, _) => self.await_end(id),
+            (ControlRequest::Stop(ending), run) => {
                 self.await_end(id);
-                self.intent.stop = true;
-                run.map_or(Ok(()), |run| self.end(run, ending))?;
+                self.intent.stopped_by_user = true;
+                run.map_or(Ok(()), |run| self.stop_run(run, ending))?;
             }
-            (Order::Restart(ending), run) => {
+            (ControlRequest::Restart(ending), run) => {
                 if let Some(client) = self.clients.get(id) {
                     client.awaits_start = true;
                 }
-                self.intent.again = true;
-                run.map_or(Ok(()), |run| self.end(run, ending))?;
+                self.intent.restart_now = true;
+                run.map_or(Ok(()), |run| self.stop_run(run, ending))?;
             }
-            (Order::Reload, None) => {
+            (ControlRequest::Reload, None) => {
                 // It takes effect with the next start.
                 let done = self.container.reload();
-                self.answer(id, done.map(|()| Report::Done));
+                self.reply(id, done.map(|()| ControlReport::Done));
             }
-            (Order::Connect(attachment), None) => {
-                let done = self.join_network_later(&attachment);
-                self.answer(id, done.map(|()| Report::Done));
+            (ControlRequest::Connect(attachment), None) => {
+                let done = self.join_network_next_run(&attachment);
+                self.reply(id, done.map(|()| ControlReport::Done));
             }
-            (Order::Disconnect { network, .. }, None) => {
-                let done = self.leave_network_later(&network);
-                self.answer(id, done.map(|()| Report::Done));
+            (ControlRequest::Disconnect { network, .. }, None) => {
+                let done = self.leave_network_next_run(&network);
+                self.reply(id, done.map(|()| ControlReport::Done));
             }
             (order, Some(run)) => {
-                let done = self.carry_out(id, order, fds, run);
-                self.answer(id, done);
+                let done = self.handle_while_running(id, order, fds, run);
+                self.reply(id, done);
             }
-            (_, None) => self.answer(id, Err(self.is_restarting().into())),
+            (_, None) => self.reply(id, Err(self.is_restarting().into())),
         }
         Ok(())
     }
 
     /// Handles requests that need a running container.
-    fn carry_out(&mut self, id: Id, order: Order, fds: Vec<OwnedFd>, run: &mut Run) -> Result<Report> {
+    fn handle_while_running(
+        &mut self,
+        id: ClientId,
+        order: ControlRequest,
+        fds: Vec<OwnedFd>,
+        run: &mut ContainerRun,
+    ) -> Result<ControlReport> {
         match order {
-            Order::Attach(wanted) => {
+            ControlRequest::Attach(wanted) => {
                 self.attach(id, wanted, fds)?;
-                return Ok(Report::Started);
+                return Ok(ControlReport::Started);
             }
-            Order::Kill(signal) => {
+            ControlRequest::Kill(signal) => {
                 // SIGKILL and the stop signal count as stopping by hand, as with docker: the policy must not
                 // restart it.
                 if signal == libc::SIGKILL || signal == stop_signal(self.container.spec()) {
-                    self.intent.stop = true;
+                    self.intent.stopped_by_user = true;
                 }
-                self.tell("kill", &[("signal", &signal.to_string())]);
+                self.record_event("kill", &[("signal", &signal.to_string())]);
                 run.signal(signal)?;
             }
-            Order::Pause => self.pause(run)?,
-            Order::Unpause => self.unpause(run)?,
-            Order::Connect(ref attachment) => self.join_network(attachment, run)?,
-            Order::Disconnect { ref network, .. } => self.leave_network(network, run)?,
+            ControlRequest::Pause => self.pause(run)?,
+            ControlRequest::Unpause => self.unpause(run)?,
+            ControlRequest::Connect(ref attachment) => self.join_network(attachment, run)?,
+            ControlRequest::Disconnect { ref network, .. } => self.leave_network(network, run)?,
             _ => self.reload(run)?,
         }
-        Ok(Report::Done)
+        Ok(ControlReport::Done)
     }
 
-    fn answer(&mut self, id: Id, done: Result<Report>) {
+    fn reply(&mut self, id: ClientId, done: Result<ControlReport>) {
         if let Some(client) = self.clients.get(id) {
-            client.socket().report(&done.unwrap_or_else(|error| Report::Failed(Failure::of(&error))));
+            client.socket().send_report(
+                &done.unwrap_or_else(|error| ControlReport::Failed(Failure::from_chain(&error))),
+            );
         }
     }
 
-    fn await_end(&mut self, id: Id) {
+    fn await_end(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get(id) {
             client.awaits_end = true;
         }
@@ -214,16 +232,16 @@ impl Supervision {
     fn is_restarting(&self) -> Failure {
         let name = &self.container.spec().name;
         Failure::new(
-            Kind::Conflict,
+            FailureKind::Conflict,
             format!("Container {name} is restarting, wait until the container is running"),
         )
     }
 
-    fn attach(&mut self, id: Id, wanted: [bool; 3], fds: Vec<OwnedFd>) -> Result<()> {
+    fn attach(&mut self, id: ClientId, wanted: [bool; 3], fds: Vec<OwnedFd>) -> Result<()> {
         let name = self.container.spec().name.clone();
         if self.log.is_none() {
             return Err(Failure::new(
-                Kind::Unsupported,
+                FailureKind::Unsupported,
                 format!("cannot attach to {name}: its output goes straight to the command that runs it"),
             )
             .hint("containers that run attached with --rm and without a terminal keep no log; run them with -d, or with --log-driver json-file")
@@ -231,23 +249,23 @@ impl Supervision {
         }
         if self.state.paused {
             let message = "You cannot attach to a paused container, unpause it first";
-            return Err(Failure::new(Kind::Conflict, message).into());
+            return Err(Failure::new(FailureKind::Conflict, message).into());
         }
         let mut fds = fds.into_iter();
         let ends = wanted.map(|wanted| if wanted { fds.next() } else { None });
         if let Some(client) = self.clients.get(id) {
             client.attach(ends);
         }
-        self.tell("attach", &[]);
+        self.record_event("attach", &[]);
         Ok(())
     }
 
     /// A paused container could not exit, so it is unpaused once the signal is pending.
-    fn end(&mut self, run: &mut Run, ending: Ending) -> Result<()> {
+    fn stop_run(&mut self, run: &mut ContainerRun, ending: StopOptions) -> Result<()> {
         let signal = ending.signal.unwrap_or_else(|| stop_signal(self.container.spec()));
-        self.intent.end = true;
-        self.tell("kill", &[("signal", &signal.to_string())]);
-        run.end(self.container.spec(), ending)?;
+        self.intent.stop_requested = true;
+        self.record_event("kill", &[("signal", &signal.to_string())]);
+        run.stop(self.container.spec(), ending)?;
         if self.state.paused { self.unpause(run) } else { Ok(()) }
     }
 }

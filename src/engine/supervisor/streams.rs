@@ -6,55 +6,56 @@ use anyhow::Result;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::engine::attach::streams::{null, pipe};
-use crate::model::log::Stream;
+use crate::engine::attach::streams::{cloexec_pipe, open_dev_null};
+use crate::model::log::OutputStream;
 use crate::sys;
 
 /// Limit on one read; what fits into a pipe.
 const CHUNK: usize = 32 << 10;
 
 /// The container's stdin, stdout and stderr.
-pub(super) type Ends = [OwnedFd; 3];
+pub(super) type ContainerStdio = [OwnedFd; 3];
 
 /// The supervisor's ends.
 #[derive(Default)]
-pub(super) struct Streams {
+pub(super) struct ContainerStreams {
     /// `None` once the input is closed.
     input: Option<OwnedFd>,
     /// Input that the container has not taken yet.
     pending: Vec<u8>,
     /// Open sources of output.
-    outputs: Vec<(Stream, OwnedFd)>,
+    outputs: Vec<(OutputStream, OwnedFd)>,
     /// The master side.
     terminal: Option<OwnedFd>,
 }
 
-pub(super) enum Got<'a> {
+pub(super) enum StreamRead<'a> {
     Bytes(&'a [u8]),
     Nothing,
     End,
 }
 
-impl Streams {
+impl ContainerStreams {
     /// Pipes for a container without a terminal. Without `keep_input` (`-i`) its input is /dev/null.
-    pub(super) fn pipes(keep_input: bool) -> Result<(Ends, Self)> {
+    pub(super) fn pipes(keep_input: bool) -> Result<(ContainerStdio, Self)> {
         let (input, ours) = match keep_input {
             true => {
-                let (read, write) = pipe()?;
+                let (read, write) = cloexec_pipe()?;
                 (read, Some(nonblocking(write)?))
             }
-            false => (null()?, None),
+            false => (open_dev_null()?, None),
         };
         // Only our ends are nonblocking: programs do not expect EAGAIN on their stdio.
-        let (out, their_out) = pipe()?;
-        let (error, their_error) = pipe()?;
-        let outputs = vec![(Stream::Stdout, nonblocking(out)?), (Stream::Stderr, nonblocking(error)?)];
+        let (out, their_out) = cloexec_pipe()?;
+        let (error, their_error) = cloexec_pipe()?;
+        let outputs =
+            vec![(OutputStream::Stdout, nonblocking(out)?), (OutputStream::Stderr, nonblocking(error)?)];
         Ok(([input, their_out, their_error], Self { input: ours, outputs, ..Self::default() }))
     }
 
     /// For a container with a terminal, which replaces these once it exists.
-    pub(super) fn none() -> Result<Ends> {
-        Ok([null()?, null()?, null()?])
+    pub(super) fn placeholders() -> Result<ContainerStdio> {
+        Ok([open_dev_null()?, open_dev_null()?, open_dev_null()?])
     }
 
     /// The master side of a terminal serves for input and output.
@@ -62,29 +63,29 @@ impl Streams {
         let master = nonblocking(master)?;
         Ok(Self {
             input: Some(master.try_clone()?),
-            outputs: vec![(Stream::Stdout, master.try_clone()?)],
+            outputs: vec![(OutputStream::Stdout, master.try_clone()?)],
             terminal: Some(master),
             pending: Vec::new(),
         })
     }
 
-    pub(super) fn outputs(&self) -> impl Iterator<Item = (Stream, BorrowedFd<'_>)> {
+    pub(super) fn outputs(&self) -> impl Iterator<Item = (OutputStream, BorrowedFd<'_>)> {
         self.outputs.iter().map(|(stream, fd)| (*stream, fd.as_fd()))
     }
 
     /// Reads what is available of `stream` into `buffer`.
-    pub(super) fn read<'a>(&mut self, stream: Stream, buffer: &'a mut Buffer) -> Got<'a> {
+    pub(super) fn read<'a>(&mut self, stream: OutputStream, buffer: &'a mut ReadBuffer) -> StreamRead<'a> {
         let Some(index) = self.outputs.iter().position(|(known, _)| *known == stream) else {
-            return Got::Nothing;
+            return StreamRead::Nothing;
         };
-        let Some((_, fd)) = self.outputs.get(index) else { return Got::Nothing };
+        let Some((_, fd)) = self.outputs.get(index) else { return StreamRead::Nothing };
         match rustix::io::read(fd, &mut buffer.0[..]) {
-            Ok(length) if length > 0 => Got::Bytes(buffer.0.get(..length).unwrap_or_default()),
-            Err(Errno::AGAIN | Errno::INTR) => Got::Nothing,
+            Ok(length) if length > 0 => StreamRead::Bytes(buffer.0.get(..length).unwrap_or_default()),
+            Err(Errno::AGAIN | Errno::INTR) => StreamRead::Nothing,
             // End of file; on a terminal whose other side is closed, read(2) fails with EIO.
             Ok(_) | Err(_) => {
                 self.outputs.remove(index);
-                Got::End
+                StreamRead::End
             }
         }
     }
@@ -133,9 +134,9 @@ impl Streams {
     }
 }
 
-pub(super) struct Buffer([u8; CHUNK]);
+pub(super) struct ReadBuffer([u8; CHUNK]);
 
-impl Buffer {
+impl ReadBuffer {
     pub(super) fn new() -> Self {
         Self([0; CHUNK])
     }

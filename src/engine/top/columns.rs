@@ -3,44 +3,44 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::Table;
-use super::process::Process;
+use super::ProcessTable;
+use super::process::ProcessInfo;
 use crate::error::{Failure, unsupported};
 
 /// Clock ticks per second in /proc: `USER_HZ`, a constant of the kernel's ABI.
 const TICKS: u64 = 100;
 
 /// A column: its names in ps(1), its title, and the function that formats a process.
-pub(super) struct Column {
+pub(super) struct PsColumn {
     names: &'static [&'static str],
     title: &'static str,
-    show: fn(&Process, &Machine) -> String,
+    show: fn(&ProcessInfo, &PsContext) -> String,
 }
 
-const COLUMNS: &[Column] = &[
-    Column { names: &["uid", "euid"], title: "UID", show: |p, _| p.users.1.to_string() },
-    Column { names: &["user", "euser", "uname"], title: "USER", show: |p, m| m.account(p.users.1) },
-    Column { names: &["ruser"], title: "RUSER", show: |p, m| m.account(p.users.0) },
-    Column { names: &["pid"], title: "PID", show: |p, _| p.pid.to_string() },
-    Column { names: &["ppid"], title: "PPID", show: |p, _| p.stat(4).to_string() },
-    Column { names: &["pgid", "pgrp"], title: "PGID", show: |p, _| p.stat(5).to_string() },
-    Column { names: &["sid", "sess", "session"], title: "SID", show: |p, _| p.stat(6).to_string() },
-    Column { names: &["c"], title: "C", show: |p, m| (m.share(p) / 10).to_string() },
-    Column { names: &["pcpu", "%cpu"], title: "%CPU", show: |p, m| tenths(m.share(p)) },
-    Column { names: &["pmem", "%mem"], title: "%MEM", show: |p, m| tenths(m.memory_share(p)) },
-    Column { names: &["vsz", "vsize"], title: "VSZ", show: |p, _| (p.stat(23) / 1024).to_string() },
-    Column { names: &["rss", "rssize"], title: "RSS", show: |p, _| p.resident.to_string() },
-    Column { names: &["ni", "nice"], title: "NI", show: |p, _| nice(p) },
-    Column { names: &["nlwp", "thcount"], title: "NLWP", show: |p, _| p.stat(20).to_string() },
-    Column { names: &["stat", "state", "s"], title: "S", show: |p, _| p.state().to_string() },
-    Column { names: &["stime", "start_time"], title: "STIME", show: |p, m| m.started(p) },
-    Column { names: &["start"], title: "START", show: |p, m| m.started(p) },
-    Column { names: &["tty", "tt", "tname"], title: "TTY", show: |p, _| terminal(p.stat(7)) },
-    Column { names: &["time", "cputime"], title: "TIME", show: |p, _| clock(p.used() / TICKS, true) },
-    Column { names: &["etime"], title: "ELAPSED", show: |p, m| clock(m.age(p) / TICKS, false) },
-    Column { names: &["comm", "ucmd", "ucomm"], title: "COMMAND", show: |p, _| p.name().to_owned() },
-    Column { names: &["args", "command"], title: "COMMAND", show: |p, _| p.command() },
-    Column { names: &["cmd"], title: "CMD", show: |p, _| p.command() },
+const COLUMNS: &[PsColumn] = &[
+    PsColumn { names: &["uid", "euid"], title: "UID", show: |p, _| p.users.1.to_string() },
+    PsColumn { names: &["user", "euser", "uname"], title: "USER", show: |p, m| m.account(p.users.1) },
+    PsColumn { names: &["ruser"], title: "RUSER", show: |p, m| m.account(p.users.0) },
+    PsColumn { names: &["pid"], title: "PID", show: |p, _| p.pid.to_string() },
+    PsColumn { names: &["ppid"], title: "PPID", show: |p, _| p.stat(4).to_string() },
+    PsColumn { names: &["pgid", "pgrp"], title: "PGID", show: |p, _| p.stat(5).to_string() },
+    PsColumn { names: &["sid", "sess", "session"], title: "SID", show: |p, _| p.stat(6).to_string() },
+    PsColumn { names: &["c"], title: "C", show: |p, m| (m.share(p) / 10).to_string() },
+    PsColumn { names: &["pcpu", "%cpu"], title: "%CPU", show: |p, m| tenths(m.share(p)) },
+    PsColumn { names: &["pmem", "%mem"], title: "%MEM", show: |p, m| tenths(m.memory_share(p)) },
+    PsColumn { names: &["vsz", "vsize"], title: "VSZ", show: |p, _| (p.stat(23) / 1024).to_string() },
+    PsColumn { names: &["rss", "rssize"], title: "RSS", show: |p, _| p.resident.to_string() },
+    PsColumn { names: &["ni", "nice"], title: "NI", show: |p, _| nice(p) },
+    PsColumn { names: &["nlwp", "thcount"], title: "NLWP", show: |p, _| p.stat(20).to_string() },
+    PsColumn { names: &["stat", "state", "s"], title: "S", show: |p, _| p.state().to_string() },
+    PsColumn { names: &["stime", "start_time"], title: "STIME", show: |p, m| m.started(p) },
+    PsColumn { names: &["start"], title: "START", show: |p, m| m.started(p) },
+    PsColumn { names: &["tty", "tt", "tname"], title: "TTY", show: |p, _| terminal(p.stat(7)) },
+    PsColumn { names: &["time", "cputime"], title: "TIME", show: |p, _| clock(p.used() / TICKS, true) },
+    PsColumn { names: &["etime"], title: "ELAPSED", show: |p, m| clock(m.age(p) / TICKS, false) },
+    PsColumn { names: &["comm", "ucmd", "ucomm"], title: "COMMAND", show: |p, _| p.name().to_owned() },
+    PsColumn { names: &["args", "command"], title: "COMMAND", show: |p, _| p.command() },
+    PsColumn { names: &["cmd"], title: "CMD", show: |p, _| p.command() },
 ];
 
 /// The columns of `ps -ef`. The first is titled UID but shows names.
@@ -50,7 +50,7 @@ const AUX: [&str; 11] =
     ["user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat=STAT", "start", "time", "args"];
 
 /// The columns that `options` select. Fails for options that need the real ps.
-pub(super) fn choose(options: &[String]) -> Result<Vec<&str>, Failure> {
+pub(super) fn choose_columns(options: &[String]) -> Result<Vec<&str>, Failure> {
     let mut chosen: Vec<&str> = Vec::new();
     let mut words = options.iter().flat_map(|option| option.split_ascii_whitespace());
     while let Some(word) = words.next() {
@@ -84,23 +84,23 @@ fn without_ps(word: &str) -> Failure {
 }
 
 /// The column called `name`, with its own title or the one after an equals sign.
-fn column(name: &str) -> Option<(&'static Column, String)> {
+fn column(name: &str) -> Option<(&'static PsColumn, String)> {
     let (name, title) = name.split_once('=').map_or((name, None), |(name, title)| (name, Some(title)));
     let found = COLUMNS.iter().find(|column| column.names.contains(&name))?;
     Some((found, title.map_or_else(|| found.title.to_owned(), str::to_owned)))
 }
 
 /// The table of processes `pids`. Those that have exited meanwhile are left out.
-pub(super) fn table(names: &[&str], pids: &[i32]) -> Table {
-    let machine = Machine::read();
+pub(super) fn build_table(names: &[&str], pids: &[i32]) -> ProcessTable {
+    let machine = PsContext::read();
     let (columns, titles): (Vec<_>, Vec<_>) = names.iter().filter_map(|name| column(name)).unzip();
-    let row = |process: Process| columns.iter().map(|column| (column.show)(&process, &machine)).collect();
-    let rows = pids.iter().filter_map(|pid| Process::read(*pid)).map(row).collect();
-    Table { titles, rows }
+    let row = |process: ProcessInfo| columns.iter().map(|column| (column.show)(&process, &machine)).collect();
+    let rows = pids.iter().filter_map(|pid| ProcessInfo::read(*pid)).map(row).collect();
+    ProcessTable { titles, rows }
 }
 
 /// What the columns need besides the process.
-struct Machine {
+struct PsContext {
     /// Seconds since boot.
     up: f64,
     now: Timestamp,
@@ -110,14 +110,14 @@ struct Machine {
     accounts: String,
 }
 
-impl Machine {
+impl PsContext {
     fn read() -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         Self {
             up: text("/proc/uptime").split_whitespace().next().and_then(|up| up.parse().ok()).unwrap_or(0.0),
             now: Timestamp::now(),
             zone: TimeZone::system(),
-            memory: crate::engine::info::memory(&text("/proc/meminfo")) / 1024,
+            memory: crate::engine::info::total_memory(&text("/proc/meminfo")) / 1024,
             accounts: text("/etc/passwd"),
         }
     }
@@ -131,21 +131,21 @@ impl Machine {
     }
 
     /// Clock ticks since the process started.
-    fn age(&self, process: &Process) -> u64 {
+    fn age(&self, process: &ProcessInfo) -> u64 {
         ((self.up * TICKS as f64) as u64).saturating_sub(process.stat(22))
     }
 
     /// CPU time divided by age, in tenths of a percent.
-    fn share(&self, process: &Process) -> u64 {
+    fn share(&self, process: &ProcessInfo) -> u64 {
         process.used().saturating_mul(1000).checked_div(self.age(process)).unwrap_or(0)
     }
 
-    fn memory_share(&self, process: &Process) -> u64 {
+    fn memory_share(&self, process: &ProcessInfo) -> u64 {
         process.resident.saturating_mul(1000).checked_div(self.memory).unwrap_or(0)
     }
 
     /// The time of day if it started today, the date if this year, else the year.
-    fn started(&self, process: &Process) -> String {
+    fn started(&self, process: &ProcessInfo) -> String {
         let ago = i64::try_from(self.age(process) / TICKS).unwrap_or(0);
         let at = Timestamp::from_second(self.now.as_second().saturating_sub(ago)).unwrap_or(self.now);
         let (at, now) = (at.to_zoned(self.zone.clone()), self.now.to_zoned(self.zone.clone()));
@@ -163,7 +163,7 @@ fn tenths(number: u64) -> String {
 }
 
 /// The nice value; `stat` has the priority, which is 20 higher.
-fn nice(process: &Process) -> String {
+fn nice(process: &ProcessInfo) -> String {
     // Except for real-time processes, whose priority is negative (proc_pid_stat(5), `priority`).
     i64::try_from(process.stat(18)).unwrap_or(20).saturating_sub(20).to_string()
 }
@@ -206,7 +206,7 @@ mod tests {
     fn common_options_are_known() {
         let choose = |options: &[&str]| {
             let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
-            choose(&options).map(|names| names.join(" "))
+            choose_columns(&options).map(|names| names.join(" "))
         };
         assert_eq!(choose(&["-ef"]).unwrap(), FULL.join(" "));
         assert_eq!(choose(&["aux"]).unwrap(), AUX.join(" "));
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn this_process_fills_every_column() {
         let names: Vec<&str> = COLUMNS.iter().map(|column| column.names[0]).collect();
-        let table = table(&names, &[std::process::id().cast_signed(), i32::MAX]);
+        let table = build_table(&names, &[std::process::id().cast_signed(), i32::MAX]);
         assert_eq!((table.titles.len(), table.rows.len()), (COLUMNS.len(), 1));
         assert!(table.rows[0].iter().all(|cell| !cell.is_empty()), "{:?}", table.rows[0]);
     }

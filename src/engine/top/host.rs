@@ -5,11 +5,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::Table;
-use crate::error::{Failure, Kind, invalid};
+use super::ProcessTable;
+use crate::error::{Failure, FailureKind, invalid};
 
 /// Refuses options that retitle the PID column, by which rows are found.
-pub(super) fn check(options: &[String]) -> Result<()> {
+pub(super) fn check_options(options: &[String]) -> Result<()> {
     let renamed = |word: &str| {
         let lists = word.split(',').map(|item| item.strip_prefix("-o").unwrap_or(item));
         lists
@@ -30,7 +30,7 @@ pub(super) fn find(path: &str) -> Option<PathBuf> {
 }
 
 /// Runs `ps` with `options` and keeps the rows of `pids`.
-pub(super) fn ask(program: &Path, options: &[String], pids: &[i32]) -> Result<Table> {
+pub(super) fn run_ps(program: &Path, options: &[String], pids: &[i32]) -> Result<ProcessTable> {
     let list = pids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let run = |more: &[String]| {
         Command::new(program)
@@ -49,16 +49,16 @@ pub(super) fn ask(program: &Path, options: &[String], pids: &[i32]) -> Result<Ta
         let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
         return Err(invalid(format!("ps refused: {}", first.escape_debug())).into());
     }
-    keep(&String::from_utf8_lossy(&output.stdout), pids)
+    filter_rows(&String::from_utf8_lossy(&output.stdout), pids)
 }
 
 /// The rows of `pids`. The last column takes the rest of its line.
-fn keep(text: &str, pids: &[i32]) -> Result<Table> {
+fn filter_rows(text: &str, pids: &[i32]) -> Result<ProcessTable> {
     let mut lines = text.lines();
     let titles: Vec<String> =
         lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let column = titles.iter().position(|title| title == "PID").ok_or_else(|| {
-        Failure::new(Kind::Invalid, "couldn't find PID field in ps output")
+        Failure::new(FailureKind::Invalid, "couldn't find PID field in ps output")
             .hint("ask for the column `pid` too")
     })?;
     let mut rows = Vec::new();
@@ -69,7 +69,7 @@ fn keep(text: &str, pids: &[i32]) -> Result<Table> {
             rows.push(row);
         }
     }
-    Ok(Table { titles, rows })
+    Ok(ProcessTable { titles, rows })
 }
 
 fn cells(line: &str, count: usize) -> Vec<String> {
@@ -88,16 +88,17 @@ mod tests {
     #[test]
     fn the_lines_of_the_container_are_kept_whole() {
         let text = "  UID   PID CMD\nroot      1 init\nroot     22 sh -c  echo x\nshort\n100033   3 sleep\n";
-        let table = keep(text, &[22, 3]).unwrap();
+        let table = filter_rows(text, &[22, 3]).unwrap();
         assert_eq!(table.titles, ["UID", "PID", "CMD"]);
         assert_eq!(table.rows, [["root", "22", "sh -c echo x"], ["100033", "3", "sleep"]]);
-        assert!(keep("UID CMD\n", &[1]).is_err());
-        assert!(keep("", &[1]).is_err());
+        assert!(filter_rows("UID CMD\n", &[1]).is_err());
+        assert!(filter_rows("", &[1]).is_err());
     }
 
     #[test]
     fn the_number_keeps_its_title() {
-        let check = |options: &[&str]| check(&options.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>());
+        let check =
+            |options: &[&str]| check_options(&options.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>());
         for good in [&["-ef"][..], &["-o", "pid,comm"], &["-eo", "user=WHO,pid"], &["-o", "pid=PID"]] {
             assert!(check(good).is_ok(), "{good:?}");
         }

@@ -10,12 +10,12 @@ mod process;
 use anyhow::Result;
 
 use super::first_process;
-use crate::error::{Failure, Kind};
-use crate::sandbox::processes::inside;
+use crate::error::{Failure, FailureKind};
+use crate::sandbox::processes::pids_inside;
 use crate::store::{ContainerDir, Store};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct ProcessTable {
     pub titles: Vec<String>,
     /// One per process, with a cell for each title.
     pub rows: Vec<Vec<String>>,
@@ -23,24 +23,24 @@ pub struct Table {
 
 /// The processes of the container `text`, in the columns that the ps(1) `options` ask for. `path` is a list
 /// of directories to find `ps` in. Errors of kind `Conflict` if the container does not run.
-pub fn top(store: &Store, text: &str, options: &[String], path: &str) -> Result<Table> {
+pub fn top(store: &Store, text: &str, options: &[String], path: &str) -> Result<ProcessTable> {
     let container = store.find_container(text)?;
     let pids = processes(&container)?;
     if options.is_empty() {
-        return Ok(columns::table(&columns::FULL, &pids));
+        return Ok(columns::build_table(&columns::FULL, &pids));
     }
-    host::check(options)?;
+    host::check_options(options)?;
     match host::find(path) {
-        Some(program) => host::ask(&program, options, &pids),
-        None => Ok(columns::table(&columns::choose(options)?, &pids)),
+        Some(program) => host::run_ps(&program, options, &pids),
+        None => Ok(columns::build_table(&columns::choose_columns(options)?, &pids)),
     }
 }
 
 fn processes(container: &ContainerDir) -> Result<Vec<i32>> {
     let not_running =
-        || Failure::new(Kind::Conflict, format!("Container {} is not running", container.spec().id));
+        || Failure::new(FailureKind::Conflict, format!("Container {} is not running", container.spec().id));
     let first = first_process::find(container)?.ok_or_else(not_running)?;
-    let pids = inside(first.pid(), first_process::boundary(container.spec()))?;
+    let pids = pids_inside(first.pid(), first_process::boundary(container.spec()))?;
     // If the container exited meanwhile, a PID may belong to another process by now.
     if first.has_ended()? {
         return Err(not_running().into());

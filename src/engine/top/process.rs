@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use crate::sandbox::load::field;
+use crate::sandbox::load::stat_number;
 
-pub(super) struct Process {
+pub(super) struct ProcessInfo {
     pub(super) pid: i32,
     /// Real and effective uid, as the caller's user namespace maps them.
     pub(super) users: (u32, u32),
@@ -18,7 +18,7 @@ pub(super) struct Process {
     pub(super) resident: u64,
 }
 
-impl Process {
+impl ProcessInfo {
     /// `None` if the process is gone.
     pub(super) fn read(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -44,7 +44,7 @@ impl Process {
 
     /// A field of `stat`, by its number in the man page.
     pub(super) fn stat(&self, number: usize) -> u64 {
-        field(&self.stat, number)
+        stat_number(&self.stat, number)
     }
 
     /// The state's letter.
@@ -92,11 +92,11 @@ mod tests {
 
     #[test]
     fn this_process_is_read() {
-        let own = Process::read(std::process::id().cast_signed()).unwrap();
+        let own = ProcessInfo::read(std::process::id().cast_signed()).unwrap();
         assert!(own.resident > 0 && !own.name().is_empty());
         assert!(own.command().contains("dhow"), "{}", own.command());
         assert!("RSD".contains(own.state()));
-        assert!(Process::read(i32::MAX).is_none());
+        assert!(ProcessInfo::read(i32::MAX).is_none());
     }
 
     #[test]

@@ -8,16 +8,16 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
 
-use super::members::{Item, Members};
+use super::members::{ArchiveMembers, MemberContent};
 use super::oci;
 use crate::error::{invalid, not_found};
 use crate::model::digest::Digest;
 use crate::sys;
 
-pub(super) fn members(dir: &Path) -> Result<Members> {
+pub(super) fn read_members(dir: &Path) -> Result<ArchiveMembers> {
     let root = sys::fs::open_dir(dir).with_context(|| format!("cannot open `{}`", dir.display()))?;
     let mut found = Vec::new();
-    add(&root, oci::LISTING, &mut found)?;
+    add_file(&root, oci::INDEX_JSON, &mut found)?;
     for algorithm in ["sha256", "sha512"] {
         let blobs = format!("blobs/{algorithm}");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -30,19 +30,19 @@ pub(super) fn members(dir: &Path) -> Result<Members> {
                 // Hidden files are no blobs.
                 && !name.starts_with('.')
             {
-                add(&root, &format!("{blobs}/{name}"), &mut found)?;
+                add_file(&root, &format!("{blobs}/{name}"), &mut found)?;
             }
         }
     }
-    let mut members = Members::of_dir(root);
+    let mut members = ArchiveMembers::of_dir(root);
     for (name, size) in found {
-        members.add(name.into_bytes(), Item::In { size })?;
+        members.add(name.into_bytes(), MemberContent::InDir { size })?;
     }
     Ok(members)
 }
 
 /// Adds a regular file with its size; anything else is ignored.
-fn add(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) -> Result<()> {
+fn add_file(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) -> Result<()> {
     match sys::fs::open_in_root(root.as_fd(), Path::new(name), OFlags::PATH, Mode::empty()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => {
@@ -57,7 +57,7 @@ fn add(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) 
 
 /// Selects an image of a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum LayoutSelector {
     /// The only one, or the one with the tag `latest`.
     Default,
     Tag(String),
@@ -65,21 +65,21 @@ pub enum Which {
 }
 
 /// The index reduced to the selected image.
-pub(super) fn chosen(listing: &[u8], which: &Which) -> Result<Vec<u8>> {
+pub(super) fn select_image(listing: &[u8], which: &LayoutSelector) -> Result<Vec<u8>> {
     let malformed = || invalid("the layout's index.json is malformed");
     let mut index: Value = serde_json::from_slice(listing).map_err(|_| malformed())?;
     let entries = index.get_mut("manifests").and_then(Value::as_array_mut).ok_or_else(malformed)?;
     match which {
-        Which::Digest(digest) => entries.retain(|entry| entry["digest"] == digest.as_str()),
-        Which::Tag(tag) => entries.retain(|entry| has_tag(entry, tag)),
-        Which::Default if entries.len() > 1 => entries.retain(|entry| has_tag(entry, "latest")),
-        Which::Default => {}
+        LayoutSelector::Digest(digest) => entries.retain(|entry| entry["digest"] == digest.as_str()),
+        LayoutSelector::Tag(tag) => entries.retain(|entry| has_tag(entry, tag)),
+        LayoutSelector::Default if entries.len() > 1 => entries.retain(|entry| has_tag(entry, "latest")),
+        LayoutSelector::Default => {}
     }
     if entries.is_empty() {
         let what = match which {
-            Which::Digest(digest) => format!("digest {digest}"),
-            Which::Tag(tag) => format!("tag `{}`", tag.escape_debug()),
-            Which::Default => "tag `latest`".to_owned(),
+            LayoutSelector::Digest(digest) => format!("digest {digest}"),
+            LayoutSelector::Tag(tag) => format!("tag `{}`", tag.escape_debug()),
+            LayoutSelector::Default => "tag `latest`".to_owned(),
         };
         return Err(not_found(format!("the layout has no image with the {what}"))
             .hint("say which one is meant: oci-layout://PATH:TAG or oci-layout://PATH@DIGEST")
@@ -111,16 +111,19 @@ mod tests {
         };
         let listing =
             format!("{{\"manifests\":[{},{}]}}", entry("a", "v1"), entry("b", "docker.io/x:latest"));
-        let left = |which: Which| {
-            let text = chosen(listing.as_bytes(), &which).ok()?;
+        let left = |which: LayoutSelector| {
+            let text = select_image(listing.as_bytes(), &which).ok()?;
             let index: Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
             Some(index["manifests"][0]["digest"].as_str().unwrap().to_owned())
         };
-        assert_eq!(left(Which::Default), Some(digest("b")));
-        assert_eq!(left(Which::Tag("v1".into())), Some(digest("a")));
-        assert_eq!(left(Which::Digest(digest("b").parse().unwrap())), Some(digest("b")));
-        assert_eq!(left(Which::Tag("1".into())), None);
-        assert!(chosen(b"{}", &Which::Default).is_err() && chosen(b"[", &Which::Default).is_err());
+        assert_eq!(left(LayoutSelector::Default), Some(digest("b")));
+        assert_eq!(left(LayoutSelector::Tag("v1".into())), Some(digest("a")));
+        assert_eq!(left(LayoutSelector::Digest(digest("b").parse().unwrap())), Some(digest("b")));
+        assert_eq!(left(LayoutSelector::Tag("1".into())), None);
+        assert!(
+            select_image(b"{}", &LayoutSelector::Default).is_err()
+                && select_image(b"[", &LayoutSelector::Default).is_err()
+        );
     }
 }

@@ -4,19 +4,19 @@
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::members::{Members, clean, named_digest};
-use super::read::Described;
+use super::members::{ArchiveMembers, digest_in_name, normalize_path};
+use super::read::ArchivedImage;
 use crate::error::{Failure, corrupt, invalid};
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
-pub(super) const LISTING: &str = "manifest.json";
-const IMAGES: usize = 10_000;
+pub(super) const MANIFEST_JSON: &str = "manifest.json";
+const MAX_IMAGES: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct ManifestJsonEntry {
     config: String,
     #[serde(default)]
     repo_tags: Option<Vec<String>>,
@@ -25,14 +25,14 @@ struct Entry {
 }
 
 /// The images listed in `text`.
-pub(super) fn describe(
-    members: &Members,
+pub(super) fn describe_images(
+    members: &ArchiveMembers,
     text: &[u8],
     platform: Option<&Platform>,
-) -> Result<Vec<Described>> {
-    let entries: Vec<Entry> = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
-    if entries.len() > IMAGES {
-        return Err(invalid(format!("the archive lists more than {IMAGES} images")).into());
+) -> Result<Vec<ArchivedImage>> {
+    let entries: Vec<ManifestJsonEntry> = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+    if entries.len() > MAX_IMAGES {
+        return Err(invalid(format!("the archive lists more than {MAX_IMAGES} images")).into());
     }
     let mut images = Vec::new();
     for entry in &entries {
@@ -46,23 +46,24 @@ pub(super) fn describe(
     Ok(images)
 }
 
-impl Entry {
-    fn describe(&self, members: &Members) -> Result<Described> {
+impl ManifestJsonEntry {
+    fn describe(&self, members: &ArchiveMembers) -> Result<ArchivedImage> {
         // Only blobs below blobs/ promise a digest by their name; other archives may use any file name.
         let config =
             members.text(&self.config)?.ok_or_else(|| corrupt("the archive lacks its configuration"))?;
-        if let Some(promised) = named_digest(self.config.as_bytes())
+        if let Some(promised) = digest_in_name(self.config.as_bytes())
             && self.config.starts_with("blobs/")
             && promised != Digest::of(&config)
         {
             return Err(corrupt(format!("the archive's blob {promised} has another digest")).into());
         }
-        let layers = self.layers.iter().flatten().map(|layer| clean(layer.as_bytes())).collect();
-        let names = self.repo_tags.iter().flatten().map(|name| Ok(name.parse::<Reference>()?.or_latest()));
-        Described::new(config, None, layers, names.collect::<Result<_>>()?)
+        let layers = self.layers.iter().flatten().map(|layer| normalize_path(layer.as_bytes())).collect();
+        let names =
+            self.repo_tags.iter().flatten().map(|name| Ok(name.parse::<ImageReference>()?.or_latest()));
+        ArchivedImage::new(config, None, layers, names.collect::<Result<_>>()?)
     }
 }
 
 fn malformed(error: &serde_json::Error) -> Failure {
-    invalid(format!("the archive's {LISTING} is malformed: {}", error.to_string().escape_debug()))
+    invalid(format!("the archive's {MANIFEST_JSON} is malformed: {}", error.to_string().escape_debug()))
 }

@@ -7,46 +7,46 @@ use std::os::unix::fs::FileExt as _;
 
 use anyhow::Result;
 
-use super::members::{Item, Members, clean, target_of};
+use super::members::{ArchiveMembers, MemberContent, link_target, normalize_path};
 use crate::error::{corrupt, unsupported};
-use crate::image::tar::{Kind, Member, TarReader};
+use crate::image::tar::{TarMember, TarMemberKind, TarReader};
 
 /// Enough for a header, its extensions and the next header after a small member.
 const BUFFER: usize = 8 << 10;
 
 /// Reads the headers of the archive that starts at offset `start`.
-pub(super) fn index(file: File, start: u64) -> Result<Members> {
+pub(super) fn index_members(file: File, start: u64) -> Result<ArchiveMembers> {
     let length = file.metadata()?.len();
     // pread(2) is used on both, so sharing the file offset does no harm.
-    let mut members = Members::of_file(file.try_clone()?);
-    let mut archive = TarReader::new(Headers { file, at: start, buffer: Vec::new(), used: 0 });
+    let mut members = ArchiveMembers::of_file(file.try_clone()?);
+    let mut archive = TarReader::new(HeaderReader { file, at: start, buffer: Vec::new(), used: 0 });
     while let Some(member) = archive.next_member()? {
         let offset = archive.input().position();
         if length.saturating_sub(offset) < member.size {
             return Err(corrupt("the archive is truncated").into());
         }
-        if let Some(item) = item(&member, offset) {
-            members.add(clean(&member.path), item)?;
+        if let Some(item) = member_content(&member, offset) {
+            members.add(normalize_path(&member.path), item)?;
         }
         // Moves the position; contents beyond the buffer are skipped without reading them.
-        archive.consumed(usize::try_from(member.size)?);
+        archive.consume_content(usize::try_from(member.size)?);
     }
     Ok(members)
 }
 
-fn item(member: &Member, offset: u64) -> Option<Item> {
+fn member_content(member: &TarMember, offset: u64) -> Option<MemberContent> {
     match member.kind {
-        Kind::File if member.sparse.is_some() => {
-            Some(Item::Failed(unsupported("the archive stores this member as a sparse file")))
+        TarMemberKind::File if member.sparse.is_some() => {
+            Some(MemberContent::Unusable(unsupported("the archive stores this member as a sparse file")))
         }
-        Kind::File => Some(Item::At { offset, size: member.size }),
-        Kind::HardLink | Kind::Symlink => Some(Item::Link(target_of(member))),
+        TarMemberKind::File => Some(MemberContent::InArchive { offset, size: member.size }),
+        TarMemberKind::HardLink | TarMemberKind::Symlink => Some(MemberContent::Link(link_target(member))),
         _ => None,
     }
 }
 
 /// Reads headers with pread(2): consuming more than the buffer holds moves on without reading.
-struct Headers {
+struct HeaderReader {
     file: File,
     /// File offset of the end of the buffer.
     at: u64,
@@ -54,13 +54,13 @@ struct Headers {
     used: usize,
 }
 
-impl Headers {
+impl HeaderReader {
     fn position(&self) -> u64 {
         self.at - (self.buffer.len() - self.used) as u64
     }
 }
 
-impl BufRead for Headers {
+impl BufRead for HeaderReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.buffer.len() {
             self.used = 0;
@@ -79,7 +79,7 @@ impl BufRead for Headers {
     }
 }
 
-impl Read for Headers {
+impl Read for HeaderReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         crate::image::read_buffered(self, buffer)
     }

@@ -7,39 +7,39 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
-use super::members::{Item, Members};
-use super::read::Options;
+use super::members::{ArchiveMembers, MemberContent};
+use super::read::LoadOptions;
 use crate::error::{corrupt, not_found};
-use crate::image::unpack::{Limits, UnpackOptions, unpack};
+use crate::image::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
 use crate::model::digest::Digest;
-use crate::model::progress::{LayerEvent, Progress};
+use crate::model::progress::{LayerEvent, LayerProgress};
 use crate::store::{LayerLease, LayerSlot, Store};
 
 /// Each unpack keeps more than one processor busy.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_UNPACKS: usize = 4;
 
 /// A layer that an image requires, and the archive member that should contain it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Wanted {
+pub(super) struct RequestedLayer {
     pub(super) diff_id: Digest,
     pub(super) member: Vec<u8>,
 }
 
 /// Leases on the layers stored so far.
-pub(super) struct Layers<'a> {
+pub(super) struct ArchiveLayers<'a> {
     store: &'a Store,
-    options: &'a Options,
-    progress: Loading<'a>,
+    options: &'a LoadOptions,
+    progress: LoadingProgress<'a>,
     leases: BTreeMap<Digest, LayerLease>,
 }
 
-impl<'a> Layers<'a> {
-    pub(super) fn new(store: &'a Store, options: &'a Options, progress: &'a dyn Progress) -> Self {
-        Self { store, options, progress: Loading(progress), leases: BTreeMap::new() }
+impl<'a> ArchiveLayers<'a> {
+    pub(super) fn new(store: &'a Store, options: &'a LoadOptions, progress: &'a dyn LayerProgress) -> Self {
+        Self { store, options, progress: LoadingProgress(progress), leases: BTreeMap::new() }
     }
 
     /// Leases the layer if the store has it.
-    pub(super) fn take_present(&mut self, diff_id: &Digest) -> Result<bool> {
+    pub(super) fn lease_present(&mut self, diff_id: &Digest) -> Result<bool> {
         if self.leases.contains_key(diff_id) {
             return Ok(true);
         }
@@ -63,8 +63,8 @@ impl<'a> Layers<'a> {
         name: &[u8],
         size: u64,
     ) -> Result<Digest> {
-        let draft = self.store.begin_unknown_layer()?;
-        let record = unpack(source, &draft, &self.unpack_options(label(name), size), &self.progress)?;
+        let draft = self.store.begin_layer_without_digest()?;
+        let record = unpack_layer(source, &draft, &self.unpack_options(label(name), size), &self.progress)?;
         let lease = draft.commit(record)?;
         let diff_id = lease.diff_id.clone();
         self.leases.insert(diff_id.clone(), lease);
@@ -73,7 +73,11 @@ impl<'a> Layers<'a> {
 
     /// Leases all these layers, unpacking missing ones in parallel. After a failure no further one is
     /// started.
-    pub(super) fn get(&mut self, members: &Members, wanted: &BTreeSet<Wanted>) -> Result<()> {
+    pub(super) fn unpack_missing(
+        &mut self,
+        members: &ArchiveMembers,
+        wanted: &BTreeSet<RequestedLayer>,
+    ) -> Result<()> {
         let missing = self.missing(wanted)?;
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
@@ -84,14 +88,16 @@ impl<'a> Layers<'a> {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let result = this.layer(members, wanted);
+                let result = this.unpack_layer(members, wanted);
                 // Running unpacks finish; only the start of further ones is prevented.
                 stop.fetch_or(result.is_err(), Ordering::Relaxed);
                 done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
             }
         };
-        let threads =
-            std::thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE).min(missing.len());
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(MAX_CONCURRENT_UNPACKS)
+            .min(missing.len());
         std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
         let mut failure = None;
         for result in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -104,19 +110,19 @@ impl<'a> Layers<'a> {
     }
 
     /// The layers that the store lacks, each once.
-    fn missing<'w>(&mut self, wanted: &'w BTreeSet<Wanted>) -> Result<Vec<&'w Wanted>> {
-        let mut missing: Vec<&Wanted> = Vec::new();
+    fn missing<'w>(&mut self, wanted: &'w BTreeSet<RequestedLayer>) -> Result<Vec<&'w RequestedLayer>> {
+        let mut missing: Vec<&RequestedLayer> = Vec::new();
         for wanted in wanted {
             // The set is ordered by diff ID, so duplicates under other member names are adjacent.
             let repeated = missing.last().is_some_and(|last| last.diff_id == wanted.diff_id);
-            if !repeated && !self.take_present(&wanted.diff_id)? {
+            if !repeated && !self.lease_present(&wanted.diff_id)? {
                 missing.push(wanted);
             }
         }
         Ok(missing)
     }
 
-    fn layer(&self, members: &Members, wanted: &Wanted) -> Result<LayerLease> {
+    fn unpack_layer(&self, members: &ArchiveMembers, wanted: &RequestedLayer) -> Result<LayerLease> {
         let draft = match self.store.begin_layer(&wanted.diff_id)? {
             LayerSlot::Present(lease) => return Ok(lease),
             LayerSlot::Draft(draft) => draft,
@@ -126,7 +132,7 @@ impl<'a> Layers<'a> {
             .get(&wanted.member)
             .ok_or_else(|| not_found(format!("the archive lacks `{}`, layer {}", shown(), wanted.diff_id)))?;
         let size = match item {
-            Item::Layer(found) => {
+            MemberContent::Layer(found) => {
                 return Err(corrupt(format!(
                     "layer {} is not what its image says: `{}` has the digest {found}",
                     wanted.diff_id,
@@ -134,19 +140,24 @@ impl<'a> Layers<'a> {
                 ))
                 .into());
             }
-            Item::At { size, .. } | Item::In { size } => *size,
-            Item::Text(text) => text.len() as u64,
-            Item::Link(_) | Item::Failed(_) => 0,
+            MemberContent::InArchive { size, .. } | MemberContent::InDir { size } => *size,
+            MemberContent::Text(text) => text.len() as u64,
+            MemberContent::Link(_) | MemberContent::Unusable(_) => 0,
         };
         let doing = || format!("cannot use `{}` as layer {}", shown(), wanted.diff_id);
         let source = members.named_content(&wanted.member, item).with_context(doing)?;
         let options = self.unpack_options(wanted.diff_id.short().to_owned(), size);
-        let record = unpack(source, &draft, &options, &self.progress)?;
+        let record = unpack_layer(source, &draft, &options, &self.progress)?;
         draft.commit(record)
     }
 
     fn unpack_options(&self, label: String, source_size: u64) -> UnpackOptions {
-        UnpackOptions { identity: self.options.identity, limits: Limits::default(), label, source_size }
+        UnpackOptions {
+            identity: self.options.identity,
+            limits: UnpackLimits::default(),
+            label,
+            compressed_size: source_size,
+        }
     }
 
     /// A lease for each of an image's layers, in order.
@@ -161,12 +172,12 @@ impl<'a> Layers<'a> {
     }
 
     /// Releases the leases and removes layers that ended up in no image.
-    pub(super) fn release(self, used: &BTreeSet<Digest>) -> Result<()> {
+    pub(super) fn collect_unused(self, used: &BTreeSet<Digest>) -> Result<()> {
         let unused = self.leases.keys().any(|diff_id| !used.contains(diff_id));
         drop(self.leases);
         if unused {
             // The leases are dropped already, so layers of this archive that no image uses can be removed.
-            self.store.collect_layers()?;
+            self.store.prune_layers()?;
         }
         Ok(())
     }
@@ -180,9 +191,9 @@ fn label(name: &[u8]) -> String {
 }
 
 /// Reports `Extracting` events as `Loading`.
-struct Loading<'a>(&'a dyn Progress);
+struct LoadingProgress<'a>(&'a dyn LayerProgress);
 
-impl Progress for Loading<'_> {
+impl LayerProgress for LoadingProgress<'_> {
     fn event(&self, layer: &str, event: LayerEvent) {
         let event = match event {
             LayerEvent::Extracting { current, total } => LayerEvent::Loading { current, total },

@@ -12,26 +12,26 @@ use serde_json::json;
 use sha2::Digest as _;
 
 use super::members::blob_name;
-use super::write::{LAYOUT_VERSION, Writer};
+use super::write::{ArchiveWriter, LAYOUT_VERSION};
 use super::{docker, oci};
 use crate::error::corrupt;
 use crate::image::compress::Compression;
 use crate::image::manifest::{Descriptor, OCI_INDEX};
-use crate::image::pack::pack;
-use crate::image::push::assemble::Sink;
-use crate::image::push::{Cargo, Ready, manifest_of};
+use crate::image::pack::pack_layer;
+use crate::image::push::assemble::ManifestSink;
+use crate::image::push::{ImageParts, ReadyManifest, build_manifest};
 use crate::model::digest::Digest;
-use crate::model::progress::{LayerEvent, Progress};
-use crate::model::reference::Reference;
+use crate::model::progress::{LayerEvent, LayerProgress};
+use crate::model::reference::ImageReference;
 use crate::store::{PackedBlob, Store, TempDir};
 
-pub struct Layout<'a> {
+pub struct OciLayout<'a> {
     store: &'a Store,
     dir: TempDir,
     compression: Compression,
     /// Use OCI's media types rather than docker's.
     oci: bool,
-    progress: &'a dyn Progress,
+    progress: &'a dyn LayerProgress,
     /// Small members, kept in memory, by name.
     small: BTreeMap<String, Vec<u8>>,
     /// Members stored as files in `dir`, with their sizes.
@@ -40,12 +40,12 @@ pub struct Layout<'a> {
     listing: Vec<serde_json::Value>,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> OciLayout<'a> {
     pub fn new(
         store: &'a Store,
         compression: Compression,
         oci: bool,
-        progress: &'a dyn Progress,
+        progress: &'a dyn LayerProgress,
     ) -> Result<Self> {
         let dir = store.temp_dir()?;
         let (small, large, listing) = Default::default();
@@ -54,15 +54,15 @@ impl<'a> Layout<'a> {
 
     /// Lists `outermost` in the index under `names`, with `annotations` on its entries. `docker` adds a
     /// `manifest.json`, so that any docker can load it.
-    pub fn finish(
+    pub fn write_index(
         &mut self,
-        outermost: &Ready,
-        names: &[Reference],
+        outermost: &ReadyManifest,
+        names: &[ImageReference],
         annotations: &BTreeMap<String, String>,
         docker: bool,
     ) -> Result<()> {
         self.manifest(outermost)?;
-        let entry = |name: Option<&Reference>| {
+        let entry = |name: Option<&ImageReference>| {
             let mut annotations = annotations.clone();
             if let Some(name) = name {
                 annotations.insert(oci::FULL_NAME.into(), name.to_string());
@@ -77,27 +77,27 @@ impl<'a> Layout<'a> {
             names.iter().map(|name| entry(Some(name))).collect()
         };
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
-        self.small.insert(oci::LISTING.into(), serde_json::to_vec(&index)?);
+        self.small.insert(oci::INDEX_JSON.into(), serde_json::to_vec(&index)?);
         let layout = OciLayoutBuilder::default().image_layout_version(LAYOUT_VERSION).build()?;
         self.small.insert("oci-layout".into(), serde_json::to_vec(&layout)?);
         if docker {
-            let tags: Vec<String> = names.iter().map(Reference::familiar).collect();
+            let tags: Vec<String> = names.iter().map(ImageReference::familiar).collect();
             for image in &mut self.listing {
                 image["RepoTags"] = if tags.is_empty() { json!(null) } else { json!(tags) };
             }
-            self.small.insert(docker::LISTING.into(), serde_json::to_vec(&self.listing)?);
+            self.small.insert(docker::MANIFEST_JSON.into(), serde_json::to_vec(&self.listing)?);
         }
         Ok(())
     }
 
     /// Lists `outermost` in the index under a bare tag.
-    pub fn finish_tagged(&mut self, outermost: &Ready, tag: &str) -> Result<()> {
+    pub fn write_index_for_tag(&mut self, outermost: &ReadyManifest, tag: &str) -> Result<()> {
         let names = BTreeMap::from([(oci::REF_NAME.to_owned(), tag.to_owned())]);
-        self.finish(outermost, &[], &names, false)
+        self.write_index(outermost, &[], &names, false)
     }
 
-    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let mut writer = Writer::new(out);
+    pub fn write_archive(&self, out: &mut dyn Write) -> Result<()> {
+        let mut writer = ArchiveWriter::new(out);
         let names: std::collections::BTreeSet<&String> = self.small.keys().chain(self.large.keys()).collect();
         for name in names {
             if let Some(content) = self.small.get(name) {
@@ -125,7 +125,7 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    fn layer(&mut self, diff_id: &Digest) -> Result<Descriptor> {
+    fn add_layer(&mut self, diff_id: &Digest) -> Result<Descriptor> {
         let record = self.store.layer(diff_id)?.ok_or_else(|| corrupt(format!("layer {diff_id} is gone")))?;
         let known = self.store.packed_blobs(diff_id)?;
         let wanted = self.compression.to_string();
@@ -139,10 +139,13 @@ impl<'a> Layout<'a> {
         self.progress.event(diff_id.short(), LayerEvent::Preparing);
         let path = self.dir.path().join(diff_id.hex());
         let file = File::create(&path).context("cannot make a temporary file")?;
-        let out =
-            Hashed { out: BufWriter::with_capacity(256 << 10, file), hash: sha2::Sha256::new(), size: 0 };
+        let out = HashingWriter {
+            out: BufWriter::with_capacity(256 << 10, file),
+            hash: sha2::Sha256::new(),
+            size: 0,
+        };
         let mut compressor = self.compression.writer(out)?;
-        pack(self.store, diff_id, &mut compressor)?;
+        pack_layer(self.store, diff_id, &mut compressor)?;
         let mut out = compressor.finish().context("cannot compress")?;
         out.flush().context("cannot write a temporary file")?;
         let (digest, size) = (Digest::from_sha256(out.hash.finalize().as_slice()), out.size);
@@ -154,20 +157,21 @@ impl<'a> Layout<'a> {
     }
 }
 
-impl Sink for Layout<'_> {
-    fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready> {
-        let layers = cargo.layers.iter().map(|diff_id| self.layer(diff_id)).collect::<Result<Vec<_>>>()?;
+impl ManifestSink for OciLayout<'_> {
+    fn image(&mut self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
+        let layers =
+            cargo.layers.iter().map(|diff_id| self.add_layer(diff_id)).collect::<Result<Vec<_>>>()?;
         let config = Digest::of(cargo.config);
         self.small.insert(blob_name(&config), cargo.config.to_vec());
         self.listing.push(json!({
             "Config": blob_name(&config),
             "Layers": layers.iter().map(|layer| blob_name(&layer.digest)).collect::<Vec<_>>(),
         }));
-        manifest_of(cargo.config, &layers, cargo.annotations, self.oci)
+        build_manifest(cargo.config, &layers, cargo.annotations, self.oci)
     }
 
     fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
-        diff_ids.iter().map(|diff_id| self.layer(diff_id)).collect()
+        diff_ids.iter().map(|diff_id| self.add_layer(diff_id)).collect()
     }
 
     fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {
@@ -175,18 +179,18 @@ impl Sink for Layout<'_> {
         Ok(())
     }
 
-    fn manifest(&mut self, ready: &Ready) -> Result<()> {
+    fn manifest(&mut self, ready: &ReadyManifest) -> Result<()> {
         self.bytes(&ready.descriptor.digest, &ready.text)
     }
 }
 
-struct Hashed<W> {
+struct HashingWriter<W> {
     out: W,
     hash: sha2::Sha256,
     size: u64,
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let amount = self.out.write(bytes)?;
         self.hash.update(bytes.get(..amount).unwrap_or_default());

@@ -12,45 +12,45 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use crate::error::{Failure, Kind, corrupt};
-use crate::image::hash::Hasher;
+use crate::error::{Failure, FailureKind, corrupt};
+use crate::image::hash::DigestHasher;
 use crate::image::manifest::Descriptor;
-use crate::image::tar::{self, Member};
+use crate::image::tar::{self, TarMember};
 use crate::model::digest::Digest;
 
 /// Maximum size of a listing, manifest or configuration in bytes; other engines allow 4 or 8 MiB.
 pub(super) const TEXT_LIMIT: u64 = 8 << 20;
 /// An image has a few members per layer.
-const MEMBERS: usize = 1 << 17;
+const MAX_MEMBERS: usize = 1 << 17;
 /// Maximum length of a chain of links.
-const LINKS: usize = 16;
+const MAX_LINKS: usize = 16;
 
 /// Where a member's content is.
-pub(super) enum Item {
+pub(super) enum MemberContent {
     /// In memory.
     Text(Vec<u8>),
     /// In the archive file, in bytes.
-    At { offset: u64, size: u64 },
+    InArchive { offset: u64, size: u64 },
     /// A separate file below [`ArchiveMembers::dir`]; size in bytes.
-    In { size: u64 },
+    InDir { size: u64 },
     /// A layer already unpacked into the store; the diff ID.
     Layer(Digest),
     /// A link to another member.
     Link(Vec<u8>),
     /// Why it cannot be used; reported only if an image needs it.
-    Failed(Failure),
+    Unusable(Failure),
 }
 
 #[derive(Default)]
-pub(super) struct Members {
-    items: BTreeMap<Vec<u8>, Item>,
+pub(super) struct ArchiveMembers {
+    items: BTreeMap<Vec<u8>, MemberContent>,
     /// Backs [`MemberContent::InArchive`].
     file: Option<File>,
     /// Backs [`MemberContent::InDir`].
     dir: Option<OwnedFd>,
 }
 
-impl Members {
+impl ArchiveMembers {
     pub(super) fn of_file(file: File) -> Self {
         Self { file: Some(file), ..Self::default() }
     }
@@ -60,12 +60,12 @@ impl Members {
     }
 
     /// Adds a member; as when unpacking, the last one with a given name wins.
-    pub(super) fn add(&mut self, name: Vec<u8>, item: Item) -> Result<()> {
+    pub(super) fn add(&mut self, name: Vec<u8>, item: MemberContent) -> Result<()> {
         self.items.insert(name, item);
-        if self.items.len() > MEMBERS {
+        if self.items.len() > MAX_MEMBERS {
             let message =
-                format!("the archive has more than {MEMBERS} members, which no archive of images has");
-            return Err(Failure::new(Kind::Full, message).into());
+                format!("the archive has more than {MAX_MEMBERS} members, which no archive of images has");
+            return Err(Failure::new(FailureKind::Full, message).into());
         }
         Ok(())
     }
@@ -75,12 +75,12 @@ impl Members {
     }
 
     /// The member with this name, following links.
-    pub(super) fn get(&self, name: &[u8]) -> Option<&Item> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&MemberContent> {
         let mut item = self.items.get(name)?;
         // Bounded, because links may form a cycle.
-        for _ in 0..LINKS {
+        for _ in 0..MAX_LINKS {
             match item {
-                Item::Link(target) => item = self.items.get(target)?,
+                MemberContent::Link(target) => item = self.items.get(target)?,
                 _ => return Some(item),
             }
         }
@@ -89,22 +89,24 @@ impl Members {
 
     /// The text of a listing, manifest or configuration; `None` if there is no such member.
     pub(super) fn text(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let Some(item) = self.get(&clean(name.as_bytes())) else { return Ok(None) };
+        let Some(item) = self.get(&normalize_path(name.as_bytes())) else { return Ok(None) };
         let too_large = || corrupt(format!("`{}` is too large for what it is", name.escape_debug()));
         match item {
-            Item::Text(text) => Ok(Some(text.clone())),
-            Item::At { size, .. } | Item::In { size } if *size > TEXT_LIMIT => Err(too_large().into()),
-            Item::At { .. } | Item::In { .. } => {
+            MemberContent::Text(text) => Ok(Some(text.clone())),
+            MemberContent::InArchive { size, .. } | MemberContent::InDir { size } if *size > TEXT_LIMIT => {
+                Err(too_large().into())
+            }
+            MemberContent::InArchive { .. } | MemberContent::InDir { .. } => {
                 let mut text = Vec::new();
                 // The size was checked above, but the file may grow while it is read.
-                let mut source = self.named_content(&clean(name.as_bytes()), item)?.take(TEXT_LIMIT);
+                let mut source = self.named_content(&normalize_path(name.as_bytes()), item)?.take(TEXT_LIMIT);
                 source
                     .read_to_end(&mut text)
                     .with_context(|| format!("cannot read `{}`", name.escape_debug()))?;
                 Ok(Some(text))
             }
-            Item::Failed(failure) => Err(failure.clone().into()),
-            Item::Layer(_) | Item::Link(_) => Err(too_large().into()),
+            MemberContent::Unusable(failure) => Err(failure.clone().into()),
+            MemberContent::Layer(_) | MemberContent::Link(_) => Err(too_large().into()),
         }
     }
 
@@ -114,7 +116,7 @@ impl Members {
         let text = self
             .text(&blob_name(digest))?
             .ok_or_else(|| corrupt(format!("the archive lacks the blob {digest} that it lists")))?;
-        if Hasher::of(digest, &text) != *digest {
+        if DigestHasher::digest_like(digest, &text) != *digest {
             return Err(corrupt(format!("the archive's blob {digest} has another digest")).into());
         }
         Ok(text)
@@ -124,9 +126,9 @@ impl Members {
     pub(super) fn named_content<'a>(
         &'a self,
         name: &[u8],
-        item: &'a Item,
+        item: &'a MemberContent,
     ) -> Result<Box<dyn Read + Send + 'a>> {
-        let (Item::In { .. }, Some(dir)) = (item, &self.dir) else { return self.content(item) };
+        let (MemberContent::InDir { .. }, Some(dir)) = (item, &self.dir) else { return self.content(item) };
         // O_NONBLOCK: opening a FIFO must not hang.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = Path::new(OsStr::from_bytes(name));
@@ -136,26 +138,26 @@ impl Members {
     }
 
     /// The content of a member that is in memory or in the archive file.
-    pub(super) fn content<'a>(&'a self, item: &'a Item) -> Result<Box<dyn Read + Send + 'a>> {
+    pub(super) fn content<'a>(&'a self, item: &'a MemberContent) -> Result<Box<dyn Read + Send + 'a>> {
         match (item, &self.file) {
-            (Item::Text(text), _) => Ok(Box::new(&text[..])),
-            (Item::At { offset, size }, Some(file)) => {
-                Ok(Box::new(Part { file, at: *offset, end: offset.saturating_add(*size) }))
+            (MemberContent::Text(text), _) => Ok(Box::new(&text[..])),
+            (MemberContent::InArchive { offset, size }, Some(file)) => {
+                Ok(Box::new(FileRange { file, at: *offset, end: offset.saturating_add(*size) }))
             }
-            (Item::Failed(failure), _) => Err(failure.clone().into()),
+            (MemberContent::Unusable(failure), _) => Err(failure.clone().into()),
             _ => Err(corrupt("a member of the archive was expected to have content").into()),
         }
     }
 }
 
 /// A range of a file, read without moving the file's offset.
-struct Part<'a> {
+struct FileRange<'a> {
     file: &'a File,
     at: u64,
     end: u64,
 }
 
-impl Read for Part<'_> {
+impl Read for FileRange<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
@@ -178,14 +180,14 @@ pub(super) fn blob_name(digest: &Digest) -> String {
 }
 
 /// The digest claimed by a member's name: `blobs/sha256/HEX`, `HEX.tar`, `HEX.json`.
-pub(super) fn named_digest(name: &[u8]) -> Option<Digest> {
+pub(super) fn digest_in_name(name: &[u8]) -> Option<Digest> {
     let base = name.rsplit(|b| *b == b'/').next()?;
     let stem = base.split(|b| *b == b'.').next()?;
     format!("sha256:{}", std::str::from_utf8(stem).ok()?).parse().ok()
 }
 
 /// Normalises a path without `.`, `..` and redundant slashes; `..` at the top stays there.
-pub(super) fn clean(name: &[u8]) -> Vec<u8> {
+pub(super) fn normalize_path(name: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in name.split(|b| *b == b'/') {
         match part {
@@ -199,11 +201,11 @@ pub(super) fn clean(name: &[u8]) -> Vec<u8> {
 }
 
 /// The target of a link as a normalised path.
-pub(super) fn target_of(member: &Member) -> Vec<u8> {
-    if member.kind == tar::Kind::HardLink || member.link.starts_with(b"/") {
-        return clean(&member.link);
+pub(super) fn link_target(member: &TarMember) -> Vec<u8> {
+    if member.kind == tar::TarMemberKind::HardLink || member.link.starts_with(b"/") {
+        return normalize_path(&member.link);
     }
-    clean(&[&clean(&member.path)[..], b"/../", &member.link].concat())
+    normalize_path(&[&normalize_path(&member.path)[..], b"/../", &member.link].concat())
 }
 
 #[cfg(test)]
@@ -212,22 +214,22 @@ mod tests {
 
     #[test]
     fn names_never_leave() {
-        assert_eq!(clean(b"./a//b/"), b"a/b");
-        assert_eq!(clean(b"../../etc/passwd"), b"etc/passwd");
-        assert_eq!(clean(b"/"), b"");
+        assert_eq!(normalize_path(b"./a//b/"), b"a/b");
+        assert_eq!(normalize_path(b"../../etc/passwd"), b"etc/passwd");
+        assert_eq!(normalize_path(b"/"), b"");
         let hex = "a".repeat(64);
         for name in [format!("blobs/sha256/{hex}"), format!("{hex}.tar"), format!("x/{hex}.json")] {
-            assert_eq!(named_digest(name.as_bytes()).unwrap().hex(), hex);
+            assert_eq!(digest_in_name(name.as_bytes()).unwrap().hex(), hex);
         }
-        assert!(named_digest(b"x/layer.tar").is_none());
+        assert!(digest_in_name(b"x/layer.tar").is_none());
     }
 
     #[test]
     fn links_lead_to_contents_and_loops_to_nothing() {
-        let mut members = Members::default();
-        let link = |to: &str| Item::Link(to.into());
+        let mut members = ArchiveMembers::default();
+        let link = |to: &str| MemberContent::Link(to.into());
         members.add(b"a".into(), link("b")).unwrap();
-        members.add(b"b".into(), Item::Text(b"text".into())).unwrap();
+        members.add(b"b".into(), MemberContent::Text(b"text".into())).unwrap();
         members.add(b"x".into(), link("y")).unwrap();
         members.add(b"y".into(), link("x")).unwrap();
         members.add(b"z".into(), link("nothing")).unwrap();

@@ -5,28 +5,28 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 
-use super::members::{Members, blob_name};
-use super::read::Described;
+use super::members::{ArchiveMembers, blob_name};
+use super::read::ArchivedImage;
 use crate::error::invalid;
-use crate::image::manifest::{Descriptor, ImageManifest, Index, Manifest, OCI_INDEX};
+use crate::image::manifest::{Descriptor, ImageIndex, ImageManifest, Manifest, OCI_INDEX};
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
-pub(super) const LISTING: &str = "index.json";
+pub(super) const INDEX_JSON: &str = "index.json";
 /// Full image names, as containerd and docker write them.
 pub(super) const FULL_NAME: &str = "io.containerd.image.name";
 /// Full names or bare tags, as the specification defines it.
 pub(super) use oci_spec::image::ANNOTATION_REF_NAME as REF_NAME;
 /// Maximum nesting of indexes.
-const DEPTH: usize = 3;
+const MAX_INDEX_DEPTH: usize = 3;
 
 /// The images listed in `text`: those for `platform` if given, else for each name the one that best matches
 /// this machine.
-pub(super) fn describe(
-    members: &Members,
+pub(super) fn describe_images(
+    members: &ArchiveMembers,
     text: &[u8],
     platform: Option<&Platform>,
-) -> Result<Vec<Described>> {
+) -> Result<Vec<ArchivedImage>> {
     let index = match Manifest::parse(text, OCI_INDEX).context("the archive's index.json")? {
         Manifest::Index(index) => index,
         Manifest::Image(_) => return Err(invalid("the archive's index.json is no index").into()),
@@ -34,8 +34,8 @@ pub(super) fn describe(
     let host = Platform::host();
     let wanted = platform.unwrap_or(&host);
     let mut images = Vec::new();
-    for entry in chosen(&index, wanted)? {
-        let image = image(members, entry, wanted)
+    for entry in select_entries(&index, wanted)? {
+        let image = describe_image(members, entry, wanted)
             .with_context(|| format!("the image {} of the archive", entry.digest))?;
         if platform.is_none_or(|wanted| wanted.rank(&image.platform()).is_some()) {
             images.push(image);
@@ -45,7 +45,7 @@ pub(super) fn describe(
 }
 
 /// The entries to load: one per name, where entries with the same name differ by platform.
-fn chosen<'a>(index: &'a Index, wanted: &Platform) -> Result<Vec<&'a Descriptor>> {
+fn select_entries<'a>(index: &'a ImageIndex, wanted: &Platform) -> Result<Vec<&'a Descriptor>> {
     let mut chosen = Vec::new();
     let mut seen = BTreeSet::new();
     for entry in index.manifests.iter().filter(|entry| !is_attestation(entry)) {
@@ -59,7 +59,7 @@ fn chosen<'a>(index: &'a Index, wanted: &Platform) -> Result<Vec<&'a Descriptor>
         if !differ_by_platform(&group) {
             chosen.push(entry);
         } else if seen.insert(name) {
-            let best = Index { manifests: group }.select(wanted)?.digest.clone();
+            let best = ImageIndex { manifests: group }.select(wanted)?.digest.clone();
             chosen.extend(
                 index.manifests.iter().find(|other| other.digest == best && name_text(other) == name),
             );
@@ -83,23 +83,27 @@ fn name_text(entry: &Descriptor) -> Option<&str> {
 }
 
 /// The image name of an entry. A bare tag has no repository, so it names nothing.
-fn name(entry: &Descriptor) -> Result<Option<Reference>> {
+fn entry_name(entry: &Descriptor) -> Result<Option<ImageReference>> {
     match name_text(entry) {
-        Some(text) if text.contains(['/', ':']) => Ok(Some(text.parse::<Reference>()?.or_latest())),
+        Some(text) if text.contains(['/', ':']) => Ok(Some(text.parse::<ImageReference>()?.or_latest())),
         _ => Ok(None),
     }
 }
 
-fn image(members: &Members, entry: &Descriptor, wanted: &Platform) -> Result<Described> {
-    let (manifest, raw) = manifest(members, entry, wanted)?;
+fn describe_image(members: &ArchiveMembers, entry: &Descriptor, wanted: &Platform) -> Result<ArchivedImage> {
+    let (manifest, raw) = find_manifest(members, entry, wanted)?;
     let config = members.blob(&manifest.config).context("its configuration")?;
     let layers = manifest.layers.iter().map(|layer| blob_name(&layer.digest).into_bytes()).collect();
-    Described::new(config, Some(raw), layers, name(entry)?.into_iter().collect())
+    ArchivedImage::new(config, Some(raw), layers, entry_name(entry)?.into_iter().collect())
 }
 
-fn manifest(members: &Members, entry: &Descriptor, wanted: &Platform) -> Result<(ImageManifest, Vec<u8>)> {
+fn find_manifest(
+    members: &ArchiveMembers,
+    entry: &Descriptor,
+    wanted: &Platform,
+) -> Result<(ImageManifest, Vec<u8>)> {
     let mut entry = entry.clone();
-    for _ in 0..DEPTH {
+    for _ in 0..MAX_INDEX_DEPTH {
         let text = members.blob(&entry)?;
         match Manifest::parse(&text, &entry.media_type)? {
             Manifest::Image(manifest) => return Ok((manifest, text)),

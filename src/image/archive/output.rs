@@ -18,11 +18,11 @@ pub struct OutputFile {
 
 impl OutputFile {
     /// Creates a file with mode 0600 under a hidden name in the directory of `target`.
-    pub fn beside(target: &Path) -> io::Result<Self> {
+    pub fn create_beside(target: &Path) -> io::Result<Self> {
         let name = target
             .file_name()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
-        let random: [u8; 6] = sys::random::bytes()?;
+        let random: [u8; 6] = sys::random::random_bytes()?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}", hex(&random)));
@@ -65,9 +65,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out.tar");
         std::fs::write(&target, "old").unwrap();
-        drop(OutputFile::beside(&target).unwrap());
+        drop(OutputFile::create_beside(&target).unwrap());
         assert_eq!(std::fs::read(&target).unwrap(), b"old");
-        let output = OutputFile::beside(&target).unwrap();
+        let output = OutputFile::create_beside(&target).unwrap();
         output.file().write_all(b"new").unwrap();
         output.rename(&target).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"new");

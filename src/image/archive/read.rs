@@ -8,65 +8,65 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::directory::{self, Which};
-use super::layers::{Layers, Wanted};
-use super::members::Members;
+use super::directory::{self, LayoutSelector};
+use super::layers::{ArchiveLayers, RequestedLayer};
+use super::members::ArchiveMembers;
 use super::{docker, file, oci, stream};
-use crate::error::{Failure, Kind, corrupt, invalid, unsupported};
-use crate::image::unpack::decode::{self, Format};
+use crate::error::{Failure, FailureKind, corrupt, invalid, unsupported};
+use crate::image::unpack::decode::{self, CompressionFormat};
 use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
-use crate::model::layer::Identity;
+use crate::model::layer::LayerOwnership;
 use crate::model::platform::Platform;
-use crate::model::progress::Progress;
-use crate::model::reference::Reference;
+use crate::model::progress::LayerProgress;
+use crate::model::reference::ImageReference;
 use crate::store::{NewImage, Store};
 
 /// Read buffer for streams, in bytes.
 const BUFFER: usize = 256 << 10;
 /// The same limit as for manifests.
-const LAYERS: usize = 1000;
+const MAX_LAYERS: usize = 1000;
 
 #[derive(Clone, Debug)]
-pub struct Options {
-    pub identity: Identity,
+pub struct LoadOptions {
+    pub identity: LayerOwnership,
     /// Load only images for this platform.
     pub platform: Option<Platform>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
+pub struct LoadedImage {
     pub id: Digest,
     /// Its names in the archive, with their tags.
-    pub names: Vec<Reference>,
+    pub names: Vec<ImageReference>,
 }
 
 /// An image as described by the archive's listing.
 #[derive(Debug)]
-pub(super) struct Described {
+pub(super) struct ArchivedImage {
     id: Digest,
     config: Vec<u8>,
     parsed: ImageConfig,
     manifest: Option<Vec<u8>>,
     /// Member names, lowest layer first.
     layers: Vec<Vec<u8>>,
-    names: Vec<Reference>,
+    names: Vec<ImageReference>,
 }
 
-impl Described {
+impl ArchivedImage {
     pub(super) fn new(
         config: Vec<u8>,
         manifest: Option<Vec<u8>>,
         layers: Vec<Vec<u8>>,
-        names: Vec<Reference>,
+        names: Vec<ImageReference>,
     ) -> Result<Self> {
         let parsed: ImageConfig = serde_json::from_slice(&config).map_err(|error| {
             invalid(format!("its configuration is malformed: {}", error.to_string().escape_debug()))
         })?;
         let known = parsed.rootfs.diff_ids.len();
-        if layers.len() != known || known > LAYERS {
+        if layers.len() != known || known > MAX_LAYERS {
             return Err(corrupt(format!(
-                "it lists {} layers and its configuration {known}, of at most {LAYERS}",
+                "it lists {} layers and its configuration {known}, of at most {MAX_LAYERS}",
                 layers.len()
             ))
             .into());
@@ -83,22 +83,22 @@ impl Described {
         }
     }
 
-    fn wanted(&self) -> impl Iterator<Item = Wanted> {
+    fn requested_layers(&self) -> impl Iterator<Item = RequestedLayer> {
         let layers = self.parsed.rootfs.diff_ids.iter().zip(&self.layers);
-        layers.map(|(diff_id, member)| Wanted { diff_id: diff_id.clone(), member: member.clone() })
+        layers.map(|(diff_id, member)| RequestedLayer { diff_id: diff_id.clone(), member: member.clone() })
     }
 }
 
 /// An opened archive.
-pub struct Archive(Input);
+pub struct ImageArchive(ArchiveInput);
 
-enum Input {
+enum ArchiveInput {
     /// A regular file and the offset of the archive's first byte.
     Regular(File, u64),
     Stream(Box<dyn BufRead + Send>),
 }
 
-impl Archive {
+impl ImageArchive {
     /// Opens a file, pipe or socket positioned at the start of an archive.
     pub fn open(mut input: File) -> Result<Self> {
         if input.metadata()?.is_file() {
@@ -107,32 +107,32 @@ impl Archive {
             let mut magic = [0; 8];
             let amount = input.read_at(&mut magic, start)?;
             // Only an uncompressed file can be indexed; everything else is read as a stream.
-            if Format::of(&magic[..amount]) == Format::Plain {
-                return Ok(Self(Input::Regular(input, start)));
+            if CompressionFormat::of(&magic[..amount]) == CompressionFormat::Plain {
+                return Ok(Self(ArchiveInput::Regular(input, start)));
             }
         }
         let mut input = BufReader::with_capacity(BUFFER, input);
-        let format = Format::of(input.fill_buf()?);
-        if format == Format::Plain {
-            return Ok(Self(Input::Stream(Box::new(input))));
+        let format = CompressionFormat::of(input.fill_buf()?);
+        if format == CompressionFormat::Plain {
+            return Ok(Self(ArchiveInput::Stream(Box::new(input))));
         }
         let plain = decode::decoder(format, input)?;
-        Ok(Self(Input::Stream(Box::new(BufReader::with_capacity(BUFFER, plain)))))
+        Ok(Self(ArchiveInput::Stream(Box::new(BufReader::with_capacity(BUFFER, plain)))))
     }
 }
 
 /// Loads all images, in the order of the archive's listing. After an error nothing of the archive is left in
 /// the store.
-pub fn load(
+pub fn load_archive(
     store: &Store,
-    archive: Archive,
-    options: &Options,
-    progress: &dyn Progress,
-) -> Result<Vec<Loaded>> {
-    let mut layers = Layers::new(store, options, progress);
-    let result = read(store, archive, options, progress, &mut layers);
+    archive: ImageArchive,
+    options: &LoadOptions,
+    progress: &dyn LayerProgress,
+) -> Result<Vec<LoadedImage>> {
+    let mut layers = ArchiveLayers::new(store, options, progress);
+    let result = load_images(store, archive, options, progress, &mut layers);
     let used = result.iter().flat_map(|(_, used)| used.iter().cloned()).collect();
-    let released = layers.release(&used);
+    let released = layers.collect_unused(&used);
     let (loaded, _) = result?;
     released?;
     Ok(loaded)
@@ -142,67 +142,67 @@ pub fn load(
 pub fn load_layout(
     store: &Store,
     dir: &Path,
-    which: &Which,
-    options: &Options,
-    progress: &dyn Progress,
+    which: &LayoutSelector,
+    options: &LoadOptions,
+    progress: &dyn LayerProgress,
 ) -> Result<Digest> {
-    let members = directory::members(dir)?;
+    let members = directory::read_members(dir)?;
     let listing = members
-        .text(oci::LISTING)?
+        .text(oci::INDEX_JSON)?
         .ok_or_else(|| invalid("it has no index.json, so it is no layout of images"))?;
-    let chosen = directory::chosen(&listing, which)?;
-    let mut image = merged(oci::describe(&members, &chosen, options.platform.as_ref())?)
+    let chosen = directory::select_image(&listing, which)?;
+    let mut image = merge_by_id(oci::describe_images(&members, &chosen, options.platform.as_ref())?)
         .into_iter()
         .next()
-        .ok_or_else(|| Failure::new(Kind::NotFound, "it has no image for this platform"))?;
+        .ok_or_else(|| Failure::new(FailureKind::NotFound, "it has no image for this platform"))?;
     // The caller names the image, whatever the layout says.
     image.names.clear();
-    let mut layers = Layers::new(store, options, progress);
+    let mut layers = ArchiveLayers::new(store, options, progress);
     let loaded = layers
-        .get(&members, &image.wanted().collect())
-        .and_then(|()| register(store, &image, &layers, progress));
+        .unpack_missing(&members, &image.requested_layers().collect())
+        .and_then(|()| store_image(store, &image, &layers, progress));
     let used = loaded.iter().flat_map(|_| image.parsed.rootfs.diff_ids.iter().cloned()).collect();
-    let released = layers.release(&used);
+    let released = layers.collect_unused(&used);
     let id = loaded?.id;
     released?;
     Ok(id)
 }
 
-fn read(
+fn load_images(
     store: &Store,
-    archive: Archive,
-    options: &Options,
-    progress: &dyn Progress,
-    layers: &mut Layers<'_>,
-) -> Result<(Vec<Loaded>, BTreeSet<Digest>)> {
+    archive: ImageArchive,
+    options: &LoadOptions,
+    progress: &dyn LayerProgress,
+    layers: &mut ArchiveLayers<'_>,
+) -> Result<(Vec<LoadedImage>, BTreeSet<Digest>)> {
     let members = match archive.0 {
-        Input::Regular(input, start) => file::index(input, start),
-        Input::Stream(input) => stream::scan(input, layers),
+        ArchiveInput::Regular(input, start) => file::index_members(input, start),
+        ArchiveInput::Stream(input) => stream::scan_stream(input, layers),
     }
     .context("it cannot be read as a tar archive")?;
-    let images = merged(describe(&members, options.platform.as_ref())?);
-    layers.get(&members, &images.iter().flat_map(Described::wanted).collect())?;
+    let images = merge_by_id(describe(&members, options.platform.as_ref())?);
+    layers.unpack_missing(&members, &images.iter().flat_map(ArchivedImage::requested_layers).collect())?;
     let mut loaded = Vec::new();
     for image in &images {
-        loaded.push(register(store, image, layers, progress)?);
+        loaded.push(store_image(store, image, layers, progress)?);
     }
     Ok((loaded, images.into_iter().flat_map(|image| image.parsed.rootfs.diff_ids).collect()))
 }
 
-fn describe(members: &Members, platform: Option<&Platform>) -> Result<Vec<Described>> {
-    let index = members.text(oci::LISTING)?;
-    let listing = members.text(docker::LISTING)?;
+fn describe(members: &ArchiveMembers, platform: Option<&Platform>) -> Result<Vec<ArchivedImage>> {
+    let index = members.text(oci::INDEX_JSON)?;
+    let listing = members.text(docker::MANIFEST_JSON)?;
     let images = match (listing, index) {
         // If both exist, docker's listing contains only one platform's images.
         (Some(listing), index) if platform.is_none() || index.is_none() => {
-            docker::describe(members, &listing, platform)?
+            docker::describe_images(members, &listing, platform)?
         }
-        (_, Some(index)) => oci::describe(members, &index, platform)?,
+        (_, Some(index)) => oci::describe_images(members, &index, platform)?,
         _ => return Err(no_listing(members)),
     };
     match platform {
         Some(wanted) if images.is_empty() => Err(Failure::new(
-            Kind::NotFound,
+            FailureKind::NotFound,
             format!("it has no image for the specified platform ({wanted})"),
         )
         .into()),
@@ -210,7 +210,7 @@ fn describe(members: &Members, platform: Option<&Platform>) -> Result<Vec<Descri
     }
 }
 
-fn no_listing(members: &Members) -> anyhow::Error {
+fn no_listing(members: &ArchiveMembers) -> anyhow::Error {
     if members.is_empty() {
         return invalid("it is empty: there is no manifest.json and no index.json").into();
     }
@@ -225,8 +225,8 @@ fn no_listing(members: &Members) -> anyhow::Error {
 }
 
 /// Each image once, with all its names.
-fn merged(described: Vec<Described>) -> Vec<Described> {
-    let mut images: Vec<Described> = Vec::new();
+fn merge_by_id(described: Vec<ArchivedImage>) -> Vec<ArchivedImage> {
+    let mut images: Vec<ArchivedImage> = Vec::new();
     for image in described {
         match images.iter_mut().find(|known| known.id == image.id) {
             Some(known) => known.names.extend(image.names),
@@ -236,12 +236,12 @@ fn merged(described: Vec<Described>) -> Vec<Described> {
     images
 }
 
-fn register(
+fn store_image(
     store: &Store,
-    image: &Described,
-    layers: &Layers<'_>,
-    progress: &dyn Progress,
-) -> Result<Loaded> {
+    image: &ArchivedImage,
+    layers: &ArchiveLayers<'_>,
+    progress: &dyn LayerProgress,
+) -> Result<LoadedImage> {
     for name in &image.names {
         if let Some(old) = store.name(name)?
             && old.id != image.id
@@ -253,7 +253,7 @@ fn register(
             ));
         }
     }
-    let names: Vec<(Reference, Option<Digest>)> =
+    let names: Vec<(ImageReference, Option<Digest>)> =
         image.names.iter().map(|name| (name.clone(), None)).collect();
     let id = store.put_image(&NewImage {
         config: &image.config,
@@ -261,5 +261,5 @@ fn register(
         layers: &layers.leases(&image.parsed.rootfs.diff_ids)?,
         names: &names,
     })?;
-    Ok(Loaded { id, names: image.names.clone() })
+    Ok(LoadedImage { id, names: image.names.clone() })
 }

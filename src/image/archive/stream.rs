@@ -5,31 +5,38 @@ use std::io::{self, BufRead, Read};
 
 use anyhow::Result;
 
-use super::layers::Layers;
-use super::members::{Item, Members, TEXT_LIMIT, clean, named_digest, target_of};
+use super::layers::ArchiveLayers;
+use super::members::{
+    ArchiveMembers, MemberContent, TEXT_LIMIT, digest_in_name, link_target, normalize_path,
+};
 use crate::error::{Failure, corrupt, unsupported};
-use crate::image::tar::{Kind, Member, TarReader};
-use crate::image::unpack::decode::Format;
+use crate::image::tar::{TarMember, TarMemberKind, TarReader};
+use crate::image::unpack::decode::CompressionFormat;
 
 /// Smaller members are kept in memory whatever they are; in bytes.
-const SMALL: u64 = 64 << 10;
+const MAX_SMALL_MEMBER: u64 = 64 << 10;
 /// Maximum total of members kept in memory, in bytes.
-const KEPT: u64 = 64 << 20;
+const MAX_KEPT: u64 = 64 << 20;
 /// Bytes read to detect a member's type: the length of a tar header.
 const PREFIX: usize = 512;
 
 /// Reads the archive; its layers go into the store, leased by `layers`.
-pub(super) fn scan(input: impl BufRead + Send, layers: &mut Layers<'_>) -> Result<Members> {
-    let mut scan = Scan { archive: TarReader::new(input), kept: 0, layers };
-    let mut members = Members::default();
+pub(super) fn scan_stream(
+    input: impl BufRead + Send,
+    layers: &mut ArchiveLayers<'_>,
+) -> Result<ArchiveMembers> {
+    let mut scan = StreamScan { archive: TarReader::new(input), kept: 0, layers };
+    let mut members = ArchiveMembers::default();
     while let Some(member) = scan.archive.next_member()? {
-        let name = clean(&member.path);
+        let name = normalize_path(&member.path);
         match member.kind {
-            Kind::File => {
+            TarMemberKind::File => {
                 let item = scan.file(&name, &member)?;
                 members.add(name, item)?;
             }
-            Kind::HardLink | Kind::Symlink => members.add(name, Item::Link(target_of(&member)))?,
+            TarMemberKind::HardLink | TarMemberKind::Symlink => {
+                members.add(name, MemberContent::Link(link_target(&member)))?
+            }
             _ => {}
         }
     }
@@ -49,55 +56,57 @@ fn drain(mut input: impl BufRead) -> io::Result<()> {
     }
 }
 
-struct Scan<'a, 'l, R> {
+struct StreamScan<'a, 'l, R> {
     archive: TarReader<R>,
     kept: u64,
-    layers: &'a mut Layers<'l>,
+    layers: &'a mut ArchiveLayers<'l>,
 }
 
-impl<R: BufRead + Send> Scan<'_, '_, R> {
-    fn file(&mut self, name: &[u8], member: &Member) -> Result<Item> {
+impl<R: BufRead + Send> StreamScan<'_, '_, R> {
+    fn file(&mut self, name: &[u8], member: &TarMember) -> Result<MemberContent> {
         if member.sparse.is_some() {
-            return Ok(Item::Failed(unsupported("the archive stores this member as a sparse file")));
+            return Ok(MemberContent::Unusable(unsupported(
+                "the archive stores this member as a sparse file",
+            )));
         }
         let mut prefix = Vec::new();
-        let mut content = Content(&mut self.archive);
+        let mut content = MemberReader(&mut self.archive);
         content.by_ref().take(PREFIX as u64).read_to_end(&mut prefix)?;
-        let fits = self.kept.saturating_add(member.size) <= KEPT;
-        if fits && (member.size <= SMALL || (is_json(&prefix) && member.size <= TEXT_LIMIT)) {
+        let fits = self.kept.saturating_add(member.size) <= MAX_KEPT;
+        if fits && (member.size <= MAX_SMALL_MEMBER || (is_json(&prefix) && member.size <= TEXT_LIMIT)) {
             self.kept = self.kept.saturating_add(member.size);
             content.read_to_end(&mut prefix)?;
-            return Ok(Item::Text(prefix));
+            return Ok(MemberContent::Text(prefix));
         }
-        let compressed = Format::of(&prefix) != Format::Plain;
+        let compressed = CompressionFormat::of(&prefix) != CompressionFormat::Plain;
         if !compressed && !is_tar(&prefix) {
-            return Ok(Item::Failed(corrupt("it is neither text nor a layer")));
+            return Ok(MemberContent::Unusable(corrupt("it is neither text nor a layer")));
         }
         // A compressed layer's name is the digest of the compressed bytes, not the diff ID.
-        let claimed = named_digest(name).filter(|_| !compressed);
+        let claimed = digest_in_name(name).filter(|_| !compressed);
         if let Some(digest) = claimed
-            && self.layers.take_present(&digest)?
+            && self.layers.lease_present(&digest)?
         {
-            return Ok(Item::Layer(digest));
+            return Ok(MemberContent::Layer(digest));
         }
         let source = prefix.as_slice().chain(content);
         match self.layers.unpack_unknown(source, name, member.size) {
-            Ok(digest) => Ok(Item::Layer(digest)),
+            Ok(digest) => Ok(MemberContent::Layer(digest)),
             // Not an error yet: no image may need it.
-            Err(error) => Ok(Item::Failed(Failure::of(&error))),
+            Err(error) => Ok(MemberContent::Unusable(Failure::from_chain(&error))),
         }
     }
 }
 
 /// Reads the current member's content.
-struct Content<'a, R>(&'a mut TarReader<R>);
+struct MemberReader<'a, R>(&'a mut TarReader<R>);
 
-impl<R: BufRead> Read for Content<'_, R> {
+impl<R: BufRead> Read for MemberReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let available = self.0.content()?;
         let amount = available.len().min(buffer.len());
         buffer[..amount].copy_from_slice(&available[..amount]);
-        self.0.consumed(amount);
+        self.0.consume_content(amount);
         Ok(amount)
     }
 }

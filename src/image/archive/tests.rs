@@ -7,12 +7,12 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::read::{Archive, Loaded, Options, load};
-use super::write::{Outline, Saved};
-use crate::image::unpack::decode::{Format, tests::compress};
+use super::read::{ImageArchive, LoadOptions, LoadedImage, load_archive};
+use super::write::{ArchivePlan, SavedImage};
+use crate::image::unpack::decode::{CompressionFormat, tests::compress};
 use crate::model::digest::Digest;
-use crate::model::layer::Identity;
-use crate::model::progress::Silent;
+use crate::model::layer::LayerOwnership;
+use crate::model::progress::SilentProgress;
 use crate::store::Store;
 
 /// Name and content; `Err` is the target of a symbolic link.
@@ -80,7 +80,7 @@ impl Image {
     }
 
     /// Its blobs and the descriptor of its manifest.
-    fn oci(&self, format: Format) -> (Vec<Entry>, Value) {
+    fn oci(&self, format: CompressionFormat) -> (Vec<Entry>, Value) {
         let mut entries = Vec::new();
         let mut blob = |media_type: &str, content: Vec<u8>| {
             let digest = Digest::of(&content);
@@ -117,23 +117,37 @@ impl Fixture {
         Self { dir, store }
     }
 
-    fn options(platform: Option<&str>) -> Options {
-        let identity = if rustix::process::geteuid().is_root() { Identity::Mapped } else { Identity::Single };
-        Options { identity, platform: platform.map(|text| text.parse().unwrap()) }
+    fn options(platform: Option<&str>) -> LoadOptions {
+        let identity = if rustix::process::geteuid().is_root() {
+            LayerOwnership::Mapped
+        } else {
+            LayerOwnership::Single
+        };
+        LoadOptions { identity, platform: platform.map(|text| text.parse().unwrap()) }
     }
 
-    fn load_file(&self, bytes: &[u8], platform: Option<&str>) -> anyhow::Result<Vec<Loaded>> {
+    fn load_file(&self, bytes: &[u8], platform: Option<&str>) -> anyhow::Result<Vec<LoadedImage>> {
         let path = self.dir.path().join("archive");
         std::fs::write(&path, bytes).unwrap();
-        load(&self.store, Archive::open(File::open(path).unwrap())?, &Self::options(platform), &Silent)
+        load_archive(
+            &self.store,
+            ImageArchive::open(File::open(path).unwrap())?,
+            &Self::options(platform),
+            &SilentProgress,
+        )
     }
 
-    fn load_pipe(&self, bytes: &[u8]) -> anyhow::Result<Vec<Loaded>> {
+    fn load_pipe(&self, bytes: &[u8]) -> anyhow::Result<Vec<LoadedImage>> {
         let (read, write) = rustix::pipe::pipe().unwrap();
         std::thread::scope(|scope| {
             // A refused archive need not be read to its end, so the write may fail.
             scope.spawn(move || drop(File::from(write).write_all(bytes)));
-            load(&self.store, Archive::open(File::from(read))?, &Self::options(None), &Silent)
+            load_archive(
+                &self.store,
+                ImageArchive::open(File::from(read))?,
+                &Self::options(None),
+                &SilentProgress,
+            )
         })
     }
 
@@ -145,7 +159,7 @@ impl Fixture {
         let image = self.store.find_image(tags[0]).unwrap();
         let tags = tags.iter().map(|tag| tag.parse().unwrap()).collect();
         let mut out = Vec::new();
-        Outline::new(&self.store, &[Saved { image, tags }]).unwrap().write(&mut out).unwrap();
+        ArchivePlan::new(&self.store, &[SavedImage { image, tags }]).unwrap().write(&mut out).unwrap();
         out
     }
 
@@ -167,7 +181,13 @@ fn any_order_any_compression_file_or_pipe() {
     let mut entries = image.docker(&["x:1", "r.example/y"]);
     for round in 0..entries.len() {
         entries.rotate_left(1);
-        let format = [Format::Plain, Format::Gzip, Format::Zstd, Format::Bzip2, Format::Xz][round % 5];
+        let format = [
+            CompressionFormat::Plain,
+            CompressionFormat::Gzip,
+            CompressionFormat::Zstd,
+            CompressionFormat::Bzip2,
+            CompressionFormat::Xz,
+        ][round % 5];
         let archive = compress(format, &tar(&entries));
         for pipe in [false, true] {
             let fixture = Fixture::new();
@@ -215,7 +235,7 @@ fn links_out_of_the_archive_lead_nowhere() {
 #[test]
 fn oci_layouts_with_every_compression() {
     let image = Image::new(vec![layer("a", true), layer("b", false)], "amd64");
-    for format in [Format::Plain, Format::Gzip, Format::Zstd] {
+    for format in [CompressionFormat::Plain, CompressionFormat::Gzip, CompressionFormat::Zstd] {
         let (mut entries, mut descriptor) = image.oci(format);
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": "x:1"});
         entries.push(index(&[descriptor]));
@@ -237,7 +257,7 @@ fn platforms_are_chosen() {
     let mut entries = Vec::new();
     let mut manifests = Vec::new();
     for (image, architecture) in [(&amd, "amd64"), (&arm, "arm64")] {
-        let (blobs, mut descriptor) = image.oci(Format::Gzip);
+        let (blobs, mut descriptor) = image.oci(CompressionFormat::Gzip);
         descriptor["platform"] = json!({"os": "linux", "architecture": architecture});
         entries.extend(blobs);
         manifests.push(descriptor);
@@ -273,7 +293,7 @@ fn refusals_name_the_reason_and_leave_nothing() {
         tar(&entries)
     };
     let listing = |text: &'static str| with(&move |entries| entries[3].1 = Ok(text.into()));
-    let mut other = Image::new(vec![layer("other", true)], "amd64").oci(Format::Plain);
+    let mut other = Image::new(vec![layer("other", true)], "amd64").oci(CompressionFormat::Plain);
     other.0[1].1 = Ok(b"{}".to_vec());
     other.0.push(index(&[other.1]));
     let cases = [
@@ -327,7 +347,7 @@ fn what_is_cut_off_leaves_nothing() {
         let fixture = Fixture::new();
         assert!(fixture.load_file(cut, None).is_err(), "{part}");
         assert!(fixture.load_pipe(cut).is_err(), "{part}");
-        assert!(fixture.load_pipe(&compress(Format::Gzip, cut)).is_err(), "{part}");
+        assert!(fixture.load_pipe(&compress(CompressionFormat::Gzip, cut)).is_err(), "{part}");
         assert!(fixture.is_clean(), "{part}");
     }
 }
@@ -402,7 +422,7 @@ proptest! {
                 let found = fixture.store.image(&image.id).unwrap().unwrap();
                 for diff_id in &found.config.rootfs.diff_ids {
                     let mut out = Vec::new();
-                    crate::image::pack::pack(&fixture.store, diff_id, &mut out).unwrap();
+                    crate::image::pack::pack_layer(&fixture.store, diff_id, &mut out).unwrap();
                 }
             },
             Err(_) => prop_assert!(fixture.is_clean()),

@@ -15,52 +15,54 @@ use super::members::blob_name;
 use super::{docker, oci};
 use crate::error::corrupt;
 use crate::image::manifest::{Descriptor, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
-use crate::image::pack::pack;
+use crate::image::pack::pack_layer;
 use crate::image::tar::BLOCK;
 use crate::model::digest::Digest;
 use crate::model::layer::LayerRecord;
-use crate::model::reference::Reference;
-use crate::store::{Image, Store};
+use crate::model::reference::ImageReference;
+use crate::store::{Store, StoredImage};
 
 /// Media type of an uncompressed layer (`MediaType::ImageLayer`).
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const LAYER_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 /// The only version of image layouts (OCI image specification, `image-layout.md`).
 pub(super) const LAYOUT_VERSION: &str = "1.0.0";
 
 /// An image to save, with its tags in the archive.
 #[derive(Clone, Debug)]
-pub struct Saved {
-    pub image: Image,
-    pub tags: Vec<Reference>,
+pub struct SavedImage {
+    pub image: StoredImage,
+    pub tags: Vec<ImageReference>,
 }
 
-enum Content {
+enum SavedContent {
     Bytes(Vec<u8>),
     Layer(LayerRecord),
 }
 
 /// The complete contents of an archive, resolved before the first byte is written.
-pub struct Outline<'a> {
+pub struct ArchivePlan<'a> {
     store: &'a Store,
     /// By name; directory members are derived from them.
-    members: BTreeMap<String, Content>,
+    members: BTreeMap<String, SavedContent>,
 }
 
-impl<'a> Outline<'a> {
+impl<'a> ArchivePlan<'a> {
     /// Resolves everything that the archive of `images` needs.
-    pub fn new(store: &'a Store, images: &[Saved]) -> Result<Self> {
+    pub fn new(store: &'a Store, images: &[SavedImage]) -> Result<Self> {
         let mut outline = Self { store, members: BTreeMap::new() };
         let mut listing = Vec::new();
         let mut index = Vec::new();
         for saved in images {
             let doing = || format!("cannot save image {}", saved.image.id.short());
             let layers = outline.layers(&saved.image).with_context(doing)?;
-            listing.push(listed(saved, &layers));
+            listing.push(manifest_json_entry(saved, &layers));
             index.extend(outline.image(saved, &layers)?);
         }
-        outline.json(docker::LISTING, &listing)?;
-        outline
-            .json(oci::LISTING, &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": index}))?;
+        outline.json(docker::MANIFEST_JSON, &listing)?;
+        outline.json(
+            oci::INDEX_JSON,
+            &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": index}),
+        )?;
         let layout = OciLayoutBuilder::default().image_layout_version(LAYOUT_VERSION).build()?;
         outline.json("oci-layout", &layout)?;
         let repositories = repositories(images);
@@ -71,27 +73,27 @@ impl<'a> Outline<'a> {
     }
 
     /// Adds the layers; returns their descriptors.
-    fn layers(&mut self, image: &Image) -> Result<Vec<Descriptor>> {
+    fn layers(&mut self, image: &StoredImage) -> Result<Vec<Descriptor>> {
         let mut layers = Vec::new();
         for diff_id in &image.config.rootfs.diff_ids {
             let record = self.store.layer(diff_id)?.ok_or_else(|| {
                 corrupt(format!("its layer {diff_id} is not in the store"))
                     .hint("remove the image and pull or load it again")
             })?;
-            layers.push(Descriptor::plain(LAYER, diff_id.clone(), record.tar_size));
+            layers.push(Descriptor::plain(LAYER_MEDIA_TYPE, diff_id.clone(), record.tar_size));
             // Uncompressed, so the blob's digest is the diff ID.
-            self.members.insert(blob_name(diff_id), Content::Layer(record));
+            self.members.insert(blob_name(diff_id), SavedContent::Layer(record));
         }
         Ok(layers)
     }
 
     /// Adds configuration and manifest; returns the index entries, one per tag.
-    fn image(&mut self, saved: &Saved, layers: &[Descriptor]) -> Result<Vec<Descriptor>> {
+    fn image(&mut self, saved: &SavedImage, layers: &[Descriptor]) -> Result<Vec<Descriptor>> {
         let config = self.blob(OCI_CONFIG, saved.image.raw_config.clone());
         let manifest =
             json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
         let manifest = self.blob(OCI_MANIFEST, serde_json::to_vec(&manifest)?);
-        let named = |tag: &Reference| {
+        let named = |tag: &ImageReference| {
             let names = [
                 (oci::FULL_NAME, tag.to_string()),
                 (oci::REF_NAME, tag.tag().unwrap_or_default().to_owned()),
@@ -105,30 +107,30 @@ impl<'a> Outline<'a> {
 
     fn blob(&mut self, media_type: &str, content: Vec<u8>) -> Descriptor {
         let blob = Descriptor::plain(media_type, Digest::of(&content), content.len() as u64);
-        self.members.insert(blob_name(&blob.digest), Content::Bytes(content));
+        self.members.insert(blob_name(&blob.digest), SavedContent::Bytes(content));
         blob
     }
 
     fn json(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
-        self.members.insert(name.to_owned(), Content::Bytes(serde_json::to_vec(value)?));
+        self.members.insert(name.to_owned(), SavedContent::Bytes(serde_json::to_vec(value)?));
         Ok(())
     }
 
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let mut writer = Writer::new(out);
+        let mut writer = ArchiveWriter::new(out);
         for (name, content) in &self.members {
             match content {
-                Content::Bytes(bytes) => writer.bytes(name, bytes)?,
-                Content::Layer(record) => self.layer(name, record, &mut writer)?,
+                SavedContent::Bytes(bytes) => writer.bytes(name, bytes)?,
+                SavedContent::Layer(record) => self.layer(name, record, &mut writer)?,
             }
         }
         writer.finish()
     }
 
-    fn layer(&self, name: &str, record: &LayerRecord, writer: &mut Writer<'_>) -> Result<()> {
+    fn layer(&self, name: &str, record: &LayerRecord, writer: &mut ArchiveWriter<'_>) -> Result<()> {
         writer.begin(name, record.tar_size)?;
-        let mut counted = Counted { out: &mut *writer.out, written: 0 };
-        pack(self.store, &record.diff_id, &mut counted)?;
+        let mut counted = CountingWriter { out: &mut *writer.out, written: 0 };
+        pack_layer(self.store, &record.diff_id, &mut counted)?;
         // The header with the record's size is written already, so a mismatch makes the archive invalid.
         if counted.written != record.tar_size {
             return Err(corrupt(format!("the record of layer {} says another size", record.diff_id)).into());
@@ -138,12 +140,12 @@ impl<'a> Outline<'a> {
 }
 
 /// Writes members, preceded by the directories that contain them.
-pub(super) struct Writer<'a> {
+pub(super) struct ArchiveWriter<'a> {
     out: &'a mut dyn Write,
     dirs: BTreeSet<String>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> ArchiveWriter<'a> {
     pub(super) fn new(out: &'a mut dyn Write) -> Self {
         Self { out, dirs: BTreeSet::new() }
     }
@@ -186,11 +188,11 @@ impl<'a> Writer<'a> {
 }
 
 /// An entry of docker's `manifest.json`.
-fn listed(saved: &Saved, layers: &[Descriptor]) -> Value {
+fn manifest_json_entry(saved: &SavedImage, layers: &[Descriptor]) -> Value {
     let sources: BTreeMap<&str, &Descriptor> =
         layers.iter().map(|layer| (layer.digest.as_str(), layer)).collect();
     let tags: Option<Vec<String>> =
-        (!saved.tags.is_empty()).then(|| saved.tags.iter().map(Reference::familiar).collect());
+        (!saved.tags.is_empty()).then(|| saved.tags.iter().map(ImageReference::familiar).collect());
     json!({
         "Config": blob_name(&saved.image.id),
         "RepoTags": tags,
@@ -201,7 +203,7 @@ fn listed(saved: &Saved, layers: &[Descriptor]) -> Value {
 
 /// The `repositories` file of docker before 1.10, still written by newer versions: repository and tag to
 /// topmost layer.
-fn repositories(images: &[Saved]) -> BTreeMap<String, BTreeMap<String, String>> {
+fn repositories(images: &[SavedImage]) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for saved in images {
         let Some(top) = saved.image.config.rootfs.diff_ids.last() else { continue };
@@ -231,12 +233,12 @@ fn pad(out: &mut dyn Write, size: u64) -> io::Result<()> {
     out.write_all(&[0; BLOCK as usize][..(size.wrapping_neg() % BLOCK) as usize])
 }
 
-struct Counted<'a> {
+struct CountingWriter<'a> {
     out: &'a mut dyn Write,
     written: u64,
 }
 
-impl Write for Counted<'_> {
+impl Write for CountingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let amount = self.out.write(bytes)?;
         self.written += amount as u64;

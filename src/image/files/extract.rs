@@ -21,21 +21,21 @@ use rustix::io::Errno;
 
 use super::is_reserved;
 use crate::error::{corrupt, invalid, unsupported};
-use crate::image::tar::fill::fill;
-use crate::image::tar::name::Name;
-use crate::image::tar::write::{END, plain_length};
-use crate::image::tar::{Kind, Member, TarReader, Time};
+use crate::image::tar::fill::write_content;
+use crate::image::tar::name::MemberPath;
+use crate::image::tar::write::{END_OF_ARCHIVE, stored_length};
+use crate::image::tar::{TarMember, TarMemberKind, TarReader, TarTime};
 
 /// How often an entry that another process keeps creating is removed again.
-const PERSISTENCE: u32 = 100;
+const MAX_ATTEMPTS: u32 = 100;
 
 /// Where the files are created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum ExtractSide {
     /// On the host: in the directory itself, owned by the user.
-    Outside,
+    Host,
     /// In a container, below a directory of its root.
-    Inside {
+    Container {
         /// Absolute path in the container.
         dir: PathBuf,
         /// Keep the archive's owners and update existing directories; otherwise everything belongs to root.
@@ -44,56 +44,56 @@ pub enum Side {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extracted {
+pub struct ExtractReport {
     /// Names of members that cannot be created here: devices on the host.
-    pub left_out: BTreeSet<Vec<u8>>,
+    pub skipped: BTreeSet<Vec<u8>>,
     /// Size of an archive of these members, counting one header block for each.
     pub bytes: u64,
 }
 
 /// Extracts the archive in `input` below `root`.
-pub fn extract(input: impl BufRead, root: OwnedFd, side: Side) -> Result<Extracted> {
+pub fn extract_archive(input: impl BufRead, root: OwnedFd, side: ExtractSide) -> Result<ExtractReport> {
     let mut archive = TarReader::new(input);
-    let mut extractor = Extractor {
+    let mut extractor = TreeExtractor {
         root,
         side,
         last: None,
         dirs: Vec::new(),
-        made: HashSet::new(),
-        left_out: BTreeSet::new(),
+        created: HashSet::new(),
+        skipped: BTreeSet::new(),
     };
-    let mut bytes = END.len() as u64;
+    let mut bytes = END_OF_ARCHIVE.len() as u64;
     while let Some(member) = archive.next_member()? {
-        bytes = bytes.saturating_add(plain_length(&member));
+        bytes = bytes.saturating_add(stored_length(&member));
         extractor
-            .place(&mut archive, &member)
+            .extract_member(&mut archive, &member)
             .with_context(|| format!("cannot copy `{}`", shown(&member.path)))?;
     }
     extractor.finish()?;
     // Drain the padding at the end, or the writer would get EPIPE.
     std::io::copy(archive.input(), &mut std::io::sink())?;
-    Ok(Extracted { left_out: extractor.left_out, bytes })
+    Ok(ExtractReport { skipped: extractor.skipped, bytes })
 }
 
-struct Extractor {
+struct TreeExtractor {
     root: OwnedFd,
-    side: Side,
+    side: ExtractSide,
     last: Option<(Vec<u8>, Rc<OwnedFd>)>,
     /// Directories whose mode and time are set at the end: adding entries changes the time, and the mode may
     /// forbid it.
-    dirs: Vec<(Vec<u8>, Member)>,
+    dirs: Vec<(Vec<u8>, TarMember)>,
     /// Device and inode numbers of files that this archive created on the host.
-    made: HashSet<(u64, u64)>,
-    left_out: BTreeSet<Vec<u8>>,
+    created: HashSet<(u64, u64)>,
+    skipped: BTreeSet<Vec<u8>>,
 }
 
 /// A name in an open directory.
-struct At {
+struct ExtractTarget {
     parent: Rc<OwnedFd>,
     base: Vec<u8>,
 }
 
-impl At {
+impl ExtractTarget {
     fn stat(&self) -> Result<Option<Stat>, Errno> {
         match rustix::fs::statat(&*self.parent, &self.base[..], AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(None),
@@ -109,25 +109,25 @@ impl At {
     }
 }
 
-impl Extractor {
-    fn place<R: BufRead>(&mut self, archive: &mut TarReader<R>, member: &Member) -> Result<()> {
-        let name = Name::parse(&member.path)?;
+impl TreeExtractor {
+    fn extract_member<R: BufRead>(&mut self, archive: &mut TarReader<R>, member: &TarMember) -> Result<()> {
+        let name = MemberPath::parse(&member.path)?;
         if name.base.is_empty() {
             // The target directory itself, which exists already.
             return match member.kind {
-                Kind::Dir => Ok(()),
+                TarMemberKind::Dir => Ok(()),
                 _ => Err(corrupt("it has no name").into()),
             };
         }
-        let at = At { parent: self.parent(&name.dir, true)?, base: name.base.clone() };
+        let at = ExtractTarget { parent: self.parent(&name.dir, true)?, base: name.base.clone() };
         match member.kind {
-            Kind::Dir => self.directory(&at, &name, member),
-            Kind::File => self.file(archive, &at, member),
-            Kind::Symlink => self.symlink(&at, member),
-            Kind::HardLink => self.hard_link(&at, member),
-            Kind::Fifo => self.fifo(&at, member),
-            Kind::Char | Kind::Block => self.device(&at, member),
-            Kind::Other(kind) => {
+            TarMemberKind::Dir => self.directory(&at, &name, member),
+            TarMemberKind::File => self.file(archive, &at, member),
+            TarMemberKind::Symlink => self.symlink(&at, member),
+            TarMemberKind::HardLink => self.hard_link(&at, member),
+            TarMemberKind::Fifo => self.fifo(&at, member),
+            TarMemberKind::Char | TarMemberKind::Block => self.device(&at, member),
+            TarMemberKind::Other(kind) => {
                 let kind = char::from(kind).escape_debug();
                 Err(unsupported(format!("the archive's entry type `{kind}` is not one of files")).into())
             }
@@ -170,11 +170,12 @@ impl Extractor {
     /// Opens a directory by its path in the archive.
     fn open(&self, dir: &[u8], how: OFlags) -> Result<OwnedFd, Errno> {
         let (path, resolve) = match &self.side {
-            Side::Outside => {
-                let path = if dir.is_empty() { PathBuf::from(".") } else { Path::new(os(dir)).to_owned() };
+            ExtractSide::Host => {
+                let path =
+                    if dir.is_empty() { PathBuf::from(".") } else { Path::new(os_str(dir)).to_owned() };
                 (path, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
             }
-            Side::Inside { dir: base, .. } => (base.join(os(dir)), ResolveFlags::IN_ROOT),
+            ExtractSide::Container { dir: base, .. } => (base.join(os_str(dir)), ResolveFlags::IN_ROOT),
         };
         let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
         loop {
@@ -188,11 +189,11 @@ impl Extractor {
     }
 
     fn keeps_owners(&self) -> bool {
-        matches!(self.side, Side::Inside { owners: true, .. })
+        matches!(self.side, ExtractSide::Container { owners: true, .. })
     }
 
-    fn directory(&mut self, at: &At, name: &Name, member: &Member) -> Result<()> {
-        for _ in 0..PERSISTENCE {
+    fn directory(&mut self, at: &ExtractTarget, name: &MemberPath, member: &TarMember) -> Result<()> {
+        for _ in 0..MAX_ATTEMPTS {
             match rustix::fs::mkdirat(&*at.parent, &at.base[..], Mode::RWXU) {
                 Ok(()) => {
                     self.dirs.push((name.path(), member.clone()));
@@ -221,7 +222,7 @@ impl Extractor {
     }
 
     /// Removes an existing non-directory at the target.
-    fn clear(&self, at: &At) -> Result<()> {
+    fn remove_existing(&self, at: &ExtractTarget) -> Result<()> {
         match at.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             None => Ok(()),
             Some(FileType::Directory) => {
@@ -234,23 +235,27 @@ impl Extractor {
     }
 
     /// Runs `action`, which creates a name; on EEXIST, removes what is there and tries again.
-    fn make<T>(&self, at: &At, mut action: impl FnMut() -> Result<T, Errno>) -> Result<T> {
-        for _ in 0..PERSISTENCE {
+    fn create_replacing<T>(
+        &self,
+        at: &ExtractTarget,
+        mut action: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T> {
+        for _ in 0..MAX_ATTEMPTS {
             match action() {
-                Err(Errno::EXIST) => self.clear(at)?,
+                Err(Errno::EXIST) => self.remove_existing(at)?,
                 other => return Ok(other?),
             }
         }
         Err(Errno::EXIST.into())
     }
 
-    fn create(&self, at: &At) -> Result<File> {
+    fn create(&self, at: &ExtractTarget) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::RUSR | Mode::WUSR;
         let open = |flags| rustix::fs::openat(&*at.parent, &at.base[..], flags, mode);
-        match self.make(at, || open(flags | OFlags::CREATE | OFlags::EXCL)) {
+        match self.create_replacing(at, || open(flags | OFlags::CREATE | OFlags::EXCL)) {
             // EBUSY on unlink: a file such as /etc/hosts is mounted there; overwrite its content.
-            Err(error) if self.side != Side::Outside && is_mount_point(&error) => {
+            Err(error) if self.side != ExtractSide::Host && is_mount_point(&error) => {
                 let file = File::from(open(flags)?);
                 anyhow::ensure!(file.metadata()?.is_file(), "something that is no file is mounted there");
                 file.set_len(0)?;
@@ -260,22 +265,27 @@ impl Extractor {
         }
     }
 
-    fn file<R: BufRead>(&mut self, archive: &mut TarReader<R>, at: &At, member: &Member) -> Result<()> {
+    fn file<R: BufRead>(
+        &mut self,
+        archive: &mut TarReader<R>,
+        at: &ExtractTarget,
+        member: &TarMember,
+    ) -> Result<()> {
         let mut file = self.create(at)?;
-        fill(archive, member, &mut file)?;
+        write_content(archive, member, &mut file)?;
         self.finish_open(&file, member)?;
-        self.note(&file)
+        self.record_created(&file)
     }
 
     /// Sets owner, xattrs, mode and time of an open file or directory.
-    fn finish_open(&self, object: impl AsFd, member: &Member) -> Result<()> {
-        if let Side::Inside { owners, .. } = self.side {
+    fn finish_open(&self, object: impl AsFd, member: &TarMember) -> Result<()> {
+        if let ExtractSide::Container { owners, .. } = self.side {
             let (uid, gid) = if owners { (member.uid, member.gid) } else { (0, 0) };
             match rustix::fs::fchown(&object, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
                 Ok(()) => {}
                 // The user namespace has no such owner: record it in an xattr, as in a layer.
                 Err(Errno::INVAL | Errno::PERM) if (uid, gid) != (0, 0) => {
-                    set(&object, b"user.dhow.owner", format!("{uid}:{gid}").as_bytes());
+                    set_xattr(&object, b"user.dhow.owner", format!("{uid}:{gid}").as_bytes());
                 }
                 Err(Errno::INVAL | Errno::PERM) => {}
                 Err(error) => return Err(error).context("cannot set the owner"),
@@ -283,54 +293,55 @@ impl Extractor {
         }
         for (name, value) in &member.xattrs {
             // On the host a container must not set `security.*` and the like, such as file capabilities.
-            let wanted = self.side != Side::Outside || name.starts_with(b"user.");
+            let wanted = self.side != ExtractSide::Host || name.starts_with(b"user.");
             if wanted && !is_reserved(name) {
-                set(&object, name, value);
+                set_xattr(&object, name, value);
             }
         }
         // After chown(2), which clears the setuid bit.
-        rustix::fs::fchmod(&object, self.mode(member)).context("cannot set the mode")?;
-        rustix::fs::futimens(&object, &times(member.mtime)).context("cannot set the time")
+        rustix::fs::fchmod(&object, self.member_mode(member)).context("cannot set the mode")?;
+        rustix::fs::futimens(&object, &timestamps(member.mtime)).context("cannot set the time")
     }
 
     /// Container content never becomes setuid or setgid on the host.
-    fn mode(&self, member: &Member) -> Mode {
-        let strange = self.side == Side::Outside && member.kind != Kind::Dir;
+    fn member_mode(&self, member: &TarMember) -> Mode {
+        let strange = self.side == ExtractSide::Host && member.kind != TarMemberKind::Dir;
         Mode::from_raw_mode(if strange { member.mode & 0o1777 } else { member.mode })
     }
 
-    fn note(&mut self, object: impl AsFd) -> Result<()> {
-        if self.side == Side::Outside {
+    fn record_created(&mut self, object: impl AsFd) -> Result<()> {
+        if self.side == ExtractSide::Host {
             let stat = rustix::fs::fstat(object)?;
-            self.made.insert((stat.st_dev, stat.st_ino));
+            self.created.insert((stat.st_dev, stat.st_ino));
         }
         Ok(())
     }
 
-    fn note_name(&mut self, at: &At) -> Result<()> {
-        if self.side == Side::Outside {
-            self.made.extend(at.stat()?.map(|stat| (stat.st_dev, stat.st_ino)));
+    fn record_created_name(&mut self, at: &ExtractTarget) -> Result<()> {
+        if self.side == ExtractSide::Host {
+            self.created.extend(at.stat()?.map(|stat| (stat.st_dev, stat.st_ino)));
         }
         Ok(())
     }
 
-    fn symlink(&mut self, at: &At, member: &Member) -> Result<()> {
+    fn symlink(&mut self, at: &ExtractTarget, member: &TarMember) -> Result<()> {
         if member.link.is_empty() || member.link.contains(&0) {
             return Err(corrupt("a symbolic link without a usable target").into());
         }
-        self.make(at, || rustix::fs::symlinkat(&member.link[..], &*at.parent, &at.base[..]))?;
+        self.create_replacing(at, || rustix::fs::symlinkat(&member.link[..], &*at.parent, &at.base[..]))?;
         self.finish_unopened(at, member)
     }
 
-    fn fifo(&mut self, at: &At, member: &Member) -> Result<()> {
-        let make = || rustix::fs::mknodat(&*at.parent, &at.base[..], FileType::Fifo, self.mode(member), 0);
-        self.make(at, make)?;
+    fn fifo(&mut self, at: &ExtractTarget, member: &TarMember) -> Result<()> {
+        let make =
+            || rustix::fs::mknodat(&*at.parent, &at.base[..], FileType::Fifo, self.member_mode(member), 0);
+        self.create_replacing(at, make)?;
         self.finish_unopened(at, member)
     }
 
     /// Sets owner and time of an object that cannot be opened, without following links.
-    fn finish_unopened(&mut self, at: &At, member: &Member) -> Result<()> {
-        if let Side::Inside { owners, .. } = self.side {
+    fn finish_unopened(&mut self, at: &ExtractTarget, member: &TarMember) -> Result<()> {
+        if let ExtractSide::Container { owners, .. } = self.side {
             let (uid, gid) = if owners { (member.uid, member.gid) } else { (0, 0) };
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             let flags = AtFlags::SYMLINK_NOFOLLOW;
@@ -340,34 +351,39 @@ impl Extractor {
             }
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        match rustix::fs::utimensat(&*at.parent, &at.base[..], &times(member.mtime), flags) {
-            Ok(()) | Err(Errno::NOENT) => self.note_name(at),
+        match rustix::fs::utimensat(&*at.parent, &at.base[..], &timestamps(member.mtime), flags) {
+            Ok(()) | Err(Errno::NOENT) => self.record_created_name(at),
             Err(error) => Err(error).context("cannot set the time"),
         }
     }
 
     /// Creating devices needs real root. In a container an empty file stands for one, as in a layer.
-    fn device(&mut self, at: &At, member: &Member) -> Result<()> {
-        if self.side == Side::Outside {
-            self.left_out.insert(member.path.clone());
+    fn device(&mut self, at: &ExtractTarget, member: &TarMember) -> Result<()> {
+        if self.side == ExtractSide::Host {
+            self.skipped.insert(member.path.clone());
             return Ok(());
         }
         let file = self.create(at)?;
-        let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
-        set(&file, b"user.dhow.device", format!("{kind} {}:{}", member.device.0, member.device.1).as_bytes());
+        let kind = if member.kind == TarMemberKind::Block { 'b' } else { 'c' };
+        set_xattr(
+            &file,
+            b"user.dhow.device",
+            format!("{kind} {}:{}", member.device.0, member.device.1).as_bytes(),
+        );
         self.finish_open(&file, member)
     }
 
-    fn hard_link(&mut self, at: &At, member: &Member) -> Result<()> {
-        let target = Name::parse(&member.link)?;
+    fn hard_link(&mut self, at: &ExtractTarget, member: &TarMember) -> Result<()> {
+        let target = MemberPath::parse(&member.link)?;
         let doing = || format!("cannot link to `{}`", shown(&member.link));
-        if self.left_out.contains(&member.link) {
-            self.left_out.insert(member.path.clone());
+        if self.skipped.contains(&member.link) {
+            self.skipped.insert(member.path.clone());
             return Ok(());
         }
-        let source = At { parent: self.parent(&target.dir, false).with_context(doing)?, base: target.base };
+        let source =
+            ExtractTarget { parent: self.parent(&target.dir, false).with_context(doing)?, base: target.base };
         let stat = source.stat()?.ok_or(Errno::NOENT).with_context(doing)?;
-        if self.side == Side::Outside && !self.made.contains(&(stat.st_dev, stat.st_ino)) {
+        if self.side == ExtractSide::Host && !self.created.contains(&(stat.st_dev, stat.st_ino)) {
             // Otherwise an archive could give a second name to any file of the user below the directory.
             return Err(corrupt("it is not a file of this archive")).with_context(doing);
         }
@@ -375,15 +391,17 @@ impl Extractor {
             return Ok(());
         }
         let (from, to) = (&*source.parent, &*at.parent);
-        self.make(at, || rustix::fs::linkat(from, &source.base[..], to, &at.base[..], AtFlags::empty()))
-            .with_context(doing)
+        self.create_replacing(at, || {
+            rustix::fs::linkat(from, &source.base[..], to, &at.base[..], AtFlags::empty())
+        })
+        .with_context(doing)
     }
 
     /// Sets the metadata of directories, deepest first: a mode may forbid entering it.
     fn finish(&mut self) -> Result<()> {
         while let Some((path, member)) = self.dirs.pop() {
             let doing = || format!("cannot finish the directory `{}`", shown(&path));
-            let name = Name::parse(&path)?;
+            let name = MemberPath::parse(&path)?;
             let parent = match self.open(&name.dir, OFlags::PATH) {
                 // A process of the container, or a later member, replaced the directory.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
@@ -405,16 +423,16 @@ fn is_mount_point(error: &anyhow::Error) -> bool {
 }
 
 /// Sets an xattr; failures are ignored, since the file system may not support it.
-fn set(object: impl AsFd, name: &[u8], value: &[u8]) {
+fn set_xattr(object: impl AsFd, name: &[u8], value: &[u8]) {
     let _ = rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
 }
 
-fn times(time: Time) -> Timestamps {
+fn timestamps(time: TarTime) -> Timestamps {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn os(bytes: &[u8]) -> &std::ffi::OsStr {
+fn os_str(bytes: &[u8]) -> &std::ffi::OsStr {
     std::ffi::OsStr::from_bytes(bytes)
 }
 

@@ -4,17 +4,17 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::*;
-use crate::image::tar::write::{header, padding};
+use crate::image::tar::write::{member_header, padding};
 
-fn member(kind: Kind, path: &str) -> Member {
-    Member {
+fn member(kind: TarMemberKind, path: &str) -> TarMember {
+    TarMember {
         kind,
         path: path.into(),
         link: Vec::new(),
-        mode: if kind == Kind::Dir { 0o755 } else { 0o644 },
+        mode: if kind == TarMemberKind::Dir { 0o755 } else { 0o644 },
         uid: 0,
         gid: 0,
-        mtime: Time { seconds: 1_600_000_000, nanos: 0 },
+        mtime: TarTime { seconds: 1_600_000_000, nanos: 0 },
         device: (1, 3),
         xattrs: Vec::new(),
         size: 0,
@@ -22,28 +22,28 @@ fn member(kind: Kind, path: &str) -> Member {
     }
 }
 
-fn link(kind: Kind, path: &str, to: &str) -> Member {
-    Member { link: to.into(), ..member(kind, path) }
+fn link(kind: TarMemberKind, path: &str, to: &str) -> TarMember {
+    TarMember { link: to.into(), ..member(kind, path) }
 }
 
 /// An archive of these members; a file's content is its name.
-fn archive(members: &[Member]) -> Vec<u8> {
+fn archive(members: &[TarMember]) -> Vec<u8> {
     let mut out = Vec::new();
     for member in members {
-        let size = if member.kind == Kind::File { member.path.len() as u64 } else { 0 };
-        out.extend(header(&Member { size, ..member.clone() }));
+        let size = if member.kind == TarMemberKind::File { member.path.len() as u64 } else { 0 };
+        out.extend(member_header(&TarMember { size, ..member.clone() }));
         if size > 0 {
             out.extend_from_slice(&member.path);
             out.extend_from_slice(padding(size));
         }
     }
-    out.extend_from_slice(&END);
+    out.extend_from_slice(&END_OF_ARCHIVE);
     out
 }
 
-fn unpack(dir: &Path, members: &[Member]) -> Result<BTreeSet<Vec<u8>>> {
+fn unpack(dir: &Path, members: &[TarMember]) -> Result<BTreeSet<Vec<u8>>> {
     let root = OwnedFd::from(File::open(dir).unwrap());
-    extract(&archive(members)[..], root, Side::Outside).map(|extracted| extracted.left_out)
+    extract_archive(&archive(members)[..], root, ExtractSide::Host).map(|extracted| extracted.skipped)
 }
 
 /// A directory to extract to, next to files that must stay unchanged.
@@ -60,20 +60,20 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn nothing_leaves_the_directory() {
-    use Kind::{Dir, File, HardLink, Symlink};
-    let hostile: &[&[Member]] = &[
+    use TarMemberKind::{Dir, File, HardLink, Symlink};
+    let hostile: &[&[TarMember]] = &[
         &[member(File, "../secret")],
         &[member(File, "a/../../secret")],
         &[link(Symlink, "out", ".."), member(File, "out/secret")],
         &[link(Symlink, "out", ".."), member(Dir, "out"), member(File, "out/secret")],
         &[link(HardLink, "x", "../secret"), member(File, "x")],
         &[link(Symlink, "l", "../secret"), link(HardLink, "x", "l/"), member(File, "x/y")],
-        &[link(HardLink, "x", "own/mine"), Member { mode: 0o777, ..member(File, "x") }],
+        &[link(HardLink, "x", "own/mine"), TarMember { mode: 0o777, ..member(File, "x") }],
         &[member(Dir, "d"), link(Symlink, "d", ".."), member(File, "d/secret")],
         &[member(Dir, "d"), member(File, "d/f"), link(Symlink, "d/f", "../../secret"), member(File, "d/f/x")],
         &[member(File, "own")],
         &[member(Dir, "own/mine")],
-        &[Member { kind: Kind::Other(b'V'), ..member(File, "volume") }],
+        &[TarMember { kind: TarMemberKind::Other(b'V'), ..member(File, "volume") }],
     ];
     for members in hostile {
         let (dir, inner) = place();
@@ -96,10 +96,10 @@ fn absolute_names_and_links_stay_inside() {
     let secret = secret.to_str().unwrap();
     // A link is created as it is, and a file replaces it; its target is not touched.
     let members = [
-        member(Kind::File, secret),
-        link(Kind::Symlink, "l", secret),
-        member(Kind::File, "l"),
-        link(Kind::Symlink, "dangling", "../../../../etc/passwd"),
+        member(TarMemberKind::File, secret),
+        link(TarMemberKind::Symlink, "l", secret),
+        member(TarMemberKind::File, "l"),
+        link(TarMemberKind::Symlink, "dangling", "../../../../etc/passwd"),
     ];
     unpack(&inner, &members).unwrap();
     assert_eq!(fs::read(secret).unwrap(), b"untouched");
@@ -113,9 +113,9 @@ fn links_that_the_user_has_are_not_followed() {
     let (dir, inner) = place();
     std::os::unix::fs::symlink(dir.path(), inner.join("up")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("secret"), inner.join("file")).unwrap();
-    assert!(unpack(&inner, &[member(Kind::File, "up/secret")]).is_err());
-    assert!(unpack(&inner, &[member(Kind::Dir, "up")]).is_err());
-    unpack(&inner, &[member(Kind::File, "file")]).unwrap();
+    assert!(unpack(&inner, &[member(TarMemberKind::File, "up/secret")]).is_err());
+    assert!(unpack(&inner, &[member(TarMemberKind::Dir, "up")]).is_err());
+    unpack(&inner, &[member(TarMemberKind::File, "file")]).unwrap();
     assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"untouched");
     assert_eq!(fs::read(inner.join("file")).unwrap(), b"file");
 }
@@ -124,14 +124,14 @@ fn links_that_the_user_has_are_not_followed() {
 fn honest_archives_arrive() {
     let (_dir, inner) = place();
     let members = [
-        Member { mode: 0o555, ..member(Kind::Dir, "d") },
-        Member { mode: 0o6755, ..member(Kind::File, "d/f") },
-        link(Kind::HardLink, "d/again", "d/f"),
-        member(Kind::File, "no/parent/said"),
-        member(Kind::File, "own/mine"),
-        member(Kind::Fifo, "pipe"),
-        member(Kind::Char, "device"),
-        link(Kind::HardLink, "device-too", "device"),
+        TarMember { mode: 0o555, ..member(TarMemberKind::Dir, "d") },
+        TarMember { mode: 0o6755, ..member(TarMemberKind::File, "d/f") },
+        link(TarMemberKind::HardLink, "d/again", "d/f"),
+        member(TarMemberKind::File, "no/parent/said"),
+        member(TarMemberKind::File, "own/mine"),
+        member(TarMemberKind::Fifo, "pipe"),
+        member(TarMemberKind::Char, "device"),
+        link(TarMemberKind::HardLink, "device-too", "device"),
     ];
     let left_out = unpack(&inner, &members).unwrap();
     assert_eq!(left_out, [b"device".to_vec(), b"device-too".to_vec()].into());
@@ -148,23 +148,30 @@ fn honest_archives_arrive() {
 
 #[test]
 fn every_truncation_is_an_error() {
-    let whole = archive(&[member(Kind::Dir, "d"), member(Kind::File, "d/f"), link(Kind::Symlink, "l", "x")]);
-    for length in (0..whole.len() - END.len()).filter(|length| length % 512 != 0) {
+    let whole = archive(&[
+        member(TarMemberKind::Dir, "d"),
+        member(TarMemberKind::File, "d/f"),
+        link(TarMemberKind::Symlink, "l", "x"),
+    ]);
+    for length in (0..whole.len() - END_OF_ARCHIVE.len()).filter(|length| length % 512 != 0) {
         let dir = tempfile::tempdir().unwrap();
         let root = OwnedFd::from(File::open(dir.path()).unwrap());
-        assert!(extract(&whole[..length], root, Side::Outside).is_err(), "{length}");
+        assert!(extract_archive(&whole[..length], root, ExtractSide::Host).is_err(), "{length}");
     }
 }
 
 #[test]
 fn no_damage_leads_out() {
     let links = [
-        link(Kind::Symlink, "l", ".."),
-        member(Kind::Dir, "d"),
-        link(Kind::HardLink, "h", "d/f"),
-        member(Kind::File, "d/f"),
-        link(Kind::Symlink, "d/up", "../../secret"),
-        Member { xattrs: vec![(b"user.x".to_vec(), b"y".to_vec())], ..member(Kind::File, "d/up/x") },
+        link(TarMemberKind::Symlink, "l", ".."),
+        member(TarMemberKind::Dir, "d"),
+        link(TarMemberKind::HardLink, "h", "d/f"),
+        member(TarMemberKind::File, "d/f"),
+        link(TarMemberKind::Symlink, "d/up", "../../secret"),
+        TarMember {
+            xattrs: vec![(b"user.x".to_vec(), b"y".to_vec())],
+            ..member(TarMemberKind::File, "d/up/x")
+        },
     ];
     let whole = archive(&links);
     let (dir, inner) = place();
@@ -177,7 +184,7 @@ fn no_damage_leads_out() {
         header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        let _ = extract(&damaged[..], OwnedFd::from(File::open(&inner).unwrap()), Side::Outside);
+        let _ = extract_archive(&damaged[..], OwnedFd::from(File::open(&inner).unwrap()), ExtractSide::Host);
     }
     assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"untouched");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);

@@ -15,11 +15,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use super::is_reserved;
-use crate::image::tar::sparse::Segment;
-use crate::image::tar::{Kind, Member, Time};
+use crate::image::tar::sparse::SparseSegment;
+use crate::image::tar::{TarMember, TarMemberKind, TarTime};
 
 /// Minimum size of holes, in bytes, for a file to be stored as sparse.
-const HOLES: u64 = 64 << 10;
+const MIN_HOLES: u64 = 64 << 10;
 /// Readers accept no more segments; a file with more is stored in full.
 const MAX_SEGMENTS: usize = 1 << 18;
 /// The kernel's limit on the size of an xattr list and of a value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
@@ -28,17 +28,17 @@ const BUFFER: usize = 256 << 10;
 
 /// How to treat dhow's own xattrs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum DhowXattrs {
     /// Files of the user: only the file system's metadata counts.
-    Plain,
+    Ignore,
     /// Files of a layer or a container: apply the recorded metadata.
-    Kept,
+    Apply,
 }
 
 /// A file's metadata and open descriptors.
-pub struct Found {
+pub struct FileInfo {
     /// Its description; `path` is left empty.
-    pub member: Member,
+    pub member: TarMember,
     /// For a regular file.
     pub content: Option<File>,
     /// Device and inode number, if there may be several hard links.
@@ -49,7 +49,7 @@ pub struct Found {
 
 /// Inspects `name` in `dir` without following links. `None` if it is gone, or a socket, which archives cannot
 /// hold.
-pub fn look(dir: BorrowedFd<'_>, name: &CStr, meaning: Meaning) -> Result<Option<Found>> {
+pub fn inspect(dir: BorrowedFd<'_>, name: &CStr, meaning: DhowXattrs) -> Result<Option<FileInfo>> {
     // Another process may replace the file between stat and open; then start over.
     for _ in 0..100 {
         let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -76,8 +76,8 @@ pub fn look(dir: BorrowedFd<'_>, name: &CStr, meaning: Meaning) -> Result<Option
         };
         let now = rustix::fs::fstat(&fd)?;
         match FileType::from_raw_mode(now.st_mode) {
-            FileType::Directory => return directory(fd, meaning).map(Some),
-            FileType::RegularFile => return regular(fd, &now, meaning).map(Some),
+            FileType::Directory => return inspect_dir(fd, meaning).map(Some),
+            FileType::RegularFile => return inspect_file(fd, &now, meaning).map(Some),
             _ => {}
         }
     }
@@ -85,54 +85,54 @@ pub fn look(dir: BorrowedFd<'_>, name: &CStr, meaning: Meaning) -> Result<Option
 }
 
 /// Inspects an open directory.
-pub fn directory(dir: OwnedFd, meaning: Meaning) -> Result<Found> {
-    let mut member = describe(&rustix::fs::fstat(&dir)?, Kind::Dir);
-    attributes(dir.as_fd(), &mut member, meaning);
-    Ok(Found { member, content: None, linked: None, dir: Some(dir) })
+pub fn inspect_dir(dir: OwnedFd, meaning: DhowXattrs) -> Result<FileInfo> {
+    let mut member = member_of_stat(&rustix::fs::fstat(&dir)?, TarMemberKind::Dir);
+    read_xattrs(dir.as_fd(), &mut member, meaning);
+    Ok(FileInfo { member, content: None, linked: None, dir: Some(dir) })
 }
 
-fn regular(fd: OwnedFd, stat: &Stat, meaning: Meaning) -> Result<Found> {
-    let mut member = describe(stat, Kind::File);
-    let device = attributes(fd.as_fd(), &mut member, meaning);
+fn inspect_file(fd: OwnedFd, stat: &Stat, meaning: DhowXattrs) -> Result<FileInfo> {
+    let mut member = member_of_stat(stat, TarMemberKind::File);
+    let device = read_xattrs(fd.as_fd(), &mut member, meaning);
     let linked = (stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
     if let Some((kind, numbers)) = device {
         (member.kind, member.device) = (kind, numbers);
-        return Ok(Found { member, content: None, linked, dir: None });
+        return Ok(FileInfo { member, content: None, linked, dir: None });
     }
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     member.size = size;
     let stored = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
-    if size.saturating_sub(stored) >= HOLES
-        && let Some(segments) = segments(fd.as_fd(), size)
+    if size.saturating_sub(stored) >= MIN_HOLES
+        && let Some(segments) = data_segments(fd.as_fd(), size)
     {
         member.size = segments.iter().map(|segment| segment.length).sum();
         member.sparse = Some((size, segments));
     }
-    Ok(Found { member, content: Some(File::from(fd)), linked, dir: None })
+    Ok(FileInfo { member, content: Some(File::from(fd)), linked, dir: None })
 }
 
-fn unopened(stat: &Stat, link: Vec<u8>) -> Found {
+fn unopened(stat: &Stat, link: Vec<u8>) -> FileInfo {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Symlink => Kind::Symlink,
-        FileType::CharacterDevice => Kind::Char,
-        FileType::BlockDevice => Kind::Block,
-        _ => Kind::Fifo,
+        FileType::Symlink => TarMemberKind::Symlink,
+        FileType::CharacterDevice => TarMemberKind::Char,
+        FileType::BlockDevice => TarMemberKind::Block,
+        _ => TarMemberKind::Fifo,
     };
     let device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-    let member = Member { link, device, ..describe(stat, kind) };
+    let member = TarMember { link, device, ..member_of_stat(stat, kind) };
     let linked = (stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
-    Found { member, content: None, linked, dir: None }
+    FileInfo { member, content: None, linked, dir: None }
 }
 
-fn describe(stat: &Stat, kind: Kind) -> Member {
-    Member {
+fn member_of_stat(stat: &Stat, kind: TarMemberKind) -> TarMember {
+    TarMember {
         kind,
         path: Vec::new(),
         link: Vec::new(),
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        mtime: Time {
+        mtime: TarTime {
             seconds: stat.st_mtime,
             nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or_default().min(999_999_999),
         },
@@ -144,26 +144,31 @@ fn describe(stat: &Stat, kind: Kind) -> Member {
 }
 
 /// Reads the xattrs into `member`. Returns the device that an empty file stands for.
-fn attributes(fd: BorrowedFd<'_>, member: &mut Member, meaning: Meaning) -> Option<(Kind, (u32, u32))> {
+fn read_xattrs(
+    fd: BorrowedFd<'_>,
+    member: &mut TarMember,
+    meaning: DhowXattrs,
+) -> Option<(TarMemberKind, (u32, u32))> {
     let mut device = None;
     for name in xattr_names(fd) {
-        let kept = name.strip_prefix(b"user.dhow.").filter(|_| meaning == Meaning::Kept);
+        let kept = name.strip_prefix(b"user.dhow.").filter(|_| meaning == DhowXattrs::Apply);
         // A value that was set for real takes precedence over the recorded one.
-        let Some(value) = (kept.is_some() || !is_reserved(&name)).then(|| xattr(fd, &name)).flatten() else {
+        let Some(value) = (kept.is_some() || !is_reserved(&name)).then(|| read_xattr(fd, &name)).flatten()
+        else {
             continue;
         };
         match kept {
             None => member.xattrs.push((name, value)),
             Some(b"owner") if is_own(member) => {
-                if let Some((uid, gid)) = pair(&value) {
+                if let Some((uid, gid)) = parse_id_pair(&value) {
                     (member.uid, member.gid) = (uid, gid);
                 }
             }
-            Some(b"device") => device = device_of(&value),
+            Some(b"device") => device = parse_device(&value),
             Some(rest) => {
                 if let Some(real) = rest.strip_prefix(b"xattr.")
                     && !is_reserved(real)
-                    && xattr(fd, real).is_none()
+                    && read_xattr(fd, real).is_none()
                 {
                     member.xattrs.push((real.to_vec(), value));
                 }
@@ -175,25 +180,25 @@ fn attributes(fd: BorrowedFd<'_>, member: &mut Member, meaning: Meaning) -> Opti
 }
 
 /// Whether the file belongs to our own id, which in single-id mode stands for every other owner.
-fn is_own(member: &Member) -> bool {
+fn is_own(member: &TarMember) -> bool {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     (member.uid, member.gid) == own
 }
 
 /// Parses `1000:50`.
-fn pair(value: &[u8]) -> Option<(u32, u32)> {
+fn parse_id_pair(value: &[u8]) -> Option<(u32, u32)> {
     let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
     Some((first.parse().ok()?, second.parse().ok()?))
 }
 
 /// Parses `c 1:3`.
-fn device_of(value: &[u8]) -> Option<(Kind, (u32, u32))> {
+fn parse_device(value: &[u8]) -> Option<(TarMemberKind, (u32, u32))> {
     let kind = match value.first()? {
-        b'c' => Kind::Char,
-        b'b' => Kind::Block,
+        b'c' => TarMemberKind::Char,
+        b'b' => TarMemberKind::Block,
         _ => return None,
     };
-    Some((kind, pair(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?))
+    Some((kind, parse_id_pair(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?))
 }
 
 /// The names of all xattrs; empty if the file system does not support them.
@@ -212,7 +217,7 @@ pub(crate) fn xattr_names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
 }
 
 /// The value of an xattr; `None` if it does not exist or cannot be read.
-pub(crate) fn xattr(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn read_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
     let mut small = [0_u8; 256];
     match rustix::fs::fgetxattr(fd, name, &mut small[..]) {
         Ok(length) => Some(small[..length].to_vec()),
@@ -227,7 +232,7 @@ pub(crate) fn xattr(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The data segments of a file; `None` if it has no holes or they cannot be mapped.
-fn segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<Segment>> {
+fn data_segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<SparseSegment>> {
     let mut segments = Vec::new();
     let mut at = 0;
     while at < size {
@@ -238,8 +243,10 @@ fn segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<Segment>> {
             Err(_) => return None,
         };
         let end = rustix::fs::seek(fd, SeekFrom::Hole(start)).ok()?.min(size);
-        segments
-            .push(Segment { offset: start, length: end.checked_sub(start).filter(|length| *length > 0)? });
+        segments.push(SparseSegment {
+            offset: start,
+            length: end.checked_sub(start).filter(|length| *length > 0)?,
+        });
         at = end;
         if segments.len() > MAX_SEGMENTS - 1 {
             return None;
@@ -250,7 +257,7 @@ fn segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<Segment>> {
     }
     // By convention a final empty segment marks the size.
     if at < size || segments.is_empty() {
-        segments.push(Segment { offset: size, length: 0 });
+        segments.push(SparseSegment { offset: size, length: 0 });
     }
     Some(segments)
 }
@@ -259,10 +266,10 @@ fn segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<Segment>> {
 /// has shrunk since it was inspected, zeros are added; growth is ignored.
 pub fn read_content(
     file: &File,
-    member: &Member,
+    member: &TarMember,
     mut each: impl FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let whole = [Segment { offset: 0, length: member.size }];
+    let whole = [SparseSegment { offset: 0, length: member.size }];
     let segments = member.sparse.as_ref().map_or(&whole[..], |(_, segments)| segments);
     let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(member.size).unwrap_or(BUFFER)).max(1)];
     for segment in segments {
@@ -290,9 +297,9 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
-    fn found(dir: &std::path::Path, name: &CStr, meaning: Meaning) -> Option<Found> {
+    fn found(dir: &std::path::Path, name: &CStr, meaning: DhowXattrs) -> Option<FileInfo> {
         let dir = crate::sys::fs::open_dir(dir).unwrap();
-        look(dir.as_fd(), name, meaning).unwrap()
+        inspect(dir.as_fd(), name, meaning).unwrap()
     }
 
     #[test]
@@ -304,16 +311,16 @@ mod tests {
         std::fs::hard_link(at("file"), at("again")).unwrap();
         std::os::unix::fs::symlink("/etc", at("link")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        let file = found(dir.path(), c"file", Meaning::Plain).unwrap();
-        assert_eq!((file.member.kind, file.member.mode, file.member.size), (Kind::File, 0o4711, 3));
+        let file = found(dir.path(), c"file", DhowXattrs::Ignore).unwrap();
+        assert_eq!((file.member.kind, file.member.mode, file.member.size), (TarMemberKind::File, 0o4711, 3));
         assert!(
             file.linked.is_some()
-                && file.linked == found(dir.path(), c"again", Meaning::Plain).unwrap().linked
+                && file.linked == found(dir.path(), c"again", DhowXattrs::Ignore).unwrap().linked
         );
-        let link = found(dir.path(), c"link", Meaning::Plain).unwrap();
-        assert_eq!((link.member.kind, link.member.link), (Kind::Symlink, b"/etc".to_vec()));
-        assert!(found(dir.path(), c"socket", Meaning::Plain).is_none());
-        assert!(found(dir.path(), c"absent", Meaning::Plain).is_none());
+        let link = found(dir.path(), c"link", DhowXattrs::Ignore).unwrap();
+        assert_eq!((link.member.kind, link.member.link), (TarMemberKind::Symlink, b"/etc".to_vec()));
+        assert!(found(dir.path(), c"socket", DhowXattrs::Ignore).is_none());
+        assert!(found(dir.path(), c"absent", DhowXattrs::Ignore).is_none());
     }
 
     #[test]
@@ -330,12 +337,12 @@ mod tests {
         set("user.dhow.xattr.security.capability", b"cap").unwrap();
         set("user.overlay.opaque", b"y").unwrap();
         set("user.mine", b"1").unwrap();
-        let kept = found(dir.path(), c"f", Meaning::Kept).unwrap().member;
-        assert_eq!((kept.uid, kept.gid, kept.kind, kept.device), (7, 8, Kind::Char, (1, 3)));
+        let kept = found(dir.path(), c"f", DhowXattrs::Apply).unwrap().member;
+        assert_eq!((kept.uid, kept.gid, kept.kind, kept.device), (7, 8, TarMemberKind::Char, (1, 3)));
         let names: Vec<_> = kept.xattrs.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
         assert_eq!(names, ["security.capability", "user.mine"]);
-        let plain = found(dir.path(), c"f", Meaning::Plain).unwrap().member;
-        assert_eq!((plain.kind, plain.xattrs.len()), (Kind::File, 1));
+        let plain = found(dir.path(), c"f", DhowXattrs::Ignore).unwrap().member;
+        assert_eq!((plain.kind, plain.xattrs.len()), (TarMemberKind::File, 1));
     }
 
     #[test]
@@ -344,7 +351,7 @@ mod tests {
         let file = File::create(dir.path().join("f")).unwrap();
         file.set_len(1 << 30).unwrap();
         file.write_all_at(b"data", 1 << 20).unwrap();
-        let sparse = found(dir.path(), c"f", Meaning::Plain).unwrap();
+        let sparse = found(dir.path(), c"f", DhowXattrs::Ignore).unwrap();
         let (size, segments) = sparse.member.sparse.clone().unwrap();
         assert_eq!((size, segments.last().unwrap().offset), (1 << 30, 1 << 30));
         assert!(sparse.member.size < 1 << 20);

@@ -8,32 +8,32 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use rustix::fs::Dir;
 
-use super::look::{Found, Meaning, directory, look, read_content};
-use crate::image::tar::write::{END, header, padding, plain_length};
-use crate::image::tar::{Kind, Member};
+use super::look::{DhowXattrs, FileInfo, inspect, inspect_dir, read_content};
+use crate::image::tar::write::{END_OF_ARCHIVE, member_header, padding, stored_length};
+use crate::image::tar::{TarMember, TarMemberKind};
 
 /// Each level holds a descriptor.
 const MAX_DEPTH: usize = 400;
 
-pub struct Packer<'a> {
+pub struct TreePacker<'a> {
     out: &'a mut dyn Write,
-    meaning: Meaning,
+    meaning: DhowXattrs,
     /// The first name of a file with several hard links, by device and inode number.
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Directories, by device and inode number, packed without their contents unless requested themselves.
-    closed: Vec<(u64, u64)>,
+    excluded: Vec<(u64, u64)>,
     bytes: u64,
 }
 
-impl<'a> Packer<'a> {
-    pub fn new(out: &'a mut dyn Write, meaning: Meaning) -> Self {
-        Self { out, meaning, links: HashMap::new(), closed: Vec::new(), bytes: 0 }
+impl<'a> TreePacker<'a> {
+    pub fn new(out: &'a mut dyn Write, meaning: DhowXattrs) -> Self {
+        Self { out, meaning, links: HashMap::new(), excluded: Vec::new(), bytes: 0 }
     }
 
     /// Excludes the contents of the directory with this device and inode number, unless it is the requested
     /// root.
-    pub fn close(&mut self, device: u64, inode: u64) {
-        self.closed.push((device, inode));
+    pub fn exclude_contents(&mut self, device: u64, inode: u64) {
+        self.excluded.push((device, inode));
     }
 
     /// Packs `name` in `dir`, recursively if it is a directory, as `path`. Returns `false` if it is gone, or
@@ -44,60 +44,60 @@ impl<'a> Packer<'a> {
 
     /// Packs the open directory `dir` recursively as `path`.
     pub fn directory(&mut self, dir: OwnedFd, path: &[u8]) -> Result<()> {
-        let found = directory(dir, self.meaning)?;
-        self.found(found, path, 0)
+        let found = inspect_dir(dir, self.meaning)?;
+        self.pack_info(found, path, 0)
     }
 
     /// Packs the contents of the open directory `dir`, without the directory itself.
-    pub fn below(&mut self, dir: &OwnedFd) -> Result<()> {
-        self.content_of(dir, b"", 0)
+    pub fn contents(&mut self, dir: &OwnedFd) -> Result<()> {
+        self.dir_contents(dir, b"", 0)
     }
 
     /// Writes the end of the archive. Returns its size, counting one header block for each member.
     pub fn finish(self) -> Result<u64> {
-        self.out.write_all(&END)?;
+        self.out.write_all(&END_OF_ARCHIVE)?;
         self.out.flush()?;
-        Ok(self.bytes + END.len() as u64)
+        Ok(self.bytes + END_OF_ARCHIVE.len() as u64)
     }
 
-    fn head(&mut self, member: &Member) -> Result<()> {
-        self.bytes += plain_length(member);
-        Ok(self.out.write_all(&header(member))?)
+    fn write_header(&mut self, member: &TarMember) -> Result<()> {
+        self.bytes += stored_length(member);
+        Ok(self.out.write_all(&member_header(member))?)
     }
 
     fn entry_at(&mut self, dir: BorrowedFd<'_>, name: &CStr, path: &[u8], depth: usize) -> Result<bool> {
         let doing = || format!("cannot pack `{}`", String::from_utf8_lossy(path).escape_debug());
-        match look(dir, name, self.meaning).with_context(doing)? {
-            Some(found) => self.found(found, path, depth).map(|()| true),
+        match inspect(dir, name, self.meaning).with_context(doing)? {
+            Some(found) => self.pack_info(found, path, depth).map(|()| true),
             None => Ok(false),
         }
     }
 
-    fn found(&mut self, found: Found, path: &[u8], depth: usize) -> Result<()> {
+    fn pack_info(&mut self, found: FileInfo, path: &[u8], depth: usize) -> Result<()> {
         let doing = || format!("cannot pack `{}`", String::from_utf8_lossy(path).escape_debug());
-        let mut member = Member { path: path.to_vec(), ..found.member };
+        let mut member = TarMember { path: path.to_vec(), ..found.member };
         if let Some(dir) = &found.dir {
             member.path.push(b'/');
-            self.head(&member)?;
-            return match depth > 0 && self.is_closed(dir)? {
+            self.write_header(&member)?;
+            return match depth > 0 && self.is_excluded(dir)? {
                 true => Ok(()),
-                false => self.content_of(dir, path, depth),
+                false => self.dir_contents(dir, path, depth),
             };
         }
         // A later name of a file is a hard link member without content.
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
-            member = Member {
-                kind: Kind::HardLink,
+            member = TarMember {
+                kind: TarMemberKind::HardLink,
                 link: first.clone(),
                 size: 0,
                 sparse: None,
                 xattrs: Vec::new(),
                 ..member
             };
-            return self.head(&member);
+            return self.write_header(&member);
         }
         self.links.extend(found.linked.map(|linked| (linked, path.to_vec())));
-        self.head(&member)?;
+        self.write_header(&member)?;
         if let Some(content) = &found.content {
             read_content(content, &member, |_, part| Ok(self.out.write_all(part)?)).with_context(doing)?;
             self.out.write_all(padding(member.size))?;
@@ -105,15 +105,15 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    fn is_closed(&self, dir: &OwnedFd) -> Result<bool> {
-        if self.closed.is_empty() {
+    fn is_excluded(&self, dir: &OwnedFd) -> Result<bool> {
+        if self.excluded.is_empty() {
             return Ok(false);
         }
         let stat = rustix::fs::fstat(dir)?;
-        Ok(self.closed.contains(&(stat.st_dev, stat.st_ino)))
+        Ok(self.excluded.contains(&(stat.st_dev, stat.st_ino)))
     }
 
-    fn content_of(&mut self, dir: &OwnedFd, path: &[u8], depth: usize) -> Result<()> {
+    fn dir_contents(&mut self, dir: &OwnedFd, path: &[u8], depth: usize) -> Result<()> {
         anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
         for name in names(dir)? {
             let below = if path.is_empty() {
@@ -148,9 +148,9 @@ mod tests {
 
     fn packed(dir: &Path) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut packer = Packer::new(&mut out, Meaning::Plain);
+        let mut packer = TreePacker::new(&mut out, DhowXattrs::Ignore);
         let dir = fs::File::open(dir).unwrap();
-        packer.below(&OwnedFd::from(dir)).unwrap();
+        packer.contents(&OwnedFd::from(dir)).unwrap();
         packer.finish().unwrap();
         out
     }

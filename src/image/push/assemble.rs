@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{Cargo, Pusher, Ready, manifest_of};
-use crate::image::manifest::{DOCKER_LIST, DescribedPlatform, Descriptor, OCI_INDEX};
-use crate::image::registry::repository::Which;
+use super::{ImageParts, ImagePusher, ReadyManifest, build_manifest};
+use crate::image::manifest::{DOCKER_LIST, Descriptor, DescriptorPlatform, OCI_INDEX};
+use crate::image::registry::repository::ManifestRef;
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 
@@ -15,55 +15,55 @@ use crate::model::platform::Platform;
 const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// The destination of manifests and blobs: a registry or an OCI layout.
-pub trait Sink {
+pub trait ManifestSink {
     /// Stores everything that an image's manifest refers to.
-    fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready>;
+    fn image(&mut self, cargo: &ImageParts<'_>) -> Result<ReadyManifest>;
     /// Stores layers (no duplicates) with OCI media types.
     fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>>;
     /// Stores a blob from memory.
     fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()>;
     /// Stores a manifest under its digest.
-    fn manifest(&mut self, ready: &Ready) -> Result<()>;
+    fn manifest(&mut self, ready: &ReadyManifest) -> Result<()>;
 }
 
-impl Sink for Pusher<'_> {
-    fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready> {
-        Pusher::image(self, cargo)
+impl ManifestSink for ImagePusher<'_> {
+    fn image(&mut self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
+        ImagePusher::push_image(self, cargo)
     }
 
     fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
-        Pusher::layers(self, diff_ids)
+        ImagePusher::push_layers(self, diff_ids)
     }
 
     fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {
-        Pusher::bytes(self, digest, content)
+        ImagePusher::push_blob(self, digest, content)
     }
 
-    fn manifest(&mut self, ready: &Ready) -> Result<()> {
-        Pusher::manifest(self, &Which::Digest(&ready.descriptor.digest), ready)
+    fn manifest(&mut self, ready: &ReadyManifest) -> Result<()> {
+        ImagePusher::push_manifest(self, &ManifestRef::Digest(&ready.descriptor.digest), ready)
     }
 }
 
 /// Creates the predicate type and the in-toto statement about the image with this manifest digest.
-pub type Attest<'a> = &'a dyn Fn(&Digest) -> (String, Value);
+pub type StatementFn<'a> = &'a dyn Fn(&Digest) -> (String, Value);
 
 /// An image of an index.
-pub struct Member<'a> {
+pub struct IndexMember<'a> {
     pub platform: Platform,
-    pub cargo: Cargo<'a>,
+    pub cargo: ImageParts<'a>,
     /// Annotations of its index entry.
     pub entry: BTreeMap<String, String>,
     /// Creates its attestation.
-    pub statement: Option<Attest<'a>>,
+    pub statement: Option<StatementFn<'a>>,
 }
 
 /// Stores everything in `sink` except the outermost manifest, which is returned: a single image's manifest if
 /// there are no statements and no index annotations, else an index.
-pub fn assemble(
-    sink: &mut dyn Sink,
-    members: &[Member<'_>],
+pub fn assemble_manifest(
+    sink: &mut dyn ManifestSink,
+    members: &[IndexMember<'_>],
     annotations: &BTreeMap<String, String>,
-) -> Result<Ready> {
+) -> Result<ReadyManifest> {
     if let [member] = members
         && member.statement.is_none()
         && annotations.is_empty()
@@ -77,20 +77,20 @@ pub fn assemble(
         let ready = sink.image(&member.cargo)?;
         sink.manifest(&ready)?;
         if let Some(statement) = member.statement {
-            attestations.push(attestation(sink, &ready.descriptor.digest, statement)?);
+            attestations.push(push_attestation(sink, &ready.descriptor.digest, statement)?);
         }
         entries.push(Descriptor {
-            platform: Some(described(&member.platform)),
+            platform: Some(descriptor_platform(&member.platform)),
             annotations: member.entry.clone(),
             ..ready.descriptor
         });
     }
     entries.extend(attestations);
-    index(&entries, annotations)
+    build_index(&entries, annotations)
 }
 
 /// Builds an index of `entries`: docker's manifest list if all entries are docker's and nothing requires OCI.
-pub fn index(entries: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<Ready> {
+pub fn build_index(entries: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<ReadyManifest> {
     let plain = |entry: &Descriptor| !entry.media_type.contains(".oci.") && entry.annotations.is_empty();
     let docker = annotations.is_empty() && !entries.is_empty() && entries.iter().all(plain);
     let media_type = if docker { DOCKER_LIST } else { OCI_INDEX };
@@ -98,22 +98,26 @@ pub fn index(entries: &[Descriptor], annotations: &BTreeMap<String, String>) -> 
     if !annotations.is_empty() {
         index["annotations"] = json!(annotations);
     }
-    Ready::new(media_type, &index, Vec::new())
+    ReadyManifest::new(media_type, &index, Vec::new())
 }
 
-pub fn described(platform: &Platform) -> DescribedPlatform {
+pub fn descriptor_platform(platform: &Platform) -> DescriptorPlatform {
     // containerd normalises arm64/v8, the only arm64 variant in use, to plain arm64.
     let usual = platform.architecture == "arm64" && platform.variant == "v8";
-    DescribedPlatform {
+    DescriptorPlatform {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         variant: if usual { String::new() } else { platform.variant.clone() },
-        ..DescribedPlatform::default()
+        ..DescriptorPlatform::default()
     }
 }
 
 /// Stores an attestation manifest with a statement about the image manifest `subject`, in BuildKit's format.
-fn attestation(sink: &mut dyn Sink, subject: &Digest, statement: Attest<'_>) -> Result<Descriptor> {
+fn push_attestation(
+    sink: &mut dyn ManifestSink,
+    subject: &Digest,
+    statement: StatementFn<'_>,
+) -> Result<Descriptor> {
     let (predicate, statement) = statement(subject);
     let statement = serde_json::to_vec(&statement)?;
     let digest = Digest::of(&statement);
@@ -126,12 +130,12 @@ fn attestation(sink: &mut dyn Sink, subject: &Digest, statement: Attest<'_>) -> 
     sink.bytes(&Digest::of(&config), &config)?;
     let mut layer = Descriptor::plain(STATEMENT, digest, statement.len() as u64);
     layer.annotations.insert("in-toto.io/predicate-type".into(), predicate);
-    let ready = manifest_of(&config, &[layer], &BTreeMap::new(), true)?;
+    let ready = build_manifest(&config, &[layer], &BTreeMap::new(), true)?;
     sink.manifest(&ready)?;
-    let unknown = DescribedPlatform {
+    let unknown = DescriptorPlatform {
         architecture: "unknown".into(),
         os: "unknown".into(),
-        ..DescribedPlatform::default()
+        ..DescriptorPlatform::default()
     };
     let annotations = [
         ("vnd.docker.reference.digest", subject.to_string()),

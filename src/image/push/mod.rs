@@ -16,26 +16,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use self::send::Parcel;
-use super::compress::{Compression, converted};
+use self::send::LayerUpload;
+use super::compress::{Compression, convert_media_type};
 use super::manifest::{
     DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageManifest, Manifest, OCI_CONFIG, OCI_MANIFEST,
 };
-use super::registry::repository::{Repository, Which};
-use super::registry::upload::{Mounted, Sent};
-use crate::error::{Failure, Kind, corrupt, unsupported};
+use super::registry::repository::{ManifestRef, Repository};
+use super::registry::upload::{BlobMount, UploadOutcome};
+use crate::error::{Failure, FailureKind, corrupt, unsupported};
 use crate::model::digest::Digest;
 use crate::model::layer::{LayerRecord, LayerSource};
-use crate::model::progress::{LayerEvent, Progress};
+use crate::model::progress::{LayerEvent, LayerProgress};
 use crate::store::{PackedBlob, Store};
 
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_UPLOADS: usize = 4;
 /// Maximum number of existing blobs per layer to look for on the registry.
-const CANDIDATES: usize = 6;
+const MAX_CANDIDATES: usize = 6;
 
 /// How images are stored on a registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Form {
+pub struct PushFormat {
     /// For layers that have no blob yet.
     pub compression: Compression,
     /// Recompress all layers, ignoring existing blobs.
@@ -46,7 +46,7 @@ pub struct Form {
 
 /// The parts of an image to be stored in a registry or layout.
 #[derive(Clone, Copy, Debug)]
-pub struct Cargo<'a> {
+pub struct ImageParts<'a> {
     /// Exact bytes of the configuration.
     pub config: &'a [u8],
     /// Diff IDs, lowest first.
@@ -59,7 +59,7 @@ pub struct Cargo<'a> {
 
 /// A manifest whose blobs are all stored.
 #[derive(Clone, Debug)]
-pub struct Ready {
+pub struct ReadyManifest {
     /// Exact bytes.
     pub text: Vec<u8>,
     /// Its descriptor, without a platform.
@@ -67,7 +67,7 @@ pub struct Ready {
     pub layers: Vec<Descriptor>,
 }
 
-impl Ready {
+impl ReadyManifest {
     /// Serialises `value` as a manifest.
     pub fn new(media_type: &str, value: &serde_json::Value, layers: Vec<Descriptor>) -> Result<Self> {
         Ok(Self::of_text(media_type, serde_json::to_vec(value).context("writing a manifest")?, layers))
@@ -79,68 +79,68 @@ impl Ready {
     }
 }
 
-pub struct Pusher<'a> {
+pub struct ImagePusher<'a> {
     pub store: &'a Store,
     pub repository: &'a Repository,
     /// The registry by the name the user knows.
     pub registry: &'a str,
-    pub form: Form,
-    pub progress: &'a dyn Progress,
+    pub form: PushFormat,
+    pub progress: &'a dyn LayerProgress,
 }
 
 /// A layer with what the store knows about it.
-struct Layer<'a> {
+struct PushLayer<'a> {
     diff_id: &'a Digest,
     record: LayerRecord,
     packed: Vec<PackedBlob>,
 }
 
 /// How to provide the original blob of a layer.
-enum Original {
+enum OriginalBlob {
     /// The repository has it.
-    There,
+    Present,
     /// Compressing the layer with these settings gives the same bytes.
-    Again(Descriptor, Compression),
+    Recompress(Descriptor, Compression),
     /// Cannot be reproduced.
-    Lost(Descriptor),
+    Unavailable(Descriptor),
 }
 
-impl Pusher<'_> {
+impl ImagePusher<'_> {
     /// Uploads the missing parts of an image. The caller pushes the returned manifest.
-    pub fn image(&self, cargo: &Cargo<'_>) -> Result<Ready> {
-        let layers = self.known(cargo.layers)?;
+    pub fn push_image(&self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
+        let layers = self.load_layers(cargo.layers)?;
         for layer in layers.iter().rev() {
             self.progress.event(layer.diff_id.short(), LayerEvent::Preparing);
         }
-        for layer in layers.iter().rev().skip(AT_ONCE) {
+        for layer in layers.iter().rev().skip(MAX_CONCURRENT_UPLOADS) {
             self.progress.event(layer.diff_id.short(), LayerEvent::Waiting);
         }
-        let original = self.original(cargo)?;
+        let original = self.original_manifest(cargo)?;
         if let Some((manifest, media_type)) = &original
             && let Some(text) = cargo.manifest
-            && self.as_it_was(manifest, &layers, cargo)?
+            && self.restore_original_blobs(manifest, &layers, cargo)?
         {
-            self.bytes(&manifest.config.digest, cargo.config)?;
-            return Ok(Ready::of_text(media_type, text.to_vec(), manifest.layers.clone()));
+            self.push_blob(&manifest.config.digest, cargo.config)?;
+            return Ok(ReadyManifest::of_text(media_type, text.to_vec(), manifest.layers.clone()));
         }
-        let oci = self.oci(original.as_ref().map(|(_, media_type)| media_type.as_str()))?;
-        let blobs = self.side_by_side(&layers, |layer| self.layer(layer, oci))?;
+        let oci = self.use_oci_types(original.as_ref().map(|(_, media_type)| media_type.as_str()))?;
+        let blobs = self.run_concurrently(&layers, |layer| self.push_layer(layer, oci))?;
         let of = |diff_id: &Digest| layers.iter().position(|layer| layer.diff_id == diff_id);
         let listed: Vec<Descriptor> =
             cargo.layers.iter().filter_map(|diff_id| blobs.get(of(diff_id)?).cloned()).collect();
-        self.bytes(&Digest::of(cargo.config), cargo.config)?;
-        manifest_of(cargo.config, &listed, cargo.annotations, oci)
+        self.push_blob(&Digest::of(cargo.config), cargo.config)?;
+        build_manifest(cargo.config, &listed, cargo.annotations, oci)
     }
 
     /// Uploads layers with OCI media types; `diff_ids` has no duplicates.
-    pub fn layers(&self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
-        let layers = self.known(diff_ids)?;
-        self.side_by_side(&layers, |layer| self.layer(layer, true))
+    pub fn push_layers(&self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
+        let layers = self.load_layers(diff_ids)?;
+        self.run_concurrently(&layers, |layer| self.push_layer(layer, true))
     }
 
     /// The layers, each once, with what the store knows about them.
-    fn known<'l>(&self, diff_ids: &'l [Digest]) -> Result<Vec<Layer<'l>>> {
-        let mut layers: Vec<Layer<'l>> = Vec::new();
+    fn load_layers<'l>(&self, diff_ids: &'l [Digest]) -> Result<Vec<PushLayer<'l>>> {
+        let mut layers: Vec<PushLayer<'l>> = Vec::new();
         for diff_id in diff_ids {
             if layers.iter().any(|layer| layer.diff_id == diff_id) {
                 continue;
@@ -149,22 +149,23 @@ impl Pusher<'_> {
                 corrupt(format!("its layer {diff_id} is not in the store"))
                     .hint("remove the image and pull or load it again")
             })?;
-            layers.push(Layer { diff_id, record, packed: self.store.packed_blobs(diff_id)? });
+            layers.push(PushLayer { diff_id, record, packed: self.store.packed_blobs(diff_id)? });
         }
         Ok(layers)
     }
 
     /// The image's existing manifest, if it fits the requested format.
-    fn original(&self, cargo: &Cargo<'_>) -> Result<Option<(ImageManifest, String)>> {
+    fn original_manifest(&self, cargo: &ImageParts<'_>) -> Result<Option<(ImageManifest, String)>> {
         let Some(text) = cargo.manifest else { return Ok(None) };
         let Manifest::Image(manifest) = Manifest::parse(text, "")? else { return Ok(None) };
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Said {
+        struct MediaTypeProbe {
             #[serde(default)]
             media_type: String,
         }
-        let said = serde_json::from_slice::<Said>(text).map(|said| said.media_type).unwrap_or_default();
+        let said =
+            serde_json::from_slice::<MediaTypeProbe>(text).map(|said| said.media_type).unwrap_or_default();
         // `mediaType` is optional in OCI manifests.
         let media_type = if said.is_empty() { OCI_MANIFEST.to_owned() } else { said };
         let fits = manifest.config.digest == Digest::of(cargo.config)
@@ -176,7 +177,7 @@ impl Pusher<'_> {
     }
 
     /// Whether to use OCI media types; `original` is the media type of the image's existing manifest.
-    fn oci(&self, original: Option<&str>) -> Result<bool> {
+    fn use_oci_types(&self, original: Option<&str>) -> Result<bool> {
         let zstd = matches!(self.form.compression, Compression::Zstd(_));
         if zstd && self.form.oci == Some(false) {
             return Err(unsupported("docker's manifests know no layers compressed by zstd")
@@ -188,18 +189,25 @@ impl Pusher<'_> {
 
     /// Makes the registry have every blob that `manifest` names. Returns `false`, with a message, if that is
     /// impossible.
-    fn as_it_was(&self, manifest: &ImageManifest, layers: &[Layer<'_>], cargo: &Cargo<'_>) -> Result<bool> {
-        let wanted = |layer: &Layer<'_>| {
+    fn restore_original_blobs(
+        &self,
+        manifest: &ImageManifest,
+        layers: &[PushLayer<'_>],
+        cargo: &ImageParts<'_>,
+    ) -> Result<bool> {
+        let wanted = |layer: &PushLayer<'_>| {
             let at = cargo.layers.iter().position(|diff_id| diff_id == layer.diff_id)?;
             manifest.layers.get(at).cloned()
         };
-        let found = self.side_by_side(layers, |layer| {
+        let found = self.run_concurrently(layers, |layer| {
             let Some(blob) = wanted(layer) else {
                 return Err(corrupt("a layer is not in the manifest").into());
             };
-            self.had(layer, blob)
+            self.locate_original(layer, blob)
         })?;
-        if let Some(Original::Lost(blob)) = found.iter().find(|way| matches!(way, Original::Lost(_))) {
+        if let Some(OriginalBlob::Unavailable(blob)) =
+            found.iter().find(|way| matches!(way, OriginalBlob::Unavailable(_)))
+        {
             self.progress.line(&format!(
                 "The manifest will be a new one: {} does not have the blob {} of the image as it was pulled, and the layer cannot be compressed to the same bytes again",
                 self.registry,
@@ -207,38 +215,38 @@ impl Pusher<'_> {
             ));
             return Ok(false);
         }
-        let pairs: Vec<(&Layer<'_>, &Original)> = layers.iter().zip(&found).collect();
-        let same = self.side_by_side(&pairs, |(layer, way)| match way {
-            Original::There | Original::Lost(_) => Ok(true),
-            Original::Again(blob, compression) => {
-                Ok(self.send(layer, *compression, &blob.media_type)?.digest == blob.digest)
+        let pairs: Vec<(&PushLayer<'_>, &OriginalBlob)> = layers.iter().zip(&found).collect();
+        let same = self.run_concurrently(&pairs, |(layer, way)| match way {
+            OriginalBlob::Present | OriginalBlob::Unavailable(_) => Ok(true),
+            OriginalBlob::Recompress(blob, compression) => {
+                Ok(self.upload_layer(layer, *compression, &blob.media_type)?.digest == blob.digest)
             }
         })?;
         Ok(same.into_iter().all(|same| same))
     }
 
     /// Determines how to provide the blob that a manifest names.
-    fn had(&self, layer: &Layer<'_>, blob: Descriptor) -> Result<Original> {
-        if self.take_over(layer, &blob)? {
-            return Ok(Original::There);
+    fn locate_original(&self, layer: &PushLayer<'_>, blob: Descriptor) -> Result<OriginalBlob> {
+        if self.ensure_existing(layer, &blob)? {
+            return Ok(OriginalBlob::Present);
         }
         if blob.digest == *layer.diff_id {
-            return Ok(Original::Again(blob, Compression::None));
+            return Ok(OriginalBlob::Recompress(blob, Compression::None));
         }
         let known = layer.packed.iter().find(|packed| packed.digest == blob.digest);
         let again = known.and_then(|packed| packed.compression.parse::<Compression>().ok());
         Ok(match again {
-            Some(compression) => Original::Again(blob, compression),
-            None => Original::Lost(blob),
+            Some(compression) => OriginalBlob::Recompress(blob, compression),
+            None => OriginalBlob::Unavailable(blob),
         })
     }
 
     /// Whether the repository has the blob already, or could mount it from another repository of the
     /// registry.
-    fn take_over(&self, layer: &Layer<'_>, blob: &Descriptor) -> Result<bool> {
+    fn ensure_existing(&self, layer: &PushLayer<'_>, blob: &Descriptor) -> Result<bool> {
         let label = layer.diff_id.short();
         if self.repository.blob_size(&blob.digest)?.is_some() {
-            self.remember(layer, blob)?;
+            self.record_source(layer, blob)?;
             self.progress.event(label, LayerEvent::LayerExists);
             return Ok(true);
         }
@@ -248,15 +256,15 @@ impl Pusher<'_> {
         });
         for source in elsewhere {
             let notice = |event| self.progress.event(label, event);
-            match self.repository.mount(&blob.digest, &source.repository, &notice) {
-                Ok(Mounted::Yes) => {
-                    self.remember(layer, blob)?;
+            match self.repository.mount_blob(&blob.digest, &source.repository, &notice) {
+                Ok(BlobMount::Done) => {
+                    self.record_source(layer, blob)?;
                     self.progress.event(label, LayerEvent::MountedFrom(source.repository.clone()));
                     return Ok(true);
                 }
-                Ok(Mounted::No(upload)) => upload.cancel(),
+                Ok(BlobMount::Refused(upload)) => upload.cancel(),
                 // The user may not read that repository; whether they may push shows later.
-                Err(error) if crate::error::kind_of(&error) == Kind::Denied => {}
+                Err(error) if crate::error::kind_of(&error) == FailureKind::Denied => {}
                 Err(error) => return Err(error),
             }
         }
@@ -264,18 +272,18 @@ impl Pusher<'_> {
     }
 
     /// An existing blob of the layer, else a newly uploaded one.
-    fn layer(&self, layer: &Layer<'_>, oci: bool) -> Result<Descriptor> {
+    fn push_layer(&self, layer: &PushLayer<'_>, oci: bool) -> Result<Descriptor> {
         for blob in self.candidates(layer, oci) {
-            if self.take_over(layer, &blob)? {
+            if self.ensure_existing(layer, &blob)? {
                 return Ok(blob);
             }
         }
         let media_type = self.form.compression.media_type(oci);
-        self.send(layer, self.form.compression, media_type)
+        self.upload_layer(layer, self.form.compression, media_type)
     }
 
     /// Blobs that may exist on the registry, oldest first, so that the choice is stable.
-    fn candidates(&self, layer: &Layer<'_>, oci: bool) -> Vec<Descriptor> {
+    fn candidates(&self, layer: &PushLayer<'_>, oci: bool) -> Vec<Descriptor> {
         let mut blobs: Vec<Descriptor> = Vec::new();
         let mut add = |digest: &Digest, size: u64, media_type: String| {
             if (oci || !media_type.ends_with("zstd")) && blobs.iter().all(|blob| blob.digest != *digest) {
@@ -284,7 +292,7 @@ impl Pusher<'_> {
         };
         if !self.form.force {
             for source in &layer.record.sources {
-                add(&source.digest, source.size, converted(&source.media_type, oci));
+                add(&source.digest, source.size, convert_media_type(&source.media_type, oci));
             }
         }
         // A blob recorded without its location may still be on the registry, from an earlier push.
@@ -294,16 +302,21 @@ impl Pusher<'_> {
             add(&packed.digest, packed.size, compression.media_type(oci).to_owned());
         }
         // If there are many, the newest are the most likely to exist.
-        let surplus = blobs.len().saturating_sub(CANDIDATES);
+        let surplus = blobs.len().saturating_sub(MAX_CANDIDATES);
         blobs.drain(..surplus);
         blobs
     }
 
-    fn send(&self, layer: &Layer<'_>, compression: Compression, media_type: &str) -> Result<Descriptor> {
+    fn upload_layer(
+        &self,
+        layer: &PushLayer<'_>,
+        compression: Compression,
+        media_type: &str,
+    ) -> Result<Descriptor> {
         let label = layer.diff_id.short();
         let notice = |event| self.progress.event(label, event);
         notice(LayerEvent::Pushing { current: 0, total: layer.record.tar_size });
-        let parcel = Parcel {
+        let parcel = LayerUpload {
             store: self.store,
             repository: self.repository,
             diff_id: layer.diff_id,
@@ -311,17 +324,17 @@ impl Pusher<'_> {
             compression,
             notice: &notice,
         };
-        let landed = parcel.send().with_context(|| format!("cannot push layer {label}"))?;
+        let landed = parcel.upload().with_context(|| format!("cannot push layer {label}"))?;
         let blob = Descriptor::plain(media_type, landed.digest.clone(), landed.size);
         let packed =
             PackedBlob { compression: compression.to_string(), digest: landed.digest, size: landed.size };
         self.store.add_packed_blob(layer.diff_id, packed)?;
-        self.remember(layer, &blob)?;
-        notice(if landed.before { LayerEvent::LayerExists } else { LayerEvent::Pushed });
+        self.record_source(layer, &blob)?;
+        notice(if landed.existed { LayerEvent::LayerExists } else { LayerEvent::Pushed });
         Ok(blob)
     }
 
-    fn remember(&self, layer: &Layer<'_>, blob: &Descriptor) -> Result<()> {
+    fn record_source(&self, layer: &PushLayer<'_>, blob: &Descriptor) -> Result<()> {
         let source = LayerSource {
             registry: self.registry.to_owned(),
             repository: self.repository.endpoint().repository.clone(),
@@ -333,7 +346,7 @@ impl Pusher<'_> {
     }
 
     /// Uploads a blob from memory unless it exists.
-    pub fn bytes(&self, digest: &Digest, content: &[u8]) -> Result<()> {
+    pub fn push_blob(&self, digest: &Digest, content: &[u8]) -> Result<()> {
         const ROUNDS: u32 = 3;
         let content = Arc::new(content.to_vec());
         for _ in 0..ROUNDS {
@@ -341,21 +354,21 @@ impl Pusher<'_> {
                 return Ok(());
             }
             let upload = self.repository.begin_upload(&|_| {})?;
-            if upload.finish(digest, &content, &|_| {})? == Sent::Taken {
+            if upload.finish(digest, &content, &|_| {})? == UploadOutcome::Accepted {
                 return Ok(());
             }
         }
-        Err(Failure::new(Kind::Network, format!("{} does not take {digest}", self.repository)).into())
+        Err(Failure::new(FailureKind::Network, format!("{} does not take {digest}", self.repository)).into())
     }
 
     /// Pushes a manifest under `which`.
-    pub fn manifest(&self, which: &Which<'_>, ready: &Ready) -> Result<()> {
+    pub fn push_manifest(&self, which: &ManifestRef<'_>, ready: &ReadyManifest) -> Result<()> {
         self.repository.put_manifest(which, &ready.descriptor.media_type, &ready.text)
     }
 
     /// Runs `work` for all items, several at a time; results in item order. The first failure cancels the
     /// others.
-    fn side_by_side<T: Sync, R: Send>(
+    fn run_concurrently<T: Sync, R: Send>(
         &self,
         items: &[T],
         work: impl Fn(&T) -> Result<R> + Sync,
@@ -364,7 +377,7 @@ impl Pusher<'_> {
         let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
         let failed = Mutex::new(None);
         std::thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(items.len()) {
+            for _ in 0..MAX_CONCURRENT_UPLOADS.min(items.len()) {
                 scope.spawn(|| {
                     // Topmost layer first, as docker does.
                     while let Some(at) = items.len().checked_sub(1 + next.fetch_add(1, Ordering::Relaxed)) {
@@ -377,7 +390,7 @@ impl Pusher<'_> {
                                 // Record the error before cancelling: the other transfers then fail only
                                 // because of that.
                                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                                self.repository.give_up();
+                                self.repository.cancel_transfers();
                                 return;
                             }
                         }
@@ -395,12 +408,12 @@ impl Pusher<'_> {
 }
 
 /// Builds the manifest of an image with these blobs.
-pub fn manifest_of(
+pub fn build_manifest(
     config: &[u8],
     layers: &[Descriptor],
     annotations: &BTreeMap<String, String>,
     oci: bool,
-) -> Result<Ready> {
+) -> Result<ReadyManifest> {
     let (manifest_type, config_type) =
         if oci { (OCI_MANIFEST, OCI_CONFIG) } else { (DOCKER_MANIFEST, DOCKER_CONFIG) };
     let config = Descriptor::plain(config_type, Digest::of(config), config.len() as u64);
@@ -410,5 +423,5 @@ pub fn manifest_of(
     if oci && !annotations.is_empty() {
         manifest["annotations"] = json!(annotations);
     }
-    Ready::new(manifest_type, &manifest, layers.to_vec())
+    ReadyManifest::new(manifest_type, &manifest, layers.to_vec())
 }

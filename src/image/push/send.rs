@@ -7,62 +7,62 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use anyhow::{Context as _, Result, anyhow};
 use sha2::Digest as _;
 
-use crate::error::{Failure, Kind, kind_of};
+use crate::error::{Failure, FailureKind, kind_of};
 use crate::image::compress::Compression;
-use crate::image::pack::pack;
-use crate::image::registry::repository::{Notice, Repository};
-use crate::image::registry::upload::{Sent, Upload};
+use crate::image::pack::pack_layer;
+use crate::image::registry::repository::{LayerEventFn, Repository};
+use crate::image::registry::upload::{BlobUpload, UploadOutcome};
 use crate::model::digest::Digest;
 use crate::model::progress::LayerEvent;
 use crate::store::Store;
 
 /// Chunk size in bytes; chunks stay in memory until the registry has accepted them. A blob of at most one
 /// takes a single request.
-const PIECE: usize = 8 << 20;
+const PIECE_SIZE: usize = 8 << 20;
 /// How often an upload is restarted.
-const ROUNDS: u32 = 4;
+const MAX_ROUNDS: u32 = 4;
 /// Bytes between progress reports.
-const REPORT: u64 = 512 << 10;
+const REPORT_INTERVAL: u64 = 512 << 10;
 
 /// A blob that is on the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Landed {
+pub(super) struct UploadedBlob {
     pub(super) digest: Digest,
     /// In bytes.
     pub(super) size: u64,
     /// The registry had it already, which shows only once its digest is known.
-    pub(super) before: bool,
+    pub(super) existed: bool,
 }
 
-enum Message {
+enum BlobMessage {
     Piece(Arc<Vec<u8>>),
     End { digest: Digest, size: u64, rest: Arc<Vec<u8>> },
 }
 
-pub(super) struct Parcel<'a> {
+pub(super) struct LayerUpload<'a> {
     pub(super) store: &'a Store,
     pub(super) repository: &'a Repository,
     pub(super) diff_id: &'a Digest,
     /// In bytes.
     pub(super) tar_size: u64,
     pub(super) compression: Compression,
-    pub(super) notice: Notice<'a>,
+    pub(super) notice: LayerEventFn<'a>,
 }
 
-impl Parcel<'_> {
+impl LayerUpload<'_> {
     /// Uploads the layer, restarting if the registry loses the upload.
-    pub(super) fn send(&self) -> Result<Landed> {
-        for _ in 0..ROUNDS {
-            if let Some(landed) = self.round()? {
+    pub(super) fn upload(&self) -> Result<UploadedBlob> {
+        for _ in 0..MAX_ROUNDS {
+            if let Some(landed) = self.try_upload()? {
                 return Ok(landed);
             }
         }
         let message = format!("{} loses the upload again and again", self.repository);
-        Err(Failure::new(Kind::Network, message).into())
+        Err(Failure::new(FailureKind::Network, message).into())
     }
 
     /// One attempt; `None` if the registry has lost the upload.
-    fn round(&self) -> Result<Option<Landed>> {
+    fn try_upload(&self) -> Result<Option<UploadedBlob>> {
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(1);
             let producer = scope.spawn(move || self.produce(sender));
@@ -70,32 +70,36 @@ impl Parcel<'_> {
             let produced = producer.join().unwrap_or_else(|_| Err(anyhow!("compressing broke off")));
             match (sent, produced) {
                 // If the layer cannot be read, the upload fails only as a consequence.
-                (Ok(None), Err(error)) if !is_unread(&error) => Err(error),
+                (Ok(None), Err(error)) if !is_receiver_gone(&error) => Err(error),
                 // Otherwise the upload's result counts: a broken pipe in the producer is its consequence.
                 (sent, _) => sent.map(|outcome| outcome.flatten()),
             }
         })
     }
 
-    fn produce(&self, sender: SyncSender<Message>) -> Result<()> {
-        let pieces = Pieces { sender, buffer: Vec::new(), hash: sha2::Sha256::new(), size: 0 };
+    fn produce(&self, sender: SyncSender<BlobMessage>) -> Result<()> {
+        let pieces = PieceWriter { sender, buffer: Vec::new(), hash: sha2::Sha256::new(), size: 0 };
         let compressor = self.compression.writer(pieces).context("cannot compress")?;
-        let mut counted = Counted { parcel: self, out: compressor, done: 0, reported: 0 };
-        pack(self.store, self.diff_id, &mut counted)?;
-        Ok(counted.out.finish().context("cannot compress")?.end()?)
+        let mut counted = ProgressWriter { parcel: self, out: compressor, done: 0, reported: 0 };
+        pack_layer(self.store, self.diff_id, &mut counted)?;
+        Ok(counted.out.finish().context("cannot compress")?.send_end()?)
     }
 
     /// `Ok(None)` if compression ended early, `Ok(Some(None))` if the registry has lost the upload.
-    fn consume(&self, receiver: Receiver<Message>) -> Result<Option<Option<Landed>>> {
+    fn consume(&self, receiver: Receiver<BlobMessage>) -> Result<Option<Option<UploadedBlob>>> {
         let Ok(first) = receiver.recv() else { return Ok(None) };
-        if let Message::End { digest, size, rest } = first {
-            return Ok(Some(self.whole(digest, size, &rest)?));
+        if let BlobMessage::End { digest, size, rest } = first {
+            return Ok(Some(self.upload_whole(digest, size, &rest)?));
         }
         let mut upload = self.repository.begin_upload(self.notice)?;
-        match self.pieces(&mut upload, first, receiver) {
+        match self.upload_pieces(&mut upload, first, receiver) {
             Ok(Some(Some((digest, size, rest)))) => {
                 let sent = upload.finish(&digest, &rest, self.notice)?;
-                Ok(Some((sent == Sent::Taken).then_some(Landed { digest, size, before: false })))
+                Ok(Some((sent == UploadOutcome::Accepted).then_some(UploadedBlob {
+                    digest,
+                    size,
+                    existed: false,
+                })))
             }
             Ok(lost) => {
                 upload.cancel();
@@ -103,7 +107,7 @@ impl Parcel<'_> {
             }
             Err(error) => {
                 // After a network error the cancel request would fail or time out too.
-                if kind_of(&error) != Kind::Network {
+                if kind_of(&error) != FailureKind::Network {
                     upload.cancel();
                 }
                 Err(error)
@@ -113,27 +117,32 @@ impl Parcel<'_> {
 
     /// Uploads a blob that fits into one request; its digest is known in advance, so its existence is checked
     /// first.
-    fn whole(&self, digest: Digest, size: u64, content: &Arc<Vec<u8>>) -> Result<Option<Landed>> {
+    fn upload_whole(
+        &self,
+        digest: Digest,
+        size: u64,
+        content: &Arc<Vec<u8>>,
+    ) -> Result<Option<UploadedBlob>> {
         if self.repository.blob_size(&digest)?.is_some() {
-            return Ok(Some(Landed { digest, size, before: true }));
+            return Ok(Some(UploadedBlob { digest, size, existed: true }));
         }
         let sent = self.repository.begin_upload(self.notice)?.finish(&digest, content, self.notice)?;
-        Ok((sent == Sent::Taken).then_some(Landed { digest, size, before: false }))
+        Ok((sent == UploadOutcome::Accepted).then_some(UploadedBlob { digest, size, existed: false }))
     }
 
     /// Uploads all chunks but the last. Results as in [`LayerUpload::consume`].
     #[expect(clippy::type_complexity, reason = "two ways to have nothing, and a blob's end")]
-    fn pieces(
+    fn upload_pieces(
         &self,
-        upload: &mut Upload<'_>,
-        first: Message,
-        receiver: Receiver<Message>,
+        upload: &mut BlobUpload<'_>,
+        first: BlobMessage,
+        receiver: Receiver<BlobMessage>,
     ) -> Result<Option<Option<(Digest, u64, Arc<Vec<u8>>)>>> {
         let mut gathered: Vec<u8> = Vec::new();
         let mut message = Ok(first);
         loop {
             match message {
-                Ok(Message::Piece(piece)) => {
+                Ok(BlobMessage::Piece(piece)) => {
                     // Some registries require a larger minimum chunk size.
                     let whole = if gathered.is_empty() && piece.len() as u64 >= upload.minimum {
                         piece
@@ -145,11 +154,11 @@ impl Parcel<'_> {
                         }
                         Arc::new(std::mem::take(&mut gathered))
                     };
-                    if upload.piece(&whole, self.notice)? == Sent::Lost {
+                    if upload.send_piece(&whole, self.notice)? == UploadOutcome::Lost {
                         return Ok(Some(None));
                     }
                 }
-                Ok(Message::End { digest, size, rest }) => {
+                Ok(BlobMessage::End { digest, size, rest }) => {
                     let rest = if gathered.is_empty() {
                         rest
                     } else {
@@ -166,25 +175,25 @@ impl Parcel<'_> {
 }
 
 /// Whether compression ended because the uploading side has stopped.
-fn is_unread(error: &anyhow::Error) -> bool {
+fn is_receiver_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
 /// Counts the uncompressed bytes and reports progress.
-struct Counted<'a, 'p, W> {
-    parcel: &'a Parcel<'p>,
+struct ProgressWriter<'a, 'p, W> {
+    parcel: &'a LayerUpload<'p>,
     out: W,
     done: u64,
     reported: u64,
 }
 
-impl<W: Write> Write for Counted<'_, '_, W> {
+impl<W: Write> Write for ProgressWriter<'_, '_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let amount = self.out.write(bytes)?;
         self.done += amount as u64;
-        if self.done - self.reported >= REPORT || self.done == self.parcel.tar_size {
+        if self.done - self.reported >= REPORT_INTERVAL || self.done == self.parcel.tar_size {
             self.reported = self.done;
             let total = self.parcel.tar_size;
             (self.parcel.notice)(LayerEvent::Pushing { current: self.done, total });
@@ -198,34 +207,34 @@ impl<W: Write> Write for Counted<'_, '_, W> {
 }
 
 /// Hashes the compressed stream and splits it into chunks.
-struct Pieces {
-    sender: SyncSender<Message>,
+struct PieceWriter {
+    sender: SyncSender<BlobMessage>,
     buffer: Vec<u8>,
     hash: sha2::Sha256,
     size: u64,
 }
 
-impl Pieces {
-    fn pass(&mut self, message: Message) -> io::Result<()> {
+impl PieceWriter {
+    fn send_message(&mut self, message: BlobMessage) -> io::Result<()> {
         self.sender.send(message).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    fn end(mut self) -> io::Result<()> {
+    fn send_end(mut self) -> io::Result<()> {
         let digest = Digest::from_sha256(std::mem::take(&mut self.hash).finalize().as_slice());
         let rest = Arc::new(std::mem::take(&mut self.buffer));
         let size = self.size;
-        self.pass(Message::End { digest, size, rest })
+        self.send_message(BlobMessage::End { digest, size, rest })
     }
 }
 
-impl Write for Pieces {
+impl Write for PieceWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Sent only when more data follows, so that the last chunk is never empty.
-        if self.buffer.len() >= PIECE {
+        if self.buffer.len() >= PIECE_SIZE {
             let piece = Arc::new(std::mem::take(&mut self.buffer));
-            self.pass(Message::Piece(piece))?;
+            self.send_message(BlobMessage::Piece(piece))?;
         }
-        let amount = bytes.len().min(PIECE - self.buffer.len());
+        let amount = bytes.len().min(PIECE_SIZE - self.buffer.len());
         let taken = bytes.get(..amount).unwrap_or_default();
         self.buffer.extend_from_slice(taken);
         self.hash.update(taken);

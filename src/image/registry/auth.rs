@@ -15,11 +15,11 @@ use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
-use super::challenge::{Challenge, parse};
-use super::http::{Http, Problem, Request, Retry, authority};
-use super::refusal::complaint;
-use super::text::{encode, host_and_port, is_loopback, printable};
-use crate::error::{Failure, Kind};
+use super::challenge::{AuthChallenge, parse_challenges};
+use super::http::{HttpClient, HttpFailure, HttpRequest, RetryAdvice, authority};
+use super::refusal::read_error;
+use super::text::{host_and_port, is_loopback, percent_encode, printable};
+use crate::error::{Failure, FailureKind};
 
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
@@ -56,26 +56,26 @@ impl fmt::Debug for Credential {
 
 /// Authentication state for one registry.
 #[derive(Debug)]
-pub struct Authority {
+pub struct RegistryAuth {
     credential: Option<Credential>,
     insecure: bool,
-    state: Mutex<State>,
+    state: Mutex<AuthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    challenges: Vec<Challenge>,
-    tokens: HashMap<String, Token>,
+struct AuthState {
+    challenges: Vec<AuthChallenge>,
+    tokens: HashMap<String, BearerToken>,
     /// The identity token received at login.
     identity: Option<String>,
 }
 
-struct Token {
+struct BearerToken {
     value: String,
     expires: Instant,
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token {{ expires: {:?}, .. }}", self.expires)
     }
@@ -85,14 +85,14 @@ impl fmt::Debug for Token {
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-struct Answer {
+struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
     refresh_token: Option<String>,
     expires_in: Option<f64>,
 }
 
-impl Authority {
+impl RegistryAuth {
     /// `insecure` if the user allowed unencrypted connections to the registry.
     pub fn new(credential: Option<Credential>, insecure: bool) -> Self {
         Self { credential, insecure, state: Mutex::default() }
@@ -103,12 +103,12 @@ impl Authority {
     }
 
     /// Records the challenges of a 401 response and drops the rejected token.
-    pub fn challenged(&self, response: &Response<Body>, scope: &str) {
-        let challenges: Vec<Challenge> = response
+    pub fn record_challenges(&self, response: &Response<Body>, scope: &str) {
+        let challenges: Vec<AuthChallenge> = response
             .headers()
             .get_all("www-authenticate")
             .iter()
-            .flat_map(|value| parse(&String::from_utf8_lossy(value.as_bytes())))
+            .flat_map(|value| parse_challenges(&String::from_utf8_lossy(value.as_bytes())))
             .collect();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.challenges = challenges;
@@ -117,7 +117,12 @@ impl Authority {
 
     /// The `Authorization` header for a request to `uri` within `scope`; `None` as long as the registry has
     /// not asked for one. Fetches a token if none is valid; concurrent callers wait for the first.
-    pub fn authorization(&self, http: &Http, uri: &Uri, scope: &str) -> Result<Option<String>, Problem> {
+    pub fn authorization(
+        &self,
+        http: &HttpClient,
+        uri: &Uri,
+        scope: &str,
+    ) -> Result<Option<String>, HttpFailure> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = state.tokens.get(scope).filter(|token| token.expires > Instant::now()) {
             return Ok(Some(format!("Bearer {}", token.value)));
@@ -132,7 +137,7 @@ impl Authority {
         }
         let find = |scheme: &str| state.challenges.iter().find(|challenge| challenge.scheme == scheme);
         if let Some(bearer) = find("bearer").cloned() {
-            let (token, identity) = self.fetch(http, uri, &bearer, scope)?;
+            let (token, identity) = self.fetch_token(http, uri, &bearer, scope)?;
             let header = format!("Bearer {}", token.value);
             state.tokens.insert(scope.to_owned(), token);
             state.identity = identity.or(state.identity.take());
@@ -141,7 +146,7 @@ impl Authority {
         match (&self.credential, find("basic")) {
             (Some(Credential::Password { username, password }), Some(_)) => {
                 self.check_secrecy(uri, uri)?;
-                Ok(Some(basic(username, password)))
+                Ok(Some(basic_header(username, password)))
             }
             _ => Ok(None),
         }
@@ -152,21 +157,21 @@ impl Authority {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).identity.clone()
     }
 
-    fn fetch(
+    fn fetch_token(
         &self,
-        http: &Http,
+        http: &HttpClient,
         registry: &Uri,
-        bearer: &Challenge,
+        bearer: &AuthChallenge,
         scope: &str,
-    ) -> Result<(Token, Option<String>), Problem> {
+    ) -> Result<(BearerToken, Option<String>), HttpFailure> {
         let realm = bearer.parameter("realm");
         let uri: Uri = realm
             .parse()
             .ok()
             .filter(|uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
             .ok_or_else(|| {
-                never(
-                    Kind::Network,
+                permanent_failure(
+                    FailureKind::Network,
                     format!(
                         "{} names a token server that has no URL: `{}`",
                         authority(registry),
@@ -179,7 +184,7 @@ impl Authority {
         let verify = !(self.insecure && host_and_port(&uri).0 == host_and_port(registry).0);
         let mut response = http.send(&request, verify)?;
         self.check_status(&mut response, registry, &uri)?;
-        read_answer(&mut response, &uri)
+        parse_token_response(&mut response, &uri)
     }
 
     fn token_request(
@@ -188,38 +193,45 @@ impl Authority {
         realm: &Uri,
         service: &str,
         scope: &str,
-    ) -> Result<Request, Problem> {
+    ) -> Result<HttpRequest, HttpFailure> {
         if self.credential.is_some() {
             self.check_secrecy(registry, realm)?;
         }
         if let Some(Credential::Identity(token)) = &self.credential {
             let form = format!(
                 "grant_type=refresh_token&service={}&client_id=dhow&scope={}&refresh_token={}",
-                encode(service),
-                encode(scope),
-                encode(token)
+                percent_encode(service),
+                percent_encode(scope),
+                percent_encode(token)
             );
-            return Ok(Request { method: Method::POST, form: Some(form), ..Request::get(realm.clone()) });
+            return Ok(HttpRequest {
+                method: Method::POST,
+                form: Some(form),
+                ..HttpRequest::get(realm.clone())
+            });
         }
-        let mut query = format!("service={}", encode(service));
+        let mut query = format!("service={}", percent_encode(service));
         for scope in scope.split_whitespace() {
-            query += &format!("&scope={}", encode(scope));
+            query += &format!("&scope={}", percent_encode(scope));
         }
         let mut authorization = None;
         if let Some(Credential::Password { username, password }) = &self.credential {
-            query += &format!("&account={}", encode(username));
+            query += &format!("&account={}", percent_encode(username));
             // An empty scope means login; docker asks for a refresh token there.
             if scope.is_empty() {
                 query += "&offline_token=true&client_id=dhow";
             }
-            authorization = Some(basic(username, password));
+            authorization = Some(basic_header(username, password));
         }
         let separator = if realm.query().is_some() { '&' } else { '?' };
         let text = realm.to_string();
         let uri = format!("{text}{separator}{query}").parse().map_err(|_| {
-            never(Kind::Network, format!("`{}` is not a token server's URL", printable(&text)))
+            permanent_failure(
+                FailureKind::Network,
+                format!("`{}` is not a token server's URL", printable(&text)),
+            )
         })?;
-        Ok(Request { authorization, ..Request::get(uri) })
+        Ok(HttpRequest { authorization, ..HttpRequest::get(uri) })
     }
 
     fn check_status(
@@ -227,37 +239,37 @@ impl Authority {
         response: &mut Response<Body>,
         registry: &Uri,
         realm: &Uri,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), HttpFailure> {
         let status = response.status().as_u16();
         if status < 300 {
             return Ok(());
         }
-        let said = complaint(response).message;
+        let said = read_error(response).message;
         if matches!(status, 400 | 401 | 403) {
             let why = match (said.is_empty(), self.has_credential()) {
                 (false, _) => said,
                 (true, true) => "incorrect username or password".to_owned(),
                 (true, false) => "authentication required".to_owned(),
             };
-            let failure = Failure::new(Kind::Denied, format!("unauthorized: {why}"));
+            let failure = Failure::new(FailureKind::Denied, format!("unauthorized: {why}"));
             let hint = format!("`dhow login {}` changes who asks", authority(registry));
-            return Err(Problem { failure: failure.hint(hint), retry: Retry::Never });
+            return Err(HttpFailure { failure: failure.hint(hint), retry: RetryAdvice::Never });
         }
         let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
         let message = format!("the token server {} answers with status {status}{detail}", authority(realm));
-        let retry = if status == 429 || status >= 500 { Retry::Later } else { Retry::Never };
-        Err(Problem { failure: Failure::new(Kind::Network, message), retry })
+        let retry = if status == 429 || status >= 500 { RetryAdvice::Later } else { RetryAdvice::Never };
+        Err(HttpFailure { failure: Failure::new(FailureKind::Network, message), retry })
     }
 
     /// Refuses to send a credential where it could be intercepted.
-    fn check_secrecy(&self, registry: &Uri, to: &Uri) -> Result<(), Problem> {
+    fn check_secrecy(&self, registry: &Uri, to: &Uri) -> Result<(), HttpFailure> {
         let host = to.host().unwrap_or_default();
         let allowed_here = self.insecure && host.eq_ignore_ascii_case(registry.host().unwrap_or_default());
         if to.scheme_str() == Some("https") || is_loopback(host) || allowed_here {
             return Ok(());
         }
-        Err(never(
-            Kind::Denied,
+        Err(permanent_failure(
+            FailureKind::Denied,
             format!(
                 "the credential for {} is not sent to {} without encryption",
                 authority(registry),
@@ -267,27 +279,34 @@ impl Authority {
     }
 }
 
-fn basic(username: &str, password: &str) -> String {
+fn basic_header(username: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
 }
 
-fn never(kind: Kind, message: String) -> Problem {
-    Problem { failure: Failure::new(kind, message), retry: Retry::Never }
+fn permanent_failure(kind: FailureKind, message: String) -> HttpFailure {
+    HttpFailure { failure: Failure::new(kind, message), retry: RetryAdvice::Never }
 }
 
-fn read_answer(response: &mut Response<Body>, uri: &Uri) -> Result<(Token, Option<String>), Problem> {
+fn parse_token_response(
+    response: &mut Response<Body>,
+    uri: &Uri,
+) -> Result<(BearerToken, Option<String>), HttpFailure> {
     const LIMIT: u64 = 1 << 20;
-    let malformed =
-        || never(Kind::Network, format!("the answer of the token server {} has no token", authority(uri)));
+    let malformed = || {
+        permanent_failure(
+            FailureKind::Network,
+            format!("the answer of the token server {} has no token", authority(uri)),
+        )
+    };
     let text = response.body_mut().with_config().limit(LIMIT).read_to_vec().map_err(|_| malformed())?;
-    let answer: Answer = serde_json::from_slice(&text).map_err(|_| malformed())?;
+    let answer: TokenResponse = serde_json::from_slice(&text).map_err(|_| malformed())?;
     let value =
         answer.token.filter(|token| !token.is_empty()).or(answer.access_token).ok_or_else(malformed)?;
     // The specification's default is 60 s. Some slack keeps a token from expiring in transit.
     let seconds =
         answer.expires_in.filter(|seconds| seconds.is_finite()).unwrap_or(60.0).clamp(60.0, 86_400.0);
     let expires = Instant::now() + Duration::from_secs_f64(seconds - 10.0);
-    Ok((Token { value, expires }, answer.refresh_token.filter(|token| !token.is_empty())))
+    Ok((BearerToken { value, expires }, answer.refresh_token.filter(|token| !token.is_empty())))
 }
 
 #[cfg(test)]
@@ -304,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_token_request_carries_what_is_known() {
-        let authority = Authority::new(password(), false);
+        let authority = RegistryAuth::new(password(), false);
         let request = authority
             .token_request(&uri("https://r/"), &uri("https://auth/token?x=1"), "reg", "repository:a/b:pull")
             .unwrap();
@@ -313,7 +332,7 @@ mod tests {
             "https://auth/token?x=1&service=reg&scope=repository%3Aa%2Fb%3Apull&account=me"
         );
         assert_eq!(request.authorization.unwrap(), "Basic bWU6c2UgY3JldA==");
-        let anonymous = Authority::new(None, false);
+        let anonymous = RegistryAuth::new(None, false);
         let request = anonymous.token_request(&uri("https://r/"), &uri("http://auth/t"), "s", "").unwrap();
         assert_eq!(
             (request.uri.to_string(), request.authorization),
@@ -323,7 +342,7 @@ mod tests {
 
     #[test]
     fn an_identity_token_is_posted() {
-        let authority = Authority::new(Some(Credential::Identity("t&=".into())), false);
+        let authority = RegistryAuth::new(Some(Credential::Identity("t&=".into())), false);
         let request = authority.token_request(&uri("https://r/"), &uri("https://auth/t"), "s", "x").unwrap();
         assert_eq!(request.method, Method::POST);
         assert!(request.form.unwrap().ends_with("&scope=x&refresh_token=t%26%3D"));
@@ -332,8 +351,8 @@ mod tests {
 
     #[test]
     fn credentials_stay_secret() {
-        let secure = Authority::new(password(), false);
-        let insecure = Authority::new(password(), true);
+        let secure = RegistryAuth::new(password(), false);
+        let insecure = RegistryAuth::new(password(), true);
         assert!(secure.check_secrecy(&uri("https://r/"), &uri("http://auth/")).is_err());
         assert!(secure.check_secrecy(&uri("http://r/"), &uri("http://r/")).is_err());
         assert!(secure.check_secrecy(&uri("http://r/"), &uri("http://127.0.0.1:1/")).is_ok());

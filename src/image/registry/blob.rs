@@ -6,42 +6,46 @@ use anyhow::{Result, anyhow};
 use ureq::http::Response;
 use ureq::{Body, BodyReader};
 
-use super::repository::{Notice, Repository};
-use super::retry::Backoff;
+use super::repository::{LayerEventFn, Repository};
+use super::retry::RetryBackoff;
 use super::text::printable;
-use crate::error::{Failure, Kind, corrupt};
-use crate::image::hash::Hasher;
+use crate::error::{Failure, FailureKind, corrupt};
+use crate::image::hash::DigestHasher;
 use crate::image::manifest::Descriptor;
 use crate::model::progress::LayerEvent;
 
 /// Bytes of progress after which the retry count starts again.
-const PROGRESS: u64 = 256 * 1024;
+const MIN_PROGRESS: u64 = 256 * 1024;
 
 /// Reads a blob. The stream ends without an error only if size and digest are correct.
 pub struct BlobReader<'a> {
     repository: &'a Repository,
     descriptor: &'a Descriptor,
-    notice: Notice<'a>,
+    notice: LayerEventFn<'a>,
     body: Option<BodyReader<'static>>,
-    hasher: Option<Hasher>,
+    hasher: Option<DigestHasher>,
     position: u64,
-    backoff: Backoff,
+    backoff: RetryBackoff,
     /// The position at which the retry count last started again.
-    round: u64,
+    progress_mark: u64,
     failure: Option<anyhow::Error>,
 }
 
 impl<'a> BlobReader<'a> {
-    pub(super) fn new(repository: &'a Repository, descriptor: &'a Descriptor, notice: Notice<'a>) -> Self {
+    pub(super) fn new(
+        repository: &'a Repository,
+        descriptor: &'a Descriptor,
+        notice: LayerEventFn<'a>,
+    ) -> Self {
         Self {
             repository,
             descriptor,
             notice,
             body: None,
-            hasher: Some(Hasher::like(&descriptor.digest)),
+            hasher: Some(DigestHasher::matching(&descriptor.digest)),
             position: 0,
             backoff: repository.backoff(),
-            round: 0,
+            progress_mark: 0,
             failure: None,
         }
     }
@@ -61,7 +65,7 @@ impl<'a> BlobReader<'a> {
     }
 
     fn advance(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.repository.check_given_up()?;
+        self.repository.check_cancelled()?;
         loop {
             let Some(body) = &mut self.body else {
                 self.connect()?;
@@ -70,9 +74,9 @@ impl<'a> BlobReader<'a> {
             match body.read(buffer) {
                 Ok(0) if self.position == self.descriptor.size => return self.verify(),
                 // Without Content-Length an interrupted connection looks like a normal end.
-                Ok(0) => self.cut("the connection ended early")?,
+                Ok(0) => self.retry_or_fail("the connection ended early")?,
                 Ok(count) => return self.accept(buffer, count),
-                Err(error) => self.cut(&printable(&error.to_string()))?,
+                Err(error) => self.retry_or_fail(&printable(&error.to_string()))?,
             }
         }
     }
@@ -87,8 +91,8 @@ impl<'a> BlobReader<'a> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(content);
         }
-        if self.position - self.round >= PROGRESS {
-            self.round = self.position;
+        if self.position - self.progress_mark >= MIN_PROGRESS {
+            self.progress_mark = self.position;
             self.backoff.reset();
         }
         (self.notice)(LayerEvent::Downloading { current: self.position, total: self.descriptor.size });
@@ -110,11 +114,11 @@ impl<'a> BlobReader<'a> {
         Ok(0)
     }
 
-    fn cut(&mut self, why: &str) -> Result<()> {
+    fn retry_or_fail(&mut self, why: &str) -> Result<()> {
         self.body = None;
         let Some(delay) = self.backoff.next(None) else {
             return Err(Failure::new(
-                Kind::Network,
+                FailureKind::Network,
                 format!(
                     "the download of {} from {} was cut at {} of {} bytes: {why}",
                     self.descriptor.digest, self.repository, self.position, self.descriptor.size
@@ -142,8 +146,8 @@ impl<'a> BlobReader<'a> {
                 self.body = Some(body);
                 Ok(())
             }
-            Ok(_) => self.cut("the connection ended early"),
-            Err(error) => self.cut(&printable(&error.to_string())),
+            Ok(_) => self.retry_or_fail("the connection ended early"),
+            Err(error) => self.retry_or_fail(&printable(&error.to_string())),
         }
     }
 
@@ -156,7 +160,7 @@ impl<'a> BlobReader<'a> {
             return Ok(());
         }
         Err(Failure::new(
-            Kind::Network,
+            FailureKind::Network,
             format!("{} sent another part of {} than was asked for", self.repository, self.descriptor.digest),
         )
         .into())
@@ -193,7 +197,7 @@ impl Read for BlobReader<'_> {
 }
 
 /// Reads a blob into memory; the caller has checked its size.
-pub(super) fn read_all(mut blob: BlobReader<'_>) -> Result<Vec<u8>> {
+pub(super) fn read_blob(mut blob: BlobReader<'_>) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     match blob.read_to_end(&mut content) {
         Ok(_) => Ok(content),

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 /// One authentication scheme offered by a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenge {
+pub struct AuthChallenge {
     /// In lower case: `bearer`, `basic`, …
     pub scheme: String,
     /// Names in lower case.
     pub parameters: BTreeMap<String, String>,
 }
 
-impl Challenge {
+impl AuthChallenge {
     /// The value of a parameter; empty if it is missing.
     pub fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map_or("", String::as_str)
@@ -19,9 +19,9 @@ impl Challenge {
 }
 
 /// Parses one header value, which may contain several challenges. Malformed parts are skipped.
-pub fn parse(header: &str) -> Vec<Challenge> {
-    let mut scanner = Scanner { rest: header };
-    let mut challenges: Vec<Challenge> = Vec::new();
+pub fn parse_challenges(header: &str) -> Vec<AuthChallenge> {
+    let mut scanner = ChallengeScanner { rest: header };
+    let mut challenges: Vec<AuthChallenge> = Vec::new();
     while let Some(word) = scanner.word() {
         match scanner.value() {
             Some(value) => {
@@ -29,19 +29,18 @@ pub fn parse(header: &str) -> Vec<Challenge> {
                     challenge.parameters.entry(word.to_ascii_lowercase()).or_insert(value);
                 }
             }
-            None => {
-                challenges.push(Challenge { scheme: word.to_ascii_lowercase(), parameters: BTreeMap::new() })
-            }
+            None => challenges
+                .push(AuthChallenge { scheme: word.to_ascii_lowercase(), parameters: BTreeMap::new() }),
         }
     }
     challenges
 }
 
-struct Scanner<'a> {
+struct ChallengeScanner<'a> {
     rest: &'a str,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> ChallengeScanner<'a> {
     /// The next token, skipping separators and invalid characters.
     fn word(&mut self) -> Option<&'a str> {
         let start = self.rest.find(is_token)?;
@@ -95,12 +94,12 @@ mod tests {
     use super::*;
 
     fn schemes(header: &str) -> Vec<String> {
-        parse(header).into_iter().map(|c| c.scheme).collect()
+        parse_challenges(header).into_iter().map(|c| c.scheme).collect()
     }
 
     #[test]
     fn reads_a_token_challenge() {
-        let parsed = parse(
+        let parsed = parse_challenges(
             r#"Bearer realm="https://auth.example/token",service="reg\"istry", scope="repository:a/b:pull,push" , error=invalid_token"#,
         );
         assert_eq!(parsed.len(), 1);
@@ -117,7 +116,7 @@ mod tests {
     fn several_challenges_share_a_header() {
         assert_eq!(schemes(r#"Basic realm="a, b", Bearer Realm=https://x/y"#), ["basic", "bearer"]);
         assert_eq!(
-            parse(r#"Basic realm="a, b", Bearer Realm=https://x/y"#)[1].parameter("realm"),
+            parse_challenges(r#"Basic realm="a, b", Bearer Realm=https://x/y"#)[1].parameter("realm"),
             "https://x/y"
         );
         assert_eq!(schemes("Negotiate, Basic"), ["negotiate", "basic"]);
@@ -129,7 +128,7 @@ mod tests {
     fn survives_nonsense() {
         for text in ["=", "\"", "Bearer realm=\"", "a=b=c", "\\", "Bearer realm=\"\\", ",,,=,", "ä=ö, Basic"]
         {
-            parse(text);
+            parse_challenges(text);
         }
     }
 }

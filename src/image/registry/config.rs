@@ -12,16 +12,16 @@ use ureq::http::Uri;
 
 use super::proxy::{in_network, parse_network};
 use super::text::{is_loopback, split_port};
-use crate::error::{Failure, Kind, invalid};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::environment::Environment;
-use crate::model::reference::{DEFAULT_REGISTRY, Reference};
+use crate::model::reference::{DEFAULT_REGISTRY, ImageReference};
 
 /// The host that serves docker.io's API.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
 /// How to connect to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum RegistryTransport {
     /// HTTPS with a verified certificate.
     Verified,
     /// Plain HTTP if the server supports it, else HTTPS with a verified certificate; used for registries on
@@ -35,43 +35,43 @@ pub enum Transport {
 
 /// A server that may hold a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct RegistryEndpoint {
     /// Host with optional port.
     pub host: String,
     /// The repository's path on this server.
     pub repository: String,
-    pub transport: Transport,
+    pub transport: RegistryTransport,
     /// If a mirror fails, the next endpoint is tried.
     pub mirror: bool,
 }
 
 #[derive(Debug, Default)]
-pub struct Registries {
-    entries: Vec<Entry>,
+pub struct RegistriesConfig {
+    entries: Vec<RegistryEntry>,
     docker: DaemonFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 struct RegistriesFile {
-    registry: Vec<Entry>,
+    registry: Vec<RegistryEntry>,
     registries: Option<toml::Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
-struct Entry {
+struct RegistryEntry {
     prefix: String,
     location: String,
     insecure: bool,
     blocked: bool,
-    mirror: Vec<Mirror>,
+    mirror: Vec<MirrorEntry>,
     mirror_by_digest_only: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
-struct Mirror {
+struct MirrorEntry {
     location: String,
     insecure: bool,
     pull_from_mirror: String,
@@ -84,13 +84,13 @@ struct DaemonFile {
     registry_mirrors: Vec<String>,
 }
 
-impl Registries {
+impl RegistriesConfig {
     /// Reads the configuration files of the user of `environment`. Missing files are skipped; a malformed
     /// file is an error that names it.
     pub fn load(environment: &Environment) -> Result<Self> {
         let mut registries = Self::default();
         for file in registries_files(environment)? {
-            if let Some(text) = read(&file)? {
+            if let Some(text) = read_optional(&file)? {
                 registries.merge(&text).with_context(|| {
                     format!("cannot use the registries' configuration `{}`", file.display())
                 })?;
@@ -98,7 +98,7 @@ impl Registries {
         }
         let user = environment.config_home().map(|dir| dir.join("docker/daemon.json"));
         for file in [Some("/etc/docker/daemon.json".into()), user].into_iter().flatten() {
-            if let Some(text) = read(&file)? {
+            if let Some(text) = read_optional(&file)? {
                 registries.merge_daemon(&text).with_context(|| format!("cannot use `{}`", file.display()))?;
             }
         }
@@ -136,7 +136,7 @@ impl Registries {
 
     /// The servers to try for `reference`, in order; the registry itself comes last. An error of kind denied
     /// if it is blocked.
-    pub fn endpoints(&self, reference: &Reference) -> Result<Vec<Endpoint>> {
+    pub fn endpoints(&self, reference: &ImageReference) -> Result<Vec<RegistryEndpoint>> {
         let name = format!("{}/{}", reference.registry(), reference.repository());
         let Some(entry) = self.entry(reference) else {
             // docker's mirrors apply only if registries.conf does not configure the registry.
@@ -145,9 +145,12 @@ impl Registries {
             return Ok(endpoints);
         };
         if entry.blocked {
-            return Err(Failure::new(Kind::Denied, format!("registry {} is blocked", reference.registry()))
-                .hint(format!("registries.conf says so for `{}`", entry.prefix))
-                .into());
+            return Err(Failure::new(
+                FailureKind::Denied,
+                format!("registry {} is blocked", reference.registry()),
+            )
+            .hint(format!("registries.conf says so for `{}`", entry.prefix))
+            .into());
         }
         let mut endpoints = Vec::new();
         for mirror in entry.mirror.iter().filter(|mirror| mirror.serves(reference, entry)) {
@@ -160,13 +163,13 @@ impl Registries {
     }
 
     /// The transport for the registry `host[:port]` itself, for login.
-    pub fn transport(&self, registry: &str) -> Transport {
+    pub fn transport(&self, registry: &str) -> RegistryTransport {
         let configured = self.entries.iter().any(|entry| entry.insecure && entry.prefix == registry);
         self.transport_of(registry, configured)
     }
 
     /// The matching entry with the longest prefix.
-    fn entry(&self, reference: &Reference) -> Option<&Entry> {
+    fn entry(&self, reference: &ImageReference) -> Option<&RegistryEntry> {
         let whole = reference.to_string();
         self.entries
             .iter()
@@ -174,27 +177,32 @@ impl Registries {
             .max_by_key(|entry| entry.prefix.len())
     }
 
-    fn endpoint(&self, location: &str, insecure: bool, mirror: bool) -> Result<Endpoint> {
+    fn endpoint(&self, location: &str, insecure: bool, mirror: bool) -> Result<RegistryEndpoint> {
         // Parsing it as a reference validates the characters of host and path.
-        let parsed: Reference = location
+        let parsed: ImageReference = location
             .parse()
             .with_context(|| format!("the location `{}` of registries.conf", location.escape_debug()))?;
-        let host = server(parsed.registry());
+        let host = api_host(parsed.registry());
         let transport = self.transport_of(host, insecure);
-        Ok(Endpoint { host: host.to_owned(), repository: parsed.repository().to_owned(), transport, mirror })
+        Ok(RegistryEndpoint {
+            host: host.to_owned(),
+            repository: parsed.repository().to_owned(),
+            transport,
+            mirror,
+        })
     }
 
-    fn transport_of(&self, host: &str, insecure: bool) -> Transport {
+    fn transport_of(&self, host: &str, insecure: bool) -> RegistryTransport {
         let name = split_port(host).0;
-        let listed = || self.docker.insecure_registries.iter().any(|item| insecure_item(item, host, name));
+        let listed = || self.docker.insecure_registries.iter().any(|item| matches_insecure(item, host, name));
         match insecure || listed() {
-            true => Transport::Insecure,
-            false if is_loopback(name) => Transport::Local,
-            false => Transport::Verified,
+            true => RegistryTransport::Insecure,
+            false if is_loopback(name) => RegistryTransport::Local,
+            false => RegistryTransport::Verified,
         }
     }
 
-    fn docker_mirrors(&self, reference: &Reference) -> Vec<Endpoint> {
+    fn docker_mirrors(&self, reference: &ImageReference) -> Vec<RegistryEndpoint> {
         if reference.registry() != DEFAULT_REGISTRY {
             return Vec::new();
         }
@@ -202,19 +210,24 @@ impl Registries {
             let url: Uri = url.parse().ok()?;
             let host = url.authority()?.as_str().to_owned();
             let plain = url.scheme_str() == Some("http");
-            let transport = if plain { Transport::Plain } else { self.transport_of(&host, false) };
-            Some(Endpoint { host, repository: reference.repository().to_owned(), transport, mirror: true })
+            let transport = if plain { RegistryTransport::Plain } else { self.transport_of(&host, false) };
+            Some(RegistryEndpoint {
+                host,
+                repository: reference.repository().to_owned(),
+                transport,
+                mirror: true,
+            })
         };
         self.docker.registry_mirrors.iter().filter_map(mirror).collect()
     }
 }
 
 /// The host that serves the registry's API.
-pub fn server(registry: &str) -> &str {
+pub fn api_host(registry: &str) -> &str {
     if registry == DEFAULT_REGISTRY { DOCKER_HUB } else { registry }
 }
 
-fn insecure_item(item: &str, host: &str, name: &str) -> bool {
+fn matches_insecure(item: &str, host: &str, name: &str) -> bool {
     if let Some((network, bits)) = parse_network(item) {
         return name.parse::<IpAddr>().is_ok_and(|address| in_network(address, network, bits));
     }
@@ -222,7 +235,7 @@ fn insecure_item(item: &str, host: &str, name: &str) -> bool {
     item.eq_ignore_ascii_case(host)
 }
 
-impl Entry {
+impl RegistryEntry {
     fn covers(&self, whole: &str, registry: &str) -> bool {
         if let Some(domain) = self.prefix.strip_prefix("*.") {
             let host = split_port(registry).0;
@@ -250,8 +263,8 @@ impl Entry {
     }
 }
 
-impl Mirror {
-    fn serves(&self, reference: &Reference, entry: &Entry) -> bool {
+impl MirrorEntry {
+    fn serves(&self, reference: &ImageReference, entry: &RegistryEntry) -> bool {
         let by_digest = reference.digest().is_some();
         match self.pull_from_mirror.as_str() {
             "digest-only" => by_digest,
@@ -294,7 +307,7 @@ fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(path: &Path) -> Result<Option<String>> {
+fn read_optional(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -306,20 +319,20 @@ fn read(path: &Path) -> Result<Option<String>> {
 mod tests {
     use super::*;
 
-    fn registries(text: &str) -> Registries {
-        let mut registries = Registries::default();
+    fn registries(text: &str) -> RegistriesConfig {
+        let mut registries = RegistriesConfig::default();
         registries.merge(text).unwrap();
         registries
     }
 
-    fn hosts(registries: &Registries, reference: &str) -> Vec<String> {
+    fn hosts(registries: &RegistriesConfig, reference: &str) -> Vec<String> {
         let endpoints = registries.endpoints(&reference.parse().unwrap()).unwrap();
         endpoints.iter().map(|e| format!("{}/{} {:?}", e.host, e.repository, e.transport)).collect()
     }
 
     #[test]
     fn without_configuration() {
-        let none = Registries::default();
+        let none = RegistriesConfig::default();
         assert_eq!(hosts(&none, "debian"), ["registry-1.docker.io/library/debian Verified"]);
         assert_eq!(hosts(&none, "r.example:5000/a/b"), ["r.example:5000/a/b Verified"]);
         assert_eq!(hosts(&none, "127.0.0.1:5000/a"), ["127.0.0.1:5000/a Local"]);
@@ -387,7 +400,7 @@ mod tests {
         assert_eq!(hosts(&set, "a.moved.example/x/y"), ["new.example/old/x/y Verified"]);
         assert_eq!(hosts(&set, "bad.example:5000/x"), ["bad.example:5000/x Verified"]);
         let error = set.endpoints(&"bad.example/x".parse().unwrap()).unwrap_err();
-        assert_eq!(crate::error::kind_of(&error), Kind::Denied);
+        assert_eq!(crate::error::kind_of(&error), FailureKind::Denied);
     }
 
     #[test]
@@ -399,7 +412,7 @@ mod tests {
 
     #[test]
     fn the_daemons_file_counts_too() {
-        let mut set = Registries::default();
+        let mut set = RegistriesConfig::default();
         set.merge_daemon(
             r#"{"insecure-registries":["r.example:5000","10.0.0.0/8"],"registry-mirrors":["http://m.example:1/"],"debug":true}"#,
         )
@@ -415,7 +428,7 @@ mod tests {
 
     #[test]
     fn malformed_files_say_why() {
-        let mut set = Registries::default();
+        let mut set = RegistriesConfig::default();
         for bad in ["[[registry]]\n", "x = ", "[registries.search]\nregistries = ['x']", "registry = 1"] {
             assert!(set.merge(bad).is_err(), "{bad}");
         }

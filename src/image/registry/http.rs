@@ -11,18 +11,18 @@ use anyhow::Result;
 use ureq::http::{Method, Response, Uri};
 use ureq::{Agent, Body};
 
-use super::proxy::Proxies;
-use super::resolve::{Names, SharedNames};
-use super::text::{host_and_port, is_loopback, join, printable};
-use super::tls::Trust;
-use crate::error::{Failure, Kind, invalid};
+use super::proxy::ProxySettings;
+use super::resolve::{HostResolver, SharedResolver};
+use super::text::{host_and_port, is_loopback, printable, resolve_location};
+use super::tls::TrustStore;
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::environment::Environment;
 
-const REDIRECTS: usize = 8;
+const MAX_REDIRECTS: usize = 8;
 
 /// Retry counts and timeouts.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct HttpPolicy {
     /// Attempts per request, and per blob without progress in between.
     pub tries: u32,
     /// The delay before the first retry; it doubles each time.
@@ -33,7 +33,7 @@ pub struct Patience {
     pub idle: Duration,
 }
 
-impl Default for Patience {
+impl Default for HttpPolicy {
     fn default() -> Self {
         Self {
             tries: 6,
@@ -45,7 +45,7 @@ impl Default for Patience {
 }
 
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct HttpRequest {
     pub method: Method,
     /// Absolute URL.
     pub uri: Uri,
@@ -55,18 +55,18 @@ pub struct Request {
     pub authorization: Option<String>,
     /// A URL-encoded form to post.
     pub form: Option<String>,
-    pub content: Option<Content>,
+    pub content: Option<RequestBody>,
 }
 
 /// A request body, shared by all attempts.
 #[derive(Clone, Debug)]
-pub struct Content {
+pub struct RequestBody {
     pub bytes: Arc<Vec<u8>>,
     /// Offset of the first byte to send.
     pub from: usize,
 }
 
-impl Content {
+impl RequestBody {
     /// An empty body, for methods that require one.
     pub fn none() -> Self {
         Self { bytes: Arc::default(), from: 0 }
@@ -77,7 +77,7 @@ impl Content {
     }
 }
 
-impl Request {
+impl HttpRequest {
     pub fn get(uri: Uri) -> Self {
         Self { method: Method::GET, uri, headers: Vec::new(), authorization: None, form: None, content: None }
     }
@@ -85,71 +85,71 @@ impl Request {
 
 /// Why there is no response.
 #[derive(Debug)]
-pub struct Problem {
+pub struct HttpFailure {
     pub failure: Failure,
-    pub retry: Retry,
+    pub retry: RetryAdvice,
 }
 
 /// Whether to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
+pub enum RetryAdvice {
     /// The connection broke or timed out.
     Later,
     /// Connection refused or unreachable: retry if the server was reached before, since it may be restarting.
-    IfItWorkedBefore,
+    IfReachedBefore,
     /// Retrying cannot help.
     Never,
 }
 
 /// An HTTP client with connections to several hosts.
 #[derive(Debug)]
-pub struct Http {
-    trust: Trust,
-    proxies: Proxies,
-    names: Arc<Names>,
-    patience: Patience,
-    agents: Mutex<HashMap<Peer, Agent>>,
+pub struct HttpClient {
+    trust: TrustStore,
+    proxies: ProxySettings,
+    names: Arc<HostResolver>,
+    patience: HttpPolicy,
+    agents: Mutex<HashMap<HttpPeer, Agent>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Peer {
+struct HttpPeer {
     host: String,
     port: u16,
     plain: bool,
     verify: bool,
 }
 
-impl Http {
+impl HttpClient {
     /// A client with the proxies and certificates configured in `environment`.
-    pub fn new(environment: &Environment, patience: Patience) -> Result<Self> {
+    pub fn new(environment: &Environment, patience: HttpPolicy) -> Result<Self> {
         Ok(Self {
-            trust: Trust::new(environment),
-            proxies: Proxies::from_environment(environment)?,
+            trust: TrustStore::new(environment),
+            proxies: ProxySettings::from_environment(environment)?,
             names: Arc::default(),
             patience,
             agents: Mutex::default(),
         })
     }
 
-    pub fn patience(&self) -> Patience {
+    pub fn patience(&self) -> HttpPolicy {
         self.patience
     }
 
     /// Whether the user configured certificate authorities for `registry`.
     pub fn has_own_authorities(&self, registry: &str) -> Result<bool> {
-        Ok(self.trust.own(registry)?.has_authorities())
+        Ok(self.trust.registry_certs(registry)?.has_authorities())
     }
 
     /// Sends `request`, following redirects. Without `verify`, any certificate and plain HTTP are accepted
     /// from the request's own host. The response may have any status except a redirect.
-    pub fn send(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
+    pub fn send(&self, request: &HttpRequest, verify: bool) -> Result<Response<Body>, HttpFailure> {
         let mut request = request.clone();
         let origin = host_and_port(&request.uri);
-        for _ in 0..REDIRECTS {
+        for _ in 0..MAX_REDIRECTS {
             // `insecure` covers the configured host only, not hosts it redirects to.
             let verify = verify || host_and_port(&request.uri) != origin;
             let response = self.exchange(&request, verify)?;
-            let Some(target) = redirect(&request, &response)? else { return Ok(response) };
+            let Some(target) = redirect_target(&request, &response)? else { return Ok(response) };
             check_redirect(&request.uri, &target)?;
             // A redirect must not carry the credentials to another origin.
             if host_and_port(&target) != host_and_port(&request.uri)
@@ -159,17 +159,17 @@ impl Http {
             }
             request.uri = target;
         }
-        Err(never(Failure::new(
-            Kind::Network,
+        Err(permanent_failure(Failure::new(
+            FailureKind::Network,
             format!("{} redirects again and again", printable(&request.uri.to_string())),
         )))
     }
 
     /// Sends `request` once, without following redirects.
-    pub fn exchange(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
-        let agent = self
-            .agent(&request.uri, verify)
-            .map_err(|error| never(Failure::new(crate::error::kind_of(&error), format!("{error:#}"))))?;
+    pub fn exchange(&self, request: &HttpRequest, verify: bool) -> Result<Response<Body>, HttpFailure> {
+        let agent = self.agent(&request.uri, verify).map_err(|error| {
+            permanent_failure(Failure::new(crate::error::kind_of(&error), format!("{error:#}")))
+        })?;
         let mut builder =
             ureq::http::Request::builder().method(request.method.clone()).uri(request.uri.clone());
         for (name, value) in &request.headers {
@@ -179,7 +179,8 @@ impl Http {
             builder = builder.header("authorization", authorization);
         }
         // The builder fails only on header values with control characters, which come from credentials.
-        let malformed = |_| never(invalid("the credentials cannot be sent: they hold a control character"));
+        let malformed =
+            |_| permanent_failure(invalid("the credentials cannot be sent: they hold a control character"));
         let result = match (&request.form, &request.content) {
             (None, None) => agent.run(builder.body(()).map_err(malformed)?),
             (None, Some(content)) => agent.run(builder.body(content.body()).map_err(malformed)?),
@@ -188,13 +189,13 @@ impl Http {
                 agent.run(builder.body(form.as_str()).map_err(malformed)?)
             }
         };
-        result.map_err(|error| problem(&request.uri, error))
+        result.map_err(|error| http_failure(&request.uri, error))
     }
 
     fn agent(&self, uri: &Uri, verify: bool) -> Result<Agent> {
         let (host, port) = host_and_port(uri);
         let plain = uri.scheme_str() == Some("http");
-        let peer = Peer { host, port, plain, verify };
+        let peer = HttpPeer { host, port, plain, verify };
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(agent) = agents.get(&peer) {
             return Ok(agent.clone());
@@ -224,19 +225,20 @@ impl Http {
             .proxy(proxy.cloned());
         // The connection to the proxy itself may use TLS.
         if !plain || proxy.is_some() {
-            let own = self.trust.own(uri.authority().map_or("", |authority| authority.as_str()))?;
+            let own =
+                self.trust.registry_certs(uri.authority().map_or("", |authority| authority.as_str()))?;
             config = config.tls_config(self.trust.config(&own, verify));
         }
-        let names = SharedNames(self.names.clone());
+        let names = SharedResolver(self.names.clone());
         Ok(Agent::with_parts(config.build(), ureq::unversioned::transport::DefaultConnector::new(), names))
     }
 }
 
-fn never(failure: Failure) -> Problem {
-    Problem { failure, retry: Retry::Never }
+fn permanent_failure(failure: Failure) -> HttpFailure {
+    HttpFailure { failure, retry: RetryAdvice::Never }
 }
 
-fn redirect(request: &Request, response: &Response<Body>) -> Result<Option<Uri>, Problem> {
+fn redirect_target(request: &HttpRequest, response: &Response<Body>) -> Result<Option<Uri>, HttpFailure> {
     // A request with a body is repeated only where the status (307, 308) says that it is to be sent again.
     let follows = match response.status().as_u16() {
         307 | 308 => request.form.is_none(),
@@ -247,19 +249,22 @@ fn redirect(request: &Request, response: &Response<Body>) -> Result<Option<Uri>,
         return Ok(None);
     }
     let location = response.headers().get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let target = location.as_deref().and_then(|location| join(&request.uri, location));
+    let target = location.as_deref().and_then(|location| resolve_location(&request.uri, location));
     target.map(Some).ok_or_else(|| {
         let to = printable(location.as_deref().unwrap_or("nowhere"));
-        never(Failure::new(Kind::Network, format!("{} redirects to `{to}`", authority(&request.uri))))
+        permanent_failure(Failure::new(
+            FailureKind::Network,
+            format!("{} redirects to `{to}`", authority(&request.uri)),
+        ))
     })
 }
 
 /// A redirect must not downgrade from TLS.
-fn check_redirect(from: &Uri, to: &Uri) -> Result<(), Problem> {
+fn check_redirect(from: &Uri, to: &Uri) -> Result<(), HttpFailure> {
     let downgrade = from.scheme_str() == Some("https") && to.scheme_str() == Some("http");
     if downgrade && !is_loopback(to.host().unwrap_or_default()) {
-        return Err(never(Failure::new(
-            Kind::Denied,
+        return Err(permanent_failure(Failure::new(
+            FailureKind::Denied,
             format!("{} redirects to {} without encryption", authority(from), authority(to)),
         )));
     }
@@ -272,15 +277,15 @@ pub fn authority(uri: &Uri) -> String {
     printable(&format!("{}{port}", uri.host().unwrap_or_default()))
 }
 
-fn problem(uri: &Uri, error: ureq::Error) -> Problem {
+fn http_failure(uri: &Uri, error: ureq::Error) -> HttpFailure {
     let host = authority(uri);
-    let retry = retry_of(&error);
+    let retry = retry_advice(&error);
     if let Some(failure) = certificate_problem(&host, &error) {
-        return never(failure);
+        return permanent_failure(failure);
     }
     let why = match error {
         ureq::Error::Other(inner) => match inner.downcast::<Failure>() {
-            Ok(failure) => return never(*failure),
+            Ok(failure) => return permanent_failure(*failure),
             Err(inner) => inner.to_string(),
         },
         ureq::Error::Timeout(_) => "it does not answer in time".into(),
@@ -294,23 +299,23 @@ fn problem(uri: &Uri, error: ureq::Error) -> Problem {
         },
         other => other.to_string(),
     };
-    Problem {
-        failure: Failure::new(Kind::Network, format!("cannot reach {host}: {}", printable(&why))),
+    HttpFailure {
+        failure: Failure::new(FailureKind::Network, format!("cannot reach {host}: {}", printable(&why))),
         retry,
     }
 }
 
-fn retry_of(error: &ureq::Error) -> Retry {
+fn retry_advice(error: &ureq::Error) -> RetryAdvice {
     use std::io::ErrorKind as E;
     match error {
         ureq::Error::Io(error) => match error.kind() {
-            E::ConnectionRefused | E::HostUnreachable | E::NetworkUnreachable => Retry::IfItWorkedBefore,
-            E::InvalidData => Retry::Never,
-            _ => Retry::Later,
+            E::ConnectionRefused | E::HostUnreachable | E::NetworkUnreachable => RetryAdvice::IfReachedBefore,
+            E::InvalidData => RetryAdvice::Never,
+            _ => RetryAdvice::Later,
         },
-        ureq::Error::Timeout(ureq::Timeout::Connect) => Retry::IfItWorkedBefore,
-        ureq::Error::Timeout(_) | ureq::Error::Protocol(_) | ureq::Error::BodyStalled => Retry::Later,
-        _ => Retry::Never,
+        ureq::Error::Timeout(ureq::Timeout::Connect) => RetryAdvice::IfReachedBefore,
+        ureq::Error::Timeout(_) | ureq::Error::Protocol(_) | ureq::Error::BodyStalled => RetryAdvice::Later,
+        _ => RetryAdvice::Never,
     }
 }
 
@@ -325,17 +330,17 @@ fn certificate_problem(host: &str, error: &ureq::Error) -> Option<Failure> {
             format!("the certificate of {host} is not valid: {}", printable(&why.to_string()))
         }
         rustls::Error::InvalidMessage(_) => {
-            return Some(Failure::new(Kind::Network, format!("{host} does not speak TLS")));
+            return Some(Failure::new(FailureKind::Network, format!("{host} does not speak TLS")));
         }
         other => {
             let why = printable(&other.to_string());
             return Some(Failure::new(
-                Kind::Network,
+                FailureKind::Network,
                 format!("cannot make a TLS connection to {host}: {why}"),
             ));
         }
     };
-    Some(Failure::new(Kind::Denied, message).hint(format!(
+    Some(Failure::new(FailureKind::Denied, message).hint(format!(
         "put the authority's certificate into ~/.config/containers/certs.d/{host}/ca.crt, or mark the registry `insecure = true` in registries.conf"
     )))
 }
@@ -355,11 +360,11 @@ mod tests {
 
     #[test]
     fn a_refused_connection_is_named() {
-        let http = Http::new(&Environment::default(), Patience::default()).unwrap();
+        let http = HttpClient::new(&Environment::default(), HttpPolicy::default()).unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let uri: Uri = format!("http://{free}/v2/").parse().unwrap();
-        let problem = http.send(&Request::get(uri), true).unwrap_err();
-        assert_eq!(problem.retry, Retry::IfItWorkedBefore);
+        let problem = http.send(&HttpRequest::get(uri), true).unwrap_err();
+        assert_eq!(problem.retry, RetryAdvice::IfReachedBefore);
         assert_eq!(problem.failure.to_string(), format!("cannot reach {free}: connection refused"));
     }
 }

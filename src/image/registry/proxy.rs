@@ -13,21 +13,22 @@ use crate::error::invalid;
 use crate::model::environment::Environment;
 
 #[derive(Debug, Default)]
-pub struct Proxies {
+pub struct ProxySettings {
     http: Option<Proxy>,
     https: Option<Proxy>,
-    exceptions: Vec<Exception>,
+    exceptions: Vec<NoProxyRule>,
 }
 
-impl Proxies {
+impl ProxySettings {
     /// Reads the variables. The error for a malformed URL names the variable but not the value, which may
     /// contain a password.
     pub fn from_environment(environment: &Environment) -> Result<Self> {
-        let all = read(environment, "all_proxy")?;
+        let all = read_proxy(environment, "all_proxy")?;
         Ok(Self {
-            http: read(environment, "http_proxy")?.or_else(|| all.clone()),
-            https: read(environment, "https_proxy")?.or(all),
-            exceptions: variable(environment, "no_proxy").map_or_else(Vec::new, |(_, text)| exceptions(text)),
+            http: read_proxy(environment, "http_proxy")?.or_else(|| all.clone()),
+            https: read_proxy(environment, "https_proxy")?.or(all),
+            exceptions: variable(environment, "no_proxy")
+                .map_or_else(Vec::new, |(_, text)| parse_no_proxy(text)),
         })
     }
 
@@ -48,7 +49,7 @@ fn variable<'a>(environment: &'a Environment, name: &str) -> Option<(String, &'a
         .find_map(|name| environment.text(&name).map(|value| (name, value.trim())))
 }
 
-fn read(environment: &Environment, name: &str) -> Result<Option<Proxy>> {
+fn read_proxy(environment: &Environment, name: &str) -> Result<Option<Proxy>> {
     let Some((name, value)) = variable(environment, name) else { return Ok(None) };
     Proxy::new(value).map(Some).map_err(|_| {
         invalid(format!("the environment variable {name} does not hold a proxy's URL"))
@@ -58,13 +59,13 @@ fn read(environment: &Environment, name: &str) -> Result<Option<Proxy>> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Exception {
-    hosts: Hosts,
+struct NoProxyRule {
+    hosts: NoProxyHosts,
     port: Option<u16>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Hosts {
+enum NoProxyHosts {
     Every,
     /// An address with a prefix length.
     Network(IpAddr, u8),
@@ -75,39 +76,39 @@ enum Hosts {
     },
 }
 
-fn exceptions(text: &str) -> Vec<Exception> {
-    text.split([',', ' ']).map(str::trim).filter(|item| !item.is_empty()).map(exception).collect()
+fn parse_no_proxy(text: &str) -> Vec<NoProxyRule> {
+    text.split([',', ' ']).map(str::trim).filter(|item| !item.is_empty()).map(parse_rule).collect()
 }
 
-fn exception(item: &str) -> Exception {
+fn parse_rule(item: &str) -> NoProxyRule {
     if item == "*" {
-        return Exception { hosts: Hosts::Every, port: None };
+        return NoProxyRule { hosts: NoProxyHosts::Every, port: None };
     }
     if let Some((address, bits)) = parse_network(item) {
-        return Exception { hosts: Hosts::Network(address, bits), port: None };
+        return NoProxyRule { hosts: NoProxyHosts::Network(address, bits), port: None };
     }
     let (host, port) = split_port(item);
     if let Ok(address) = host.parse::<IpAddr>() {
         // in_network clamps the bits to 32 for IPv4.
-        return Exception { hosts: Hosts::Network(address, 128), port };
+        return NoProxyRule { hosts: NoProxyHosts::Network(address, 128), port };
     }
     let name = host.trim_start_matches('*');
     let itself = !name.starts_with('.');
     let name = name.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
-    Exception { hosts: Hosts::Domain { name, itself }, port }
+    NoProxyRule { hosts: NoProxyHosts::Domain { name, itself }, port }
 }
 
-impl Exception {
+impl NoProxyRule {
     fn matches(&self, host: &str, port: u16) -> bool {
         if self.port.is_some_and(|wanted| wanted != port) {
             return false;
         }
         match &self.hosts {
-            Hosts::Every => true,
-            Hosts::Network(network, bits) => {
+            NoProxyHosts::Every => true,
+            NoProxyHosts::Network(network, bits) => {
                 host.parse::<IpAddr>().is_ok_and(|address| in_network(address, *network, *bits))
             }
-            Hosts::Domain { name, itself } => {
+            NoProxyHosts::Domain { name, itself } => {
                 let host = host.trim_end_matches('.');
                 (*itself && host == name)
                     || host.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'))
@@ -138,11 +139,11 @@ pub fn in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn proxies(pairs: &[(&str, &str)]) -> Proxies {
-        Proxies::from_environment(&pairs.iter().copied().collect()).unwrap()
+    fn proxies(pairs: &[(&str, &str)]) -> ProxySettings {
+        ProxySettings::from_environment(&pairs.iter().copied().collect()).unwrap()
     }
 
-    fn chosen(proxies: &Proxies, url: &str) -> Option<String> {
+    fn chosen(proxies: &ProxySettings, url: &str) -> Option<String> {
         proxies.choose(&url.parse().unwrap()).map(|proxy| proxy.host().to_owned())
     }
 
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn a_malformed_proxy_is_named_without_its_password() {
         let environment = Environment::from_iter([("HTTPS_PROXY", "gopher://user:secret@host")]);
-        let message = Proxies::from_environment(&environment).unwrap_err().to_string();
+        let message = ProxySettings::from_environment(&environment).unwrap_err().to_string();
         assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");
     }
 }

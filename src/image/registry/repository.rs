@@ -9,15 +9,15 @@ use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, Uri};
 
-use super::auth::{Authority, Credential};
-use super::blob::{BlobReader, read_all};
-use super::config::{Endpoint, Transport};
-use super::http::{Http, Problem, Request, Retry, authority};
-use super::refusal::{Asked, refusal};
-use super::retry::{Backoff, asked};
-use super::text::{host_and_port, is_loopback, join, printable, split_port};
-use crate::error::{Failure, Kind, corrupt, invalid};
-use crate::image::hash::Hasher;
+use super::auth::{Credential, RegistryAuth};
+use super::blob::{BlobReader, read_blob};
+use super::config::{RegistryEndpoint, RegistryTransport};
+use super::http::{HttpClient, HttpFailure, HttpRequest, RetryAdvice, authority};
+use super::refusal::{RequestSubject, error_response};
+use super::retry::{RetryBackoff, retry_after};
+use super::text::{host_and_port, is_loopback, printable, resolve_location, split_port};
+use crate::error::{Failure, FailureKind, corrupt, invalid};
+use crate::image::hash::DigestHasher;
 use crate::image::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST};
 use crate::model::digest::Digest;
 use crate::model::progress::LayerEvent;
@@ -27,25 +27,25 @@ const MANIFEST_LIMIT: u64 = 4 << 20;
 
 /// A repository's server with the credential for it.
 #[derive(Clone, Debug)]
-pub struct Source {
-    pub endpoint: Endpoint,
+pub struct RepositorySource {
+    pub endpoint: RegistryEndpoint,
     pub credential: Option<Credential>,
 }
 
 /// A client for one repository.
 #[derive(Debug)]
 pub struct Repository {
-    http: Arc<Http>,
-    authority: Authority,
-    endpoint: Endpoint,
+    http: Arc<HttpClient>,
+    authority: RegistryAuth,
+    endpoint: RegistryEndpoint,
     base: String,
     verify: bool,
     /// The name shown to the user.
     name: String,
     /// The actions in token scopes: `pull`, or `pull,push`.
     actions: &'static str,
-    answered: AtomicBool,
-    given_up: AtomicBool,
+    reached: AtomicBool,
+    cancelled: AtomicBool,
 }
 
 /// A manifest as received.
@@ -59,51 +59,56 @@ pub struct RawManifest {
 }
 
 /// Receives progress and retry events of a transfer.
-pub type Notice<'a> = &'a (dyn Fn(LayerEvent) + Sync);
+pub type LayerEventFn<'a> = &'a (dyn Fn(LayerEvent) + Sync);
 
 impl Repository {
     /// Determines how to connect to the server of `source`. `name` is shown to the user.
-    pub fn open(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
+    pub fn open(http: Arc<HttpClient>, source: RepositorySource, name: &str) -> Result<Self> {
         Self::open_to(http, source, name, "pull")
     }
 
     /// Like [`Repository::open`], with access for pushing.
-    pub fn open_to_push(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
+    pub fn open_to_push(http: Arc<HttpClient>, source: RepositorySource, name: &str) -> Result<Self> {
         Self::open_to(http, source, name, "pull,push")
     }
 
-    fn open_to(http: Arc<Http>, source: Source, name: &str, actions: &'static str) -> Result<Self> {
+    fn open_to(
+        http: Arc<HttpClient>,
+        source: RepositorySource,
+        name: &str,
+        actions: &'static str,
+    ) -> Result<Self> {
         let endpoint = source.endpoint;
-        let insecure = matches!(endpoint.transport, Transport::Insecure | Transport::Plain);
+        let insecure = matches!(endpoint.transport, RegistryTransport::Insecure | RegistryTransport::Plain);
         let mut repository = Self {
-            authority: Authority::new(source.credential, insecure),
+            authority: RegistryAuth::new(source.credential, insecure),
             base: format!("https://{}", endpoint.host),
             verify: true,
             name: name.to_owned(),
             actions,
-            answered: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
+            reached: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
             http,
             endpoint,
         };
         match repository.endpoint.transport {
-            Transport::Verified => {}
-            Transport::Plain => repository.base = format!("http://{}", repository.endpoint.host),
+            RegistryTransport::Verified => {}
+            RegistryTransport::Plain => repository.base = format!("http://{}", repository.endpoint.host),
             // A user who configured a CA for the registry expects TLS.
-            Transport::Local if repository.http.has_own_authorities(&repository.endpoint.host)? => {}
-            Transport::Local => repository.find_local_scheme()?,
-            Transport::Insecure => {
+            RegistryTransport::Local if repository.http.has_own_authorities(&repository.endpoint.host)? => {}
+            RegistryTransport::Local => repository.probe_local_scheme()?,
+            RegistryTransport::Insecure => {
                 repository.verify = false;
                 match is_loopback(split_port(&repository.endpoint.host).0) {
-                    true => repository.find_local_scheme()?,
-                    false => repository.find_scheme()?,
+                    true => repository.probe_local_scheme()?,
+                    false => repository.probe_scheme()?,
                 }
             }
         }
         Ok(repository)
     }
 
-    pub fn endpoint(&self) -> &Endpoint {
+    pub fn endpoint(&self) -> &RegistryEndpoint {
         &self.endpoint
     }
 
@@ -113,35 +118,35 @@ impl Repository {
     }
 
     /// Cancels all transfers: they fail soon, since one of them has failed.
-    pub fn give_up(&self) {
-        self.given_up.store(true, Ordering::Relaxed);
+    pub fn cancel_transfers(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Fails after [`Repository::cancel_transfers`].
-    pub(super) fn check_given_up(&self) -> Result<(), Failure> {
-        match self.given_up.load(Ordering::Relaxed) {
-            true => Err(Failure::new(Kind::Interrupted, "given up because another layer failed")),
+    pub(super) fn check_cancelled(&self) -> Result<(), Failure> {
+        match self.cancelled.load(Ordering::Relaxed) {
+            true => Err(Failure::new(FailureKind::Interrupted, "given up because another layer failed")),
             false => Ok(()),
         }
     }
 
     /// Waits before a retry and reports the delay.
-    pub(super) fn pause(&self, delay: Duration, notice: Notice<'_>) -> Result<(), Failure> {
+    pub(super) fn pause(&self, delay: Duration, notice: LayerEventFn<'_>) -> Result<(), Failure> {
         const STEP: Duration = Duration::from_millis(100);
         notice(LayerEvent::Retrying { seconds: delay.as_secs_f64().ceil() as u64 });
         let mut left = delay;
         // Sleep in short steps, so that a cancellation is noticed.
         while !left.is_zero() {
-            self.check_given_up()?;
+            self.check_cancelled()?;
             std::thread::sleep(left.min(STEP));
             left = left.saturating_sub(STEP);
         }
-        self.check_given_up()
+        self.check_cancelled()
     }
 
     /// Tries plain HTTP, then HTTPS. Loopback traffic cannot be intercepted; and servers that expect TLS
     /// reject plain HTTP at once, while plain servers may wait forever for the end of a TLS handshake.
-    fn find_local_scheme(&mut self) -> Result<()> {
+    fn probe_local_scheme(&mut self) -> Result<()> {
         let encrypted = std::mem::replace(&mut self.base, format!("http://{}", self.endpoint.host));
         // TLS servers answer plain HTTP with 400 or redirect to HTTPS.
         let plain = self.ping().is_ok_and(|status| !matches!(status, 300..=400));
@@ -153,25 +158,26 @@ impl Repository {
     }
 
     /// Tries HTTPS, then plain HTTP.
-    fn find_scheme(&mut self) -> Result<()> {
+    fn probe_scheme(&mut self) -> Result<()> {
         let Err(encrypted) = self.ping() else { return Ok(()) };
         self.base = format!("http://{}", self.endpoint.host);
         match self.ping() {
             Ok(_) => Ok(()),
             // If the server is unreachable without TLS too, the first error is more informative.
-            Err(plain) if plain.retry == Retry::IfItWorkedBefore => Err(encrypted.failure.into()),
+            Err(plain) if plain.retry == RetryAdvice::IfReachedBefore => Err(encrypted.failure.into()),
             Err(plain) => Err(plain.failure.into()),
         }
     }
 
     /// The status of the API's root.
-    fn ping(&self) -> Result<u16, Problem> {
-        let uri = self
-            .uri("")
-            .map_err(|error| Problem { failure: invalid(format!("{error:#}")), retry: Retry::Never })?;
-        let response = self.http.exchange(&Request::get(uri), self.verify)?;
+    fn ping(&self) -> Result<u16, HttpFailure> {
+        let uri = self.uri("").map_err(|error| HttpFailure {
+            failure: invalid(format!("{error:#}")),
+            retry: RetryAdvice::Never,
+        })?;
+        let response = self.http.exchange(&HttpRequest::get(uri), self.verify)?;
         if response.status().as_u16() == 401 {
-            self.authority.challenged(&response, &self.scope());
+            self.authority.record_challenges(&response, &self.scope());
         }
         Ok(response.status().as_u16())
     }
@@ -188,21 +194,21 @@ impl Repository {
     }
 
     /// The manifest of a tag or digest. `shown` is the reference shown to the user.
-    pub fn manifest(&self, which: &Which<'_>, shown: &str) -> Result<RawManifest> {
+    pub fn manifest(&self, which: &ManifestRef<'_>, shown: &str) -> Result<RawManifest> {
         let uri = self.uri(&format!("{}/manifests/{which}", self.endpoint.repository))?;
         let accept = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX].join(", ");
         let mut response = self.get(&uri, &[("accept", accept)], &|_| {})?;
         if response.status().as_u16() != 200 {
-            let asked = Asked::Manifest { reference: shown, name: &self.name };
-            return Err(refusal(&mut response, asked).into());
+            let asked = RequestSubject::Manifest { reference: shown, name: &self.name };
+            return Err(error_response(&mut response, asked).into());
         }
         let media_type =
             header(&response, "content-type").split(';').next().unwrap_or_default().trim().to_owned();
         let text = read_limited(&mut response, MANIFEST_LIMIT)
             .with_context(|| format!("cannot read the manifest of {shown} from {}", self.endpoint.host))?;
         let digest = match which {
-            Which::Tag(_) => Digest::of(&text),
-            Which::Digest(wanted) => check_digest(wanted, &text)?,
+            ManifestRef::Tag(_) => Digest::of(&text),
+            ManifestRef::Digest(wanted) => check_digest(wanted, &text)?,
         };
         Ok(RawManifest { text, digest, media_type })
     }
@@ -215,7 +221,7 @@ impl Repository {
         for _ in 0..PAGES {
             let mut response = self.get(&uri, &[("accept", "application/json".into())], &|_| {})?;
             if response.status().as_u16() != 200 {
-                return Err(refusal(&mut response, Asked::Tags(&self.name)).into());
+                return Err(error_response(&mut response, RequestSubject::Tags(&self.name)).into());
             }
             let next = next_page(&uri, &header(&response, "link"));
             tags.extend(self.read_tags(&mut response)?);
@@ -230,19 +236,19 @@ impl Repository {
 
     fn read_tags(&self, response: &mut Response<Body>) -> Result<Vec<String>> {
         #[derive(Deserialize)]
-        struct Page {
+        struct TagPage {
             tags: Option<Vec<String>>,
         }
         let what = || format!("cannot read the list of tags of {}", self.name);
         let text = read_limited(response, MANIFEST_LIMIT).with_context(what)?;
-        let page: Page = serde_json::from_slice(&text)
+        let page: TagPage = serde_json::from_slice(&text)
             .map_err(|error| invalid(printable(&error.to_string())))
             .with_context(what)?;
         Ok(page.tags.unwrap_or_default())
     }
 
     /// A stream of a blob's content; it ends with an error unless size and digest are correct.
-    pub fn blob<'a>(&'a self, descriptor: &'a Descriptor, notice: Notice<'a>) -> BlobReader<'a> {
+    pub fn blob<'a>(&'a self, descriptor: &'a Descriptor, notice: LayerEventFn<'a>) -> BlobReader<'a> {
         BlobReader::new(self, descriptor, notice)
     }
 
@@ -255,7 +261,7 @@ impl Repository {
             ))
             .into());
         }
-        read_all(self.blob(descriptor, &|_| {}))
+        read_blob(self.blob(descriptor, &|_| {}))
     }
 
     /// The response for a blob from `offset` on: 206, or 200 if the server ignored the range.
@@ -263,42 +269,42 @@ impl Repository {
         &self,
         digest: &Digest,
         offset: u64,
-        notice: Notice<'_>,
+        notice: LayerEventFn<'_>,
     ) -> Result<Response<Body>> {
         let uri = self.uri(&format!("{}/blobs/{digest}", self.endpoint.repository))?;
         let range = (offset > 0).then(|| ("range", format!("bytes={offset}-")));
         let mut response = self.get(&uri, range.as_slice(), notice)?;
         match response.status().as_u16() {
             200 | 206 => Ok(response),
-            _ => Err(refusal(&mut response, Asked::Blob(&self.name)).into()),
+            _ => Err(error_response(&mut response, RequestSubject::Blob(&self.name)).into()),
         }
     }
 
-    pub(super) fn backoff(&self) -> Backoff {
-        Backoff::new(self.http.patience().tries, self.http.patience().delay)
+    pub(super) fn backoff(&self) -> RetryBackoff {
+        RetryBackoff::new(self.http.patience().tries, self.http.patience().delay)
     }
 
     fn get(
         &self,
         uri: &Uri,
         headers: &[(&'static str, String)],
-        notice: Notice<'_>,
+        notice: LayerEventFn<'_>,
     ) -> Result<Response<Body>> {
-        let request = Request { headers: headers.to_vec(), ..Request::get(uri.clone()) };
+        let request = HttpRequest { headers: headers.to_vec(), ..HttpRequest::get(uri.clone()) };
         self.request(&request, &self.scope(), notice)
     }
 
     /// Sends an idempotent request with authentication and retries. The response may have any status.
     pub(super) fn request(
         &self,
-        request: &Request,
+        request: &HttpRequest,
         scope: &str,
-        notice: Notice<'_>,
+        notice: LayerEventFn<'_>,
     ) -> Result<Response<Body>> {
         let mut backoff = self.backoff();
         loop {
             let delay = match self.exchange(request, scope) {
-                Ok(response) if is_busy(&response) => match backoff.next(asked(&response)) {
+                Ok(response) if is_busy(&response) => match backoff.next(retry_after(&response)) {
                     Some(delay) => delay,
                     None => return Ok(response),
                 },
@@ -314,33 +320,33 @@ impl Repository {
     }
 
     /// Sends `request` once, and a second time with credentials if the server answers 401.
-    pub(super) fn exchange(&self, request: &Request, scope: &str) -> Result<Response<Body>, Problem> {
-        let response = self.attempt(request, scope)?;
+    pub(super) fn exchange(&self, request: &HttpRequest, scope: &str) -> Result<Response<Body>, HttpFailure> {
+        let response = self.send_authorized(request, scope)?;
         if response.status().as_u16() != 401 {
             return Ok(response);
         }
-        self.authority.challenged(&response, scope);
-        self.attempt(request, scope)
+        self.authority.record_challenges(&response, scope);
+        self.send_authorized(request, scope)
     }
 
-    fn attempt(&self, request: &Request, scope: &str) -> Result<Response<Body>, Problem> {
+    fn send_authorized(&self, request: &HttpRequest, scope: &str) -> Result<Response<Body>, HttpFailure> {
         // Uploads may be redirected to storage on another host, which must not get the credentials.
         let home =
             self.base.parse::<Uri>().is_ok_and(|base| host_and_port(&base) == host_and_port(&request.uri));
         let authorization =
             if home { self.authority.authorization(&self.http, &request.uri, scope)? } else { None };
-        let request = Request { authorization, ..request.clone() };
+        let request = HttpRequest { authorization, ..request.clone() };
         let response = self.http.send(&request, self.verify)?;
-        self.answered.store(true, Ordering::Relaxed);
+        self.reached.store(true, Ordering::Relaxed);
         Ok(response)
     }
 
     /// Whether a retry can help.
-    pub(super) fn may_retry(&self, problem: &Problem) -> bool {
+    pub(super) fn may_retry(&self, problem: &HttpFailure) -> bool {
         match problem.retry {
-            Retry::Later => true,
-            Retry::IfItWorkedBefore => self.answered.load(Ordering::Relaxed),
-            Retry::Never => false,
+            RetryAdvice::Later => true,
+            RetryAdvice::IfReachedBefore => self.reached.load(Ordering::Relaxed),
+            RetryAdvice::Never => false,
         }
     }
 
@@ -352,20 +358,22 @@ impl Repository {
         loop {
             let header =
                 self.authority.authorization(&self.http, &uri, "").map_err(|problem| problem.failure)?;
-            let request = Request { authorization: header, ..Request::get(uri.clone()) };
+            let request = HttpRequest { authorization: header, ..HttpRequest::get(uri.clone()) };
             let mut response = self.http.send(&request, self.verify).map_err(|problem| problem.failure)?;
             match response.status().as_u16() {
                 200..300 => return Ok(self.authority.identity()),
                 401 if !challenged => {
-                    self.authority.challenged(&response, "");
+                    self.authority.record_challenges(&response, "");
                     challenged = true;
                 }
                 401 | 403 => {
-                    return Err(
-                        Failure::new(Kind::Denied, "unauthorized: incorrect username or password").into()
-                    );
+                    return Err(Failure::new(
+                        FailureKind::Denied,
+                        "unauthorized: incorrect username or password",
+                    )
+                    .into());
                 }
-                _ => return Err(refusal(&mut response, Asked::Tags(&self.name)).into()),
+                _ => return Err(error_response(&mut response, RequestSubject::Tags(&self.name)).into()),
             }
         }
     }
@@ -373,12 +381,12 @@ impl Repository {
 
 /// Identifies a manifest within its repository.
 #[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
+pub enum ManifestRef<'a> {
     Tag(&'a str),
     Digest(&'a Digest),
 }
 
-impl std::fmt::Display for Which<'_> {
+impl std::fmt::Display for ManifestRef<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tag(tag) => f.write_str(tag),
@@ -407,12 +415,12 @@ fn read_limited(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>> {
             ureq::Error::BodyExceedsLimit(limit) => format!("it is larger than {limit} bytes"),
             other => printable(&other.to_string()),
         };
-        Failure::new(Kind::Network, why).into()
+        Failure::new(FailureKind::Network, why).into()
     })
 }
 
 fn check_digest(wanted: &Digest, text: &[u8]) -> Result<Digest> {
-    if Hasher::of(wanted, text) == *wanted {
+    if DigestHasher::digest_like(wanted, text) == *wanted {
         return Ok(wanted.clone());
     }
     Err(corrupt(format!("the manifest that the registry sent for {wanted} has another digest")).into())
@@ -425,7 +433,7 @@ fn next_page(base: &Uri, link: &str) -> Option<Uri> {
         let parameter = parameter.trim().to_ascii_lowercase();
         parameter == "rel=next" || parameter == "rel=\"next\""
     });
-    if next { join(base, target) } else { None }
+    if next { resolve_location(base, target) } else { None }
 }
 
 /// The repository's URL without scheme, for messages.

@@ -17,22 +17,22 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{NextTimeout, time};
 
 use super::text::{host_and_port, is_loopback, printable};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 
 /// Resolves host names for all connections of a client, with a cache.
 #[derive(Debug)]
-pub struct Names {
+pub struct HostResolver {
     hosts: PathBuf,
     known: Mutex<HashMap<String, Vec<IpAddr>>>,
 }
 
-impl Default for Names {
+impl Default for HostResolver {
     fn default() -> Self {
         Self { hosts: PathBuf::from("/etc/hosts"), known: Mutex::default() }
     }
 }
 
-impl Names {
+impl HostResolver {
     /// The addresses of `host`; at least one.
     pub fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
         let host = host.trim_matches(['[', ']']);
@@ -57,10 +57,10 @@ impl Names {
 /// An unreadable file counts as empty, as in the C library.
 fn from_hosts_file(path: &Path, host: &str) -> Vec<IpAddr> {
     let text = std::fs::read(path).unwrap_or_default();
-    in_hosts(&String::from_utf8_lossy(&text), host)
+    search_hosts(&String::from_utf8_lossy(&text), host)
 }
 
-fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
+fn search_hosts(text: &str, host: &str) -> Vec<IpAddr> {
     let host = host.trim_end_matches('.');
     text.lines()
         .filter_map(|line| {
@@ -73,7 +73,7 @@ fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
 
 fn from_dns(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
     let failed = |why: String| {
-        Failure::new(Kind::Network, format!("cannot look up the host `{}`: {why}", printable(host)))
+        Failure::new(FailureKind::Network, format!("cannot look up the host `{}`: {why}", printable(host)))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -102,9 +102,9 @@ fn from_dns(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
 
 /// Adapts the shared [`HostResolver`] to the HTTP library.
 #[derive(Debug)]
-pub struct SharedNames(pub std::sync::Arc<Names>);
+pub struct SharedResolver(pub std::sync::Arc<HostResolver>);
 
-impl Resolver for SharedNames {
+impl Resolver for SharedResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -146,17 +146,17 @@ mod tests {
     fn reads_the_hosts_file() {
         let text = "127.0.0.1 localhost\n# 9.9.9.9 r.example\n10.0.0.1\tR.example alias # x\nbad r.example\nfe80::1 r.example\n";
         assert_eq!(
-            in_hosts(text, "r.Example"),
+            search_hosts(text, "r.Example"),
             ["10.0.0.1", "fe80::1"].map(|a| a.parse::<IpAddr>().unwrap())
         );
-        assert_eq!(in_hosts(text, "alias.").len(), 1);
-        assert!(in_hosts(text, "x").is_empty());
-        assert!(in_hosts(text, "10.0.0.1").is_empty());
+        assert_eq!(search_hosts(text, "alias.").len(), 1);
+        assert!(search_hosts(text, "x").is_empty());
+        assert!(search_hosts(text, "10.0.0.1").is_empty());
     }
 
     #[test]
     fn literals_and_localhost_ask_nobody() {
-        let names = Names { hosts: "/nonexistent".into(), ..Names::default() };
+        let names = HostResolver { hosts: "/nonexistent".into(), ..HostResolver::default() };
         assert_eq!(names.addresses("[::1]", SECOND).unwrap(), ["::1".parse::<IpAddr>().unwrap()]);
         assert_eq!(names.addresses("192.0.2.1", SECOND).unwrap(), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(names.addresses("x.localhost", SECOND).unwrap().len(), 2);

@@ -9,17 +9,17 @@ use ureq::http::Response;
 use crate::sys;
 
 /// Maximum delay, chosen here or requested by a server.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Counts attempts.
 #[derive(Debug)]
-pub struct Backoff {
+pub struct RetryBackoff {
     first: Duration,
     tries: u32,
     left: u32,
 }
 
-impl Backoff {
+impl RetryBackoff {
     /// Allows `tries` attempts in total; the first delay is about `first`.
     pub fn new(tries: u32, first: Duration) -> Self {
         Self { first, tries, left: tries.saturating_sub(1) }
@@ -30,10 +30,10 @@ impl Backoff {
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         if let Some(asked) = asked {
-            return (asked <= LONGEST).then_some(asked);
+            return (asked <= MAX_DELAY).then_some(asked);
         }
         let exponent = (self.tries - 2).saturating_sub(self.left).min(16);
-        let delay = self.first.saturating_mul(1 << exponent).min(LONGEST);
+        let delay = self.first.saturating_mul(1 << exponent).min(MAX_DELAY);
         Some(delay.mul_f64(0.75 + 0.5 * random_fraction()))
     }
 
@@ -45,11 +45,11 @@ impl Backoff {
 
 /// Jitter, to spread clients that failed at the same time. Any value will do if randomness is unavailable.
 fn random_fraction() -> f64 {
-    f64::from(sys::random::bytes().map_or(0, u32::from_ne_bytes)) / f64::from(u32::MAX)
+    f64::from(sys::random::random_bytes().map_or(0, u32::from_ne_bytes)) / f64::from(u32::MAX)
 }
 
 /// The delay requested by a response (`Retry-After`, in seconds or as a date).
-pub fn asked(response: &Response<Body>) -> Option<Duration> {
+pub fn retry_after(response: &Response<Body>) -> Option<Duration> {
     let text = response.headers().get("retry-after")?.to_str().ok()?;
     parse_retry_after(text.trim(), Timestamp::now())
 }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn delays_grow_and_end() {
-        let mut backoff = Backoff::new(4, Duration::from_secs(1));
+        let mut backoff = RetryBackoff::new(4, Duration::from_secs(1));
         for expected in [1.0, 2.0, 4.0] {
             let delay = backoff.next(None).unwrap().as_secs_f64();
             assert!((expected * 0.75..=expected * 1.25).contains(&delay), "{delay}");
@@ -76,13 +76,13 @@ mod tests {
         assert_eq!(backoff.next(None), None);
         backoff.reset();
         assert!(backoff.next(None).unwrap().as_secs_f64() < 1.3);
-        assert_eq!(Backoff::new(0, Duration::ZERO).next(None), None);
-        assert_eq!(Backoff::new(1, Duration::ZERO).next(None), None);
+        assert_eq!(RetryBackoff::new(0, Duration::ZERO).next(None), None);
+        assert_eq!(RetryBackoff::new(1, Duration::ZERO).next(None), None);
     }
 
     #[test]
     fn servers_may_choose_within_reason() {
-        let mut backoff = Backoff::new(9, Duration::from_secs(1));
+        let mut backoff = RetryBackoff::new(9, Duration::from_secs(1));
         assert_eq!(backoff.next(Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
         assert_eq!(backoff.next(Some(Duration::from_secs(3600))), None);
     }

@@ -24,7 +24,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// Percent-encodes the value of a query parameter.
-pub fn encode(text: &str) -> String {
+pub fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -37,7 +37,7 @@ pub fn encode(text: &str) -> String {
 }
 
 /// Resolves `location`, from a response for `base`, to an absolute http or https URL.
-pub fn join(base: &Uri, location: &str) -> Option<Uri> {
+pub fn resolve_location(base: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next().unwrap_or_default().trim();
     let scheme = base.scheme_str()?;
     let authority = base.authority()?;
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn locations_are_joined() {
         let base: Uri = "https://r.example:5000/v2/a/tags/list?n=1".parse().unwrap();
-        let join = |to: &str| join(&base, to).map(|uri| uri.to_string());
+        let join = |to: &str| resolve_location(&base, to).map(|uri| uri.to_string());
         assert_eq!(join("/v2/x?last=b").unwrap(), "https://r.example:5000/v2/x?last=b");
         assert_eq!(join("http://other/x").unwrap(), "http://other/x");
         assert_eq!(join("//other/x").unwrap(), "https://other/x");
@@ -121,6 +121,6 @@ mod tests {
         for no in ["localhost.example", "128.0.0.1", "notlocalhost", "127.0.0.1.example"] {
             assert!(!is_loopback(no), "{no}");
         }
-        assert_eq!(encode("repository:a/b:pull"), "repository%3Aa%2Fb%3Apull");
+        assert_eq!(percent_encode("repository:a/b:pull"), "repository%3Aa%2Fb%3Apull");
     }
 }

@@ -12,12 +12,12 @@ use rustls::crypto::CryptoProvider;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::text::split_port;
-use crate::error::{Failure, Kind, invalid};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::environment::Environment;
 
 /// Where certificates are found.
 #[derive(Debug)]
-pub struct Trust {
+pub struct TrustStore {
     directories: Vec<PathBuf>,
     system: OnceLock<Vec<Certificate<'static>>>,
     provider: Arc<CryptoProvider>,
@@ -25,19 +25,19 @@ pub struct Trust {
 
 /// The certificates configured for one registry.
 #[derive(Debug, Default)]
-pub struct Own {
+pub struct RegistryCerts {
     authorities: Vec<Certificate<'static>>,
     client: Option<ClientCert>,
 }
 
-impl Own {
+impl RegistryCerts {
     /// Whether the user configured CAs for this registry and so expects them to be checked.
     pub fn has_authorities(&self) -> bool {
         !self.authorities.is_empty()
     }
 }
 
-impl Trust {
+impl TrustStore {
     /// The directories of docker and podman; the user's take precedence over the system's.
     pub fn new(environment: &Environment) -> Self {
         let mut directories = vec![PathBuf::from("/etc/docker/certs.d"), "/etc/containers/certs.d".into()];
@@ -51,8 +51,8 @@ impl Trust {
     }
 
     /// Reads the certificates for `registry` (`host[:port]`). Malformed files are an error.
-    pub fn own(&self, registry: &str) -> Result<Own> {
-        let mut own = Own::default();
+    pub fn registry_certs(&self, registry: &str) -> Result<RegistryCerts> {
+        let mut own = RegistryCerts::default();
         for directory in &self.directories {
             for name in directory_names(registry) {
                 read_directory(&directory.join(name), &mut own)?;
@@ -65,7 +65,7 @@ impl Trust {
     }
 
     /// The TLS settings for a registry; without `verify` any certificate is accepted.
-    pub fn config(&self, own: &Own, verify: bool) -> TlsConfig {
+    pub fn config(&self, own: &RegistryCerts, verify: bool) -> TlsConfig {
         let mut roots = own.authorities.clone();
         if verify {
             // The system's bundle is read once, on the first verified connection.
@@ -118,10 +118,10 @@ fn directory_names(registry: &str) -> Vec<String> {
     names
 }
 
-fn read_directory(directory: &Path, own: &mut Own) -> Result<()> {
+fn read_directory(directory: &Path, own: &mut RegistryCerts) -> Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if unusable(&error) => return Ok(()),
+        Err(error) if is_absent(&error) => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", directory.display())),
     };
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -129,8 +129,8 @@ fn read_directory(directory: &Path, own: &mut Own) -> Result<()> {
     paths.sort();
     for path in &paths {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("crt") => own.authorities.extend(certificates(path)?),
-            Some("cert") => own.client = Some(client(path)?),
+            Some("crt") => own.authorities.extend(read_certificates(path)?),
+            Some("cert") => own.client = Some(read_client_cert(path)?),
             _ => {}
         }
     }
@@ -138,12 +138,12 @@ fn read_directory(directory: &Path, own: &mut Own) -> Result<()> {
 }
 
 /// A directory that is missing, or not accessible to this user, counts as empty.
-fn unusable(error: &std::io::Error) -> bool {
+fn is_absent(error: &std::io::Error) -> bool {
     use std::io::ErrorKind as E;
     matches!(error.kind(), E::NotFound | E::NotADirectory | E::PermissionDenied)
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
+fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
     let text = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let found: Vec<_> = parse_pem(&text)
         .filter_map(|item| match item {
@@ -157,24 +157,24 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
     Ok(found)
 }
 
-fn client(path: &Path) -> Result<ClientCert> {
+fn read_client_cert(path: &Path) -> Result<ClientCert> {
     let key = path.with_extension("key");
     let text =
         fs::read(&key).with_context(|| format!("`{}` needs the key `{}`", path.display(), key.display()))?;
     let private = PrivateKey::from_pem(&text).map_err(|_| malformed(&key, "no private key in PEM format"))?;
-    Ok(ClientCert::new_with_certs(&certificates(path)?, private))
+    Ok(ClientCert::new_with_certs(&read_certificates(path)?, private))
 }
 
 fn malformed(path: &Path, why: &str) -> Failure {
-    Failure::new(Kind::Invalid, format!("`{}` holds {why}", path.display()))
+    Failure::new(FailureKind::Invalid, format!("`{}` holds {why}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn trust(directory: &Path) -> Trust {
-        let mut trust = Trust::new(&Environment::default());
+    fn trust(directory: &Path) -> TrustStore {
+        let mut trust = TrustStore::new(&Environment::default());
         trust.directories = vec![directory.to_owned()];
         trust
     }
@@ -191,13 +191,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let own = dir.path().join("r.example");
         fs::create_dir(&own).unwrap();
-        assert!(!trust(dir.path()).own("r.example").unwrap().has_authorities());
+        assert!(!trust(dir.path()).registry_certs("r.example").unwrap().has_authorities());
         fs::write(own.join("ca.crt"), "nonsense").unwrap();
-        let message = format!("{:#}", trust(dir.path()).own("r.example").unwrap_err());
+        let message = format!("{:#}", trust(dir.path()).registry_certs("r.example").unwrap_err());
         assert!(message.contains("ca.crt"), "{message}");
         fs::remove_file(own.join("ca.crt")).unwrap();
         fs::write(own.join("me.cert"), "nonsense").unwrap();
-        let message = format!("{:#}", trust(dir.path()).own("r.example").unwrap_err());
+        let message = format!("{:#}", trust(dir.path()).registry_certs("r.example").unwrap_err());
         assert!(message.contains("me.key"), "{message}");
     }
 }

@@ -6,12 +6,16 @@ use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result};
 
-use super::sparse::Segment;
-use super::{Member, TarReader};
+use super::sparse::SparseSegment;
+use super::{TarMember, TarReader};
 use crate::error::corrupt;
 
 /// Writes the content of `member`, the one read last, to the new file `file`; holes are preserved.
-pub fn fill<R: BufRead>(archive: &mut TarReader<R>, member: &Member, file: &mut File) -> Result<()> {
+pub fn write_content<R: BufRead>(
+    archive: &mut TarReader<R>,
+    member: &TarMember,
+    file: &mut File,
+) -> Result<()> {
     match &member.sparse {
         Some((size, segments)) => fill_sparse(archive, file, *size, segments),
         None => fill_plain(archive, file),
@@ -26,7 +30,7 @@ fn fill_plain<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result
         }
         file.write_all(part).context("cannot write the content")?;
         let amount = part.len();
-        archive.consumed(amount);
+        archive.consume_content(amount);
     }
 }
 
@@ -34,7 +38,7 @@ fn fill_sparse<R: BufRead>(
     archive: &mut TarReader<R>,
     file: &File,
     size: u64,
-    segments: &[Segment],
+    segments: &[SparseSegment],
 ) -> Result<()> {
     file.set_len(size).context("cannot make a sparse file")?;
     for segment in segments {
@@ -46,7 +50,7 @@ fn fill_sparse<R: BufRead>(
                 return Err(corrupt("a sparse file is shorter than it says").into());
             }
             file.write_all_at(&part[..amount], at).context("cannot write the content")?;
-            archive.consumed(amount);
+            archive.consume_content(amount);
             at += amount as u64;
         }
     }

@@ -16,8 +16,8 @@ use std::io::{self, BufRead};
 use ::tar::{EntryType, Header};
 
 use crate::error::{Failure, corrupt};
-use pax::Pax;
-use sparse::Segment;
+use pax::PaxHeader;
+use sparse::SparseSegment;
 
 /// In bytes.
 pub const BLOCK: u64 = 512;
@@ -25,7 +25,7 @@ pub const BLOCK: u64 = 512;
 const MAX_EXTENSION: u64 = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TarMemberKind {
     File,
     Dir,
     Symlink,
@@ -40,7 +40,7 @@ pub enum Kind {
 
 /// A timestamp: seconds since 1970, possibly negative, and nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Time {
+pub struct TarTime {
     pub seconds: i64,
     /// 0 to 999,999,999.
     pub nanos: u32,
@@ -48,8 +48,8 @@ pub struct Time {
 
 /// One member of an archive. Names are uninterpreted bytes.
 #[derive(Clone, Debug)]
-pub struct Member {
-    pub kind: Kind,
+pub struct TarMember {
+    pub kind: TarMemberKind,
     pub path: Vec<u8>,
     /// Target of a symbolic or hard link.
     pub link: Vec<u8>,
@@ -57,7 +57,7 @@ pub struct Member {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    pub mtime: Time,
+    pub mtime: TarTime,
     /// Major and minor number.
     pub device: (u32, u32),
     /// Names and values.
@@ -65,7 +65,7 @@ pub struct Member {
     /// Bytes of content in the stream.
     pub size: u64,
     /// For a sparse file: its real size, and where the stored bytes belong.
-    pub sparse: Option<(u64, Vec<Segment>)>,
+    pub sparse: Option<(u64, Vec<SparseSegment>)>,
 }
 
 /// Reads members one by one. Content that the caller does not consume is skipped by the next call.
@@ -106,14 +106,14 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// Consumes `amount` bytes of what [`TarReader::content`] returned.
-    pub fn consumed(&mut self, amount: usize) {
+    pub fn consume_content(&mut self, amount: usize) {
         self.input.consume(amount);
         self.content = self.content.saturating_sub(amount as u64);
     }
 
     /// The next member; `None` at the end of the archive: two zero blocks, or the end of the stream.
-    pub fn next_member(&mut self) -> anyhow::Result<Option<Member>> {
-        let mut extensions = Extensions::default();
+    pub fn next_member(&mut self) -> anyhow::Result<Option<TarMember>> {
+        let mut extensions = TarExtensions::default();
         loop {
             // Skips content that the caller left unread, and padding.
             self.skip_rest()?;
@@ -121,7 +121,7 @@ impl<R: BufRead> TarReader<R> {
                 return if extensions.is_empty() { Ok(None) } else { Err(truncated().into()) };
             };
             match header.entry_type() {
-                EntryType::XHeader => extensions.pax = Pax::parse(&self.read_extension(&header)?)?,
+                EntryType::XHeader => extensions.pax = PaxHeader::parse(&self.read_extension(&header)?)?,
                 // Global headers describe the whole archive (git writes one); other engines ignore them.
                 EntryType::XGlobalHeader => drop(self.read_extension(&header)?),
                 EntryType::GNULongName => extensions.name = Some(c_string(self.read_extension(&header)?)),
@@ -131,13 +131,13 @@ impl<R: BufRead> TarReader<R> {
         }
     }
 
-    fn member(&mut self, header: &Header, extensions: Extensions) -> anyhow::Result<Member> {
-        let mut member = describe(header, extensions.pax.size)?;
-        self.expect(member.size);
+    fn member(&mut self, header: &Header, extensions: TarExtensions) -> anyhow::Result<TarMember> {
+        let mut member = parse_header(header, extensions.pax.size)?;
+        self.begin_content(member.size);
         extensions.apply(&mut member);
         if header.entry_type() == EntryType::GNUSparse {
             member.sparse = Some(sparse::old_gnu(header, || self.read_block())?);
-        } else if member.kind == Kind::File && extensions.pax.is_sparse() {
+        } else if member.kind == TarMemberKind::File && extensions.pax.is_sparse() {
             let mut read = 0;
             member.sparse = extensions.pax.sparse_map(|| {
                 read += BLOCK;
@@ -152,7 +152,7 @@ impl<R: BufRead> TarReader<R> {
         Ok(member)
     }
 
-    fn expect(&mut self, size: u64) {
+    fn begin_content(&mut self, size: u64) {
         self.content = size;
         self.padding = size.wrapping_neg() % BLOCK;
     }
@@ -206,7 +206,7 @@ impl<R: BufRead> TarReader<R> {
         }
         let mut data = vec![0; size as usize];
         self.input.read_exact(&mut data).map_err(name_truncation)?;
-        self.expect(size);
+        self.begin_content(size);
         // The content has been read above; only its padding is left to skip.
         self.content = 0;
         Ok(data)
@@ -217,7 +217,7 @@ impl<R: BufRead> TarReader<R> {
         self.padding = 0;
         while self.content > 0 {
             let amount = self.content()?.len();
-            self.consumed(amount);
+            self.consume_content(amount);
         }
         Ok(())
     }
@@ -225,20 +225,20 @@ impl<R: BufRead> TarReader<R> {
 
 /// The extension headers before a member.
 #[derive(Default)]
-struct Extensions {
-    pax: Pax,
+struct TarExtensions {
+    pax: PaxHeader,
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
 }
 
-impl Extensions {
+impl TarExtensions {
     fn is_empty(&self) -> bool {
         self.name.is_none() && self.link.is_none() && self.pax.is_empty()
     }
 
     /// GNU names take precedence over PAX names, and those over the header's. In the pre-POSIX format a
     /// trailing slash marks a directory.
-    fn apply(&self, member: &mut Member) {
+    fn apply(&self, member: &mut TarMember) {
         self.pax.apply(member);
         if let Some(name) = &self.name {
             member.path.clone_from(name);
@@ -246,36 +246,36 @@ impl Extensions {
         if let Some(link) = &self.link {
             member.link.clone_from(link);
         }
-        if member.kind == Kind::Other(0) {
-            member.kind = if member.path.ends_with(b"/") { Kind::Dir } else { Kind::File };
+        if member.kind == TarMemberKind::Other(0) {
+            member.kind = if member.path.ends_with(b"/") { TarMemberKind::Dir } else { TarMemberKind::File };
         }
     }
 }
 
-fn describe(header: &Header, size: Option<u64>) -> anyhow::Result<Member> {
+fn parse_header(header: &Header, size: Option<u64>) -> anyhow::Result<TarMember> {
     let old = header.as_old();
     let kind = match old.linkflag[0] {
-        b'0' | b'7' | b'S' => Kind::File,
-        b'5' => Kind::Dir,
-        b'2' => Kind::Symlink,
-        b'1' => Kind::HardLink,
-        b'3' => Kind::Char,
-        b'4' => Kind::Block,
-        b'6' => Kind::Fifo,
-        other => Kind::Other(other),
+        b'0' | b'7' | b'S' => TarMemberKind::File,
+        b'5' => TarMemberKind::Dir,
+        b'2' => TarMemberKind::Symlink,
+        b'1' => TarMemberKind::HardLink,
+        b'3' => TarMemberKind::Char,
+        b'4' => TarMemberKind::Block,
+        b'6' => TarMemberKind::Fifo,
+        other => TarMemberKind::Other(other),
     };
     // Links and directories have no content whatever their size field says, as in Go's reader.
-    let has_content = matches!(kind, Kind::File | Kind::Other(_));
+    let has_content = matches!(kind, TarMemberKind::File | TarMemberKind::Other(_));
     let size = if has_content { size.map_or_else(|| size_of(header), Ok)? } else { 0 };
     let device = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
-    Ok(Member {
+    Ok(TarMember {
         kind,
         path: header.path_bytes().into_owned(),
         link: header.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default(),
         mode: (number(&old.mode)? & 0o7777) as u32,
-        uid: id(number(&old.uid)?.cast_unsigned()),
-        gid: id(number(&old.gid)?.cast_unsigned()),
-        mtime: Time { seconds: number(&old.mtime)?, nanos: 0 },
+        uid: clamp_id(number(&old.uid)?.cast_unsigned()),
+        gid: clamp_id(number(&old.gid)?.cast_unsigned()),
+        mtime: TarTime { seconds: number(&old.mtime)?, nanos: 0 },
         device: (device(header.device_major()), device(header.device_minor())),
         xattrs: Vec::new(),
         size,
@@ -305,7 +305,7 @@ fn number(field: &[u8]) -> Result<i64, Failure> {
 }
 
 /// An id that no system supports becomes nobody (65534).
-fn id(number: u64) -> u32 {
+fn clamp_id(number: u64) -> u32 {
     u32::try_from(number).ok().filter(|id| *id != u32::MAX).unwrap_or(65534)
 }
 
@@ -349,7 +349,7 @@ fn name_truncation(error: io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    fn all(archive: &[u8]) -> anyhow::Result<Vec<Member>> {
+    fn all(archive: &[u8]) -> anyhow::Result<Vec<TarMember>> {
         let mut reader = TarReader::new(archive);
         let mut members = Vec::new();
         while let Some(member) = reader.next_member()? {
@@ -384,7 +384,7 @@ mod tests {
         assert_eq!(members.len(), 2);
         let first = &members[0];
         assert_eq!((first.path.as_slice(), first.mode, first.uid), (&b"a"[..], 0o4755, 4_000_000_000));
-        assert_eq!(first.mtime, Time { seconds: -13, nanos: 500_000_000 });
+        assert_eq!(first.mtime, TarTime { seconds: -13, nanos: 500_000_000 });
         assert_eq!(first.xattrs, [(b"security.capability".to_vec(), b"\x01\0\0\x02\n\x20=\n\0".to_vec())]);
         assert_eq!(members[1].path, "n/".repeat(200).into_bytes());
     }

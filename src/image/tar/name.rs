@@ -4,14 +4,14 @@ use crate::error::{Failure, corrupt};
 
 /// A relative directory and a name in it; both empty for the root.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Name {
+pub struct MemberPath {
     pub dir: Vec<u8>,
     pub base: Vec<u8>,
 }
 
-impl Name {
+impl MemberPath {
     /// Parses a name lexically: leading slashes are ignored, and `..` may not lead out of the root.
-    pub fn parse(path: &[u8]) -> Result<Name, Failure> {
+    pub fn parse(path: &[u8]) -> Result<MemberPath, Failure> {
         if path.contains(&0) {
             return Err(corrupt("the name contains a zero byte"));
         }
@@ -26,7 +26,7 @@ impl Name {
             }
         }
         let base = parts.pop().unwrap_or_default().to_vec();
-        Ok(Name { dir: parts.join(&b'/'), base })
+        Ok(MemberPath { dir: parts.join(&b'/'), base })
     }
 
     pub fn path(&self) -> Vec<u8> {
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn names_stay_inside() {
-        let parse = |text: &str| Name::parse(text.as_bytes()).map(|name| (name.dir, name.base));
+        let parse = |text: &str| MemberPath::parse(text.as_bytes()).map(|name| (name.dir, name.base));
         assert_eq!(parse("./a//b/").unwrap(), (b"a".to_vec(), b"b".to_vec()));
         assert_eq!(parse("/etc/passwd").unwrap(), (b"etc".to_vec(), b"passwd".to_vec()));
         assert_eq!(parse("a/../b/./c").unwrap(), (b"b".to_vec(), b"c".to_vec()));

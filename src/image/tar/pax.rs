@@ -1,8 +1,8 @@
 //! PAX extended headers: `LENGTH KEY=VALUE\n` records with arbitrary bytes as values (POSIX pax(1), "pax
 //! Header Block").
 
-use super::sparse::{self, Segment};
-use super::{BLOCK, Member, Time, id};
+use super::sparse::{self, SparseSegment};
+use super::{BLOCK, TarMember, TarTime, clamp_id};
 use crate::error::{Failure, corrupt};
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -11,7 +11,7 @@ const LIBARCHIVE_XATTR: &[u8] = b"LIBARCHIVE.xattr.";
 
 /// The records of one extended header.
 #[derive(Clone, Debug, Default)]
-pub struct Pax {
+pub struct PaxHeader {
     any: bool,
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
@@ -19,7 +19,7 @@ pub struct Pax {
     pub(super) size: Option<u64>,
     uid: Option<u64>,
     gid: Option<u64>,
-    mtime: Option<Time>,
+    mtime: Option<TarTime>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     sparse: SparseKeys,
 }
@@ -33,10 +33,10 @@ struct SparseKeys {
     map: Option<Vec<u64>>,
 }
 
-impl Pax {
+impl PaxHeader {
     /// Parses the content of an extended header.
-    pub fn parse(mut data: &[u8]) -> Result<Pax, Failure> {
-        let mut pax = Pax { any: true, ..Pax::default() };
+    pub fn parse(mut data: &[u8]) -> Result<PaxHeader, Failure> {
+        let mut pax = PaxHeader { any: true, ..PaxHeader::default() };
         // Some writers pad with zeros.
         while data.first().is_some_and(|b| *b != 0) {
             let (key, value, rest) = record(data).ok_or_else(malformed)?;
@@ -90,15 +90,15 @@ impl Pax {
         Ok(())
     }
 
-    pub(super) fn apply(&self, member: &mut Member) {
+    pub(super) fn apply(&self, member: &mut TarMember) {
         if let Some(path) = self.sparse.name.as_ref().or(self.path.as_ref()) {
             member.path.clone_from(path);
         }
         if let Some(link) = &self.link {
             member.link.clone_from(link);
         }
-        member.uid = self.uid.map_or(member.uid, id);
-        member.gid = self.gid.map_or(member.gid, id);
+        member.uid = self.uid.map_or(member.uid, clamp_id);
+        member.gid = self.gid.map_or(member.gid, clamp_id);
         member.mtime = self.mtime.unwrap_or(member.mtime);
         member.xattrs.clone_from(&self.xattrs);
     }
@@ -111,7 +111,7 @@ impl Pax {
     pub(super) fn sparse_map(
         &self,
         read_block: impl FnMut() -> anyhow::Result<[u8; BLOCK as usize]>,
-    ) -> anyhow::Result<Option<(u64, Vec<Segment>)>> {
+    ) -> anyhow::Result<Option<(u64, Vec<SparseSegment>)>> {
         let Some(real_size) = self.sparse.real_size else {
             return Err(corrupt("a sparse file does not say its size").into());
         };
@@ -146,7 +146,7 @@ fn number(value: &[u8]) -> Result<u64, Failure> {
 }
 
 /// Parses `[-]seconds[.fraction]`; digits beyond nanoseconds are dropped.
-fn time(value: &[u8]) -> Option<Time> {
+fn time(value: &[u8]) -> Option<TarTime> {
     let text = std::str::from_utf8(value).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let negative = whole.starts_with('-');
@@ -158,9 +158,9 @@ fn time(value: &[u8]) -> Option<Time> {
     let nanos: u32 = digits.parse().ok()?;
     // -1.25 s is two seconds before the epoch plus 0.75 s.
     Some(if negative && nanos > 0 {
-        Time { seconds: seconds.checked_sub(1)?, nanos: 1_000_000_000 - nanos }
+        TarTime { seconds: seconds.checked_sub(1)?, nanos: 1_000_000_000 - nanos }
     } else {
-        Time { seconds, nanos }
+        TarTime { seconds, nanos }
     })
 }
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn times_have_signs_and_fractions() {
-        let at = |seconds, nanos| Some(Time { seconds, nanos });
+        let at = |seconds, nanos| Some(TarTime { seconds, nanos });
         assert_eq!(time(b"1.25"), at(1, 250_000_000));
         assert_eq!(time(b"-0.25"), at(-1, 750_000_000));
         assert_eq!(time(b"7.0000000019"), at(7, 1));
@@ -189,9 +189,9 @@ mod tests {
         for bad in
             ["x", "5 a=b", "6 a=bc\n", "99999999999999999999 a=b\n", "3 \n", "7 =abcd\n9", "12 path=a\0b\n"]
         {
-            assert!(Pax::parse(bad.as_bytes()).is_err(), "{bad:?}");
+            assert!(PaxHeader::parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        assert!(Pax::parse(b"6 a=b\n").is_ok());
-        assert!(Pax::parse(b"").is_ok());
+        assert!(PaxHeader::parse(b"6 a=b\n").is_ok());
+        assert!(PaxHeader::parse(b"").is_ok());
     }
 }

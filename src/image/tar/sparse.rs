@@ -10,7 +10,7 @@ const MAX_SEGMENTS: usize = 1 << 18;
 
 /// A range of stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
+pub struct SparseSegment {
     /// From the start of the file, in bytes.
     pub offset: u64,
     /// In bytes.
@@ -22,7 +22,7 @@ pub struct Segment {
 pub(super) fn old_gnu(
     header: &Header,
     mut read_block: impl FnMut() -> anyhow::Result<[u8; BLOCK as usize]>,
-) -> anyhow::Result<(u64, Vec<Segment>)> {
+) -> anyhow::Result<(u64, Vec<SparseSegment>)> {
     let gnu = header.as_gnu().ok_or_else(malformed)?;
     let real_size = gnu.real_size().map_err(|_| malformed())?;
     let mut pairs = Vec::new();
@@ -83,7 +83,7 @@ fn segments(number: u64) -> Result<usize, Failure> {
 }
 
 /// Converts alternating offsets and lengths, which must be ascending and inside the file.
-pub(super) fn from_pairs(pairs: &[u64], real_size: u64) -> Result<Vec<Segment>, Failure> {
+pub(super) fn from_pairs(pairs: &[u64], real_size: u64) -> Result<Vec<SparseSegment>, Failure> {
     let mut segments = Vec::new();
     let mut end = 0;
     for pair in pairs.chunks(2) {
@@ -93,13 +93,13 @@ pub(super) fn from_pairs(pairs: &[u64], real_size: u64) -> Result<Vec<Segment>, 
             return Err(malformed());
         }
         end = next;
-        segments.push(Segment { offset, length });
+        segments.push(SparseSegment { offset, length });
     }
     Ok(segments)
 }
 
 /// Checks that the segments add up to the stored size.
-pub(super) fn check_total(segments: &[Segment], stored: u64) -> Result<(), Failure> {
+pub(super) fn check_total(segments: &[SparseSegment], stored: u64) -> Result<(), Failure> {
     let total = segments.iter().try_fold(0u64, |sum, segment| sum.checked_add(segment.length));
     if total == Some(stored) { Ok(()) } else { Err(malformed()) }
 }

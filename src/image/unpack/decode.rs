@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 const XZ_MEMORY: u64 = 256 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum CompressionFormat {
     Plain,
     Gzip,
     Zstd,
@@ -14,30 +14,33 @@ pub(crate) enum Format {
     Xz,
 }
 
-impl Format {
+impl CompressionFormat {
     /// Detects the format of a stream that starts with `start`; unknown data counts as plain.
     pub(crate) fn of(start: &[u8]) -> Self {
-        const MAGIC: &[(&[u8], Format)] = &[
-            (&[0x1f, 0x8b], Format::Gzip),
-            (&[0x28, 0xb5, 0x2f, 0xfd], Format::Zstd),
-            (b"BZh", Format::Bzip2),
-            (&[0xfd, b'7', b'z', b'X', b'Z', 0], Format::Xz),
+        const MAGIC: &[(&[u8], CompressionFormat)] = &[
+            (&[0x1f, 0x8b], CompressionFormat::Gzip),
+            (&[0x28, 0xb5, 0x2f, 0xfd], CompressionFormat::Zstd),
+            (b"BZh", CompressionFormat::Bzip2),
+            (&[0xfd, b'7', b'z', b'X', b'Z', 0], CompressionFormat::Xz),
         ];
-        MAGIC.iter().find(|(magic, _)| start.starts_with(magic)).map_or(Format::Plain, |(_, format)| *format)
+        MAGIC
+            .iter()
+            .find(|(magic, _)| start.starts_with(magic))
+            .map_or(CompressionFormat::Plain, |(_, format)| *format)
     }
 }
 
 /// A reader of the decompressed stream. Concatenated members and frames are read as one.
 pub(crate) fn decoder<'a>(
-    format: Format,
+    format: CompressionFormat,
     source: impl BufRead + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
     Ok(match format {
-        Format::Plain => Box::new(source),
-        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
-        Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
-        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
-        Format::Xz => {
+        CompressionFormat::Plain => Box::new(source),
+        CompressionFormat::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+        CompressionFormat::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
+        CompressionFormat::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
+        CompressionFormat::Xz => {
             let stream =
                 liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(source, stream))
@@ -51,21 +54,21 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn compress(format: Format, plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn compress(format: CompressionFormat, plain: &[u8]) -> Vec<u8> {
         match format {
-            Format::Plain => plain.to_vec(),
-            Format::Gzip => {
+            CompressionFormat::Plain => plain.to_vec(),
+            CompressionFormat::Gzip => {
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 encoder.write_all(plain).unwrap();
                 encoder.finish().unwrap()
             }
-            Format::Zstd => zstd::encode_all(plain, 1).unwrap(),
-            Format::Bzip2 => {
+            CompressionFormat::Zstd => zstd::encode_all(plain, 1).unwrap(),
+            CompressionFormat::Bzip2 => {
                 let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
                 encoder.write_all(plain).unwrap();
                 encoder.finish().unwrap()
             }
-            Format::Xz => {
+            CompressionFormat::Xz => {
                 let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
                 encoder.write_all(plain).unwrap();
                 encoder.finish().unwrap()
@@ -75,9 +78,15 @@ pub(crate) mod tests {
 
     #[test]
     fn formats_are_told_by_their_first_bytes() {
-        for format in [Format::Plain, Format::Gzip, Format::Zstd, Format::Bzip2, Format::Xz] {
-            assert_eq!(Format::of(&compress(format, b"./")), format);
+        for format in [
+            CompressionFormat::Plain,
+            CompressionFormat::Gzip,
+            CompressionFormat::Zstd,
+            CompressionFormat::Bzip2,
+            CompressionFormat::Xz,
+        ] {
+            assert_eq!(CompressionFormat::of(&compress(format, b"./")), format);
         }
-        assert_eq!(Format::of(b""), Format::Plain);
+        assert_eq!(CompressionFormat::of(b""), CompressionFormat::Plain);
     }
 }

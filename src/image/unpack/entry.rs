@@ -10,31 +10,31 @@ use std::os::unix::fs::FileExt as _;
 
 use anyhow::Context as _;
 
-use super::Recorder;
-use super::tree::{At, Tree};
+use super::TarSplitRecorder;
+use super::tree::{LayerTree, TreeLocation};
 use crate::error::{corrupt, unsupported};
-use crate::image::tar::name::Name;
-use crate::image::tar::sparse::Segment;
-use crate::image::tar::{Kind, Member, TarReader};
+use crate::image::tar::name::MemberPath;
+use crate::image::tar::sparse::SparseSegment;
+use crate::image::tar::{TarMember, TarMemberKind, TarReader};
 
 const WHITEOUT: &[u8] = b".wh.";
 /// Prefix of AUFS's internal files, which mean nothing in a layer.
 const AUFS: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-fn is_aufs(name: &Name) -> bool {
+fn is_aufs(name: &MemberPath) -> bool {
     let opaque = name.base == OPAQUE;
     (name.base.starts_with(AUFS) && !opaque)
         || name.dir.split(|b| *b == b'/').any(|part| part.starts_with(AUFS))
 }
 
 /// Applies `member`; its content is read from `archive`.
-pub(super) fn place(
-    tree: &mut Tree,
-    archive: &mut TarReader<Recorder>,
-    member: &Member,
+pub(super) fn apply_member(
+    tree: &mut LayerTree,
+    archive: &mut TarReader<TarSplitRecorder>,
+    member: &TarMember,
 ) -> anyhow::Result<()> {
-    let name = Name::parse(&member.path)?;
+    let name = MemberPath::parse(&member.path)?;
     if is_aufs(&name) {
         return Ok(());
     }
@@ -42,21 +42,21 @@ pub(super) fn place(
         return root(tree, member);
     }
     // The parent is created even for whiteouts: hiding a name needs its directory in this layer.
-    let at = tree.at(&name.dir, &name.base)?;
+    let at = tree.locate(&name.dir, &name.base)?;
     if name.base == OPAQUE {
         return at.parent.make_opaque();
     }
     if let Some(hidden) = name.base.strip_prefix(WHITEOUT) {
-        return hide(tree, &name.dir, hidden);
+        return apply_whiteout(tree, &name.dir, hidden);
     }
     match member.kind {
-        Kind::File => file(tree, archive, member, &name, &at),
-        Kind::Dir => tree.make_dir(&at, &name.path(), member),
-        Kind::Symlink => tree.make_symlink(&at, member),
-        Kind::HardLink => hard_link(tree, member, &at),
-        Kind::Fifo => tree.make_fifo(&at, member),
-        Kind::Char | Kind::Block => tree.make_device(&at, member),
-        Kind::Other(kind) => Err(unsupported(format!(
+        TarMemberKind::File => file(tree, archive, member, &name, &at),
+        TarMemberKind::Dir => tree.make_dir(&at, &name.path(), member),
+        TarMemberKind::Symlink => tree.make_symlink(&at, member),
+        TarMemberKind::HardLink => hard_link(tree, member, &at),
+        TarMemberKind::Fifo => tree.make_fifo(&at, member),
+        TarMemberKind::Char | TarMemberKind::Block => tree.make_device(&at, member),
+        TarMemberKind::Other(kind) => Err(unsupported(format!(
             "the archive's entry type `{}` is not one of a layer",
             char::from(kind).escape_debug()
         ))
@@ -64,37 +64,37 @@ pub(super) fn place(
     }
 }
 
-fn root(tree: &mut Tree, member: &Member) -> anyhow::Result<()> {
-    if member.kind != Kind::Dir {
+fn root(tree: &mut LayerTree, member: &TarMember) -> anyhow::Result<()> {
+    if member.kind != TarMemberKind::Dir {
         return Err(corrupt("the root of the layer is not a directory").into());
     }
     tree.set_root(member)
 }
 
-fn hide(tree: &mut Tree, dir: &[u8], hidden: &[u8]) -> anyhow::Result<()> {
+fn apply_whiteout(tree: &mut LayerTree, dir: &[u8], hidden: &[u8]) -> anyhow::Result<()> {
     if matches!(hidden, b"" | b"." | b"..") {
         return Err(corrupt("a whiteout does not say what it hides").into());
     }
-    let at = tree.at(dir, hidden)?;
+    let at = tree.locate(dir, hidden)?;
     tree.make_whiteout(&at)
 }
 
-fn hard_link(tree: &mut Tree, member: &Member, at: &At) -> anyhow::Result<()> {
-    let target = Name::parse(&member.link)?;
+fn hard_link(tree: &mut LayerTree, member: &TarMember, at: &TreeLocation) -> anyhow::Result<()> {
+    let target = MemberPath::parse(&member.link)?;
     if target.base.is_empty() {
         return Err(corrupt("a hard link to the root of the layer").into());
     }
     let shown = || format!("cannot link to `{}`", String::from_utf8_lossy(&member.link).escape_debug());
-    let source = tree.existing(&target.dir, &target.base).with_context(shown)?;
+    let source = tree.locate_existing(&target.dir, &target.base).with_context(shown)?;
     tree.make_hard_link(&source, at).with_context(shown)
 }
 
 fn file(
-    tree: &mut Tree,
-    archive: &mut TarReader<Recorder>,
-    member: &Member,
-    name: &Name,
-    at: &At,
+    tree: &mut LayerTree,
+    archive: &mut TarReader<TarSplitRecorder>,
+    member: &TarMember,
+    name: &MemberPath,
+    at: &TreeLocation,
 ) -> anyhow::Result<()> {
     let mut file = tree.create_file(at)?;
     if let Some((real_size, segments)) = &member.sparse {
@@ -111,7 +111,7 @@ fn file(
     tree.finish_file(&file, member)
 }
 
-fn fill(archive: &mut TarReader<Recorder>, file: &mut File) -> anyhow::Result<()> {
+fn fill(archive: &mut TarReader<TarSplitRecorder>, file: &mut File) -> anyhow::Result<()> {
     loop {
         let part = archive.content()?;
         if part.is_empty() {
@@ -119,17 +119,17 @@ fn fill(archive: &mut TarReader<Recorder>, file: &mut File) -> anyhow::Result<()
         }
         file.write_all(part).context("cannot write the content")?;
         let amount = part.len();
-        archive.consumed(amount);
+        archive.consume_content(amount);
     }
 }
 
 /// Writes the stored segments to their places. They go into the tar-split data as raw bytes, since the tree
 /// does not record how the archive divided the file.
 fn fill_sparse(
-    archive: &mut TarReader<Recorder>,
+    archive: &mut TarReader<TarSplitRecorder>,
     file: &File,
     real_size: u64,
-    segments: &[Segment],
+    segments: &[SparseSegment],
 ) -> anyhow::Result<()> {
     file.set_len(real_size).context("cannot make a sparse file")?;
     for segment in segments {
@@ -142,7 +142,7 @@ fn fill_sparse(
                 return Err(corrupt("a sparse file is shorter than it says").into());
             }
             file.write_all_at(&part[..amount], at).context("cannot write the content")?;
-            archive.consumed(amount);
+            archive.consume_content(amount);
             at += amount as u64;
             left -= amount as u64;
         }

@@ -30,35 +30,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 
-use super::recipe::RecipeWriter;
+use super::recipe::TarSplitWriter;
 use super::tar::TarReader;
-use crate::error::{Failure, Kind, corrupt};
+use crate::error::{Failure, FailureKind, corrupt};
 use crate::model::digest::Digest;
-use crate::model::layer::{Identity, LayerRecord};
-use crate::model::progress::{LayerEvent, Progress};
+use crate::model::layer::{LayerOwnership, LayerRecord};
+use crate::model::progress::{LayerEvent, LayerProgress};
 use crate::store::LayerDraft;
 
 #[derive(Clone, Debug)]
 pub struct UnpackOptions {
     /// How owners are stored.
-    pub identity: Identity,
-    pub limits: Limits,
+    pub identity: LayerOwnership,
+    pub limits: UnpackLimits,
     /// The short ID under which progress is reported.
     pub label: String,
     /// Compressed size in bytes, for progress; 0 if unknown.
-    pub source_size: u64,
+    pub compressed_size: u64,
 }
 
 /// Limits against archives made to fill the disk or memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct UnpackLimits {
     /// Of the uncompressed stream.
     pub bytes: u64,
     /// Members of the archive.
     pub entries: u64,
 }
 
-impl Default for Limits {
+impl Default for UnpackLimits {
     /// 1 TiB and about four million members.
     fn default() -> Self {
         Self { bytes: 1 << 40, entries: 4 << 20 }
@@ -71,20 +71,20 @@ impl Default for Limits {
 ///
 /// For [`Identity::Mapped`] the caller must be able to set the owners (inside the user namespace). Threads
 /// are started, so the process must not fork afterwards.
-pub fn unpack(
+pub fn unpack_layer(
     source: impl Read + Send,
     draft: &LayerDraft,
     options: &UnpackOptions,
-    progress: &dyn Progress,
+    progress: &dyn LayerProgress,
 ) -> anyhow::Result<LayerRecord> {
     let taken = AtomicU64::new(0);
-    let report = Report { taken: &taken, options, progress };
+    let report = UnpackProgress { taken: &taken, options, progress };
     let (digest, totals) = std::thread::scope(|scope| {
-        let running = pipeline::start(scope, source, &taken).context("cannot start threads")?;
+        let running = pipeline::start_pipeline(scope, source, &taken).context("cannot start threads")?;
         // The call consumes the input, so it is dropped and the threads end even on errors.
         let totals = read_archive(running.input, draft, &report);
         let digest = running.hash.join();
-        let digest = digest.map_err(|_| Failure::new(Kind::Other, "the hashing thread failed"))?;
+        let digest = digest.map_err(|_| Failure::new(FailureKind::Other, "the hashing thread failed"))?;
         anyhow::Ok((digest, totals?))
     })
     .with_context(|| match draft.diff_id() {
@@ -109,18 +109,28 @@ fn wrong_digest(wanted: &Digest, found: &Digest) -> Failure {
     corrupt(format!("layer {wanted} is not what its image says: its content has the digest {found}"))
 }
 
-struct Totals {
+struct LayerTotals {
     size: u64,
     tar_size: u64,
 }
 
-fn read_archive(input: pipeline::Input, draft: &LayerDraft, report: &Report<'_>) -> anyhow::Result<Totals> {
-    let recipe = File::create_new(draft.recipe_path()).context("cannot create the recipe")?;
+fn read_archive(
+    input: pipeline::ChunkReader,
+    draft: &LayerDraft,
+    report: &UnpackProgress<'_>,
+) -> anyhow::Result<LayerTotals> {
+    let recipe = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
     let limits = report.options.limits;
-    let recorder =
-        Recorder { input, recipe: RecipeWriter::new(recipe)?, paused: false, read: 0, limits, failed: None };
+    let recorder = TarSplitRecorder {
+        input,
+        recipe: TarSplitWriter::new(recipe)?,
+        paused: false,
+        read: 0,
+        limits,
+        failed: None,
+    };
     let mut archive = TarReader::new(recorder);
-    let mut tree = tree::Tree::open(draft, report.options.identity)?;
+    let mut tree = tree::LayerTree::open(draft, report.options.identity)?;
     let mut size = 0u64;
     let mut entries = 0;
     while let Some(member) = archive.next_member()? {
@@ -130,7 +140,7 @@ fn read_archive(input: pipeline::Input, draft: &LayerDraft, report: &Report<'_>)
         }
         // File contents as stored in the archive, not disk usage.
         size = size.saturating_add(member.size);
-        entry::place(&mut tree, &mut archive, &member).with_context(|| {
+        entry::apply_member(&mut tree, &mut archive, &member).with_context(|| {
             format!("cannot place `{}`", String::from_utf8_lossy(&member.path).escape_debug())
         })?;
         report.update();
@@ -139,11 +149,11 @@ fn read_archive(input: pipeline::Input, draft: &LayerDraft, report: &Report<'_>)
     let mut recorder = archive.into_input();
     drain(&mut recorder)?;
     report.update();
-    recorder.finish().map(|tar_size| Totals { size, tar_size })
+    recorder.finish().map(|tar_size| LayerTotals { size, tar_size })
 }
 
 /// Reads what follows the archive: it is part of the digest.
-fn drain(input: &mut Recorder) -> io::Result<()> {
+fn drain(input: &mut TarSplitRecorder) -> io::Result<()> {
     loop {
         let amount = input.fill_buf()?.len();
         if amount == 0 {
@@ -155,23 +165,23 @@ fn drain(input: &mut Recorder) -> io::Result<()> {
 
 fn too_large(what: String) -> Failure {
     Failure::new(
-        Kind::Full,
+        FailureKind::Full,
         format!("the layer {what}, the limit against archives made to exhaust the machine"),
     )
 }
 
 /// Copies everything that passes into the tar-split data, except file contents.
-struct Recorder {
-    input: pipeline::Input,
-    recipe: RecipeWriter,
+struct TarSplitRecorder {
+    input: pipeline::ChunkReader,
+    recipe: TarSplitWriter,
     paused: bool,
     read: u64,
-    limits: Limits,
+    limits: UnpackLimits,
     /// An error while writing, returned by the next read, since `consume` cannot fail.
     failed: Option<io::Error>,
 }
 
-impl Recorder {
+impl TarSplitRecorder {
     /// The next `length` bytes are content that the tree stores at `path`. Returns the number of the record.
     fn begin_content(&mut self, path: &[u8], length: u64) -> io::Result<u32> {
         self.paused = true;
@@ -191,7 +201,7 @@ impl Recorder {
     }
 }
 
-impl BufRead for Recorder {
+impl BufRead for TarSplitRecorder {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -218,23 +228,23 @@ impl BufRead for Recorder {
     }
 }
 
-impl Read for Recorder {
+impl Read for TarSplitRecorder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         crate::image::read_buffered(self, buffer)
     }
 }
 
 /// Reports how much of the source has been read.
-struct Report<'a> {
+struct UnpackProgress<'a> {
     taken: &'a AtomicU64,
     options: &'a UnpackOptions,
-    progress: &'a dyn Progress,
+    progress: &'a dyn LayerProgress,
 }
 
-impl Report<'_> {
+impl UnpackProgress<'_> {
     fn update(&self) {
         let current = self.taken.load(Ordering::Relaxed);
-        let total = self.options.source_size.max(current);
+        let total = self.options.compressed_size.max(current);
         self.progress.event(&self.options.label, LayerEvent::Extracting { current, total });
     }
 }

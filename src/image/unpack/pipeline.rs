@@ -27,7 +27,7 @@ const CHUNK: usize = 256 << 10;
 /// Buffers per pool.
 const POOL: usize = 8;
 
-type Item = io::Result<Arc<Chunk>>;
+type ChunkResult = io::Result<Arc<Chunk>>;
 
 struct Chunk {
     buffer: Vec<u8>,
@@ -43,13 +43,13 @@ impl Drop for Chunk {
 }
 
 /// The buffers of one filling thread.
-struct Pool {
+struct BufferPool {
     free: Receiver<Vec<u8>>,
     back: Sender<Vec<u8>>,
     made: usize,
 }
 
-impl Pool {
+impl BufferPool {
     fn new() -> Self {
         let (back, free) = channel();
         Self { free, back, made: 0 }
@@ -94,15 +94,15 @@ fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Reads the buffers sent by a thread.
-pub(super) struct Input {
-    items: Receiver<Item>,
+pub(super) struct ChunkReader {
+    items: Receiver<ChunkResult>,
     chunk: Option<Arc<Chunk>>,
     at: usize,
     ended: bool,
 }
 
-impl Input {
-    fn new(items: Receiver<Item>) -> Self {
+impl ChunkReader {
+    fn new(items: Receiver<ChunkResult>) -> Self {
         Self { items, chunk: None, at: 0, ended: false }
     }
 
@@ -124,7 +124,7 @@ impl Input {
     }
 }
 
-impl BufRead for Input {
+impl BufRead for ChunkReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.chunk.as_ref().is_none_or(|chunk| self.at >= chunk.filled) {
             // Release the old buffer first: the filling thread may be waiting for it.
@@ -140,32 +140,32 @@ impl BufRead for Input {
     }
 }
 
-impl Read for Input {
+impl Read for ChunkReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         crate::image::read_buffered(self, buffer)
     }
 }
 
 /// A running pipeline.
-pub(super) struct Running<'scope> {
-    pub(super) input: Input,
+pub(super) struct PipelineHandle<'scope> {
+    pub(super) input: ChunkReader,
     /// The SHA-256 of the whole stream, once it has been read to the end (or dropped).
     pub(super) hash: ScopedJoinHandle<'scope, Digest>,
 }
 
 /// Starts the threads. `taken` counts the bytes read from `source`.
-pub(super) fn start<'scope, 'env>(
+pub(super) fn start_pipeline<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     source: impl Read + Send + 'scope,
     taken: &'scope AtomicU64,
-) -> io::Result<Running<'scope>> {
+) -> io::Result<PipelineHandle<'scope>> {
     let (to_decoder, raw) = sync_channel(POOL);
     let (to_caller, plain) = sync_channel(POOL);
     let (to_hash, hashed) = sync_channel(POOL);
     spawn(scope, "read", move || read(source, taken, &to_decoder))?;
-    spawn(scope, "decode", move || decode(Input::new(raw), &to_caller, &to_hash))?;
+    spawn(scope, "decode", move || decode(ChunkReader::new(raw), &to_caller, &to_hash))?;
     let hash = spawn(scope, "hash", move || hash(&hashed))?;
-    Ok(Running { input: Input::new(plain), hash })
+    Ok(PipelineHandle { input: ChunkReader::new(plain), hash })
 }
 
 fn spawn<'scope, T: Send + 'scope>(
@@ -176,8 +176,8 @@ fn spawn<'scope, T: Send + 'scope>(
     std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn_scoped(scope, work)
 }
 
-fn read(mut source: impl Read, taken: &AtomicU64, out: &SyncSender<Item>) {
-    let mut pool = Pool::new();
+fn read(mut source: impl Read, taken: &AtomicU64, out: &SyncSender<ChunkResult>) {
+    let mut pool = BufferPool::new();
     while let Some(item) = pool.fill(&mut source).transpose() {
         if let Ok(chunk) = &item {
             taken.fetch_add(chunk.filled as u64, Ordering::Relaxed);
@@ -190,8 +190,8 @@ fn read(mut source: impl Read, taken: &AtomicU64, out: &SyncSender<Item>) {
 }
 
 /// Decompresses the stream and passes it on. Ends early if the caller has dropped the receiver.
-fn decode(mut input: Input, caller: &SyncSender<Item>, hash: &SyncSender<Arc<Chunk>>) {
-    let send = |item: Item| {
+fn decode(mut input: ChunkReader, caller: &SyncSender<ChunkResult>, hash: &SyncSender<Arc<Chunk>>) {
+    let send = |item: ChunkResult| {
         if let Ok(chunk) = &item
             && hash.send(Arc::clone(chunk)).is_err()
         {
@@ -201,13 +201,13 @@ fn decode(mut input: Input, caller: &SyncSender<Item>, hash: &SyncSender<Arc<Chu
         caller.send(item).is_ok() && more
     };
     let format = match input.fill_buf() {
-        Ok(start) => decode::Format::of(start),
+        Ok(start) => decode::CompressionFormat::of(start),
         Err(error) => {
             send(Err(error));
             return;
         }
     };
-    if format == decode::Format::Plain {
+    if format == decode::CompressionFormat::Plain {
         // Uncompressed: the reader's buffers are passed on without copying.
         while let Some(item) = next_plain(&mut input).transpose() {
             if !send(item) {
@@ -223,7 +223,7 @@ fn decode(mut input: Input, caller: &SyncSender<Item>, hash: &SyncSender<Arc<Chu
             return;
         }
     };
-    let mut pool = Pool::new();
+    let mut pool = BufferPool::new();
     while let Some(item) = pool.fill(&mut decoder).transpose() {
         if !send(item) {
             return;
@@ -231,7 +231,7 @@ fn decode(mut input: Input, caller: &SyncSender<Item>, hash: &SyncSender<Arc<Chu
     }
 }
 
-fn next_plain(input: &mut Input) -> io::Result<Option<Arc<Chunk>>> {
+fn next_plain(input: &mut ChunkReader) -> io::Result<Option<Arc<Chunk>>> {
     match input.chunk.take() {
         Some(chunk) => Ok(Some(chunk)),
         None => input.next_chunk(),
@@ -253,7 +253,7 @@ mod tests {
     fn through(source: impl Read + Send) -> (io::Result<Vec<u8>>, Digest) {
         let taken = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            let mut running = start(scope, source, &taken).unwrap();
+            let mut running = start_pipeline(scope, source, &taken).unwrap();
             let mut all = Vec::new();
             let read = running.input.read_to_end(&mut all).map(|_| all);
             drop(running.input);
@@ -265,11 +265,11 @@ mod tests {
     fn passes_every_format_through() {
         let plain: Vec<u8> = (0..3_000_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         for format in [
-            decode::Format::Plain,
-            decode::Format::Gzip,
-            decode::Format::Zstd,
-            decode::Format::Bzip2,
-            decode::Format::Xz,
+            decode::CompressionFormat::Plain,
+            decode::CompressionFormat::Gzip,
+            decode::CompressionFormat::Zstd,
+            decode::CompressionFormat::Bzip2,
+            decode::CompressionFormat::Xz,
         ] {
             let (read, digest) = through(&decode::tests::compress(format, &plain)[..]);
             assert!(read.unwrap() == plain, "{format:?}");
@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn gzip_members_follow_one_another() {
-        let mut both = decode::tests::compress(decode::Format::Gzip, b"one ");
-        both.extend(decode::tests::compress(decode::Format::Gzip, b"two"));
+        let mut both = decode::tests::compress(decode::CompressionFormat::Gzip, b"one ");
+        both.extend(decode::tests::compress(decode::CompressionFormat::Gzip, b"two"));
         assert_eq!(through(&both[..]).0.unwrap(), b"one two");
     }
 
@@ -292,7 +292,7 @@ mod tests {
                 Err(io::Error::other("the cable"))
             }
         }
-        let body = decode::tests::compress(decode::Format::Gzip, &[7; 4096]);
+        let body = decode::tests::compress(decode::CompressionFormat::Gzip, &[7; 4096]);
         for source in [&b""[..], b"plain", &body[..body.len() / 2]] {
             let error = through(source.chain(Fails)).0.unwrap_err();
             assert_eq!(error.to_string(), "the cable");
@@ -303,7 +303,7 @@ mod tests {
     fn a_caller_who_leaves_stops_everything() {
         let taken = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            let running = start(scope, io::repeat(1), &taken).unwrap();
+            let running = start_pipeline(scope, io::repeat(1), &taken).unwrap();
             drop(running.input);
         });
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::image::pack::pack;
-use crate::model::progress::Silent;
+use crate::image::pack::pack_layer;
+use crate::model::progress::SilentProgress;
 use crate::store::{LayerSlot, Store};
 
 #[path = "../../../tests/support/hostile.rs"]
@@ -17,8 +17,9 @@ mod hostile;
 use hostile::{Verdict, archive, kind, member, pax};
 
 fn options() -> UnpackOptions {
-    let identity = if rustix::process::geteuid().is_root() { Identity::Mapped } else { Identity::Single };
-    UnpackOptions { identity, limits: Limits::default(), label: "x".into(), source_size: 0 }
+    let identity =
+        if rustix::process::geteuid().is_root() { LayerOwnership::Mapped } else { LayerOwnership::Single };
+    UnpackOptions { identity, limits: UnpackLimits::default(), label: "x".into(), compressed_size: 0 }
 }
 
 struct Fixture {
@@ -42,7 +43,7 @@ impl Fixture {
         let LayerSlot::Draft(draft) = self.store.begin_layer(diff_id)? else {
             return Ok(self.store.layer(diff_id)?.unwrap());
         };
-        let record = unpack(source, &draft, options, &Silent)?;
+        let record = unpack_layer(source, &draft, options, &SilentProgress)?;
         draft.commit(record.clone())?;
         Ok(record)
     }
@@ -61,7 +62,7 @@ impl Fixture {
             let tree = self.store.layer_tree(&Digest::of(tar));
             std::process::Command::new("chmod").args(["-R", "u+rwX"]).arg(tree).output().unwrap();
         }
-        pack(&self.store, &Digest::of(tar), &mut out).unwrap();
+        pack_layer(&self.store, &Digest::of(tar), &mut out).unwrap();
         out == tar
     }
 
@@ -146,7 +147,7 @@ fn single_mode_remembers_owners_and_capabilities() {
         member(kind::FILE, b"root", b"", b"x"),
     ]);
     let diff_id = Digest::of(&tar);
-    let options = UnpackOptions { identity: Identity::Single, ..options() };
+    let options = UnpackOptions { identity: LayerOwnership::Single, ..options() };
     fixture.unpack_as(&tar, &diff_id, &options).unwrap();
     let tree = fixture.store.layer_tree(&diff_id);
     assert_eq!(xattr(&tree.join("f"), "user.dhow.owner").unwrap(), b"33:44");
@@ -199,7 +200,7 @@ fn another_digest_is_refused_by_name() {
     let wanted = Digest::of(b"something else");
     let error = fixture.unpack_as(&archive(&[]), &wanted, &options()).unwrap_err();
     assert!(error.to_string().contains(wanted.as_str()), "{error}");
-    assert_eq!(crate::error::kind_of(&error), Kind::Corrupt);
+    assert_eq!(crate::error::kind_of(&error), FailureKind::Corrupt);
     assert!(fixture.is_clean());
 }
 
@@ -207,13 +208,14 @@ fn another_digest_is_refused_by_name() {
 fn limits_stop_bombs() {
     let fixture = Fixture::new();
     let tar = archive(&vec![member(kind::FILE, b"f", b"", &[0; 4096]); 100]);
-    let bomb = decode::tests::compress(decode::Format::Gzip, &tar);
-    for limits in
-        [Limits { bytes: 100_000, ..Limits::default() }, Limits { entries: 50, ..Limits::default() }]
-    {
+    let bomb = decode::tests::compress(decode::CompressionFormat::Gzip, &tar);
+    for limits in [
+        UnpackLimits { bytes: 100_000, ..UnpackLimits::default() },
+        UnpackLimits { entries: 50, ..UnpackLimits::default() },
+    ] {
         let error =
             fixture.unpack_as(&bomb, &Digest::of(&tar), &UnpackOptions { limits, ..options() }).unwrap_err();
-        assert_eq!(crate::error::kind_of(&error), Kind::Full, "{error:#}");
+        assert_eq!(crate::error::kind_of(&error), FailureKind::Full, "{error:#}");
         assert!(fixture.is_clean());
     }
     fixture.unpack_as(&bomb, &Digest::of(&tar), &options()).unwrap();
@@ -223,7 +225,12 @@ fn limits_stop_bombs() {
 fn damaged_compression_is_an_error() {
     let fixture = Fixture::new();
     let tar = archive(&[member(kind::FILE, b"f", b"", &[1; 100_000])]);
-    for format in [decode::Format::Gzip, decode::Format::Zstd, decode::Format::Bzip2, decode::Format::Xz] {
+    for format in [
+        decode::CompressionFormat::Gzip,
+        decode::CompressionFormat::Zstd,
+        decode::CompressionFormat::Bzip2,
+        decode::CompressionFormat::Xz,
+    ] {
         let whole = decode::tests::compress(format, &tar);
         let cut = &whole[..whole.len() * 2 / 3];
         assert!(fixture.unpack_as(cut, &Digest::of(&tar), &options()).is_err(), "{format:?} cut");
@@ -240,13 +247,13 @@ fn a_changed_layer_is_not_written_as_the_old_one() {
     let fixture = Fixture::new();
     let tar = archive(&[member(kind::FILE, b"f", b"", b"content"), member(kind::FILE, b"g", b"", b"x")]);
     let tree = fixture.unpack(&tar).unwrap();
-    let repack = || pack(&fixture.store, &Digest::of(&tar), &mut std::io::sink());
+    let repack = || pack_layer(&fixture.store, &Digest::of(&tar), &mut std::io::sink());
     std::fs::write(tree.join("f"), "CONTENT").unwrap();
-    assert_eq!(crate::error::kind_of(&repack().unwrap_err()), Kind::Corrupt);
+    assert_eq!(crate::error::kind_of(&repack().unwrap_err()), FailureKind::Corrupt);
     std::fs::write(tree.join("f"), "longer content").unwrap();
     assert!(format!("{:#}", repack().unwrap_err()).contains("at `f`"));
     std::fs::remove_file(tree.join("f")).unwrap();
-    assert_eq!(crate::error::kind_of(&repack().unwrap_err()), Kind::Corrupt);
+    assert_eq!(crate::error::kind_of(&repack().unwrap_err()), FailureKind::Corrupt);
 }
 
 /// Members with frequently colliding names, in random order.

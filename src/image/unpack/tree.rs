@@ -25,18 +25,18 @@ use rustix::io::Errno;
 
 use crate::error::{corrupt, unsupported};
 use crate::image::files::is_reserved;
-use crate::image::tar::{Kind, Member, Time};
-use crate::model::layer::Identity;
+use crate::image::tar::{TarMember, TarMemberKind, TarTime};
+use crate::model::layer::LayerOwnership;
 use crate::store::LayerDraft;
 
 /// An open directory of the tree.
-pub(super) struct Parent {
+pub(super) struct ParentDir {
     fd: OwnedFd,
     /// A symbolic link was followed on the way, so that the path may lead elsewhere later.
     through_link: bool,
 }
 
-impl Parent {
+impl ParentDir {
     /// Hides the lower layers' entries of this directory.
     pub(super) fn make_opaque(&self) -> anyhow::Result<()> {
         let dir = open_dir(&self.fd, b".").context("cannot open the directory to make opaque")?;
@@ -45,68 +45,68 @@ impl Parent {
 }
 
 /// A name in a directory of the tree.
-pub(super) struct At {
-    pub(super) parent: Rc<Parent>,
+pub(super) struct TreeLocation {
+    pub(super) parent: Rc<ParentDir>,
     base: Vec<u8>,
 }
 
-impl At {
+impl TreeLocation {
     fn stat(&self) -> Result<Stat, Errno> {
         rustix::fs::statat(&self.parent.fd, &self.base[..], AtFlags::SYMLINK_NOFOLLOW)
     }
 }
 
-pub(super) struct Tree {
+pub(super) struct LayerTree {
     root: OwnedFd,
-    identity: Identity,
+    identity: LayerOwnership,
     extra: PathBuf,
     scratch: PathBuf,
     /// The directory of the last name, since siblings usually follow one another.
-    last: Option<(Vec<u8>, Rc<Parent>)>,
-    dirs: Vec<DirEnd>,
+    last: Option<(Vec<u8>, Rc<ParentDir>)>,
+    dirs: Vec<PendingDir>,
     /// File contents by inode number: the record in the tar-split data that refers to them.
     contents: HashMap<u64, u32>,
-    replaced: u64,
+    moved_aside: u64,
 }
 
 /// Metadata applied to a directory at the end.
-struct DirEnd {
+struct PendingDir {
     path: Vec<u8>,
     mode: u32,
-    mtime: Option<Time>,
+    mtime: Option<TarTime>,
 }
 
-impl Tree {
-    pub(super) fn open(draft: &LayerDraft, identity: Identity) -> anyhow::Result<Tree> {
+impl LayerTree {
+    pub(super) fn open(draft: &LayerDraft, identity: LayerOwnership) -> anyhow::Result<LayerTree> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, draft.tree(), flags, Mode::empty())
             .context("cannot open the layer's directory")?;
-        Ok(Tree {
+        Ok(LayerTree {
             root,
             identity,
-            extra: draft.extra(),
-            scratch: draft.scratch(),
+            extra: draft.extra_dir(),
+            scratch: draft.scratch_path(),
             last: None,
             dirs: Vec::new(),
             contents: HashMap::new(),
-            replaced: 0,
+            moved_aside: 0,
         })
     }
 
     /// Locates a new name; missing parent directories are created with mode 0755, owned by root, as in
     /// docker.
-    pub(super) fn at(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<At> {
+    pub(super) fn locate(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<TreeLocation> {
         let parent = self.parent(dir, true)?;
-        Ok(At { parent, base: base.to_vec() })
+        Ok(TreeLocation { parent, base: base.to_vec() })
     }
 
     /// Locates a name that must exist.
-    pub(super) fn existing(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<At> {
+    pub(super) fn locate_existing(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<TreeLocation> {
         let parent = self.parent(dir, false)?;
-        Ok(At { parent, base: base.to_vec() })
+        Ok(TreeLocation { parent, base: base.to_vec() })
     }
 
-    fn parent(&mut self, dir: &[u8], make: bool) -> anyhow::Result<Rc<Parent>> {
+    fn parent(&mut self, dir: &[u8], make: bool) -> anyhow::Result<Rc<ParentDir>> {
         if let Some((path, parent)) = &self.last
             && path == dir
         {
@@ -114,7 +114,7 @@ impl Tree {
         }
         let parent = match self.resolve(dir) {
             Err(Errno::NOENT | Errno::NOTDIR) if make => self.make_parents(dir)?,
-            other => other.with_context(|| on_the_way(dir))?,
+            other => other.with_context(|| resolving(dir))?,
         };
         let parent = Rc::new(parent);
         self.last = Some((dir.to_vec(), Rc::clone(&parent)));
@@ -122,31 +122,31 @@ impl Tree {
     }
 
     /// Opens a directory of the tree by its path; symbolic links are resolved as if the tree were the root.
-    fn resolve(&self, dir: &[u8]) -> Result<Parent, Errno> {
+    fn resolve(&self, dir: &[u8]) -> Result<ParentDir, Errno> {
         let path = if dir.is_empty() { b"." } else { dir };
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let open = |resolve| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            retry(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
+            retry_openat2(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
         };
         match open(inside | ResolveFlags::NO_SYMLINKS) {
             // ELOOP: there is a link on the way; resolve again, following it.
-            Err(Errno::LOOP) => Ok(Parent { fd: open(inside)?, through_link: true }),
-            other => Ok(Parent { fd: other?, through_link: false }),
+            Err(Errno::LOOP) => Ok(ParentDir { fd: open(inside)?, through_link: true }),
+            other => Ok(ParentDir { fd: other?, through_link: false }),
         }
     }
 
-    fn make_parents(&mut self, dir: &[u8]) -> anyhow::Result<Parent> {
+    fn make_parents(&mut self, dir: &[u8]) -> anyhow::Result<ParentDir> {
         let mut parent = self.resolve(b"")?;
         let ends = dir.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([dir.len()]);
         let mut start = 0;
         for end in ends {
-            let shown = || on_the_way(&dir[..end]);
+            let shown = || resolving(&dir[..end]);
             let (path, base) = (&dir[..end], dir[start..end].to_vec());
             start = end + 1;
             parent = match self.resolve(path) {
                 Err(Errno::NOENT | Errno::NOTDIR) => {
-                    let at = At { parent: Rc::new(parent), base };
+                    let at = TreeLocation { parent: Rc::new(parent), base };
                     self.make_parent(&at, path).with_context(shown)?;
                     self.resolve(path).with_context(shown)?
                 }
@@ -156,25 +156,25 @@ impl Tree {
         Ok(parent)
     }
 
-    fn make_parent(&mut self, at: &At, path: &[u8]) -> anyhow::Result<()> {
+    fn make_parent(&mut self, at: &TreeLocation, path: &[u8]) -> anyhow::Result<()> {
         match rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU) {
             // A whiteout came first, then a member below it: the directory is new in this layer.
             Err(Errno::EXIST) if is_whiteout(&at.stat()?) => self.replace_by_dir(at)?,
             other => other?,
         }
-        self.dirs.push(DirEnd { path: path.to_vec(), mode: 0o755, mtime: None });
+        self.dirs.push(PendingDir { path: path.to_vec(), mode: 0o755, mtime: None });
         Ok(())
     }
 
     /// Removes what has the name, keeping contents that the tar-split data refers to. The name must exist.
-    fn clear(&mut self, at: &At) -> anyhow::Result<()> {
+    fn remove_existing(&mut self, at: &TreeLocation) -> anyhow::Result<()> {
         let stat = at.stat()?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 self.last = None;
-                let aside = self.aside()?;
+                let aside = self.scratch_path()?;
                 rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &aside)?;
-                self.salvage(&aside)?;
+                self.keep_contents(&aside)?;
             }
             FileType::RegularFile if self.contents.contains_key(&stat.st_ino) => {
                 let number = self.contents.remove(&stat.st_ino).unwrap_or_default();
@@ -190,20 +190,20 @@ impl Tree {
         Ok(())
     }
 
-    fn aside(&mut self) -> io::Result<PathBuf> {
-        if self.replaced == 0 {
+    fn scratch_path(&mut self) -> io::Result<PathBuf> {
+        if self.moved_aside == 0 {
             std::fs::create_dir(&self.scratch)?;
         }
-        self.replaced += 1;
-        Ok(self.scratch.join(self.replaced.to_string()))
+        self.moved_aside += 1;
+        Ok(self.scratch.join(self.moved_aside.to_string()))
     }
 
     /// Moves contents that the tar-split data refers to out of a directory removed from the tree.
-    fn salvage(&mut self, dir: &Path) -> anyhow::Result<()> {
+    fn keep_contents(&mut self, dir: &Path) -> anyhow::Result<()> {
         for entry in std::fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()? {
             let metadata = entry.metadata()?;
             if metadata.is_dir() {
-                self.salvage(&entry.path())?;
+                self.keep_contents(&entry.path())?;
             } else if let Some(number) = self.contents.remove(&metadata.ino()) {
                 std::fs::rename(entry.path(), self.extra_path(number)?)?;
             }
@@ -219,24 +219,34 @@ impl Tree {
     }
 
     /// Runs `action`, which creates a name; on EEXIST, removes what is there and tries again.
-    fn make<T>(&mut self, at: &At, mut action: impl FnMut() -> Result<T, Errno>) -> anyhow::Result<T> {
+    fn create_replacing<T>(
+        &mut self,
+        at: &TreeLocation,
+        mut action: impl FnMut() -> Result<T, Errno>,
+    ) -> anyhow::Result<T> {
         match action() {
             Err(Errno::EXIST) => {
-                self.clear(at)?;
+                self.remove_existing(at)?;
                 Ok(action()?)
             }
             other => Ok(other?),
         }
     }
 
-    pub(super) fn create_file(&mut self, at: &At) -> anyhow::Result<File> {
+    pub(super) fn create_file(&mut self, at: &TreeLocation) -> anyhow::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        self.make(at, || rustix::fs::openat(&at.parent.fd, &at.base[..], flags, mode)).map(File::from)
+        self.create_replacing(at, || rustix::fs::openat(&at.parent.fd, &at.base[..], flags, mode))
+            .map(File::from)
     }
 
     /// Remembers which tar-split record refers to the content of a new file.
-    pub(super) fn remember_content(&mut self, at: &At, file: &File, number: u32) -> anyhow::Result<()> {
+    pub(super) fn remember_content(
+        &mut self,
+        at: &TreeLocation,
+        file: &File,
+        number: u32,
+    ) -> anyhow::Result<()> {
         // Its path in the stream may resolve differently later, so keep the content under `extra/`.
         if at.parent.through_link {
             let kept = self.extra_path(number)?;
@@ -247,15 +257,20 @@ impl Tree {
         Ok(())
     }
 
-    pub(super) fn finish_file(&self, file: &File, member: &Member) -> anyhow::Result<()> {
+    pub(super) fn finish_file(&self, file: &File, member: &TarMember) -> anyhow::Result<()> {
         self.set_owner(file, member)?;
         self.set_xattrs(file, member);
         // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(file, Mode::from_raw_mode(member.mode)).context("cannot set the mode")?;
-        rustix::fs::futimens(file, &times(member.mtime)).context("cannot set the time")
+        rustix::fs::futimens(file, &timestamps(member.mtime)).context("cannot set the time")
     }
 
-    pub(super) fn make_dir(&mut self, at: &At, path: &[u8], member: &Member) -> anyhow::Result<()> {
+    pub(super) fn make_dir(
+        &mut self,
+        at: &TreeLocation,
+        path: &[u8],
+        member: &TarMember,
+    ) -> anyhow::Result<()> {
         match rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU) {
             Err(Errno::EXIST) => {
                 if FileType::from_raw_mode(at.stat()?.st_mode) != FileType::Directory {
@@ -268,37 +283,39 @@ impl Tree {
         self.set_dir(&dir, path, member)
     }
 
-    pub(super) fn set_root(&mut self, member: &Member) -> anyhow::Result<()> {
+    pub(super) fn set_root(&mut self, member: &TarMember) -> anyhow::Result<()> {
         let root = self.root.try_clone()?;
         self.set_dir(&root, b"", member)
     }
 
-    fn set_dir(&mut self, dir: &OwnedFd, path: &[u8], member: &Member) -> anyhow::Result<()> {
+    fn set_dir(&mut self, dir: &OwnedFd, path: &[u8], member: &TarMember) -> anyhow::Result<()> {
         self.set_owner(dir, member)?;
         self.set_xattrs(dir, member);
-        self.dirs.push(DirEnd { path: path.to_vec(), mode: member.mode, mtime: Some(member.mtime) });
+        self.dirs.push(PendingDir { path: path.to_vec(), mode: member.mode, mtime: Some(member.mtime) });
         Ok(())
     }
 
     /// Replaces another entry by a directory. In place of a whiteout it must keep hiding the lower layers.
-    fn replace_by_dir(&mut self, at: &At) -> anyhow::Result<()> {
+    fn replace_by_dir(&mut self, at: &TreeLocation) -> anyhow::Result<()> {
         let hides = is_whiteout(&at.stat()?);
-        self.clear(at)?;
+        self.remove_existing(at)?;
         rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU)?;
         if hides { set_opaque(&open_dir(&at.parent.fd, &at.base)?) } else { Ok(()) }
     }
 
-    pub(super) fn make_symlink(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
+    pub(super) fn make_symlink(&mut self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
         if member.link.is_empty() || member.link.contains(&0) {
             return Err(corrupt("a symbolic link without a usable target").into());
         }
-        self.make(at, || rustix::fs::symlinkat(&member.link[..], &at.parent.fd, &at.base[..]))?;
+        self.create_replacing(at, || rustix::fs::symlinkat(&member.link[..], &at.parent.fd, &at.base[..]))?;
         self.finish_unopened(at, member)
     }
 
-    pub(super) fn make_fifo(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
+    pub(super) fn make_fifo(&mut self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
         let mode = Mode::RUSR | Mode::WUSR;
-        self.make(at, || rustix::fs::mknodat(&at.parent.fd, &at.base[..], FileType::Fifo, mode, 0))?;
+        self.create_replacing(at, || {
+            rustix::fs::mknodat(&at.parent.fd, &at.base[..], FileType::Fifo, mode, 0)
+        })?;
         // Nothing else writes to the tree, so the name is still the FIFO just created and no link.
         let mode = Mode::from_raw_mode(member.mode);
         rustix::fs::chmodat(&at.parent.fd, &at.base[..], mode, AtFlags::empty())?;
@@ -306,8 +323,8 @@ impl Tree {
     }
 
     /// Sets owner and time of an object that cannot be opened.
-    fn finish_unopened(&self, at: &At, member: &Member) -> anyhow::Result<()> {
-        if self.identity == Identity::Mapped {
+    fn finish_unopened(&self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
+        if self.identity == LayerOwnership::Mapped {
             let (uid, gid) = owner(member);
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             match rustix::fs::chownat(&at.parent.fd, &at.base[..], Some(uid), Some(gid), flags) {
@@ -317,22 +334,22 @@ impl Tree {
                 other => other.context("cannot set the owner")?,
             }
         }
-        let times = times(member.mtime);
+        let times = timestamps(member.mtime);
         rustix::fs::utimensat(&at.parent.fd, &at.base[..], &times, AtFlags::SYMLINK_NOFOLLOW)
             .context("cannot set the time")
     }
 
     /// Devices cannot be created in a user namespace, so an empty file stands for one. This includes 0:0,
     /// which must not become a whiteout by being an ordinary member.
-    pub(super) fn make_device(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
+    pub(super) fn make_device(&mut self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
         let file = self.create_file(at)?;
-        let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
+        let kind = if member.kind == TarMemberKind::Block { 'b' } else { 'c' };
         let (major, minor) = member.device;
-        remember(&file, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
+        set_dhow_xattr(&file, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
         self.finish_file(&file, member)
     }
 
-    pub(super) fn make_hard_link(&mut self, source: &At, at: &At) -> anyhow::Result<()> {
+    pub(super) fn make_hard_link(&mut self, source: &TreeLocation, at: &TreeLocation) -> anyhow::Result<()> {
         let stat = source.stat()?;
         if is_whiteout(&stat) {
             // A whiteout is an entry of the disk format, not a file of the layer.
@@ -342,12 +359,14 @@ impl Tree {
             return Ok(());
         }
         let (from, to) = (&source.parent.fd, &at.parent.fd);
-        self.make(at, || rustix::fs::linkat(from, &source.base[..], to, &at.base[..], AtFlags::empty()))
+        self.create_replacing(at, || {
+            rustix::fs::linkat(from, &source.base[..], to, &at.base[..], AtFlags::empty())
+        })
     }
 
     /// Hides a name of the lower layers. If this layer has the name too, that entry stays; a directory is
     /// made opaque, so that nothing is merged into it.
-    pub(super) fn make_whiteout(&mut self, at: &At) -> anyhow::Result<()> {
+    pub(super) fn make_whiteout(&mut self, at: &TreeLocation) -> anyhow::Result<()> {
         let (parent, base) = (&at.parent.fd, &at.base[..]);
         match rustix::fs::mknodat(parent, base, FileType::CharacterDevice, Mode::empty(), 0) {
             Err(Errno::EXIST) if FileType::from_raw_mode(at.stat()?.st_mode) == FileType::Directory => {
@@ -364,8 +383,8 @@ impl Tree {
         }
     }
 
-    fn set_owner(&self, object: impl AsFd, member: &Member) -> anyhow::Result<()> {
-        if self.identity == Identity::Mapped {
+    fn set_owner(&self, object: impl AsFd, member: &TarMember) -> anyhow::Result<()> {
+        if self.identity == LayerOwnership::Mapped {
             let (uid, gid) = owner(member);
             match rustix::fs::fchown(&object, Some(uid), Some(gid)) {
                 // The user namespace has no such owner: record it below.
@@ -374,18 +393,18 @@ impl Tree {
             }
         }
         if (member.uid, member.gid) != (0, 0) {
-            remember(&object, "user.dhow.owner", format!("{}:{}", member.uid, member.gid).as_bytes());
+            set_dhow_xattr(&object, "user.dhow.owner", format!("{}:{}", member.uid, member.gid).as_bytes());
         }
         Ok(())
     }
 
-    fn set_xattrs(&self, object: impl AsFd, member: &Member) {
+    fn set_xattrs(&self, object: impl AsFd, member: &TarMember) {
         for (name, value) in &member.xattrs {
             if is_reserved(name) {
                 continue;
             }
             // With one id only `user.*` xattrs can be set without privileges.
-            let given = self.identity == Identity::Mapped || name.starts_with(b"user.");
+            let given = self.identity == LayerOwnership::Mapped || name.starts_with(b"user.");
             let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
             if !given || set(name).is_err() {
                 // Best effort: the tar-split data has it in any case.
@@ -408,22 +427,23 @@ impl Tree {
         Ok(())
     }
 
-    fn finish_dir(&self, end: &DirEnd) -> Result<(), Errno> {
+    fn finish_dir(&self, end: &PendingDir) -> Result<(), Errno> {
         let path = if end.path.is_empty() { b"." } else { &end.path[..] };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let dir = match retry(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)) {
+        let dir = match retry_openat2(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
+        {
             // A later member replaced the directory.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(()),
             other => other?,
         };
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(end.mode))?;
-        end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &times(mtime)))
+        end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &timestamps(mtime)))
     }
 }
 
 /// Sets one of dhow's own xattrs. On file systems without xattrs only this information is lost.
-fn remember(object: impl AsFd, name: &str, value: &[u8]) {
+fn set_dhow_xattr(object: impl AsFd, name: &str, value: &[u8]) {
     let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
 }
 
@@ -441,7 +461,7 @@ fn open_dir(parent: &OwnedFd, base: &[u8]) -> Result<OwnedFd, Errno> {
 
 /// Retries openat2(2): with `RESOLVE_IN_ROOT` it fails with EAGAIN if anything on the machine was renamed
 /// meanwhile.
-fn retry<T>(mut action: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+fn retry_openat2<T>(mut action: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match action() {
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -454,16 +474,16 @@ fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-fn owner(member: &Member) -> (Uid, Gid) {
+fn owner(member: &TarMember) -> (Uid, Gid) {
     (Uid::from_raw(member.uid), Gid::from_raw(member.gid))
 }
 
-fn times(time: Time) -> Timestamps {
+fn timestamps(time: TarTime) -> Timestamps {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn on_the_way(dir: &[u8]) -> String {
+fn resolving(dir: &[u8]) -> String {
     format!("on the way through `{}`", shown(dir))
 }
 

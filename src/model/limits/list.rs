@@ -3,13 +3,13 @@
 use crate::error::{Failure, invalid};
 
 /// Guards against huge ranges; the kernel's NR_CPUS is at most 8192.
-const HIGHEST: u32 = 8191;
+const MAX_NUMBER: u32 = 8191;
 
 /// The numbers of a list, sorted, without duplicates. An empty list has none.
 pub fn parse_list(text: &str) -> Result<Vec<u32>, Failure> {
     let malformed = || invalid(format!("invalid format: {}", text.escape_debug()));
     let number = |text: &str| match text.parse::<u32>() {
-        Ok(number) if number <= HIGHEST && text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
+        Ok(number) if number <= MAX_NUMBER && text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
         _ => Err(malformed()),
     };
     let mut numbers = Vec::new();

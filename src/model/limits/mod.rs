@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, invalid};
 
 /// docker's minimum memory limit, 6 MiB.
-const LEAST_MEMORY: u64 = 6 << 20;
+const MIN_MEMORY: u64 = 6 << 20;
 /// The CFS period for `--cpus`, in microseconds; docker's and the kernel's default.
 const PERIOD: u64 = 100_000;
 
@@ -80,7 +80,7 @@ impl LimitsSpec {
     }
 
     fn check_memory(&self) -> Result<(), Failure> {
-        let too_small = |size: u64| size != 0 && size < LEAST_MEMORY;
+        let too_small = |size: u64| size != 0 && size < MIN_MEMORY;
         if too_small(self.memory) {
             return Err(invalid("Minimum memory limit allowed is 6MB"));
         }
@@ -126,7 +126,7 @@ impl LimitsSpec {
 
     /// These limits with `change` applied, by the rules of docker's `update`.
     pub fn updated(&self, change: &Self) -> Result<Self, Failure> {
-        self.refuse_mixture(change)?;
+        self.check_cpu_conflict(change)?;
         let mut new = self.clone();
         if change.memory != 0 {
             // Setting memory above an existing memory+swap limit would make the latter invalid.
@@ -138,15 +138,15 @@ impl LimitsSpec {
             }
             new.memory = change.memory;
         }
-        lay(&mut new.memory_swap, &change.memory_swap);
-        lay(&mut new.memory_reservation, &change.memory_reservation);
-        lay(&mut new.nano_cpus, &change.nano_cpus);
-        lay(&mut new.cpu_period, &change.cpu_period);
-        lay(&mut new.cpu_quota, &change.cpu_quota);
-        lay(&mut new.cpu_shares, &change.cpu_shares);
-        lay(&mut new.cpuset_cpus, &change.cpuset_cpus);
-        lay(&mut new.cpuset_mems, &change.cpuset_mems);
-        lay(&mut new.blkio_weight, &change.blkio_weight);
+        set_if_given(&mut new.memory_swap, &change.memory_swap);
+        set_if_given(&mut new.memory_reservation, &change.memory_reservation);
+        set_if_given(&mut new.nano_cpus, &change.nano_cpus);
+        set_if_given(&mut new.cpu_period, &change.cpu_period);
+        set_if_given(&mut new.cpu_quota, &change.cpu_quota);
+        set_if_given(&mut new.cpu_shares, &change.cpu_shares);
+        set_if_given(&mut new.cpuset_cpus, &change.cpuset_cpus);
+        set_if_given(&mut new.cpuset_mems, &change.cpuset_mems);
+        set_if_given(&mut new.blkio_weight, &change.blkio_weight);
         new.pids = change.pids.or(new.pids);
         new.check()?;
         new.complete();
@@ -154,7 +154,7 @@ impl LimitsSpec {
     }
 
     /// `--cpus` is another way to set quota and period, so the two cannot be mixed.
-    fn refuse_mixture(&self, change: &Self) -> Result<(), Failure> {
+    fn check_cpu_conflict(&self, change: &Self) -> Result<(), Failure> {
         let conflict = |change: &str, present: &str| {
             Err(invalid(format!(
                 "Conflicting options: {change} cannot be updated as {present} has already been set"
@@ -184,7 +184,7 @@ impl LimitsSpec {
     }
 }
 
-fn lay<T: PartialEq + Default + Clone>(over: &mut T, value: &T) {
+fn set_if_given<T: PartialEq + Default + Clone>(over: &mut T, value: &T) {
     if *value != T::default() {
         over.clone_from(value);
     }

@@ -7,23 +7,23 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags};
 
-use super::message::{self, Fault, code};
-use super::server::{LONGEST, Origin, Server, Slot};
+use super::message::{self, QueryFault, code};
+use super::server::{DnsServer, MAX_MESSAGE, QueryOrigin, TokenTarget};
 
 /// Connections per container.
-const CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// Unanswered queries per connection.
-const PENDING: usize = 64;
+const MAX_PENDING: usize = 64;
 /// Answers that a connection may leave unread, in bytes.
-const UNREAD: usize = 256 << 10;
+const MAX_UNREAD: usize = 256 << 10;
 /// Idle time-out of a connection.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes per read(2).
 const CHUNK: usize = 16 << 10;
 
 /// A container's connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct DnsConnection {
     socket: OwnedFd,
     key: u64,
     input: Vec<u8>,
@@ -37,7 +37,7 @@ pub(super) struct Connection {
     due: Instant,
 }
 
-impl Server {
+impl DnsServer {
     /// Accepts pending connections of the container `key`.
     pub(super) fn accept(&mut self, key: u64) {
         loop {
@@ -48,12 +48,12 @@ impl Server {
                 Err(Errno::MFILE | Errno::NFILE) => {
                     // Left pending, it would be reported forever. Free the reserved descriptor to accept and
                     // close it.
-                    self.spare = None;
+                    self.reserve_fd = None;
                     let taken =
                         self.listener(key).map(|from| rustix::net::accept_with(from, SocketFlags::CLOEXEC));
                     let closed = matches!(taken, Some(Ok(_)));
                     drop(taken);
-                    self.spare = rustix::io::fcntl_dupfd_cloexec(&self.epoll, 0).ok();
+                    self.reserve_fd = rustix::io::fcntl_dupfd_cloexec(&self.epoll, 0).ok();
                     if !closed {
                         return;
                     }
@@ -65,8 +65,8 @@ impl Server {
 
     fn connected(&mut self, key: u64, socket: OwnedFd) {
         let token = self.token();
-        let Some(member) = self.members.get_mut(&key) else { return };
-        if member.connections.len() >= CONNECTIONS {
+        let Some(member) = self.clients.get_mut(&key) else { return };
+        if member.connections.len() >= MAX_CONNECTIONS {
             return;
         }
         let interest = EventFlags::IN;
@@ -74,9 +74,9 @@ impl Server {
             return;
         }
         member.connections.insert(token);
-        let due = Instant::now() + IDLE;
+        let due = Instant::now() + IDLE_TIMEOUT;
         self.timers.insert((due, token));
-        let connection = Connection {
+        let connection = DnsConnection {
             socket,
             key,
             input: vec![],
@@ -86,18 +86,18 @@ impl Server {
             interest,
             due,
         };
-        self.slots.insert(token, Slot::Connection(Box::new(connection)));
+        self.slots.insert(token, TokenTarget::Connection(Box::new(connection)));
     }
 
-    fn at(&mut self, token: u64) -> Option<&mut Connection> {
+    fn connection_mut(&mut self, token: u64) -> Option<&mut DnsConnection> {
         match self.slots.get_mut(&token) {
-            Some(Slot::Connection(connection)) => Some(connection),
+            Some(TokenTarget::Connection(connection)) => Some(connection),
             _ => None,
         }
     }
 
     /// Handles an epoll event of a connection.
-    pub(super) fn connection(&mut self, token: u64, flags: EventFlags) {
+    pub(super) fn connection_event(&mut self, token: u64, flags: EventFlags) {
         if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
             return self.close(token);
         }
@@ -110,7 +110,7 @@ impl Server {
     /// Returns `false` if the connection is to be closed.
     fn read_questions(&mut self, token: u64) -> bool {
         let mut chunk = [0; CHUNK];
-        let Some(connection) = self.at(token) else { return true };
+        let Some(connection) = self.connection_mut(token) else { return true };
         let key = connection.key;
         match rustix::io::read(&connection.socket, &mut chunk) {
             Ok(0) => connection.ended = true,
@@ -118,17 +118,19 @@ impl Server {
             Err(Errno::AGAIN | Errno::INTR) => return true,
             Err(_) => return false,
         }
-        while let Some(connection) = self.at(token) {
-            let Some(message) = frame(&connection.input) else { break };
+        while let Some(connection) = self.connection_mut(token) {
+            let Some(message) = split_frame(&connection.input) else { break };
             connection.input.drain(..message.len() + 2);
             // Counted before anything can answer it.
             connection.pending += 1;
-            let many = connection.pending > PENDING;
-            match message::query(&message) {
-                Ok(question) if many => self.say(key, Origin::Tcp(token), &message, &question, code::REFUSED),
+            let many = connection.pending > MAX_PENDING;
+            match message::parse_query(&message) {
+                Ok(question) if many => {
+                    self.reply_code(key, QueryOrigin::Tcp(token), &message, &question, code::REFUSED)
+                }
                 // A message that is not a query gets no answer, so the client would wait forever.
-                Err(Fault::Ignore) => return false,
-                _ => self.asked(key, Origin::Tcp(token), message),
+                Err(QueryFault::Ignore) => return false,
+                _ => self.handle_query(key, QueryOrigin::Tcp(token), message),
             }
         }
         true
@@ -136,12 +138,12 @@ impl Server {
 
     /// Queues an answer on a connection, if it still exists.
     pub(super) fn reply_over(&mut self, token: u64, bytes: &[u8]) {
-        let Some(connection) = self.at(token) else { return };
+        let Some(connection) = self.connection_mut(token) else { return };
         let Ok(length) = u16::try_from(bytes.len()) else { return self.close(token) };
         connection.pending = connection.pending.saturating_sub(1);
         connection.output.extend(length.to_be_bytes());
         connection.output.extend(bytes);
-        if connection.output.len() > UNREAD {
+        if connection.output.len() > MAX_UNREAD {
             return self.close(token);
         }
         self.flush(token);
@@ -149,7 +151,7 @@ impl Server {
 
     /// Sends queued answers, and closes a connection that is done.
     fn flush(&mut self, token: u64) {
-        let Some(connection) = self.at(token) else { return };
+        let Some(connection) = self.connection_mut(token) else { return };
         while !connection.output.is_empty() {
             match rustix::net::send(&connection.socket, &connection.output, SendFlags::NOSIGNAL) {
                 Ok(sent) => drop(connection.output.drain(..sent.min(connection.output.len()))),
@@ -166,12 +168,12 @@ impl Server {
         interest.set(EventFlags::IN, !connection.ended);
         interest.set(EventFlags::OUT, !connection.output.is_empty());
         let old = connection.due;
-        connection.due = Instant::now() + IDLE;
+        connection.due = Instant::now() + IDLE_TIMEOUT;
         let (new, changed) = (connection.due, interest != connection.interest);
         connection.interest = interest;
         self.timers.remove(&(old, token));
         self.timers.insert((new, token));
-        if changed && let Some(Slot::Connection(connection)) = self.slots.get(&token) {
+        if changed && let Some(TokenTarget::Connection(connection)) = self.slots.get(&token) {
             let data = epoll::EventData::new_u64(token);
             if epoll::modify(&self.epoll, &connection.socket, data, interest).is_err() {
                 self.close(token);
@@ -181,17 +183,17 @@ impl Server {
 
     /// The idle time-out of a connection may have passed.
     pub(super) fn idle(&mut self, token: u64, now: Instant) {
-        if self.at(token).is_some_and(|connection| connection.due <= now) {
+        if self.connection_mut(token).is_some_and(|connection| connection.due <= now) {
             self.close(token);
         }
     }
 
     fn close(&mut self, token: u64) {
-        if let Some(connection) = self.at(token) {
+        if let Some(connection) = self.connection_mut(token) {
             let (due, key) = (connection.due, connection.key);
             self.timers.remove(&(due, token));
             self.slots.remove(&token);
-            if let Some(member) = self.members.get_mut(&key) {
+            if let Some(member) = self.clients.get_mut(&key) {
                 member.connections.remove(&token);
             }
         }
@@ -199,9 +201,9 @@ impl Server {
 }
 
 /// The first message of a stream, if it is complete.
-pub(super) fn frame(stream: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn split_frame(stream: &[u8]) -> Option<Vec<u8>> {
     let [high, low, rest @ ..] = stream else { return None };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
-    debug_assert!(length <= LONGEST);
+    debug_assert!(length <= MAX_MESSAGE);
     rest.get(..length).map(<[u8]>::to_vec)
 }

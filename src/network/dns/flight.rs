@@ -14,27 +14,27 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 
-use super::client::frame;
-use super::host::SERVERS;
-use super::message::{self, Question, code};
-use super::server::{Origin, Server, Slot};
-use super::{Asker, socket};
+use super::client::split_frame;
+use super::host::MAX_SERVERS;
+use super::message::{self, DnsQuestion, code};
+use super::server::{DnsServer, QueryOrigin, TokenTarget};
+use super::{DnsClient, socket};
 use crate::sys;
 
 /// Forwarded queries per container.
-const EACH: usize = 256;
+const MAX_PER_CONTAINER: usize = 256;
 /// Forwarded queries in total.
-const ALL: usize = 1024;
+const MAX_TOTAL: usize = 1024;
 /// How long a server has before the next one is asked as well: less than the shortest time-out that
 /// resolv.conf(5) allows, `timeout:1`.
-const STEP: Duration = Duration::from_millis(700);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 /// The same for a server that was silent lately: enough for a nearby one, which may know names that others do
 /// not.
-const SHORT_STEP: Duration = Duration::from_millis(150);
+const SHORT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(150);
 /// How long a server counts as silent.
-const GRUDGE: Duration = Duration::from_secs(30);
+const SILENT_MEMORY: Duration = Duration::from_secs(30);
 /// How long a query is kept. C libraries retransmit after five seconds, with the same ID.
-const PATIENCE: Duration = Duration::from_secs(10);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of silent servers to remember.
 const MOST_SILENT: usize = 64;
 /// How often each server is asked.
@@ -42,18 +42,18 @@ const ROUNDS: usize = 2;
 
 /// A query that was forwarded.
 #[derive(Debug)]
-pub(super) struct Flight {
-    key: u64,
-    origin: Origin,
+pub(super) struct ForwardedQuery {
+    client: u64,
+    origin: QueryOrigin,
     /// The container's query ID.
     id: u16,
     query: Vec<u8>,
-    question: Question,
-    tries: Vec<Try>,
+    question: DnsQuestion,
+    attempts: Vec<UpstreamAttempt>,
     /// Number of attempts so far; selects the next server.
     turn: usize,
     /// The last answer that was a failure or a refusal.
-    excuse: Option<Vec<u8>>,
+    last_failure: Option<Vec<u8>>,
     begun: Instant,
     /// When it is looked at next.
     due: Instant,
@@ -61,7 +61,7 @@ pub(super) struct Flight {
 
 /// A query sent to one server.
 #[derive(Debug)]
-struct Try {
+struct UpstreamAttempt {
     token: u64,
     /// The server, if it is one of the host's.
     of_host: Option<SocketAddr>,
@@ -69,80 +69,91 @@ struct Try {
     socket: OwnedFd,
     id: u16,
     /// For TCP only.
-    stream: Option<Stream>,
+    stream: Option<UpstreamStream>,
 }
 
 #[derive(Debug, Default)]
-struct Stream {
+struct UpstreamStream {
     output: Vec<u8>,
     input: Vec<u8>,
 }
 
 /// What a server's socket had to say.
-enum Heard {
+enum UpstreamEvent {
     Nothing,
     /// The server will not answer.
-    Dead,
+    Failed,
     /// An answer with its response code, under the container's query ID.
     Reply(Vec<u8>, u8),
 }
 
 /// The servers to ask for a container, and from where.
-struct Servers {
+struct UpstreamServers {
     list: Vec<SocketAddr>,
     /// The container whose `--dns` servers they are; they are asked from its namespace.
-    inside: Option<Arc<Asker>>,
+    inside: Option<Arc<DnsClient>>,
 }
 
-impl Server {
+impl DnsServer {
     /// Forwards a query.
-    pub(super) fn forward(&mut self, key: u64, origin: Origin, query: Vec<u8>, question: Question) {
-        let Some(member) = self.members.get(&key) else { return };
-        if member.flights.len() >= EACH || self.flights.len() >= ALL {
-            return self.say(key, origin, &query, &question, code::REFUSED);
+    pub(super) fn forward(&mut self, key: u64, origin: QueryOrigin, query: Vec<u8>, question: DnsQuestion) {
+        let Some(member) = self.clients.get(&key) else { return };
+        if member.flights.len() >= MAX_PER_CONTAINER || self.forwarded.len() >= MAX_TOTAL {
+            return self.reply_code(key, origin, &query, &question, code::REFUSED);
         }
         let flight = self.token();
         let begun = Instant::now();
         let id = message::id(&query);
         let (tries, excuse) = Default::default();
-        let new = Flight { key, origin, id, query, question, tries, turn: 0, excuse, begun, due: begun };
-        self.flights.insert(flight, new);
-        if let Some(member) = self.members.get_mut(&key) {
+        let new = ForwardedQuery {
+            client: key,
+            origin,
+            id,
+            query,
+            question,
+            attempts: tries,
+            turn: 0,
+            last_failure: excuse,
+            begun,
+            due: begun,
+        };
+        self.forwarded.insert(flight, new);
+        if let Some(member) = self.clients.get_mut(&key) {
             member.flights.insert(flight);
         }
-        self.ask(flight);
+        self.ask_next(flight);
     }
 
     /// Asks the next server that can be asked. If none is left and no answer is outstanding, fails the query.
-    fn ask(&mut self, key: u64) {
+    fn ask_next(&mut self, key: u64) {
         loop {
-            let Some(flight) = self.flights.get(&key) else { return };
+            let Some(flight) = self.forwarded.get(&key) else { return };
             // Looked up each time: the host's resolv.conf may have changed.
-            let servers = self.servers(flight.key);
-            let Some(flight) = self.flights.get(&key) else { return };
+            let servers = self.upstream_servers(flight.client);
+            let Some(flight) = self.forwarded.get(&key) else { return };
             let server = servers.list.get(flight.turn % servers.list.len().max(1)).copied();
             let Some(server) = server.filter(|_| flight.turn < servers.list.len() * ROUNDS) else {
-                if flight.tries.is_empty() {
+                if flight.attempts.is_empty() {
                     return self.give_up(key);
                 }
-                return self.look_again(key, flight.begun + PATIENCE);
+                return self.reschedule(key, flight.begun + QUERY_TIMEOUT);
             };
-            let tcp = matches!(flight.origin, Origin::Tcp(_));
+            let tcp = matches!(flight.origin, QueryOrigin::Tcp(_));
             let token = self.token();
-            let made = open(&servers, server, tcp).and_then(|socket| {
+            let made = connect_upstream(&servers, server, tcp).and_then(|socket| {
                 let out = EventFlags::IN | if tcp { EventFlags::OUT } else { EventFlags::empty() };
                 epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(token), out)?;
                 Ok(socket)
             });
-            let Some(flight) = self.flights.get_mut(&key) else { return };
+            let Some(flight) = self.forwarded.get_mut(&key) else { return };
             flight.turn += 1;
             let Ok(socket) = made else { continue };
-            let Ok(id) = sys::random::bytes().map(u16::from_ne_bytes) else { continue };
+            let Ok(id) = sys::random::random_bytes().map(u16::from_ne_bytes) else { continue };
             let mut query = flight.query.clone();
             message::set_id(&mut query, id);
             let stream = if tcp {
                 let length = u16::try_from(query.len()).unwrap_or(0).to_be_bytes();
-                Some(Stream { output: [&length, query.as_slice()].concat(), input: Vec::new() })
+                Some(UpstreamStream { output: [&length, query.as_slice()].concat(), input: Vec::new() })
             } else {
                 if rustix::net::send(&socket, &query, SendFlags::NOSIGNAL).is_err() {
                     continue;
@@ -151,34 +162,34 @@ impl Server {
             };
             let of_host = servers.inside.is_none().then_some(server);
             let now = Instant::now();
-            flight.tries.push(Try { token, of_host, begun: now, socket, id, stream });
+            flight.attempts.push(UpstreamAttempt { token, of_host, begun: now, socket, id, stream });
             let was_silent = self.silent.get(&server).is_some_and(|until| now < *until);
-            let step = if was_silent { SHORT_STEP } else { STEP };
-            let due = (now + step).min(flight.begun + PATIENCE);
-            self.slots.insert(token, Slot::Try(key));
-            return self.look_again(key, due);
+            let step = if was_silent { SHORT_ATTEMPT_TIMEOUT } else { ATTEMPT_TIMEOUT };
+            let due = (now + step).min(flight.begun + QUERY_TIMEOUT);
+            self.slots.insert(token, TokenTarget::Upstream(key));
+            return self.reschedule(key, due);
         }
     }
 
     /// The servers for the container `key`.
-    fn servers(&mut self, key: u64) -> Servers {
+    fn upstream_servers(&mut self, key: u64) -> UpstreamServers {
         let asker = self.names.get(key).map(Arc::clone);
         let own = asker.as_ref().and_then(|asker| asker.upstream.as_ref()).map(|own| {
-            own.servers.iter().take(SERVERS).map(|ip| SocketAddr::new(*ip, self.port)).collect::<Vec<_>>()
+            own.servers.iter().take(MAX_SERVERS).map(|ip| SocketAddr::new(*ip, self.port)).collect::<Vec<_>>()
         });
         match own {
-            Some(list) if asker.as_deref().is_some_and(restricted) => {
+            Some(list) if asker.as_deref().is_some_and(has_egress_rules) => {
                 // Asked from the host's namespace, a loopback address would mean the host's loopback.
-                let list = list.into_iter().filter(|server| outside(server.ip())).collect();
-                Servers { list, inside: None }
+                let list = list.into_iter().filter(|server| is_reachable_from_host(server.ip())).collect();
+                UpstreamServers { list, inside: None }
             }
-            Some(list) => Servers { list, inside: asker },
-            None => Servers { list: self.resolvers.servers().to_vec(), inside: None },
+            Some(list) => UpstreamServers { list, inside: asker },
+            None => UpstreamServers { list: self.resolvers.servers().to_vec(), inside: None },
         }
     }
 
-    fn look_again(&mut self, key: u64, due: Instant) {
-        if let Some(flight) = self.flights.get_mut(&key) {
+    fn reschedule(&mut self, key: u64, due: Instant) {
+        if let Some(flight) = self.forwarded.get_mut(&key) {
             self.timers.remove(&(flight.due, key));
             flight.due = due;
             self.timers.insert((due, key));
@@ -186,40 +197,40 @@ impl Server {
     }
 
     /// The time of a query has come: ask another server, or give up.
-    pub(super) fn overdue(&mut self, key: u64, now: Instant) {
-        let Some(flight) = self.flights.get(&key) else { return };
+    pub(super) fn attempt_timed_out(&mut self, key: u64, now: Instant) {
+        let Some(flight) = self.forwarded.get(&key) else { return };
         if self.silent.len() > MOST_SILENT {
             self.silent.clear();
         }
-        let silent = flight.tries.iter().filter(|one| now >= one.begun + STEP);
-        self.silent.extend(silent.filter_map(|one| Some((one.of_host?, now + GRUDGE))));
-        match now >= flight.begun + PATIENCE {
+        let silent = flight.attempts.iter().filter(|one| now >= one.begun + ATTEMPT_TIMEOUT);
+        self.silent.extend(silent.filter_map(|one| Some((one.of_host?, now + SILENT_MEMORY))));
+        match now >= flight.begun + QUERY_TIMEOUT {
             true => self.give_up(key),
-            false => self.ask(key),
+            false => self.ask_next(key),
         }
     }
 
     /// A server's socket is readable, or failed.
-    pub(super) fn heard(&mut self, key: u64, token: u64) {
-        let Some(flight) = self.flights.get_mut(&key) else { return };
-        let Some(at) = flight.tries.iter().position(|one| one.token == token) else { return };
-        let Some(one) = flight.tries.get_mut(at) else { return };
+    pub(super) fn upstream_ready(&mut self, key: u64, token: u64) {
+        let Some(flight) = self.forwarded.get_mut(&key) else { return };
+        let Some(at) = flight.attempts.iter().position(|one| one.token == token) else { return };
+        let Some(one) = flight.attempts.get_mut(at) else { return };
         let heard = match &mut one.stream {
-            None => hear_datagram(&one.socket, &mut self.buffer),
-            Some(stream) => hear_stream(&self.epoll, &one.socket, token, stream),
+            None => read_datagram(&one.socket, &mut self.buffer),
+            Some(stream) => read_stream(&self.epoll, &one.socket, token, stream),
         };
         let heard = match heard {
-            Heard::Reply(mut bytes, _) => {
+            UpstreamEvent::Reply(mut bytes, _) => {
                 match message::reply_code(&bytes, one.id, &flight.query, &flight.question) {
                     // Over UDP anybody may have sent it; over TCP it is the server itself.
-                    None if one.stream.is_none() => Heard::Nothing,
-                    None => Heard::Dead,
+                    None if one.stream.is_none() => UpstreamEvent::Nothing,
+                    None => UpstreamEvent::Failed,
                     Some(code) => {
                         if let Some(server) = &one.of_host {
                             self.silent.remove(server);
                         }
                         message::set_id(&mut bytes, flight.id);
-                        Heard::Reply(bytes, code)
+                        UpstreamEvent::Reply(bytes, code)
                     }
                 }
             }
@@ -227,61 +238,63 @@ impl Server {
         };
         let failed = |code| matches!(code, code::FAILURE | code::NOT_IMPLEMENTED | code::REFUSED);
         match heard {
-            Heard::Nothing => return,
-            Heard::Reply(bytes, code) if !failed(code) => return self.land(key, bytes),
-            Heard::Reply(bytes, _) => flight.excuse = Some(bytes),
-            Heard::Dead => {}
+            UpstreamEvent::Nothing => return,
+            UpstreamEvent::Reply(bytes, code) if !failed(code) => return self.deliver(key, bytes),
+            UpstreamEvent::Reply(bytes, _) => flight.last_failure = Some(bytes),
+            UpstreamEvent::Failed => {}
         }
-        flight.tries.remove(at);
+        flight.attempts.remove(at);
         self.slots.remove(&token);
         let servers = self.resolvers_of(key);
-        match self.flights.get(&key) {
+        match self.forwarded.get(&key) {
             // Every server was asked, and the last outstanding one has failed.
-            Some(flight) if flight.tries.is_empty() && flight.excuse.is_some() && flight.turn >= servers => {
+            Some(flight)
+                if flight.attempts.is_empty() && flight.last_failure.is_some() && flight.turn >= servers =>
+            {
                 self.give_up(key);
             }
-            _ => self.ask(key),
+            _ => self.ask_next(key),
         }
     }
 
     fn resolvers_of(&mut self, key: u64) -> usize {
-        let Some(member) = self.flights.get(&key).map(|flight| flight.key) else { return 0 };
-        self.servers(member).list.len()
+        let Some(member) = self.forwarded.get(&key).map(|flight| flight.client) else { return 0 };
+        self.upstream_servers(member).list.len()
     }
 
     fn give_up(&mut self, key: u64) {
-        let Some(flight) = self.flights.get_mut(&key) else { return };
+        let Some(flight) = self.forwarded.get_mut(&key) else { return };
         let failure = || message::reply_with(&flight.query, Some(&flight.question), code::FAILURE);
-        let bytes = flight.excuse.take().unwrap_or_else(failure);
-        self.land(key, bytes);
+        let bytes = flight.last_failure.take().unwrap_or_else(failure);
+        self.deliver(key, bytes);
     }
 
     /// Delivers an answer to the container. The egress policies of its networks learn it first.
-    fn land(&mut self, key: u64, bytes: Vec<u8>) {
-        let Some(flight) = self.drop_flight(key) else { return };
-        if let Some(asker) = self.names.get(flight.key).map(Arc::clone) {
-            self.answered(&asker, &flight.question, &bytes);
-            let told = message::addresses(&bytes, flight.question.end);
-            let trusted = asker.upstream.is_none() || restricted(&asker);
+    fn deliver(&mut self, key: u64, bytes: Vec<u8>) {
+        let Some(flight) = self.drop_forwarded(key) else { return };
+        if let Some(asker) = self.names.get(flight.client).map(Arc::clone) {
+            self.log_answer(&asker, &flight.question, &bytes);
+            let told = message::answer_addresses(&bytes, flight.question.end);
+            let trusted = asker.upstream.is_none() || has_egress_rules(&asker);
             for on in asker.memberships.iter().filter(|_| !told.is_empty()) {
                 let address = on.endpoint.v4.map(|net| IpAddr::from(net.addr()));
                 let address = address.or_else(|| on.endpoint.v6.map(|net| net.addr().into()));
                 if let (Some(egress), Some(address)) = (&on.egress, address) {
-                    egress.answered(address, &flight.question.name, &told, trusted);
+                    egress.learn_answer(address, &flight.question.name, &told, trusted);
                 }
             }
         }
-        self.reply(flight.key, flight.origin, bytes);
+        self.reply(flight.client, flight.origin, bytes);
     }
 
     /// Drops a query with all its sockets.
-    pub(super) fn drop_flight(&mut self, key: u64) -> Option<Flight> {
-        let mut flight = self.flights.remove(&key)?;
+    pub(super) fn drop_forwarded(&mut self, key: u64) -> Option<ForwardedQuery> {
+        let mut flight = self.forwarded.remove(&key)?;
         self.timers.remove(&(flight.due, key));
-        for one in flight.tries.drain(..) {
+        for one in flight.attempts.drain(..) {
             self.slots.remove(&one.token);
         }
-        if let Some(member) = self.members.get_mut(&flight.key) {
+        if let Some(member) = self.clients.get_mut(&flight.client) {
             member.flights.remove(&key);
         }
         Some(flight)
@@ -289,17 +302,17 @@ impl Server {
 }
 
 /// Whether answers to this container may open its egress rules.
-fn restricted(asker: &Asker) -> bool {
+fn has_egress_rules(asker: &DnsClient) -> bool {
     asker.memberships.iter().any(|on| on.egress.as_ref().is_some_and(|egress| egress.restricts()))
 }
 
 /// Whether an address means the same in every network namespace.
-fn outside(address: IpAddr) -> bool {
+fn is_reachable_from_host(address: IpAddr) -> bool {
     !address.is_loopback() && !address.is_unspecified()
 }
 
 /// A socket that is connected, or connecting, to a server.
-fn open(servers: &Servers, server: SocketAddr, tcp: bool) -> std::io::Result<OwnedFd> {
+fn connect_upstream(servers: &UpstreamServers, server: SocketAddr, tcp: bool) -> std::io::Result<OwnedFd> {
     let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = if tcp { SocketType::STREAM } else { SocketType::DGRAM };
     let socket = match servers.inside.as_ref().and_then(|asker| asker.upstream.as_ref()) {
@@ -312,37 +325,37 @@ fn open(servers: &Servers, server: SocketAddr, tcp: bool) -> std::io::Result<Own
     }
 }
 
-fn hear_datagram(socket: &OwnedFd, buffer: &mut [u8]) -> Heard {
+fn read_datagram(socket: &OwnedFd, buffer: &mut [u8]) -> UpstreamEvent {
     match rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT) {
-        Ok((_, length)) => Heard::Reply(buffer.get(..length).unwrap_or_default().to_vec(), 0),
-        Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,
-        Err(_) => Heard::Dead,
+        Ok((_, length)) => UpstreamEvent::Reply(buffer.get(..length).unwrap_or_default().to_vec(), 0),
+        Err(Errno::AGAIN | Errno::INTR) => UpstreamEvent::Nothing,
+        Err(_) => UpstreamEvent::Failed,
     }
 }
 
-fn hear_stream(epoll: &OwnedFd, socket: &OwnedFd, token: u64, stream: &mut Stream) -> Heard {
+fn read_stream(epoll: &OwnedFd, socket: &OwnedFd, token: u64, stream: &mut UpstreamStream) -> UpstreamEvent {
     while !stream.output.is_empty() {
         match rustix::net::send(socket, &stream.output, SendFlags::NOSIGNAL) {
             Ok(sent) => drop(stream.output.drain(..sent.min(stream.output.len()))),
-            Err(Errno::AGAIN | Errno::NOTCONN) => return Heard::Nothing,
+            Err(Errno::AGAIN | Errno::NOTCONN) => return UpstreamEvent::Nothing,
             Err(Errno::INTR) => {}
-            Err(_) => return Heard::Dead,
+            Err(_) => return UpstreamEvent::Failed,
         }
         if stream.output.is_empty()
             && epoll::modify(epoll, socket, epoll::EventData::new_u64(token), EventFlags::IN).is_err()
         {
-            return Heard::Dead;
+            return UpstreamEvent::Failed;
         }
     }
     let mut chunk = [0; 16 << 10];
     match rustix::io::read(socket, &mut chunk) {
-        Ok(0) => Heard::Dead,
+        Ok(0) => UpstreamEvent::Failed,
         Ok(length) => {
             // One message of at most 64 KiB; whatever follows is not read.
             stream.input.extend(chunk.iter().take(length));
-            frame(&stream.input).map_or(Heard::Nothing, |bytes| Heard::Reply(bytes, 0))
+            split_frame(&stream.input).map_or(UpstreamEvent::Nothing, |bytes| UpstreamEvent::Reply(bytes, 0))
         }
-        Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,
-        Err(_) => Heard::Dead,
+        Err(Errno::AGAIN | Errno::INTR) => UpstreamEvent::Nothing,
+        Err(_) => UpstreamEvent::Failed,
     }
 }

@@ -35,7 +35,7 @@ pub mod kind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct DnsQuestion {
     /// In lower case, without the trailing dot. Bytes other than letters, digits, `-` and `_` appear as
     /// `\DDD`.
     pub name: String,
@@ -47,31 +47,31 @@ pub struct Question {
 
 /// How to handle a message that is no valid query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum QueryFault {
     /// Drop it: a reply to a reply could start a loop.
     Ignore,
     /// Reply with this [`code`].
-    Say(u8),
+    Reply(u8),
 }
 
 /// Parses a query.
-pub fn query(message: &[u8]) -> Result<Question, Fault> {
-    let [_, _, flags, ..] = message else { return Err(Fault::Ignore) };
+pub fn parse_query(message: &[u8]) -> Result<DnsQuestion, QueryFault> {
+    let [_, _, flags, ..] = message else { return Err(QueryFault::Ignore) };
     if message.len() < HEADER || flags & 0x80 != 0 {
-        return Err(Fault::Ignore);
+        return Err(QueryFault::Ignore);
     }
     if flags & 0x78 != 0 {
-        return Err(Fault::Say(code::NOT_IMPLEMENTED));
+        return Err(QueryFault::Reply(code::NOT_IMPLEMENTED));
     }
     if message.len() > LONGEST_QUERY {
-        return Err(Fault::Say(code::FORMAT));
+        return Err(QueryFault::Reply(code::FORMAT));
     }
-    question(message).ok_or(Fault::Say(code::FORMAT))
+    parse_question(message).ok_or(QueryFault::Reply(code::FORMAT))
 }
 
 /// Parses the question of a message that has exactly one.
-fn question(message: &[u8]) -> Option<Question> {
-    if word(message, 4)? != 1 {
+fn parse_question(message: &[u8]) -> Option<DnsQuestion> {
+    if read_u16(message, 4)? != 1 {
         return None;
     }
     let mut name = String::new();
@@ -97,31 +97,31 @@ fn question(message: &[u8]) -> Option<Question> {
         }
         at += length;
     }
-    let kind = word(message, at)?;
-    word(message, at + 2)?;
-    Some(Question { name, kind, end: at + 4 })
+    let kind = read_u16(message, at)?;
+    read_u16(message, at + 2)?;
+    Some(DnsQuestion { name, kind, end: at + 4 })
 }
 
 /// Checks that `reply` answers `query`, which was sent with the ID `id`, and returns its [`code`]. A failing
 /// server may omit the question.
-pub fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &Question) -> Option<u8> {
+pub fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &DnsQuestion) -> Option<u8> {
     let (flags, code) = (*reply.get(2)?, *reply.get(3)? & 0x0f);
-    if reply.len() < HEADER || word(reply, 0)? != id || flags & 0xf8 != 0x80 {
+    if reply.len() < HEADER || read_u16(reply, 0)? != id || flags & 0xf8 != 0x80 {
         return None;
     }
-    if word(reply, 4)? == 0 {
+    if read_u16(reply, 4)? == 0 {
         return (code != 0 && code != 3).then_some(code);
     }
     let same = reply.get(HEADER..asked.end)?.eq_ignore_ascii_case(query.get(HEADER..asked.end)?);
-    (same && word(reply, 4)? == 1).then_some(code)
+    (same && read_u16(reply, 4)? == 1).then_some(code)
 }
 
 /// The addresses in the answer section, each with its TTL in seconds; the question ends at `end`.
-pub fn addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
+pub fn answer_addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
     let mut found = Vec::new();
     let mut at = end;
-    for _ in 0..word(reply, 6).unwrap_or(0) {
-        let Some((next, address)) = record(reply, at) else { break };
+    for _ in 0..read_u16(reply, 6).unwrap_or(0) {
+        let Some((next, address)) = parse_record(reply, at) else { break };
         at = next;
         found.extend(address);
         if found.len() >= ADDRESSES {
@@ -132,7 +132,7 @@ pub fn addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
 }
 
 /// The end of the record at `at`, and its address if it has one.
-fn record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>)> {
+fn parse_record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>)> {
     loop {
         let length = *message.get(at)?;
         at += 1;
@@ -147,10 +147,10 @@ fn record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>
             _ => return None,
         }
     }
-    let kind = word(message, at)?;
-    let class = word(message, at + 2)?;
-    let seconds = u32::from(word(message, at + 4)?) << 16 | u32::from(word(message, at + 6)?);
-    let length = usize::from(word(message, at + 8)?);
+    let kind = read_u16(message, at)?;
+    let class = read_u16(message, at + 2)?;
+    let seconds = u32::from(read_u16(message, at + 4)?) << 16 | u32::from(read_u16(message, at + 6)?);
+    let length = usize::from(read_u16(message, at + 8)?);
     let data = message.get(at + 10..at + 10 + length)?;
     let address = match (kind, class) {
         (kind::A, 1) => <[u8; 4]>::try_from(data).ok().map(|data| IpAddr::from(Ipv4Addr::from(data))),
@@ -161,7 +161,7 @@ fn record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>
 }
 
 /// A reply to `query` with nothing but `code`, and the question if it was understood.
-pub fn reply_with(query: &[u8], question: Option<&Question>, code: u8) -> Vec<u8> {
+pub fn reply_with(query: &[u8], question: Option<&DnsQuestion>, code: u8) -> Vec<u8> {
     let mut reply = vec![0; HEADER];
     for (to, from) in reply.iter_mut().zip(query.iter().take(3)) {
         *to = *from;
@@ -177,7 +177,7 @@ pub fn reply_with(query: &[u8], question: Option<&Question>, code: u8) -> Vec<u8
 }
 
 pub fn id(message: &[u8]) -> u16 {
-    word(message, 0).unwrap_or(0)
+    read_u16(message, 0).unwrap_or(0)
 }
 
 pub fn set_id(message: &mut [u8], id: u16) {
@@ -187,13 +187,13 @@ pub fn set_id(message: &mut [u8], id: u16) {
 }
 
 /// The name of a record type, such as `AAAA`.
-pub fn kind_name(kind: u16) -> String {
+pub fn type_name(kind: u16) -> String {
     hickory_proto::rr::RecordType::from(kind).to_string()
 }
 
 /// Parses the address in a name below `in-addr.arpa` or `ip6.arpa` (RFC 1035, section 3.5; RFC 3596, section
 /// 2.5).
-pub fn reversed(name: &str) -> Option<IpAddr> {
+pub fn parse_reverse_name(name: &str) -> Option<IpAddr> {
     if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
         let mut bytes = [0; 4];
         let mut labels = labels.rsplit('.');
@@ -212,7 +212,7 @@ pub fn reversed(name: &str) -> Option<IpAddr> {
 }
 
 /// Reads a big-endian 16-bit number at offset `at`.
-fn word(message: &[u8], at: usize) -> Option<u16> {
+fn read_u16(message: &[u8], at: usize) -> Option<u16> {
     match message.get(at..at + 2)? {
         [high, low] => Some(u16::from_be_bytes([*high, *low])),
         _ => None,
@@ -236,45 +236,45 @@ mod tests {
     #[test]
     fn questions_are_read() {
         let message = asked("Web.Example.ORG.", RecordType::AAAA);
-        let question = query(&message).unwrap();
+        let question = parse_query(&message).unwrap();
         assert_eq!((question.name.as_str(), question.kind), ("web.example.org", kind::AAAA));
         assert_eq!(question.end, message.len());
-        assert_eq!(query(&asked(".", RecordType::NS)).unwrap().name, "");
+        assert_eq!(parse_query(&asked(".", RecordType::NS)).unwrap().name, "");
         // A dot within a label does not separate labels.
         let mut odd = asked("a-b.org.", RecordType::A);
         odd[14] = b'.';
-        assert_eq!(query(&odd).unwrap().name, "a\\046b.org");
+        assert_eq!(parse_query(&odd).unwrap().name, "a\\046b.org");
     }
 
     #[test]
     fn what_is_no_question_is_refused_or_ignored() {
         let good = asked("a.b.", RecordType::A);
         for end in 0..good.len() {
-            let expected = if end < HEADER { Fault::Ignore } else { Fault::Say(code::FORMAT) };
-            assert_eq!(query(&good[..end]).unwrap_err(), expected);
+            let expected = if end < HEADER { QueryFault::Ignore } else { QueryFault::Reply(code::FORMAT) };
+            assert_eq!(parse_query(&good[..end]).unwrap_err(), expected);
         }
         let with = |at: usize, byte: u8| {
             let mut message = good.clone();
             message[at] = byte;
-            query(&message).unwrap_err()
+            parse_query(&message).unwrap_err()
         };
-        assert_eq!(with(2, 0x80), Fault::Ignore);
-        assert_eq!(with(2, 0x10), Fault::Say(code::NOT_IMPLEMENTED));
-        assert_eq!(with(5, 2), Fault::Say(code::FORMAT));
-        assert_eq!(with(12, 0xc0), Fault::Say(code::FORMAT));
+        assert_eq!(with(2, 0x80), QueryFault::Ignore);
+        assert_eq!(with(2, 0x10), QueryFault::Reply(code::NOT_IMPLEMENTED));
+        assert_eq!(with(5, 2), QueryFault::Reply(code::FORMAT));
+        assert_eq!(with(12, 0xc0), QueryFault::Reply(code::FORMAT));
         let mut long = good[..HEADER].to_vec();
         for _ in 0..5 {
             long.push(63);
             long.extend([b'a'; 63]);
         }
         long.extend([0, 0, 1, 0, 1]);
-        assert_eq!(query(&long).unwrap_err(), Fault::Say(code::FORMAT));
+        assert_eq!(parse_query(&long).unwrap_err(), QueryFault::Reply(code::FORMAT));
     }
 
     #[test]
     fn replies_are_matched_and_their_addresses_found() {
         let sent = asked("www.example.org.", RecordType::A);
-        let question = query(&sent).unwrap();
+        let question = parse_query(&sent).unwrap();
         let mut reply = Message::from_vec(&sent).unwrap().into_response();
         let name = |text: &str| Name::from_ascii(text).unwrap();
         let canonical = hickory_proto::rr::rdata::CNAME(name("real.example.net."));
@@ -288,18 +288,18 @@ mod tests {
         assert_eq!(reply_code(&bytes, 8, &sent, &question), None);
         assert_eq!(reply_code(&sent, 7, &sent, &question), None);
         let other = asked("www.example.com.", RecordType::A);
-        assert_eq!(reply_code(&bytes, 7, &other, &query(&other).unwrap()), None);
-        let found = addresses(&bytes, question.end);
+        assert_eq!(reply_code(&bytes, 7, &other, &parse_query(&other).unwrap()), None);
+        let found = answer_addresses(&bytes, question.end);
         assert_eq!(found, [("192.0.2.1".parse().unwrap(), 60), ("192.0.2.2".parse().unwrap(), 90)]);
         for end in 0..bytes.len() {
-            assert!(addresses(&bytes[..end], question.end).len() < 2);
+            assert!(answer_addresses(&bytes[..end], question.end).len() < 2);
         }
     }
 
     #[test]
     fn an_error_carries_number_and_question() {
         let sent = asked("a.b.", RecordType::A);
-        let question = query(&sent).unwrap();
+        let question = parse_query(&sent).unwrap();
         let reply = Message::from_vec(&reply_with(&sent, Some(&question), code::FAILURE)).unwrap();
         assert_eq!((reply.metadata.id, reply.queries.len()), (7, 1));
         assert_eq!(u16::from(reply.metadata.response_code), u16::from(code::FAILURE));
@@ -308,13 +308,13 @@ mod tests {
 
     #[test]
     fn names_of_addresses() {
-        assert_eq!(reversed("1.2.0.192.in-addr.arpa"), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(parse_reverse_name("1.2.0.192.in-addr.arpa"), Some("192.0.2.1".parse().unwrap()));
         let name = format!("1.{}8.b.d.0.1.0.0.2.ip6.arpa", "0.".repeat(23));
-        assert_eq!(reversed(&name), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(parse_reverse_name(&name), Some("2001:db8::1".parse().unwrap()));
         for bad in
             ["", "2.0.192.in-addr.arpa", "0.1.2.0.192.in-addr.arpa", "x.2.0.192.in-addr.arpa", "1.ip6.arpa"]
         {
-            assert_eq!(reversed(bad), None, "{bad}");
+            assert_eq!(parse_reverse_name(bad), None, "{bad}");
         }
     }
 }

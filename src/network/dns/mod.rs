@@ -40,11 +40,11 @@ use std::thread::JoinHandle;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use self::host::Resolvers;
-use self::server::{Order, Server};
-use super::egress::Egress;
-use super::egress::log::Log;
-use crate::model::network::{Endpoint, NetworkSpec};
+use self::host::HostResolvers;
+use self::server::{DnsCommand, DnsServer};
+use super::egress::EgressPolicy;
+use super::egress::log::EgressLog;
+use crate::model::network::{NetworkEndpoint, NetworkSpec};
 
 /// The name server's address for containers, as with docker.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -57,7 +57,7 @@ const BACKLOG: i32 = 64;
 
 /// The settings of the name service.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct DnsConfig {
     /// The file that lists the host's resolvers: `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
     /// The port of all resolvers: [`PORT`].
@@ -66,62 +66,62 @@ pub struct Config {
 
 /// The name service. Dropping it ends its thread.
 #[derive(Debug)]
-pub struct Dns {
-    orders: Orders,
+pub struct DnsService {
+    commands: DnsCommandSender,
     keys: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Sends commands to the server's thread.
 #[derive(Clone, Debug)]
-struct Orders {
-    queue: Sender<Order>,
+struct DnsCommandSender {
+    sender: Sender<DnsCommand>,
     wake: Arc<OwnedFd>,
 }
 
 /// A container that may send queries.
 #[derive(Clone, Debug, Default)]
-pub struct Asker {
+pub struct DnsClient {
     /// 64 hexadecimal digits.
     pub id: String,
     pub name: String,
     /// Its host name, if one was requested.
     pub hostname: Option<String>,
     /// Its networks, in look-up order.
-    pub memberships: Vec<Membership>,
+    pub memberships: Vec<DnsMembership>,
     /// Its `--dns` servers; the host's resolvers if `None`.
-    pub upstream: Option<Upstream>,
+    pub upstream: Option<CustomUpstream>,
     /// Whether `--dns-opt ndots:N` with N > 0 is set. Its resolver then tries a single label with the search
     /// list first, so it is not forwarded, as with docker.
     pub ndots_set: bool,
     /// Its egress log, if it has one.
-    pub log: Option<Arc<Log>>,
+    pub log: Option<Arc<EgressLog>>,
 }
 
 /// A container's membership in one network.
 #[derive(Clone, Debug)]
-pub struct Membership {
+pub struct DnsMembership {
     /// Its addresses and names there.
-    pub endpoint: Endpoint,
+    pub endpoint: NetworkEndpoint,
     pub network: Arc<NetworkSpec>,
     /// Learns the addresses that were answered for a name.
-    pub egress: Option<Arc<Egress>>,
+    pub egress: Option<Arc<EgressPolicy>>,
 }
 
 /// The `--dns` servers of a container.
 #[derive(Clone)]
-pub struct Upstream {
+pub struct CustomUpstream {
     /// In the order of use.
     pub servers: Vec<IpAddr>,
     /// Creates sockets in the container's network namespace. Called on the server's thread, so it must be
     /// quick.
-    pub sockets: MakeSocket,
+    pub sockets: SocketFactory,
 }
 
 /// Creates a non-blocking, close-on-exec socket.
-pub type MakeSocket = Arc<dyn Fn(AddressFamily, SocketType) -> io::Result<OwnedFd> + Send + Sync>;
+pub type SocketFactory = Arc<dyn Fn(AddressFamily, SocketType) -> io::Result<OwnedFd> + Send + Sync>;
 
-impl fmt::Debug for Upstream {
+impl fmt::Debug for CustomUpstream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Upstream").field("servers", &self.servers).finish_non_exhaustive()
     }
@@ -129,7 +129,7 @@ impl fmt::Debug for Upstream {
 
 /// The sockets on which a container's queries arrive.
 #[derive(Debug)]
-pub struct Sockets {
+pub struct DnsSockets {
     pub udp: OwnedFd,
     pub tcp: OwnedFd,
 }
@@ -139,7 +139,7 @@ pub fn socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
-impl Sockets {
+impl DnsSockets {
     /// Sockets at [`ADDRESS`] in the network namespace of the calling thread, even if its loopback interface
     /// is down (IP_FREEBIND). With `port` 0, on a port that is free for both protocols.
     pub fn here(port: u16) -> io::Result<Self> {
@@ -181,44 +181,48 @@ fn local(socket: &OwnedFd) -> io::Result<SocketAddr> {
     Ok(rustix::net::getsockname(socket)?.try_into()?)
 }
 
-impl Dns {
+impl DnsService {
     /// Starts the server in the calling thread's network namespace, which must be the host's.
-    pub fn start(config: Config) -> io::Result<Self> {
+    pub fn start(config: DnsConfig) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (queue, orders) = channel();
-        let server = Server::new(
-            Resolvers::new(config.resolv_conf, config.port),
+        let server = DnsServer::new(
+            HostResolvers::new(config.resolv_conf, config.port),
             Arc::clone(&wake),
             orders,
             config.port,
         )?;
         let thread =
             std::thread::Builder::new().name("dns".into()).stack_size(STACK).spawn(move || server.run())?;
-        Ok(Self { orders: Orders { queue, wake }, keys: AtomicU64::new(0), thread: Some(thread) })
+        Ok(Self {
+            commands: DnsCommandSender { sender: queue, wake },
+            keys: AtomicU64::new(0),
+            thread: Some(thread),
+        })
     }
 
     /// Serves a container at `sockets` from now on.
-    pub fn add(&self, asker: Asker, sockets: Sockets) -> io::Result<Handle> {
+    pub fn add(&self, asker: DnsClient, sockets: DnsSockets) -> io::Result<DnsClientHandle> {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let gone = || io::Error::other("the name server has ended");
-        self.orders.send(Order::Add(key, Arc::new(asker), sockets)).ok_or_else(gone)?;
-        Ok(Handle { key, orders: self.orders.clone() })
+        self.commands.send(DnsCommand::Add(key, Arc::new(asker), sockets)).ok_or_else(gone)?;
+        Ok(DnsClientHandle { key, orders: self.commands.clone() })
     }
 }
 
-impl Drop for Dns {
+impl Drop for DnsService {
     fn drop(&mut self) {
-        let _ = self.orders.send(Order::End);
+        let _ = self.commands.send(DnsCommand::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-impl Orders {
+impl DnsCommandSender {
     /// The command takes effect before any query that is sent later. `None` if the thread is gone.
-    fn send(&self, order: Order) -> Option<()> {
-        self.queue.send(order).ok()?;
+    fn send(&self, order: DnsCommand) -> Option<()> {
+        self.sender.send(order).ok()?;
         // Fails only if the counter is at its maximum, and then the thread is awake.
         let _ = rustix::io::write(self.wake.as_fd(), &1_u64.to_ne_bytes());
         Some(())
@@ -227,20 +231,20 @@ impl Orders {
 
 /// A container that is served. Dropping this closes its sockets and removes its names.
 #[derive(Debug)]
-pub struct Handle {
+pub struct DnsClientHandle {
     key: u64,
-    orders: Orders,
+    orders: DnsCommandSender,
 }
 
-impl Handle {
+impl DnsClientHandle {
     /// Changes its name or networks, from the next query on.
-    pub fn update(&self, asker: Asker) {
-        let _ = self.orders.send(Order::Update(self.key, Arc::new(asker)));
+    pub fn update(&self, asker: DnsClient) {
+        let _ = self.orders.send(DnsCommand::Update(self.key, Arc::new(asker)));
     }
 }
 
-impl Drop for Handle {
+impl Drop for DnsClientHandle {
     fn drop(&mut self) {
-        let _ = self.orders.send(Order::Remove(self.key));
+        let _ = self.orders.send(DnsCommand::Remove(self.key));
     }
 }

@@ -10,40 +10,40 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::message::{kind, reversed};
-use super::{Asker, Membership};
+use super::message::{kind, parse_reverse_name};
+use super::{DnsClient, DnsMembership};
 
 /// Digits of a short ID.
 const SHORT: usize = 12;
 
 /// What a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum NameAnswer {
     Addresses(Vec<IpAddr>),
     /// The name of the container with the queried address.
     Name(String),
     /// The name exists, but has no records of this type.
-    Nothing,
+    NoRecords,
 }
 
 /// The names on all networks.
 #[derive(Debug, Default)]
-pub struct Names {
-    askers: HashMap<u64, Arc<Asker>>,
-    networks: HashMap<String, Network>,
+pub struct NameTable {
+    clients: HashMap<u64, Arc<DnsClient>>,
+    networks: HashMap<String, NetworkNames>,
     /// Counts answers, to rotate the addresses.
     turn: usize,
 }
 
 /// The names and addresses of one network, with the keys of their containers.
 #[derive(Debug, Default)]
-struct Network {
+struct NetworkNames {
     names: HashMap<String, Vec<u64>>,
     ids: HashMap<String, u64>,
     addresses: HashMap<IpAddr, u64>,
 }
 
-impl Network {
+impl NetworkNames {
     /// The containers with this ID or name.
     fn called(&self, text: &str) -> Vec<u64> {
         let named = || self.names.get(&text.to_ascii_lowercase()).cloned().unwrap_or_default();
@@ -51,15 +51,15 @@ impl Network {
     }
 }
 
-impl Names {
-    pub fn get(&self, key: u64) -> Option<&Arc<Asker>> {
-        self.askers.get(&key)
+impl NameTable {
+    pub fn get(&self, key: u64) -> Option<&Arc<DnsClient>> {
+        self.clients.get(&key)
     }
 
     /// Adds a container, replacing what was stored under `key`.
-    pub fn put(&mut self, key: u64, asker: Arc<Asker>) {
+    pub fn insert(&mut self, key: u64, asker: Arc<DnsClient>) {
         self.remove(key);
-        for membership in named(&asker) {
+        for membership in named_memberships(&asker) {
             let network = self.networks.entry(membership.network.id.clone()).or_default();
             for name in names_of(&asker, membership) {
                 network.names.entry(name).or_default().push(key);
@@ -67,12 +67,12 @@ impl Names {
             network.ids.insert(asker.id.clone(), key);
             network.addresses.extend(addresses_of(membership).map(|address| (address, key)));
         }
-        self.askers.insert(key, asker);
+        self.clients.insert(key, asker);
     }
 
     pub fn remove(&mut self, key: u64) {
-        let Some(asker) = self.askers.remove(&key) else { return };
-        for membership in named(&asker) {
+        let Some(asker) = self.clients.remove(&key) else { return };
+        for membership in named_memberships(&asker) {
             let Some(network) = self.networks.get_mut(&membership.network.id) else { continue };
             for name in names_of(&asker, membership) {
                 if let Some(keys) = network.names.get_mut(&name) {
@@ -92,36 +92,36 @@ impl Names {
     }
 
     /// Resolves `name`, in lower case, for the client `key`; `None` if it is no name of its networks.
-    pub fn find(&mut self, key: u64, name: &str, kind: u16) -> Option<Found> {
-        let asker = Arc::clone(self.askers.get(&key)?);
+    pub fn resolve(&mut self, key: u64, name: &str, kind: u16) -> Option<NameAnswer> {
+        let asker = Arc::clone(self.clients.get(&key)?);
         if kind == kind::PTR
-            && let Some(address) = reversed(name)
+            && let Some(address) = parse_reverse_name(name)
         {
-            return self.name_of(&asker, address);
+            return self.reverse(&asker, address);
         }
         // `a.b.c` may be a name, or `a.b` on the network `c`, or `a` on the network `b.c`.
         let dots = name.rmatch_indices('.').map(|(at, _)| at);
         let (membership, keys) = std::iter::once(name.len()).chain(dots).find_map(|at| {
             let (name, network) = (name.get(..at)?, name.get(at + 1..));
-            let mut on = named(&asker)
+            let mut on = named_memberships(&asker)
                 .filter(|on| network.is_none_or(|network| on.network.name.eq_ignore_ascii_case(network)));
-            on.find_map(|on| Some((on, self.holders(on, name)?)))
+            on.find_map(|on| Some((on, self.keys_of_name(on, name)?)))
         })?;
         let mut addresses: Vec<IpAddr> =
             keys.iter().filter_map(|key| self.address(*key, membership, kind)).collect();
         addresses.sort_unstable();
         addresses.dedup();
         if addresses.is_empty() {
-            return Some(Found::Nothing);
+            return Some(NameAnswer::NoRecords);
         }
         self.turn = self.turn.wrapping_add(1);
         let first = self.turn % addresses.len();
         addresses.rotate_left(first);
-        Some(Found::Addresses(addresses))
+        Some(NameAnswer::Addresses(addresses))
     }
 
     /// The containers called `name` on the network of `on`, as the client that is on it sees it.
-    fn holders(&self, on: &Membership, name: &str) -> Option<Vec<u64>> {
+    fn keys_of_name(&self, on: &DnsMembership, name: &str) -> Option<Vec<u64>> {
         let network = self.networks.get(&on.network.id)?;
         let linked = on.endpoint.links.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(name));
         let linked: Vec<u64> = linked.flat_map(|(_, other)| network.called(other)).collect();
@@ -129,8 +129,8 @@ impl Names {
     }
 
     /// A container's address on the network of `on`, of the queried type.
-    fn address(&self, key: u64, on: &Membership, kind: u16) -> Option<IpAddr> {
-        let asker = self.askers.get(&key)?;
+    fn address(&self, key: u64, on: &DnsMembership, kind: u16) -> Option<IpAddr> {
+        let asker = self.clients.get(&key)?;
         let there = asker.memberships.iter().find(|there| there.network.id == on.network.id)?;
         match kind {
             kind::A => there.endpoint.v4.map(|net| net.addr().into()),
@@ -139,21 +139,21 @@ impl Names {
         }
     }
 
-    fn name_of(&self, asker: &Asker, address: IpAddr) -> Option<Found> {
-        named(asker).find_map(|on| {
+    fn reverse(&self, asker: &DnsClient, address: IpAddr) -> Option<NameAnswer> {
+        named_memberships(asker).find_map(|on| {
             let key = self.networks.get(&on.network.id)?.addresses.get(&address)?;
-            Some(Found::Name(format!("{}.{}", self.askers.get(key)?.name, on.network.name)))
+            Some(NameAnswer::Name(format!("{}.{}", self.clients.get(key)?.name, on.network.name)))
         })
     }
 }
 
 /// The networks of a container that have names.
-fn named(asker: &Asker) -> impl Iterator<Item = &Membership> {
+fn named_memberships(asker: &DnsClient) -> impl Iterator<Item = &DnsMembership> {
     asker.memberships.iter().filter(|on| !on.network.is_default())
 }
 
 /// A container's names on one network, in lower case and without duplicates.
-fn names_of(asker: &Asker, on: &Membership) -> Vec<String> {
+fn names_of(asker: &DnsClient, on: &DnsMembership) -> Vec<String> {
     let own = [Some(asker.name.as_str()), asker.hostname.as_deref(), asker.id.get(..SHORT)];
     let aliases = on.endpoint.aliases.iter().map(String::as_str);
     let all = own.into_iter().flatten().chain(aliases).filter(|name| !name.is_empty());
@@ -163,7 +163,7 @@ fn names_of(asker: &Asker, on: &Membership) -> Vec<String> {
     all
 }
 
-fn addresses_of(on: &Membership) -> impl Iterator<Item = IpAddr> {
+fn addresses_of(on: &DnsMembership) -> impl Iterator<Item = IpAddr> {
     let v4 = on.endpoint.v4.map(|net| net.addr().into());
     v4.into_iter().chain(on.endpoint.v6.map(|net| net.addr().into()))
 }
@@ -173,20 +173,20 @@ mod tests {
     use super::super::tests::{asker, member};
     use super::*;
 
-    fn names(askers: &[(u64, Asker)]) -> Names {
-        let mut names = Names::default();
+    fn names(askers: &[(u64, DnsClient)]) -> NameTable {
+        let mut names = NameTable::default();
         for (key, asker) in askers {
-            names.put(*key, Arc::new(asker.clone()));
+            names.insert(*key, Arc::new(asker.clone()));
         }
         names
     }
 
-    fn found(names: &mut Names, key: u64, name: &str, kind: u16) -> String {
-        match names.find(key, name, kind) {
+    fn found(names: &mut NameTable, key: u64, name: &str, kind: u16) -> String {
+        match names.resolve(key, name, kind) {
             None => "unknown".into(),
-            Some(Found::Nothing) => "nothing".into(),
-            Some(Found::Name(name)) => name,
-            Some(Found::Addresses(mut all)) => {
+            Some(NameAnswer::NoRecords) => "nothing".into(),
+            Some(NameAnswer::Name(name)) => name,
+            Some(NameAnswer::Addresses(mut all)) => {
                 all.sort_unstable();
                 all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
             }
@@ -232,13 +232,13 @@ mod tests {
         };
         let names = &mut names(&[(1, replica("a", "192.0.2.2/24")), (2, replica("b", "192.0.2.3/24"))]);
         let firsts: Vec<IpAddr> = (0..4)
-            .map(|_| match names.find(1, "service", kind::A) {
-                Some(Found::Addresses(all)) if all.len() == 2 => all[0],
+            .map(|_| match names.resolve(1, "service", kind::A) {
+                Some(NameAnswer::Addresses(all)) if all.len() == 2 => all[0],
                 other => panic!("{other:?}"),
             })
             .collect();
         assert!(firsts[0] != firsts[1] && firsts[0] == firsts[2] && firsts[1] == firsts[3]);
-        names.put(2, Arc::new(asker("renamed", vec![member("net", "192.0.2.3/24", None)])));
+        names.insert(2, Arc::new(asker("renamed", vec![member("net", "192.0.2.3/24", None)])));
         assert_eq!(found(names, 1, "service", kind::A), "192.0.2.2");
         assert_eq!(found(names, 1, "b", kind::A), "unknown");
         assert_eq!(found(names, 1, "renamed", kind::A), "192.0.2.3");

@@ -13,17 +13,17 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::answer::answer;
-use super::client::Connection;
-use super::flight::Flight;
-use super::host::Resolvers;
-use super::message::{self, Fault, Question, code};
-use super::names::Names;
-use super::{Asker, Sockets};
-use crate::network::egress::log::{Line, Log};
+use super::answer::build_answer;
+use super::client::DnsConnection;
+use super::flight::ForwardedQuery;
+use super::host::HostResolvers;
+use super::message::{self, DnsQuestion, QueryFault, code};
+use super::names::NameTable;
+use super::{DnsClient, DnsSockets};
+use crate::network::egress::log::{EgressLog, EgressRecord};
 
 /// Maximum length of a message in bytes.
-pub(super) const LONGEST: usize = 65535;
+pub(super) const MAX_MESSAGE: usize = 65535;
 /// Datagrams read from one container before the next one gets its turn.
 const TURN: usize = 32;
 /// Events per epoll_wait(2).
@@ -32,30 +32,30 @@ const EVENTS: usize = 64;
 const WAKE: u64 = 0;
 
 #[derive(Debug)]
-pub(super) enum Order {
-    Add(u64, Arc<Asker>, Sockets),
-    Update(u64, Arc<Asker>),
+pub(super) enum DnsCommand {
+    Add(u64, Arc<DnsClient>, DnsSockets),
+    Update(u64, Arc<DnsClient>),
     Remove(u64),
     End,
 }
 
 /// What an epoll token stands for.
 #[derive(Debug)]
-pub(super) enum Slot {
+pub(super) enum TokenTarget {
     /// A container's UDP socket.
     Udp(u64),
     /// A container's TCP listener.
     Tcp(u64),
     /// A container's TCP connection.
-    Connection(Box<Connection>),
+    Connection(Box<DnsConnection>),
     /// An attempt at an upstream server: the key of the forwarded query.
-    Try(u64),
+    Upstream(u64),
 }
 
 /// A container that is served.
 #[derive(Debug)]
-pub(super) struct Member {
-    sockets: Sockets,
+pub(super) struct ServedClient {
+    sockets: DnsSockets,
     tokens: [u64; 2],
     /// Tokens of its connections.
     pub(super) connections: HashSet<u64>,
@@ -65,7 +65,7 @@ pub(super) struct Member {
 
 /// Where a query came from and the answer goes to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Origin {
+pub(super) enum QueryOrigin {
     Udp(SocketAddr),
     /// The token of a connection.
     Tcp(u64),
@@ -73,34 +73,34 @@ pub(super) enum Origin {
 
 /// The state of the thread.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct DnsServer {
     pub(super) epoll: OwnedFd,
     wake: Arc<OwnedFd>,
-    orders: Receiver<Order>,
+    commands: Receiver<DnsCommand>,
     ended: bool,
     /// Tokens and keys are never reused, so a late event cannot hit another object.
     next: u64,
-    pub(super) slots: HashMap<u64, Slot>,
-    pub(super) members: HashMap<u64, Member>,
-    pub(super) names: Names,
-    pub(super) flights: HashMap<u64, Flight>,
+    pub(super) slots: HashMap<u64, TokenTarget>,
+    pub(super) clients: HashMap<u64, ServedClient>,
+    pub(super) names: NameTable,
+    pub(super) forwarded: HashMap<u64, ForwardedQuery>,
     /// When connections and forwarded queries are due, by token or key.
     pub(super) timers: BTreeSet<(Instant, u64)>,
-    pub(super) resolvers: Resolvers,
+    pub(super) resolvers: HostResolvers,
     /// The host's servers that were silent lately, and until when that counts.
     pub(super) silent: HashMap<SocketAddr, Instant>,
     /// The port of `--dns` servers.
     pub(super) port: u16,
     pub(super) buffer: Vec<u8>,
     /// Reserved, to be closed when accept(2) fails with EMFILE.
-    pub(super) spare: Option<OwnedFd>,
+    pub(super) reserve_fd: Option<OwnedFd>,
 }
 
-impl Server {
+impl DnsServer {
     pub(super) fn new(
-        resolvers: Resolvers,
+        resolvers: HostResolvers,
         wake: Arc<OwnedFd>,
-        orders: Receiver<Order>,
+        orders: Receiver<DnsCommand>,
         port: u16,
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -109,19 +109,19 @@ impl Server {
         Ok(Self {
             epoll,
             wake,
-            orders,
+            commands: orders,
             ended: false,
             next: WAKE,
             slots: HashMap::new(),
-            members: HashMap::new(),
-            names: Names::default(),
-            flights: HashMap::new(),
+            clients: HashMap::new(),
+            names: NameTable::default(),
+            forwarded: HashMap::new(),
             timers: BTreeSet::new(),
             resolvers,
             silent: HashMap::new(),
             port,
-            buffer: vec![0; LONGEST],
-            spare: Some(spare),
+            buffer: vec![0; MAX_MESSAGE],
+            reserve_fd: Some(spare),
         })
     }
 
@@ -129,7 +129,7 @@ impl Server {
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         loop {
             let ready: Vec<(u64, epoll::EventFlags)> =
-                match epoll::wait(&self.epoll, &mut space, self.patience().as_ref()) {
+                match epoll::wait(&self.epoll, &mut space, self.poll_timeout().as_ref()) {
                     Ok((ready, _)) => ready.iter().map(|event| (event.data.u64(), event.flags)).collect(),
                     Err(Errno::INTR) => continue,
                     // The epoll instance itself is broken.
@@ -137,7 +137,7 @@ impl Server {
                 };
             let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
             // Commands come first: they are in force for queries that were sent after them.
-            self.obey();
+            self.run_commands();
             if self.ended {
                 return;
             }
@@ -149,7 +149,7 @@ impl Server {
     }
 
     /// How long to wait for events.
-    fn patience(&self) -> Option<Timespec> {
+    fn poll_timeout(&self) -> Option<Timespec> {
         let (due, _) = self.timers.first()?;
         let wait = due.saturating_duration_since(Instant::now());
         // epoll_wait(2) may wake up early; a millisecond more makes sure that the time has come.
@@ -157,17 +157,17 @@ impl Server {
     }
 
     /// Runs all queued commands.
-    fn obey(&mut self) {
+    fn run_commands(&mut self) {
         loop {
-            match self.orders.try_recv() {
-                Ok(Order::Add(key, asker, sockets)) => self.add(key, asker, sockets),
-                Ok(Order::Update(key, asker)) if self.members.contains_key(&key) => {
-                    self.names.put(key, asker)
+            match self.commands.try_recv() {
+                Ok(DnsCommand::Add(key, asker, sockets)) => self.add(key, asker, sockets),
+                Ok(DnsCommand::Update(key, asker)) if self.clients.contains_key(&key) => {
+                    self.names.insert(key, asker)
                 }
-                Ok(Order::Update(..)) => {}
-                Ok(Order::Remove(key)) => self.remove(key),
+                Ok(DnsCommand::Update(..)) => {}
+                Ok(DnsCommand::Remove(key)) => self.remove(key),
                 Err(TryRecvError::Empty) => return,
-                Ok(Order::End) | Err(TryRecvError::Disconnected) => {
+                Ok(DnsCommand::End) | Err(TryRecvError::Disconnected) => {
                     self.ended = true;
                     return;
                 }
@@ -175,24 +175,26 @@ impl Server {
         }
     }
 
-    fn add(&mut self, key: u64, asker: Arc<Asker>, sockets: Sockets) {
+    fn add(&mut self, key: u64, asker: Arc<DnsClient>, sockets: DnsSockets) {
         let (udp, tcp) = (self.token(), self.token());
-        for (fd, token, slot) in [(&sockets.udp, udp, Slot::Udp(key)), (&sockets.tcp, tcp, Slot::Tcp(key))] {
+        for (fd, token, slot) in
+            [(&sockets.udp, udp, TokenTarget::Udp(key)), (&sockets.tcp, tcp, TokenTarget::Tcp(key))]
+        {
             // Fails only without memory; the container's queries then stay unanswered.
             if epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN).is_ok() {
                 self.slots.insert(token, slot);
             }
         }
-        self.names.put(key, asker);
+        self.names.insert(key, asker);
         let (connections, flights) = Default::default();
-        self.members.insert(key, Member { sockets, tokens: [udp, tcp], connections, flights });
+        self.clients.insert(key, ServedClient { sockets, tokens: [udp, tcp], connections, flights });
     }
 
     fn remove(&mut self, key: u64) {
         self.names.remove(key);
-        let Some(member) = self.members.remove(&key) else { return };
+        let Some(member) = self.clients.remove(&key) else { return };
         for flight in member.flights {
-            self.drop_flight(flight);
+            self.drop_forwarded(flight);
         }
         for token in member.connections.into_iter().chain(member.tokens) {
             self.slots.remove(&token);
@@ -206,10 +208,10 @@ impl Server {
 
     fn event(&mut self, token: u64, flags: epoll::EventFlags) {
         match self.slots.get(&token) {
-            Some(Slot::Udp(key)) => self.datagrams(*key),
-            Some(Slot::Tcp(key)) => self.accept(*key),
-            Some(Slot::Connection(_)) => self.connection(token, flags),
-            Some(Slot::Try(flight)) => self.heard(*flight, token),
+            Some(TokenTarget::Udp(key)) => self.datagrams(*key),
+            Some(TokenTarget::Tcp(key)) => self.accept(*key),
+            Some(TokenTarget::Connection(_)) => self.connection_event(token, flags),
+            Some(TokenTarget::Upstream(flight)) => self.upstream_ready(*flight, token),
             None => {}
         }
     }
@@ -220,8 +222,8 @@ impl Server {
                 return;
             }
             self.timers.pop_first();
-            if self.flights.contains_key(&token) {
-                self.overdue(token, now);
+            if self.forwarded.contains_key(&token) {
+                self.attempt_timed_out(token, now);
             } else {
                 self.idle(token, now);
             }
@@ -230,14 +232,14 @@ impl Server {
 
     fn datagrams(&mut self, key: u64) {
         for _ in 0..TURN {
-            let Some(member) = self.members.get(&key) else { return };
+            let Some(member) = self.clients.get(&key) else { return };
             let received =
                 rustix::net::recvfrom(&member.sockets.udp, self.buffer.as_mut_slice(), RecvFlags::empty());
             match received {
                 Ok((_, length, Some(from))) => {
                     let Ok(from) = SocketAddr::try_from(from) else { continue };
                     let message = self.buffer.get(..length).unwrap_or_default().to_vec();
-                    self.asked(key, Origin::Udp(from), message);
+                    self.handle_query(key, QueryOrigin::Udp(from), message);
                 }
                 // The error belongs to an earlier reply whose port was closed meanwhile; queries may follow.
                 Err(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH) => {}
@@ -247,23 +249,23 @@ impl Server {
     }
 
     /// Answers a query, or forwards it.
-    pub(super) fn asked(&mut self, key: u64, origin: Origin, message: Vec<u8>) {
+    pub(super) fn handle_query(&mut self, key: u64, origin: QueryOrigin, message: Vec<u8>) {
         // Commands that were sent before the query, even if only just, must be in force.
-        self.obey();
-        let question = match message::query(&message) {
+        self.run_commands();
+        let question = match message::parse_query(&message) {
             Ok(question) => question,
-            Err(Fault::Ignore) => return,
-            Err(Fault::Say(code)) => {
+            Err(QueryFault::Ignore) => return,
+            Err(QueryFault::Reply(code)) => {
                 return self.reply(key, origin, message::reply_with(&message, None, code));
             }
         };
-        let found = self.names.find(key, &question.name, question.kind);
+        let found = self.names.resolve(key, &question.name, question.kind);
         let Some(asker) = self.names.get(key).map(Arc::clone) else { return };
         if let Some(found) = found {
-            let udp = matches!(origin, Origin::Udp(_));
-            let bytes = answer(&message, &found, udp);
+            let udp = matches!(origin, QueryOrigin::Udp(_));
+            let bytes = build_answer(&message, &found, udp);
             let bytes = bytes.unwrap_or_else(|| message::reply_with(&message, Some(&question), code::FORMAT));
-            self.answered(&asker, &question, &bytes);
+            self.log_answer(&asker, &question, &bytes);
             return self.reply(key, origin, bytes);
         }
         let told = if !asker.memberships.iter().any(|on| !on.network.internal) {
@@ -277,45 +279,52 @@ impl Server {
             None
         };
         match told {
-            Some(code) => self.say(key, origin, &message, &question, code),
+            Some(code) => self.reply_code(key, origin, &message, &question, code),
             None => self.forward(key, origin, message, question),
         }
     }
 
     /// Replies with nothing but a response code.
-    pub(super) fn say(&mut self, key: u64, origin: Origin, query: &[u8], question: &Question, code: u8) {
+    pub(super) fn reply_code(
+        &mut self,
+        key: u64,
+        origin: QueryOrigin,
+        query: &[u8],
+        question: &DnsQuestion,
+        code: u8,
+    ) {
         let bytes = message::reply_with(query, Some(question), code);
         if let Some(asker) = self.names.get(key).map(Arc::clone) {
-            self.answered(&asker, question, &bytes);
+            self.log_answer(&asker, question, &bytes);
         }
         self.reply(key, origin, bytes);
     }
 
     /// Logs what a container is told.
-    pub(super) fn answered(&self, asker: &Asker, question: &Question, reply: &[u8]) {
+    pub(super) fn log_answer(&self, asker: &DnsClient, question: &DnsQuestion, reply: &[u8]) {
         if let Some(log) = &asker.log {
-            write(log, asker, question, reply);
+            log_query(log, asker, question, reply);
         }
     }
 
     /// Sends a reply. Like any network, it may be lost.
-    pub(super) fn reply(&mut self, key: u64, origin: Origin, bytes: Vec<u8>) {
+    pub(super) fn reply(&mut self, key: u64, origin: QueryOrigin, bytes: Vec<u8>) {
         match origin {
-            Origin::Udp(to) => {
-                if let Some(member) = self.members.get(&key) {
+            QueryOrigin::Udp(to) => {
+                if let Some(member) = self.clients.get(&key) {
                     let _ = rustix::net::sendto(&member.sockets.udp, &bytes, SendFlags::NOSIGNAL, &to);
                 }
             }
-            Origin::Tcp(token) => self.reply_over(token, &bytes),
+            QueryOrigin::Tcp(token) => self.reply_over(token, &bytes),
         }
     }
 
     pub(super) fn listener(&self, key: u64) -> Option<std::os::fd::BorrowedFd<'_>> {
-        Some(self.members.get(&key)?.sockets.tcp.as_fd())
+        Some(self.clients.get(&key)?.sockets.tcp.as_fd())
     }
 }
 
-fn write(log: &Log, asker: &Asker, question: &Question, reply: &[u8]) {
+fn log_query(log: &EgressLog, asker: &DnsClient, question: &DnsQuestion, reply: &[u8]) {
     let result = match reply.get(3).map(|flags| flags & 0x0f) {
         Some(0) => "answered",
         Some(1) => "FORMERR",
@@ -325,7 +334,14 @@ fn write(log: &Log, asker: &Asker, question: &Question, reply: &[u8]) {
         Some(5) => "REFUSED",
         _ => "failed",
     };
-    let record = Some(message::kind_name(question.kind));
+    let record = Some(message::type_name(question.kind));
     let name = Some(question.name.clone());
-    log.put(Line { container: asker.name.clone(), kind: "dns", name, record, result, ..Line::default() });
+    log.record(EgressRecord {
+        container: asker.name.clone(),
+        kind: "dns",
+        name,
+        record,
+        result,
+        ..EgressRecord::default()
+    });
 }

@@ -10,19 +10,19 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::message::code;
 use super::*;
-use crate::network::egress::Member;
-use crate::network::policy::{Flow, Kind, Policy as _, Verdict};
+use crate::network::egress::EgressMember;
+use crate::network::policy::{EgressFlow, FlowPolicy as _, FlowProtocol, FlowVerdict};
 
 /// A container called `name` on `memberships`; its ID starts with the bytes of the name.
-pub(super) fn asker(name: &str, memberships: Vec<Membership>) -> Asker {
+pub(super) fn asker(name: &str, memberships: Vec<DnsMembership>) -> DnsClient {
     let mut id: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
     id.extend(std::iter::repeat_n('0', 64 - id.len()));
-    Asker { id, name: name.into(), memberships, ..Asker::default() }
+    DnsClient { id, name: name.into(), memberships, ..DnsClient::default() }
 }
 
 /// A membership in the network `network`, with addresses in CIDR form.
-pub(super) fn member(network: &str, v4: &str, v6: Option<&str>) -> Membership {
-    let endpoint = Endpoint {
+pub(super) fn member(network: &str, v4: &str, v6: Option<&str>) -> DnsMembership {
+    let endpoint = NetworkEndpoint {
         network: network.into(),
         interface: "eth0".into(),
         v4: Some(v4.parse().unwrap()),
@@ -34,7 +34,7 @@ pub(super) fn member(network: &str, v4: &str, v6: Option<&str>) -> Membership {
         default_route: true,
     };
     let network = NetworkSpec { id: network.into(), name: network.into(), ..NetworkSpec::default() };
-    Membership { endpoint, network: Arc::new(network), egress: None }
+    DnsMembership { endpoint, network: Arc::new(network), egress: None }
 }
 
 /// Time limit for an answer.
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A name service with a resolv.conf of its own.
 struct World {
-    dns: Dns,
+    dns: DnsService,
     dir: tempfile::TempDir,
     port: u16,
 }
@@ -52,7 +52,7 @@ impl World {
     fn new(servers: &[&str], port: u16) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let resolv_conf = dir.path().join("resolv.conf");
-        let world = Self { dns: Dns::start(Config { resolv_conf, port }).unwrap(), dir, port };
+        let world = Self { dns: DnsService::start(DnsConfig { resolv_conf, port }).unwrap(), dir, port };
         world.resolvers(servers);
         world
     }
@@ -64,8 +64,8 @@ impl World {
         file.persist(self.dir.path().join("resolv.conf")).unwrap();
     }
 
-    fn add(&self, asker: Asker) -> (Handle, Client) {
-        let sockets = Sockets::at((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    fn add(&self, asker: DnsClient) -> (DnsClientHandle, Client) {
+        let sockets = DnsSockets::at((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, sockets.port().unwrap()));
         (self.dns.add(asker, sockets).unwrap(), Client::new(server))
     }
@@ -151,7 +151,7 @@ fn resolver(
     port: u16,
     answer: impl Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static,
 ) -> u16 {
-    let sockets = Sockets::at(SocketAddr::new(ip.parse().unwrap(), port)).unwrap();
+    let sockets = DnsSockets::at(SocketAddr::new(ip.parse().unwrap(), port)).unwrap();
     let port = sockets.port().unwrap();
     for socket in [&sockets.udp, &sockets.tcp] {
         rustix::io::ioctl_fionbio(socket, false).unwrap();
@@ -185,7 +185,7 @@ fn simple() -> World {
     World::new(&["127.0.0.1"], port)
 }
 
-fn plain(name: &str) -> Asker {
+fn plain(name: &str) -> DnsClient {
     asker(name, vec![member("net", "198.51.100.2/24", None)])
 }
 
@@ -213,7 +213,7 @@ fn names_of_containers_and_of_the_world() {
 fn a_resolver_that_refuses_fails_or_is_silent_is_followed_by_the_next() {
     let port = resolver("127.0.0.3", 0, |query, _| vec![address(query, [192, 0, 2, 3])]);
     resolver("127.0.0.2", port, |query, _| {
-        let question = message::query(query).unwrap();
+        let question = message::parse_query(query).unwrap();
         match question.name.as_str() {
             "silent.example" => vec![],
             "failed.example" => vec![message::reply_with(query, None, code::FAILURE)],
@@ -246,7 +246,7 @@ fn questions_and_answers_pass_unchanged_but_for_their_number() {
     let rest = |query: &[u8]| {
         // A record of an unknown type, and EDNS options.
         let record = [&[0xc0, 12, 0xff, 0x10, 0, 1, 0, 0, 0, 9, 0, 3][..], b"abc"].concat();
-        let mut reply = message::reply_with(query, Some(&message::query(query).unwrap()), 0);
+        let mut reply = message::reply_with(query, Some(&message::parse_query(query).unwrap()), 0);
         (reply[7], reply[11]) = (1, 1);
         reply.extend(record);
         reply.extend([0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 4, 0, 10, 0, 0]);
@@ -333,10 +333,11 @@ fn a_truncated_answer_is_passed_on_and_the_whole_comes_over_tcp() {
 
 #[test]
 fn what_one_container_has_under_way_is_capped_and_others_are_served() {
-    let port = resolver("127.0.0.1", 0, |query, _| match message::query(query).unwrap().name.as_str() {
-        "silent.example" => vec![],
-        _ => vec![address(query, [192, 0, 2, 1])],
-    });
+    let port =
+        resolver("127.0.0.1", 0, |query, _| match message::parse_query(query).unwrap().name.as_str() {
+            "silent.example" => vec![],
+            _ => vec![address(query, [192, 0, 2, 1])],
+        });
     let world = World::new(&["127.0.0.1"], port);
     let (greedy, client) = world.add(plain("greedy"));
     let (_other, neighbour) = world.add(asker("other", vec![member("net", "198.51.100.3/24", None)]));
@@ -372,7 +373,7 @@ fn internal_networks_and_search_lists_keep_questions_inside() {
     assert_eq!(client.ask("web.", RecordType::A), "0 198.51.100.2");
     web.update(asker("web", vec![internal("net"), member("bridge", "192.0.2.2/24", None)]));
     assert_eq!(client.ask("example.org.", RecordType::A), "0 192.0.2.80");
-    web.update(Asker { ndots_set: true, ..plain("web") });
+    web.update(DnsClient { ndots_set: true, ..plain("web") });
     assert_eq!(client.ask("example.", RecordType::A), "0 ");
     assert_eq!(client.ask("example.", RecordType::TXT), "0 192.0.2.80");
     assert_eq!(client.ask("example.org.", RecordType::A), "0 192.0.2.80");
@@ -385,18 +386,19 @@ fn servers_of_its_own_are_asked_from_the_container_unless_answers_allow_connecti
     resolver("127.0.0.2", world.port, |query, _| vec![address(query, [192, 0, 2, 2])]);
     let made = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&made);
-    let sockets: MakeSocket = Arc::new(move |family, kind| {
+    let sockets: SocketFactory = Arc::new(move |family, kind| {
         count.fetch_add(1, Ordering::Relaxed);
         socket(family, kind)
     });
-    let own = |ip: &str| Some(Upstream { servers: vec![ip.parse().unwrap()], sockets: Arc::clone(&sockets) });
-    let (web, client) = world.add(Asker { upstream: own("127.0.0.2"), ..plain("web") });
+    let own =
+        |ip: &str| Some(CustomUpstream { servers: vec![ip.parse().unwrap()], sockets: Arc::clone(&sockets) });
+    let (web, client) = world.add(DnsClient { upstream: own("127.0.0.2"), ..plain("web") });
     assert_eq!(client.ask("example.org.", RecordType::A), "0 192.0.2.2");
     assert_eq!(made.load(Ordering::Relaxed), 1);
     // Its loopback is not the host's.
     let rules = Some(vec![crate::model::egress::parse("example.org").unwrap()]);
-    let policy = Egress::new(&NetworkSpec { egress: rules, ..NetworkSpec::default() });
-    let mut restricted = Asker { upstream: own("127.0.0.2"), ..plain("web") };
+    let policy = EgressPolicy::new(&NetworkSpec { egress: rules, ..NetworkSpec::default() });
+    let mut restricted = DnsClient { upstream: own("127.0.0.2"), ..plain("web") };
     restricted.memberships[0].egress = Some(policy);
     web.update(restricted);
     assert_eq!(client.ask("example.org.", RecordType::A), "2 ");
@@ -407,25 +409,25 @@ fn servers_of_its_own_are_asked_from_the_container_unless_answers_allow_connecti
 fn an_answer_opens_the_way_before_it_is_heard_and_is_written_down() {
     let world = simple();
     let (mut reader, writer) = io::pipe().unwrap();
-    let log = Log::start(writer.into()).unwrap();
+    let log = EgressLog::start(writer.into()).unwrap();
     let rules = Some(vec![crate::model::egress::parse("*.example.org:443").unwrap()]);
-    let policy = Egress::new(&NetworkSpec { egress: rules, ..NetworkSpec::default() });
-    let member = Member {
+    let policy = EgressPolicy::new(&NetworkSpec { egress: rules, ..NetworkSpec::default() });
+    let member = EgressMember {
         name: "web".into(),
         addresses: vec!["198.51.100.2".parse().unwrap()],
         host_gateway: false,
         log: Some(Arc::clone(&log)),
     };
     let stay = policy.join(member);
-    let mut asker = Asker { log: Some(log), ..plain("web") };
+    let mut asker = DnsClient { log: Some(log), ..plain("web") };
     asker.memberships[0].egress = Some(Arc::clone(&policy));
     let (web, client) = world.add(asker);
     let target: SocketAddr = "192.0.2.80:443".parse().unwrap();
-    let flow = Flow { kind: Kind::Tcp, source: "198.51.100.2:9".parse().unwrap(), target };
+    let flow = EgressFlow { protocol: FlowProtocol::Tcp, source: "198.51.100.2:9".parse().unwrap(), target };
     assert_eq!(client.ask("example.com.", RecordType::A), "0 192.0.2.80");
-    assert_eq!(policy.judge(&flow), Verdict::Refuse);
+    assert_eq!(policy.judge(&flow), FlowVerdict::Refuse);
     assert_eq!(client.ask("WWW.Example.ORG.", RecordType::A), "0 192.0.2.80");
-    assert_eq!(policy.judge(&flow), Verdict::Pass(target));
+    assert_eq!(policy.judge(&flow), FlowVerdict::Pass(target));
     drop((web, stay, policy, world));
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();

@@ -5,21 +5,21 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Addresses remembered per network.
-const MOST: usize = 8192;
+const MAX_ADDRESSES: usize = 8192;
 /// How long an address stays valid after its TTL: programs keep addresses longer than they should.
 const GRACE: Duration = Duration::from_secs(300);
 /// TTLs are capped at this.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// For each address, the indices of the rules that allow it, each with its expiry.
 #[derive(Debug, Default)]
-pub struct Learned(HashMap<IpAddr, Vec<(usize, Instant)>>);
+pub struct LearnedAddresses(HashMap<IpAddr, Vec<(usize, Instant)>>);
 
-impl Learned {
+impl LearnedAddresses {
     /// Allows `address` by the rule at index `rule`, for `seconds` from `now` and some minutes longer.
     pub fn learn(&mut self, address: IpAddr, rule: usize, seconds: u32, now: Instant) {
-        let until = now + Duration::from_secs(seconds.into()).min(LONGEST) + GRACE;
-        if self.0.len() >= MOST && !self.0.contains_key(&address) {
+        let until = now + Duration::from_secs(seconds.into()).min(MAX_TTL) + GRACE;
+        if self.0.len() >= MAX_ADDRESSES && !self.0.contains_key(&address) {
             self.make_room(now);
         }
         let rules = self.0.entry(address).or_default();
@@ -39,11 +39,11 @@ impl Learned {
     fn make_room(&mut self, now: Instant) {
         let last = |rules: &Vec<(usize, Instant)>| rules.iter().map(|(_, until)| *until).max().unwrap_or(now);
         self.0.retain(|_, rules| last(rules) > now);
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_ADDRESSES {
             let mut ends: Vec<Instant> = self.0.values().map(last).collect();
             ends.sort_unstable();
-            let middle = ends.get(MOST / 2).copied().unwrap_or(now);
-            let mut room = MOST / 2;
+            let middle = ends.get(MAX_ADDRESSES / 2).copied().unwrap_or(now);
+            let mut room = MAX_ADDRESSES / 2;
             self.0.retain(|_, rules| {
                 let goes = room > 0 && last(rules) <= middle;
                 room -= usize::from(goes);
@@ -59,9 +59,10 @@ mod tests {
 
     #[test]
     fn addresses_expire_and_their_number_is_bounded() {
-        let (mut learned, now) = (Learned::default(), Instant::now());
+        let (mut learned, now) = (LearnedAddresses::default(), Instant::now());
         let address = |number: u32| IpAddr::from(number.to_be_bytes());
-        let knows = |learned: &Learned, number, now| learned.rules(address(number), now).collect::<Vec<_>>();
+        let knows =
+            |learned: &LearnedAddresses, number, now| learned.rules(address(number), now).collect::<Vec<_>>();
         learned.learn(address(1), 3, 60, now);
         learned.learn(address(1), 4, u32::MAX, now);
         learned.learn(address(1), 3, 30, now);
@@ -72,7 +73,7 @@ mod tests {
         assert!(knows(&learned, 2, now).is_empty());
         for number in 10..30_000 {
             learned.learn(address(number), 0, 60, now);
-            assert!(learned.0.len() <= MOST);
+            assert!(learned.0.len() <= MAX_ADDRESSES);
             assert_eq!(knows(&learned, number, now), [0]);
         }
         // The one with the longest TTL is still known.

@@ -23,15 +23,15 @@ use std::{io, thread};
 use serde::Serialize;
 
 /// Records that wait to be written.
-const QUEUE: usize = 4096;
+const QUEUE_LENGTH: usize = 4096;
 /// Stack size of the thread, in bytes.
 const STACK: usize = 64 << 10;
 /// How long to wait at the end for the last records.
-const PATIENCE: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct EgressRecord {
     pub container: String,
     /// `dns`, `tcp`, `udp` or `icmp`.
     pub kind: &'static str,
@@ -52,14 +52,14 @@ pub struct Line {
 }
 
 #[derive(Serialize)]
-struct Stamped<'a> {
+struct TimestampedRecord<'a> {
     time: jiff::Timestamp,
     #[serde(flatten)]
-    line: &'a Line,
+    line: &'a EgressRecord,
 }
 
 #[derive(Serialize)]
-struct Lost {
+struct LostRecords {
     time: jiff::Timestamp,
     result: &'static str,
     lines: u64,
@@ -67,21 +67,21 @@ struct Lost {
 
 /// An open log. Dropping the last reference writes what is queued.
 #[derive(Debug)]
-pub struct Log {
-    queue: Option<SyncSender<(SystemTime, Line)>>,
+pub struct EgressLog {
+    queue: Option<SyncSender<(SystemTime, EgressRecord)>>,
     lost: Arc<AtomicU64>,
     done: Mutex<Receiver<()>>,
 }
 
-impl Log {
+impl EgressLog {
     /// Writes to `file` from now on.
     pub fn start(file: OwnedFd) -> io::Result<Arc<Self>> {
-        let (queue, lines) = sync_channel::<(SystemTime, Line)>(QUEUE);
+        let (queue, lines) = sync_channel::<(SystemTime, EgressRecord)>(QUEUE_LENGTH);
         let (ended, done) = sync_channel(1);
         let lost = Arc::new(AtomicU64::new(0));
         let missing = Arc::clone(&lost);
         thread::Builder::new().name("egress-log".into()).stack_size(STACK).spawn(move || {
-            write(&mut File::from(file), &lines, &missing);
+            write_records(&mut File::from(file), &lines, &missing);
             // The receiver is gone if the end was not waited for.
             let _ = ended.send(());
         })?;
@@ -89,7 +89,7 @@ impl Log {
     }
 
     /// Queues `line` with the current time, without blocking.
-    pub fn put(&self, line: Line) {
+    pub fn record(&self, line: EgressRecord) {
         if let Some(queue) = &self.queue
             && queue.try_send((SystemTime::now(), line)).is_err()
         {
@@ -98,36 +98,38 @@ impl Log {
     }
 }
 
-impl Drop for Log {
+impl Drop for EgressLog {
     fn drop(&mut self) {
         self.queue = None;
         if let Ok(done) = self.done.lock() {
             // Bounded: a file that blocks must not hold up the container's end.
-            let _ = done.recv_timeout(PATIENCE);
+            let _ = done.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
-fn write(file: &mut File, lines: &Receiver<(SystemTime, Line)>, lost: &AtomicU64) {
+fn write_records(file: &mut File, lines: &Receiver<(SystemTime, EgressRecord)>, lost: &AtomicU64) {
     for (time, line) in lines {
         let time = jiff::Timestamp::try_from(time).unwrap_or_default();
-        if push(file, &Stamped { time, line: &line }).is_err() {
+        if write_line(file, &TimestampedRecord { time, line: &line }).is_err() {
             lost.fetch_add(1, Ordering::Relaxed);
         }
-        tell_lost(file, lost);
+        report_lost(file, lost);
     }
-    tell_lost(file, lost);
+    report_lost(file, lost);
 }
 
-fn tell_lost(file: &mut File, lost: &AtomicU64) {
+fn report_lost(file: &mut File, lost: &AtomicU64) {
     let lines = lost.swap(0, Ordering::Relaxed);
-    if lines > 0 && push(file, &Lost { time: jiff::Timestamp::now(), result: "lost", lines }).is_err() {
+    if lines > 0
+        && write_line(file, &LostRecords { time: jiff::Timestamp::now(), result: "lost", lines }).is_err()
+    {
         lost.fetch_add(lines, Ordering::Relaxed);
     }
 }
 
 /// Appends a line, with one write(2) if the file takes it whole.
-fn push(file: &mut File, value: &impl Serialize) -> io::Result<()> {
+fn write_line(file: &mut File, value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
     file.write_all(&text)
@@ -142,12 +144,17 @@ mod tests {
     #[test]
     fn lines_are_written_before_the_end_and_lost_ones_counted() {
         let (reader, writer) = io::pipe().unwrap();
-        let log = Log::start(writer.into()).unwrap();
-        let line = Line { container: "web".into(), kind: "udp", result: "denied", ..Line::default() };
+        let log = EgressLog::start(writer.into()).unwrap();
+        let line = EgressRecord {
+            container: "web".into(),
+            kind: "udp",
+            result: "denied",
+            ..EgressRecord::default()
+        };
         // More than the pipe and the queue can hold while nobody reads.
         let put = 20_000;
         for _ in 0..put {
-            log.put(line.clone());
+            log.record(line.clone());
         }
         let reading = thread::spawn(move || {
             let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();

@@ -25,52 +25,52 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
-use self::learned::Learned;
-use self::log::{Line, Log};
-use super::policy::{Flow, Kind, Policy, Verdict};
+use self::learned::LearnedAddresses;
+use self::log::{EgressLog, EgressRecord};
+use super::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
 use crate::model::network::{self, NetworkSpec};
 
 /// Names remembered for the log, per container.
-const ASKED: usize = 1024;
+const MAX_ASKED_NAMES: usize = 1024;
 
 /// The egress policy of one network.
 #[derive(Debug)]
-pub struct Egress {
+pub struct EgressPolicy {
     internal: bool,
     subnets: Vec<IpNet>,
     gateways: Vec<IpAddr>,
-    rules: Option<Vec<network::Egress>>,
-    members: RwLock<HashMap<IpAddr, Arc<Joined>>>,
-    learned: RwLock<Learned>,
+    rules: Option<Vec<network::EgressRule>>,
+    members: RwLock<HashMap<IpAddr, Arc<MemberEntry>>>,
+    learned: RwLock<LearnedAddresses>,
 }
 
 /// A container on the network.
 #[derive(Clone, Debug, Default)]
-pub struct Member {
+pub struct EgressMember {
     pub name: String,
     /// All of its addresses on the network.
     pub addresses: Vec<IpAddr>,
     /// Whether the gateway's address leads to the host's loopback.
     pub host_gateway: bool,
     /// Its egress log, if it has one.
-    pub log: Option<Arc<Log>>,
+    pub log: Option<Arc<EgressLog>>,
 }
 
 #[derive(Debug)]
-struct Joined {
-    member: Member,
+struct MemberEntry {
+    member: EgressMember,
     /// For the log: the name that was resolved to an address.
     asked: Mutex<HashMap<IpAddr, String>>,
 }
 
 /// A container's membership in the network; dropping it ends the membership.
 #[derive(Debug)]
-pub struct Stay {
-    network: Arc<Egress>,
-    joined: Arc<Joined>,
+pub struct EgressMembership {
+    network: Arc<EgressPolicy>,
+    joined: Arc<MemberEntry>,
 }
 
-impl Egress {
+impl EgressPolicy {
     /// The policy of the network `spec`.
     pub fn new(spec: &NetworkSpec) -> Arc<Self> {
         let (v4, v6) = (spec.v4.as_ref(), spec.v6.as_ref());
@@ -88,14 +88,14 @@ impl Egress {
 
     /// Adds a container. Must be called before its first packet. Takes its addresses over from previous
     /// members.
-    pub fn join(self: &Arc<Self>, member: Member) -> Stay {
-        let joined = Arc::new(Joined { member, asked: Mutex::default() });
+    pub fn join(self: &Arc<Self>, member: EgressMember) -> EgressMembership {
+        let joined = Arc::new(MemberEntry { member, asked: Mutex::default() });
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         for address in &joined.member.addresses {
             members.insert(*address, Arc::clone(&joined));
         }
         drop(members);
-        Stay { network: Arc::clone(self), joined }
+        EgressMembership { network: Arc::clone(self), joined }
     }
 
     pub fn restricts(&self) -> bool {
@@ -105,12 +105,12 @@ impl Egress {
     /// Records that DNS is about to answer the container at `asker`: `name` (lower case, no trailing dot) has
     /// these addresses, each with its TTL in seconds. Answers of a server that the container could influence
     /// are not `trusted`, and allow nothing.
-    pub fn answered(&self, asker: IpAddr, name: &str, addresses: &[(IpAddr, u32)], trusted: bool) {
+    pub fn learn_answer(&self, asker: IpAddr, name: &str, addresses: &[(IpAddr, u32)], trusted: bool) {
         if let Some(joined) = self.member(asker)
             && joined.member.log.is_some()
         {
             let mut asked = lock(&joined.asked);
-            if asked.len() + addresses.len() > ASKED {
+            if asked.len() + addresses.len() > MAX_ASKED_NAMES {
                 asked.clear();
             }
             asked.extend(addresses.iter().map(|(address, _)| (*address, name.to_owned())));
@@ -126,14 +126,14 @@ impl Egress {
         }
     }
 
-    fn member(&self, address: IpAddr) -> Option<Arc<Joined>> {
+    fn member(&self, address: IpAddr) -> Option<Arc<MemberEntry>> {
         self.members.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
     }
 
-    fn decide(&self, flow: &Flow, member: &Member) -> Verdict {
+    fn decide(&self, flow: &EgressFlow, member: &EgressMember) -> FlowVerdict {
         let address = flow.target.ip();
-        if never(address) || !self.allows(flow) {
-            return Verdict::Refuse;
+        if is_never_allowed(address) || !self.allows(flow) {
+            return FlowVerdict::Refuse;
         }
         if self.gateways.contains(&address) {
             let host: IpAddr = match address {
@@ -141,26 +141,26 @@ impl Egress {
                 IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             };
             return match member.host_gateway {
-                true => Verdict::Pass((host, flow.target.port()).into()),
-                false => Verdict::Refuse,
+                true => FlowVerdict::Pass((host, flow.target.port()).into()),
+                false => FlowVerdict::Refuse,
             };
         }
         if self.subnets.iter().any(|net| net.contains(&address)) {
-            return Verdict::Refuse;
+            return FlowVerdict::Refuse;
         }
-        Verdict::Pass(flow.target)
+        FlowVerdict::Pass(flow.target)
     }
 
     /// Whether the network's rules allow it.
-    fn allows(&self, flow: &Flow) -> bool {
+    fn allows(&self, flow: &EgressFlow) -> bool {
         if self.internal {
             return false;
         }
         let Some(rules) = &self.rules else { return true };
         let address = flow.target.ip();
         // Echo requests have no port, so any rule for the host applies.
-        let port = |rule: &network::Egress| {
-            flow.kind == Kind::Echo || rule.port.is_none_or(|port| port == flow.target.port())
+        let port = |rule: &network::EgressRule| {
+            flow.protocol == FlowProtocol::Echo || rule.port.is_none_or(|port| port == flow.target.port())
         };
         if rules.iter().any(|rule| rule.host.allows_address(address) && port(rule)) {
             return true;
@@ -172,7 +172,7 @@ impl Egress {
 
 /// Addresses that are never connected to: to the host's kernel they mean the host itself, everyone on a link,
 /// or nothing without an interface.
-fn never(address: IpAddr) -> bool {
+fn is_never_allowed(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             // 0.0.0.0/8 is "this network", and 0.0.0.0 is the host itself (RFC 1122, section 3.2.1.3).
@@ -187,47 +187,55 @@ fn never(address: IpAddr) -> bool {
     }
 }
 
-impl Policy for Egress {
-    fn judge(&self, flow: &Flow) -> Verdict {
-        let Some(joined) = self.member(flow.source.ip()) else { return Verdict::Refuse };
+impl FlowPolicy for EgressPolicy {
+    fn judge(&self, flow: &EgressFlow) -> FlowVerdict {
+        let Some(joined) = self.member(flow.source.ip()) else { return FlowVerdict::Refuse };
         let verdict = self.decide(flow, &joined.member);
-        if verdict == Verdict::Refuse {
+        if verdict == FlowVerdict::Refuse {
             joined.write(flow, "denied", None);
         }
         verdict
     }
 
-    fn note(&self, flow: &Flow, outcome: Result<(), &io::Error>) {
+    fn note(&self, flow: &EgressFlow, outcome: Result<(), &io::Error>) {
         let Some(joined) = self.member(flow.source.ip()) else { return };
         match outcome {
             Ok(()) => joined.write(flow, "reached", None),
             // Logged when it was judged.
-            Err(_) if self.decide(flow, &joined.member) == Verdict::Refuse => {}
+            Err(_) if self.decide(flow, &joined.member) == FlowVerdict::Refuse => {}
             Err(error) => joined.write(flow, "failed", Some(error.to_string())),
         }
     }
 }
 
-impl Joined {
-    fn write(&self, flow: &Flow, result: &'static str, error: Option<String>) {
+impl MemberEntry {
+    fn write(&self, flow: &EgressFlow, result: &'static str, error: Option<String>) {
         let Some(log) = &self.member.log else { return };
-        let (kind, address) = match flow.kind {
-            Kind::Tcp => ("tcp", flow.target.to_string()),
-            Kind::Udp => ("udp", flow.target.to_string()),
-            Kind::Echo => ("icmp", flow.target.ip().to_string()),
+        let (kind, address) = match flow.protocol {
+            FlowProtocol::Tcp => ("tcp", flow.target.to_string()),
+            FlowProtocol::Udp => ("udp", flow.target.to_string()),
+            FlowProtocol::Echo => ("icmp", flow.target.ip().to_string()),
         };
         let name = lock(&self.asked).get(&flow.target.ip()).cloned();
         let container = self.member.name.clone();
-        log.put(Line { container, kind, name, record: None, address: Some(address), result, error });
+        log.record(EgressRecord {
+            container,
+            kind,
+            name,
+            record: None,
+            address: Some(address),
+            result,
+            error,
+        });
     }
 }
 
-impl Stay {
+impl EgressMembership {
     /// Renames the container. The names that it resolved are kept.
     pub fn rename(&mut self, name: &str) {
-        let member = Member { name: name.to_owned(), ..self.joined.member.clone() };
+        let member = EgressMember { name: name.to_owned(), ..self.joined.member.clone() };
         let asked = std::mem::take(&mut *lock(&self.joined.asked));
-        let renamed = Arc::new(Joined { member, asked: Mutex::new(asked) });
+        let renamed = Arc::new(MemberEntry { member, asked: Mutex::new(asked) });
         let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);
         for joined in members.values_mut().filter(|joined| Arc::ptr_eq(joined, &self.joined)) {
             *joined = Arc::clone(&renamed);
@@ -237,7 +245,7 @@ impl Stay {
     }
 }
 
-impl Drop for Stay {
+impl Drop for EgressMembership {
     fn drop(&mut self) {
         let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);
         // An address may belong to a later member by now.
@@ -254,12 +262,12 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
-    use crate::model::{egress, network::Subnet};
+    use crate::model::{egress, network::SubnetSpec};
 
     fn spec(rules: Option<&[&str]>) -> NetworkSpec {
         let subnet = |net: &str, gateway: &str| (net.parse().unwrap(), gateway.parse().unwrap());
         let (net, gateway) = subnet("198.51.100.0/24", "198.51.100.1");
-        let v4 = Subnet {
+        let v4 = SubnetSpec {
             net: match net {
                 IpNet::V4(net) => net,
                 IpNet::V6(_) => panic!(),
@@ -268,7 +276,7 @@ mod tests {
             range: None,
             reserved: Default::default(),
         };
-        let v6 = Subnet {
+        let v6 = SubnetSpec {
             net: "2001:db8:1::/64".parse().unwrap(),
             gateway: "2001:db8:1::1".parse().unwrap(),
             range: None,
@@ -278,28 +286,28 @@ mod tests {
         NetworkSpec { v4: Some(v4), v6: Some(v6), egress, ..NetworkSpec::default() }
     }
 
-    fn flow(kind: Kind, target: &str) -> Flow {
+    fn flow(kind: FlowProtocol, target: &str) -> EgressFlow {
         let target: std::net::SocketAddr = target.parse().unwrap();
         let source = if target.is_ipv4() { "198.51.100.2:4000" } else { "[2001:db8:1::2]:4000" };
-        Flow { kind, source: source.parse().unwrap(), target }
+        EgressFlow { protocol: kind, source: source.parse().unwrap(), target }
     }
 
-    fn judge(egress: &Egress, target: &str) -> String {
-        match egress.judge(&flow(Kind::Tcp, target)) {
-            Verdict::Pass(to) if to.to_string() == target => "pass".into(),
-            Verdict::Pass(to) => to.to_string(),
-            Verdict::Refuse => "refuse".into(),
+    fn judge(egress: &EgressPolicy, target: &str) -> String {
+        match egress.judge(&flow(FlowProtocol::Tcp, target)) {
+            FlowVerdict::Pass(to) if to.to_string() == target => "pass".into(),
+            FlowVerdict::Pass(to) => to.to_string(),
+            FlowVerdict::Refuse => "refuse".into(),
         }
     }
 
-    fn member(host_gateway: bool) -> Member {
+    fn member(host_gateway: bool) -> EgressMember {
         let addresses = vec!["198.51.100.2".parse().unwrap(), "2001:db8:1::2".parse().unwrap()];
-        Member { name: "web".into(), addresses, host_gateway, log: None }
+        EgressMember { name: "web".into(), addresses, host_gateway, log: None }
     }
 
     #[test]
     fn the_host_is_out_of_reach_except_through_the_gateway_for_those_who_may() {
-        let egress = Egress::new(&spec(None));
+        let egress = EgressPolicy::new(&spec(None));
         assert_eq!(judge(&egress, "192.0.2.1:80"), "refuse", "nobody has joined");
         let stay = egress.join(member(false));
         for target in
@@ -340,7 +348,7 @@ mod tests {
 
     #[test]
     fn an_internal_network_has_no_way_out() {
-        let egress = Egress::new(&NetworkSpec { internal: true, ..spec(None) });
+        let egress = EgressPolicy::new(&NetworkSpec { internal: true, ..spec(None) });
         let _stay = egress.join(member(true));
         for target in ["192.0.2.1:80", "198.51.100.1:80", "[2001:db8::1]:80"] {
             assert_eq!(judge(&egress, target), "refuse", "{target}");
@@ -357,7 +365,7 @@ mod tests {
             "127.0.0.1",
             "198.51.100.0/24",
         ];
-        let egress = Egress::new(&spec(Some(&rules)));
+        let egress = EgressPolicy::new(&spec(Some(&rules)));
         let _stay = egress.join(member(true));
         for target in ["203.0.113.15:1", "[2001:db8:2::9]:443", "198.51.100.1:80"] {
             assert_ne!(judge(&egress, target), "refuse", "{target}");
@@ -369,11 +377,11 @@ mod tests {
         }
         let asker = "198.51.100.2".parse().unwrap();
         let answer = |last: u8| [(IpAddr::from([192, 0, 2, last]), 60)];
-        egress.answered(asker, "example.org", &answer(1), true);
-        egress.answered(asker, "example.org", &answer(2), false);
-        egress.answered(asker, "a.example.org", &answer(3), true);
-        egress.answered(asker, "example.com", &answer(4), true);
-        egress.answered(asker, "example.org", &[("127.0.0.1".parse().unwrap(), 60)], true);
+        egress.learn_answer(asker, "example.org", &answer(1), true);
+        egress.learn_answer(asker, "example.org", &answer(2), false);
+        egress.learn_answer(asker, "a.example.org", &answer(3), true);
+        egress.learn_answer(asker, "example.com", &answer(4), true);
+        egress.learn_answer(asker, "example.org", &[("127.0.0.1".parse().unwrap(), 60)], true);
         for (target, expected) in [
             ("192.0.2.1:443", "pass"),
             ("192.0.2.1:80", "refuse"),
@@ -384,27 +392,28 @@ mod tests {
         ] {
             assert_eq!(judge(&egress, target), expected, "{target}");
         }
-        assert_ne!(egress.judge(&flow(Kind::Echo, "192.0.2.1:0")), Verdict::Refuse);
+        assert_ne!(egress.judge(&flow(FlowProtocol::Echo, "192.0.2.1:0")), FlowVerdict::Refuse);
     }
 
     #[test]
     fn the_log_tells_what_was_asked_for_and_reached() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let egress = Egress::new(&spec(Some(&["example.org"])));
-        let stay = egress.join(Member { log: Some(Log::start(writer.into()).unwrap()), ..member(false) });
-        egress.answered(
+        let egress = EgressPolicy::new(&spec(Some(&["example.org"])));
+        let stay = egress
+            .join(EgressMember { log: Some(EgressLog::start(writer.into()).unwrap()), ..member(false) });
+        egress.learn_answer(
             "198.51.100.2".parse().unwrap(),
             "example.org",
             &[("192.0.2.1".parse().unwrap(), 60)],
             true,
         );
         for target in ["192.0.2.1:443", "192.0.2.9:53"] {
-            egress.judge(&flow(Kind::Udp, target));
+            egress.judge(&flow(FlowProtocol::Udp, target));
         }
-        egress.note(&flow(Kind::Udp, "192.0.2.9:53"), Err(&io::Error::from_raw_os_error(111)));
-        egress.note(&flow(Kind::Tcp, "192.0.2.1:443"), Ok(()));
-        egress.note(&flow(Kind::Tcp, "192.0.2.1:80"), Err(&io::Error::from_raw_os_error(111)));
-        egress.judge(&flow(Kind::Echo, "192.0.2.9:0"));
+        egress.note(&flow(FlowProtocol::Udp, "192.0.2.9:53"), Err(&io::Error::from_raw_os_error(111)));
+        egress.note(&flow(FlowProtocol::Tcp, "192.0.2.1:443"), Ok(()));
+        egress.note(&flow(FlowProtocol::Tcp, "192.0.2.1:80"), Err(&io::Error::from_raw_os_error(111)));
+        egress.judge(&flow(FlowProtocol::Echo, "192.0.2.9:0"));
         drop(stay);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();

@@ -4,68 +4,68 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-pub use crate::sys::tun::{Offload, Tun};
-pub use crate::sys::wire::Wire;
+pub use crate::sys::tun::{PacketOffload, TunDevice};
+pub use crate::sys::wire::PacketSocket;
 
 /// An interface whose IP packets we read and write. Packets may be sent from any thread.
-pub trait Device: Send + Sync + fmt::Debug {
+pub trait PacketDevice: Send + Sync + fmt::Debug {
     /// For epoll(7): readable when there is a packet.
     fn fd(&self) -> BorrowedFd<'_>;
 
     /// Reads one packet into `buffer`, which must have room for the longest one. Returns its length and what
     /// is still to be done to it. `WouldBlock` if there is none.
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)>;
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, PacketOffload)>;
 
     /// Sends the packet that `parts` make up. It may lack only what [`Self::features`] allows.
-    fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()>;
+    fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()>;
 
     /// What may be left to the kernel.
-    fn features(&self) -> Features {
-        Features::default()
+    fn features(&self) -> DeviceFeatures {
+        DeviceFeatures::default()
     }
 }
 
 /// What a device does for the sender of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Features {
+pub struct DeviceFeatures {
     /// Completes checksums ([`Offload::checksum`]).
     pub checksum: bool,
     /// Takes several UDP datagrams as one packet (GSO; [`Offload::segment`]).
     pub segments: bool,
 }
 
-impl Device for Tun {
+impl PacketDevice for TunDevice {
     fn fd(&self) -> BorrowedFd<'_> {
         self.as_fd()
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
-        Tun::receive(self, buffer)
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, PacketOffload)> {
+        TunDevice::receive(self, buffer)
     }
 
-    fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        Tun::send(self, offload, parts)
+    fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        TunDevice::send(self, offload, parts)
     }
 
-    fn features(&self) -> Features {
-        Features { checksum: true, segments: self.segments() }
+    fn features(&self) -> DeviceFeatures {
+        DeviceFeatures { checksum: true, segments: self.segments() }
     }
 }
 
-impl Device for Wire {
+impl PacketDevice for PacketSocket {
     fn fd(&self) -> BorrowedFd<'_> {
         self.as_fd()
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
-        Wire::receive(self, buffer)
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, PacketOffload)> {
+        PacketSocket::receive(self, buffer)
     }
 
-    fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        Wire::send(self, offload, parts)
+    fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        PacketSocket::send(self, offload, parts)
     }
 
-    fn features(&self) -> Features {
-        Features { checksum: true, segments: false }
+    fn features(&self) -> DeviceFeatures {
+        DeviceFeatures { checksum: true, segments: false }
     }
 }

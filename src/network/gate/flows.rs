@@ -8,94 +8,94 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Limits;
-use crate::network::relay::Nest;
+use super::FlowLimits;
+use crate::network::relay::SourceRegistration;
 
 /// How long both sides must have been talking to count as a stream with a longer time-out, as in Linux'
 /// connection tracking (`nf_conntrack_udp_timeout_stream`).
-const STREAM: Duration = Duration::from_secs(2);
+const STREAM_AGE: Duration = Duration::from_secs(2);
 
 /// A full table evicts this fraction (one in 8) at once, so that the search for the oldest is rare.
-const PART: usize = 8;
+const EVICT_FRACTION: usize = 8;
 
 /// Sockets that a forwarder may have, however many forwarders share the limit.
-const LEAST: usize = 16;
+const MIN_SOCKETS: usize = 16;
 
 /// Registers sockets with the forwarder's epoll set.
-pub(super) struct Watch {
-    nest: Arc<Nest>,
+pub(super) struct SocketWatcher {
+    registration: Arc<SourceRegistration>,
     tag: u64,
 }
 
-impl Watch {
+impl SocketWatcher {
     /// Events carry the socket's number with the bits of `tag`.
-    pub(super) fn new(nest: &Arc<Nest>, tag: u64) -> Self {
-        Self { nest: Arc::clone(nest), tag }
+    pub(super) fn new(nest: &Arc<SourceRegistration>, tag: u64) -> Self {
+        Self { registration: Arc::clone(nest), tag }
     }
 
     /// Watches a socket until it is closed.
     pub(super) fn add(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.nest.add(fd, self.tag | u64::from(fd.as_raw_fd().cast_unsigned()))
+        self.registration.add(fd, self.tag | u64::from(fd.as_raw_fd().cast_unsigned()))
     }
 }
 
 /// The flows of one protocol through a gateway.
-pub(super) struct Flows {
-    pub(super) watch: Watch,
-    limits: Limits,
+pub(super) struct FlowTable {
+    pub(super) watcher: SocketWatcher,
+    limits: FlowLimits,
     /// The current maximum of sockets: this forwarder's share of the limit.
-    most: usize,
-    containers: HashMap<IpAddr, Container>,
+    max_sockets: usize,
+    containers: HashMap<IpAddr, ContainerFlows>,
     sources: HashMap<RawFd, SocketAddr>,
 }
 
 #[derive(Default)]
-struct Container {
-    sockets: HashMap<u16, Socket>,
+struct ContainerFlows {
+    sockets: HashMap<u16, FlowSocket>,
     /// The sum over all sockets.
     peers: usize,
 }
 
 /// The host socket of a container's port.
-pub(super) struct Socket {
+pub(super) struct FlowSocket {
     pub(super) fd: OwnedFd,
     /// By the address that the container used.
-    peers: HashMap<SocketAddr, Peer>,
+    peers: HashMap<SocketAddr, FlowPeer>,
     /// The addresses that containers used, for peers whose address in the host's network is another.
     aliases: HashMap<SocketAddr, SocketAddr>,
     /// Whether IP_MTU_DISCOVER forbids fragmentation; `None` until it was set.
-    pub(super) whole: Option<bool>,
+    pub(super) dont_fragment: Option<bool>,
     /// Whether several datagrams may be sent as one (GSO).
-    pub(super) trains: bool,
+    pub(super) gso: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Peer {
+struct FlowPeer {
     host: SocketAddr,
     since: Instant,
     used: Instant,
     replied: bool,
 }
 
-impl Peer {
-    fn until(&self, limits: &Limits) -> Instant {
-        let talks = self.replied && self.used.duration_since(self.since) > STREAM;
+impl FlowPeer {
+    fn until(&self, limits: &FlowLimits) -> Instant {
+        let talks = self.replied && self.used.duration_since(self.since) > STREAM_AGE;
         self.used + if talks { limits.replied } else { limits.unreplied }
     }
 }
 
-impl Socket {
+impl FlowSocket {
     /// The address under which the container knows `from`; `None` if it has sent nothing there. Counts as a
     /// reply.
-    pub(super) fn answered(&mut self, from: SocketAddr, now: Instant) -> Option<SocketAddr> {
-        let named = self.named(from)?;
+    pub(super) fn note_reply(&mut self, from: SocketAddr, now: Instant) -> Option<SocketAddr> {
+        let named = self.visible_peer(from)?;
         let peer = self.peers.get_mut(&named)?;
         (peer.used, peer.replied) = (now, true);
         Some(named)
     }
 
     /// Like [`Self::note_reply`], without counting as a reply.
-    pub(super) fn named(&self, from: SocketAddr) -> Option<SocketAddr> {
+    pub(super) fn visible_peer(&self, from: SocketAddr) -> Option<SocketAddr> {
         match self.peers.get(&from) {
             Some(peer) if peer.host == from => Some(from),
             _ => self.aliases.get(&from).copied(),
@@ -106,15 +106,15 @@ impl Socket {
         self.peers.values().map(|peer| peer.used).max()
     }
 
-    fn retain(&mut self, keep: impl Fn(&Peer) -> bool) {
+    fn retain(&mut self, keep: impl Fn(&FlowPeer) -> bool) {
         self.peers.retain(|_, peer| keep(peer));
         let peers = &self.peers;
         self.aliases.retain(|host, named| peers.get(named).is_some_and(|peer| peer.host == *host));
     }
 }
 
-impl Container {
-    fn retain(&mut self, keep: impl Fn(&Peer) -> bool, sources: &mut HashMap<RawFd, SocketAddr>) {
+impl ContainerFlows {
+    fn retain(&mut self, keep: impl Fn(&FlowPeer) -> bool, sources: &mut HashMap<RawFd, SocketAddr>) {
         self.sockets.retain(|_, socket| {
             socket.retain(&keep);
             let stays = !socket.peers.is_empty();
@@ -129,13 +129,16 @@ impl Container {
     /// Drops the peers that were silent longest.
     fn evict_peers(&mut self, sources: &mut HashMap<RawFd, SocketAddr>) {
         let peers = self.sockets.values().flat_map(|socket| socket.peers.values());
-        let Some(oldest) = oldest(peers.map(|peer| peer.used).collect()) else { return };
+        let Some(oldest) = eviction_cutoff(peers.map(|peer| peer.used).collect()) else { return };
         self.retain(|peer| peer.used > oldest, sources);
     }
 
     /// Drops the sockets that were unused longest.
     fn evict_sockets(&mut self, sources: &mut HashMap<RawFd, SocketAddr>) {
-        let Some(oldest) = oldest(self.sockets.values().filter_map(Socket::used).collect()) else { return };
+        let Some(oldest) = eviction_cutoff(self.sockets.values().filter_map(FlowSocket::used).collect())
+        else {
+            return;
+        };
         self.sockets.retain(|_, socket| {
             let stays = socket.used().is_some_and(|used| used > oldest);
             if !stays {
@@ -148,15 +151,15 @@ impl Container {
 }
 
 /// The time up to which entries are evicted.
-fn oldest(mut used: Vec<Instant>) -> Option<Instant> {
-    let at = used.len() / PART;
+fn eviction_cutoff(mut used: Vec<Instant>) -> Option<Instant> {
+    let at = used.len() / EVICT_FRACTION;
     (!used.is_empty()).then(|| *used.select_nth_unstable(at).1)
 }
 
-impl Flows {
-    pub(super) fn new(watch: Watch, limits: Limits) -> Self {
+impl FlowTable {
+    pub(super) fn new(watcher: SocketWatcher, limits: FlowLimits) -> Self {
         let (containers, sources) = (HashMap::new(), HashMap::new());
-        Self { watch, limits, most: limits.sockets, containers, sources }
+        Self { watcher, limits, max_sockets: limits.sockets, containers, sources }
     }
 
     /// Where packets from `source` to `target` go.
@@ -165,7 +168,7 @@ impl Flows {
         source: SocketAddr,
         target: SocketAddr,
         now: Instant,
-    ) -> Option<(&mut Socket, SocketAddr)> {
+    ) -> Option<(&mut FlowSocket, SocketAddr)> {
         let socket = self.socket(source)?;
         let peer = socket.peers.get_mut(&target)?;
         peer.used = now;
@@ -173,7 +176,7 @@ impl Flows {
         Some((socket, host))
     }
 
-    pub(super) fn socket(&mut self, source: SocketAddr) -> Option<&mut Socket> {
+    pub(super) fn socket(&mut self, source: SocketAddr) -> Option<&mut FlowSocket> {
         self.containers.get_mut(&source.ip())?.sockets.get_mut(&source.port())
     }
 
@@ -212,13 +215,15 @@ impl Flows {
                     return Err(error);
                 }
             };
-            self.watch.add(fd.as_fd())?;
+            self.watcher.add(fd.as_fd())?;
             self.sources.insert(fd.as_raw_fd(), source);
             let (peers, aliases) = (HashMap::new(), HashMap::new());
-            container.sockets.insert(source.port(), Socket { fd, peers, aliases, whole: None, trains: true });
+            container
+                .sockets
+                .insert(source.port(), FlowSocket { fd, peers, aliases, dont_fragment: None, gso: true });
         }
         if let Some(socket) = container.sockets.get_mut(&source.port()) {
-            let peer = Peer { host, since: now, used: now, replied: false };
+            let peer = FlowPeer { host, since: now, used: now, replied: false };
             if socket.peers.insert(target, peer).is_none() {
                 container.peers += 1;
             }
@@ -231,13 +236,13 @@ impl Flows {
 
     /// Sets the limit to the share of one of `gates` forwarders. Excess sockets are evicted when a new one is
     /// needed.
-    pub(super) fn share(&mut self, gates: usize) {
-        self.most = (self.limits.sockets / gates.max(1)).max(LEAST);
+    pub(super) fn set_share(&mut self, gates: usize) {
+        self.max_sockets = (self.limits.sockets / gates.max(1)).max(MIN_SOCKETS);
     }
 
     /// Evicts old flows from full tables: the container's own, or those of the container that has most.
     fn make_room(&mut self, source: SocketAddr) {
-        let (limits, most_sockets) = (self.limits, self.most);
+        let (limits, most_sockets) = (self.limits, self.max_sockets);
         let of_container = limits.sockets_per_container.min(most_sockets.div_ceil(2));
         let Self { containers, sources, .. } = self;
         if let Some(container) = containers.get_mut(&source.ip()) {
@@ -300,18 +305,18 @@ impl Flows {
 mod tests {
     use super::*;
 
-    fn limits() -> Limits {
-        Limits {
+    fn limits() -> FlowLimits {
+        FlowLimits {
             sockets: 64,
             sockets_per_container: 32,
             flows: 512,
             flows_per_container: 256,
-            ..Limits::default()
+            ..FlowLimits::default()
         }
     }
 
-    fn flows() -> Flows {
-        Flows::new(Watch::new(&Arc::new(Nest::alone().unwrap()), 0), limits())
+    fn flows() -> FlowTable {
+        FlowTable::new(SocketWatcher::new(&Arc::new(SourceRegistration::standalone().unwrap()), 0), limits())
     }
 
     fn make() -> io::Result<OwnedFd> {
@@ -351,8 +356,8 @@ mod tests {
     fn what_is_beyond_a_share_goes_when_there_is_something_new() {
         let mut flows = flows();
         let (start, remote) = (Instant::now(), address(200, 53));
-        for (gates, most) in [(1, 64), (2, 32), (1000, LEAST)] {
-            flows.share(gates);
+        for (gates, most) in [(1, 64), (2, 32), (1000, MIN_SOCKETS)] {
+            flows.set_share(gates);
             for n in 0..80 {
                 let now = start + Duration::from_micros(n.into());
                 flows.open(address((n % 4) as u8, n), remote, remote, now, make).unwrap();
@@ -373,8 +378,8 @@ mod tests {
         }
         let later = start + Duration::from_secs(3);
         let socket = flows.socket(a).unwrap();
-        assert_eq!(socket.answered(remote, later), None, "nobody was asked by that address");
-        assert_eq!(socket.answered(host, later), Some(remote));
+        assert_eq!(socket.note_reply(remote, later), None, "nobody was asked by that address");
+        assert_eq!(socket.note_reply(host, later), Some(remote));
         let next = flows.expire(later).unwrap();
         assert!(next >= start + limits().unreplied && flows.count() == (2, 2));
         flows.expire(start + limits().unreplied);

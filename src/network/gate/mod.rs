@@ -35,44 +35,44 @@ use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use device::{Device, Offload};
-use run::{Loop, Order};
-pub use settings::{Limits, Settings};
+use device::{PacketDevice, PacketOffload};
+use run::{ForwarderCommand, ForwarderLoop};
+pub use settings::{FlowLimits, ForwarderSettings};
 
-use super::packet::Packet;
-use super::policy::Policy;
-use super::relay::{Nest, Relay, Stay};
+use super::packet::IpPacket;
+use super::policy::FlowPolicy;
+use super::relay::{SourceHandle, SourceRegistration, TcpRelay};
 
 /// Stack size of the forwarder's own thread, in bytes.
-const STACK: usize = 256 << 10;
+const STACK_SIZE: usize = 256 << 10;
 
 /// Takes packets towards the containers.
-pub trait PacketOut: Send + Sync {
+pub trait PacketSink: Send + Sync {
     /// Sends a whole IP packet with complete checksums. Like any network, it may drop it.
     fn packet(&self, packet: &[u8]);
 }
 
-impl PacketOut for Arc<dyn Device> {
+impl PacketSink for Arc<dyn PacketDevice> {
     fn packet(&self, packet: &[u8]) {
         // The queue is full, or the device is going away: the sender will retry or give up.
-        let _ = self.send(&Offload::default(), &[IoSlice::new(packet)]);
+        let _ = self.send(&PacketOffload::default(), &[IoSlice::new(packet)]);
     }
 }
 
 /// Handles the packets of one protocol. All calls come from one thread.
-pub trait Part: Send {
+pub trait ProtocolHandler: Send {
     /// A container's packet: reassembled, with a correct checksum.
-    fn packet(&mut self, packet: &Packet<'_>, out: &dyn PacketOut);
+    fn packet(&mut self, packet: &IpPacket<'_>, out: &dyn PacketSink);
 
     /// A descriptor, such as an epoll instance, that is readable when [`Self::ready`] has work to do.
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    fn ready(&mut self, _out: &dyn PacketOut) {}
+    fn ready(&mut self, _out: &dyn PacketSink) {}
 
     /// Drops what has timed out by `now`. Returns when to call again.
-    fn expire(&mut self, _now: Instant, _out: &dyn PacketOut) -> Option<Instant> {
+    fn expire(&mut self, _now: Instant, _out: &dyn PacketSink) -> Option<Instant> {
         None
     }
 
@@ -82,93 +82,103 @@ pub trait Part: Send {
 
 /// The running forwarder of a network. Dropping it ends all of its flows.
 #[derive(Debug)]
-pub struct Gate {
-    orders: Orders,
-    seat: Seat,
+pub struct PacketForwarder {
+    commands: ForwarderCommandSender,
+    host: ForwarderHost,
     next: AtomicU64,
 }
 
 /// Where the forwarder's loop runs.
 #[derive(Debug)]
-enum Seat {
-    Worker(#[expect(dead_code, reason = "it is the gate's end")] Stay),
+enum ForwarderHost {
+    Worker(#[expect(dead_code, reason = "it is the gate's end")] SourceHandle),
     Thread(Option<JoinHandle<()>>),
 }
 
 /// Sends commands to the forwarder's loop.
 #[derive(Clone, Debug)]
-struct Orders {
-    sender: Sender<Order>,
+struct ForwarderCommandSender {
+    sender: Sender<ForwarderCommand>,
     wake: Arc<OwnedFd>,
 }
 
-impl Orders {
-    fn give(&self, order: Order) {
+impl ForwarderCommandSender {
+    fn send(&self, order: ForwarderCommand) {
         // A loop that has ended has nothing to do, and a counter at its maximum wakes it already.
         let _ = self.sender.send(order);
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
-impl Gate {
+impl PacketForwarder {
     /// Starts the forwarder on a worker of `relay`. Its sockets belong to the workers' network namespace.
-    pub fn start(
-        device: Arc<dyn Device>,
-        settings: Settings,
-        policy: Arc<dyn Policy>,
-        tcp: Box<dyn Part>,
-        relay: &Relay,
+    pub fn start_on_worker(
+        device: Arc<dyn PacketDevice>,
+        settings: ForwarderSettings,
+        policy: Arc<dyn FlowPolicy>,
+        tcp: Box<dyn ProtocolHandler>,
+        relay: &TcpRelay,
     ) -> io::Result<Self> {
         Self::with(|orders, wake| {
-            let make = |nest| Loop::new(nest, device, settings, policy, tcp, orders, wake);
-            Ok(Seat::Worker(relay.crew().host(make)?))
+            let make = |nest| ForwarderLoop::new(nest, device, settings, policy, tcp, orders, wake);
+            Ok(ForwarderHost::Worker(relay.crew().register_source(make)?))
         })
     }
 
     /// Starts the forwarder on a thread of its own, for a `tcp` that has much to do. Its sockets belong to
     /// the caller's network namespace.
-    pub fn start_alone(
-        device: Arc<dyn Device>,
-        settings: Settings,
-        policy: Arc<dyn Policy>,
-        tcp: Box<dyn Part>,
+    pub fn start_on_thread(
+        device: Arc<dyn PacketDevice>,
+        settings: ForwarderSettings,
+        policy: Arc<dyn FlowPolicy>,
+        tcp: Box<dyn ProtocolHandler>,
     ) -> io::Result<Self> {
         Self::with(|orders, wake| {
-            let inner = Loop::new(Nest::alone()?, device, settings, policy, tcp, orders, wake)?;
-            let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK);
-            Ok(Seat::Thread(Some(thread.spawn(move || inner.run())?)))
+            let inner = ForwarderLoop::new(
+                SourceRegistration::standalone()?,
+                device,
+                settings,
+                policy,
+                tcp,
+                orders,
+                wake,
+            )?;
+            let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK_SIZE);
+            Ok(ForwarderHost::Thread(Some(thread.spawn(move || inner.run())?)))
         })
     }
 
-    fn with(seat: impl FnOnce(Receiver<Order>, Arc<OwnedFd>) -> io::Result<Seat>) -> io::Result<Self> {
+    fn with(
+        seat: impl FnOnce(Receiver<ForwarderCommand>, Arc<OwnedFd>) -> io::Result<ForwarderHost>,
+    ) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let seat = seat(receiver, wake.clone())?;
-        Ok(Self { orders: Orders { sender, wake }, seat, next: AtomicU64::new(0) })
+        Ok(Self { commands: ForwarderCommandSender { sender, wake }, host: seat, next: AtomicU64::new(0) })
     }
 
     /// Drops everything that belongs to a container.
     pub fn forget(&self, container: IpAddr) {
-        self.orders.give(Order::Forget(container));
+        self.commands.send(ForwarderCommand::Forget(container));
     }
 
     /// Publishes a UDP port: what arrives at `socket`, which is bound in the host's network namespace, goes
     /// to `container` with the sender's address.
-    pub fn publish(&self, socket: OwnedFd, container: SocketAddr) -> io::Result<PublishedUdp> {
+    pub fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> io::Result<PublishedUdp> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, result) = channel();
-        self.orders.give(Order::Publish { id, socket, container, answer });
+        self.commands.send(ForwarderCommand::Publish { id, socket, container, answer });
         result.recv().map_err(|_| io::Error::other("the gate of the network has ended"))??;
-        Ok(PublishedUdp { orders: self.orders.clone(), id })
+        Ok(PublishedUdp { orders: self.commands.clone(), id })
     }
 }
 
-impl Drop for Gate {
+impl Drop for PacketForwarder {
     fn drop(&mut self) {
-        if let Seat::Thread(thread) = &mut self.seat
+        if let ForwarderHost::Thread(thread) = &mut self.host
             && let Some(thread) = thread.take()
         {
-            self.orders.give(Order::Stop);
+            self.commands.send(ForwarderCommand::Stop);
             let _ = thread.join();
         }
     }
@@ -177,22 +187,22 @@ impl Drop for Gate {
 /// A UDP port that is published until this is dropped.
 #[derive(Debug)]
 pub struct PublishedUdp {
-    orders: Orders,
+    orders: ForwarderCommandSender,
     id: u64,
 }
 
 impl Drop for PublishedUdp {
     fn drop(&mut self) {
-        self.orders.give(Order::Unpublish(self.id));
+        self.orders.send(ForwarderCommand::Unpublish(self.id));
     }
 }
 
 /// Hop limits below this are preserved: somebody chose them, traceroute for one.
-const MEANT: u8 = 32;
+const TRACEROUTE_HOPS: u8 = 32;
 
 /// The hop limit to send a packet with; `None` for the default.
-fn meant(hops: u8) -> Option<u8> {
-    (hops < MEANT).then_some(hops.max(1))
+fn forwarded_hop_limit(hops: u8) -> Option<u8> {
+    (hops < TRACEROUTE_HOPS).then_some(hops.max(1))
 }
 
 #[cfg(test)]

@@ -10,56 +10,56 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Settings;
-use super::udp::{each_train, enlarge};
-use super::writer::Writer;
-use crate::sys::datagram::{self, Inbox, Reports};
+use super::ForwarderSettings;
+use super::udp::{enlarge_buffers, for_each_gso_run};
+use super::writer::PacketWriter;
+use crate::sys::datagram::{self, ReceiveBatch, ReportOptions};
 
 /// Ports tried for a client whose own port is taken.
-const TRIES: u16 = 64;
+const PORT_ATTEMPTS: u16 = 64;
 
 /// First of the dynamic ports (RFC 6335 §6), which stand in for clients that cannot keep their own.
 const DYNAMIC: u16 = 49_152;
 
 /// All published UDP ports of a gateway.
-pub(super) struct Publications {
-    settings: Arc<Settings>,
-    ports: HashMap<RawFd, Port>,
+pub(super) struct UdpPublications {
+    settings: Arc<ForwarderSettings>,
+    ports: HashMap<RawFd, PublishedUdpPort>,
     /// By the container's address and the client's address as the container sees it.
-    seen: HashMap<(SocketAddr, SocketAddr), (RawFd, Client)>,
+    seen: HashMap<(SocketAddr, SocketAddr), (RawFd, UdpClientKey)>,
 }
 
 /// A client, and the address of the host that it talks to.
-type Client = (SocketAddr, IpAddr);
+type UdpClientKey = (SocketAddr, IpAddr);
 
-struct Port {
+struct PublishedUdpPort {
     id: u64,
     socket: OwnedFd,
     container: SocketAddr,
-    clients: HashMap<Client, Session>,
+    clients: HashMap<UdpClientKey, UdpSession>,
     /// Where to continue the search for a free port.
     next: u16,
 }
 
-struct Session {
+struct UdpSession {
     /// The client's address as the container sees it.
-    seen: SocketAddr,
+    visible_as: SocketAddr,
     used: Instant,
     replied: bool,
 }
 
-impl Publications {
-    pub(super) fn new(settings: Arc<Settings>) -> Self {
+impl UdpPublications {
+    pub(super) fn new(settings: Arc<ForwarderSettings>) -> Self {
         Self { settings, ports: HashMap::new(), seen: HashMap::new() }
     }
 
     /// Publishes a port of the host for `container`.
     pub(super) fn add(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
         let v6 = rustix::net::getsockname(&socket)?.address_family() == rustix::net::AddressFamily::INET6;
-        let reports = Reports { errors: false, trains: true, tos: true, local: true };
-        datagram::report(socket.as_fd(), v6, reports)?;
-        enlarge(&socket);
-        let port = Port { id, container, clients: HashMap::new(), next: 0, socket };
+        let reports = ReportOptions { errors: false, gro: true, tos: true, local: true };
+        datagram::enable_reports(socket.as_fd(), v6, reports)?;
+        enlarge_buffers(&socket);
+        let port = PublishedUdpPort { id, container, clients: HashMap::new(), next: 0, socket };
         self.ports.insert(port.socket.as_raw_fd(), port);
         Ok(())
     }
@@ -72,19 +72,19 @@ impl Publications {
         self.drop_ports(|port| port.container.ip() == container);
     }
 
-    fn drop_ports(&mut self, gone: impl Fn(&Port) -> bool) {
+    fn drop_ports(&mut self, gone: impl Fn(&PublishedUdpPort) -> bool) {
         self.ports.retain(|_, port| !gone(port));
         let ports = &self.ports;
         self.seen.retain(|_, (fd, _)| ports.contains_key(fd));
     }
 
-    pub(super) fn is_one(&self, fd: RawFd) -> bool {
+    pub(super) fn contains(&self, fd: RawFd) -> bool {
         self.ports.contains_key(&fd)
     }
 
     /// The route of a container's packet that answers a client: the socket, the client, and the host address
     /// that it knows.
-    pub(super) fn answer(
+    pub(super) fn reply_route(
         &mut self,
         container: SocketAddr,
         seen: SocketAddr,
@@ -101,14 +101,14 @@ impl Publications {
     }
 
     /// Forwards what clients have sent.
-    pub(super) fn ready(&mut self, fd: RawFd, inbox: &mut Inbox, writer: &Writer, now: Instant) {
+    pub(super) fn ready(&mut self, fd: RawFd, inbox: &mut ReceiveBatch, writer: &PacketWriter, now: Instant) {
         let Some(port) = self.ports.get(&fd) else { return };
         let container = port.container;
         // The error belongs to an answer sent earlier; there is nobody to tell.
         if inbox.receive(port.socket.as_fd()).is_err() {
             return;
         }
-        each_train(inbox, |first, parts| {
+        for_each_gso_run(inbox, |first, parts| {
             let Some(local) = first.local else { return };
             if let Some(seen) = self.session(fd, (first.from, local), now) {
                 writer.datagrams(seen, container, first.tos, parts, first.segment);
@@ -117,23 +117,23 @@ impl Publications {
     }
 
     /// The address under which the container sees a client, allocated at its first datagram.
-    fn session(&mut self, fd: RawFd, client: Client, now: Instant) -> Option<SocketAddr> {
+    fn session(&mut self, fd: RawFd, client: UdpClientKey, now: Instant) -> Option<SocketAddr> {
         let port = self.ports.get_mut(&fd)?;
         if let Some(session) = port.clients.get_mut(&client) {
             session.used = now;
-            return Some(session.seen);
+            return Some(session.visible_as);
         }
         if port.clients.len() >= self.settings.limits.clients {
             self.evict(fd);
         }
         let port = self.ports.get_mut(&fd)?;
         let container = port.container;
-        let ip = self.settings.appearance(client.0.ip(), container.ip())?;
+        let ip = self.settings.visible_client(client.0.ip(), container.ip())?;
         // Clients that appear as the gateway share its address, so another may have this port.
         let free = |at: &SocketAddr| !self.seen.contains_key(&(container, *at));
         let mut seen =
             Some(SocketAddr::new(ip, client.0.port())).filter(|seen| seen.port() != 0 && free(seen));
-        for _ in 0..TRIES {
+        for _ in 0..PORT_ATTEMPTS {
             if seen.is_some() {
                 break;
             }
@@ -141,7 +141,7 @@ impl Publications {
             seen = Some(SocketAddr::new(ip, DYNAMIC + port.next)).filter(free);
         }
         let seen = seen?;
-        port.clients.insert(client, Session { seen, used: now, replied: false });
+        port.clients.insert(client, UdpSession { visible_as: seen, used: now, replied: false });
         self.seen.insert((container, seen), (fd, client));
         Some(seen)
     }
@@ -159,15 +159,15 @@ impl Publications {
     }
 
     fn retain(
-        port: &mut Port,
-        seen: &mut HashMap<(SocketAddr, SocketAddr), (RawFd, Client)>,
-        keep: impl Fn(&Session) -> bool,
+        port: &mut PublishedUdpPort,
+        seen: &mut HashMap<(SocketAddr, SocketAddr), (RawFd, UdpClientKey)>,
+        keep: impl Fn(&UdpSession) -> bool,
     ) {
         let container = port.container;
         port.clients.retain(|_, session| {
             let stays = keep(session);
             if !stays {
-                seen.remove(&(container, session.seen));
+                seen.remove(&(container, session.visible_as));
             }
             stays
         });
@@ -176,7 +176,7 @@ impl Publications {
     /// Drops clients that timed out. Returns when the next one will.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
         let limits = self.settings.limits;
-        let until = |session: &Session| {
+        let until = |session: &UdpSession| {
             session.used + if session.replied { limits.replied } else { limits.unreplied }
         };
         for port in self.ports.values_mut() {

@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::network::relay::Sharers;
-use crate::sys::rlimit::Resource;
+use crate::network::relay::ShareCount;
+use crate::sys::rlimit::RlimitResource;
 
 /// A network, as far as its forwarder must know it.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ForwarderSettings {
     /// Source addresses outside of these are dropped.
     pub subnets: Vec<IpNet>,
     pub gateways: Vec<IpAddr>,
     /// The MTU towards the containers, in bytes.
     pub mtu: u16,
     /// The longest packet that leaves this machine in one piece, in bytes.
-    pub out: u16,
-    pub limits: Limits,
+    pub external_mtu: u16,
+    pub limits: FlowLimits,
     /// This forwarder and the others that share the limit on sockets.
-    pub gates: Sharers,
+    pub forwarders: ShareCount,
 }
 
 /// How much is kept for containers, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct FlowLimits {
     /// Host sockets of all forwarders together, each for a port of a container.
     pub sockets: usize,
     /// Sockets of one container address.
@@ -42,12 +42,12 @@ pub struct Limits {
     pub replied: Duration,
 }
 
-impl Default for Limits {
+impl Default for FlowLimits {
     /// Leaves descriptors for the relay and for other networks. The times are those of Linux' connection
     /// tracking, somewhat longer than the minimum of RFC 4787 §4.3.
     fn default() -> Self {
         let descriptors =
-            Resource::by_name("nofile").and_then(|limit| limit.get().ok()).map_or(1024, |both| both.0);
+            RlimitResource::by_name("nofile").and_then(|limit| limit.get().ok()).map_or(1024, |both| both.0);
         let sockets = usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 8192);
         Self {
             sockets,
@@ -61,7 +61,7 @@ impl Default for Limits {
     }
 }
 
-impl Settings {
+impl ForwarderSettings {
     /// The gateway's address of the family of `of`.
     pub(super) fn gateway(&self, of: IpAddr) -> Option<IpAddr> {
         self.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == of.is_ipv4())
@@ -74,7 +74,7 @@ impl Settings {
 
     /// Whether packets to `address` may be forwarded: neither broadcast or multicast, nor an address that
     /// means the sender itself.
-    pub(super) fn may_go(&self, address: IpAddr) -> bool {
+    pub(super) fn is_routable(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => {
                 // 0.0.0.0/8 is "this network" and 240.0.0.0/4, with the broadcast address, is nobody (RFC 6890).
@@ -93,7 +93,7 @@ impl Settings {
 
     /// The address under which a container sees a client of a published port: its own, unless answers to that
     /// would not come back here; then the gateway's.
-    pub(super) fn appearance(&self, client: IpAddr, container: IpAddr) -> Option<IpAddr> {
+    pub(super) fn visible_client(&self, client: IpAddr, container: IpAddr) -> Option<IpAddr> {
         let client = client.to_canonical();
         let local = match client {
             IpAddr::V4(address) => {

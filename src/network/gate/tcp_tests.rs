@@ -17,7 +17,7 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 /// Packets towards the container.
 struct Wire(Mutex<Sender<Vec<u8>>>);
 
-impl PacketOut for Wire {
+impl PacketSink for Wire {
     fn packet(&self, packet: &[u8]) {
         lock(&self.0).send(packet.to_vec()).unwrap();
     }
@@ -25,35 +25,35 @@ impl PacketOut for Wire {
 
 /// Maps all destinations to the loopback interface; refuses port 1.
 struct Loopback {
-    notes: Mutex<Vec<(Flow, Option<ErrorKind>)>>,
+    notes: Mutex<Vec<(EgressFlow, Option<ErrorKind>)>>,
 }
 
-impl Policy for Loopback {
-    fn judge(&self, flow: &Flow) -> Verdict {
+impl FlowPolicy for Loopback {
+    fn judge(&self, flow: &EgressFlow) -> FlowVerdict {
         match flow.target.port() {
-            1 => Verdict::Refuse,
-            port => Verdict::Pass((Ipv4Addr::LOCALHOST, port).into()),
+            1 => FlowVerdict::Refuse,
+            port => FlowVerdict::Pass((Ipv4Addr::LOCALHOST, port).into()),
         }
     }
 
-    fn note(&self, flow: &Flow, outcome: Result<(), &io::Error>) {
+    fn note(&self, flow: &EgressFlow, outcome: Result<(), &io::Error>) {
         lock(&self.notes).push((*flow, outcome.err().map(io::Error::kind)));
     }
 }
 
 struct Rig {
-    relay: Relay,
-    gate: TcpGate,
+    relay: TcpRelay,
+    gate: SynInterceptor,
     policy: Arc<Loopback>,
     wire: Receiver<Vec<u8>>,
 }
 
 impl Rig {
     fn new() -> Self {
-        let relay = Relay::start().unwrap();
+        let relay = TcpRelay::start().unwrap();
         let policy = Arc::new(Loopback { notes: Mutex::default() });
         let (out, wire) = channel();
-        let gate = TcpGate::new(&relay, Arc::clone(&policy) as _, Arc::new(Wire(Mutex::new(out))));
+        let gate = SynInterceptor::new(&relay, Arc::clone(&policy) as _, Arc::new(Wire(Mutex::new(out))));
         Self { relay, gate, policy, wire }
     }
 
@@ -63,7 +63,7 @@ impl Rig {
     }
 
     fn send(&self, packet: &[u8]) {
-        self.gate.syn(&Packet::parse(packet).unwrap());
+        self.gate.handle_syn(&IpPacket::parse(packet).unwrap());
     }
 }
 
@@ -100,14 +100,14 @@ fn the_syn_comes_back_when_the_host_is_connected() {
     rig.send(&packet);
     assert_eq!(rig.answer(), packet);
     let (source, target) = ((CONTAINER, 4000).into(), (SERVER, port).into());
-    let (host, permit) = rig.gate.take(source, target).unwrap();
-    assert!(rig.gate.take(source, target).is_none());
+    let (host, permit) = rig.gate.take_connected(source, target).unwrap();
+    assert!(rig.gate.take_connected(source, target).is_none());
     let (mut served, _) = server.accept().unwrap();
     TcpStream::from(host).write_all(b"x").unwrap();
     served.read_exact(&mut [0]).unwrap();
     server.set_nonblocking(true).unwrap();
     assert_eq!(server.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
-    let flow = Flow { kind: Kind::Tcp, source, target };
+    let flow = EgressFlow { protocol: FlowProtocol::Tcp, source, target };
     assert_eq!(*lock(&rig.policy.notes), [(flow, None)]);
     assert_eq!(rig.relay.connections(), 1);
     drop(permit);
@@ -122,7 +122,7 @@ fn a_closed_port_and_a_forbidden_one_are_refused() {
     for port in [port, 1] {
         rig.send(&syn(4000, (SERVER, port)));
         let answer = rig.answer();
-        let answer = Packet::parse(&answer).unwrap();
+        let answer = IpPacket::parse(&answer).unwrap();
         let segment = answer.tcp().unwrap();
         assert_eq!((answer.source, answer.target), (SERVER.into(), CONTAINER.into()));
         assert_eq!((segment.source, segment.target, segment.acknowledgement), (port, 4000, 1001));
@@ -137,18 +137,22 @@ fn a_closed_port_and_a_forbidden_one_are_refused() {
 fn errors_of_the_host_are_told_as_a_router_would() {
     let rig = Rig::new();
     let packet = syn(4000, (SERVER, 80));
-    let flow = Flow { kind: Kind::Tcp, source: (CONTAINER, 4000).into(), target: (SERVER, 80).into() };
+    let flow = EgressFlow {
+        protocol: FlowProtocol::Tcp,
+        source: (CONTAINER, 4000).into(),
+        target: (SERVER, 80).into(),
+    };
     for (error, code) in
         [(Errno::NETUNREACH, 0), (Errno::HOSTUNREACH, 1), (Errno::ACCESS, 13), (Errno::INVAL, 0)]
     {
-        rig.gate.0.0.failed(&flow, &Packet::parse(&packet).unwrap(), error);
+        rig.gate.0.0.refuse(&flow, &IpPacket::parse(&packet).unwrap(), error);
         let answer = rig.answer();
-        let answer = Packet::parse(&answer).unwrap();
+        let answer = IpPacket::parse(&answer).unwrap();
         assert_eq!(answer.protocol, crate::network::packet::protocol::ICMP);
         assert_eq!(answer.payload[..2], [3, code], "{error:?}");
     }
     for silent in [Errno::TIMEDOUT, Errno::MFILE] {
-        rig.gate.0.0.failed(&flow, &Packet::parse(&packet).unwrap(), silent);
+        rig.gate.0.0.refuse(&flow, &IpPacket::parse(&packet).unwrap(), silent);
         assert!(rig.wire.try_recv().is_err());
     }
 }
@@ -164,7 +168,7 @@ fn what_is_no_first_packet_or_leads_nowhere_is_left_alone() {
     }
     assert!(rig.wire.try_recv().is_err());
     assert!(lock(&rig.policy.notes).is_empty());
-    assert!(is_nowhere("::ffff:127.0.0.1".parse().unwrap()));
+    assert!(is_never_routed("::ffff:127.0.0.1".parse().unwrap()));
 }
 
 #[test]
@@ -203,14 +207,14 @@ fn a_container_that_goes_leaves_nothing_under_way() {
 fn a_flood_of_one_container_leaves_room_for_others() {
     let rig = Rig::new();
     let shared = &rig.gate.0.0;
-    let most = shared.crew.limits.waiting_per_container;
+    let most = shared.pool.limits.waiting_per_container;
     let (from, now) = (|ip: [u8; 4], port| SocketAddr::from((ip, port)), Instant::now());
     let to = from([192, 0, 2, 7], 80);
     let ports = 1..=u16::try_from(most).unwrap();
-    assert!(ports.clone().all(|port| shared.waiting.begin((from([10, 89, 0, 2], port), to), b"", now)));
-    assert!(!shared.waiting.begin((from([10, 89, 0, 2], 0), to), b"", now));
-    assert!(shared.waiting.begin((from([10, 89, 0, 3], 1), to), b"", now));
-    shared.waiting.clear();
+    assert!(ports.clone().all(|port| shared.pending.insert((from([10, 89, 0, 2], port), to), b"", now)));
+    assert!(!shared.pending.insert((from([10, 89, 0, 2], 0), to), b"", now));
+    assert!(shared.pending.insert((from([10, 89, 0, 3], 1), to), b"", now));
+    shared.pending.clear();
     assert_eq!(rig.relay.connections(), 0);
 }
 
@@ -218,7 +222,7 @@ fn a_flood_of_one_container_leaves_room_for_others() {
 fn what_comes_to_the_listener_without_a_parked_socket_is_reset() {
     let rig = Rig::new();
     let (listener, port) = server();
-    rig.gate.listen(listener.into(), Original::Name).unwrap();
+    rig.gate.listen(listener.into(), OriginalDst::LocalAddress).unwrap();
     let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     client.set_read_timeout(Some(LIMIT)).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -229,7 +233,7 @@ fn a_listener_and_the_parked_socket_are_one_connection() {
     let rig = Rig::new();
     let (listener, meeting) = server();
     let (server, port) = server();
-    rig.gate.listen(listener.into(), Original::Name).unwrap();
+    rig.gate.listen(listener.into(), OriginalDst::LocalAddress).unwrap();
     // Without the gateway's rules the connection arrives at the listener's own address, so park the socket
     // under that.
     let client = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
@@ -237,8 +241,8 @@ fn a_listener_and_the_parked_socket_are_one_connection() {
     let source = SocketAddr::try_from(rustix::net::getsockname(&client).unwrap()).unwrap();
     let addresses = (source, SocketAddr::from((Ipv4Addr::LOCALHOST, meeting)));
     let shared = &rig.gate.0.0;
-    assert!(shared.waiting.begin(addresses, b"syn", Instant::now()));
-    shared.dial(addresses, (Ipv4Addr::LOCALHOST, port).into(), b"syn").unwrap();
+    assert!(shared.pending.insert(addresses, b"syn", Instant::now()));
+    shared.connect(addresses, (Ipv4Addr::LOCALHOST, port).into(), b"syn").unwrap();
     assert_eq!(rig.answer(), b"syn");
     rustix::net::connect(&client, &addresses.1).unwrap();
     let mut client = TcpStream::from(client);
@@ -259,12 +263,12 @@ fn a_connection_under_another_port_gets_a_socket_to_its_destination() {
     let shared = &rig.gate.0.0;
     let (container, target) = (IpAddr::from(CONTAINER), SocketAddr::from((SERVER, 80)));
     let addresses = (SocketAddr::new(container, 5000), target);
-    assert!(shared.waiting.begin(addresses, b"syn", Instant::now()));
-    shared.dial(addresses, (Ipv4Addr::LOCALHOST, port).into(), b"syn").unwrap();
+    assert!(shared.pending.insert(addresses, b"syn", Instant::now()));
+    shared.connect(addresses, (Ipv4Addr::LOCALHOST, port).into(), b"syn").unwrap();
     assert_eq!(rig.answer(), b"syn");
-    assert!(shared.waiting.take((SocketAddr::new(container, 6000), target)).is_none());
-    assert!(shared.waiting.take_any(IpAddr::from([10, 89, 0, 3]), target).is_none());
-    assert!(shared.waiting.take_any(container, (SERVER, 81).into()).is_none());
-    assert!(shared.waiting.take_any(container, target).is_some());
-    assert!(shared.waiting.take_any(container, target).is_none());
+    assert!(shared.pending.take_parked((SocketAddr::new(container, 6000), target)).is_none());
+    assert!(shared.pending.take_parked_to(IpAddr::from([10, 89, 0, 3]), target).is_none());
+    assert!(shared.pending.take_parked_to(container, (SERVER, 81).into()).is_none());
+    assert!(shared.pending.take_parked_to(container, target).is_some());
+    assert!(shared.pending.take_parked_to(container, target).is_none());
 }

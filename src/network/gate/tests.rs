@@ -8,39 +8,39 @@ use std::time::Duration;
 use rustix::event::Timespec;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::device::Features;
+use super::device::DeviceFeatures;
 use super::*;
-use crate::network::packet::build::Ip;
+use crate::network::packet::build::IpFields;
 use crate::network::packet::reassemble::Reassembler;
 use crate::network::packet::{self, icmp, protocol, tcp, udp};
-use crate::network::policy::{Flow, Verdict};
-use crate::network::relay::Sharers;
+use crate::network::policy::{EgressFlow, FlowVerdict};
+use crate::network::relay::ShareCount;
 
 /// One end of a socket pair; each packet is preceded by its offload and segment size.
 #[derive(Debug)]
 struct Wire {
     fd: OwnedFd,
-    features: Features,
+    features: DeviceFeatures,
 }
 
-impl Device for Wire {
+impl PacketDevice for Wire {
     fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, PacketOffload)> {
         let mut bytes = vec![0; buffer.len()];
         let (length, _) = rustix::net::recv(&self.fd, &mut bytes, RecvFlags::DONTWAIT)?;
         buffer[..length].copy_from_slice(&bytes[..length]);
-        Ok((length, Offload::default()))
+        Ok((length, PacketOffload::default()))
     }
 
-    fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         assert!(offload.checksum.is_none() || self.features.checksum);
         assert!(offload.segment == 0 || self.features.segments);
         if let (Some((start, offset)), 0) = (offload.checksum, offload.segment) {
-            assert!(packet::complete(&mut bytes, start.into(), offset.into()));
+            assert!(packet::complete_checksum(&mut bytes, start.into(), offset.into()));
         }
         let mut all = offload.segment.to_ne_bytes().to_vec();
         all.extend_from_slice(&bytes);
@@ -48,24 +48,24 @@ impl Device for Wire {
         Ok(())
     }
 
-    fn features(&self) -> Features {
+    fn features(&self) -> DeviceFeatures {
         self.features
     }
 }
 
 /// Maps the containers' peers, and records what was reported.
 struct Map {
-    verdicts: Vec<(SocketAddr, Verdict)>,
-    notes: Mutex<Vec<(Flow, Option<i32>)>>,
+    verdicts: Vec<(SocketAddr, FlowVerdict)>,
+    notes: Mutex<Vec<(EgressFlow, Option<i32>)>>,
 }
 
-impl Policy for Map {
-    fn judge(&self, flow: &Flow) -> Verdict {
-        let of = |(target, verdict): &(SocketAddr, Verdict)| (*target == flow.target).then_some(*verdict);
-        self.verdicts.iter().find_map(of).unwrap_or(Verdict::Refuse)
+impl FlowPolicy for Map {
+    fn judge(&self, flow: &EgressFlow) -> FlowVerdict {
+        let of = |(target, verdict): &(SocketAddr, FlowVerdict)| (*target == flow.target).then_some(*verdict);
+        self.verdicts.iter().find_map(of).unwrap_or(FlowVerdict::Refuse)
     }
 
-    fn note(&self, flow: &Flow, outcome: Result<(), &io::Error>) {
+    fn note(&self, flow: &EgressFlow, outcome: Result<(), &io::Error>) {
         self.notes.lock().unwrap().push((*flow, outcome.err().and_then(io::Error::raw_os_error)));
     }
 }
@@ -73,16 +73,16 @@ impl Policy for Map {
 /// Refuses TCP connections.
 struct Closed;
 
-impl Part for Closed {
-    fn packet(&mut self, packet: &Packet<'_>, out: &dyn PacketOut) {
-        out.packet(&tcp::reset(packet).unwrap());
+impl ProtocolHandler for Closed {
+    fn packet(&mut self, packet: &IpPacket<'_>, out: &dyn PacketSink) {
+        out.packet(&tcp::build_reset(packet).unwrap());
     }
 
     fn forget(&mut self, _: IpAddr) {}
 }
 
 struct World {
-    gate: Gate,
+    gate: PacketForwarder,
     policy: Arc<Map>,
     /// The containers' end.
     end: OwnedFd,
@@ -97,25 +97,26 @@ const PEERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7))];
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> ForwarderSettings {
+    ForwarderSettings {
         subnets: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
         gateways: GATEWAYS.to_vec(),
         mtu: 1500,
-        out: 1500,
-        limits: Limits { sockets: 64, sockets_per_container: 32, ..Limits::default() },
-        gates: Sharers::default(),
+        external_mtu: 1500,
+        limits: FlowLimits { sockets: 64, sockets_per_container: 32, ..FlowLimits::default() },
+        forwarders: ShareCount::default(),
     }
 }
 
 impl World {
-    fn new(features: Features, verdicts: &[(SocketAddr, Verdict)]) -> Self {
+    fn new(features: DeviceFeatures, verdicts: &[(SocketAddr, FlowVerdict)]) -> Self {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .unwrap();
         let device = Arc::new(Wire { fd: theirs, features });
         let policy = Arc::new(Map { verdicts: verdicts.to_vec(), notes: Mutex::default() });
-        let gate = Gate::start_alone(device, settings(), policy.clone(), Box::new(Closed)).unwrap();
+        let gate =
+            PacketForwarder::start_on_thread(device, settings(), policy.clone(), Box::new(Closed)).unwrap();
         Self { gate, policy, end: ours }
     }
 
@@ -138,10 +139,10 @@ impl World {
 }
 
 fn datagram(source: SocketAddr, target: SocketAddr, payload: &[u8]) -> Vec<u8> {
-    let ip = Ip::answer(source.ip(), target.ip(), protocol::UDP);
-    let mut bytes = udp::headers(&ip, (source.port(), target.port()), payload.len()).unwrap().to_vec();
+    let ip = IpFields::reply(source.ip(), target.ip(), protocol::UDP);
+    let mut bytes = udp::build_headers(&ip, (source.port(), target.port()), payload.len()).unwrap().to_vec();
     bytes.extend_from_slice(payload);
-    assert!(packet::complete(&mut bytes, if source.is_ipv4() { 20 } else { 40 }, 6));
+    assert!(packet::complete_checksum(&mut bytes, if source.is_ipv4() { 20 } else { 40 }, 6));
     bytes
 }
 
@@ -153,15 +154,15 @@ fn peer(family: usize) -> (UdpSocket, SocketAddr, SocketAddr) {
     (socket, host, SocketAddr::new(PEERS[family], host.port()))
 }
 
-fn pass(socket: &(UdpSocket, SocketAddr, SocketAddr)) -> (SocketAddr, Verdict) {
-    (socket.2, Verdict::Pass(socket.1))
+fn pass(socket: &(UdpSocket, SocketAddr, SocketAddr)) -> (SocketAddr, FlowVerdict) {
+    (socket.2, FlowVerdict::Pass(socket.1))
 }
 
-const ALL: Features = Features { checksum: true, segments: true };
+const ALL: DeviceFeatures = DeviceFeatures { checksum: true, segments: true };
 
 #[test]
 fn questions_are_answered_by_whom_they_were_sent_to() {
-    for features in [ALL, Features::default()] {
+    for features in [ALL, DeviceFeatures::default()] {
         for family in [0, 1] {
             let peer = peer(family);
             let world = World::new(features, &[pass(&peer)]);
@@ -173,7 +174,7 @@ fn questions_are_answered_by_whom_they_were_sent_to() {
                 assert_eq!(&buffer[..length], question);
                 peer.0.send_to(b"an answer", from).unwrap();
                 let (answer, _) = world.take();
-                let packet = Packet::parse(&answer).unwrap();
+                let packet = IpPacket::parse(&answer).unwrap();
                 assert!(packet.is_intact() && packet.dont_fragment);
                 assert_eq!((packet.source, packet.target), (peer.2.ip(), container.ip()));
                 let udp = packet.udp().unwrap();
@@ -183,7 +184,11 @@ fn questions_are_answered_by_whom_they_were_sent_to() {
                 let stranger = UdpSocket::bind((LOOPBACK[family], 0)).unwrap();
                 stranger.send_to(b"psst", from).unwrap();
             }
-            let flow = Flow { kind: crate::network::policy::Kind::Udp, source: container, target: peer.2 };
+            let flow = EgressFlow {
+                protocol: crate::network::policy::FlowProtocol::Udp,
+                source: container,
+                target: peer.2,
+            };
             assert_eq!(*world.policy.notes.lock().unwrap(), [(flow, None)], "asked once");
         }
     }
@@ -200,11 +205,11 @@ fn closed_ports_and_forbidden_ones_refuse() {
             let question = datagram(container, target, b"anybody?");
             world.put(&question);
             let (answer, _) = world.take();
-            let packet = Packet::parse(&answer).unwrap();
+            let packet = IpPacket::parse(&answer).unwrap();
             assert!(packet.is_intact());
             assert_eq!((packet.source, packet.target), (target.ip(), container.ip()));
             assert_eq!(packet.payload[..2], if family == 0 { [3, 3] } else { [1, 4] });
-            let quote = Packet::parse(&packet.payload[8..]).unwrap();
+            let quote = IpPacket::parse(&packet.payload[8..]).unwrap();
             let inner = quote.udp().unwrap();
             assert_eq!((quote.source, quote.target), (container.ip(), target.ip()));
             assert_eq!((inner.source, inner.target, inner.payload), (4000, target.port(), &b"anybody?"[..]));
@@ -234,7 +239,7 @@ fn what_is_not_for_the_gate_is_dropped_or_refused() {
     // To a neighbour, and of an unsupported protocol.
     world.put(&datagram(container, other("192.0.2.77:53"), b"no"));
     assert_eq!(world.take().0[20..22], [3, 1]);
-    let ip = Ip::answer(container.ip(), peer.2.ip(), 132);
+    let ip = IpFields::reply(container.ip(), peer.2.ip(), 132);
     world.put(&[&ip.header(12).unwrap()[..], &[0; 12]].concat());
     assert_eq!(world.take().0[20..22], [3, 2]);
     world.put(&datagram(container, peer.2, b"yes"));
@@ -261,7 +266,7 @@ fn datagrams_of_64_kib_go_both_ways() {
         let mut reassembler = Reassembler::default();
         let answer = loop {
             let (part, _) = world.take();
-            let packet = Packet::parse(&part).unwrap();
+            let packet = IpPacket::parse(&part).unwrap();
             if packet.fragment.is_none() {
                 assert!(family == 0 && !packet.dont_fragment, "the gateway's kernel fragments only these");
                 break part;
@@ -271,15 +276,15 @@ fn datagrams_of_64_kib_go_both_ways() {
                 break whole;
             }
         };
-        let packet = Packet::parse(&answer).unwrap();
+        let packet = IpPacket::parse(&answer).unwrap();
         assert!(packet.is_intact() && packet.udp().unwrap().payload == payload);
     }
 }
 
 /// Splits `whole`, a packet without options, into fragments of up to `mtu` bytes.
 fn fragments(whole: &[u8], mtu: usize) -> Vec<Vec<u8>> {
-    let packet = Packet::parse(whole).unwrap();
-    let ip = Ip { id: Some(7), ..Ip::answer(packet.source, packet.target, packet.protocol) };
+    let packet = IpPacket::parse(whole).unwrap();
+    let ip = IpFields { id: Some(7), ..IpFields::reply(packet.source, packet.target, packet.protocol) };
     if packet.source.is_ipv6() {
         let parts = ip.fragments_v6(packet.payload, mtu, 7);
         return parts.map(|(header, part)| [&header[..], part].concat()).collect();
@@ -298,7 +303,7 @@ fn fragments(whole: &[u8], mtu: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn many_datagrams_are_sent_and_written_as_one() {
-    for features in [ALL, Features::default()] {
+    for features in [ALL, DeviceFeatures::default()] {
         let peer = peer(0);
         let world = World::new(features, &[pass(&peer)]);
         let container = SocketAddr::new(CONTAINERS[0], 4000);
@@ -319,8 +324,8 @@ fn many_datagrams_are_sent_and_written_as_one() {
         let mut got = Vec::new();
         while got.len() < sizes.len() {
             let (bytes, segment) = world.take();
-            let packet = Packet::parse(&bytes).unwrap();
-            let payload = udp::Datagram::parse_train(packet.payload).unwrap().payload;
+            let packet = IpPacket::parse(&bytes).unwrap();
+            let payload = udp::UdpDatagram::parse_gso(packet.payload).unwrap().payload;
             assert!(segment == 0 || features.segments);
             match segment {
                 0 => got.push(payload.to_vec()),
@@ -340,14 +345,14 @@ fn clients_of_published_ports_are_seen_as_themselves() {
         let host = UdpSocket::bind((LOOPBACK[family], 0)).unwrap();
         let address = host.local_addr().unwrap();
         let container = SocketAddr::new(CONTAINERS[family], 53);
-        let published = world.gate.publish(host.into(), container).unwrap();
+        let published = world.gate.publish_udp(host.into(), container).unwrap();
         let mut seen = Vec::new();
         let clients: Vec<_> = (0..2).map(|_| peer(family).0).collect();
         for client in &clients {
             client.connect(address).unwrap();
             client.send(b"question").unwrap();
             let (bytes, _) = world.take();
-            let packet = Packet::parse(&bytes).unwrap();
+            let packet = IpPacket::parse(&bytes).unwrap();
             let udp = packet.udp().unwrap();
             assert!(packet.is_intact() && udp.payload == b"question");
             // Clients on the loopback interface can only appear as the gateway.
@@ -366,7 +371,7 @@ fn clients_of_published_ports_are_seen_as_themselves() {
         drop(published);
         world.put(&datagram(container, seen[0], b"too late"));
         let (bytes, _) = world.take();
-        assert!(Packet::parse(&bytes).unwrap().udp().is_none(), "refused, as to anybody else");
+        assert!(IpPacket::parse(&bytes).unwrap().udp().is_none(), "refused, as to anybody else");
         UdpSocket::bind(address).expect("the port is free again");
     }
 }
@@ -374,30 +379,30 @@ fn clients_of_published_ports_are_seen_as_themselves() {
 #[test]
 fn first_segments_go_to_their_part() {
     let world = World::new(ALL, &[]);
-    let ip = Ip::answer(CONTAINERS[0], PEERS[0], protocol::TCP);
+    let ip = IpFields::reply(CONTAINERS[0], PEERS[0], protocol::TCP);
     let mut bytes = ip.header(20).unwrap().to_vec();
     bytes.extend_from_slice(&[0x9c, 0x40, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 5 << 4, tcp::SYN, 1, 0, 0, 0, 0, 0]);
-    let sum = packet::checksum::Sum::pseudo(CONTAINERS[0], PEERS[0], protocol::TCP, 20);
+    let sum = packet::checksum::InternetChecksum::pseudo(CONTAINERS[0], PEERS[0], protocol::TCP, 20);
     let sum = sum.with(&bytes[20..]).finish();
     bytes[36..38].copy_from_slice(&sum);
     world.put(&bytes);
     let (answer, _) = world.take();
-    assert_eq!(Packet::parse(&answer).unwrap().tcp().unwrap().acknowledgement, 10);
+    assert_eq!(IpPacket::parse(&answer).unwrap().tcp().unwrap().acknowledgement, 10);
 }
 
 #[test]
 fn pings_fail_at_once_where_they_are_not_allowed() {
-    if echo::allowed() {
+    if echo::is_ping_allowed() {
         return;
     }
     for family in [0, 1] {
         let peer = SocketAddr::new(PEERS[family], 0);
-        let world = World::new(ALL, &[(peer, Verdict::Pass(SocketAddr::new(LOOPBACK[family], 0)))]);
+        let world = World::new(ALL, &[(peer, FlowVerdict::Pass(SocketAddr::new(LOOPBACK[family], 0)))]);
         let protocol = if family == 0 { protocol::ICMP } else { protocol::ICMPV6 };
-        let ip = Ip::answer(CONTAINERS[family], PEERS[family], protocol);
-        world.put(&icmp::echo(&ip, icmp::Way::Request, 77, 1, b"ping").unwrap());
+        let ip = IpFields::reply(CONTAINERS[family], PEERS[family], protocol);
+        world.put(&icmp::build_echo(&ip, icmp::EchoKind::Request, 77, 1, b"ping").unwrap());
         let (answer, _) = world.take();
-        let packet = Packet::parse(&answer).unwrap();
+        let packet = IpPacket::parse(&answer).unwrap();
         assert_eq!((packet.source, packet.target), (GATEWAYS[family], CONTAINERS[family]));
         assert_eq!(packet.payload[..2], if family == 0 { [3, 13] } else { [1, 1] });
     }

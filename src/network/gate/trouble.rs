@@ -2,15 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Settings;
-use crate::network::packet::build::Ip;
-use crate::network::packet::icmp::{self, Error};
+use super::ForwarderSettings;
+use crate::network::packet::build::IpFields;
+use crate::network::packet::icmp::{self, IcmpError};
 use crate::network::packet::{protocol, udp};
-use crate::sys::datagram::Trouble;
+use crate::sys::datagram::QueuedError;
 
 /// The error and its source address, for a container that knows the peer as `named`. `None` for errors that
 /// did not come by ICMP or that say nothing about the peer.
-pub(super) fn told(trouble: &Trouble, named: SocketAddr, settings: &Settings) -> Option<(Error, IpAddr)> {
+pub(super) fn translate(
+    trouble: &QueuedError,
+    named: SocketAddr,
+    settings: &ForwarderSettings,
+) -> Option<(IcmpError, IpAddr)> {
     let (kind, code) = trouble.icmp?;
     match (named.is_ipv4(), kind) {
         // Unreachable, time exceeded, parameter problem (RFC 792); those of ICMPv6 are below 128 (RFC 4443).
@@ -28,20 +32,25 @@ pub(super) fn told(trouble: &Trouble, named: SocketAddr, settings: &Settings) ->
     };
     let too_big = matches!((named.is_ipv4(), kind, code), (true, 3, 4) | (false, 2, _));
     let info = if too_big { trouble.info } else { 0 };
-    Some((Error::Other { kind, code, info }, from))
+    Some((IcmpError::Other { kind, code, info }, from))
 }
 
 /// Rebuilds the datagram that `container` had sent to `named`, as far as `payload` was returned.
-pub(super) fn datagram(container: SocketAddr, named: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
-    let ip = Ip::answer(container.ip(), named.ip(), protocol::UDP);
-    let mut bytes = udp::headers(&ip, (container.port(), named.port()), payload.len())?.to_vec();
+pub(super) fn quote_datagram(container: SocketAddr, named: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
+    let ip = IpFields::reply(container.ip(), named.ip(), protocol::UDP);
+    let mut bytes = udp::build_headers(&ip, (container.port(), named.port()), payload.len())?.to_vec();
     bytes.extend_from_slice(payload);
     Some(bytes)
 }
 
 /// Rebuilds the echo request that `container`, whose port is its ident, had sent to `named`.
-pub(super) fn echo(container: SocketAddr, named: IpAddr, sequence: u16, data: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn quote_echo(
+    container: SocketAddr,
+    named: IpAddr,
+    sequence: u16,
+    data: &[u8],
+) -> Option<Vec<u8>> {
     let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
-    let ip = Ip::answer(container.ip(), named, protocol);
-    icmp::echo(&ip, icmp::Way::Request, container.port(), sequence, data)
+    let ip = IpFields::reply(container.ip(), named, protocol);
+    icmp::build_echo(&ip, icmp::EchoKind::Request, container.port(), sequence, data)
 }

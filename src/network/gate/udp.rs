@@ -11,43 +11,45 @@ use std::time::Instant;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::flows::{Flows, Watch};
-use super::publish::Publications;
-use super::writer::Writer;
-use super::{PacketOut as _, Settings, trouble};
-use crate::network::packet::{Packet, icmp, udp};
-use crate::network::policy::{Flow, Kind, Policy, Verdict};
-use crate::sys::datagram::{self, Inbox, MAX_SEGMENTS, Message, Received, Reports};
+use super::flows::{FlowTable, SocketWatcher};
+use super::publish::UdpPublications;
+use super::writer::PacketWriter;
+use super::{ForwarderSettings, PacketSink as _, trouble};
+use crate::network::packet::{IpPacket, icmp, udp};
+use crate::network::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
+use crate::sys::datagram::{
+    self, MAX_SEGMENTS, OutgoingDatagram, ReceiveBatch, ReceivedDatagram, ReportOptions,
+};
 
 /// Socket buffer size in bytes; the kernel caps it.
-const BUFFER: usize = 1 << 20;
+const SOCKET_BUFFER: usize = 1 << 20;
 
 /// Datagrams received by one call, and calls before other sockets get their turn.
 const BATCH: usize = 32;
 const ROUNDS: usize = 4;
 
 /// Maximum payload of one GSO send, in bytes.
-const TRAIN: usize = udp::MAX_PAYLOAD_V4 - 40;
+const MAX_GSO_BYTES: usize = udp::MAX_PAYLOAD_V4 - 40;
 
 /// A datagram of a container.
 #[derive(Clone, Copy)]
-pub(super) struct Item<'a> {
-    packet: Packet<'a>,
-    datagram: udp::Datagram<'a>,
+pub(super) struct OutboundDatagram<'a> {
+    packet: IpPacket<'a>,
+    datagram: udp::UdpDatagram<'a>,
     /// Length of each datagram if this is several (the last maybe shorter), or 0.
     segment: u16,
     /// Whether it may not be fragmented.
-    whole: bool,
+    dont_fragment: bool,
 }
 
-impl<'a> Item<'a> {
+impl<'a> OutboundDatagram<'a> {
     /// The datagram in `packet`, or several of `segment` bytes each.
-    pub(super) fn of(packet: Packet<'a>, segment: u16, whole: bool) -> Option<Self> {
+    pub(super) fn parse(packet: IpPacket<'a>, segment: u16, whole: bool) -> Option<Self> {
         let datagram = match segment {
             0 => packet.udp()?,
-            _ => udp::Datagram::parse_train(packet.payload)?,
+            _ => udp::UdpDatagram::parse_gso(packet.payload)?,
         };
-        Some(Self { packet, datagram, segment, whole })
+        Some(Self { packet, datagram, segment, dont_fragment: whole })
     }
 
     fn source(&self) -> SocketAddr {
@@ -59,40 +61,40 @@ impl<'a> Item<'a> {
     }
 
     /// Whether both can be sent by one call.
-    fn goes_with(&self, other: &Item<'_>) -> bool {
+    fn batches_with(&self, other: &OutboundDatagram<'_>) -> bool {
         self.datagram.source == other.datagram.source
             && self.datagram.target == other.datagram.target
             && self.packet.source == other.packet.source
             && self.packet.target == other.packet.target
-            && self.whole == other.whole
+            && self.dont_fragment == other.dont_fragment
     }
 
     fn hops(&self) -> Option<u8> {
-        super::meant(self.packet.hops)
+        super::forwarded_hop_limit(self.packet.hops)
     }
 }
 
 /// The UDP flows of a gateway.
-pub(super) struct Udp {
-    flows: Flows,
-    pub(super) published: Publications,
-    inbox: Inbox,
-    writer: Arc<Writer>,
-    policy: Arc<dyn Policy>,
-    settings: Arc<Settings>,
+pub(super) struct UdpForwarder {
+    flows: FlowTable,
+    pub(super) published: UdpPublications,
+    inbox: ReceiveBatch,
+    writer: Arc<PacketWriter>,
+    policy: Arc<dyn FlowPolicy>,
+    settings: Arc<ForwarderSettings>,
 }
 
-impl Udp {
+impl UdpForwarder {
     pub(super) fn new(
-        watch: Watch,
-        writer: Arc<Writer>,
-        policy: Arc<dyn Policy>,
-        settings: Arc<Settings>,
+        watch: SocketWatcher,
+        writer: Arc<PacketWriter>,
+        policy: Arc<dyn FlowPolicy>,
+        settings: Arc<ForwarderSettings>,
     ) -> Self {
         Self {
-            flows: Flows::new(watch, settings.limits),
-            published: Publications::new(settings.clone()),
-            inbox: Inbox::new(BATCH, 1 << 16),
+            flows: FlowTable::new(watch, settings.limits),
+            published: UdpPublications::new(settings.clone()),
+            inbox: ReceiveBatch::new(BATCH, 1 << 16),
             writer,
             policy,
             settings,
@@ -100,18 +102,18 @@ impl Udp {
     }
 
     pub(super) fn publish(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
-        self.flows.watch.add(socket.as_fd())?;
+        self.flows.watcher.add(socket.as_fd())?;
         self.published.add(id, socket, container)
     }
 
     /// Forwards what containers have sent.
-    pub(super) fn outbound(&mut self, items: &[Item<'_>], now: Instant) {
-        for run in items.chunk_by(Item::goes_with) {
+    pub(super) fn outbound(&mut self, items: &[OutboundDatagram<'_>], now: Instant) {
+        for run in items.chunk_by(OutboundDatagram::batches_with) {
             let Some(first) = run.first() else { continue };
             let (source, target) = (first.source(), first.target());
-            if let Some((socket, client, local)) = self.published.answer(source, target, now) {
+            if let Some((socket, client, local)) = self.published.reply_route(source, target, now) {
                 // An unreachable client is treated like one that does not listen.
-                let _ = send(socket, run, client, Some(local), &mut true);
+                let _ = send_batch(socket, run, client, Some(local), &mut true);
                 continue;
             }
             if target.port() == 0 {
@@ -129,14 +131,14 @@ impl Udp {
 
     /// Opens a new flow, if the policy allows it.
     fn open(&mut self, source: SocketAddr, target: SocketAddr, now: Instant) -> io::Result<()> {
-        let flow = Flow { kind: Kind::Udp, source, target };
+        let flow = EgressFlow { protocol: FlowProtocol::Udp, source, target };
         let outcome = match self.policy.judge(&flow) {
-            Verdict::Refuse => Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
-            Verdict::Pass(host) if host.is_ipv4() != source.is_ipv4() => {
+            FlowVerdict::Refuse => Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
+            FlowVerdict::Pass(host) if host.is_ipv4() != source.is_ipv4() => {
                 Err(io::Error::from_raw_os_error(libc::ENETUNREACH))
             }
-            Verdict::Pass(host) => {
-                self.flows.share(self.settings.gates.count());
+            FlowVerdict::Pass(host) => {
+                self.flows.set_share(self.settings.forwarders.count());
                 self.flows.open(source, target, host, now, || socket(host.is_ipv6()))
             }
         };
@@ -144,32 +146,35 @@ impl Udp {
         outcome
     }
 
-    fn send(&mut self, mut run: &[Item<'_>], now: Instant) {
+    fn send(&mut self, mut run: &[OutboundDatagram<'_>], now: Instant) {
         let Some((first, container)) = run.first().map(|first| (*first, first.source())) else { return };
         let Some((socket, host)) = self.flows.find(container, first.target(), now) else { return };
-        if socket.whole != Some(first.whole) && set_whole(socket.fd.as_fd(), host, first.whole).is_ok() {
-            socket.whole = Some(first.whole);
+        if socket.dont_fragment != Some(first.dont_fragment)
+            && set_dont_fragment(socket.fd.as_fd(), host, first.dont_fragment).is_ok()
+        {
+            socket.dont_fragment = Some(first.dont_fragment);
         }
         // The error may belong to an earlier datagram; the error queue knows which.
         let mut again = true;
         loop {
             let Some((socket, _)) = self.flows.find(container, first.target(), now) else { return };
-            let Err((sent, error)) = send(socket.fd.as_fd(), run, host, None, &mut socket.trains) else {
+            let Err((sent, error)) = send_batch(socket.fd.as_fd(), run, host, None, &mut socket.gso) else {
                 return;
             };
             run = run.get(sent..).unwrap_or_default();
             if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR)) {
                 return;
             }
-            let mtu = self.troubles(container);
+            let mtu = self.drain_errors(container);
             if std::mem::take(&mut again) {
                 continue;
             }
             let Some((failed, rest)) = run.split_first() else { return };
             if error.raw_os_error() == Some(libc::EMSGSIZE) {
-                self.too_big(failed, mtu);
+                self.refuse_too_big(failed, mtu);
             } else {
-                let flow = Flow { kind: Kind::Udp, source: container, target: failed.target() };
+                let flow =
+                    EgressFlow { protocol: FlowProtocol::Udp, source: container, target: failed.target() };
                 self.policy.note(&flow, Err(&error));
                 self.refuse(&[*failed], &error);
             }
@@ -178,36 +183,39 @@ impl Udp {
     }
 
     /// Answers all datagrams of `run` with an ICMP error.
-    fn refuse(&self, run: &[Item<'_>], error: &io::Error) {
-        let Some(why) = icmp::Error::of(error) else { return };
+    fn refuse(&self, run: &[OutboundDatagram<'_>], error: &io::Error) {
+        let Some(why) = icmp::IcmpError::from_io(error) else { return };
         for item in run {
             // The target itself reports a closed port; a router reports everything else.
             let from =
-                if why == icmp::Error::Port { None } else { self.settings.gateway(item.packet.source) };
+                if why == icmp::IcmpError::Port { None } else { self.settings.gateway(item.packet.source) };
             self.writer.refuse(&item.packet, why, from);
         }
     }
 
-    fn too_big(&self, item: &Item<'_>, mtu: Option<u32>) {
+    fn refuse_too_big(&self, item: &OutboundDatagram<'_>, mtu: Option<u32>) {
         // The minimum MTU of IPv6 is less than any path is likely to have.
-        let why = icmp::Error::TooBig(mtu.unwrap_or(1280));
+        let why = icmp::IcmpError::TooBig(mtu.unwrap_or(1280));
         self.writer.refuse(&item.packet, why, self.settings.gateway(item.packet.source));
     }
 
     /// Passes ICMP errors on to the container. Returns the path MTU if the kernel itself reported one.
-    fn troubles(&mut self, container: SocketAddr) -> Option<u32> {
+    fn drain_errors(&mut self, container: SocketAddr) -> Option<u32> {
         let Self { flows, writer, settings, policy, .. } = self;
         let mut mtu = None;
         let socket = flows.socket(container)?;
-        while let Ok(Some(trouble)) = datagram::trouble(socket.fd.as_fd()) {
+        while let Ok(Some(trouble)) = datagram::next_queued_error(socket.fd.as_fd()) {
             if trouble.icmp.is_none() && trouble.error.raw_os_error() == Some(libc::EMSGSIZE) {
                 mtu = Some(trouble.info);
             }
-            let Some(named) = trouble.to.and_then(|to| socket.named(to)) else { continue };
-            let Some((why, from)) = trouble::told(&trouble, named, settings) else { continue };
-            policy.note(&Flow { kind: Kind::Udp, source: container, target: named }, Err(&trouble.error));
-            let quote = trouble::datagram(container, named, &trouble.payload);
-            let answer = quote.and_then(|quote| icmp::error_quoting(container.ip(), &quote, why, from));
+            let Some(named) = trouble.to.and_then(|to| socket.visible_peer(to)) else { continue };
+            let Some((why, from)) = trouble::translate(&trouble, named, settings) else { continue };
+            policy.note(
+                &EgressFlow { protocol: FlowProtocol::Udp, source: container, target: named },
+                Err(&trouble.error),
+            );
+            let quote = trouble::quote_datagram(container, named, &trouble.payload);
+            let answer = quote.and_then(|quote| icmp::build_error_quoting(container.ip(), &quote, why, from));
             answer.iter().for_each(|answer| writer.packet(answer));
         }
         mtu
@@ -215,7 +223,7 @@ impl Udp {
 
     /// Receives from the socket with this number.
     pub(super) fn ready(&mut self, fd: RawFd, now: Instant) {
-        if self.published.is_one(fd) {
+        if self.published.contains(fd) {
             self.published.ready(fd, &mut self.inbox, &self.writer, now);
         } else if let Some(container) = self.flows.source(fd) {
             self.inbound(container, now);
@@ -227,8 +235,8 @@ impl Udp {
             let Some(socket) = self.flows.socket(container) else { return };
             match self.inbox.receive(socket.fd.as_fd()) {
                 Ok(count) => {
-                    each_train(&self.inbox, |first, parts| {
-                        if let Some(named) = socket.answered(first.from, now) {
+                    for_each_gso_run(&self.inbox, |first, parts| {
+                        if let Some(named) = socket.note_reply(first.from, now) {
                             self.writer.datagrams(named, container, first.tos, parts, first.segment);
                         }
                     });
@@ -238,10 +246,10 @@ impl Udp {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Readable but empty: only the error queue has entries.
-                    self.troubles(container);
+                    self.drain_errors(container);
                     return;
                 }
-                Err(_) => drop(self.troubles(container)),
+                Err(_) => drop(self.drain_errors(container)),
             }
         }
     }
@@ -262,20 +270,20 @@ fn socket(v6: bool) -> io::Result<OwnedFd> {
     let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
-    let reports = Reports { errors: true, trains: true, tos: true, local: false };
-    datagram::report(fd.as_fd(), v6, reports)?;
-    enlarge(&fd);
+    let reports = ReportOptions { errors: true, gro: true, tos: true, local: false };
+    datagram::enable_reports(fd.as_fd(), v6, reports)?;
+    enlarge_buffers(&fd);
     Ok(fd)
 }
 
 /// Enlarges the socket buffers for bursts, as far as the host allows.
-pub(super) fn enlarge(fd: &OwnedFd) {
-    let _ = sockopt::set_socket_recv_buffer_size(fd, BUFFER);
-    let _ = sockopt::set_socket_send_buffer_size(fd, BUFFER);
+pub(super) fn enlarge_buffers(fd: &OwnedFd) {
+    let _ = sockopt::set_socket_recv_buffer_size(fd, SOCKET_BUFFER);
+    let _ = sockopt::set_socket_send_buffer_size(fd, SOCKET_BUFFER);
 }
 
 /// Sets whether packets may be fragmented, here or on their path.
-pub(super) fn set_whole(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> rustix::io::Result<()> {
+pub(super) fn set_dont_fragment(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> rustix::io::Result<()> {
     if host.is_ipv4() {
         let how = if whole { Ipv4PathMtuDiscovery::DO } else { Ipv4PathMtuDiscovery::WANT };
         return sockopt::set_ip_mtu_discover(fd, how);
@@ -286,9 +294,9 @@ pub(super) fn set_whole(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> ru
 
 /// Sends `items` to `to`, several as one (GSO) while `trains` is set; clears it if the path does not support
 /// that. On error, also returns how many were sent before.
-fn send(
+fn send_batch(
     fd: BorrowedFd<'_>,
-    items: &[Item<'_>],
+    items: &[OutboundDatagram<'_>],
     to: SocketAddr,
     from: Option<IpAddr>,
     trains: &mut bool,
@@ -300,11 +308,11 @@ fn send(
         let mut ends = Vec::with_capacity(rest.len());
         let mut at = 0;
         while let Some(first) = rest.get(at) {
-            let count = if *trains { train(rest.get(at..).unwrap_or_default()) } else { 1 };
+            let count = if *trains { gso_run_length(rest.get(at..).unwrap_or_default()) } else { 1 };
             let segment = if count > 1 { first.datagram.payload.len() as u16 } else { first.segment };
             let parts = parts.get(at..at + count).unwrap_or_default();
             let (tos, hops) = (first.packet.tos, first.hops());
-            messages.push(Message { to, from, parts, segment, tos, hops });
+            messages.push(OutgoingDatagram { to, from, parts, segment, tos, hops });
             at += count;
             ends.push(at);
         }
@@ -320,8 +328,12 @@ fn send(
                     && matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE)) =>
             {
                 *trains = false;
-                match alone(fd, rest.get(..ends.first().copied().unwrap_or(1)).unwrap_or_default(), to, from)
-                {
+                match send_individually(
+                    fd,
+                    rest.get(..ends.first().copied().unwrap_or(1)).unwrap_or_default(),
+                    to,
+                    from,
+                ) {
                     Ok(()) => sent += ends.first().copied().unwrap_or(1),
                     Err((count, error)) => return Err((sent + count, error)),
                 }
@@ -333,9 +345,9 @@ fn send(
 }
 
 /// Sends datagrams one by one, splitting those that came as one.
-fn alone(
+fn send_individually(
     fd: BorrowedFd<'_>,
-    items: &[Item<'_>],
+    items: &[OutboundDatagram<'_>],
     to: SocketAddr,
     from: Option<IpAddr>,
 ) -> Result<(), (usize, io::Error)> {
@@ -348,7 +360,7 @@ fn alone(
             rest = (!following.is_empty()).then_some(following);
             let parts = [IoSlice::new(part)];
             let (tos, hops) = (item.packet.tos, item.hops());
-            let message = Message { to, from, parts: &parts, segment: 0, tos, hops };
+            let message = OutgoingDatagram { to, from, parts: &parts, segment: 0, tos, hops };
             datagram::send(fd, &[message]).map_err(|error| (index, error))?;
         }
     }
@@ -356,14 +368,14 @@ fn alone(
 }
 
 /// How many of the first `items` can be sent as one: of the same length, except the last.
-fn train(items: &[Item<'_>]) -> usize {
+fn gso_run_length(items: &[OutboundDatagram<'_>]) -> usize {
     let Some(first) = items.first() else { return 0 };
     let size = first.datagram.payload.len();
     let (mut total, mut count) = (0, 0);
     for item in items.iter().take(MAX_SEGMENTS) {
         let length = item.datagram.payload.len();
         let alike = item.packet.tos == first.packet.tos && item.packet.hops == first.packet.hops;
-        if item.segment != 0 || length == 0 || length > size || !alike || total + length > TRAIN {
+        if item.segment != 0 || length == 0 || length > size || !alike || total + length > MAX_GSO_BYTES {
             break;
         }
         (total, count) = (total + length, count + 1);
@@ -376,9 +388,12 @@ fn train(items: &[Item<'_>]) -> usize {
 
 /// Calls `each` for every run of datagrams in `inbox` that came from the same sender and can be forwarded as
 /// one: payloads of the same length, except the last.
-pub(super) fn each_train(inbox: &Inbox, mut each: impl FnMut(&Received<'_>, &[IoSlice<'_>])) {
+pub(super) fn for_each_gso_run(
+    inbox: &ReceiveBatch,
+    mut each: impl FnMut(&ReceivedDatagram<'_>, &[IoSlice<'_>]),
+) {
     let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(BATCH);
-    let mut first: Option<Received<'_>> = None;
+    let mut first: Option<ReceivedDatagram<'_>> = None;
     let mut open = false;
     for one in inbox.iter() {
         if let Some(first) = &first {

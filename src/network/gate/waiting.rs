@@ -19,58 +19,58 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::network::relay::{Limits, Permit, Quota, Ticket, lock};
+use crate::network::relay::{ConnectionLimits, ConnectionQuota, PendingConnect, QuotaPermit, lock};
 
 /// How long a connected host socket waits for the container's side. The container's kernel answers within
 /// microseconds; a lost SYN is retransmitted after 1, 3 and 7 seconds.
-const PARKED: Duration = Duration::from_secs(10);
+const PARKED_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the host may take to connect. The kernel's own time-out comes first: 127 seconds, unless changed
 /// by `tcp_syn_retries` (tcp(7)).
-const DIALING: Duration = Duration::from_secs(300);
+const DIALING_TIMEOUT: Duration = Duration::from_secs(300);
 /// Number of locks.
 const SHARDS: usize = 8;
 
 /// Source and destination, as the container sees them.
-pub(super) type Addresses = (SocketAddr, SocketAddr);
+pub(super) type AddressPair = (SocketAddr, SocketAddr);
 
 /// The pending connections of one gateway.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    shards: [Mutex<HashMap<IpAddr, Source>>; SHARDS],
+pub(super) struct PendingTable {
+    shards: [Mutex<HashMap<IpAddr, PendingSource>>; SHARDS],
     hasher: RandomState,
     count: AtomicUsize,
-    limits: Limits,
+    limits: ConnectionLimits,
     /// All connections of the relay.
-    all: Arc<Quota>,
+    all: Arc<ConnectionQuota>,
 }
 
 #[derive(Debug)]
-struct Source {
-    entries: HashMap<Addresses, Entry>,
+struct PendingSource {
+    entries: HashMap<AddressPair, PendingEntry>,
     /// All connections of this source, established ones included.
-    open: Arc<Quota>,
+    open: Arc<ConnectionQuota>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    state: State,
+struct PendingEntry {
+    state: DialState,
     /// The SYN, until it is sent back to the container's side.
     syn: Box<[u8]>,
     since: Instant,
-    permit: Permit,
+    permit: QuotaPermit,
 }
 
 #[derive(Debug)]
-enum State {
-    Dialing(Option<(OwnedFd, Ticket)>),
+enum DialState {
+    Dialing(Option<(OwnedFd, PendingConnect)>),
     Parked(OwnedFd),
 }
 
 /// What is known about the connection of a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum PendingStatus {
     /// Nothing: start to connect the host's side.
-    No,
+    Absent,
     /// The host's side is connecting.
     Dialing,
     /// The host's side is connected: send the SYN back, because the last one got lost.
@@ -79,15 +79,15 @@ pub(super) enum Known {
 
 /// The outcome of connecting the host's side.
 #[derive(Debug)]
-pub(super) enum Dialed {
+pub(super) enum DialOutcome {
     /// The SYN to be sent back.
     Connected(Box<[u8]>),
     /// The SYN to be answered with an error.
     Failed(Box<[u8]>, rustix::io::Errno),
 }
 
-impl Waiting {
-    pub(super) fn new(limits: Limits, all: Arc<Quota>) -> Self {
+impl PendingTable {
+    pub(super) fn new(limits: ConnectionLimits, all: Arc<ConnectionQuota>) -> Self {
         Self {
             shards: Default::default(),
             hasher: RandomState::new(),
@@ -97,33 +97,36 @@ impl Waiting {
         }
     }
 
-    fn shard(&self, source: IpAddr) -> &Mutex<HashMap<IpAddr, Source>> {
+    fn shard(&self, source: IpAddr) -> &Mutex<HashMap<IpAddr, PendingSource>> {
         let [first, ..] = &self.shards;
         let number = self.hasher.hash_one(source) % SHARDS as u64;
         usize::try_from(number).ok().and_then(|number| self.shards.get(number)).unwrap_or(first)
     }
 
     /// The state of the connection that `syn` wants to open. Keeps the latest SYN.
-    pub(super) fn look_up(&self, addresses: Addresses, syn: &[u8]) -> Known {
+    pub(super) fn look_up(&self, addresses: AddressPair, syn: &[u8]) -> PendingStatus {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
         match entry {
-            None => Known::No,
-            Some(Entry { state: State::Parked(_), .. }) => Known::Parked,
+            None => PendingStatus::Absent,
+            Some(PendingEntry { state: DialState::Parked(_), .. }) => PendingStatus::Parked,
             Some(entry) => {
                 // The container may have given up and started again from the same port.
                 if *entry.syn != *syn {
                     entry.syn = syn.into();
                 }
-                Known::Dialing
+                PendingStatus::Dialing
             }
         }
     }
 
     /// Adds an entry for a connection that is about to be made. Returns whether there is room.
-    pub(super) fn begin(&self, addresses: Addresses, syn: &[u8], now: Instant) -> bool {
+    pub(super) fn insert(&self, addresses: AddressPair, syn: &[u8], now: Instant) -> bool {
         let mut shard = lock(self.shard(addresses.0.ip()));
-        let quota = || Source { entries: HashMap::new(), open: Quota::new(self.limits.per_container) };
+        let quota = || PendingSource {
+            entries: HashMap::new(),
+            open: ConnectionQuota::new(self.limits.per_container),
+        };
         // Only what is pending is counted by `count`; established connections hold a permit.
         let source = shard.entry(addresses.0.ip()).or_insert_with(quota);
         if source.entries.len() >= self.limits.waiting_per_container
@@ -131,8 +134,8 @@ impl Waiting {
         {
             return false;
         }
-        let Some(permit) = Permit::of(&[&self.all, &source.open]) else { return false };
-        let entry = Entry { state: State::Dialing(None), syn: syn.into(), since: now, permit };
+        let Some(permit) = QuotaPermit::acquire(&[&self.all, &source.open]) else { return false };
+        let entry = PendingEntry { state: DialState::Dialing(None), syn: syn.into(), since: now, permit };
         if source.entries.insert(addresses, entry).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
@@ -141,78 +144,86 @@ impl Waiting {
 
     /// The host's side, `socket`, is connecting. `watch` is called under the lock, so that its event cannot
     /// come first.
-    pub(super) fn dialing(
+    pub(super) fn set_dialing(
         &self,
-        addresses: Addresses,
+        addresses: AddressPair,
         socket: OwnedFd,
-        watch: impl FnOnce(&OwnedFd) -> std::io::Result<Ticket>,
+        watch: impl FnOnce(&OwnedFd) -> std::io::Result<PendingConnect>,
     ) -> std::io::Result<()> {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
         if let Some(entry) = entry {
             let ticket = watch(&socket)?;
-            entry.state = State::Dialing(Some((socket, ticket)));
+            entry.state = DialState::Dialing(Some((socket, ticket)));
         }
         Ok(())
     }
 
     /// The host's side was connected at once.
-    pub(super) fn park(&self, addresses: Addresses, socket: OwnedFd) {
+    pub(super) fn set_parked(&self, addresses: AddressPair, socket: OwnedFd) {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
         if let Some(entry) = entry {
             entry.syn = Box::default();
-            entry.state = State::Parked(socket);
+            entry.state = DialState::Parked(socket);
         }
     }
 
     /// The host's side has been connected, or has failed.
-    pub(super) fn dialed(&self, addresses: Addresses, now: Instant) -> Option<Dialed> {
+    pub(super) fn connect_finished(&self, addresses: AddressPair, now: Instant) -> Option<DialOutcome> {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip())?.entries.get_mut(&addresses)?;
-        let State::Dialing(dialing) = &mut entry.state else { return None };
+        let DialState::Dialing(dialing) = &mut entry.state else { return None };
         let (socket, ticket) = dialing.take()?;
         ticket.finish(socket.as_fd());
         let syn = std::mem::take(&mut entry.syn);
         match rustix::net::sockopt::socket_error(&socket).and_then(|outcome| outcome) {
             Ok(()) => {
-                entry.state = State::Parked(socket);
+                entry.state = DialState::Parked(socket);
                 entry.since = now;
-                Some(Dialed::Connected(syn))
+                Some(DialOutcome::Connected(syn))
             }
             Err(error) => {
                 drop(shard);
                 self.remove(addresses);
-                Some(Dialed::Failed(syn, error))
+                Some(DialOutcome::Failed(syn, error))
             }
         }
     }
 
-    pub(super) fn remove(&self, addresses: Addresses) {
+    pub(super) fn remove(&self, addresses: AddressPair) {
         drop(self.take_entry(addresses, |_| true));
     }
 
     /// The host's side of a connection whose container side was accepted, and its permit.
-    pub(super) fn take(&self, addresses: Addresses) -> Option<(OwnedFd, Permit)> {
-        let entry = self.take_entry(addresses, |entry| matches!(entry.state, State::Parked(_)))?;
+    pub(super) fn take_parked(&self, addresses: AddressPair) -> Option<(OwnedFd, QuotaPermit)> {
+        let entry = self.take_entry(addresses, |entry| matches!(entry.state, DialState::Parked(_)))?;
         match entry.state {
-            State::Parked(socket) => Some((socket, entry.permit)),
-            State::Dialing(_) => None,
+            DialState::Parked(socket) => Some((socket, entry.permit)),
+            DialState::Dialing(_) => None,
         }
     }
 
     /// Like [`Self::take_parked`] for any source port: whoever is connected there cannot tell the connections
     /// apart yet.
-    pub(super) fn take_any(&self, source: IpAddr, target: SocketAddr) -> Option<(OwnedFd, Permit)> {
-        let like = |(addresses, entry): (&Addresses, &Entry)| {
-            let parked = matches!(entry.state, State::Parked(_));
+    pub(super) fn take_parked_to(
+        &self,
+        source: IpAddr,
+        target: SocketAddr,
+    ) -> Option<(OwnedFd, QuotaPermit)> {
+        let like = |(addresses, entry): (&AddressPair, &PendingEntry)| {
+            let parked = matches!(entry.state, DialState::Parked(_));
             (parked && addresses.1 == target).then_some(*addresses)
         };
         let addresses = lock(self.shard(source)).get(&source)?.entries.iter().find_map(like)?;
-        self.take(addresses)
+        self.take_parked(addresses)
     }
 
-    fn take_entry(&self, addresses: Addresses, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    fn take_entry(
+        &self,
+        addresses: AddressPair,
+        wanted: impl Fn(&PendingEntry) -> bool,
+    ) -> Option<PendingEntry> {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let source = shard.get_mut(&addresses.0.ip())?;
         source.entries.get(&addresses).filter(|entry| wanted(entry))?;
@@ -223,10 +234,10 @@ impl Waiting {
 
     /// Drops entries that timed out. Returns whether any are left.
     pub(super) fn expire(&self, now: Instant) -> bool {
-        let age = |entry: &Entry| now.saturating_duration_since(entry.since);
+        let age = |entry: &PendingEntry| now.saturating_duration_since(entry.since);
         self.drop_all(|_, entry| match entry.state {
-            State::Dialing(_) => age(entry) >= DIALING,
-            State::Parked(_) => age(entry) >= PARKED,
+            DialState::Dialing(_) => age(entry) >= DIALING_TIMEOUT,
+            DialState::Parked(_) => age(entry) >= PARKED_TIMEOUT,
         });
         self.count.load(Ordering::Relaxed) > 0
     }
@@ -239,7 +250,7 @@ impl Waiting {
         self.drop_all(|_, _| true);
     }
 
-    fn drop_all(&self, unwanted: impl Fn(IpAddr, &Entry) -> bool) {
+    fn drop_all(&self, unwanted: impl Fn(IpAddr, &PendingEntry) -> bool) {
         for shard in &self.shards {
             let mut dropped = Vec::new();
             lock(shard).retain(|ip, source| {

@@ -5,24 +5,24 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::PacketOut;
-use super::device::{Device, Features, Offload};
-use crate::network::packet::build::{Header, Ip};
-use crate::network::packet::checksum::Sum;
-use crate::network::packet::{Packet, icmp, protocol, udp};
+use super::PacketSink;
+use super::device::{DeviceFeatures, PacketDevice, PacketOffload};
+use crate::network::packet::build::{IpFields, PacketHeader};
+use crate::network::packet::checksum::InternetChecksum;
+use crate::network::packet::{IpPacket, icmp, protocol, udp};
 use crate::sys::datagram::MAX_SEGMENTS;
 
-pub(super) struct Writer {
-    device: Arc<dyn Device>,
-    features: Features,
+pub(super) struct PacketWriter {
+    device: Arc<dyn PacketDevice>,
+    features: DeviceFeatures,
     /// Towards the containers, in bytes.
     mtu: usize,
     /// The next identification for fragmented packets.
     id: AtomicU32,
 }
 
-impl Writer {
-    pub(super) fn new(device: Arc<dyn Device>, mtu: u16) -> Self {
+impl PacketWriter {
+    pub(super) fn new(device: Arc<dyn PacketDevice>, mtu: u16) -> Self {
         let features = device.features();
         Self { device, features, mtu: mtu.into(), id: AtomicU32::new(1) }
     }
@@ -74,10 +74,12 @@ impl Writer {
         // A packet that fits needs no identification and gets DF.
         let id = (each > self.mtu).then(|| self.id.fetch_add(1, Ordering::Relaxed) as u16);
         let (from, to) = (source.ip(), target.ip());
-        let ip = Ip { source: from, target: to, protocol: protocol::UDP, hops: 64, tos, id };
-        let Some(mut header) = udp::headers(&ip, (source.port(), target.port()), length) else { return };
+        let ip = IpFields { source: from, target: to, protocol: protocol::UDP, hops: 64, tos, id };
+        let Some(mut header) = udp::build_headers(&ip, (source.port(), target.port()), length) else {
+            return;
+        };
         let fragments = to.is_ipv6() && each > self.mtu;
-        let mut offload = Offload::default();
+        let mut offload = PacketOffload::default();
         if self.features.checksum && !fragments {
             offload.checksum = Some((start as u16, 6));
         } else {
@@ -91,7 +93,7 @@ impl Writer {
             parts.iter().for_each(|part| payload.extend_from_slice(part));
             let id = self.id.fetch_add(1, Ordering::Relaxed);
             for (header, part) in ip.fragments_v6(&payload, self.mtu, id) {
-                self.send(&Offload::default(), &[IoSlice::new(&header), IoSlice::new(part)]);
+                self.send(&PacketOffload::default(), &[IoSlice::new(&header), IoSlice::new(part)]);
             }
             return;
         }
@@ -102,28 +104,30 @@ impl Writer {
     }
 
     /// Answers `packet` with the ICMP error `why`, sent by `from` or else by the packet's target.
-    pub(super) fn refuse(&self, packet: &Packet<'_>, why: icmp::Error, from: Option<IpAddr>) {
-        let answer = icmp::error(packet, why, from.unwrap_or(packet.target));
+    pub(super) fn refuse(&self, packet: &IpPacket<'_>, why: icmp::IcmpError, from: Option<IpAddr>) {
+        let answer = icmp::build_error(packet, why, from.unwrap_or(packet.target));
         answer.iter().for_each(|answer| self.packet(answer));
     }
 
-    pub(super) fn echo_reply(&self, mut ip: Ip, ident: u16, sequence: u16, data: &[u8]) {
+    pub(super) fn echo_reply(&self, mut ip: IpFields, ident: u16, sequence: u16, data: &[u8]) {
         let start = if ip.source.is_ipv4() { 20 } else { 40 };
         let long = start + 8 + data.len() > self.mtu;
         let id = self.id.fetch_add(1, Ordering::Relaxed);
         ip.id = long.then_some(id as u16);
-        let Some(packet) = icmp::echo(&ip, icmp::Way::Reply, ident, sequence, data) else { return };
+        let Some(packet) = icmp::build_echo(&ip, icmp::EchoKind::Reply, ident, sequence, data) else {
+            return;
+        };
         if ip.source.is_ipv4() || !long {
             return self.packet(&packet);
         }
         for (header, part) in ip.fragments_v6(packet.get(start..).unwrap_or_default(), self.mtu, id) {
-            self.send(&Offload::default(), &[IoSlice::new(&header), IoSlice::new(part)]);
+            self.send(&PacketOffload::default(), &[IoSlice::new(&header), IoSlice::new(part)]);
         }
     }
 
     /// Completes the checksum in `header`, in front of `parts`.
-    fn sum(&self, header: &mut Header, start: usize, parts: &[IoSlice<'_>]) {
-        let mut sum = Sum::default().with(header.get(start..).unwrap_or_default());
+    fn sum(&self, header: &mut PacketHeader, start: usize, parts: &[IoSlice<'_>]) {
+        let mut sum = InternetChecksum::default().with(header.get(start..).unwrap_or_default());
         match parts {
             [part] => sum = sum.with(part),
             // Unreachable: only devices that complete checksums get several parts.
@@ -132,14 +136,14 @@ impl Writer {
         header.put(start + 6, sum.finish_udp());
     }
 
-    fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) {
+    fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) {
         // Like any network: what cannot be taken now is lost.
         let _ = self.device.send(offload, parts);
     }
 }
 
-impl PacketOut for Writer {
+impl PacketSink for PacketWriter {
     fn packet(&self, packet: &[u8]) {
-        self.send(&Offload::default(), &[IoSlice::new(packet)]);
+        self.send(&PacketOffload::default(), &[IoSlice::new(packet)]);
     }
 }

@@ -38,58 +38,58 @@ use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rustix::fs::{Mode, OFlags};
 
-use super::gate::device::Device;
-use super::gate::tcp::{self, Original};
-use super::inside::Inside;
-use super::netlink::requests::Setting;
-use super::netlink::{Service, Socket};
-use super::nft::{self, Transaction, tproxy::Interfaces};
-use super::rung::Rung;
-use crate::model::network::{Mac, NetworkSpec};
+use super::gate::device::PacketDevice;
+use super::gate::tcp::{self, OriginalDst};
+use super::inside::NetnsThread;
+use super::netlink::requests::Ipv4Devconf;
+use super::netlink::{NetlinkFamily, NetlinkSocket};
+use super::nft::{self, NftTransaction, tproxy::GatewayInterfaces};
+use super::rung::NetworkBackend;
+use crate::model::network::{MacAddress, NetworkSpec};
 use crate::sys;
-use ports::Ports;
-use size::Sizes;
+use ports::BridgePorts;
+use size::MtuSizes;
 
 pub use super::nft::name_server::forward_names;
 
-const BRIDGE: u32 = 10;
+const BRIDGE_INDEX: u32 = 10;
 const BRIDGE_NAME: &str = "br0";
 /// Port of the transparent listeners. Nothing else listens in a gateway, and no container can reach it
 /// directly.
-const LISTENER: nft::Port = 7070;
+const LISTENER_PORT: nft::SocketPort = 7070;
 
 /// A network's gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    inside: Arc<Inside>,
-    home: Arc<OwnedFd>,
-    route: Socket,
-    filter: Option<Socket>,
-    shape: Shape,
-    ports: Arc<Mutex<Ports>>,
-    sweeper: Arc<sweep::Sweeper>,
-    device: Option<Arc<dyn Device>>,
+    netns_thread: Arc<NetnsThread>,
+    netns: Arc<OwnedFd>,
+    route: NetlinkSocket,
+    filter: Option<NetlinkSocket>,
+    config: GatewayConfig,
+    ports: Arc<Mutex<BridgePorts>>,
+    sweeper: Arc<sweep::PortSweeper>,
+    device: Option<Arc<dyn PacketDevice>>,
     listeners: Vec<OwnedFd>,
-    rung: Rung,
+    backend: NetworkBackend,
     /// Whether there is a way out for IPv6, if the network has it.
     v6_out: bool,
 }
 
 /// The parts of a network's spec that its gateway depends on.
 #[derive(Clone, Debug)]
-struct Shape {
+struct GatewayConfig {
     v4: Option<(Ipv4Net, Ipv4Addr)>,
     v6: Option<(Ipv6Net, Ipv6Addr)>,
-    mac: Mac,
-    sizes: Sizes,
+    mac: MacAddress,
+    mtu: MtuSizes,
     internal: bool,
     isolated: bool,
     /// The bridge is created when a second container joins.
-    late: bool,
+    bridge_on_demand: bool,
 }
 
-impl Shape {
-    fn of(spec: &NetworkSpec, rung: Rung) -> Self {
+impl GatewayConfig {
+    fn of(spec: &NetworkSpec, rung: NetworkBackend) -> Self {
         let v4 = spec.v4.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         let v6 = spec.v6.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         // The same address whenever the gateway is recreated, because containers cache it. Docker derives a
@@ -106,17 +106,17 @@ impl Shape {
         Self {
             v4,
             v6,
-            mac: Mac([0x02, 0x42, a, b, c, d]),
-            sizes: Sizes::of(spec, rung),
+            mac: MacAddress([0x02, 0x42, a, b, c, d]),
+            mtu: MtuSizes::of(spec, rung),
             internal: spec.internal,
             isolated: spec.no_icc,
-            late: rung == Rung::Tproxy && !spec.internal,
+            bridge_on_demand: rung == NetworkBackend::Tproxy && !spec.internal,
         }
     }
 
     /// Settings of the interface through which the containers' packets arrive.
-    fn passes(&self) -> [(Setting, u32); 2] {
-        [(Setting::Forwarding, u32::from(!self.internal)), (Setting::ReversePathFilter, 0)]
+    fn port_devconf(&self) -> [(Ipv4Devconf, u32); 2] {
+        [(Ipv4Devconf::Forwarding, u32::from(!self.internal)), (Ipv4Devconf::ReversePathFilter, 0)]
     }
 
     fn gateways(&self) -> impl Iterator<Item = IpAddr> {
@@ -132,20 +132,20 @@ impl Shape {
     }
 
     /// The default prefix of each family that the network has.
-    fn everywhere(&self) -> impl Iterator<Item = IpNet> {
+    fn default_prefixes(&self) -> impl Iterator<Item = IpNet> {
         let v4 = self.v4.map(|_| IpNet::V4(Ipv4Net::default()));
         v4.into_iter().chain(self.v6.map(|_| IpNet::V6(Ipv6Net::default())))
     }
 }
 
 /// What the thread in the namespace creates.
-struct Made {
-    home: OwnedFd,
-    route: Socket,
+struct GatewayParts {
+    netns: OwnedFd,
+    route: NetlinkSocket,
     /// For the sweeper.
-    broom: Socket,
-    filter: Option<Socket>,
-    device: Option<Arc<dyn Device>>,
+    sweeper_socket: NetlinkSocket,
+    filter: Option<NetlinkSocket>,
+    device: Option<Arc<dyn PacketDevice>>,
     listeners: Vec<OwnedFd>,
     v6_out: bool,
 }
@@ -153,32 +153,32 @@ struct Made {
 impl Gateway {
     /// Creates the namespace and everything in it for the backend `rung`. The caller needs CAP_SYS_ADMIN and
     /// CAP_NET_ADMIN in its user namespace.
-    pub fn open(spec: &NetworkSpec, rung: Rung) -> anyhow::Result<Self> {
-        let mut shape = Shape::of(spec, rung);
+    pub fn open(spec: &NetworkSpec, rung: NetworkBackend) -> anyhow::Result<Self> {
+        let mut shape = GatewayConfig::of(spec, rung);
         // Without IPv6 in the kernel, the network has only IPv4.
         shape.v6 = shape.v6.filter(|_| settings::has_v6());
         let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
-        let inside = Inside::start("dhow-gateway", enter).context("cannot make a network namespace")?;
+        let inside = NetnsThread::start("dhow-gateway", enter).context("cannot make a network namespace")?;
         let for_thread = shape.clone();
-        let made = inside.call(move || make(&for_thread, rung))??;
-        let ports = Arc::new(Mutex::new(Ports::new(!shape.late)));
+        let made = inside.call(move || create(&for_thread, rung))??;
+        let ports = Arc::new(Mutex::new(BridgePorts::new(!shape.bridge_on_demand)));
         Ok(Self {
-            inside: Arc::new(inside),
-            home: Arc::new(made.home),
+            netns_thread: Arc::new(inside),
+            netns: Arc::new(made.netns),
             route: made.route,
             filter: made.filter,
-            shape,
+            config: shape,
             ports: Arc::clone(&ports),
-            sweeper: sweep::Sweeper::new(made.broom, ports),
+            sweeper: sweep::PortSweeper::new(made.sweeper_socket, ports),
             device: made.device,
             listeners: made.listeners,
-            rung,
+            backend: rung,
             v6_out: made.v6_out,
         })
     }
 
-    pub fn rung(&self) -> Rung {
-        self.rung
+    pub fn rung(&self) -> NetworkBackend {
+        self.backend
     }
 
     /// Whether containers reach IPv6 destinations.
@@ -188,16 +188,16 @@ impl Gateway {
 
     /// A file descriptor of the namespace.
     pub fn namespace(&self) -> BorrowedFd<'_> {
-        self.home.as_fd()
+        self.netns.as_fd()
     }
 
     /// The thread that creates sockets in this gateway.
-    pub fn inside(&self) -> &Arc<Inside> {
-        &self.inside
+    pub fn inside(&self) -> &Arc<NetnsThread> {
+        &self.netns_thread
     }
 
     /// The device whose packets the forwarder handles, once; `None` for an internal network.
-    pub fn take_device(&mut self) -> Option<Arc<dyn Device>> {
+    pub fn take_device(&mut self) -> Option<Arc<dyn PacketDevice>> {
         self.device.take()
     }
 
@@ -207,62 +207,78 @@ impl Gateway {
     }
 
     /// How the listeners' accepted sockets tell their original destination.
-    pub fn original(&self) -> Original {
-        if self.rung == Rung::Redirect { Original::Redirected } else { Original::Name }
+    pub fn original_dst(&self) -> OriginalDst {
+        if self.backend == NetworkBackend::Redirect {
+            OriginalDst::Redirected
+        } else {
+            OriginalDst::LocalAddress
+        }
     }
 
     /// MTU within the network, in bytes.
     pub fn mtu(&self) -> u32 {
-        self.shape.sizes.mtu
+        self.config.mtu.mtu
     }
 
     /// The longest packet that gets further than to a neighbour or the host, in bytes.
     pub fn mtu_out(&self) -> u32 {
-        self.shape.sizes.out.unwrap_or(self.shape.sizes.mtu)
+        self.config.mtu.external.unwrap_or(self.config.mtu.mtu)
     }
 
     /// Runs `work` in the network namespace `netns`, on this gateway's thread.
-    pub fn visit<R: Send + 'static>(
+    pub fn run_in<R: Send + 'static>(
         &self,
         netns: BorrowedFd<'_>,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> io::Result<R> {
         let there = netns.try_clone_to_owned()?;
-        let home = Arc::clone(&self.home);
-        self.inside.call(move || {
-            sys::namespace::join(there.as_fd(), sys::process::ns::NET)?;
+        let home = Arc::clone(&self.netns);
+        self.netns_thread.call(move || {
+            sys::namespace::setns(there.as_fd(), sys::process::ns::NET)?;
             let result = work();
-            sys::namespace::join(home.as_fd(), sys::process::ns::NET)?;
+            sys::namespace::setns(home.as_fd(), sys::process::ns::NET)?;
             Ok(result)
         })?
     }
 }
 
-fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
-    settings::of_gateway(rung, shape.v6.is_some())?;
+fn create(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result<GatewayParts> {
+    settings::apply_gateway(rung, shape.v6.is_some())?;
     // slirp4netns only knows IPv6 addresses of its own prefix.
-    let leads = !shape.internal && rung != Rung::Slirp4netns;
-    let v6_out = shape.v6.is_some() && leads && settings::forward_v6();
+    let leads = !shape.internal && rung != NetworkBackend::Slirp4netns;
+    let v6_out = shape.v6.is_some() && leads && settings::enable_v6_forwarding();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
-    let route = Socket::open(Service::Route)?;
-    let link = if shape.internal || !rung.has_gate() { None } else { Some(links::device(rung, &route)?) };
-    links::all(shape, rung, link.as_ref()).send(&route)?;
-    let filter = filter(shape, rung)?;
-    let broom = Socket::open(Service::Route)?;
-    let mut made = Made { home, route, broom, filter, device: None, listeners: Vec::new(), v6_out };
+    let route = NetlinkSocket::open(NetlinkFamily::Route)?;
+    let link = if shape.internal || !rung.uses_forwarder() {
+        None
+    } else {
+        Some(links::create_device(rung, &route)?)
+    };
+    links::build_links(shape, rung, link.as_ref()).send(&route)?;
+    let filter = install_filter(shape, rung)?;
+    let broom = NetlinkSocket::open(NetlinkFamily::Route)?;
+    let mut made = GatewayParts {
+        netns: home,
+        route,
+        sweeper_socket: broom,
+        filter,
+        device: None,
+        listeners: Vec::new(),
+        v6_out,
+    };
     if let Some(link) = link {
         if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
             // nf_tables reports a missing expression as ENOENT only, so name the modules.
-            let parts = if rung == Rung::Redirect { "nft_ct, nft_nat" } else { "nft_tproxy" };
+            let parts = if rung == NetworkBackend::Redirect { "nft_ct, nft_nat" } else { "nft_tproxy" };
             let refused = || format!("the kernel does not take the rules (it needs {parts})");
-            rules(shape, rung, link.index).commit(filter).with_context(refused)?;
-            if rung == Rung::Redirect {
-                settings::of_tracking()?;
+            datapath_rules(shape, rung, link.index).commit(filter).with_context(refused)?;
+            if rung == NetworkBackend::Redirect {
+                settings::apply_conntrack()?;
             }
-            for family in shape.everywhere() {
-                let any = SocketAddr::new(family.addr(), LISTENER);
-                made.listeners.push(tcp::listener(any).context("cannot listen in the gateway")?);
+            for family in shape.default_prefixes() {
+                let any = SocketAddr::new(family.addr(), LISTENER_PORT);
+                made.listeners.push(tcp::bind_listener(any).context("cannot listen in the gateway")?);
             }
         }
         made.device = Some(link.device);
@@ -271,22 +287,23 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
 }
 
 /// What happens to packets from containers.
-fn rules(shape: &Shape, rung: Rung, gate: u32) -> Transaction {
-    let on = Interfaces { bridge: (!shape.late).then_some(BRIDGE), gate };
-    if rung == Rung::Redirect {
-        return nft::redirect::rules(on, LISTENER, &shape.addresses().collect::<Vec<_>>());
+fn datapath_rules(shape: &GatewayConfig, rung: NetworkBackend, gate: u32) -> NftTransaction {
+    let on = GatewayInterfaces { bridge: (!shape.bridge_on_demand).then_some(BRIDGE_INDEX), forwarder: gate };
+    if rung == NetworkBackend::Redirect {
+        return nft::redirect::rules(on, LISTENER_PORT, &shape.addresses().collect::<Vec<_>>());
     }
-    nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some())
+    nft::tproxy::rules(on, LISTENER_PORT, shape.v4.is_some(), shape.v6.is_some())
 }
 
 /// Lets the bridge pass only frames with the sender's own addresses. Backends without nf_tables rules do
 /// without where the kernel has no nf_tables.
-fn filter(shape: &Shape, rung: Rung) -> anyhow::Result<Option<Socket>> {
-    let filter = Socket::open(Service::Netfilter).map_err(anyhow::Error::from).and_then(|socket| {
-        let refused = "the kernel does not take rules for bridges (it needs nf_tables)";
-        nft::sources::rules(shape.v6.is_some()).commit(&socket).context(refused)?;
-        Ok(socket)
-    });
+fn install_filter(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result<Option<NetlinkSocket>> {
+    let filter =
+        NetlinkSocket::open(NetlinkFamily::Netfilter).map_err(anyhow::Error::from).and_then(|socket| {
+            let refused = "the kernel does not take rules for bridges (it needs nf_tables)";
+            nft::sources::rules(shape.v6.is_some()).commit(&socket).context(refused)?;
+            Ok(socket)
+        });
     match filter {
         Err(_) if !rung.has_listeners() => Ok(None),
         filter => Ok(Some(filter?)),

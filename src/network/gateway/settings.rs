@@ -5,11 +5,11 @@ use std::io;
 use anyhow::Context as _;
 use rustix::fs::{Mode, OFlags};
 
-use crate::network::rung::Rung;
+use crate::network::rung::NetworkBackend;
 
 /// For which backends a failed write is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+enum SysctlNeed {
     /// Those with listeners in the kernel.
     Listeners,
     /// Those that use `tproxy` rules.
@@ -18,24 +18,24 @@ enum Need {
     Better,
 }
 
-use Need::{Better, Listeners, Tproxy};
+use SysctlNeed::{Better, Listeners, Tproxy};
 
-impl Need {
+impl SysctlNeed {
     /// Whether the backend `rung` does not work without the setting.
-    fn is_for(self, rung: Option<Rung>) -> bool {
-        let listeners = rung.is_some_and(Rung::has_listeners);
+    fn is_for(self, rung: Option<NetworkBackend>) -> bool {
+        let listeners = rung.is_some_and(NetworkBackend::has_listeners);
         match self {
             Listeners => listeners,
-            Tproxy => listeners && rung != Some(Rung::Redirect),
+            Tproxy => listeners && rung != Some(NetworkBackend::Redirect),
             Better => false,
         }
     }
 }
 
-type Settings = &'static [(&'static str, &'static str, Need)];
+type SysctlTable = &'static [(&'static str, &'static str, SysctlNeed)];
 
 /// For the gateway's namespace, whatever the families.
-const GATEWAY: Settings = &[
+const GATEWAY: SysctlTable = &[
     // Early demux ties a packet to a socket on input, and such a packet is dropped when it is forwarded: a
     // SYN would be lost if its four-tuple was in use shortly before.
     ("ipv4/tcp_early_demux", "0", Tproxy),
@@ -55,17 +55,17 @@ const GATEWAY: Settings = &[
 ];
 
 /// For IPv6. Interfaces created later get no link-local address; nobody would use it.
-const GATEWAY_V6: Settings =
+const GATEWAY_V6: SysctlTable =
     &[("ipv6/conf/default/accept_dad", "0", Better), ("ipv6/conf/default/addr_gen_mode", "1", Better)];
 
 /// For conntrack, once rules have loaded it: a half-closed connection may stay silent as long as any other.
-const TRACKING: Settings = &[
+const TRACKING: SysctlTable = &[
     ("netfilter/nf_conntrack_tcp_timeout_fin_wait", "432000", Better),
     ("netfilter/nf_conntrack_tcp_timeout_close_wait", "432000", Better),
 ];
 
-const NO_V6: Settings = &[("ipv6/conf/default/disable_ipv6", "1", Better)];
-const V6: Settings = &[("ipv6/conf/default/disable_ipv6", "0", Better)];
+const NO_V6: SysctlTable = &[("ipv6/conf/default/disable_ipv6", "1", Better)];
+const V6: SysctlTable = &[("ipv6/conf/default/disable_ipv6", "0", Better)];
 
 const BASE: &str = "/proc/sys/net";
 const FORWARDING_V6: &str = "ipv6/conf/all/forwarding";
@@ -74,14 +74,14 @@ const PINGERS: &str = "ipv4/ping_group_range";
 const CONGESTION_CONTROL: &str = "ipv4/tcp_congestion_control";
 
 /// Sets the sysctls of a gateway's namespace, before it has interfaces.
-pub(super) fn of_gateway(rung: Rung, v6: bool) -> anyhow::Result<()> {
-    set(GATEWAY, Some(rung))?;
-    set(if v6 { GATEWAY_V6 } else { NO_V6 }, Some(rung))
+pub(super) fn apply_gateway(rung: NetworkBackend, v6: bool) -> anyhow::Result<()> {
+    apply(GATEWAY, Some(rung))?;
+    apply(if v6 { GATEWAY_V6 } else { NO_V6 }, Some(rung))
 }
 
 /// Enables IPv6 forwarding. For IPv4 it is set per interface, by netlink.
-pub(super) fn forward_v6() -> bool {
-    make(FORWARDING_V6, "1").is_ok()
+pub(super) fn enable_v6_forwarding() -> bool {
+    write_sysctl(FORWARDING_V6, "1").is_ok()
 }
 
 /// Whether the kernel has IPv6.
@@ -90,32 +90,32 @@ pub(super) fn has_v6() -> bool {
 }
 
 /// Sets the conntrack sysctls of a gateway, after its rules were loaded.
-pub(super) fn of_tracking() -> anyhow::Result<()> {
-    set(TRACKING, None)
+pub(super) fn apply_conntrack() -> anyhow::Result<()> {
+    apply(TRACKING, None)
 }
 
 /// Sets the sysctls of a container's namespace, before it gets an interface, which has IPv6 only if the
 /// network has.
-pub(super) fn of_container(v6: bool) -> anyhow::Result<()> {
-    set(if v6 { V6 } else { NO_V6 }, None)?;
+pub(super) fn apply_container(v6: bool) -> anyhow::Result<()> {
+    apply(if v6 { V6 } else { NO_V6 }, None)?;
     // The host's choice for the internet, above all `bbr`, paces traffic that needs no pacing. A user's own
     // choice stays.
     let mut buffer = [0; 16];
-    let length = open(CONGESTION_CONTROL, OFlags::RDONLY)
+    let length = open_sysctl(CONGESTION_CONTROL, OFlags::RDONLY)
         .and_then(|file| Ok(rustix::io::read(&file, &mut buffer)?))
         .unwrap_or_default();
     if buffer.get(..length).is_some_and(|name| name.starts_with(b"bbr")) {
-        set(&[(CONGESTION_CONTROL, "reno", Better)], None)?;
+        apply(&[(CONGESTION_CONTROL, "reno", Better)], None)?;
     }
     // As docker does: any user may listen on any port and send pings.
-    if is(FIRST_PORT, "1024") {
-        set(&[(FIRST_PORT, "0", Better)], None)?;
+    if has_value(FIRST_PORT, "1024") {
+        apply(&[(FIRST_PORT, "0", Better)], None)?;
     }
     // The default range is empty. It reads as `1 0`, or as overflow ids if those groups are not mapped here.
-    if ["1\t0", "65534\t65534"].iter().any(|nobody| is(PINGERS, nobody)) {
+    if ["1\t0", "65534\t65534"].iter().any(|nobody| has_value(PINGERS, nobody)) {
         let map = std::fs::read_to_string("/proc/thread-self/gid_map").unwrap_or_default();
         // Best effort; root does not need it.
-        let _ = make(PINGERS, &format!("0 {}", last_group(&map)));
+        let _ = write_sysctl(PINGERS, &format!("0 {}", last_group(&map)));
     }
     Ok(())
 }
@@ -140,9 +140,9 @@ fn last_group(map: &str) -> u32 {
     end.saturating_sub(1).min(i32::MAX.unsigned_abs())
 }
 
-fn set(settings: Settings, rung: Option<Rung>) -> anyhow::Result<()> {
+fn apply(settings: SysctlTable, rung: Option<NetworkBackend>) -> anyhow::Result<()> {
     for (name, value, need) in settings {
-        match make(name, value) {
+        match write_sysctl(name, value) {
             Err(error) if need.is_for(rung) => {
                 return Err(error).with_context(|| format!("cannot set net/{name} to {value}"));
             }
@@ -152,21 +152,22 @@ fn set(settings: Settings, rung: Option<Rung>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make(name: &str, value: &str) -> io::Result<()> {
-    let done = open(name, OFlags::WRONLY).and_then(|file| Ok(rustix::io::write(&file, value.as_bytes())?));
-    done.map(drop).or_else(|error| if is(name, value) { Ok(()) } else { Err(error) })
+fn write_sysctl(name: &str, value: &str) -> io::Result<()> {
+    let done =
+        open_sysctl(name, OFlags::WRONLY).and_then(|file| Ok(rustix::io::write(&file, value.as_bytes())?));
+    done.map(drop).or_else(|error| if has_value(name, value) { Ok(()) } else { Err(error) })
 }
 
 /// Whether a sysctl has this value already, so that a failed write does not matter.
-fn is(name: &str, value: &str) -> bool {
+fn has_value(name: &str, value: &str) -> bool {
     let mut buffer = [0; 32];
-    let read = open(name, OFlags::RDONLY).and_then(|file| Ok(rustix::io::read(&file, &mut buffer)?));
+    let read = open_sysctl(name, OFlags::RDONLY).and_then(|file| Ok(rustix::io::read(&file, &mut buffer)?));
     read.ok()
         .and_then(|length| buffer.get(..length))
         .is_some_and(|text| text.trim_ascii() == value.as_bytes())
 }
 
-fn open(name: &str, flags: OFlags) -> io::Result<std::os::fd::OwnedFd> {
+fn open_sysctl(name: &str, flags: OFlags) -> io::Result<std::os::fd::OwnedFd> {
     let path = format!("{BASE}/{name}");
     Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?)
 }

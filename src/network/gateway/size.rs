@@ -7,39 +7,44 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use crate::model::network::NetworkSpec;
-use crate::network::rung::Rung;
+use crate::network::rung::NetworkBackend;
 
 /// The longest packet that the kernel's devices take and one read of the forwarder gets, in bytes.
-pub(super) const LONGEST: u32 = 65520;
+pub(super) const MAX_MTU: u32 = 65520;
 /// The default MTU for what leaves this machine, in bytes, as docker has it.
-const OUT: u32 = 1500;
+const EXTERNAL_MTU: u32 = 1500;
 
 #[derive(Clone, Debug)]
-pub(super) struct Sizes {
+pub(super) struct MtuSizes {
     /// Within the network, in bytes.
     pub(super) mtu: u32,
     /// For packets that leave it, if that is less.
-    pub(super) out: Option<u32>,
+    pub(super) external: Option<u32>,
     /// Addresses of the host outside of the network that are reached without leaving this machine.
-    pub(super) near: Vec<IpAddr>,
+    pub(super) host_addresses: Vec<IpAddr>,
 }
 
-impl Sizes {
+impl MtuSizes {
     /// The MTUs of a network with the backend `rung`. Must be called in the host's network namespace.
-    pub(super) fn of(spec: &NetworkSpec, rung: Rung) -> Self {
-        let alike = |mtu| Self { mtu, out: None, near: Vec::new() };
+    pub(super) fn of(spec: &NetworkSpec, rung: NetworkBackend) -> Self {
+        let alike = |mtu| Self { mtu, external: None, host_addresses: Vec::new() };
         match spec.mtu {
             Some(mtu) => alike(mtu),
             // pasta and slirp4netns have one MTU for all destinations.
-            None if !rung.has_gate() => alike(OUT),
-            None if spec.internal => alike(LONGEST),
+            None if !rung.uses_forwarder() => alike(EXTERNAL_MTU),
+            None if spec.internal => alike(MAX_MTU),
             None => {
-                let near = own(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
+                let near =
+                    source_address_towards(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
                 let near6 = spec.v6.as_ref().and_then(|_| {
                     let some = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-                    own(Ipv6Addr::UNSPECIFIED.into(), some.into())
+                    source_address_towards(Ipv6Addr::UNSPECIFIED.into(), some.into())
                 });
-                Self { mtu: LONGEST, out: Some(OUT), near: near.into_iter().chain(near6).collect() }
+                Self {
+                    mtu: MAX_MTU,
+                    external: Some(EXTERNAL_MTU),
+                    host_addresses: near.into_iter().chain(near6).collect(),
+                }
             }
         }
     }
@@ -47,7 +52,7 @@ impl Sizes {
 
 /// The source address that this machine uses towards `far`, a documentation address. Connecting a UDP socket
 /// sends nothing.
-fn own(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
+fn source_address_towards(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect((far, 9)).ok()?;
     let own = socket.local_addr().ok()?.ip();

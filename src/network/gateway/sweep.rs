@@ -4,36 +4,36 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::BRIDGE;
-use super::ports::{Port, Ports, lock};
-use crate::network::netlink::{Batch, Socket};
+use super::BRIDGE_INDEX;
+use super::ports::{BridgePort, BridgePorts, lock};
+use crate::network::netlink::{NetlinkSocket, RouteBatch};
 
 /// Stack size of the thread, in bytes.
 const STACK: usize = 64 << 10;
 
 /// Deletes ports in the background.
 #[derive(Debug)]
-pub(super) struct Sweeper {
+pub(super) struct PortSweeper {
     /// A netlink socket in the gateway's namespace, used by the thread alone.
-    route: Socket,
-    ports: Arc<Mutex<Ports>>,
-    gone: Mutex<Gone>,
+    route: NetlinkSocket,
+    ports: Arc<Mutex<BridgePorts>>,
+    queue: Mutex<SweepQueue>,
 }
 
 #[derive(Debug, Default)]
-struct Gone {
-    waiting: Vec<Port>,
+struct SweepQueue {
+    waiting: Vec<BridgePort>,
     busy: bool,
 }
 
-impl Sweeper {
-    pub(super) fn new(route: Socket, ports: Arc<Mutex<Ports>>) -> Arc<Self> {
-        Arc::new(Self { route, ports, gone: Mutex::default() })
+impl PortSweeper {
+    pub(super) fn new(route: NetlinkSocket, ports: Arc<Mutex<BridgePorts>>) -> Arc<Self> {
+        Arc::new(Self { route, ports, queue: Mutex::default() })
     }
 
     /// Schedules the deletion of a port that carries no traffic any more.
-    pub(super) fn give(self: &Arc<Self>, port: Port) {
-        let mut gone = lock(&self.gone);
+    pub(super) fn schedule(self: &Arc<Self>, port: BridgePort) {
+        let mut gone = lock(&self.queue);
         gone.waiting.push(port);
         if std::mem::replace(&mut gone.busy, true) {
             return;
@@ -49,7 +49,7 @@ impl Sweeper {
 
     fn sweep(&self) {
         loop {
-            let mut gone = lock(&self.gone);
+            let mut gone = lock(&self.queue);
             if gone.waiting.is_empty() {
                 gone.busy = false;
                 return;
@@ -60,16 +60,16 @@ impl Sweeper {
         }
     }
 
-    fn remove(&self, port: &Port) {
-        let mut batch = Batch::default();
+    fn remove(&self, port: &BridgePort) {
+        let mut batch = RouteBatch::default();
         batch.delete(port.index, &port.name());
         // The port may have gone with the container's namespace.
         let _ = batch.send(&self.route);
-        let mut batch = Batch::default();
+        let mut batch = RouteBatch::default();
         // A new container may have the address by now; its neighbour entry must stay.
         let ports = lock(&self.ports);
         for address in port.addresses.iter().filter(|address| ports.bridged && !ports.has(**address)) {
-            batch.delete_neighbour(BRIDGE, *address);
+            batch.delete_neighbour(BRIDGE_INDEX, *address);
         }
         if !batch.is_empty() {
             let _ = batch.send(&self.route);

@@ -10,11 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::*;
-use crate::model::network::{Endpoint, Subnet};
-use crate::network::gate::device::Offload;
-use crate::network::netlink::Batch;
-use crate::network::netlink::requests::is_taken_in;
-use crate::network::packet::Packet;
+use crate::model::network::{NetworkEndpoint, SubnetSpec};
+use crate::network::gate::device::PacketOffload;
+use crate::network::netlink::RouteBatch;
+use crate::network::netlink::requests::is_delivered_locally;
+use crate::network::packet::IpPacket;
 
 /// Time-out for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,26 +82,26 @@ fn the_port_of_name_servers_stays_free() {
 }
 
 struct Container {
-    inside: Inside,
+    inside: NetnsThread,
     netns: OwnedFd,
-    endpoint: Endpoint,
+    endpoint: NetworkEndpoint,
 }
 
 fn container(number: u8) -> Container {
     let unshare = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
-    let inside = Inside::start("container", unshare).unwrap();
+    let inside = NetnsThread::start("container", unshare).unwrap();
     let netns = inside
         .call(|| {
             sys::net::loopback_up().unwrap();
             std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()
         })
         .unwrap();
-    let endpoint = Endpoint {
+    let endpoint = NetworkEndpoint {
         network: String::new(),
         interface: "eth0".to_owned(),
         v4: Some(format!("198.51.100.{number}/24").parse().unwrap()),
         v6: Some(format!("2001:db8:1::{number}/64").parse().unwrap()),
-        mac: Mac([2, 0x42, 198, 51, 100, number]),
+        mac: MacAddress([2, 0x42, 198, 51, 100, number]),
         aliases: Vec::new(),
         links: Vec::new(),
         link_local: Vec::new(),
@@ -113,13 +113,13 @@ fn container(number: u8) -> Container {
 fn spec() -> NetworkSpec {
     NetworkSpec {
         name: "test".to_owned(),
-        v4: Some(Subnet {
+        v4: Some(SubnetSpec {
             net: "198.51.100.0/24".parse().unwrap(),
             gateway: "198.51.100.1".parse().unwrap(),
             range: None,
             reserved: Default::default(),
         }),
-        v6: Some(Subnet {
+        v6: Some(SubnetSpec {
             net: "2001:db8:1::/64".parse().unwrap(),
             gateway: "2001:db8:1::1".parse().unwrap(),
             range: None,
@@ -130,7 +130,7 @@ fn spec() -> NetworkSpec {
 }
 
 /// The next packet from a container, and its bytes.
-fn next(device: &dyn Device, protocol: i32) -> (SocketAddr, SocketAddr, Vec<u8>, Offload) {
+fn next(device: &dyn PacketDevice, protocol: i32) -> (SocketAddr, SocketAddr, Vec<u8>, PacketOffload) {
     let mut buffer = vec![0; 70_000];
     loop {
         let mut ready = [PollFd::from_borrowed_fd(device.fd(), PollFlags::IN)];
@@ -138,7 +138,7 @@ fn next(device: &dyn Device, protocol: i32) -> (SocketAddr, SocketAddr, Vec<u8>,
         assert_eq!(poll(&mut ready, Some(&patience)).unwrap(), 1, "no packet came");
         let (length, offload) = device.receive(&mut buffer).unwrap();
         let bytes = &buffer[..length];
-        let Ok(packet) = Packet::parse(bytes) else { continue };
+        let Ok(packet) = IpPacket::parse(bytes) else { continue };
         if i32::from(packet.protocol) == protocol {
             let port = |at: usize| u16::from_be_bytes([packet.payload[at], packet.payload[at + 1]]);
             let from = SocketAddr::new(packet.source, port(0));
@@ -164,19 +164,19 @@ fn reaches(from: &Container, to: SocketAddr, patience: Duration) -> bool {
 #[test]
 #[ignore = "run by another test in a user namespace"]
 fn connections_by_tproxy() {
-    connections(Rung::Tproxy);
+    connections(NetworkBackend::Tproxy);
 }
 
 #[test]
 #[ignore = "run by another test in a user namespace"]
 fn connections_by_packet() {
-    connections(Rung::Packet);
+    connections(NetworkBackend::Packet);
 }
 
 #[test]
 #[ignore = "run by another test in a user namespace"]
 fn connections_by_redirect() {
-    connections(Rung::Redirect);
+    connections(NetworkBackend::Redirect);
 }
 
 /// The original destination of a connection, as `gateway` knows it.
@@ -185,23 +185,23 @@ fn destination(gateway: &Gateway, accepted: &TcpStream) -> SocketAddr {
         SocketAddr::V4(_) => rustix::net::sockopt::ip_original_dst(accepted).unwrap().into(),
         SocketAddr::V6(_) => rustix::net::sockopt::ipv6_original_dst(accepted).unwrap().into(),
     };
-    match gateway.original() {
-        Original::Name => accepted.local_addr().unwrap(),
-        Original::Redirected => original(accepted),
+    match gateway.original_dst() {
+        OriginalDst::LocalAddress => accepted.local_addr().unwrap(),
+        OriginalDst::Redirected => original(accepted),
     }
 }
 
-fn connections(rung: Rung) {
+fn connections(rung: NetworkBackend) {
     let mut gateway = Gateway::open(&spec(), rung).unwrap();
     let container = container(2);
-    gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+    gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
     let device = gateway.take_device().unwrap();
     let listeners = gateway.take_listeners().into_iter().map(TcpListener::from);
     let mut listeners: Vec<_> = listeners.collect();
     for target in ["192.0.2.55:80", "198.51.100.1:7070", "[2001:db8::5]:80", "[2001:db8:1::1]:99"] {
         let target: SocketAddr = target.parse().unwrap();
         let (connected, result) = std::sync::mpsc::channel();
-        container.inside.tell(move || {
+        container.inside.post(move || {
             connected.send(TcpStream::connect_timeout(&target, PATIENCE)).unwrap();
         });
         // On a busy machine a SYN may be retransmitted.
@@ -238,9 +238,9 @@ fn connections(rung: Rung) {
 #[test]
 #[ignore = "run by another test in a user namespace"]
 fn one_port_by_redirect() {
-    let mut gateway = Gateway::open(&spec(), Rung::Redirect).unwrap();
+    let mut gateway = Gateway::open(&spec(), NetworkBackend::Redirect).unwrap();
     let container = container(2);
-    gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+    gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
     let device = gateway.take_device().unwrap();
     let listener = TcpListener::from(gateway.take_listeners().remove(0));
     listener.set_nonblocking(false).unwrap();
@@ -248,7 +248,7 @@ fn one_port_by_redirect() {
     for target in ["192.0.2.55:80", "192.0.2.55:81", "192.0.2.56:80"] {
         let target: SocketAddr = target.parse().unwrap();
         let (connected, result) = std::sync::mpsc::channel();
-        container.inside.tell(move || {
+        container.inside.post(move || {
             let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
             rustix::net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
             rustix::net::bind(&socket, &SocketAddr::from(([198, 51, 100, 2], 5000))).unwrap();
@@ -281,7 +281,7 @@ fn one_port_by_redirect() {
 
 /// Datagrams that the container leaves to the kernel to segment (udp(7), `UDP_SEGMENT`) all arrive, together
 /// or not.
-fn train(container: &Container, device: &dyn Device) {
+fn train(container: &Container, device: &dyn PacketDevice) {
     let send = || {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &1000).unwrap();
@@ -309,7 +309,7 @@ fn published(gateway: &Gateway, container: &Container) {
         let connect = move || {
             let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
-            sys::transparent::set(socket.as_fd(), at.is_ipv6()).unwrap();
+            sys::transparent::allow_any_address(socket.as_fd(), at.is_ipv6()).unwrap();
             rustix::net::bind(&socket, &client).unwrap();
             rustix::net::sockopt::set_socket_timeout(
                 &socket,
@@ -335,14 +335,14 @@ fn published(gateway: &Gateway, container: &Container) {
 #[test]
 #[ignore = "run by another test in a user namespace"]
 fn all_to_the_gate() {
-    let mut gateway = Gateway::open(&spec(), Rung::Stack).unwrap();
+    let mut gateway = Gateway::open(&spec(), NetworkBackend::Stack).unwrap();
     assert!(gateway.take_listeners().is_empty());
     let container = container(2);
-    gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+    gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
     let device = gateway.take_device().unwrap();
     for target in ["192.0.2.55:80", "198.51.100.1:22", "[2001:db8::5]:80", "[2001:db8:1::1]:99"] {
         let target: SocketAddr = target.parse().unwrap();
-        container.inside.tell(move || drop(TcpStream::connect_timeout(&target, MOMENT)));
+        container.inside.post(move || drop(TcpStream::connect_timeout(&target, MOMENT)));
         while next(device.as_ref(), libc::IPPROTO_TCP).1 != target {}
     }
 }
@@ -350,11 +350,11 @@ fn all_to_the_gate() {
 #[test]
 #[ignore = "run by another test in a user namespace"]
 fn neighbours() {
-    let mut gateway = Gateway::open(&spec(), Rung::Tproxy).unwrap();
+    let mut gateway = Gateway::open(&spec(), NetworkBackend::Tproxy).unwrap();
     let device = gateway.take_device().unwrap();
     let (one, two) = (container(2), container(3));
     for container in [&one, &two] {
-        gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+        gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
     }
     let listen = || TcpListener::bind("[::]:80").unwrap();
     let _listener = two.inside.call(listen).unwrap();
@@ -363,10 +363,10 @@ fn neighbours() {
     }
     // A foreign address gets the container nowhere, whether it is another container's or nobody's.
     let add = || {
-        let socket = Socket::open(Service::Route).unwrap();
+        let socket = NetlinkSocket::open(NetlinkFamily::Route).unwrap();
         let index = rustix::net::netdevice::name_to_index(socket.as_fd(), "eth0").unwrap();
-        let mut batch = Batch::default();
-        batch.address(index, "198.51.100.77/24".parse().unwrap());
+        let mut batch = RouteBatch::default();
+        batch.add_address(index, "198.51.100.77/24".parse().unwrap());
         batch.send(&socket).unwrap();
         let send = |from: &str, to: &str| {
             UdpSocket::bind(from).and_then(|socket| socket.send_to(b"text", to)).unwrap();
@@ -378,34 +378,34 @@ fn neighbours() {
     let (from, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
     assert_eq!(from.to_string(), "198.51.100.2:1000");
     // Detach, twice, and attach again with the same address.
-    gateway.unplug(&one.endpoint).unwrap();
-    gateway.unplug(&one.endpoint).unwrap();
+    gateway.detach(&one.endpoint).unwrap();
+    gateway.detach(&one.endpoint).unwrap();
     assert!(!reaches(&one, "198.51.100.3:80".parse().unwrap(), MOMENT));
-    gateway.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+    gateway.attach(one.netns.as_fd(), &one.endpoint).unwrap();
     // Detach later, twice, and attach again before the interface is gone.
-    gateway.abandon(&one.endpoint);
-    gateway.abandon(&one.endpoint);
-    gateway.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+    gateway.detach_later(&one.endpoint);
+    gateway.detach_later(&one.endpoint);
+    gateway.attach(one.netns.as_fd(), &one.endpoint).unwrap();
     assert!(reaches(&one, "198.51.100.3:80".parse().unwrap(), PATIENCE));
     // As after the loss of a gateway, whose interface is still there.
-    let second = Gateway::open(&spec(), Rung::Tproxy).unwrap();
-    second.plug(one.netns.as_fd(), &one.endpoint).unwrap();
-    second.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+    let second = Gateway::open(&spec(), NetworkBackend::Tproxy).unwrap();
+    second.attach(one.netns.as_fd(), &one.endpoint).unwrap();
+    second.attach(one.netns.as_fd(), &one.endpoint).unwrap();
 }
 
 #[test]
 #[ignore = "run by another test in a user namespace"]
 fn first_answer() {
-    let gateway = Gateway::open(&spec(), Rung::Tproxy).unwrap();
+    let gateway = Gateway::open(&spec(), NetworkBackend::Tproxy).unwrap();
     for round in 0..50 {
         let container = container(2);
-        let there = container.inside.call(|| Socket::open(Service::Route).unwrap()).unwrap();
-        gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+        let there = container.inside.call(|| NetlinkSocket::open(NetlinkFamily::Route).unwrap()).unwrap();
+        gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
         for address in ["198.51.100.2", "2001:db8:1::2"] {
-            let taken_in = is_taken_in(&there, address.parse().unwrap()).unwrap();
+            let taken_in = is_delivered_locally(&there, address.parse().unwrap()).unwrap();
             assert!(taken_in, "what comes for {address} is dropped, round {round}");
         }
-        assert!(!is_taken_in(&there, "2001:db8:1::3".parse().unwrap()).unwrap());
+        assert!(!is_delivered_locally(&there, "2001:db8:1::3".parse().unwrap()).unwrap());
     }
 }
 
@@ -414,11 +414,12 @@ fn first_answer() {
 fn apart() {
     let address = "198.51.100.3:80".parse().unwrap();
     for (internal, no_icc) in [(true, false), (false, true)] {
-        let mut gateway = Gateway::open(&NetworkSpec { internal, no_icc, ..spec() }, Rung::Tproxy).unwrap();
+        let mut gateway =
+            Gateway::open(&NetworkSpec { internal, no_icc, ..spec() }, NetworkBackend::Tproxy).unwrap();
         assert_eq!(gateway.take_device().is_none(), internal);
         let (one, two) = (container(2), container(3));
         for container in [&one, &two] {
-            gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+            gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
         }
         let _listener = two.inside.call(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
         assert_eq!(reaches(&one, address, if internal { PATIENCE } else { MOMENT }), internal);

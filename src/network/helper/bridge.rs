@@ -8,58 +8,70 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 
-use crate::error::{Failure, Kind};
-use crate::model::network::{Endpoint, Mac, NetworkSpec};
-use crate::network::egress::{self, Egress};
+use crate::error::{Failure, FailureKind};
+use crate::model::network::{MacAddress, NetworkEndpoint, NetworkSpec};
+use crate::network::egress::{self, EgressPolicy};
 use crate::network::gateway::Gateway;
-use crate::network::relay::Relay;
-use crate::network::rung::{Ladder, Rung};
-use crate::network::way::{self, For, Held, Way};
+use crate::network::relay::TcpRelay;
+use crate::network::rung::{BackendSelector, NetworkBackend};
+use crate::network::way::{self, Datapath, DatapathContext, DropGuard};
 
 /// A network in use. A thread starts to set it up at once; whoever needs it waits for that.
-pub(super) struct Bridge {
+pub(super) struct ActiveNetwork {
     pub(super) spec: Arc<NetworkSpec>,
-    making: Mutex<Option<JoinHandle<Result<Works>>>>,
-    works: OnceLock<Result<Works, Failure>>,
+    setup_thread: Mutex<Option<JoinHandle<Result<NetworkServices>>>>,
+    services: OnceLock<Result<NetworkServices, Failure>>,
     /// The hardware addresses in use: the gateway tells containers apart by them.
-    taken: Mutex<HashSet<Mac>>,
+    macs_in_use: Mutex<HashSet<MacAddress>>,
 }
 
 /// What serves a network. Fields are dropped in this order.
-pub(super) struct Works {
-    pub(super) egress: Arc<Egress>,
+pub(super) struct NetworkServices {
+    pub(super) egress: Arc<EgressPolicy>,
     /// `None` for an internal network.
-    pub(super) way: Option<Box<dyn Way>>,
+    pub(super) datapath: Option<Box<dyn Datapath>>,
     gateway: Gateway,
 }
 
-impl Bridge {
+impl ActiveNetwork {
     /// Starts to set the network up.
-    pub(super) fn begin(spec: NetworkSpec, ladder: &Arc<Ladder>, relay: &Arc<Relay>) -> Result<Self> {
+    pub(super) fn start(
+        spec: NetworkSpec,
+        ladder: &Arc<BackendSelector>,
+        relay: &Arc<TcpRelay>,
+    ) -> Result<Self> {
         let spec = Arc::new(spec);
         let (network, ladder, relay) = (spec.clone(), ladder.clone(), relay.clone());
         let making = std::thread::Builder::new()
             .name("network".into())
             .stack_size(STACK)
-            .spawn(move || Ok(ladder.climb(|rung| Works::make(&network, rung, &relay))?.1))
+            .spawn(move || Ok(ladder.select(|rung| NetworkServices::start(&network, rung, &relay))?.1))
             .context("starting a thread")?;
-        Ok(Self { spec, making: Mutex::new(Some(making)), works: OnceLock::new(), taken: Mutex::default() })
+        Ok(Self {
+            spec,
+            setup_thread: Mutex::new(Some(making)),
+            services: OnceLock::new(),
+            macs_in_use: Mutex::default(),
+        })
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashSet<Mac>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn taken(&self) -> MutexGuard<'_, HashSet<MacAddress>> {
+        self.macs_in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What serves the network, once it is set up.
-    pub(super) fn works(&self) -> Result<&Works, Failure> {
-        let works = self.works.get_or_init(|| {
-            let making = self.making.lock().ok().and_then(|mut making| making.take());
+    pub(super) fn works(&self) -> Result<&NetworkServices, Failure> {
+        let works = self.services.get_or_init(|| {
+            let making = self.setup_thread.lock().ok().and_then(|mut making| making.take());
             let made = making.map(JoinHandle::join);
             match made {
                 Some(Ok(made)) => made
                     .with_context(|| format!("cannot set up network {}", self.spec.name))
-                    .map_err(|error| Failure::of(&error)),
-                _ => Err(Failure::new(Kind::Other, format!("setting up network {} failed", self.spec.name))),
+                    .map_err(|error| Failure::from_chain(&error)),
+                _ => Err(Failure::new(
+                    FailureKind::Other,
+                    format!("setting up network {} failed", self.spec.name),
+                )),
             }
         });
         works.as_ref().map_err(Clone::clone)
@@ -69,46 +81,48 @@ impl Bridge {
 /// Stack size of the thread that sets a network up, in bytes.
 const STACK: usize = 256 << 10;
 
-impl Works {
-    fn make(spec: &NetworkSpec, rung: Rung, relay: &Arc<Relay>) -> Result<Self> {
+impl NetworkServices {
+    fn start(spec: &NetworkSpec, rung: NetworkBackend, relay: &Arc<TcpRelay>) -> Result<Self> {
         let mut gateway = Gateway::open(spec, rung)?;
-        let egress = Egress::new(spec);
-        let what = For { spec, egress: &egress, relay };
-        let way = if spec.internal { None } else { Some(way::open(rung, &mut gateway, what)?) };
-        Ok(Self { egress, way, gateway })
+        let egress = EgressPolicy::new(spec);
+        let what = DatapathContext { spec, egress: &egress, relay };
+        let way = if spec.internal { None } else { Some(way::open_datapath(rung, &mut gateway, what)?) };
+        Ok(Self { egress, datapath: way, gateway })
     }
 }
 
 /// A container attached to a network; dropping it detaches the container.
-pub(super) struct Seat {
+pub(super) struct AttachedEndpoint {
     /// Declared before `bridge`, which may be dropped with it.
-    _joined: Option<Held>,
-    bridge: Arc<Bridge>,
-    pub(super) endpoint: Endpoint,
-    stay: egress::Stay,
+    _joined: Option<DropGuard>,
+    bridge: Arc<ActiveNetwork>,
+    pub(super) endpoint: NetworkEndpoint,
+    membership: egress::EgressMembership,
 }
 
-impl Seat {
+impl AttachedEndpoint {
     /// Attaches the network namespace `container` as `endpoint`; `member` describes it to the egress policy.
-    pub(super) fn take(
-        bridge: Arc<Bridge>,
-        endpoint: Endpoint,
-        member: egress::Member,
+    pub(super) fn attach(
+        bridge: Arc<ActiveNetwork>,
+        endpoint: NetworkEndpoint,
+        member: egress::EgressMember,
         container: BorrowedFd<'_>,
     ) -> Result<Self> {
         let doing = || format!("cannot connect to network {}", bridge.spec.name);
         let works = bridge.works()?;
         if !bridge.taken().insert(endpoint.mac) {
             let message = format!("a container on it has the hardware address {} already", endpoint.mac);
-            return Err(Failure::new(Kind::Conflict, message)).with_context(doing);
+            return Err(Failure::new(FailureKind::Conflict, message)).with_context(doing);
         }
-        let joined = works.gateway.plug(container.as_fd(), &endpoint).and_then(|()| {
-            let joined = works.way.as_ref().map(|way| way.join(&endpoint, &member)).transpose();
+        let joined = works.gateway.attach(container.as_fd(), &endpoint).and_then(|()| {
+            let joined = works.datapath.as_ref().map(|way| way.join(&endpoint, &member)).transpose();
             // Report the first error.
-            joined.inspect_err(|_| drop(works.gateway.unplug(&endpoint)))
+            joined.inspect_err(|_| drop(works.gateway.detach(&endpoint)))
         });
         match joined {
-            Ok(joined) => Ok(Self { _joined: joined, stay: works.egress.join(member), bridge, endpoint }),
+            Ok(joined) => {
+                Ok(Self { _joined: joined, membership: works.egress.join(member), bridge, endpoint })
+            }
             Err(error) => {
                 bridge.taken().remove(&endpoint.mac);
                 Err(error).with_context(doing)
@@ -117,9 +131,9 @@ impl Seat {
     }
 
     /// Makes this network the container's default route, or notes that it no longer is.
-    pub(super) fn lead(&mut self, leads: bool, container: BorrowedFd<'_>) -> Result<()> {
+    pub(super) fn set_default_route(&mut self, leads: bool, container: BorrowedFd<'_>) -> Result<()> {
         if leads && !self.endpoint.default_route {
-            self.bridge.works()?.gateway.lead(container, &self.endpoint)?;
+            self.bridge.works()?.gateway.set_default_route(container, &self.endpoint)?;
         }
         // The kernel replaces the old route when another network becomes the default.
         self.endpoint.default_route = leads;
@@ -127,33 +141,33 @@ impl Seat {
     }
 
     pub(super) fn rename(&mut self, name: &str) {
-        self.stay.rename(name);
+        self.membership.rename(name);
     }
 
     /// Detaches a container that goes on running.
-    pub(super) fn leave(&self) -> Result<()> {
-        self.bridge.works()?.gateway.unplug(&self.endpoint)
+    pub(super) fn detach(&self) -> Result<()> {
+        self.bridge.works()?.gateway.detach(&self.endpoint)
     }
 
-    pub(super) fn bridge(&self) -> &Arc<Bridge> {
+    pub(super) fn bridge(&self) -> &Arc<ActiveNetwork> {
         &self.bridge
     }
 }
 
-impl Drop for Seat {
+impl Drop for AttachedEndpoint {
     fn drop(&mut self) {
         let Ok(works) = self.bridge.works() else { return };
-        let addresses = addresses(&self.endpoint);
-        works.gateway.abandon(&self.endpoint);
+        let addresses = endpoint_addresses(&self.endpoint);
+        works.gateway.detach_later(&self.endpoint);
         self.bridge.taken().remove(&self.endpoint.mac);
-        if let Some(way) = &works.way {
+        if let Some(way) = &works.datapath {
             addresses.into_iter().for_each(|address| way.forget(address));
         }
     }
 }
 
 /// A container's own addresses on a network.
-pub(super) fn addresses(endpoint: &Endpoint) -> Vec<std::net::IpAddr> {
+pub(super) fn endpoint_addresses(endpoint: &NetworkEndpoint) -> Vec<std::net::IpAddr> {
     let v4 = endpoint.v4.iter().map(|net| net.addr().into());
     v4.chain(endpoint.v6.iter().map(|net| net.addr().into())).collect()
 }

@@ -8,115 +8,117 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::{Context as _, Result};
 
-use super::bridge::{Bridge, Seat, addresses};
-use super::wire::{Opening, Reply, Request};
-use crate::error::{Failure, Kind};
-use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
-use crate::network::dns::{self, Dns};
-use crate::network::egress::{self, log::Log};
+use super::bridge::{ActiveNetwork, AttachedEndpoint, endpoint_addresses};
+use super::wire::{HelperReply, HelperRequest, OpenRequest};
+use crate::error::{Failure, FailureKind};
+use crate::model::network::{NetworkEndpoint, NetworkSpec, PortSpec, PublishedPort};
+use crate::network::dns::{self, DnsService};
+use crate::network::egress::{self, log::EgressLog};
 use crate::network::gateway;
-use crate::network::inside::{self, Inside};
-use crate::network::publish::{self, Binding, Reserved};
-use crate::network::relay::Relay;
-use crate::network::rung::{Ladder, Rung};
-use crate::network::way::Held;
+use crate::network::inside::{self, NetnsThread};
+use crate::network::publish::{self, BoundPort, ReservedPorts};
+use crate::network::relay::TcpRelay;
+use crate::network::rung::{BackendSelector, NetworkBackend};
+use crate::network::way::DropGuard;
 use crate::sys::{self, process::ns};
 
 /// What the sessions share.
-pub(super) struct Shared {
-    namespace: OwnedFd,
+pub(super) struct HelperState {
+    userns: OwnedFd,
     /// Which backends work on this machine.
-    ladder: Arc<Ladder>,
-    relay: Arc<Relay>,
-    dns: Dns,
-    bridges: HashMap<String, Weak<Bridge>>,
+    selector: Arc<BackendSelector>,
+    relay: Arc<TcpRelay>,
+    dns: DnsService,
+    networks: HashMap<String, Weak<ActiveNetwork>>,
 }
 
-impl Shared {
-    pub(super) fn new(rung: Option<Rung>) -> Result<Self> {
-        let dns = Dns::start(dns::Config { resolv_conf: "/etc/resolv.conf".into(), port: dns::PORT })
-            .context("starting the name service")?;
+impl HelperState {
+    pub(super) fn new(rung: Option<NetworkBackend>) -> Result<Self> {
+        let dns =
+            DnsService::start(dns::DnsConfig { resolv_conf: "/etc/resolv.conf".into(), port: dns::PORT })
+                .context("starting the name service")?;
         Ok(Self {
-            namespace: super::own_namespace()?,
-            ladder: Arc::new(Ladder::new(rung)),
-            relay: Arc::new(Relay::start().context("starting the relay")?),
+            userns: super::own_userns()?,
+            selector: Arc::new(BackendSelector::new(rung)),
+            relay: Arc::new(TcpRelay::start().context("starting the relay")?),
             dns,
-            bridges: HashMap::new(),
+            networks: HashMap::new(),
         })
     }
 
     /// The helper's user namespace.
     pub(super) fn namespace(&self) -> BorrowedFd<'_> {
-        self.namespace.as_fd()
+        self.userns.as_fd()
     }
 
     /// The network `network`, set up if it is not in use yet.
-    fn bridge(&mut self, network: &NetworkSpec) -> Result<Arc<Bridge>> {
-        if let Some(bridge) = self.bridges.get(&network.id).and_then(Weak::upgrade) {
+    fn network(&mut self, network: &NetworkSpec) -> Result<Arc<ActiveNetwork>> {
+        if let Some(bridge) = self.networks.get(&network.id).and_then(Weak::upgrade) {
             return Ok(bridge);
         }
-        self.bridges.retain(|_, bridge| bridge.strong_count() > 0);
-        let bridge = Arc::new(Bridge::begin(network.clone(), &self.ladder, &self.relay)?);
-        self.bridges.insert(network.id.clone(), Arc::downgrade(&bridge));
+        self.networks.retain(|_, bridge| bridge.strong_count() > 0);
+        let bridge = Arc::new(ActiveNetwork::start(network.clone(), &self.selector, &self.relay)?);
+        self.networks.insert(network.id.clone(), Arc::downgrade(&bridge));
         Ok(bridge)
     }
 }
 
 /// The helper's side of one container's connection.
-pub(super) struct Member {
-    opening: Opening,
-    log: Option<Arc<Log>>,
-    published: Vec<Published>,
+pub(super) struct HelperSession {
+    request: OpenRequest,
+    log: Option<Arc<EgressLog>>,
+    published: Vec<PublishedPort>,
     /// Ports that are bound but not forwarded yet.
-    reserved: Option<Reserved>,
+    reserved: Option<ReservedPorts>,
     /// Declared before the endpoints: traffic must stop before its target goes.
-    ports: Ports,
-    dns: Option<dns::Handle>,
-    seats: Vec<Seat>,
+    ports: ActivePorts,
+    dns: Option<dns::DnsClientHandle>,
+    endpoints: Vec<AttachedEndpoint>,
     /// Its network namespace, once it exists.
     container: Option<OwnedFd>,
     /// Keeps networks alive from the start on, before the container is attached.
-    bridges: Vec<Arc<Bridge>>,
+    requested_networks: Vec<Arc<ActiveNetwork>>,
 }
 
 /// The published ports that are forwarded.
 #[derive(Default)]
-struct Ports {
+struct ActivePorts {
     /// The ID of the network through which they reach the container.
     network: Option<String>,
-    _held: Vec<Held>,
+    _held: Vec<DropGuard>,
 }
 
-impl Ports {
-    fn open(mut reserved: Reserved, seat: &Seat) -> Result<Self> {
+impl ActivePorts {
+    fn open(mut reserved: ReservedPorts, seat: &AttachedEndpoint) -> Result<Self> {
         let works = seat.bridge().works()?;
-        let way = works.way.as_ref().context("the network has no way in")?;
+        let way = works.datapath.as_ref().context("the network has no way in")?;
         let mut held = Vec::new();
-        for Binding { published, socket } in reserved.udp() {
-            let target = target_of(&seat.endpoint, published.ip.is_ipv6()).context("it has no address")?;
+        for BoundPort { published, socket } in reserved.take_udp() {
+            let target =
+                address_for_family(&seat.endpoint, published.ip.is_ipv6()).context("it has no address")?;
             held.push(way.publish_udp(socket, SocketAddr::new(target, published.container))?);
         }
-        let target = target(&seat.bridge().spec, &seat.endpoint);
+        let target = publish_target(&seat.bridge().spec, &seat.endpoint);
         held.push(way.publish_tcp(reserved, target)?);
         Ok(Self { network: Some(seat.endpoint.network.clone()), _held: held })
     }
 }
 
 /// The container's address for clients of this family, or of the other one if it has none.
-fn target_of(endpoint: &Endpoint, v6: bool) -> Option<IpAddr> {
+fn address_for_family(endpoint: &NetworkEndpoint, v6: bool) -> Option<IpAddr> {
     let own4 = endpoint.v4.map(|net| IpAddr::from(net.addr()));
     let own6 = endpoint.v6.map(|net| IpAddr::from(net.addr()));
     if v6 { own6.or(own4) } else { own4.or(own6) }
 }
 
-fn target(network: &NetworkSpec, endpoint: &Endpoint) -> publish::Target {
-    publish::Target {
-        v4: network.v4.as_ref().zip(endpoint.v4).map(|(subnet, own)| publish::Place {
+fn publish_target(network: &NetworkSpec, endpoint: &NetworkEndpoint) -> publish::PublishTarget {
+    publish::PublishTarget {
+        v4: network.v4.as_ref().zip(endpoint.v4).map(|(subnet, own)| publish::TargetSubnet {
             container: own.addr(),
             gateway: subnet.gateway,
             subnet: subnet.net,
         }),
-        v6: network.v6.as_ref().zip(endpoint.v6).map(|(subnet, own)| publish::Place {
+        v6: network.v6.as_ref().zip(endpoint.v6).map(|(subnet, own)| publish::TargetSubnet {
             container: own.addr(),
             gateway: subnet.gateway,
             subnet: subnet.net,
@@ -124,142 +126,149 @@ fn target(network: &NetworkSpec, endpoint: &Endpoint) -> publish::Target {
     }
 }
 
-impl Member {
+impl HelperSession {
     /// Binds the ports and starts to set the networks up.
-    pub(super) fn open(shared: &mut Shared, opening: Opening, fds: Vec<OwnedFd>) -> Result<Self> {
+    pub(super) fn open(shared: &mut HelperState, opening: OpenRequest, fds: Vec<OwnedFd>) -> Result<Self> {
         let lead = opening.networks.iter().find(|network| Some(&network.id) == opening.lead.as_ref());
         let reserved =
-            lead.map(|network| publish::reserve(&network.bind_ports(&opening.ports))).transpose()?;
-        let bridges = opening.networks.iter().map(|network| shared.bridge(network)).collect::<Result<_>>()?;
-        let log = fds.into_iter().next().map(Log::start).transpose().context("starting the egress log")?;
+            lead.map(|network| publish::reserve_ports(&network.bind_ports(&opening.ports))).transpose()?;
+        let bridges =
+            opening.networks.iter().map(|network| shared.network(network)).collect::<Result<_>>()?;
+        let log =
+            fds.into_iter().next().map(EgressLog::start).transpose().context("starting the egress log")?;
         Ok(Self {
-            published: reserved.as_ref().map(Reserved::published).unwrap_or_default(),
+            published: reserved.as_ref().map(ReservedPorts::published).unwrap_or_default(),
             reserved,
-            opening,
+            request: opening,
             log,
-            ports: Ports::default(),
+            ports: ActivePorts::default(),
             dns: None,
-            seats: Vec::new(),
+            endpoints: Vec::new(),
             container: None,
-            bridges,
+            requested_networks: bridges,
         })
     }
 
     /// The ports that were bound.
-    pub(super) fn published(&self) -> &[Published] {
+    pub(super) fn published(&self) -> &[PublishedPort] {
         &self.published
     }
 
     /// Closes the published ports, so that others can bind them.
-    pub(super) fn withdraw(&mut self) {
-        (self.ports, self.reserved) = (Ports::default(), None);
+    pub(super) fn release_ports(&mut self) {
+        (self.ports, self.reserved) = (ActivePorts::default(), None);
     }
 
     /// The networks that it is or will be attached to.
-    pub(super) fn networks(&self) -> Vec<Arc<Bridge>> {
-        let mut networks = self.bridges.clone();
-        networks.extend(self.seats.iter().map(|seat| Arc::clone(seat.bridge())));
+    pub(super) fn networks(&self) -> Vec<Arc<ActiveNetwork>> {
+        let mut networks = self.requested_networks.clone();
+        networks.extend(self.endpoints.iter().map(|seat| Arc::clone(seat.bridge())));
         networks.sort_by_key(Arc::as_ptr);
         networks.dedup_by_key(|network| Arc::as_ptr(network));
         networks
     }
 
     /// Handles a request of the supervisor.
-    pub(super) fn follow(
+    pub(super) fn handle_request(
         &mut self,
-        shared: &mut Shared,
-        request: Request,
+        shared: &mut HelperState,
+        request: HelperRequest,
         fds: Vec<OwnedFd>,
-    ) -> Result<Reply> {
+    ) -> Result<HelperReply> {
         match request {
-            Request::Open(_) => return Err(Failure::new(Kind::Invalid, "opened twice").into()),
-            Request::Wire(endpoints) => self.wire(shared, endpoints, fds)?,
-            Request::Connect { network, endpoint, lead } => {
+            HelperRequest::Open(_) => return Err(Failure::new(FailureKind::Invalid, "opened twice").into()),
+            HelperRequest::Wire(endpoints) => self.attach_networks(shared, endpoints, fds)?,
+            HelperRequest::Connect { network, endpoint, lead } => {
                 self.connect(shared, &network, *endpoint, lead)?
             }
-            Request::Disconnect { network, lead } => self.disconnect(shared, &network, lead)?,
-            Request::Rename(name) => {
-                self.seats.iter_mut().for_each(|seat| seat.rename(&name));
-                self.opening.name = name;
-                self.serve_names(shared)?;
-                return Ok(Reply::Done);
+            HelperRequest::Disconnect { network, lead } => self.disconnect(shared, &network, lead)?,
+            HelperRequest::Rename(name) => {
+                self.endpoints.iter_mut().for_each(|seat| seat.rename(&name));
+                self.request.name = name;
+                self.update_dns(shared)?;
+                return Ok(HelperReply::Done);
             }
         }
-        Ok(Reply::Wired(self.published.clone()))
+        Ok(HelperReply::Wired(self.published.clone()))
     }
 
-    fn wire(&mut self, shared: &mut Shared, endpoints: Vec<Endpoint>, fds: Vec<OwnedFd>) -> Result<()> {
+    fn attach_networks(
+        &mut self,
+        shared: &mut HelperState,
+        endpoints: Vec<NetworkEndpoint>,
+        fds: Vec<OwnedFd>,
+    ) -> Result<()> {
         let container = fds.into_iter().next().context("no network namespace came along")?;
         self.container = Some(container);
         for endpoint in endpoints {
-            let network = self.opening.networks.iter().find(|network| network.id == endpoint.network);
-            let bridge = shared.bridge(network.context("a place on an unknown network")?)?;
-            self.sit(bridge, endpoint)?;
+            let network = self.request.networks.iter().find(|network| network.id == endpoint.network);
+            let bridge = shared.network(network.context("a place on an unknown network")?)?;
+            self.attach(bridge, endpoint)?;
         }
-        self.serve_names(shared)?;
+        self.update_dns(shared)?;
         self.publish()
     }
 
     fn connect(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut HelperState,
         network: &NetworkSpec,
-        endpoint: Endpoint,
+        endpoint: NetworkEndpoint,
         lead: Option<String>,
     ) -> Result<()> {
-        let bridge = shared.bridge(network)?;
-        let before = self.opening.lead.clone();
+        let bridge = shared.network(network)?;
+        let before = self.request.lead.clone();
         let connected = self
-            .sit(Arc::clone(&bridge), Endpoint { default_route: false, ..endpoint })
-            .and_then(|()| self.settle(shared, lead));
+            .attach(Arc::clone(&bridge), NetworkEndpoint { default_route: false, ..endpoint })
+            .and_then(|()| self.apply_default_route(shared, lead));
         match connected {
-            Ok(()) => self.bridges.push(bridge),
+            Ok(()) => self.requested_networks.push(bridge),
             // Report the first error.
             Err(_) => drop(self.disconnect(shared, &network.id, before)),
         }
         connected
     }
 
-    fn disconnect(&mut self, shared: &mut Shared, network: &str, lead: Option<String>) -> Result<()> {
-        let left: Vec<_> = self.seats.extract_if(.., |seat| seat.endpoint.network == network).collect();
-        left.iter().try_for_each(Seat::leave)?;
+    fn disconnect(&mut self, shared: &mut HelperState, network: &str, lead: Option<String>) -> Result<()> {
+        let left: Vec<_> = self.endpoints.extract_if(.., |seat| seat.endpoint.network == network).collect();
+        left.iter().try_for_each(AttachedEndpoint::detach)?;
         drop(left);
-        self.bridges.retain(|bridge| bridge.spec.id != network);
-        self.settle(shared, lead)
+        self.requested_networks.retain(|bridge| bridge.spec.id != network);
+        self.apply_default_route(shared, lead)
     }
 
     /// Applies a change of its networks: default route, DNS, published ports.
-    fn settle(&mut self, shared: &Shared, lead: Option<String>) -> Result<()> {
+    fn apply_default_route(&mut self, shared: &HelperState, lead: Option<String>) -> Result<()> {
         let container = self.container.as_ref().context("it has no network namespace yet")?;
-        for seat in &mut self.seats {
-            seat.lead(lead.as_ref() == Some(&seat.endpoint.network), container.as_fd())?;
+        for seat in &mut self.endpoints {
+            seat.set_default_route(lead.as_ref() == Some(&seat.endpoint.network), container.as_fd())?;
         }
-        self.opening.lead = lead;
-        self.serve_names(shared)?;
+        self.request.lead = lead;
+        self.update_dns(shared)?;
         self.publish()
     }
 
-    fn sit(&mut self, bridge: Arc<Bridge>, endpoint: Endpoint) -> Result<()> {
+    fn attach(&mut self, bridge: Arc<ActiveNetwork>, endpoint: NetworkEndpoint) -> Result<()> {
         let container = self.container.as_ref().context("it has no network namespace yet")?;
-        let member = egress::Member {
-            name: self.opening.name.clone(),
-            addresses: addresses(&endpoint),
-            host_gateway: self.opening.host_gateway,
+        let member = egress::EgressMember {
+            name: self.request.name.clone(),
+            addresses: endpoint_addresses(&endpoint),
+            host_gateway: self.request.host_gateway,
             log: self.log.clone(),
         };
-        self.seats.push(Seat::take(bridge, endpoint, member, container.as_fd())?);
+        self.endpoints.push(AttachedEndpoint::attach(bridge, endpoint, member, container.as_fd())?);
         Ok(())
     }
 
     /// Forwards the published ports through the network that has the default route. Without such a network,
     /// as on internal ones alone, no ports are published.
     fn publish(&mut self) -> Result<()> {
-        let seat = self.seats.iter().find(|seat| seat.endpoint.default_route);
+        let seat = self.endpoints.iter().find(|seat| seat.endpoint.default_route);
         let network = seat.map(|seat| &seat.endpoint.network);
         if network == self.ports.network.as_ref() && self.reserved.is_none() {
             return Ok(());
         }
-        self.ports = Ports::default();
+        self.ports = ActivePorts::default();
         let Some(seat) = seat else {
             (self.reserved, self.published) = (None, Vec::new());
             return Ok(());
@@ -269,22 +278,23 @@ impl Member {
             // The ports may have been taken by others meanwhile, so the numbers chosen before are only a
             // preference.
             None => {
-                let reserve = |ports: &[PortSpec]| publish::reserve(&seat.bridge().spec.bind_ports(ports));
-                reserve(&self.wishes()).or_else(|_| reserve(&self.opening.ports))?
+                let reserve =
+                    |ports: &[PortSpec]| publish::reserve_ports(&seat.bridge().spec.bind_ports(ports));
+                reserve(&self.requested_ports()).or_else(|_| reserve(&self.request.ports))?
             }
         };
         self.published = reserved.published();
-        self.ports = Ports::open(reserved, seat)?;
+        self.ports = ActivePorts::open(reserved, seat)?;
         Ok(())
     }
 
     /// The ports to publish, preferring the host ports that were assigned before.
-    fn wishes(&self) -> Vec<PortSpec> {
-        let mut given: Vec<&Published> = self.published.iter().collect();
-        let mut wishes = self.opening.ports.clone();
+    fn requested_ports(&self) -> Vec<PortSpec> {
+        let mut given: Vec<&PublishedPort> = self.published.iter().collect();
+        let mut wishes = self.request.ports.clone();
         for wish in wishes.iter_mut().filter(|wish| wish.host.is_none_or(|(first, last)| first < last)) {
             let is_it =
-                |port: &&Published| (port.container, port.protocol) == (wish.container, wish.protocol);
+                |port: &&PublishedPort| (port.container, port.protocol) == (wish.container, wish.protocol);
             if let Some(index) = given.iter().position(&is_it) {
                 let number = given.remove(index).host;
                 given.retain(|port| port.host != number || !is_it(port));
@@ -295,13 +305,13 @@ impl Member {
     }
 
     /// Tells the name service who the container is and what it may resolve.
-    fn serve_names(&mut self, shared: &Shared) -> Result<()> {
+    fn update_dns(&mut self, shared: &HelperState) -> Result<()> {
         let Some(container) = &self.container else { return Ok(()) };
-        let asker = self.asker(container)?;
+        let asker = self.dns_client(container)?;
         match &self.dns {
             Some(handle) => handle.update(asker),
             None => {
-                let sockets = inside::visit(container.as_fd(), name_sockets)?
+                let sockets = inside::run_in(container.as_fd(), bind_dns_sockets)?
                     .context("opening the name service's sockets in the container")?;
                 self.dns = Some(shared.dns.add(asker, sockets)?);
             }
@@ -309,42 +319,42 @@ impl Member {
         Ok(())
     }
 
-    fn asker(&self, container: &OwnedFd) -> Result<dns::Asker> {
+    fn dns_client(&self, container: &OwnedFd) -> Result<dns::DnsClient> {
         let mut memberships = Vec::new();
-        for seat in &self.seats {
-            memberships.push(dns::Membership {
+        for seat in &self.endpoints {
+            memberships.push(dns::DnsMembership {
                 endpoint: seat.endpoint.clone(),
                 network: seat.bridge().spec.clone(),
                 egress: Some(seat.bridge().works()?.egress.clone()),
             });
         }
         memberships.sort_by_key(|membership| !membership.endpoint.default_route);
-        let upstream = (!self.opening.dns.is_empty())
+        let upstream = (!self.request.dns.is_empty())
             .then(|| {
-                let sockets = sockets_in(container.try_clone()?);
-                anyhow::Ok(dns::Upstream { servers: self.opening.dns.clone(), sockets })
+                let sockets = socket_factory(container.try_clone()?);
+                anyhow::Ok(dns::CustomUpstream { servers: self.request.dns.clone(), sockets })
             })
             .transpose()?;
-        Ok(dns::Asker {
-            id: self.opening.id.clone(),
-            name: self.opening.name.clone(),
-            hostname: self.opening.hostname.clone(),
+        Ok(dns::DnsClient {
+            id: self.request.id.clone(),
+            name: self.request.name.clone(),
+            hostname: self.request.hostname.clone(),
             memberships,
             upstream,
-            ndots_set: self.opening.ndots_set,
+            ndots_set: self.request.ndots_set,
             log: self.log.clone(),
         })
     }
 }
 
 /// Creates sockets in the network namespace `container`, on one thread that is started with the first socket.
-fn sockets_in(container: OwnedFd) -> dns::MakeSocket {
+fn socket_factory(container: OwnedFd) -> dns::SocketFactory {
     let container = Arc::new(container);
-    let thread: OnceLock<io::Result<Inside>> = OnceLock::new();
+    let thread: OnceLock<io::Result<NetnsThread>> = OnceLock::new();
     Arc::new(move |family, kind| {
         let enter = || {
             let container = Arc::clone(&container);
-            Inside::start("names", move || sys::namespace::join(container.as_fd(), ns::NET))
+            NetnsThread::start("names", move || sys::namespace::setns(container.as_fd(), ns::NET))
         };
         let inside = thread.get_or_init(enter).as_ref().map_err(|error| io::Error::from(error.kind()))?;
         inside.call(move || dns::socket(family, kind))?
@@ -353,11 +363,11 @@ fn sockets_in(container: OwnedFd) -> dns::MakeSocket {
 
 /// Creates the name service's sockets in the calling thread's network namespace. Where port 53 can be
 /// redirected, they use another port, so that the container can run its own server on 53.
-fn name_sockets() -> io::Result<dns::Sockets> {
-    let sockets = dns::Sockets::here(0)?;
+fn bind_dns_sockets() -> io::Result<dns::DnsSockets> {
+    let sockets = dns::DnsSockets::here(0)?;
     let port = sockets.port()?;
     match gateway::forward_names(dns::ADDRESS, port) {
         Ok(()) => Ok(sockets),
-        Err(_) => dns::Sockets::here(dns::PORT),
+        Err(_) => dns::DnsSockets::here(dns::PORT),
     }
 }

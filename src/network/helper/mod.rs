@@ -15,54 +15,65 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use self::member::{Member, Shared};
-pub use self::wire::{Opening, Reply, Request};
+use self::member::{HelperSession, HelperState};
+pub use self::wire::{HelperReply, HelperRequest, OpenRequest};
 use crate::error::Failure;
-use crate::network::publish::Unavailable;
-use crate::network::rung::Rung;
+use crate::network::publish::PortUnavailable;
+use crate::network::rung::NetworkBackend;
 use crate::sys;
-use crate::sys::socket::{Listener, Socket};
+use crate::sys::socket::{SeqpacketListener, SeqpacketSocket};
 
 /// Stack size of the threads that shut networks down, in bytes.
 const STACK: usize = 256 << 10;
 
 #[derive(Clone, Debug, Default)]
-pub struct Start {
+pub struct HelperOptions {
     /// The backend to use, whatever else would work.
-    pub rung: Option<Rung>,
+    pub rung: Option<NetworkBackend>,
 }
 
 /// Serves the connections to `listener`, whose socket is called `name` in `dir`, and `first`. Never returns.
-pub fn serve(listener: Listener, dir: BorrowedFd<'_>, name: &str, first: Socket, start: &Start) -> ! {
-    let code = match Helper::new(listener, start) {
-        Ok(helper) => helper.live(dir, name, first),
+pub fn serve(
+    listener: SeqpacketListener,
+    dir: BorrowedFd<'_>,
+    name: &str,
+    first: SeqpacketSocket,
+    start: &HelperOptions,
+) -> ! {
+    let code = match HelperServer::new(listener, start) {
+        Ok(helper) => helper.run(dir, name, first),
         Err(error) => {
-            send(&first, &Reply::Failed(Failure::of(&error)), &[]);
+            send(&first, &HelperReply::Failed(Failure::from_chain(&error)), &[]);
             1
         }
     };
     sys::process::exit_now(code)
 }
 
-struct Helper {
-    listener: Listener,
-    shared: Shared,
-    members: Vec<(Socket, Option<Member>)>,
+struct HelperServer {
+    listener: SeqpacketListener,
+    shared: HelperState,
+    sessions: Vec<(SeqpacketSocket, Option<HelperSession>)>,
     /// Threads that shut networks down.
     closing: Vec<JoinHandle<()>>,
 }
 
-impl Helper {
-    fn new(listener: Listener, start: &Start) -> anyhow::Result<Self> {
-        Ok(Self { listener, shared: Shared::new(start.rung)?, members: Vec::new(), closing: Vec::new() })
+impl HelperServer {
+    fn new(listener: SeqpacketListener, start: &HelperOptions) -> anyhow::Result<Self> {
+        Ok(Self {
+            listener,
+            shared: HelperState::new(start.rung)?,
+            sessions: Vec::new(),
+            closing: Vec::new(),
+        })
     }
 
-    fn live(mut self, dir: BorrowedFd<'_>, name: &str, first: Socket) -> i32 {
-        send(&first, &Reply::Ready, &[]);
-        self.members.push((first, None));
+    fn run(mut self, dir: BorrowedFd<'_>, name: &str, first: SeqpacketSocket) -> i32 {
+        send(&first, &HelperReply::Ready, &[]);
+        self.sessions.push((first, None));
         loop {
-            let Ok(gone) = self.attend() else { return 1 };
-            if self.members.is_empty() {
+            let Ok(gone) = self.poll_once() else { return 1 };
+            if self.sessions.is_empty() {
                 // A client that finds the name gone starts another helper. One that connected meanwhile is
                 // dropped and does the same: served here, it would end up on networks of its own. Neither
                 // waits for the kernel, which takes its time for the rest.
@@ -73,12 +84,12 @@ impl Helper {
                 self.closing.into_iter().for_each(|thread| drop(thread.join()));
                 return 0;
             }
-            gone.into_iter().for_each(|member| self.dismiss(member));
+            gone.into_iter().for_each(|member| self.close_session(member));
         }
     }
 
     /// Drops a container's state. Networks without containers are shut down in the background.
-    fn dismiss(&mut self, member: Member) {
+    fn close_session(&mut self, member: HelperSession) {
         let mut networks = member.networks();
         drop(member);
         networks.retain(|network| Arc::strong_count(network) == 1);
@@ -92,10 +103,10 @@ impl Helper {
 
     /// Waits for the next events and handles them. Returns the containers that are gone; their published
     /// ports are closed already.
-    fn attend(&mut self) -> rustix::io::Result<Vec<Member>> {
+    fn poll_once(&mut self) -> rustix::io::Result<Vec<HelperSession>> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
         fds.extend(
-            self.members.iter().map(|(socket, _)| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)),
+            self.sessions.iter().map(|(socket, _)| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)),
         );
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -105,50 +116,50 @@ impl Helper {
         drop(fds);
         let mut gone = Vec::new();
         // In reverse, because swap_remove moves the last session.
-        for index in (0..self.members.len()).rev() {
-            if ready.get(index + 1) == Some(&true) && self.hear(index).is_none() {
-                gone.extend(self.members.swap_remove(index).1);
+        for index in (0..self.sessions.len()).rev() {
+            if ready.get(index + 1) == Some(&true) && self.handle_message(index).is_none() {
+                gone.extend(self.sessions.swap_remove(index).1);
             }
         }
         // Everyone's ports first: dropping the rest takes longer, and others may bind them already.
-        gone.iter_mut().for_each(Member::withdraw);
+        gone.iter_mut().for_each(HelperSession::release_ports);
         if ready.first() == Some(&true) {
-            self.admit();
+            self.accept_sessions();
         }
         Ok(gone)
     }
 
     /// Accepts pending connections.
-    fn admit(&mut self) {
+    fn accept_sessions(&mut self) {
         while let Ok(Some(socket)) = self.listener.accept() {
-            self.members.push((socket, None));
+            self.sessions.push((socket, None));
         }
     }
 
     /// Handles a request of the session at `index`; `None` if the supervisor is gone.
-    fn hear(&mut self, index: usize) -> Option<()> {
-        let (socket, member) = self.members.get_mut(index)?;
+    fn handle_message(&mut self, index: usize) -> Option<()> {
+        let (socket, member) = self.sessions.get_mut(index)?;
         let message = wire::receive(socket).ok().filter(|message| !message.bytes.is_empty())?;
-        let request: Request = serde_json::from_slice(&message.bytes).ok()?;
+        let request: HelperRequest = serde_json::from_slice(&message.bytes).ok()?;
         let done = match (request, member.as_mut()) {
-            (Request::Open(opening), None) => {
-                Member::open(&mut self.shared, *opening, message.fds).map(|opened| {
+            (HelperRequest::Open(opening), None) => {
+                HelperSession::open(&mut self.shared, *opening, message.fds).map(|opened| {
                     let published = opened.published().to_vec();
                     *member = Some(opened);
-                    Reply::Opened(published)
+                    HelperReply::Opened(published)
                 })
             }
-            (request, Some(member)) => member.follow(&mut self.shared, request, message.fds),
+            (request, Some(member)) => member.handle_request(&mut self.shared, request, message.fds),
             (_, None) => return None,
         };
         match done {
-            Ok(Reply::Opened(published)) => {
-                send(socket, &Reply::Opened(published), &[self.shared.namespace()]);
+            Ok(HelperReply::Opened(published)) => {
+                send(socket, &HelperReply::Opened(published), &[self.shared.namespace()]);
             }
             Ok(reply) => send(socket, &reply, &[]),
-            Err(error) => match error.downcast::<Unavailable>() {
-                Ok(port) => send(socket, &Reply::Unavailable(port), &[]),
-                Err(error) => send(socket, &Reply::Failed(Failure::of(&error)), &[]),
+            Err(error) => match error.downcast::<PortUnavailable>() {
+                Ok(port) => send(socket, &HelperReply::Unavailable(port), &[]),
+                Err(error) => send(socket, &HelperReply::Failed(Failure::from_chain(&error)), &[]),
             },
         }
         Some(())
@@ -156,12 +167,12 @@ impl Helper {
 }
 
 /// A client that does not read loses the reply: the helper must not block.
-fn send(socket: &Socket, reply: &Reply, fds: &[BorrowedFd<'_>]) {
+fn send(socket: &SeqpacketSocket, reply: &HelperReply, fds: &[BorrowedFd<'_>]) {
     let _ = wire::send(socket, reply, fds, true);
 }
 
 /// The user namespace of this process.
-fn own_namespace() -> anyhow::Result<OwnedFd> {
+fn own_userns() -> anyhow::Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     Ok(rustix::fs::open("/proc/self/ns/user", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }

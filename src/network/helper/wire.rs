@@ -10,18 +10,18 @@ use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
-use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
-use crate::network::publish::Unavailable;
-use crate::sys::socket::{MAX_MESSAGE, Message, Socket};
+use crate::model::network::{NetworkEndpoint, NetworkSpec, PortSpec, PublishedPort};
+use crate::network::publish::PortUnavailable;
+use crate::sys::socket::{MAX_MESSAGE, SeqpacketMessage, SeqpacketSocket};
 
 /// Marks a message that is too long for the socket: its text is in a memfd, sent as the last descriptor.
-const IN_FILE: &[u8] = b"@";
+const MEMFD_MARKER: &[u8] = b"@";
 /// Maximum length of a message in a memfd, in bytes: some ten thousand ports.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_MEMFD: u64 = 4 << 20;
 
 /// Sends `message` with `descriptors`. With `now`, fails instead of blocking.
 pub fn send(
-    socket: &Socket,
+    socket: &SeqpacketSocket,
     message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
     now: bool,
@@ -38,35 +38,35 @@ pub fn send(
     file.write_all(&bytes)?;
     let mut all = descriptors.to_vec();
     all.push(file.as_fd());
-    send(IN_FILE, &all)
+    send(MEMFD_MARKER, &all)
 }
 
 /// Waits for the next message; it is empty if the other end has closed.
-pub fn receive(socket: &Socket) -> io::Result<Message> {
+pub fn receive(socket: &SeqpacketSocket) -> io::Result<SeqpacketMessage> {
     let mut message = socket.receive()?;
-    if message.bytes == IN_FILE
+    if message.bytes == MEMFD_MARKER
         && let Some(file) = message.fds.pop()
     {
         let mut file = File::from(file);
         file.rewind()?;
         message.bytes.clear();
-        file.take(MAX_FILE).read_to_end(&mut message.bytes)?;
+        file.take(MAX_MEMFD).read_to_end(&mut message.bytes)?;
     }
     Ok(message)
 }
 
 /// From a supervisor.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Request {
+pub enum HelperRequest {
     /// The first request, before there is a process: who the container is, and which ports to bind. Comes
     /// with a file descriptor for the egress log, if there is one. Answered by [`HelperReply::Opened`].
-    Open(Box<Opening>),
+    Open(Box<OpenRequest>),
     /// Attaches the container, whose network namespace comes along. Answered by [`HelperReply::Wired`].
-    Wire(Vec<Endpoint>),
+    Wire(Vec<NetworkEndpoint>),
     /// Attaches it to another network. Answered by [`HelperReply::Wired`].
     Connect {
         network: Box<NetworkSpec>,
-        endpoint: Box<Endpoint>,
+        endpoint: Box<NetworkEndpoint>,
         /// See [`OpenRequest::lead`].
         lead: Option<String>,
     },
@@ -83,7 +83,7 @@ pub enum Request {
 
 /// A container that is about to start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Opening {
+pub struct OpenRequest {
     pub id: String,
     pub name: String,
     pub hostname: Option<String>,
@@ -104,16 +104,16 @@ pub struct Opening {
 
 /// From the helper.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Reply {
+pub enum HelperReply {
     /// The helper is up, so nobody else needs to start one.
     Ready,
     /// The ports are bound. The helper's user namespace comes along.
-    Opened(Vec<Published>),
+    Opened(Vec<PublishedPort>),
     /// Done; these ports are published now.
-    Wired(Vec<Published>),
+    Wired(Vec<PublishedPort>),
     Done,
     /// This port cannot be bound.
-    Unavailable(Unavailable),
+    Unavailable(PortUnavailable),
     Failed(Failure),
 }
 
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn messages_of_any_length_arrive_with_their_descriptors() {
-        let (ours, theirs) = Socket::pair().unwrap();
+        let (ours, theirs) = SeqpacketSocket::pair().unwrap();
         for length in [1, MAX_MESSAGE, 300_000] {
             let null = File::open("/dev/null").unwrap();
             send(&ours, &"x".repeat(length), &[null.as_fd()], true).unwrap();

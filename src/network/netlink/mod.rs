@@ -11,21 +11,21 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessag
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::net::{RecvFlags, SendFlags};
 
-pub(crate) use crate::sys::netlink::Service;
+pub(crate) use crate::sys::netlink::NetlinkFamily;
 
 /// Length of `struct nlmsghdr`, in bytes.
 pub(crate) const HEADER: usize = 16;
 
 /// The message type of acknowledgements, `NLMSG_ERROR`; its code is 0 for success.
-const ANSWER: u16 = 2;
+const NLMSG_ERROR: u16 = 2;
 /// The flag that attributes follow an acknowledgement, `NLM_F_ACK_TLVS`.
-const EXPLAINED: u16 = 0x200;
+const ACK_TLVS: u16 = 0x200;
 /// The attribute with an explanation, `NLMSGERR_ATTR_MSG`.
-const TEXT: u16 = 1;
+const ATTR_MSG: u16 = 1;
 
 /// Why a request failed.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct NetlinkError {
     /// What was requested, such as `add the route to …`.
     pub(crate) request: String,
     pub(crate) error: io::Error,
@@ -33,54 +33,54 @@ pub(crate) struct Refused {
     text: Option<String>,
 }
 
-impl Refused {
+impl NetlinkError {
     /// A failure that the kernel did not report for this request itself.
     pub(crate) fn new(request: String, error: io::Error) -> Self {
         Self { request, error, text: None }
     }
 
-    pub(crate) fn is(&self, errno: i32) -> bool {
+    pub(crate) fn is_errno(&self, errno: i32) -> bool {
         self.error.raw_os_error() == Some(errno)
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for NetlinkError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "cannot {}", self.request)?;
         self.text.as_ref().map_or(Ok(()), |text| write!(out, " ({text})"))
     }
 }
 
-impl std::error::Error for Refused {
+impl std::error::Error for NetlinkError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
 }
 
 /// An acknowledgement with an error.
-pub(crate) struct Answer {
+pub(crate) struct NetlinkAck {
     /// The sequence number of the request.
     pub(crate) sequence: u32,
     pub(crate) error: io::Error,
     pub(crate) text: Option<String>,
 }
 
-impl Answer {
+impl NetlinkAck {
     /// The error for the request described by `request`.
-    pub(crate) fn to(self, request: String) -> Refused {
-        Refused { request, error: self.error, text: self.text }
+    pub(crate) fn for_request(self, request: String) -> NetlinkError {
+        NetlinkError { request, error: self.error, text: self.text }
     }
 }
 
 /// A socket of a netlink service. It stays in the network namespace it was opened in, whichever thread uses
 /// it.
 #[derive(Debug)]
-pub(crate) struct Socket(OwnedFd);
+pub(crate) struct NetlinkSocket(OwnedFd);
 
-impl Socket {
+impl NetlinkSocket {
     /// A socket in the network namespace of the calling thread.
-    pub(crate) fn open(service: Service) -> io::Result<Self> {
-        Ok(Self(crate::sys::netlink::open(service)?))
+    pub(crate) fn open(service: NetlinkFamily) -> io::Result<Self> {
+        Ok(Self(crate::sys::netlink::open_socket(service)?))
     }
 
     /// For ioctls, which any socket of the namespace serves.
@@ -107,7 +107,7 @@ impl Socket {
 
     /// Sends `requests`, of which at least number `last` asks for an acknowledgement, and returns the errors.
     /// The kernel processes them within send(2), so nothing blocks.
-    pub(crate) fn exchange(&self, requests: &[u8], last: u32) -> io::Result<Vec<Answer>> {
+    pub(crate) fn exchange(&self, requests: &[u8], last: u32) -> io::Result<Vec<NetlinkAck>> {
         rustix::io::retry_on_intr(|| rustix::net::send(&self.0, requests, SendFlags::empty()))?;
         let mut errors = Vec::new();
         let mut buffer = [0; 4096];
@@ -148,7 +148,7 @@ fn message(flags: u16, number: u32, inner: RouteNetlinkMessage) -> NetlinkMessag
 }
 
 /// Splits the first acknowledgement off `bytes`; skips other messages.
-fn next_answer(mut bytes: &[u8]) -> Option<(Answer, &[u8])> {
+fn next_answer(mut bytes: &[u8]) -> Option<(NetlinkAck, &[u8])> {
     loop {
         let length = u32_at(bytes, 0)? as usize;
         let message = bytes.get(..length).filter(|message| message.len() >= HEADER)?;
@@ -156,13 +156,13 @@ fn next_answer(mut bytes: &[u8]) -> Option<(Answer, &[u8])> {
         let kind_and_flags = u32_at(message, 4)?.to_ne_bytes();
         let kind = u16::from_ne_bytes([kind_and_flags[0], kind_and_flags[1]]);
         let flags = u16::from_ne_bytes([kind_and_flags[2], kind_and_flags[3]]);
-        if kind != ANSWER {
+        if kind != NLMSG_ERROR {
             continue;
         }
         let code = u32_at(message, HEADER)?.cast_signed();
         // The request's header is repeated between the code and the attributes.
-        let attributes = message.get(2 * HEADER + 4..).filter(|_| flags & EXPLAINED != 0).unwrap_or_default();
-        let answer = Answer {
+        let attributes = message.get(2 * HEADER + 4..).filter(|_| flags & ACK_TLVS != 0).unwrap_or_default();
+        let answer = NetlinkAck {
             sequence: u32_at(message, 8)?,
             error: io::Error::from_raw_os_error(code.wrapping_neg()),
             text: text_in(attributes),
@@ -176,7 +176,7 @@ fn text_in(mut attributes: &[u8]) -> Option<String> {
         let [low, high, kind_low, kind_high] = u32_at(attributes, 0)?.to_ne_bytes();
         let length = usize::from(u16::from_ne_bytes([low, high]));
         let value = attributes.get(4..length)?;
-        if u16::from_ne_bytes([kind_low, kind_high]) == TEXT {
+        if u16::from_ne_bytes([kind_low, kind_high]) == ATTR_MSG {
             let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
             return Some(String::from_utf8_lossy(text).into_owned());
         }
@@ -190,7 +190,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// rtnetlink requests to be sent together.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub(crate) struct RouteBatch {
     bytes: Vec<u8>,
     /// Offset of the last request.
     last: usize,
@@ -198,7 +198,7 @@ pub(crate) struct Batch {
     names: Vec<String>,
 }
 
-impl Batch {
+impl RouteBatch {
     /// Adds `message`, described by `name`. `flags` are those of `NLM_F_*` besides `NLM_F_REQUEST`.
     pub(crate) fn push(&mut self, name: impl Into<String>, flags: u16, inner: RouteNetlinkMessage) {
         self.names.push(name.into());
@@ -217,17 +217,17 @@ impl Batch {
     }
 
     /// Sends all requests. The kernel processes those after a failure, too; the first failure is returned.
-    pub(crate) fn send(mut self, socket: &Socket) -> Result<(), Refused> {
+    pub(crate) fn send(mut self, socket: &NetlinkSocket) -> Result<(), NetlinkError> {
         let number = self.number();
         // Only the last request asks for an acknowledgement; errors are reported anyway.
         if let Some(flags) = self.bytes.get_mut(self.last + 6..).and_then(<[u8]>::first_chunk_mut) {
             *flags = (u16::from_ne_bytes(*flags) | NLM_F_ACK).to_ne_bytes();
         }
-        let whole = |error| Refused::new(self.names.first().cloned().unwrap_or_default(), error);
+        let whole = |error| NetlinkError::new(self.names.first().cloned().unwrap_or_default(), error);
         let first = socket.exchange(&self.bytes, number).map_err(whole)?.into_iter().next();
         first.map_or(Ok(()), |answer| {
             let at = (answer.sequence as usize).saturating_sub(1);
-            Err(answer.to(self.names.get(at).cloned().unwrap_or_default()))
+            Err(answer.for_request(self.names.get(at).cloned().unwrap_or_default()))
         })
     }
 }
@@ -242,15 +242,15 @@ mod tests {
         for (sequence, code, text) in [(1, -17_i32, "no good\0"), (2, 0, "")] {
             let length = HEADER + 4 + HEADER + if text.is_empty() { 0 } else { 4 + text.len() };
             bytes.extend((length as u32).to_ne_bytes());
-            bytes.extend(ANSWER.to_ne_bytes());
-            bytes.extend((if text.is_empty() { 0 } else { EXPLAINED }).to_ne_bytes());
+            bytes.extend(NLMSG_ERROR.to_ne_bytes());
+            bytes.extend((if text.is_empty() { 0 } else { ACK_TLVS }).to_ne_bytes());
             bytes.extend(u32::to_ne_bytes(sequence));
             bytes.extend([0; 4]);
             bytes.extend(code.to_ne_bytes());
             bytes.extend([0; HEADER]);
             if !text.is_empty() {
                 bytes.extend((4 + text.len() as u16).to_ne_bytes());
-                bytes.extend(TEXT.to_ne_bytes());
+                bytes.extend(ATTR_MSG.to_ne_bytes());
                 bytes.extend(text.as_bytes());
             }
         }

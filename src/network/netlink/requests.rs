@@ -18,13 +18,13 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{Batch, Socket};
-use crate::model::network::Mac;
+use super::{NetlinkSocket, RouteBatch};
+use crate::model::network::MacAddress;
 
 /// Per-interface IPv4 settings that netlink can change, with their numbers in `linux/ip.h`
 /// (`IPV4_DEVCONF_*`).
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Setting {
+pub(crate) enum Ipv4Devconf {
     Forwarding = 1,
     ProxyArp = 3,
     ReversePathFilter = 8,
@@ -41,20 +41,20 @@ pub(crate) const TABLE_LOCAL: u8 = 255;
 pub(crate) const TABLE_MAIN: u8 = 254;
 
 /// The end of a veth pair that moves into another namespace.
-pub(crate) struct Far<'a> {
+pub(crate) struct VethPeer<'a> {
     pub(crate) netns: BorrowedFd<'a>,
     pub(crate) name: &'a str,
-    pub(crate) mac: Mac,
+    pub(crate) mac: MacAddress,
 }
 
 /// The end of a veth pair that stays here.
-pub(crate) struct End<'a> {
+pub(crate) struct VethEnd<'a> {
     pub(crate) index: u32,
     pub(crate) name: &'a str,
-    pub(crate) mac: Mac,
+    pub(crate) mac: MacAddress,
 }
 
-pub(crate) struct Route {
+pub(crate) struct RouteSpec {
     /// The destination; everything of the family if the prefix length is 0.
     pub(crate) to: IpNet,
     pub(crate) via: Option<IpAddr>,
@@ -69,14 +69,14 @@ pub(crate) struct Route {
 
 /// The packets that a routing rule matches.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Which {
+pub(crate) enum RuleSelector {
     All,
     /// By firewall mark.
     Mark(u32),
     /// By name of the incoming interface.
-    From(&'static str),
+    InputInterface(&'static str),
     /// By source address.
-    Of(IpAddr),
+    Source(IpAddr),
 }
 
 fn family(address: IpAddr) -> AddressFamily {
@@ -96,9 +96,9 @@ fn up(mut message: LinkMessage) -> LinkMessage {
     message
 }
 
-impl Batch {
+impl RouteBatch {
     /// Adds a bridge that is down, without multicast snooping or VLANs.
-    pub(crate) fn bridge(&mut self, index: u32, name: &str, mac: Mac, mtu: u32) {
+    pub(crate) fn add_bridge(&mut self, index: u32, name: &str, mac: MacAddress, mtu: u32) {
         let settings = vec![InfoBridge::MulticastSnooping(false), InfoBridge::VlanDefaultPvid(0)];
         let info = vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(settings))];
         let attributes = vec![
@@ -112,7 +112,14 @@ impl Batch {
 
     /// Adds a veth pair: one end here and up, the other in another namespace and down, both with this MTU;
     /// `more` applies to the end here.
-    pub(crate) fn pair(&mut self, index: u32, name: &str, mtu: u32, more: LinkAttribute, far: &Far<'_>) {
+    pub(crate) fn add_veth(
+        &mut self,
+        index: u32,
+        name: &str,
+        mtu: u32,
+        more: LinkAttribute,
+        far: &VethPeer<'_>,
+    ) {
         let elsewhere = vec![
             LinkAttribute::IfName(far.name.to_owned()),
             LinkAttribute::Address(far.mac.0.to_vec()),
@@ -134,8 +141,13 @@ impl Batch {
     }
 
     /// Adds a veth pair with both ends here, down and without ARP.
-    pub(crate) fn pair_here(&mut self, near: &End<'_>, far: &End<'_>, attributes: &[LinkAttribute]) {
-        let end = |end: &End<'_>| {
+    pub(crate) fn add_local_veth(
+        &mut self,
+        near: &VethEnd<'_>,
+        far: &VethEnd<'_>,
+        attributes: &[LinkAttribute],
+    ) {
+        let end = |end: &VethEnd<'_>| {
             let mut message = link(end.index, attributes.to_vec());
             message.attributes.push(LinkAttribute::IfName(end.name.to_owned()));
             message.attributes.push(LinkAttribute::Address(end.mac.0.to_vec()));
@@ -160,7 +172,7 @@ impl Batch {
     }
 
     /// Turns ARP off on an interface: its other end accepts every frame.
-    pub(crate) fn without_arp(&mut self, index: u32, name: &str) {
+    pub(crate) fn disable_arp(&mut self, index: u32, name: &str) {
         let mut message = link(index, Vec::new());
         message.header.flags = LinkFlags::Noarp;
         message.header.change_mask = LinkFlags::Noarp;
@@ -168,11 +180,11 @@ impl Batch {
     }
 
     /// Brings an interface up with IPv4 `settings` and further attributes.
-    pub(crate) fn up_with(
+    pub(crate) fn set_up(
         &mut self,
         index: u32,
         name: &str,
-        settings: &[(Setting, u32)],
+        settings: &[(Ipv4Devconf, u32)],
         mut attributes: Vec<LinkAttribute>,
     ) {
         let mut values = Vec::new();
@@ -189,7 +201,7 @@ impl Batch {
     }
 
     /// Makes an interface a port of the bridge with index `bridge`; 0 detaches it.
-    pub(crate) fn attach(&mut self, index: u32, name: &str, bridge: u32) {
+    pub(crate) fn set_bridge(&mut self, index: u32, name: &str, bridge: u32) {
         let message = link(index, vec![LinkAttribute::Controller(bridge)]);
         self.push(format!("attach {name}"), 0, RouteNetlinkMessage::SetLink(message));
     }
@@ -209,7 +221,7 @@ impl Batch {
     }
 
     /// Adds an address, which is usable at once (`IFA_F_NODAD`).
-    pub(crate) fn address(&mut self, index: u32, address: IpNet) {
+    pub(crate) fn add_address(&mut self, index: u32, address: IpNet) {
         let mut message = AddressMessage::default();
         message.header.family = family(address.addr());
         message.header.prefix_len = address.prefix_len();
@@ -228,7 +240,7 @@ impl Batch {
     }
 
     /// Adds or replaces a route.
-    pub(crate) fn route(&mut self, route: &Route) {
+    pub(crate) fn add_route(&mut self, route: &RouteSpec) {
         let mut message = RouteMessage::default();
         message.header.address_family = family(route.to.addr());
         message.header.destination_prefix_length = route.to.prefix_len();
@@ -252,19 +264,19 @@ impl Batch {
     }
 
     /// Adds a routing rule: matching packets are looked up in `table`. Lower priorities come first.
-    pub(crate) fn rule(&mut self, v6: bool, priority: u32, which: Which, table: u8) {
+    pub(crate) fn add_rule(&mut self, v6: bool, priority: u32, which: RuleSelector, table: u8) {
         let message = rule(v6, priority, which, table);
         let name = format!("add the routing rule {priority}");
         self.push(name, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewRule(message));
     }
 
     pub(crate) fn delete_rule(&mut self, v6: bool, priority: u32, table: u8) {
-        let message = rule(v6, priority, Which::All, table);
+        let message = rule(v6, priority, RuleSelector::All, table);
         self.push(format!("delete the routing rule {priority}"), 0, RouteNetlinkMessage::DelRule(message));
     }
 
     /// Adds a permanent neighbour entry: `address` has the hardware address `mac`.
-    pub(crate) fn neighbour(&mut self, index: u32, address: IpAddr, mac: Mac) {
+    pub(crate) fn add_neighbour(&mut self, index: u32, address: IpAddr, mac: MacAddress) {
         let mut message = NeighbourMessage::default();
         message.header.family = family(address);
         message.header.ifindex = index;
@@ -292,7 +304,7 @@ impl Batch {
 /// Whether packets to `address` are delivered locally in the network namespace of `socket`. An IPv6 address
 /// can be used as a source as soon as an interface has it, but a kernel worker adds its local route some time
 /// later, even without duplicate address detection (`addrconf_dad_work`). Until then, answers are dropped.
-pub(crate) fn is_taken_in(socket: &Socket, address: IpAddr) -> io::Result<bool> {
+pub(crate) fn is_delivered_locally(socket: &NetlinkSocket, address: IpAddr) -> io::Result<bool> {
     let mut message = RouteMessage::default();
     message.header.address_family = family(address);
     message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
@@ -303,20 +315,20 @@ pub(crate) fn is_taken_in(socket: &Socket, address: IpAddr) -> io::Result<bool> 
     }
 }
 
-fn rule(v6: bool, priority: u32, which: Which, table: u8) -> RuleMessage {
+fn rule(v6: bool, priority: u32, which: RuleSelector, table: u8) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
     message.header.table = table;
     message.header.action = RuleAction::ToTable;
     message.attributes = vec![RuleAttribute::Priority(priority)];
-    if let Which::Of(address) = which {
+    if let RuleSelector::Source(address) = which {
         message.header.src_len = if address.is_ipv4() { 32 } else { 128 };
     }
     message.attributes.extend(match which {
-        Which::All => None,
-        Which::Mark(mark) => Some(RuleAttribute::FwMark(mark)),
-        Which::From(name) => Some(RuleAttribute::Iifname(name.to_owned())),
-        Which::Of(address) => Some(RuleAttribute::Source(address)),
+        RuleSelector::All => None,
+        RuleSelector::Mark(mark) => Some(RuleAttribute::FwMark(mark)),
+        RuleSelector::InputInterface(name) => Some(RuleAttribute::Iifname(name.to_owned())),
+        RuleSelector::Source(address) => Some(RuleAttribute::Source(address)),
     });
     message
 }

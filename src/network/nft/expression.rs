@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::attribute::{be, nest, plain, text};
 use super::{IPV4, IPV6};
 
-pub(crate) type Port = u16;
+pub(crate) type SocketPort = u16;
 
 /// The first register, used by expressions with a single value. From here on registers have four bytes each,
 /// so that values loaded into consecutive ones form the key of a set.
@@ -13,7 +13,7 @@ pub(super) const FIRST: u32 = 8;
 
 /// Where an offset into a packet starts, `NFT_PAYLOAD_*`.
 #[derive(Clone, Copy)]
-pub(super) enum Base {
+pub(super) enum PayloadBase {
     Link = 0,
     Network = 1,
     Transport = 2,
@@ -21,7 +21,7 @@ pub(super) enum Base {
 
 /// Metadata of a packet, `NFT_META_*`.
 #[derive(Clone, Copy)]
-pub(super) enum Meta {
+pub(super) enum MetaKey {
     /// The EtherType, in network byte order.
     Protocol = 1,
     Mark = 3,
@@ -35,7 +35,7 @@ pub(super) enum Meta {
 
 /// `NFT_CMP_*`.
 #[derive(Clone, Copy)]
-pub(super) enum Is {
+pub(super) enum CmpOp {
     Equal = 0,
     Not = 1,
     AtMost = 3,
@@ -46,15 +46,15 @@ fn expression(name: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
     nest(1, &[text(1, name), nest(2, attributes)])
 }
 
-pub(super) fn load(meta: Meta, register: u32) -> Vec<u8> {
+pub(super) fn load(meta: MetaKey, register: u32) -> Vec<u8> {
     expression("meta", &[be(1, register), be(2, meta as u32)])
 }
 
-pub(super) fn load_bytes(base: Base, offset: u32, length: u32, register: u32) -> Vec<u8> {
+pub(super) fn load_bytes(base: PayloadBase, offset: u32, length: u32, register: u32) -> Vec<u8> {
     expression("payload", &[be(1, register), be(2, base as u32), be(3, offset), be(4, length)])
 }
 
-pub(super) fn compare(is: Is, value: &[u8]) -> Vec<u8> {
+pub(super) fn compare(is: CmpOp, value: &[u8]) -> Vec<u8> {
     expression("cmp", &[be(1, FIRST), be(2, is as u32), nest(3, &[plain(1, value)])])
 }
 
@@ -75,13 +75,13 @@ fn value_in(register: u32, bytes: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn set_mark(mark: u32) -> Vec<u8> {
-    [value(&mark.to_ne_bytes()), expression("meta", &[be(2, Meta::Mark as u32), be(3, FIRST)])].concat()
+    [value(&mark.to_ne_bytes()), expression("meta", &[be(2, MetaKey::Mark as u32), be(3, FIRST)])].concat()
 }
 
 /// Overwrites `length` bytes of the transport header with the loaded value, and updates the checksum at
 /// offset `checksum` of that header.
 pub(super) fn store_bytes(offset: u32, length: u32, checksum: u32) -> Vec<u8> {
-    let base = be(2, Base::Transport as u32);
+    let base = be(2, PayloadBase::Transport as u32);
     expression("payload", &[be(5, FIRST), base, be(3, offset), be(4, length), be(6, 1), be(7, checksum)])
 }
 
@@ -91,13 +91,13 @@ pub(super) fn in_set(name: &str, not: bool) -> Vec<u8> {
 }
 
 /// Hands the packet to the transparent socket at this port; continues if there is one. `family` 0 means both.
-pub(super) fn tproxy(family: u8, port: Port) -> Vec<u8> {
+pub(super) fn tproxy(family: u8, port: SocketPort) -> Vec<u8> {
     let to = expression("tproxy", &[be(1, u32::from(family)), be(3, FIRST)]);
     [value(&port.to_be_bytes()), to].concat()
 }
 
 /// Exempts the packet from connection tracking.
-pub(super) fn untracked() -> Vec<u8> {
+pub(super) fn notrack() -> Vec<u8> {
     expression("notrack", &[])
 }
 
@@ -108,7 +108,7 @@ pub(super) fn load_direction() -> Vec<u8> {
 }
 
 /// Redirects the connection that the packet opens to this address and port (`NFT_NAT_DNAT`).
-pub(super) fn destination(address: IpAddr, port: Port) -> Vec<u8> {
+pub(super) fn dnat(address: IpAddr, port: SocketPort) -> Vec<u8> {
     // An address takes up to four registers.
     let port_in = FIRST + 4;
     let (family, address) = match address {
@@ -132,23 +132,23 @@ pub(super) fn drop() -> Vec<u8> {
 }
 
 /// Continues if the packet came in through this interface.
-pub(super) fn came_by(index: u32) -> Vec<u8> {
-    [load(Meta::InIndex, FIRST), compare(Is::Equal, &index.to_ne_bytes())].concat()
+pub(super) fn input_is(index: u32) -> Vec<u8> {
+    [load(MetaKey::InIndex, FIRST), compare(CmpOp::Equal, &index.to_ne_bytes())].concat()
 }
 
 /// Continues if the packet came in through another interface.
-pub(super) fn came_by_other_than(index: u32) -> Vec<u8> {
-    [load(Meta::InIndex, FIRST), compare(Is::Not, &index.to_ne_bytes())].concat()
+pub(super) fn input_is_not(index: u32) -> Vec<u8> {
+    [load(MetaKey::InIndex, FIRST), compare(CmpOp::Not, &index.to_ne_bytes())].concat()
 }
 
 /// Continues for this transport protocol.
-pub(super) fn transport(number: i32) -> Vec<u8> {
+pub(super) fn l4_protocol_is(number: i32) -> Vec<u8> {
     let number = u8::try_from(number).unwrap_or_default();
-    [load(Meta::Transport, FIRST), compare(Is::Equal, &[number])].concat()
+    [load(MetaKey::Transport, FIRST), compare(CmpOp::Equal, &[number])].concat()
 }
 
 /// Continues for TCP segments that open a connection, or for all others.
-pub(super) fn opening(is: Is) -> Vec<u8> {
+pub(super) fn tcp_syn(is: CmpOp) -> Vec<u8> {
     // Of FIN, SYN, RST and ACK only SYN is set.
-    [load_bytes(Base::Transport, 13, 1, FIRST), mask(&[0x17]), compare(is, &[0x02])].concat()
+    [load_bytes(PayloadBase::Transport, 13, 1, FIRST), mask(&[0x17]), compare(is, &[0x02])].concat()
 }

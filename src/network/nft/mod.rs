@@ -6,14 +6,14 @@ pub(crate) mod redirect;
 pub(crate) mod sources;
 pub(crate) mod tproxy;
 
-use super::netlink::{HEADER, Refused, Socket};
+use super::netlink::{HEADER, NetlinkError, NetlinkSocket};
 
-pub(crate) use expression::Port;
+pub(crate) use expression::SocketPort;
 
 /// Mark of packets for a local socket.
 pub(crate) const MARK_SOCKET: u32 = 1;
 /// Mark of packets for the forwarder.
-pub(crate) const MARK_GATE: u32 = 2;
+pub(crate) const MARK_FORWARDER: u32 = 2;
 
 /// Request flags, from `linux/netlink.h`.
 const REQUEST: u16 = 1;
@@ -24,7 +24,7 @@ const APPEND: u16 = 0x800;
 
 /// Message types, `NFT_MSG_*` in `linux/netfilter/nf_tables.h`.
 #[derive(Clone, Copy)]
-enum Request {
+enum NftRequest {
     NewTable = 0,
     DeleteTable = 2,
     NewChain = 3,
@@ -36,7 +36,7 @@ enum Request {
 
 /// Table families, from `linux/netfilter.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
+pub(crate) enum TableFamily {
     Inet = 1,
     Ip = 2,
     Bridge = 7,
@@ -44,7 +44,7 @@ pub(crate) enum Family {
 
 /// Where a chain is attached; the numbers are those of `NF_INET_*` and `NF_BR_*`.
 #[derive(Clone, Copy)]
-enum Hook {
+enum ChainHook {
     Prerouting = 0,
     Output = 3,
 }
@@ -54,16 +54,16 @@ const IPV4: u8 = 2;
 const IPV6: u8 = 10;
 
 /// Changes that the kernel makes all or none of.
-pub(crate) struct Transaction {
-    family: Family,
+pub(crate) struct NftTransaction {
+    family: TableFamily,
     table: &'static str,
     bytes: Vec<u8>,
     requests: Vec<String>,
     last: usize,
 }
 
-impl Transaction {
-    fn new(family: Family, table: &'static str) -> Self {
+impl NftTransaction {
+    fn new(family: TableFamily, table: &'static str) -> Self {
         let mut transaction = Self { family, table, bytes: Vec::new(), requests: Vec::new(), last: 0 };
         transaction.frame(0x10);
         transaction
@@ -87,7 +87,7 @@ impl Transaction {
         self.bytes.extend(body);
     }
 
-    fn push(&mut self, name: &str, request: Request, flags: u16, attributes: &[Vec<u8>]) {
+    fn push(&mut self, name: &str, request: NftRequest, flags: u16, attributes: &[Vec<u8>]) {
         self.requests.push(format!("{name} of table {}", self.table));
         self.last = self.bytes.len();
         let body = [attribute::text(1, self.table), attributes.concat()].concat();
@@ -95,12 +95,12 @@ impl Transaction {
     }
 
     fn add_table(&mut self) {
-        self.push("the head", Request::NewTable, CREATE, &[]);
+        self.push("the head", NftRequest::NewTable, CREATE, &[]);
     }
 
     /// Adds the table; fails if it exists.
     fn add_new_table(&mut self) {
-        self.push("the head", Request::NewTable, CREATE | EXCLUSIVE, &[]);
+        self.push("the head", NftRequest::NewTable, CREATE | EXCLUSIVE, &[]);
     }
 
     /// Replaces the table with an empty one. The next socket to be closed then waits until the kernel has
@@ -108,23 +108,23 @@ impl Transaction {
     fn replace_table(&mut self) {
         // Deleting a table that does not exist is an error, so make sure that it does.
         self.add_table();
-        self.push("the head", Request::DeleteTable, 0, &[]);
+        self.push("the head", NftRequest::DeleteTable, 0, &[]);
         self.add_table();
     }
 
     /// Adds a base chain of the type `kind`. Its policy accepts packets that no rule decides on, or drops
     /// them.
-    fn add_chain(&mut self, kind: &str, name: &str, hook: Hook, priority: i32, passes: bool) {
+    fn add_chain(&mut self, kind: &str, name: &str, hook: ChainHook, priority: i32, passes: bool) {
         let hook =
             attribute::nest(4, &[attribute::be(1, hook as u32), attribute::be(2, priority.cast_unsigned())]);
         let attributes =
             [attribute::text(3, name), hook, attribute::be(5, u32::from(passes)), attribute::text(7, kind)];
-        self.push("a chain", Request::NewChain, CREATE, &attributes);
+        self.push("a chain", NftRequest::NewChain, CREATE, &attributes);
     }
 
     fn add_rule(&mut self, chain: &str, expressions: &[Vec<u8>]) {
         let attributes = [attribute::text(2, chain), attribute::nest(4, expressions)];
-        self.push("a rule", Request::NewRule, CREATE | APPEND, &attributes);
+        self.push("a rule", NftRequest::NewRule, CREATE | APPEND, &attributes);
     }
 
     /// Adds a set with keys of `length` bytes.
@@ -137,7 +137,7 @@ impl Transaction {
             attribute::be(5, length),
             attribute::be(10, id),
         ];
-        self.push("a set", Request::NewSet, CREATE, &attributes);
+        self.push("a set", NftRequest::NewSet, CREATE, &attributes);
     }
 
     /// Adds keys to a set, or removes them.
@@ -149,12 +149,12 @@ impl Transaction {
         let elements: Vec<_> = keys.iter().map(element).collect();
         let attributes = [attribute::text(2, name), attribute::nest(3, &elements)];
         let (request, flags) =
-            if add { (Request::NewElements, CREATE) } else { (Request::DeleteElements, 0) };
+            if add { (NftRequest::NewElements, CREATE) } else { (NftRequest::DeleteElements, 0) };
         self.push("the elements", request, flags, &attributes);
     }
 
     /// Applies the changes in the network namespace of `socket`.
-    pub(crate) fn commit(mut self, socket: &Socket) -> Result<(), Refused> {
+    pub(crate) fn commit(mut self, socket: &NetlinkSocket) -> Result<(), NetlinkError> {
         let last = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
         if last == 0 {
             return Ok(());
@@ -166,11 +166,11 @@ impl Transaction {
         self.frame(0x11);
         let all = || format!("write the rules of table {}", self.table);
         let errors = socket.exchange(&self.bytes, last);
-        let errors = errors.map_err(|error| Refused::new(all(), error))?;
+        let errors = errors.map_err(|error| NetlinkError::new(all(), error))?;
         errors.into_iter().next().map_or(Ok(()), |answer| {
             let request = self.requests.get((answer.sequence as usize).wrapping_sub(1));
             let request = request.map_or_else(all, |request| format!("write {request}"));
-            Err(answer.to(request))
+            Err(answer.for_request(request))
         })
     }
 }

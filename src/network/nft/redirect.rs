@@ -4,11 +4,11 @@
 use ipnet::IpNet;
 
 use super::expression::{
-    Base, FIRST, Is, Meta, accept, came_by, compare, destination, load, load_bytes, load_direction, mask,
-    opening, set_mark, transport, untracked,
+    CmpOp, FIRST, MetaKey, PayloadBase, accept, compare, dnat, input_is, l4_protocol_is, load, load_bytes,
+    load_direction, mask, notrack, set_mark, tcp_syn,
 };
-use super::tproxy::{CHAIN, Interfaces, PRIORITY, to_gate};
-use super::{Family, Hook, IPV4, IPV6, MARK_SOCKET, Port, Transaction};
+use super::tproxy::{CHAIN, GatewayInterfaces, PRIORITY, push_forwarder_rules};
+use super::{ChainHook, IPV4, IPV6, MARK_SOCKET, NftTransaction, SocketPort, TableFamily};
 
 /// Before connection tracking (`NF_IP_PRI_RAW`), and at destination NAT (`NF_IP_PRI_NAT_DST`).
 const RAW: i32 = -300;
@@ -23,33 +23,37 @@ const BACK: u8 = 1;
 ///
 /// They also hold if the kernel passes bridged packets through them (`bridge-nf-call-iptables`), as it does by default
 /// once `br_netfilter` is loaded: traffic between containers of a network is not tracked.
-pub(crate) fn rules(on: Interfaces, port: Port, addresses: &[IpNet]) -> Transaction {
-    let mut rules = Transaction::new(Family::Inet, "dhow");
+pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, addresses: &[IpNet]) -> NftTransaction {
+    let mut rules = NftTransaction::new(TableFamily::Inet, "dhow");
     rules.add_table();
-    let tcp = || transport(libc::IPPROTO_TCP);
-    let begins = || [came_by(on.gate), tcp(), opening(Is::Equal)].concat();
-    let goes_on = || [on.inside(), tcp(), opening(Is::Not)].concat();
-    rules.add_chain("filter", TRACKED, Hook::Prerouting, RAW, true);
+    let tcp = || l4_protocol_is(libc::IPPROTO_TCP);
+    let begins = || [input_is(on.forwarder), tcp(), tcp_syn(CmpOp::Equal)].concat();
+    let goes_on = || [on.from_containers(), tcp(), tcp_syn(CmpOp::Not)].concat();
+    rules.add_chain("filter", TRACKED, ChainHook::Prerouting, RAW, true);
     for address in addresses {
-        rules.add_rule(TRACKED, &[on.inside(), to_neighbour(address), untracked(), accept()]);
+        rules.add_rule(TRACKED, &[on.from_containers(), to_own_subnet(address), notrack(), accept()]);
     }
     rules.add_rule(TRACKED, &[begins(), accept()]);
     rules.add_rule(TRACKED, &[goes_on(), accept()]);
-    for packets in [on.inside(), came_by(on.gate)] {
-        rules.add_rule(TRACKED, &[packets, untracked()]);
+    for packets in [on.from_containers(), input_is(on.forwarder)] {
+        rules.add_rule(TRACKED, &[packets, notrack()]);
     }
-    rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, true);
-    let direction = |which| [load_direction(), compare(Is::Equal, &[which])].concat();
+    rules.add_chain("filter", CHAIN, ChainHook::Prerouting, PRIORITY, true);
+    let direction = |which| [load_direction(), compare(CmpOp::Equal, &[which])].concat();
     // Answers to clients of published ports are for a local socket, whatever its address.
     rules.add_rule(CHAIN, &[goes_on(), direction(BACK), set_mark(MARK_SOCKET), accept()]);
     rules.add_rule(CHAIN, &[goes_on(), direction(FORTH), accept()]);
-    to_gate(&mut rules, &on.inside(), addresses.iter().any(|address| address.addr().is_ipv6()));
-    rules.add_chain("nat", TO_LISTENER, Hook::Prerouting, TRANSLATION, true);
+    push_forwarder_rules(
+        &mut rules,
+        &on.from_containers(),
+        addresses.iter().any(|address| address.addr().is_ipv6()),
+    );
+    rules.add_chain("nat", TO_LISTENER, ChainHook::Prerouting, TRANSLATION, true);
     for address in addresses {
         // A segment of an unknown connection, as after the loss of a gateway, goes to the listener, which
         // resets it.
         for which in [begins(), goes_on()] {
-            rules.add_rule(TO_LISTENER, &[family(address), which, destination(address.addr(), port)]);
+            rules.add_rule(TO_LISTENER, &[family(address), which, dnat(address.addr(), port)]);
         }
     }
     rules
@@ -58,11 +62,11 @@ pub(crate) fn rules(on: Interfaces, port: Port, addresses: &[IpNet]) -> Transact
 /// Continues for packets of the family of `address`.
 fn family(address: &IpNet) -> Vec<u8> {
     let family = if address.addr().is_ipv4() { IPV4 } else { IPV6 };
-    [load(Meta::Family, FIRST), compare(Is::Equal, &[family])].concat()
+    [load(MetaKey::Family, FIRST), compare(CmpOp::Equal, &[family])].concat()
 }
 
 /// Continues for packets to the subnet of `gateway`, except to the gateway itself.
-fn to_neighbour(gateway: &IpNet) -> Vec<u8> {
+fn to_own_subnet(gateway: &IpNet) -> Vec<u8> {
     // Offset of the destination address in the header.
     let (at, own, net, bits) = match gateway {
         IpNet::V4(own) => (
@@ -79,7 +83,7 @@ fn to_neighbour(gateway: &IpNet) -> Vec<u8> {
         ),
     };
     let length = if gateway.addr().is_ipv4() { 4 } else { 16 };
-    let target = || load_bytes(Base::Network, at, length, FIRST);
-    let in_net = [target(), mask(&bits), compare(Is::Equal, &net)].concat();
-    [family(gateway), in_net, target(), compare(Is::Not, &own)].concat()
+    let target = || load_bytes(PayloadBase::Network, at, length, FIRST);
+    let in_net = [target(), mask(&bits), compare(CmpOp::Equal, &net)].concat();
+    [family(gateway), in_net, target(), compare(CmpOp::Not, &own)].concat()
 }

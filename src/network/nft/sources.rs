@@ -4,9 +4,11 @@
 
 use std::net::IpAddr;
 
-use super::expression::{Base, FIRST, Is, Meta, accept, compare, drop, in_set, load, load_bytes, transport};
-use super::{Family, Hook, Transaction};
-use crate::model::network::Mac;
+use super::expression::{
+    CmpOp, FIRST, MetaKey, PayloadBase, accept, compare, drop, in_set, l4_protocol_is, load, load_bytes,
+};
+use super::{ChainHook, NftTransaction, TableFamily};
+use crate::model::network::MacAddress;
 
 const TABLE: &str = "dhow";
 const CHAIN: &str = "from";
@@ -27,49 +29,53 @@ const ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
 
 /// The rules, with empty sets: nobody may send yet.
-pub(crate) fn rules(v6: bool) -> Transaction {
-    let mut rules = Transaction::new(Family::Bridge, TABLE);
+pub(crate) fn rules(v6: bool) -> NftTransaction {
+    let mut rules = NftTransaction::new(TableFamily::Bridge, TABLE);
     rules.add_table();
     rules.add_set(V4, 16);
-    rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, false);
-    let ether = |kind: [u8; 2]| [load(Meta::Protocol, FIRST), compare(Is::Equal, &kind)].concat();
+    rules.add_chain("filter", CHAIN, ChainHook::Prerouting, PRIORITY, false);
+    let ether = |kind: [u8; 2]| [load(MetaKey::Protocol, FIRST), compare(CmpOp::Equal, &kind)].concat();
     // The set's key: port index, hardware address (in two registers), and the address at `offset`.
     let key = |base, offset, length| {
         [
-            load(Meta::InIndex, FIRST),
-            load_bytes(Base::Link, 6, 6, FIRST + 1),
+            load(MetaKey::InIndex, FIRST),
+            load_bytes(PayloadBase::Link, 6, 6, FIRST + 1),
             load_bytes(base, offset, length, FIRST + 3),
         ]
         .concat()
     };
-    rules.add_rule(CHAIN, &[ether(ETHER_IPV4), key(Base::Network, 12, 4), in_set(V4, false), accept()]);
-    rules.add_rule(CHAIN, &[ether(ETHER_ARP), key(Base::Network, 14, 4), in_set(V4, false), accept()]);
+    rules
+        .add_rule(CHAIN, &[ether(ETHER_IPV4), key(PayloadBase::Network, 12, 4), in_set(V4, false), accept()]);
+    rules.add_rule(CHAIN, &[ether(ETHER_ARP), key(PayloadBase::Network, 14, 4), in_set(V4, false), accept()]);
     if v6 {
         rules.add_set(V6, 28);
         let icmp = |kind: u8| {
-            let kind = [load_bytes(Base::Transport, 0, 1, FIRST), compare(Is::Equal, &[kind])];
-            [ether(ETHER_IPV6), transport(libc::IPPROTO_ICMPV6), kind.concat()].concat()
+            let kind = [load_bytes(PayloadBase::Transport, 0, 1, FIRST), compare(CmpOp::Equal, &[kind])];
+            [ether(ETHER_IPV6), l4_protocol_is(libc::IPPROTO_ICMPV6), kind.concat()].concat()
         };
         for kind in [ADVERTISEMENT_OF_ROUTER, REDIRECT] {
             rules.add_rule(CHAIN, &[icmp(kind), drop()]);
         }
-        let target = key(Base::Transport, 8, 16);
+        let target = key(PayloadBase::Transport, 8, 16);
         rules.add_rule(CHAIN, &[icmp(ADVERTISEMENT), target, in_set(V6, true), drop()]);
-        rules.add_rule(CHAIN, &[ether(ETHER_IPV6), key(Base::Network, 8, 16), in_set(V6, false), accept()]);
+        rules.add_rule(
+            CHAIN,
+            &[ether(ETHER_IPV6), key(PayloadBase::Network, 8, 16), in_set(V6, false), accept()],
+        );
     }
     rules
 }
 
 /// Allows the container behind the port with the index `port` to use `addresses`, or no longer.
-pub(crate) fn change(add: bool, port: u32, mac: Mac, addresses: &[IpAddr]) -> Transaction {
-    let mut change = Transaction::new(Family::Bridge, TABLE);
+pub(crate) fn change_allowed(add: bool, port: u32, mac: MacAddress, addresses: &[IpAddr]) -> NftTransaction {
+    let mut change = NftTransaction::new(TableFamily::Bridge, TABLE);
     let (v4, v6): (Vec<IpAddr>, _) = addresses.iter().partition(|address| address.is_ipv4());
-    change.change_set(V4, add, &keys(port, mac, &v4));
-    change.change_set(V6, add, &keys(port, mac, &v6));
+    change.change_set(V4, add, &set_keys(port, mac, &v4));
+    change.change_set(V6, add, &set_keys(port, mac, &v6));
     change
 }
 
-fn keys(port: u32, mac: Mac, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
+fn set_keys(port: u32, mac: MacAddress, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
     let key = |address: &IpAddr| {
         let mut key = port.to_ne_bytes().to_vec();
         key.extend(mac.0);

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use super::checksum::Sum;
+use super::checksum::InternetChecksum;
 
 /// The fields of an IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ip {
+pub struct IpFields {
     pub source: IpAddr,
     /// Of the same family as `source`.
     pub target: IpAddr,
@@ -22,15 +22,15 @@ pub struct Ip {
     pub id: Option<u16>,
 }
 
-impl Ip {
+impl IpFields {
     /// An unfragmentable packet with default hops and TOS.
-    pub fn answer(source: IpAddr, target: IpAddr, protocol: u8) -> Self {
+    pub fn reply(source: IpAddr, target: IpAddr, protocol: u8) -> Self {
         Self { source, target, protocol, hops: 64, tos: 0, id: None }
     }
 
     /// The header in front of `length` bytes; `None` if that is too long, or the families differ.
-    pub fn header(&self, length: usize) -> Option<Header> {
-        let mut header = Header { bytes: [0; SPACE], length: 0 };
+    pub fn header(&self, length: usize) -> Option<PacketHeader> {
+        let mut header = PacketHeader { bytes: [0; SPACE], length: 0 };
         match (self.source, self.target) {
             (IpAddr::V4(source), IpAddr::V4(target)) => {
                 let length = u16::try_from(length.checked_add(20)?).ok()?;
@@ -42,7 +42,7 @@ impl Ip {
                 header.push(&[self.hops, self.protocol, 0, 0]);
                 header.push(&source.octets());
                 header.push(&target.octets());
-                let sum = Sum::default().with(&header).finish();
+                let sum = InternetChecksum::default().with(&header).finish();
                 header.put(10, sum);
             }
             (IpAddr::V6(source), IpAddr::V6(target)) => {
@@ -64,7 +64,7 @@ impl Ip {
         payload: &'a [u8],
         mtu: usize,
         id: u32,
-    ) -> impl Iterator<Item = (Header, &'a [u8])> + 'a {
+    ) -> impl Iterator<Item = (PacketHeader, &'a [u8])> + 'a {
         // IPv6's minimum MTU is 1280 (RFC 8200 §5), so there is always room.
         let room = (mtu.max(1280) - 40 - 8) & !7;
         let count = payload.len().div_ceil(room);
@@ -85,12 +85,12 @@ const SPACE: usize = 40 + 8 + 8;
 
 /// The headers of a packet, on the stack.
 #[derive(Clone, Copy, Debug)]
-pub struct Header {
+pub struct PacketHeader {
     bytes: [u8; SPACE],
     length: usize,
 }
 
-impl Header {
+impl PacketHeader {
     /// Appends what fits, which is everything that this module and its siblings append.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         for (to, from) in self.bytes.iter_mut().skip(self.length).zip(bytes) {
@@ -107,7 +107,7 @@ impl Header {
     }
 }
 
-impl Deref for Header {
+impl Deref for PacketHeader {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 /// result equals the sum of 16-bit words. Byte order does not matter as long as the result is stored in the
 /// same order (RFC 1071 §2 (B)), so words are added as they lie in memory.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sum(u64);
+pub struct InternetChecksum(u64);
 
-impl Sum {
+impl InternetChecksum {
     /// Adds `bytes`, which must start at an even offset of the data.
     #[must_use]
     pub fn with(mut self, bytes: &[u8]) -> Self {
@@ -90,23 +90,26 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_1071_and_a_known_header() {
-        assert_eq!(Sum::default().with(&[0, 1, 0xf2, 3, 0xf4, 0xf5, 0xf6, 0xf7]).folded(), [0xdd, 0xf2]);
+        assert_eq!(
+            InternetChecksum::default().with(&[0, 1, 0xf2, 3, 0xf4, 0xf5, 0xf6, 0xf7]).folded(),
+            [0xdd, 0xf2]
+        );
         let header =
             [0x45, 0, 0, 0x73, 0, 0, 0x40, 0, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0, 1, 0xc0, 0xa8, 0, 0xc7];
-        assert_eq!(Sum::default().with(&header).finish(), [0, 0]);
+        assert_eq!(InternetChecksum::default().with(&header).finish(), [0, 0]);
     }
 
     proptest! {
         #[test]
         fn is_what_the_definition_gives(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert_eq!(Sum::default().with(&bytes).finish(), slow(&bytes));
+            prop_assert_eq!(InternetChecksum::default().with(&bytes).finish(), slow(&bytes));
         }
 
         #[test]
         fn may_be_made_of_parts(bytes in proptest::collection::vec(any::<u8>(), 0..300), at in 0_usize..300) {
             let at = at.min(bytes.len()) & !1;
             let (a, b) = bytes.split_at(at);
-            prop_assert_eq!(Sum::default().with(a).with(b).finish(), slow(&bytes));
+            prop_assert_eq!(InternetChecksum::default().with(a).with(b).finish(), slow(&bytes));
         }
     }
 }

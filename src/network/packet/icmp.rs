@@ -3,9 +3,9 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::build::Ip;
-use super::checksum::Sum;
-use super::{Packet, protocol};
+use super::build::IpFields;
+use super::checksum::InternetChecksum;
+use super::{IpPacket, protocol};
 
 const ECHO_V4: u8 = 8;
 const ECHO_REPLY_V4: u8 = 0;
@@ -14,7 +14,7 @@ const ECHO_REPLY_V6: u8 = 129;
 
 /// An echo request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Echo<'a> {
+pub struct EchoRequest<'a> {
     /// Tells the pings of one sender apart.
     pub ident: u16,
     pub sequence: u16,
@@ -23,7 +23,7 @@ pub struct Echo<'a> {
     pub message: &'a [u8],
 }
 
-impl<'a> Echo<'a> {
+impl<'a> EchoRequest<'a> {
     /// Parses an ICMP or ICMPv6 echo request; `None` for any other message.
     pub fn parse(message: &'a [u8], v4: bool) -> Option<Self> {
         let ([kind, code, _, _, i0, i1, s0, s1], data) = message.split_first_chunk::<8>()?;
@@ -38,19 +38,19 @@ impl<'a> Echo<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum EchoKind {
     Request,
     Reply,
 }
 
 /// Builds an echo message as a whole packet; `None` if it is too long or the families differ.
-pub fn echo(ip: &Ip, way: Way, ident: u16, sequence: u16, data: &[u8]) -> Option<Vec<u8>> {
+pub fn build_echo(ip: &IpFields, way: EchoKind, ident: u16, sequence: u16, data: &[u8]) -> Option<Vec<u8>> {
     let v4 = ip.source.is_ipv4();
     let kind = match (way, v4) {
-        (Way::Request, true) => ECHO_V4,
-        (Way::Reply, true) => ECHO_REPLY_V4,
-        (Way::Request, false) => ECHO_V6,
-        (Way::Reply, false) => ECHO_REPLY_V6,
+        (EchoKind::Request, true) => ECHO_V4,
+        (EchoKind::Reply, true) => ECHO_REPLY_V4,
+        (EchoKind::Request, false) => ECHO_V6,
+        (EchoKind::Reply, false) => ECHO_REPLY_V6,
     };
     let [i0, i1] = ident.to_be_bytes();
     let [s0, s1] = sequence.to_be_bytes();
@@ -59,7 +59,7 @@ pub fn echo(ip: &Ip, way: Way, ident: u16, sequence: u16, data: &[u8]) -> Option
 
 /// Why a packet was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
+pub enum IcmpError {
     /// No route to the network.
     Net,
     /// Host unreachable.
@@ -82,9 +82,9 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl IcmpError {
     /// What a router would report when our kernel returns `error`; `None` if it would stay silent.
-    pub fn of(error: &io::Error) -> Option<Self> {
+    pub fn from_io(error: &io::Error) -> Option<Self> {
         match error.raw_os_error()? {
             libc::ECONNREFUSED => Some(Self::Port),
             libc::EHOSTUNREACH | libc::EHOSTDOWN => Some(Self::Host),
@@ -118,7 +118,7 @@ impl Error {
 
 /// Builds the error message about `packet`, sent from `from`; `None` where there must not be one (RFC 1122
 /// §3.2.2, RFC 4443 §2.4 (e)).
-pub fn error(packet: &Packet<'_>, error: Error, from: IpAddr) -> Option<Vec<u8>> {
+pub fn build_error(packet: &IpPacket<'_>, error: IcmpError, from: IpAddr) -> Option<Vec<u8>> {
     let first = packet.fragment.is_none_or(|fragment| fragment.offset == 0);
     let kind = packet.payload.first().copied();
     let itself = match packet.protocol {
@@ -133,12 +133,12 @@ pub fn error(packet: &Packet<'_>, error: Error, from: IpAddr) -> Option<Vec<u8>>
     if !first || itself || nobody(packet.source) || nobody(packet.target) {
         return None;
     }
-    error_quoting(packet.source, packet.bytes, error, from)
+    build_error_quoting(packet.source, packet.bytes, error, from)
 }
 
 /// Like [`build_error`], for a packet that is no longer at hand or looked different on its way: `quote` is
 /// its beginning.
-pub fn error_quoting(to: IpAddr, quote: &[u8], error: Error, from: IpAddr) -> Option<Vec<u8>> {
+pub fn build_error_quoting(to: IpAddr, quote: &[u8], error: IcmpError, from: IpAddr) -> Option<Vec<u8>> {
     // As much as fits into a packet that every link carries (RFC 1812 §4.3.2.3, RFC 4443 §2.4 (c)).
     let (room, protocol) = match to {
         IpAddr::V4(_) => (576 - 20 - 8, protocol::ICMP),
@@ -146,18 +146,18 @@ pub fn error_quoting(to: IpAddr, quote: &[u8], error: Error, from: IpAddr) -> Op
     };
     let quote = quote.get(..room).unwrap_or(quote);
     let (kind, code, info) = error.fields(to.is_ipv4());
-    message(&Ip::answer(from, to, protocol), kind, code, info.to_be_bytes(), quote)
+    message(&IpFields::reply(from, to, protocol), kind, code, info.to_be_bytes(), quote)
 }
 
-fn message(ip: &Ip, kind: u8, code: u8, info: [u8; 4], data: &[u8]) -> Option<Vec<u8>> {
+fn message(ip: &IpFields, kind: u8, code: u8, info: [u8; 4], data: &[u8]) -> Option<Vec<u8>> {
     let length = data.len().checked_add(8)?;
     let header = ip.header(length)?;
     let mut packet = Vec::with_capacity(header.len() + length);
     packet.extend_from_slice(&header);
     let pseudo = if ip.source.is_ipv4() {
-        Sum::default()
+        InternetChecksum::default()
     } else {
-        Sum::pseudo(ip.source, ip.target, protocol::ICMPV6, length)
+        InternetChecksum::pseudo(ip.source, ip.target, protocol::ICMPV6, length)
     };
     let sum = pseudo.with(&[kind, code]).with(&info).with(data).finish();
     packet.extend_from_slice(&[kind, code]);

@@ -12,7 +12,7 @@ pub mod udp;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use checksum::Sum;
+use checksum::InternetChecksum;
 
 /// Maximum packet length in bytes (RFC 791; RFC 8200 without jumbograms, where the length excludes the
 /// header).
@@ -37,7 +37,7 @@ const MAX_EXTENSIONS: usize = 8;
 
 /// An IP packet, or a fragment of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet<'a> {
+pub struct IpPacket<'a> {
     pub source: IpAddr,
     /// Of the same family as `source`.
     pub target: IpAddr,
@@ -50,7 +50,7 @@ pub struct Packet<'a> {
     /// Whether it may not be fragmented; always true with IPv6.
     pub dont_fragment: bool,
     /// Set if this is a fragment.
-    pub fragment: Option<Fragment>,
+    pub fragment: Option<FragmentInfo>,
     /// From the IP header to the end of the payload.
     pub bytes: &'a [u8],
     /// From the transport header on.
@@ -59,7 +59,7 @@ pub struct Packet<'a> {
 
 /// A fragment's place in its packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fragment {
+pub struct FragmentInfo {
     /// The packet's identification.
     pub id: u32,
     /// In bytes, a multiple of 8.
@@ -70,17 +70,17 @@ pub struct Fragment {
 
 /// A packet that cannot be parsed; it is dropped silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedPacket;
 
-impl<'a> Packet<'a> {
+impl<'a> IpPacket<'a> {
     /// Parses the IP headers. Bytes after the packet are ignored.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, MalformedPacket> {
         match bytes.first().map(|first| first >> 4) {
             Some(4) => Self::parse_v4(bytes),
             Some(6) => Self::parse_v6(bytes),
             _ => None,
         }
-        .ok_or(Malformed)
+        .ok_or(MalformedPacket)
     }
 
     /// RFC 791 §3.1. Options are skipped: we never forward any.
@@ -101,7 +101,7 @@ impl<'a> Packet<'a> {
             hops,
             tos,
             dont_fragment: flags & 0x4000 != 0,
-            fragment: (offset != 0 || more).then_some(Fragment { id, offset, more }),
+            fragment: (offset != 0 || more).then_some(FragmentInfo { id, offset, more }),
             bytes,
             payload,
         })
@@ -135,7 +135,7 @@ impl<'a> Packet<'a> {
                     // A packet in a single fragment is complete (RFC 6946). In a real fragment, the next
                     // headers belong to the reassembled packet.
                     if offset != 0 || more {
-                        fragment = Some(Fragment { id: u32::from_be_bytes(*id), offset, more });
+                        fragment = Some(FragmentInfo { id: u32::from_be_bytes(*id), offset, more });
                         break;
                     }
                 }
@@ -160,9 +160,9 @@ impl<'a> Packet<'a> {
 
     /// Whether the TCP, UDP or ICMP checksum is correct; true for other protocols.
     pub fn is_intact(&self) -> bool {
-        let pseudo = || Sum::pseudo(self.source, self.target, self.protocol, self.payload.len());
+        let pseudo = || InternetChecksum::pseudo(self.source, self.target, self.protocol, self.payload.len());
         let sum = match self.protocol {
-            protocol::ICMP => Sum::default(),
+            protocol::ICMP => InternetChecksum::default(),
             // The UDP checksum is optional in IPv4 (RFC 768), mandatory in IPv6 (RFC 8200 §8.1).
             protocol::UDP if self.payload.get(6..8) == Some(&[0, 0]) => return self.source.is_ipv4(),
             protocol::TCP | protocol::UDP | protocol::ICMPV6 => pseudo(),
@@ -171,18 +171,20 @@ impl<'a> Packet<'a> {
         sum.with(self.payload).finish() == [0, 0]
     }
 
-    pub fn tcp(&self) -> Option<tcp::Segment<'a>> {
-        self.carries(protocol::TCP).then(|| tcp::Segment::parse(self.payload)).flatten()
+    pub fn tcp(&self) -> Option<tcp::TcpSegment<'a>> {
+        self.carries(protocol::TCP).then(|| tcp::TcpSegment::parse(self.payload)).flatten()
     }
 
-    pub fn udp(&self) -> Option<udp::Datagram<'a>> {
-        self.carries(protocol::UDP).then(|| udp::Datagram::parse(self.payload)).flatten()
+    pub fn udp(&self) -> Option<udp::UdpDatagram<'a>> {
+        self.carries(protocol::UDP).then(|| udp::UdpDatagram::parse(self.payload)).flatten()
     }
 
     /// The echo request in this packet, if it is one.
-    pub fn echo(&self) -> Option<icmp::Echo<'a>> {
+    pub fn echo(&self) -> Option<icmp::EchoRequest<'a>> {
         let protocol = if self.source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
-        self.carries(protocol).then(|| icmp::Echo::parse(self.payload, self.source.is_ipv4())).flatten()
+        self.carries(protocol)
+            .then(|| icmp::EchoRequest::parse(self.payload, self.source.is_ipv4()))
+            .flatten()
     }
 
     fn carries(&self, protocol: u8) -> bool {
@@ -193,9 +195,9 @@ impl<'a> Packet<'a> {
 /// Completes the checksum of a packet received with `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the 16 bits at `start +
 /// offset`, which hold the pseudo header's sum, become the checksum of everything from `start` on. Returns
 /// false if that lies outside of the packet.
-pub fn complete(bytes: &mut [u8], start: usize, offset: usize) -> bool {
+pub fn complete_checksum(bytes: &mut [u8], start: usize, offset: usize) -> bool {
     let Some(covered) = bytes.get_mut(start..) else { return false };
-    let sum = Sum::default().with(covered).finish_udp();
+    let sum = InternetChecksum::default().with(covered).finish_udp();
     match offset.checked_add(2).and_then(|end| covered.get_mut(offset..end)) {
         Some(field) => {
             field.copy_from_slice(&sum);

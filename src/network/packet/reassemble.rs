@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::build::Ip;
-use super::{Fragment, Packet};
+use super::build::IpFields;
+use super::{FragmentInfo, IpPacket};
 
 /// Maximum number of incomplete packets: each takes up to 64 KiB, so 8 MiB in total.
 const MAX_PACKETS: usize = 128;
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all fragments of a packet have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct FragmentKey {
     source: IpAddr,
     target: IpAddr,
     /// Part of the key with IPv4 only (RFC 791 versus RFC 8200 §4.5).
@@ -31,7 +31,7 @@ struct Key {
 }
 
 #[derive(Debug)]
-struct Partial {
+struct PartialPacket {
     until: Instant,
     hops: u8,
     tos: u8,
@@ -41,13 +41,13 @@ struct Partial {
     /// The length of the packet, known from the last fragment.
     total: Option<usize>,
     /// What has arrived: sorted ranges that do not touch.
-    have: Vec<(usize, usize)>,
+    ranges: Vec<(usize, usize)>,
 }
 
 /// The packets that are not complete yet.
 #[derive(Debug, Default)]
 pub struct Reassembler {
-    partial: HashMap<Key, Partial>,
+    partial: HashMap<FragmentKey, PartialPacket>,
 }
 
 impl Reassembler {
@@ -55,13 +55,13 @@ impl Reassembler {
     /// packet (RFC 8200 §4.5; Linux does the same for IPv4). With too many incomplete packets, the oldest one
     /// of the sender with most of them is dropped: fragments come in a row, so the missing ones of an old
     /// packet were lost.
-    pub fn add(&mut self, packet: &Packet<'_>, now: Instant) -> Option<Vec<u8>> {
+    pub fn add(&mut self, packet: &IpPacket<'_>, now: Instant) -> Option<Vec<u8>> {
         let fragment = packet.fragment?;
         let protocol = if packet.source.is_ipv4() { packet.protocol } else { 0 };
-        let key = Key { source: packet.source, target: packet.target, protocol, id: fragment.id };
+        let key = FragmentKey { source: packet.source, target: packet.target, protocol, id: fragment.id };
         if !self.partial.contains_key(&key) {
             self.make_room(key.source);
-            self.partial.insert(key, Partial::new(packet, now));
+            self.partial.insert(key, PartialPacket::new(packet, now));
         }
         let partial = self.partial.get_mut(&key)?;
         match partial.add(packet, fragment) {
@@ -110,8 +110,8 @@ impl Reassembler {
     }
 }
 
-impl Partial {
-    fn new(packet: &Packet<'_>, now: Instant) -> Self {
+impl PartialPacket {
+    fn new(packet: &IpPacket<'_>, now: Instant) -> Self {
         Self {
             until: now + PATIENCE,
             hops: packet.hops,
@@ -119,12 +119,12 @@ impl Partial {
             protocol: None,
             payload: Vec::new(),
             total: None,
-            have: Vec::new(),
+            ranges: Vec::new(),
         }
     }
 
     /// Returns whether it is complete; `None` if it is invalid.
-    fn add(&mut self, packet: &Packet<'_>, fragment: Fragment) -> Option<bool> {
+    fn add(&mut self, packet: &IpPacket<'_>, fragment: FragmentInfo) -> Option<bool> {
         let (start, end) = (fragment.offset, fragment.offset.checked_add(packet.payload.len())?);
         let uneven = fragment.more && !packet.payload.len().is_multiple_of(8);
         if uneven || packet.payload.is_empty() || end > 65_535 {
@@ -139,7 +139,7 @@ impl Partial {
         if self.total.is_some_and(|total| end > total) {
             return None;
         }
-        self.note(start, end)?;
+        self.add_range(start, end)?;
         if start == 0 {
             (self.protocol, self.hops, self.tos) = (Some(packet.protocol), packet.hops, packet.tos);
         }
@@ -149,36 +149,36 @@ impl Partial {
             self.payload.resize(self.payload.len().max(end), 0);
             self.payload.get_mut(start..end)?.copy_from_slice(packet.payload);
         }
-        Some(matches!((&self.have[..], self.total), ([(0, end)], Some(total)) if *end == total))
+        Some(matches!((&self.ranges[..], self.total), ([(0, end)], Some(total)) if *end == total))
     }
 
     /// Adds a range; `None` if it overlaps with another, or there are too many.
-    fn note(&mut self, start: usize, end: usize) -> Option<()> {
-        let at = self.have.partition_point(|range| range.1 < start);
-        match self.have.get_mut(at) {
+    fn add_range(&mut self, start: usize, end: usize) -> Option<()> {
+        let at = self.ranges.partition_point(|range| range.1 < start);
+        match self.ranges.get_mut(at) {
             // Fragments that arrive in order make one range, which grows.
             Some(range) if range.1 == start => {
                 range.1 = end;
-                if let Some(&(next, next_end)) = self.have.get(at + 1) {
+                if let Some(&(next, next_end)) = self.ranges.get(at + 1) {
                     if next < end {
                         return None;
                     }
                     if next == end {
-                        self.have.get_mut(at)?.1 = next_end;
-                        self.have.remove(at + 1);
+                        self.ranges.get_mut(at)?.1 = next_end;
+                        self.ranges.remove(at + 1);
                     }
                 }
             }
             Some(range) if range.0 < end => return None,
             Some(range) if range.0 == end => range.0 = start,
-            _ => self.have.insert(at, (start, end)),
+            _ => self.ranges.insert(at, (start, end)),
         }
-        (self.have.len() <= MAX_RANGES).then_some(())
+        (self.ranges.len() <= MAX_RANGES).then_some(())
     }
 
     /// The complete packet, without the options and extension headers of its fragments.
-    fn finish(self, key: &Key) -> Option<Vec<u8>> {
-        let ip = Ip {
+    fn finish(self, key: &FragmentKey) -> Option<Vec<u8>> {
+        let ip = IpFields {
             source: key.source,
             target: key.target,
             protocol: self.protocol?,

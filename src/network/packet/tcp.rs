@@ -1,8 +1,8 @@
 //! TCP segments (RFC 9293 §3.1).
 
-use super::build::Ip;
-use super::checksum::Sum;
-use super::{Packet, protocol};
+use super::build::IpFields;
+use super::checksum::InternetChecksum;
+use super::{IpPacket, protocol};
 
 pub const FIN: u8 = 1;
 pub const SYN: u8 = 2;
@@ -11,7 +11,7 @@ pub const PSH: u8 = 8;
 pub const ACK: u8 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment<'a> {
+pub struct TcpSegment<'a> {
     pub source: u16,
     pub target: u16,
     pub sequence: u32,
@@ -25,7 +25,7 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
 }
 
-impl<'a> Segment<'a> {
+impl<'a> TcpSegment<'a> {
     /// Parses a segment; `None` if it is malformed.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<20>()?;
@@ -52,7 +52,7 @@ impl<'a> Segment<'a> {
 
 /// Builds the reset that a closed port would answer `packet` with (RFC 9293 §3.10.7.1). A reset is not
 /// answered.
-pub fn reset(packet: &Packet<'_>) -> Option<Vec<u8>> {
+pub fn build_reset(packet: &IpPacket<'_>) -> Option<Vec<u8>> {
     let segment = packet.tcp()?;
     if segment.flags & RST != 0 {
         return None;
@@ -64,7 +64,7 @@ pub fn reset(packet: &Packet<'_>) -> Option<Vec<u8>> {
         let length = (segment.payload.len() as u32).wrapping_add(flag(SYN) + flag(FIN));
         (0, segment.sequence.wrapping_add(length), RST | ACK)
     };
-    let ip = Ip::answer(packet.target, packet.source, protocol::TCP);
+    let ip = IpFields::reply(packet.target, packet.source, protocol::TCP);
     let mut bytes = ip.header(20)?.to_vec();
     let start = bytes.len();
     bytes.extend_from_slice(&segment.target.to_be_bytes());
@@ -72,7 +72,8 @@ pub fn reset(packet: &Packet<'_>) -> Option<Vec<u8>> {
     bytes.extend_from_slice(&sequence.to_be_bytes());
     bytes.extend_from_slice(&acknowledgement.to_be_bytes());
     bytes.extend_from_slice(&[5 << 4, flags, 0, 0]);
-    let sum = Sum::pseudo(packet.target, packet.source, protocol::TCP, 20).with(bytes.get(start..)?);
+    let sum =
+        InternetChecksum::pseudo(packet.target, packet.source, protocol::TCP, 20).with(bytes.get(start..)?);
     bytes.extend_from_slice(&sum.finish());
     bytes.extend_from_slice(&[0, 0]);
     Some(bytes)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::build::Ip;
+use super::build::IpFields;
 use super::reassemble::Reassembler;
 use super::*;
 
@@ -25,17 +25,17 @@ fn v6(last: u16) -> IpAddr {
 }
 
 fn datagram(source: IpAddr, target: IpAddr, payload: &[u8]) -> Vec<u8> {
-    let ip = Ip { id: Some(7), ..Ip::answer(source, target, protocol::UDP) };
-    let mut bytes = udp::headers(&ip, (4000, 53), payload.len()).unwrap().to_vec();
+    let ip = IpFields { id: Some(7), ..IpFields::reply(source, target, protocol::UDP) };
+    let mut bytes = udp::build_headers(&ip, (4000, 53), payload.len()).unwrap().to_vec();
     let start = if source.is_ipv4() { 20 } else { 40 };
     bytes.extend_from_slice(payload);
-    assert!(complete(&mut bytes, start, 6));
+    assert!(complete_checksum(&mut bytes, start, 6));
     bytes
 }
 
 /// A SYN with four bytes of options, as a container's kernel would send it.
 fn syn(source: IpAddr, target: IpAddr) -> Vec<u8> {
-    let ip = Ip::answer(source, target, protocol::TCP);
+    let ip = IpFields::reply(source, target, protocol::TCP);
     let mut bytes = ip.header(24).unwrap().to_vec();
     let start = bytes.len();
     bytes.extend_from_slice(&[
@@ -61,15 +61,15 @@ fn syn(source: IpAddr, target: IpAddr) -> Vec<u8> {
         0,
     ]);
     bytes.extend_from_slice(&[2, 4, 5, 0xb4]);
-    let sum = Sum::pseudo(source, target, protocol::TCP, 24).folded();
+    let sum = InternetChecksum::pseudo(source, target, protocol::TCP, 24).folded();
     bytes[start + 16..start + 18].copy_from_slice(&sum);
-    assert!(complete(&mut bytes, start, 16));
+    assert!(complete_checksum(&mut bytes, start, 16));
     bytes
 }
 
 #[test]
 fn a_known_datagram() {
-    let packet = Packet::parse(DNS_QUERY).unwrap();
+    let packet = IpPacket::parse(DNS_QUERY).unwrap();
     assert_eq!((packet.source, packet.target), (v4(1), Ipv4Addr::new(198, 51, 100, 7).into()));
     assert_eq!((packet.hops, packet.dont_fragment, packet.fragment), (64, true, None));
     let udp = packet.udp().unwrap();
@@ -83,7 +83,7 @@ fn options_and_trailing_bytes_are_left_out() {
     bytes.splice(20..20, [1, 1, 1, 0]);
     (bytes[0], bytes[3]) = (0x46, 0x3d);
     bytes.extend_from_slice(&[0xee; 9]);
-    let packet = Packet::parse(&bytes).unwrap();
+    let packet = IpPacket::parse(&bytes).unwrap();
     assert_eq!((packet.bytes.len(), packet.udp().unwrap().payload.len()), (61, 29));
 }
 
@@ -100,35 +100,35 @@ fn extension_headers_are_walked_to_an_end() {
     };
     let pad = |next: u8| [next, 0, 1, 4, 0, 0, 0, 0];
     let bytes = with(&[&pad(DESTINATION), &pad(protocol::UDP)]);
-    assert_eq!(Packet::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
+    assert_eq!(IpPacket::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
     // A fragment header in a complete packet.
     let bytes = with(&[&pad(FRAGMENT), &[protocol::UDP, 0, 0, 0, 0, 0, 0, 9]]);
-    assert_eq!(Packet::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
+    assert_eq!(IpPacket::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
     let bytes = with(&[&pad(ROUTING), &[protocol::UDP, 0, 4, 1, 0, 0, 0, 0]]);
-    assert_eq!(Packet::parse(&bytes), Err(Malformed));
+    assert_eq!(IpPacket::parse(&bytes), Err(MalformedPacket));
     let many: Vec<_> = (0..9).map(|n| pad(if n < 8 { DESTINATION } else { protocol::UDP })).collect();
     let many: Vec<&[u8]> = many.iter().map(|header| &header[..]).collect();
-    assert_eq!(Packet::parse(&with(&many)), Err(Malformed));
+    assert_eq!(IpPacket::parse(&with(&many)), Err(MalformedPacket));
     // A length beyond the end of the packet.
-    assert_eq!(Packet::parse(&with(&[&[protocol::UDP, 200, 1, 4, 0, 0, 0, 0]])), Err(Malformed));
+    assert_eq!(IpPacket::parse(&with(&[&[protocol::UDP, 200, 1, 4, 0, 0, 0, 0]])), Err(MalformedPacket));
 }
 
 #[test]
 fn a_first_segment_is_known_and_refused() {
     for (source, target) in [(v4(1), v4(2)), (v6(1), v6(2))] {
         let bytes = syn(source, target);
-        let packet = Packet::parse(&bytes).unwrap();
+        let packet = IpPacket::parse(&bytes).unwrap();
         let segment = packet.tcp().unwrap();
         assert!(segment.is_first() && packet.is_intact());
         assert_eq!((segment.source, segment.target, segment.options), (40000, 80, &[2, 4, 5, 0xb4][..]));
-        let answer = tcp::reset(&packet).unwrap();
-        let answer = Packet::parse(&answer).unwrap();
+        let answer = tcp::build_reset(&packet).unwrap();
+        let answer = IpPacket::parse(&answer).unwrap();
         assert_eq!((answer.source, answer.target), (target, source));
         assert!(answer.is_intact());
         let reset = answer.tcp().unwrap();
         assert_eq!((reset.source, reset.target, reset.flags), (80, 40000, tcp::RST | tcp::ACK));
         assert_eq!((reset.sequence, reset.acknowledgement), (0, 10));
-        assert_eq!(tcp::reset(&answer), None, "a reset is not answered");
+        assert_eq!(tcp::build_reset(&answer), None, "a reset is not answered");
     }
 }
 
@@ -136,9 +136,9 @@ fn a_first_segment_is_known_and_refused() {
 fn errors_quote_the_packet() {
     for (source, target, gateway) in [(v4(1), v4(2), v4(3)), (v6(1), v6(2), v6(3))] {
         let bytes = datagram(source, target, &[9; 2000]);
-        let packet = Packet::parse(&bytes).unwrap();
-        let answer = icmp::error(&packet, icmp::Error::TooBig(1400), gateway).unwrap();
-        let answer = Packet::parse(&answer).unwrap();
+        let packet = IpPacket::parse(&bytes).unwrap();
+        let answer = icmp::build_error(&packet, icmp::IcmpError::TooBig(1400), gateway).unwrap();
+        let answer = IpPacket::parse(&answer).unwrap();
         assert_eq!((answer.source, answer.target), (gateway, source));
         assert!(answer.is_intact() && answer.echo().is_none());
         let start = if source.is_ipv4() { [3, 4] } else { [2, 0] };
@@ -146,34 +146,46 @@ fn errors_quote_the_packet() {
         assert_eq!(answer.payload[4..8], [0, 0, 0x05, 0x78]);
         assert_eq!(answer.payload[8..], bytes[..answer.payload.len() - 8]);
         assert_eq!(answer.bytes.len(), if source.is_ipv4() { 576 } else { 1280 });
-        assert_eq!(icmp::error(&answer, icmp::Error::Port, gateway), None, "an error is not answered");
+        assert_eq!(
+            icmp::build_error(&answer, icmp::IcmpError::Port, gateway),
+            None,
+            "an error is not answered"
+        );
     }
-    let known = icmp::error(&Packet::parse(DNS_QUERY).unwrap(), icmp::Error::Port, v4(254)).unwrap();
+    let known =
+        icmp::build_error(&IpPacket::parse(DNS_QUERY).unwrap(), icmp::IcmpError::Port, v4(254)).unwrap();
     assert_eq!(known[20..22], [3, 3]);
     let multicast = datagram(v4(1), Ipv4Addr::new(224, 0, 0, 251).into(), b"x");
-    assert_eq!(icmp::error(&Packet::parse(&multicast).unwrap(), icmp::Error::Port, v4(254)), None);
+    assert_eq!(
+        icmp::build_error(&IpPacket::parse(&multicast).unwrap(), icmp::IcmpError::Port, v4(254)),
+        None
+    );
 }
 
 #[test]
 fn echoes() {
     for (source, target) in [(v4(1), v4(2)), (v6(1), v6(2))] {
         let protocol = if source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
-        let ip = Ip::answer(source, target, protocol);
-        let request = icmp::echo(&ip, icmp::Way::Request, 0x1234, 7, b"ping").unwrap();
-        let packet = Packet::parse(&request).unwrap();
+        let ip = IpFields::reply(source, target, protocol);
+        let request = icmp::build_echo(&ip, icmp::EchoKind::Request, 0x1234, 7, b"ping").unwrap();
+        let packet = IpPacket::parse(&request).unwrap();
         assert!(packet.is_intact());
         let echo = packet.echo().unwrap();
         assert_eq!((echo.ident, echo.sequence, echo.data), (0x1234, 7, &b"ping"[..]));
-        assert!(icmp::error(&packet, icmp::Error::Host, target).is_some(), "a request is answered");
-        let reply = icmp::echo(&ip, icmp::Way::Reply, 0x1234, 7, b"ping").unwrap();
-        assert_eq!(Packet::parse(&reply).unwrap().echo(), None);
+        assert!(icmp::build_error(&packet, icmp::IcmpError::Host, target).is_some(), "a request is answered");
+        let reply = icmp::build_echo(&ip, icmp::EchoKind::Reply, 0x1234, 7, b"ping").unwrap();
+        assert_eq!(IpPacket::parse(&reply).unwrap().echo(), None);
     }
 }
 
 /// Splits `bytes`, a packet without options, into fragments of `size` bytes.
 fn fragments(bytes: &[u8], size: usize) -> Vec<Vec<u8>> {
-    let packet = Packet::parse(bytes).unwrap();
-    let ip = Ip { protocol: packet.protocol, id: Some(7), ..Ip::answer(packet.source, packet.target, 0) };
+    let packet = IpPacket::parse(bytes).unwrap();
+    let ip = IpFields {
+        protocol: packet.protocol,
+        id: Some(7),
+        ..IpFields::reply(packet.source, packet.target, 0)
+    };
     if packet.source.is_ipv6() {
         let parts = ip.fragments_v6(packet.payload, size, 7);
         return parts.map(|(header, part)| [&header[..], part].concat()).collect();
@@ -195,7 +207,7 @@ fn reassembly_is_bounded() {
     let bytes = datagram(v4(1), v4(2), &[5; 3000]);
     let parts = fragments(&bytes, 1500);
     let feed = |reassembler: &mut Reassembler, part: &[u8], now| {
-        reassembler.add(&Packet::parse(part).unwrap(), now).is_some()
+        reassembler.add(&IpPacket::parse(part).unwrap(), now).is_some()
     };
     let mut reassembler = Reassembler::default();
     let others = fragments(&datagram(v4(3), v4(2), &[6; 3000]), 1500);
@@ -228,17 +240,19 @@ fn reassembly_is_bounded() {
 
 /// Everything that can be done with a packet.
 fn touch(bytes: &[u8]) {
-    let Ok(packet) = Packet::parse(bytes) else { return };
+    let Ok(packet) = IpPacket::parse(bytes) else { return };
     assert!(packet.bytes.len() <= bytes.len() && packet.payload.len() <= packet.bytes.len());
     let _ = (packet.is_intact(), packet.udp(), packet.echo());
-    for answer in [tcp::reset(&packet), icmp::error(&packet, icmp::Error::Prohibited, packet.target)] {
+    for answer in
+        [tcp::build_reset(&packet), icmp::build_error(&packet, icmp::IcmpError::Prohibited, packet.target)]
+    {
         let Some(answer) = answer else { continue };
-        let answer = Packet::parse(&answer).unwrap();
+        let answer = IpPacket::parse(&answer).unwrap();
         assert!(answer.is_intact() && answer.target == packet.source);
     }
     let mut reassembler = Reassembler::default();
     if let Some(whole) = reassembler.add(&packet, Instant::now()) {
-        assert!(Packet::parse(&whole).unwrap().fragment.is_none());
+        assert!(IpPacket::parse(&whole).unwrap().fragment.is_none());
     }
 }
 
@@ -282,10 +296,10 @@ proptest! {
         let mut whole = None;
         for part in &parts {
             prop_assert!(whole.is_none());
-            whole = reassembler.add(&Packet::parse(part).unwrap(), Instant::now());
+            whole = reassembler.add(&IpPacket::parse(part).unwrap(), Instant::now());
         }
         let whole = whole.unwrap();
-        let packet = Packet::parse(&whole).unwrap();
+        let packet = IpPacket::parse(&whole).unwrap();
         prop_assert!(packet.is_intact());
         prop_assert_eq!(packet.udp().unwrap().payload, &payload[..]);
     }

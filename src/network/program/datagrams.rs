@@ -12,36 +12,40 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use crate::network::inside::Inside;
-use crate::sys::datagram::{self, Inbox, Message, Reports};
+use crate::network::inside::NetnsThread;
+use crate::sys::datagram::{self, OutgoingDatagram, ReceiveBatch, ReportOptions};
 
 /// Concurrent clients of a port; a new one replaces the one that was silent longest.
-const CLIENTS: usize = 256;
+const MAX_CLIENTS: usize = 256;
 /// How long a client may stay silent.
-const IDLE: Duration = Duration::from_secs(180);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 /// How often silent clients are looked for.
 const TICK: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
 /// Maximum datagram size, and how many datagrams are received by one call.
-const LONGEST: usize = 65_536;
-const TOGETHER: usize = 16;
+const MAX_DATAGRAM: usize = 65_536;
+const BATCH: usize = 16;
 /// Stack size of the thread, in bytes.
 const STACK: usize = 256 << 10;
 
 /// A published port; dropping it ends it.
 #[derive(Debug)]
-pub struct Forward {
+pub struct UdpPortForward {
     stop: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Forward {
+impl UdpPortForward {
     /// Forwards what arrives at `socket`, which is bound in the host's network namespace, to `container`,
     /// from an address of the gateway that `inside` runs in.
-    pub fn start(socket: OwnedFd, container: SocketAddr, inside: Arc<Inside>) -> io::Result<Self> {
+    pub fn start(socket: OwnedFd, container: SocketAddr, inside: Arc<NetnsThread>) -> io::Result<Self> {
         let v6 = rustix::net::getsockname(&socket)?.address_family() == AddressFamily::INET6;
-        datagram::report(socket.as_fd(), v6, Reports { local: true, ..Reports::default() })?;
+        datagram::enable_reports(
+            socket.as_fd(),
+            v6,
+            ReportOptions { local: true, ..ReportOptions::default() },
+        )?;
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let port = Port { socket, container, inside, clients: HashMap::new() };
+        let port = UdpForwardLoop { socket, container, netns_thread: inside, clients: HashMap::new() };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("udp port".into()).stack_size(STACK);
         let thread = thread.spawn(move || port.run(&stopped))?;
@@ -49,7 +53,7 @@ impl Forward {
     }
 }
 
-impl Drop for Forward {
+impl Drop for UdpPortForward {
     fn drop(&mut self) {
         let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
         if let Some(thread) = self.thread.take() {
@@ -59,26 +63,26 @@ impl Drop for Forward {
 }
 
 /// A client, and the address of the host that it talks to.
-type Name = (SocketAddr, Option<IpAddr>);
+type ForwardedClientKey = (SocketAddr, Option<IpAddr>);
 
-struct Port {
+struct UdpForwardLoop {
     socket: OwnedFd,
     container: SocketAddr,
-    inside: Arc<Inside>,
-    clients: HashMap<Name, Client>,
+    netns_thread: Arc<NetnsThread>,
+    clients: HashMap<ForwardedClientKey, ForwardedClient>,
 }
 
-struct Client {
+struct ForwardedClient {
     socket: OwnedFd,
     used: Instant,
 }
 
-impl Port {
+impl UdpForwardLoop {
     fn run(mut self, stop: &OwnedFd) {
-        let mut inbox = Inbox::new(TOGETHER, LONGEST);
-        let mut buffer = vec![0; LONGEST];
+        let mut inbox = ReceiveBatch::new(BATCH, MAX_DATAGRAM);
+        let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
-            let names: Vec<Name> = self.clients.keys().copied().collect();
+            let names: Vec<ForwardedClientKey> = self.clients.keys().copied().collect();
             let mut fds = vec![PollFd::new(stop, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
             let sockets = names.iter().filter_map(|name| self.clients.get(name));
             fds.extend(sockets.map(|client| PollFd::new(&client.socket, PollFlags::IN)));
@@ -93,17 +97,17 @@ impl Port {
             }
             let now = Instant::now();
             for (name, _) in names.iter().zip(ready.iter().skip(2)).filter(|(_, ready)| **ready) {
-                self.back(*name, &mut buffer, now);
+                self.to_client(*name, &mut buffer, now);
             }
             if ready.get(1) == Some(&true) {
-                self.there(&mut inbox, now);
+                self.to_container(&mut inbox, now);
             }
-            self.clients.retain(|_, client| now.duration_since(client.used) < IDLE);
+            self.clients.retain(|_, client| now.duration_since(client.used) < IDLE_TIMEOUT);
         }
     }
 
     /// From clients to the container.
-    fn there(&mut self, inbox: &mut Inbox, now: Instant) {
+    fn to_container(&mut self, inbox: &mut ReceiveBatch, now: Instant) {
         // The error belongs to a reply sent earlier; there is nobody to tell.
         if inbox.receive(self.socket.as_fd()).is_err() {
             return;
@@ -113,7 +117,7 @@ impl Port {
             if !self.clients.contains_key(&name) {
                 self.make_room();
                 let Ok(socket) = self.connect() else { continue };
-                self.clients.insert(name, Client { socket, used: now });
+                self.clients.insert(name, ForwardedClient { socket, used: now });
             }
             if let Some(client) = self.clients.get_mut(&name) {
                 client.used = now;
@@ -124,9 +128,9 @@ impl Port {
     }
 
     /// From the container to a client.
-    fn back(&mut self, name: Name, buffer: &mut [u8], now: Instant) {
+    fn to_client(&mut self, name: ForwardedClientKey, buffer: &mut [u8], now: Instant) {
         let Some(client) = self.clients.get_mut(&name) else { return };
-        for _ in 0..TOGETHER {
+        for _ in 0..BATCH {
             // Port unreachable, or nothing left to read.
             let Ok((count, _)) = rustix::net::recv(&client.socket, &mut *buffer, RecvFlags::DONTWAIT) else {
                 return;
@@ -134,13 +138,13 @@ impl Port {
             client.used = now;
             let parts = [IoSlice::new(buffer.get(..count).unwrap_or_default())];
             let (to, from) = name;
-            let message = Message { to, from, parts: &parts, segment: 0, tos: 0, hops: None };
+            let message = OutgoingDatagram { to, from, parts: &parts, segment: 0, tos: 0, hops: None };
             let _ = datagram::send(self.socket.as_fd(), &[message]);
         }
     }
 
     fn make_room(&mut self) {
-        if self.clients.len() < CLIENTS {
+        if self.clients.len() < MAX_CLIENTS {
             return;
         }
         let oldest = self.clients.iter().min_by_key(|(_, client)| client.used).map(|(name, _)| *name);
@@ -152,7 +156,7 @@ impl Port {
     /// A socket in the gateway, connected to the container.
     fn connect(&self) -> io::Result<OwnedFd> {
         let container = self.container;
-        self.inside.call(move || {
+        self.netns_thread.call(move || {
             let family = if container.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
@@ -173,8 +177,8 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = UdpSocket::bind("0.0.0.0:0").unwrap();
         let at = ("127.0.0.3", port.local_addr().unwrap().port());
-        let inside = Arc::new(Inside::start("test", || Ok(())).unwrap());
-        let forward = Forward::start(port.into(), server.local_addr().unwrap(), inside).unwrap();
+        let inside = Arc::new(NetnsThread::start("test", || Ok(())).unwrap());
+        let forward = UdpPortForward::start(port.into(), server.local_addr().unwrap(), inside).unwrap();
         let clients = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let mut buffer = [0; 100];
         for client in clients.iter().chain(&clients) {

@@ -20,21 +20,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::relay::lock;
-use crate::error::{self, Failure, Kind};
+use crate::error::{self, Failure, FailureKind};
 use crate::sys;
 
 /// How long a program may take to become ready.
-const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const READY_TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// Delay before a program that exited is restarted.
-const PAUSE: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// How many bytes of stderr are kept, and how many lines of it are reported.
-const KEPT: usize = 2048;
-const LINES: usize = 3;
+const KEPT_BYTES: usize = 2048;
+const KEPT_LINES: usize = 3;
 /// Stack size of the thread, in bytes.
-const STACK: usize = 256 << 10;
+const STACK_SIZE: usize = 256 << 10;
 
 /// What to start, and what to do once it runs.
-pub struct Plan {
+pub struct ExternalCommand {
     /// The program's name, searched for in PATH.
     pub name: &'static str,
     /// Its arguments. It reports readiness by writing anything to its standard output.
@@ -47,25 +47,25 @@ pub struct Plan {
 
 /// A program that is kept running until this is dropped.
 #[derive(Debug)]
-pub struct Program {
-    state: Arc<Mutex<State>>,
+pub struct ExternalProcess {
+    state: Arc<Mutex<ExternalState>>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ExternalState {
     stopped: bool,
     running: Option<OwnedFd>,
 }
 
-impl Program {
+impl ExternalProcess {
     /// Starts the program and waits until it is ready.
-    pub fn start(plan: Plan) -> Result<Self> {
-        let state = Arc::new(Mutex::new(State::default()));
+    pub fn start(plan: ExternalCommand) -> Result<Self> {
+        let state = Arc::new(Mutex::new(ExternalState::default()));
         let (sender, receiver) = channel();
         let (name, shared) = (plan.name, Arc::clone(&state));
-        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
-        let thread = thread.spawn(move || attend(&plan, &shared, sender))?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE);
+        let thread = thread.spawn(move || supervise(&plan, &shared, sender))?;
         // From here on dropping `program` stops the thread, whatever fails.
         let program = Self { state, thread: Some(thread) };
         let outcome = receiver.recv().unwrap_or_else(|_| Err(anyhow::anyhow!("its thread has ended")));
@@ -75,13 +75,13 @@ impl Program {
 }
 
 /// Fails if the program is not installed.
-pub fn find(name: &str) -> Result<()> {
+pub fn check_installed(name: &str) -> Result<()> {
     let mut command = Command::new(name);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().map(drop).map_err(|error| absent(name, error))
+    command.status().map(drop).map_err(|error| spawn_error(name, error))
 }
 
-fn absent(name: &str, error: io::Error) -> anyhow::Error {
+fn spawn_error(name: &str, error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::NotFound {
         error::unsupported(format!("{name} is not installed")).into()
     } else {
@@ -89,7 +89,7 @@ fn absent(name: &str, error: io::Error) -> anyhow::Error {
     }
 }
 
-impl Drop for Program {
+impl Drop for ExternalProcess {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         state.stopped = true;
@@ -106,10 +106,10 @@ impl Drop for Program {
 }
 
 /// Restarts the program until it is stopped. Reports the outcome of the first start through `first`.
-fn attend(plan: &Plan, state: &Mutex<State>, first: Sender<Result<()>>) {
+fn supervise(plan: &ExternalCommand, state: &Mutex<ExternalState>, first: Sender<Result<()>>) {
     let mut first = Some(first);
     loop {
-        let ready = run(plan, state, &mut first);
+        let ready = run_once(plan, state, &mut first);
         if let Some(first) = first.take() {
             let _ = first.send(ready);
             return;
@@ -118,7 +118,7 @@ fn attend(plan: &Plan, state: &Mutex<State>, first: Sender<Result<()>>) {
             return;
         }
         // Unparked by `Drop`.
-        std::thread::park_timeout(PAUSE);
+        std::thread::park_timeout(RESTART_DELAY);
         if lock(state).stopped {
             return;
         }
@@ -126,9 +126,13 @@ fn attend(plan: &Plan, state: &Mutex<State>, first: Sender<Result<()>>) {
 }
 
 /// Runs the program once, until it exits.
-fn run(plan: &Plan, state: &Mutex<State>, first: &mut Option<Sender<Result<()>>>) -> Result<()> {
+fn run_once(
+    plan: &ExternalCommand,
+    state: &Mutex<ExternalState>,
+    first: &mut Option<Sender<Result<()>>>,
+) -> Result<()> {
     let mut child = spawn(plan)?;
-    let result = follow(plan, &mut child, state, first);
+    let result = watch_child(plan, &mut child, state, first);
     // It has exited, or failed and must go.
     let _ = child.kill();
     let _ = child.wait();
@@ -136,18 +140,18 @@ fn run(plan: &Plan, state: &Mutex<State>, first: &mut Option<Sender<Result<()>>>
     result
 }
 
-fn spawn(plan: &Plan) -> Result<Child> {
+fn spawn(plan: &ExternalCommand) -> Result<Child> {
     let mut command = Command::new(plan.name);
     command.args(&plan.arguments).stdin(plan.namespace.try_clone()?);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
-    sys::tied::tie(&mut command).spawn().map_err(|error| absent(plan.name, error))
+    sys::tied::kill_with_parent(&mut command).spawn().map_err(|error| spawn_error(plan.name, error))
 }
 
 /// Reads the program's output until it exits.
-fn follow(
-    plan: &Plan,
+fn watch_child(
+    plan: &ExternalCommand,
     child: &mut Child,
-    state: &Mutex<State>,
+    state: &Mutex<ExternalState>,
     first: &mut Option<Sender<Result<()>>>,
 ) -> Result<()> {
     let pid = rustix::process::Pid::from_child(child);
@@ -165,11 +169,11 @@ fn follow(
     let mut said = VecDeque::new();
     let mut ready = false;
     while output.is_some() || errors.is_some() {
-        let waits = (!ready).then_some(&PATIENCE);
+        let waits = (!ready).then_some(&READY_TIMEOUT);
         let mut fds: Vec<_> = output.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
         fds.extend(errors.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         if poll(&mut fds, waits)? == 0 {
-            return Err(Failure::new(Kind::Other, "it does not become ready").into());
+            return Err(Failure::new(FailureKind::Other, "it does not become ready").into());
         }
         let has: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
@@ -194,20 +198,20 @@ fn follow(
         {
             let count = pipe.read(&mut bytes)?;
             said.extend(bytes.iter().take(count));
-            said.drain(..said.len().saturating_sub(KEPT));
+            said.drain(..said.len().saturating_sub(KEPT_BYTES));
             errors = errors.filter(|_| count > 0);
         }
     }
     let said: Vec<u8> = said.into();
-    Err(Failure::new(Kind::Other, complaint(&String::from_utf8_lossy(&said))).into())
+    Err(Failure::new(FailureKind::Other, last_output(&String::from_utf8_lossy(&said))).into())
 }
 
 /// The last lines that the program wrote to stderr, joined into one.
-fn complaint(said: &str) -> String {
+fn last_output(said: &str) -> String {
     // pasta logs this for every line where there is no syslog.
     let lines = said.lines().map(str::trim).filter(|line| !line.starts_with("Failed to send"));
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
+    let last = lines.get(lines.len().saturating_sub(KEPT_LINES)..).unwrap_or_default();
     if last.is_empty() { "it has ended".to_owned() } else { format!("it has ended: {}", last.join("; ")) }
 }
 
@@ -218,10 +222,10 @@ mod tests {
 
     use super::*;
 
-    fn plan(script: &str, ready: impl Fn() -> Result<()> + Send + 'static) -> Plan {
+    fn plan(script: &str, ready: impl Fn() -> Result<()> + Send + 'static) -> ExternalCommand {
         let namespace = std::fs::File::open("/proc/self/ns/net").unwrap().into();
         let arguments = vec!["-c".to_owned(), script.to_owned()];
-        Plan { name: "sh", arguments, namespace, ready: Box::new(ready) }
+        ExternalCommand { name: "sh", arguments, namespace, ready: Box::new(ready) }
     }
 
     #[test]
@@ -233,7 +237,7 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             Ok(())
         };
-        let program = Program::start(plan(script, ready)).unwrap();
+        let program = ExternalProcess::start(plan(script, ready)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
         while count.load(Ordering::SeqCst) < 2 {
             assert!(Instant::now() < deadline);
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn one_that_runs_is_killed() {
-        let program = Program::start(plan("echo $$; exec sleep 1000", || Ok(()))).unwrap();
+        let program = ExternalProcess::start(plan("echo $$; exec sleep 1000", || Ok(()))).unwrap();
         let running = lock(&program.state).running.as_ref().unwrap().try_clone().unwrap();
         drop(program);
         assert_eq!(pidfd_send_signal(&running, Signal::KILL).unwrap_err(), rustix::io::Errno::SRCH);
@@ -253,12 +257,13 @@ mod tests {
     #[test]
     fn what_it_said_is_told_where_it_does_not_start() {
         let script = "echo Failed to send 3 bytes to syslog >&2; echo no such thing >&2; exit 1";
-        let error = format!("{:#}", Program::start(plan(script, || Ok(()))).unwrap_err());
+        let error = format!("{:#}", ExternalProcess::start(plan(script, || Ok(()))).unwrap_err());
         assert_eq!(error, "cannot use sh: it has ended: no such thing");
-        let absent = Plan { name: "dhow-no-such-program", ..plan("", || Ok(())) };
-        let error = format!("{:#}", Program::start(absent).unwrap_err());
+        let absent = ExternalCommand { name: "dhow-no-such-program", ..plan("", || Ok(())) };
+        let error = format!("{:#}", ExternalProcess::start(absent).unwrap_err());
         assert!(error.ends_with("dhow-no-such-program is not installed"), "{error}");
-        let error = Program::start(plan("echo ready; exec sleep 1000", || anyhow::bail!("no interface")));
+        let error =
+            ExternalProcess::start(plan("echo ready; exec sleep 1000", || anyhow::bail!("no interface")));
         assert_eq!(format!("{:#}", error.unwrap_err()), "cannot use sh: no interface");
     }
 }

@@ -4,27 +4,27 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::model::network::Protocol;
+use crate::model::network::PortProtocol;
 
 /// States in `/proc/net/tcp` of a listening socket (`TCP_LISTEN`, net/tcp_states.h) and of one that is only
 /// bound.
 const LISTEN: &str = "0A";
 const CLOSED: &str = "07";
 /// Maximum number of lines to look at; a machine may have a million connections.
-const MOST: usize = 200_000;
+const MAX_LINES: usize = 200_000;
 
 /// The process of this user that holds a port, as `nginx (pid 123)`. `None` if it is invisible: it belongs to
 /// another user, or the caller is in a user namespace below it.
-pub fn holder(protocol: Protocol, port: u16) -> Option<String> {
+pub fn port_holder(protocol: PortProtocol, port: u16) -> Option<String> {
     let tables = match protocol {
-        Protocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
-        Protocol::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        PortProtocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+        PortProtocol::Udp => ["/proc/net/udp", "/proc/net/udp6"],
     };
     let read = |path: &&str| fs::read_to_string(path).ok();
     let inodes: Vec<u64> = tables
         .iter()
         .filter_map(read)
-        .flat_map(|table| sockets(&table, port))
+        .flat_map(|table| socket_inodes(&table, port))
         .filter(|inode| *inode != 0)
         .collect();
     if inodes.is_empty() {
@@ -52,7 +52,7 @@ pub fn holder(protocol: Protocol, port: u16) -> Option<String> {
 }
 
 /// The inodes of the sockets in one of these tables that block `port`.
-fn sockets(table: &str, port: u16) -> Vec<u64> {
+fn socket_inodes(table: &str, port: u16) -> Vec<u64> {
     let inode = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let (local, state) = (fields.nth(1)?, fields.nth(1)?);
@@ -60,7 +60,7 @@ fn sockets(table: &str, port: u16) -> Vec<u64> {
         let inode = fields.nth(5)?.parse().ok()?;
         (number == port && [LISTEN, CLOSED].contains(&state)).then_some(inode)
     };
-    table.lines().skip(1).take(MOST).filter_map(inode).collect()
+    table.lines().skip(1).take(MAX_LINES).filter_map(inode).collect()
 }
 
 #[cfg(test)]
@@ -73,14 +73,14 @@ mod tests {
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 100 0 0 10 0\n\
             1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000  1000        0 4712 1 0 20 4 30 10 -1\n\
             2: 00000000:1F91 00000000:0000 0A garbage\n";
-        assert_eq!(sockets(table, 8080), [4711]);
-        assert_eq!(sockets(table, 8081), [0_u64; 0]);
+        assert_eq!(socket_inodes(table, 8080), [4711]);
+        assert_eq!(socket_inodes(table, 8081), [0_u64; 0]);
     }
 
     #[test]
     fn the_holder_is_named() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let holder = holder(Protocol::Tcp, socket.local_addr().unwrap().port()).unwrap();
+        let holder = port_holder(PortProtocol::Tcp, socket.local_addr().unwrap().port()).unwrap();
         assert!(holder.ends_with(&format!("(pid {})", std::process::id())), "{holder}");
     }
 }

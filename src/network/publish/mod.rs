@@ -24,27 +24,27 @@ use std::sync::Arc;
 use ipnet::{Ipv4Net, Ipv6Net};
 use rustix::net::sockopt;
 
-use crate::model::network::Protocol;
-use crate::network::relay::{Accept, Crew, Pair, Permit, Relay};
+use crate::model::network::PortProtocol;
+use crate::network::relay::{AcceptHandler, QuotaPermit, RelayPair, TcpRelay, WorkerPool};
 
-pub(crate) use entry::{Client, Entry};
-pub use holder::holder;
-pub use reserve::{Binding, Reserved, Unavailable, reserve};
-pub use sockets::Sockets;
+pub(crate) use entry::{ContainerDialer, PublishedClient};
+pub use holder::port_holder;
+pub use reserve::{BoundPort, PortUnavailable, ReservedPorts, reserve_ports};
+pub use sockets::GatewaySockets;
 
 /// Accept backlog; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// The container behind published ports, on the network that they are published through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
-    pub v4: Option<Place<Ipv4Net, Ipv4Addr>>,
-    pub v6: Option<Place<Ipv6Net, Ipv6Addr>>,
+pub struct PublishTarget {
+    pub v4: Option<TargetSubnet<Ipv4Net, Ipv4Addr>>,
+    pub v6: Option<TargetSubnet<Ipv6Net, Ipv6Addr>>,
 }
 
 /// A container's addresses in one subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<N, A> {
+pub struct TargetSubnet<N, A> {
     pub container: A,
     pub gateway: A,
     pub subnet: N,
@@ -52,42 +52,51 @@ pub struct Place<N, A> {
 
 /// Published TCP ports. Dropping this closes them and resets their connections.
 #[derive(Debug)]
-pub struct Running {
-    crew: Arc<Crew>,
+pub struct TcpPublication {
+    pool: Arc<WorkerPool>,
     owner: u64,
-    entry: Arc<dyn Entry>,
+    dialer: Arc<dyn ContainerDialer>,
     /// UDP ports that were not taken out; they only stay bound.
-    _held: Vec<Binding>,
+    _held: Vec<BoundPort>,
 }
 
 #[derive(Debug)]
-struct Port {
-    crew: Arc<Crew>,
+struct TcpPortListener {
+    pool: Arc<WorkerPool>,
     owner: u64,
-    entry: Arc<dyn Entry>,
-    target: Target,
+    dialer: Arc<dyn ContainerDialer>,
+    target: PublishTarget,
     port: u16,
 }
 
-impl Reserved {
+impl ReservedPorts {
     /// Listens on the TCP ports and connects their clients to `target` through `entry`. UDP ports that were
     /// not taken out stay reserved.
-    pub(crate) fn start(self, relay: &Relay, entry: Arc<dyn Entry>, target: Target) -> io::Result<Running> {
+    pub(crate) fn publish(
+        self,
+        relay: &TcpRelay,
+        entry: Arc<dyn ContainerDialer>,
+        target: PublishTarget,
+    ) -> io::Result<TcpPublication> {
         let crew = relay.crew();
         let (tcp, held) = self
             .into_bindings()
             .into_iter()
-            .partition::<Vec<_>, _>(|binding| binding.published.protocol == Protocol::Tcp);
+            .partition::<Vec<_>, _>(|binding| binding.published.protocol == PortProtocol::Tcp);
         for binding in &tcp {
             listen(&binding.socket)?;
         }
-        let running =
-            Running { crew: Arc::clone(crew), owner: crew.owner(), entry: Arc::clone(&entry), _held: held };
-        for Binding { published, socket } in tcp {
-            let port = Port {
-                crew: Arc::clone(crew),
+        let running = TcpPublication {
+            pool: Arc::clone(crew),
+            owner: crew.next_owner(),
+            dialer: Arc::clone(&entry),
+            _held: held,
+        };
+        for BoundPort { published, socket } in tcp {
+            let port = TcpPortListener {
+                pool: Arc::clone(crew),
                 owner: running.owner,
-                entry: Arc::clone(&entry),
+                dialer: Arc::clone(&entry),
                 target: target.clone(),
                 port: published.container,
             };
@@ -97,10 +106,10 @@ impl Reserved {
     }
 }
 
-impl Drop for Running {
+impl Drop for TcpPublication {
     fn drop(&mut self) {
-        self.crew.dismiss(self.owner);
-        self.entry.dismiss(self.owner);
+        self.pool.close_owner(self.owner);
+        self.dialer.reset_owner(self.owner);
     }
 }
 
@@ -114,10 +123,10 @@ fn listen(socket: &OwnedFd) -> io::Result<()> {
     Ok(rustix::net::listen(socket, BACKLOG)?)
 }
 
-impl Target {
+impl PublishTarget {
     /// The source address to use for a client at `peer`, and the container's address; `None` if the container
     /// has neither family.
-    fn route(&self, peer: SocketAddr) -> Option<(SocketAddr, IpAddr)> {
+    fn client_route(&self, peer: SocketAddr) -> Option<(SocketAddr, IpAddr)> {
         let port = peer.port();
         match (peer.ip(), &self.v4, &self.v6) {
             (IpAddr::V4(ip), Some(place), _) => {
@@ -146,11 +155,11 @@ impl Target {
     }
 }
 
-impl Accept for Port {
-    fn accepted(&self, outside: OwnedFd, peer: SocketAddr) -> Option<Pair> {
-        let permit = Permit::of(&[&self.crew.all]);
-        let (permit, (from, container)) = permit.zip(self.target.route(peer))?;
+impl AcceptHandler for TcpPortListener {
+    fn accepted(&self, outside: OwnedFd, peer: SocketAddr) -> Option<RelayPair> {
+        let permit = QuotaPermit::acquire(&[&self.pool.all]);
+        let (permit, (from, container)) = permit.zip(self.target.client_route(peer))?;
         let to = SocketAddr::new(container, self.port);
-        self.entry.admit(Client { socket: outside, from, to, owner: self.owner, permit })
+        self.dialer.connect_client(PublishedClient { socket: outside, from, to, owner: self.owner, permit })
     }
 }

@@ -9,50 +9,50 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use serde::{Deserialize, Serialize};
 
 use super::BACKLOG;
-use crate::error::{Failure, Kind};
-use crate::model::network::{PortSpec, Protocol, Published};
+use crate::error::{Failure, FailureKind};
+use crate::model::network::{PortProtocol, PortSpec, PublishedPort};
 
 /// How often to let the kernel choose a port, which may be free in one family and taken in the other.
 const ATTEMPTS: u32 = 64;
 
 /// Bound ports; dropping this releases them.
 #[derive(Debug)]
-pub struct Reserved(Vec<Binding>);
+pub struct ReservedPorts(Vec<BoundPort>);
 
 /// A port bound on one address.
 #[derive(Debug)]
-pub struct Binding {
-    pub published: Published,
+pub struct BoundPort {
+    pub published: PublishedPort,
     /// Bound. A TCP socket usually does not listen yet.
     pub socket: OwnedFd,
 }
 
-impl Reserved {
+impl ReservedPorts {
     /// The ports, with the numbers that were chosen.
-    pub fn published(&self) -> Vec<Published> {
+    pub fn published(&self) -> Vec<PublishedPort> {
         self.0.iter().map(|binding| binding.published).collect()
     }
 
     /// Takes the UDP ports out.
-    pub fn udp(&mut self) -> Vec<Binding> {
-        self.0.extract_if(.., |binding| binding.published.protocol == Protocol::Udp).collect()
+    pub fn take_udp(&mut self) -> Vec<BoundPort> {
+        self.0.extract_if(.., |binding| binding.published.protocol == PortProtocol::Udp).collect()
     }
 
     /// All ports, to be handed to another process.
-    pub fn into_bindings(self) -> Vec<Binding> {
+    pub fn into_bindings(self) -> Vec<BoundPort> {
         self.0
     }
 
     /// Ports received from another process.
-    pub fn from_bindings(bindings: Vec<Binding>) -> Self {
+    pub fn from_bindings(bindings: Vec<BoundPort>) -> Self {
         Self(bindings)
     }
 }
 
 /// A port that cannot be bound, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unavailable {
-    pub protocol: Protocol,
+pub struct PortUnavailable {
+    pub protocol: PortProtocol,
     pub at: SocketAddr,
     errno: i32,
     /// The same container asked for it twice.
@@ -60,19 +60,21 @@ pub struct Unavailable {
 }
 
 /// Binds the ports in the caller's network namespace.
-pub fn reserve(ports: &[PortSpec]) -> Result<Reserved, Unavailable> {
+pub fn reserve_ports(ports: &[PortSpec]) -> Result<ReservedPorts, PortUnavailable> {
     let mut reserved = Vec::new();
     for port in ports {
         match reserve_one(port) {
             Ok(mut bindings) => reserved.append(&mut bindings),
-            Err(why) => return Err(Unavailable { twice: reserved.iter().any(|other| why.is(other)), ..why }),
+            Err(why) => {
+                return Err(PortUnavailable { twice: reserved.iter().any(|other| why.is(other)), ..why });
+            }
         }
     }
-    Ok(Reserved(reserved))
+    Ok(ReservedPorts(reserved))
 }
 
-fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Unavailable> {
-    let failure = |(at, error): (SocketAddr, Errno)| Unavailable {
+fn reserve_one(port: &PortSpec) -> Result<Vec<BoundPort>, PortUnavailable> {
+    let failure = |(at, error): (SocketAddr, Errno)| PortUnavailable {
         protocol: port.protocol,
         at,
         errno: error.raw_os_error(),
@@ -105,10 +107,10 @@ fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Unavailable> {
 }
 
 /// Binds `number` on every requested address; with 0 the kernel chooses one number for all.
-fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<Binding>, (SocketAddr, Errno)> {
+fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<BoundPort>, (SocketAddr, Errno)> {
     let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let addresses = port.ip.as_ref().map_or(&everywhere[..], std::slice::from_ref);
-    let mut bindings: Vec<Binding> = Vec::new();
+    let mut bindings: Vec<BoundPort> = Vec::new();
     let mut missing = None;
     for ip in addresses {
         let at = SocketAddr::new(*ip, number);
@@ -127,8 +129,8 @@ fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<Binding>, (SocketAdd
             .map_err(|error| (at, error))?
             .port();
         let published =
-            Published { container: port.container, protocol: port.protocol, ip: *ip, host: number };
-        bindings.push(Binding { published, socket });
+            PublishedPort { container: port.container, protocol: port.protocol, ip: *ip, host: number };
+        bindings.push(BoundPort { published, socket });
     }
     match missing {
         Some(missing) if bindings.is_empty() => Err(missing),
@@ -137,11 +139,11 @@ fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<Binding>, (SocketAdd
 }
 
 /// Binds a socket so that nobody else can bind its port.
-fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
+fn bind(protocol: PortProtocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
     let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
-        Protocol::Udp => SocketType::DGRAM,
+        PortProtocol::Tcp => SocketType::STREAM,
+        PortProtocol::Udp => SocketType::DGRAM,
     };
     let socket = || {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -154,7 +156,7 @@ fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
     let exclusive = socket()?;
     match rustix::net::bind(&exclusive, &at) {
         Ok(()) => Ok(exclusive),
-        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => {
+        Err(Errno::ADDRINUSE) if protocol == PortProtocol::Tcp => {
             // Perhaps only connections in TIME_WAIT have it. SO_REUSEADDR shares the port with those, but
             // also with other users of that option, until one of them listens; so listen at once.
             drop(exclusive);
@@ -168,13 +170,13 @@ fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
     }
 }
 
-impl Unavailable {
+impl PortUnavailable {
     pub fn is_taken(&self) -> bool {
         self.error() == Errno::ADDRINUSE
     }
 
-    fn is(&self, held: &Binding) -> bool {
-        let Published { protocol, host, .. } = held.published;
+    fn is(&self, held: &BoundPort) -> bool {
+        let PublishedPort { protocol, host, .. } = held.published;
         self.is_taken() && (protocol, host) == (self.protocol, self.at.port())
     }
 
@@ -188,34 +190,34 @@ impl Unavailable {
         let port = at.port();
         let failure = |kind| Failure::new(kind, self.to_string());
         match self.error() {
-            Errno::ADDRINUSE if self.twice => failure(Kind::InUse).hint("it is asked for twice"),
+            Errno::ADDRINUSE if self.twice => failure(FailureKind::InUse).hint("it is asked for twice"),
             Errno::ADDRINUSE => match holder {
-                Some(holder) => failure(Kind::InUse)
+                Some(holder) => failure(FailureKind::InUse)
                     .hint(format!("it is held by {holder}; stop that, or publish another port")),
-                None => failure(Kind::InUse).hint(format!(
+                None => failure(FailureKind::InUse).hint(format!(
                     "see who holds it with `ss -Hlnp --{protocol} sport = :{port}`, or publish another port"
                 )),
             },
             Errno::ACCESS => {
-                let first = first_unprivileged();
-                let other = other_port(port, first);
-                failure(Kind::Denied).hint(format!(
+                let first = first_unprivileged_port();
+                let other = suggest_port(port, first);
+                failure(FailureKind::Denied).hint(format!(
                     "ports below {first} are for root (net.ipv4.ip_unprivileged_port_start): publish another port, such as \
                      {other}, or have an administrator run `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
                 ))
             }
             Errno::ADDRNOTAVAIL => {
-                failure(Kind::Invalid).hint("the address must be one of this host's: see `ip address`")
+                failure(FailureKind::Invalid).hint("the address must be one of this host's: see `ip address`")
             }
-            Errno::MFILE | Errno::NFILE => failure(Kind::Full)
+            Errno::MFILE | Errno::NFILE => failure(FailureKind::Full)
                 .hint("publish fewer ports, or have more open files allowed to you: see `ulimit -Hn`"),
-            _ => failure(Kind::Other),
+            _ => failure(FailureKind::Other),
         }
     }
 }
 
 /// In docker's words.
-impl fmt::Display for Unavailable {
+impl fmt::Display for PortUnavailable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { protocol, at, .. } = self;
         write!(out, "failed to bind host port {at}/{protocol}: ")?;
@@ -229,16 +231,16 @@ impl fmt::Display for Unavailable {
     }
 }
 
-impl std::error::Error for Unavailable {}
+impl std::error::Error for PortUnavailable {}
 
 /// The first unprivileged port (ip(7), `ip_unprivileged_port_start`).
-fn first_unprivileged() -> u16 {
+fn first_unprivileged_port() -> u16 {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
 
 /// A similar unprivileged port: 8080 for 80, 8443 for 443.
-fn other_port(port: u16, first: u16) -> u16 {
+fn suggest_port(port: u16, first: u16) -> u16 {
     let alike = if port < 100 { 8000 + port } else { 8000 + port % 1000 };
     alike.max(first)
 }

@@ -6,32 +6,32 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::*;
-use crate::error::Kind;
+use crate::error::FailureKind;
 use crate::model::network::PortSpec;
-use crate::network::inside::Inside;
+use crate::network::inside::NetnsThread;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn spec(protocol: Protocol, ip: Option<&str>, host: Option<(u16, u16)>) -> PortSpec {
+fn spec(protocol: PortProtocol, ip: Option<&str>, host: Option<(u16, u16)>) -> PortSpec {
     PortSpec { container: 80, protocol, ip: ip.map(|ip| ip.parse().unwrap()), host }
 }
 
 #[test]
 fn clients_are_led_from_their_own_address_where_replies_come_back() {
-    let v4 = Place {
+    let v4 = TargetSubnet {
         container: [10, 89, 0, 2].into(),
         gateway: [10, 89, 0, 1].into(),
         subnet: "10.89.0.0/24".parse().unwrap(),
     };
-    let v6 = Place {
+    let v6 = TargetSubnet {
         container: "2001:db8::2".parse().unwrap(),
         gateway: "2001:db8::1".parse().unwrap(),
         subnet: "2001:db8::/64".parse().unwrap(),
     };
-    let both = Target { v4: Some(v4), v6: Some(v6) };
-    let only = Target { v4: Some(v4), v6: None };
-    let from = |target: &Target, peer: &str| {
-        let (from, to) = target.route(peer.parse().unwrap()).unwrap();
+    let both = PublishTarget { v4: Some(v4), v6: Some(v6) };
+    let only = PublishTarget { v4: Some(v4), v6: None };
+    let from = |target: &PublishTarget, peer: &str| {
+        let (from, to) = target.client_route(peer.parse().unwrap()).unwrap();
         (from.to_string(), to.to_string())
     };
     let expected = |from: &str, to: &str| (from.to_owned(), to.to_owned());
@@ -44,17 +44,18 @@ fn clients_are_led_from_their_own_address_where_replies_come_back() {
     for hidden in ["[::1]:4000", "[fe80::1]:4000", "[2001:db8::9]:4000"] {
         assert_eq!(from(&both, hidden), expected("[2001:db8::1]:0", "2001:db8::2"), "{hidden}");
     }
-    assert_eq!(Target::default().route("192.0.2.7:4000".parse().unwrap()), None);
+    assert_eq!(PublishTarget::default().client_route("192.0.2.7:4000".parse().unwrap()), None);
 }
 
 #[test]
 fn a_port_that_is_taken_is_an_error_that_names_it() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
-    let failure = reserve(&[spec(Protocol::Tcp, Some("127.0.0.1"), Some((port, port)))]).unwrap_err();
+    let failure =
+        reserve_ports(&[spec(PortProtocol::Tcp, Some("127.0.0.1"), Some((port, port)))]).unwrap_err();
     let (protocol, at) = (failure.protocol, failure.at);
-    let failure = failure.failure(holder(protocol, at.port()).as_deref());
-    assert_eq!(failure.kind(), Kind::InUse);
+    let failure = failure.failure(port_holder(protocol, at.port()).as_deref());
+    assert_eq!(failure.kind(), FailureKind::InUse);
     assert!(
         failure.to_string().contains(&format!("127.0.0.1:{port}/tcp: address already in use")),
         "{failure}"
@@ -62,34 +63,36 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     assert!(failure.hint_text().unwrap().contains(&format!("(pid {})", std::process::id())));
     let twice = [1, 2].map(|inner| PortSpec {
         container: inner,
-        ..spec(Protocol::Udp, Some("127.0.0.1"), Some((port, port)))
+        ..spec(PortProtocol::Udp, Some("127.0.0.1"), Some((port, port)))
     });
-    let failure = reserve(&twice).unwrap_err().failure(None);
+    let failure = reserve_ports(&twice).unwrap_err().failure(None);
     assert_eq!(failure.hint_text(), Some("it is asked for twice"));
     // Within a range, the next port is used.
-    if let Ok(reserved) = reserve(&[spec(Protocol::Tcp, Some("127.0.0.1"), Some((port, port + 20)))]) {
+    if let Ok(reserved) =
+        reserve_ports(&[spec(PortProtocol::Tcp, Some("127.0.0.1"), Some((port, port + 20)))])
+    {
         assert!(reserved.published()[0].host > port);
     }
-    let failure = reserve(&[spec(Protocol::Udp, Some("192.0.2.1"), None)]).unwrap_err();
+    let failure = reserve_ports(&[spec(PortProtocol::Udp, Some("192.0.2.1"), None)]).unwrap_err();
     assert!(failure.to_string().ends_with("cannot assign requested address"), "{failure}");
 }
 
 #[test]
 fn a_reserved_port_is_nobody_elses_and_free_afterwards() {
-    for protocol in [Protocol::Tcp, Protocol::Udp] {
-        let mut reserved = reserve(&[spec(protocol, Some("127.0.0.1"), None)]).unwrap();
+    for protocol in [PortProtocol::Tcp, PortProtocol::Udp] {
+        let mut reserved = reserve_ports(&[spec(protocol, Some("127.0.0.1"), None)]).unwrap();
         let port = reserved.published()[0].host;
         let again = [spec(protocol, Some("127.0.0.1"), Some((port, port)))];
-        assert!(reserve(&again).unwrap_err().is_taken());
-        assert_eq!(reserved.udp().len(), usize::from(protocol == Protocol::Udp));
+        assert!(reserve_ports(&again).unwrap_err().is_taken());
+        assert_eq!(reserved.take_udp().len(), usize::from(protocol == PortProtocol::Udp));
         drop(reserved);
-        reserve(&again).unwrap();
+        reserve_ports(&again).unwrap();
     }
 }
 
 #[test]
 fn both_families_get_the_same_number() {
-    let reserved = reserve(&[spec(Protocol::Tcp, None, None)]).unwrap();
+    let reserved = reserve_ports(&[spec(PortProtocol::Tcp, None, None)]).unwrap();
     let published = reserved.published();
     assert!(published.iter().all(|one| one.host == published[0].host && one.host != 0), "{published:?}");
     assert_eq!(published[0].ip, Ipv4Addr::UNSPECIFIED);
@@ -127,7 +130,7 @@ fn alone_in_a_namespace() {
     for address in ["192.0.2.1/32", "2001:db8:1::1/128"] {
         ip(&format!("addr add {address} dev lo nodad")).unwrap();
     }
-    let inside = Inside::start("gateway", || {
+    let inside = NetnsThread::start("gateway", || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
         ip("link set lo up")?;
         // The container's address, and a route back to the clients, which the nf_tables rules provide
@@ -143,22 +146,23 @@ fn alone_in_a_namespace() {
     let servers: Vec<_> = ["10.89.0.2:80", "[2001:db8::2]:80"]
         .map(|at| inside.call(move || TcpListener::bind(at)).unwrap().unwrap())
         .into();
-    let target = Target {
-        v4: Some(Place {
+    let target = PublishTarget {
+        v4: Some(TargetSubnet {
             container: [10, 89, 0, 2].into(),
             gateway: [10, 89, 0, 1].into(),
             subnet: "10.89.0.0/24".parse().unwrap(),
         }),
-        v6: Some(Place {
+        v6: Some(TargetSubnet {
             container: "2001:db8::2".parse().unwrap(),
             gateway: "2001:db8::1".parse().unwrap(),
             subnet: "2001:db8::/64".parse().unwrap(),
         }),
     };
-    let relay = Relay::start().unwrap();
-    let sockets = Sockets::new(Arc::clone(&inside));
-    let ports = [spec(Protocol::Tcp, None, Some((8080, 8080)))];
-    let running = reserve(&ports).unwrap().start(&relay, Arc::clone(&sockets) as _, target.clone()).unwrap();
+    let relay = TcpRelay::start().unwrap();
+    let sockets = GatewaySockets::new(Arc::clone(&inside));
+    let ports = [spec(PortProtocol::Tcp, None, Some((8080, 8080)))];
+    let running =
+        reserve_ports(&ports).unwrap().publish(&relay, Arc::clone(&sockets) as _, target.clone()).unwrap();
     let call = |at: &str, server: &TcpListener| {
         let mut client = TcpStream::connect(at).unwrap();
         let (mut served, peer) = server.accept().unwrap();
@@ -187,7 +191,7 @@ fn alone_in_a_namespace() {
     client.set_read_timeout(Some(LIMIT)).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(TcpStream::connect("192.0.2.1:8080").unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    let running = reserve(&ports).unwrap().start(&relay, Arc::clone(&sockets) as _, target).unwrap();
+    let running = reserve_ports(&ports).unwrap().publish(&relay, Arc::clone(&sockets) as _, target).unwrap();
     assert_eq!(call("192.0.2.1:8080", v4), "192.0.2.1");
     // Nobody listens inside.
     drop(servers);

@@ -17,27 +17,27 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use rustix::pipe::SpliceFlags;
 
-use super::pipes::{Pipe, Pipes};
-use super::quota::Permit;
+use super::pipes::{PipePool, SplicePipe};
+use super::quota::QuotaPermit;
 
 /// Size of the buffer that all connections of a worker share, in bytes.
-pub(super) const BUFFER: usize = 64 << 10;
+pub(super) const BUFFER_SIZE: usize = 64 << 10;
 /// Bytes from which splicing pays; a connection that moves less needs no pipe.
-const BULK: u64 = 64 << 10;
+const SPLICE_THRESHOLD: u64 = 64 << 10;
 /// A read of at least this many bytes indicates a stream; a splice of fewer than the second indicates
 /// messages.
-const STREAM: usize = 16 << 10;
-const MESSAGE: usize = 4 << 10;
+const BULK_READ: usize = 16 << 10;
+const SMALL_READ: usize = 4 << 10;
 /// Bytes that a direction may move before other connections get their turn.
-const TURN: usize = 512 << 10;
+const TURN_BYTES: usize = 512 << 10;
 /// Bytes from which a connection counts as heavy and may move to another worker.
-const HEAVY: u64 = 1 << 20;
+const HEAVY_BYTES: u64 = 1 << 20;
 
 /// Two non-blocking sockets that are to become one connection. Both must reset their connections when they
 /// are closed ([`reset_on_close`]): if this process is killed, neither side may see a clean end of the
 /// stream.
 #[derive(Debug)]
-pub(crate) struct Pair {
+pub(crate) struct RelayPair {
     pub(crate) inside: OwnedFd,
     pub(crate) outside: OwnedFd,
     /// Whether the inner socket may still be connecting, on behalf of the accepted outer one. TCP_NODELAY
@@ -46,16 +46,16 @@ pub(crate) struct Pair {
     pub(crate) container: IpAddr,
     /// All connections of one owner can be reset at once.
     pub(crate) owner: u64,
-    pub(crate) permit: Permit,
+    pub(crate) permit: QuotaPermit,
 }
 
 #[derive(Debug)]
-pub(super) struct Conn {
+pub(super) struct RelayConn {
     /// The inner and the outer socket.
     pub(super) sockets: [OwnedFd; 2],
     /// From the inner to the outer socket, and back.
-    ways: [Way; 2],
-    sides: [Side; 2],
+    directions: [RelayDirection; 2],
+    sides: [ConnSide; 2],
     broken: bool,
     /// It is in the worker's queue.
     pub(super) queued: bool,
@@ -65,11 +65,11 @@ pub(super) struct Conn {
     pub(super) orphaned: bool,
     pub(super) container: IpAddr,
     pub(super) owner: u64,
-    _permit: Permit,
+    _permit: QuotaPermit,
 }
 
 #[derive(Debug, Default)]
-struct Side {
+struct ConnSide {
     readable: bool,
     writable: bool,
     /// Ended in any way: a short read is not the last one.
@@ -81,59 +81,59 @@ struct Side {
 }
 
 #[derive(Debug, Default)]
-struct Way {
+struct RelayDirection {
     /// Bytes read that could not be written yet.
-    left: Vec<u8>,
+    unsent: Vec<u8>,
     /// How many of them have been written.
     sent: usize,
-    pipe: Option<Pipe>,
+    pipe: Option<SplicePipe>,
     /// Bytes in the pipe.
-    held: usize,
+    in_pipe: usize,
     moved: u64,
-    splices: bool,
+    use_splice: bool,
     /// The source has ended …
     eof: bool,
     /// … and the destination has been told.
     done: bool,
     /// TCP_NODELAY is set on the destination.
-    prompt: bool,
+    nodelay: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum RelayTurn {
     /// Blocked until the next event.
     Idle,
     /// The byte budget is used up.
     More,
     /// Both directions have ended.
-    Over,
+    Finished,
     /// To be reset.
     Broken,
 }
 
 /// What the connections of a worker share.
 #[derive(Debug)]
-pub(super) struct Tools {
+pub(super) struct WorkerBuffers {
     /// For bytes that do not go through a pipe.
     pub(super) buffer: Box<[u8]>,
-    pub(super) pipes: Pipes,
+    pub(super) pipes: PipePool,
 }
 
-impl Tools {
+impl WorkerBuffers {
     pub(super) fn new() -> Self {
-        Self { buffer: vec![0; BUFFER].into_boxed_slice(), pipes: Pipes::default() }
+        Self { buffer: vec![0; BUFFER_SIZE].into_boxed_slice(), pipes: PipePool::default() }
     }
 }
 
-impl From<Pair> for Conn {
-    fn from(pair: Pair) -> Self {
-        let ready = |writable| Side { writable, ..Side::default() };
-        let way = |prompt| Way { prompt, ..Way::default() };
+impl From<RelayPair> for RelayConn {
+    fn from(pair: RelayPair) -> Self {
+        let ready = |writable| ConnSide { writable, ..ConnSide::default() };
+        let way = |prompt| RelayDirection { nodelay: prompt, ..RelayDirection::default() };
         Self {
             sockets: [pair.inside, pair.outside],
             // Accepted sockets inherit TCP_NODELAY; one that has sent nothing has nothing for Nagle's
             // algorithm to wait for (RFC 896).
-            ways: [way(pair.connecting), way(true)],
+            directions: [way(pair.connecting), way(true)],
             sides: [ready(!pair.connecting), ready(true)],
             broken: false,
             queued: false,
@@ -146,7 +146,7 @@ impl From<Pair> for Conn {
     }
 }
 
-impl Conn {
+impl RelayConn {
     /// Records an epoll event of one side.
     pub(super) fn notice(&mut self, side: usize, flags: EventFlags) {
         let Some(state) = self.sides.get_mut(side) else { return };
@@ -161,8 +161,8 @@ impl Conn {
     }
 
     /// Moves what can be moved in both directions, up to the byte budget.
-    pub(super) fn turn(&mut self, tools: &mut Tools) -> Turn {
-        let ([inner, outer], [there, back]) = (&mut self.sides, &mut self.ways);
+    pub(super) fn turn(&mut self, tools: &mut WorkerBuffers) -> RelayTurn {
+        let ([inner, outer], [there, back]) = (&mut self.sides, &mut self.directions);
         let [inside, outside] = &self.sockets;
         let first = there.pump((inside, inner), (outside, outer), tools, back.done);
         let second = match self.orphaned {
@@ -171,13 +171,13 @@ impl Conn {
         };
         let turns = [first, second];
         match turns {
-            [Ok(_), Err(_)] | [Err(_), _] => Turn::Broken,
-            [Ok(true), _] | [_, Ok(true)] => Turn::More,
+            [Ok(_), Err(_)] | [Err(_), _] => RelayTurn::Broken,
+            [Ok(true), _] | [_, Ok(true)] => RelayTurn::More,
             // After the pumps: bytes that arrived before the error are still passed on.
-            _ if self.broken => Turn::Broken,
-            _ if self.orphaned && there.done => Turn::Over,
-            _ if self.ways.iter().all(|way| way.done) => Turn::Over,
-            _ => Turn::Idle,
+            _ if self.broken => RelayTurn::Broken,
+            _ if self.orphaned && there.done => RelayTurn::Finished,
+            _ if self.directions.iter().all(|way| way.done) => RelayTurn::Finished,
+            _ => RelayTurn::Idle,
         }
     }
 
@@ -198,26 +198,26 @@ impl Conn {
     /// Whether it has just become heavy and holds no pipe, so that it can change workers.
     pub(super) fn is_heavy(&self) -> bool {
         !self.orphaned
-            && self.ways.iter().any(|way| way.moved >= HEAVY)
-            && self.ways.iter().all(|way| way.pipe.is_none())
+            && self.directions.iter().any(|way| way.moved >= HEAVY_BYTES)
+            && self.directions.iter().all(|way| way.pipe.is_none())
     }
 
     /// Closes it after both directions have ended. Unsent bytes are still delivered, except to a container
     /// that is gone.
-    pub(super) fn close(self, pipes: &mut Pipes) {
+    pub(super) fn close(self, pipes: &mut PipePool) {
         for socket in self.sockets.iter().skip(usize::from(self.orphaned)) {
             let _ = rustix::net::sockopt::set_socket_linger(socket, None);
         }
-        self.lose(pipes);
+        self.release_pipes(pipes);
     }
 
-    fn lose(self, pipes: &mut Pipes) {
-        self.ways.into_iter().filter_map(|way| way.pipe).for_each(|pipe| pipes.lose(pipe));
+    fn release_pipes(self, pipes: &mut PipePool) {
+        self.directions.into_iter().filter_map(|way| way.pipe).for_each(|pipe| pipes.discard(pipe));
     }
 
     /// Closes it with a reset to both sides (SO_LINGER 0).
-    pub(super) fn reset(self, pipes: &mut Pipes) {
-        self.lose(pipes);
+    pub(super) fn reset(self, pipes: &mut PipePool) {
+        self.release_pipes(pipes);
     }
 }
 
@@ -227,17 +227,17 @@ pub(crate) fn reset_on_close(socket: &OwnedFd) {
     let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
-impl Way {
+impl RelayDirection {
     /// Moves bytes until one of the sockets is not ready (`false`) or the budget is used up (`true`). With
     /// `last`, the other direction has ended already: closing the connection then sends the FIN.
     fn pump(
         &mut self,
-        (from, source): (&OwnedFd, &mut Side),
-        (to, sink): (&OwnedFd, &mut Side),
-        tools: &mut Tools,
+        (from, source): (&OwnedFd, &mut ConnSide),
+        (to, sink): (&OwnedFd, &mut ConnSide),
+        tools: &mut WorkerBuffers,
         last: bool,
     ) -> io::Result<bool> {
-        let mut budget = TURN;
+        let mut budget = TURN_BYTES;
         let result = loop {
             if self.done || !self.flush(to, sink)? {
                 break false;
@@ -261,7 +261,7 @@ impl Way {
             budget = budget.saturating_sub(count);
         };
         // An empty pipe goes back to the pool, so idle connections hold none.
-        if self.held == 0
+        if self.in_pipe == 0
             && let Some(pipe) = self.pipe.take()
         {
             tools.pipes.put(pipe);
@@ -270,53 +270,53 @@ impl Way {
     }
 
     /// Writes what was read before. Returns whether nothing is left.
-    fn flush(&mut self, to: &OwnedFd, sink: &mut Side) -> io::Result<bool> {
-        while sink.writable && self.sent < self.left.len() {
-            let rest = self.left.get(self.sent..).unwrap_or_default();
+    fn flush(&mut self, to: &OwnedFd, sink: &mut ConnSide) -> io::Result<bool> {
+        while sink.writable && self.sent < self.unsent.len() {
+            let rest = self.unsent.get(self.sent..).unwrap_or_default();
             match ready(rustix::net::send(to, rest, SendFlags::NOSIGNAL))? {
                 Some(count) => self.sent += count,
                 None => sink.writable = false,
             }
         }
-        if self.sent < self.left.len() {
+        if self.sent < self.unsent.len() {
             return Ok(false);
         }
-        (self.left, self.sent) = (Vec::new(), 0);
+        (self.unsent, self.sent) = (Vec::new(), 0);
         while sink.writable
-            && self.held > 0
+            && self.in_pipe > 0
             && let Some(pipe) = &self.pipe
         {
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            match ready(rustix::pipe::splice(&pipe.out, None, to, None, self.held, flags))? {
+            match ready(rustix::pipe::splice(&pipe.out, None, to, None, self.in_pipe, flags))? {
                 Some(0) => return Err(ErrorKind::WriteZero.into()),
-                Some(count) => self.held = self.held.saturating_sub(count),
+                Some(count) => self.in_pipe = self.in_pipe.saturating_sub(count),
                 None => sink.writable = false,
             }
         }
-        Ok(self.held == 0)
+        Ok(self.in_pipe == 0)
     }
 
     /// Reads once. Returns the number of bytes, 0 at the end, `None` if nothing is available.
     fn fill(
         &mut self,
         from: &OwnedFd,
-        source: &mut Side,
+        source: &mut ConnSide,
         to: &OwnedFd,
-        sink: &mut Side,
-        tools: &mut Tools,
+        sink: &mut ConnSide,
+        tools: &mut WorkerBuffers,
     ) -> io::Result<Option<usize>> {
-        if self.splices && self.pipe.is_none() {
+        if self.use_splice && self.pipe.is_none() {
             self.pipe = tools.pipes.take();
         }
-        if self.splices
+        if self.use_splice
             && let Some(pipe) = &self.pipe
         {
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
             // The pipe is empty, so EAGAIN can only mean that the source has no bytes.
             let count = ready(rustix::pipe::splice(from, None, &pipe.into, None, pipe.size, flags))?;
             source.readable = count.is_some();
-            self.held = count.unwrap_or(0);
-            self.splices = count.is_none_or(|count| count >= MESSAGE);
+            self.in_pipe = count.unwrap_or(0);
+            self.use_splice = count.is_none_or(|count| count >= SMALL_READ);
             return Ok(count);
         }
         let (count, _) = match ready(rustix::net::recv(from, &mut *tools.buffer, RecvFlags::empty()))? {
@@ -329,14 +329,14 @@ impl Way {
         // A short read has drained the socket; later data is a new edge, unless the end was reported already
         // (epoll(7)).
         source.readable = count == tools.buffer.len() || source.ended;
-        self.splices = count >= STREAM && self.moved >= BULK;
+        self.use_splice = count >= BULK_READ && self.moved >= SPLICE_THRESHOLD;
         let bytes = tools.buffer.get(..count).unwrap_or_default();
         if bytes.is_empty() {
             return Ok(Some(0));
         }
-        if !self.prompt && self.moved > 0 {
+        if !self.nodelay && self.moved > 0 {
             rustix::net::sockopt::set_tcp_nodelay(to, true)?;
-            self.prompt = true;
+            self.nodelay = true;
         }
         // MSG_MORE lets the last bytes and the FIN travel in one segment, which wakes the reader once.
         self.eof = source.fin && !source.urgent && count < tools.buffer.len();
@@ -344,7 +344,7 @@ impl Way {
         let written = ready(rustix::net::send(to, bytes, SendFlags::NOSIGNAL | more))?.unwrap_or(0);
         if written < count {
             sink.writable = false;
-            self.left = bytes.get(written..).unwrap_or_default().to_vec();
+            self.unsent = bytes.get(written..).unwrap_or_default().to_vec();
         }
         Ok(Some(count))
     }

@@ -23,20 +23,20 @@ fn connect() -> (TcpStream, OwnedFd) {
 struct Rig {
     client: TcpStream,
     server: TcpStream,
-    conn: Conn,
-    tools: Tools,
+    conn: RelayConn,
+    tools: WorkerBuffers,
 }
 
 impl Rig {
     fn new() -> Self {
         let ((client, inside), (server, outside)) = (connect(), connect());
-        let (container, permit) = (Ipv4Addr::LOCALHOST.into(), Permit::of(&[]).unwrap());
-        let pair = Pair { inside, outside, connecting: false, container, owner: 0, permit };
-        Self { client, server, conn: pair.into(), tools: Tools::new() }
+        let (container, permit) = (Ipv4Addr::LOCALHOST.into(), QuotaPermit::acquire(&[]).unwrap());
+        let pair = RelayPair { inside, outside, connecting: false, container, owner: 0, permit };
+        Self { client, server, conn: pair.into(), tools: WorkerBuffers::new() }
     }
 
     /// Reports the events of one side up to its end, then takes a turn.
-    fn turn_at_the_end_of(&mut self, side: usize) -> Turn {
+    fn turn_at_the_end_of(&mut self, side: usize) -> RelayTurn {
         let mut fds = [PollFd::new(&self.conn.sockets[side], PollFlags::RDHUP)];
         rustix::event::poll(&mut fds, None).unwrap();
         let mut fds = [PollFd::new(&self.conn.sockets[side], PollFlags::IN | PollFlags::PRI)];
@@ -60,11 +60,11 @@ fn last_words_and_the_end_go_on_together_in_both_directions() {
     let mut rig = Rig::new();
     rig.client.write_all(b"question").unwrap();
     rig.client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(rig.turn_at_the_end_of(0), Turn::Idle);
+    assert_eq!(rig.turn_at_the_end_of(0), RelayTurn::Idle);
     assert_eq!(all(&rig.server).unwrap(), "question");
     rig.server.write_all(b"answer").unwrap();
     rig.server.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(rig.turn_at_the_end_of(1), Turn::Over);
+    assert_eq!(rig.turn_at_the_end_of(1), RelayTurn::Finished);
     rig.conn.close(&mut rig.tools.pipes);
     assert_eq!(all(&rig.client).unwrap(), "answer");
 }
@@ -76,7 +76,7 @@ fn urgent_data_hides_nothing_that_comes_after_it() {
     rustix::net::send(&rig.client, b"!", SendFlags::OOB).unwrap();
     rig.client.write_all(b"two").unwrap();
     rig.client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(rig.turn_at_the_end_of(0), Turn::Idle);
+    assert_eq!(rig.turn_at_the_end_of(0), RelayTurn::Idle);
     assert_eq!(all(&rig.server).unwrap(), "onetwo");
 }
 
@@ -96,7 +96,7 @@ fn a_reset_that_came_meanwhile_is_no_end() {
     let mut fds = [PollFd::new(&rig.conn.sockets[0], PollFlags::RDHUP)];
     rustix::event::poll(&mut fds, None).unwrap();
     rig.conn.notice(0, EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-    assert_eq!(rig.conn.turn(&mut rig.tools), Turn::Broken);
+    assert_eq!(rig.conn.turn(&mut rig.tools), RelayTurn::Broken);
     rig.conn.reset(&mut rig.tools.pipes);
     assert_eq!(all(&rig.server).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }

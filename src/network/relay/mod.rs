@@ -47,140 +47,140 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 
-pub(crate) use conn::{Pair, reset_on_close};
-pub(crate) use guest::{Guest, Nest, Stay};
-pub(crate) use quota::Limits;
-pub use quota::{Permit, Quota, Sharers};
-use slab::{Key, Slab};
-use worker::{Worker, token};
+pub(crate) use conn::{RelayPair, reset_on_close};
+pub(crate) use guest::{EventSource, SourceHandle, SourceRegistration};
+pub(crate) use quota::ConnectionLimits;
+pub use quota::{ConnectionQuota, QuotaPermit, ShareCount};
+use slab::{Slab, SlabKey};
+use worker::{RelayWorker, token};
 
 /// Maximum number of workers. More do not pay off next to the containers' own load.
-const WORKERS: usize = 4;
+const MAX_WORKERS: usize = 4;
 /// Stack size of a worker, in bytes; its buffer is on the heap.
-const STACK: usize = 256 << 10;
+const STACK_SIZE: usize = 256 << 10;
 /// How long to wait for the workers to close a listener.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The workers. Dropping this stops them and resets their connections.
 #[derive(Debug)]
-pub struct Relay {
-    crew: Arc<Crew>,
+pub struct TcpRelay {
+    pool: Arc<WorkerPool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What the workers share with those who give them work.
 #[derive(Debug)]
-pub(crate) struct Crew {
-    desks: Vec<Desk>,
+pub(crate) struct WorkerPool {
+    mailboxes: Vec<WorkerMailbox>,
     /// How many workers, from the first on, are acceptors.
-    open: usize,
+    acceptors: usize,
     owners: AtomicU64,
-    next_desk: AtomicUsize,
+    next_mailbox: AtomicUsize,
     /// What the limit on descriptors allows.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ConnectionLimits,
     /// The running forwarders. They share the descriptors that are not reserved for connections.
-    pub(crate) gates: Sharers,
+    pub(crate) forwarders: ShareCount,
     /// All connections, established or being made.
-    pub(crate) all: Arc<Quota>,
-    chores: Mutex<Vec<Weak<dyn Chore>>>,
+    pub(crate) all: Arc<ConnectionQuota>,
+    expiry_handlers: Mutex<Vec<Weak<dyn ExpiryHandler>>>,
     /// Whether the first worker's expiry timer runs.
-    expecting: AtomicBool,
+    expiry_pending: AtomicBool,
 }
 
 /// How other threads reach one worker.
 #[derive(Debug)]
-struct Desk {
+struct WorkerMailbox {
     epoll: OwnedFd,
     wake: OwnedFd,
     /// `None` once the worker has stopped.
-    orders: Mutex<Option<Vec<Order>>>,
-    dials: Mutex<Slab<Outgoing>>,
+    commands: Mutex<Option<Vec<WorkerCommand>>>,
+    connects: Mutex<Slab<ConnectEntry>>,
     /// How many heavy connections the worker has.
     heavy: AtomicUsize,
 }
 
 #[derive(Debug)]
-enum Order {
-    Listen(Arc<Listener>),
+enum WorkerCommand {
+    Listen(Arc<RelayListener>),
     /// Closes the listeners of an owner and resets its connections, then reports through the channel.
-    Dismiss(u64, Sender<()>),
+    CloseOwner(u64, Sender<()>),
     /// Resets an owner's connections with one container.
-    Forget(u64, IpAddr),
+    ResetContainer(u64, IpAddr),
     /// A connection that another worker hands over.
-    Take(Box<conn::Conn>),
+    MoveConn(Box<conn::RelayConn>),
     /// An event source to run, with its number.
-    Host(u64, Box<dyn Guest>),
+    AddSource(u64, Box<dyn EventSource>),
     /// Removes an event source and hands it back.
-    Expel(u64, Sender<Box<dyn Guest>>),
+    RemoveSource(u64, Sender<Box<dyn EventSource>>),
     Stop,
 }
 
 /// A listening socket whose connections the acceptors take.
 #[derive(Debug)]
-struct Listener {
+struct RelayListener {
     socket: OwnedFd,
     owner: u64,
-    accept: Arc<dyn Accept>,
+    handler: Arc<dyn AcceptHandler>,
 }
 
 #[derive(Debug)]
-struct Outgoing {
-    dial: Arc<dyn Dial>,
+struct ConnectEntry {
+    handler: Arc<dyn ConnectHandler>,
     flow: (SocketAddr, SocketAddr),
 }
 
 /// What to do with accepted connections.
-pub(crate) trait Accept: Send + Sync + std::fmt::Debug {
+pub(crate) trait AcceptHandler: Send + Sync + std::fmt::Debug {
     /// Returns both halves of the connection that `peer` made; `None` if it has been dealt with. `socket`
     /// resets its connection when it is closed.
-    fn accepted(&self, socket: OwnedFd, peer: SocketAddr) -> Option<Pair>;
+    fn accepted(&self, socket: OwnedFd, peer: SocketAddr) -> Option<RelayPair>;
 }
 
 /// Told when a non-blocking connect(2) has finished.
-pub(crate) trait Dial: Send + Sync + std::fmt::Debug {
+pub(crate) trait ConnectHandler: Send + Sync + std::fmt::Debug {
     /// The socket for the connection from `flow.0` to `flow.1` is connected, or has failed.
-    fn dialed(&self, flow: (SocketAddr, SocketAddr));
+    fn connect_finished(&self, flow: (SocketAddr, SocketAddr));
 }
 
 /// Has entries that time out.
-pub(crate) trait Chore: Send + Sync + std::fmt::Debug {
+pub(crate) trait ExpiryHandler: Send + Sync + std::fmt::Debug {
     /// Drops entries that have timed out. Returns whether any are left.
     fn expire(&self, now: Instant) -> bool;
 }
 
 /// A wait for a socket to be connected; dropping it ends the wait.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    crew: Weak<Crew>,
-    desk: usize,
-    key: Key,
+pub(crate) struct PendingConnect {
+    pool: Weak<WorkerPool>,
+    mailbox: usize,
+    key: SlabKey,
 }
 
-impl Relay {
+impl TcpRelay {
     /// Starts the workers, one per CPU but at most four, and raises this process's limit on descriptors as
     /// far as allowed. No process may fork afterwards.
     pub fn start() -> io::Result<Self> {
-        let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
-        Self::with(count, Limits::raise())
+        let count = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
+        Self::with_workers(count, ConnectionLimits::raise())
     }
 
-    fn with(workers: usize, limits: Limits) -> io::Result<Self> {
-        let desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<_>>()?;
-        let crew = Arc::new(Crew {
-            desks,
-            open: workers.div_ceil(2),
+    fn with_workers(workers: usize, limits: ConnectionLimits) -> io::Result<Self> {
+        let desks = (0..workers).map(|_| WorkerMailbox::new()).collect::<io::Result<_>>()?;
+        let crew = Arc::new(WorkerPool {
+            mailboxes: desks,
+            acceptors: workers.div_ceil(2),
             owners: AtomicU64::new(0),
-            next_desk: AtomicUsize::new(0),
+            next_mailbox: AtomicUsize::new(0),
             limits,
-            gates: Sharers::default(),
-            all: Quota::new(limits.connections),
-            chores: Mutex::default(),
-            expecting: AtomicBool::new(false),
+            forwarders: ShareCount::default(),
+            all: ConnectionQuota::new(limits.connections),
+            expiry_handlers: Mutex::default(),
+            expiry_pending: AtomicBool::new(false),
         });
-        let mut relay = Self { crew, threads: Vec::new() };
+        let mut relay = Self { pool: crew, threads: Vec::new() };
         for number in 0..workers {
-            let worker = Worker::new(&relay.crew, number)?;
-            let thread = std::thread::Builder::new().name(format!("relay {number}")).stack_size(STACK);
+            let worker = RelayWorker::new(&relay.pool, number)?;
+            let thread = std::thread::Builder::new().name(format!("relay {number}")).stack_size(STACK_SIZE);
             relay.threads.push(thread.spawn(move || worker.run())?);
         }
         Ok(relay)
@@ -188,17 +188,17 @@ impl Relay {
 
     /// The number of connections, including those being made.
     pub fn connections(&self) -> usize {
-        self.crew.all.used()
+        self.pool.all.used()
     }
 
-    pub(crate) fn crew(&self) -> &Arc<Crew> {
-        &self.crew
+    pub(crate) fn crew(&self) -> &Arc<WorkerPool> {
+        &self.pool
     }
 }
 
-impl Drop for Relay {
+impl Drop for TcpRelay {
     fn drop(&mut self) {
-        self.crew.desks.iter().for_each(|desk| desk.order(Order::Stop));
+        self.pool.mailboxes.iter().for_each(|desk| desk.send(WorkerCommand::Stop));
         for thread in self.threads.drain(..) {
             // A worker that has panicked has closed its connections too.
             let _ = thread.join();
@@ -206,104 +206,105 @@ impl Drop for Relay {
     }
 }
 
-impl Crew {
+impl WorkerPool {
     /// A new owner number.
-    pub(crate) fn owner(&self) -> u64 {
+    pub(crate) fn next_owner(&self) -> u64 {
         self.owners.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn open(&self) -> &[Desk] {
-        self.desks.get(..self.open).unwrap_or_default()
+    fn open(&self) -> &[WorkerMailbox] {
+        self.mailboxes.get(..self.acceptors).unwrap_or_default()
     }
 
     /// The number of an acceptor, in round-robin order.
-    fn next(&self) -> usize {
-        self.next_desk.fetch_add(1, Ordering::Relaxed) % self.open.max(1)
+    fn next_acceptor(&self) -> usize {
+        self.next_mailbox.fetch_add(1, Ordering::Relaxed) % self.acceptors.max(1)
     }
 
     /// Accepts connections on a non-blocking listening socket.
-    pub(crate) fn listen(&self, socket: OwnedFd, owner: u64, accept: Arc<dyn Accept>) {
+    pub(crate) fn listen(&self, socket: OwnedFd, owner: u64, accept: Arc<dyn AcceptHandler>) {
         // Accepted sockets inherit SO_LINGER.
         reset_on_close(&socket);
-        let listener = Arc::new(Listener { socket, owner, accept });
-        self.open().iter().for_each(|desk| desk.order(Order::Listen(Arc::clone(&listener))));
+        let listener = Arc::new(RelayListener { socket, owner, handler: accept });
+        self.open().iter().for_each(|desk| desk.send(WorkerCommand::Listen(Arc::clone(&listener))));
     }
 
     /// Closes the listeners of `owner` and resets its connections. The ports are free when this returns.
-    pub(crate) fn dismiss(&self, owner: u64) {
+    pub(crate) fn close_owner(&self, owner: u64) {
         let (done, all_done) = channel();
-        for desk in &self.desks {
-            desk.order(Order::Dismiss(owner, done.clone()));
+        for desk in &self.mailboxes {
+            desk.send(WorkerCommand::CloseOwner(owner, done.clone()));
         }
         // Ends when every worker has answered and dropped its sender.
         drop(done);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + CLOSE_TIMEOUT;
         while all_done.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
 
     /// Resets the connections of `owner` with `container`.
-    pub(crate) fn forget(&self, owner: u64, container: IpAddr) {
-        self.desks.iter().for_each(|desk| desk.order(Order::Forget(owner, container)));
+    pub(crate) fn reset_container(&self, owner: u64, container: IpAddr) {
+        self.mailboxes.iter().for_each(|desk| desk.send(WorkerCommand::ResetContainer(owner, container)));
     }
 
     /// Tells `dial` when `socket`, which is connecting, is connected or has failed.
-    pub(crate) fn await_dial(
+    pub(crate) fn watch_connect(
         self: &Arc<Self>,
         socket: BorrowedFd<'_>,
-        dial: Arc<dyn Dial>,
+        dial: Arc<dyn ConnectHandler>,
         flow: (SocketAddr, SocketAddr),
-    ) -> io::Result<Ticket> {
-        let number = self.next();
-        let desk = self.desks.get(number).ok_or(io::ErrorKind::NotConnected)?;
+    ) -> io::Result<PendingConnect> {
+        let number = self.next_acceptor();
+        let desk = self.mailboxes.get(number).ok_or(io::ErrorKind::NotConnected)?;
         // Held until epoll_ctl(2) returned: the worker may see the event before this returns, and must find
         // the entry.
-        let mut dials = lock(&desk.dials);
-        let key = dials.insert(Outgoing { dial, flow }).map_err(|_| io::ErrorKind::QuotaExceeded)?;
+        let mut dials = lock(&desk.connects);
+        let key =
+            dials.insert(ConnectEntry { handler: dial, flow }).map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let interest = EventFlags::OUT | EventFlags::ONESHOT;
         let data = EventData::new_u64(token::of(token::DIAL, key.number()));
         if let Err(error) = epoll::add(&desk.epoll, socket, data, interest) {
             dials.remove(key);
             return Err(error.into());
         }
-        Ok(Ticket { crew: Arc::downgrade(self), desk: number, key })
+        Ok(PendingConnect { pool: Arc::downgrade(self), mailbox: number, key })
     }
 
     /// Calls `chore` once a second while it has entries, from the next [`WorkerPool::schedule_expiry`] on.
-    pub(crate) fn add_chore(&self, chore: Weak<dyn Chore>) {
-        let mut chores = lock(&self.chores);
+    pub(crate) fn add_expiry_handler(&self, chore: Weak<dyn ExpiryHandler>) {
+        let mut chores = lock(&self.expiry_handlers);
         chores.retain(|chore| chore.strong_count() > 0);
         chores.push(chore);
     }
 
     /// Starts the expiry timer; to be called after an entry was added.
-    pub(crate) fn expect(&self) {
-        if !self.expecting.swap(true, Ordering::SeqCst)
-            && let Some(first) = self.desks.first()
+    pub(crate) fn schedule_expiry(&self) {
+        if !self.expiry_pending.swap(true, Ordering::SeqCst)
+            && let Some(first) = self.mailboxes.first()
         {
-            first.ring();
+            first.wake_up();
         }
     }
 
     /// Runs all expiry handlers. Returns whether entries are left.
-    fn do_chores(&self, now: Instant) -> bool {
+    fn run_expiry(&self, now: Instant) -> bool {
         // Cleared before the handlers run: an entry that is added meanwhile starts the timer again.
-        self.expecting.store(false, Ordering::SeqCst);
-        let chores: Vec<_> = lock(&self.chores).iter().filter_map(Weak::upgrade).collect();
+        self.expiry_pending.store(false, Ordering::SeqCst);
+        let chores: Vec<_> = lock(&self.expiry_handlers).iter().filter_map(Weak::upgrade).collect();
         let more = chores.iter().fold(false, |more, chore| chore.expire(now) | more);
         if more {
-            self.expecting.store(true, Ordering::SeqCst);
+            self.expiry_pending.store(true, Ordering::SeqCst);
         }
         more
     }
 }
 
-impl Desk {
+impl WorkerMailbox {
     fn new() -> io::Result<Self> {
         let desk = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            orders: Mutex::new(Some(Vec::new())),
-            dials: Mutex::new(Slab::new()),
+            commands: Mutex::new(Some(Vec::new())),
+            connects: Mutex::new(Slab::new()),
             heavy: AtomicUsize::new(0),
         };
         epoll::add(
@@ -315,24 +316,24 @@ impl Desk {
         Ok(desk)
     }
 
-    fn order(&self, order: Order) {
-        if let Some(orders) = &mut *lock(&self.orders) {
+    fn send(&self, order: WorkerCommand) {
+        if let Some(orders) = &mut *lock(&self.commands) {
             orders.push(order);
         }
-        self.ring();
+        self.wake_up();
     }
 
-    fn ring(&self) {
+    fn wake_up(&self) {
         // Fails only if the counter is at its maximum, and then the worker is awake.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
-impl Ticket {
+impl PendingConnect {
     /// Ends the wait for `socket` but keeps the socket, which may then be watched elsewhere.
     pub(crate) fn finish(self, socket: BorrowedFd<'_>) {
-        if let Some(crew) = self.crew.upgrade()
-            && let Some(desk) = crew.desks.get(self.desk)
+        if let Some(crew) = self.pool.upgrade()
+            && let Some(desk) = crew.mailboxes.get(self.mailbox)
         {
             // EPOLLONESHOT has disabled the socket, but not removed it from the set.
             let _ = epoll::delete(&desk.epoll, socket);
@@ -340,12 +341,12 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for PendingConnect {
     fn drop(&mut self) {
-        if let Some(crew) = self.crew.upgrade()
-            && let Some(desk) = crew.desks.get(self.desk)
+        if let Some(crew) = self.pool.upgrade()
+            && let Some(desk) = crew.mailboxes.get(self.mailbox)
         {
-            lock(&desk.dials).remove(self.key);
+            lock(&desk.connects).remove(self.key);
         }
     }
 }

@@ -3,27 +3,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::sys::rlimit::Resource;
+use crate::sys::rlimit::RlimitResource;
 
 /// Maximum number of connections per helper, whatever the limit on descriptors.
-const MOST: usize = 131_072;
+const MAX_CONNECTIONS: usize = 131_072;
 /// Descriptors reserved for everything else.
-const SET_ASIDE: usize = 256;
+const RESERVED_FDS: usize = 256;
 
 /// A counter with a maximum.
 #[derive(Debug)]
-pub struct Quota {
+pub struct ConnectionQuota {
     used: AtomicUsize,
-    most: usize,
+    limit: usize,
 }
 
 /// One unit of one or more quotas; returned when dropped.
 #[derive(Debug)]
-pub struct Permit(Vec<Arc<Quota>>);
+pub struct QuotaPermit(Vec<Arc<ConnectionQuota>>);
 
-impl Quota {
+impl ConnectionQuota {
     pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), most })
+        Arc::new(Self { used: AtomicUsize::new(0), limit: most })
     }
 
     pub fn used(&self) -> usize {
@@ -31,18 +31,18 @@ impl Quota {
     }
 
     fn take(&self) -> bool {
-        let more = |used| (used < self.most).then_some(used + 1);
+        let more = |used| (used < self.limit).then_some(used + 1);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn give_back(&self) {
+    fn release(&self) {
         self.used.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Permit {
+impl QuotaPermit {
     /// Takes one unit of each quota, or none.
-    pub fn of(quotas: &[&Arc<Quota>]) -> Option<Self> {
+    pub fn acquire(quotas: &[&Arc<ConnectionQuota>]) -> Option<Self> {
         let mut taken = Self(Vec::with_capacity(quotas.len()));
         for quota in quotas {
             if !quota.take() {
@@ -54,17 +54,17 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for QuotaPermit {
     fn drop(&mut self) {
-        self.0.iter().for_each(|quota| quota.give_back());
+        self.0.iter().for_each(|quota| quota.release());
     }
 }
 
 /// Counts the users of a shared limit: the number of clones, without the original.
 #[derive(Clone, Debug, Default)]
-pub struct Sharers(Arc<()>);
+pub struct ShareCount(Arc<()>);
 
-impl Sharers {
+impl ShareCount {
     /// At least 1.
     pub fn count(&self) -> usize {
         Arc::strong_count(&self.0).saturating_sub(1).max(1)
@@ -73,7 +73,7 @@ impl Sharers {
 
 /// How many connections the limit on descriptors allows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     pub(crate) per_container: usize,
     /// Connections being made, in total.
@@ -82,10 +82,10 @@ pub(crate) struct Limits {
     pub(crate) waiting_per_container: usize,
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// Raises the soft limit on descriptors to the hard one and divides it up.
     pub(super) fn raise() -> Self {
-        let files = Resource::by_name("nofile").and_then(|files| {
+        let files = RlimitResource::by_name("nofile").and_then(|files| {
             let (soft, hard) = files.get().ok()?;
             Some(if files.set(hard, hard).is_ok() { hard } else { soft })
         });
@@ -94,7 +94,7 @@ impl Limits {
 
     /// Divides up `files` descriptors. A connection has two, plus pipes while bytes are held in them.
     fn within(files: usize) -> Self {
-        let connections = (files.saturating_sub(SET_ASIDE) * 2 / 5).clamp(16, MOST);
+        let connections = (files.saturating_sub(RESERVED_FDS) * 2 / 5).clamp(16, MAX_CONNECTIONS);
         Self {
             connections,
             per_container: connections * 3 / 4,
@@ -110,12 +110,12 @@ mod tests {
 
     #[test]
     fn nobody_gets_more_than_there_is() {
-        let (all, own) = (Quota::new(3), Quota::new(2));
-        let taken: Vec<_> = (0..3).map_while(|_| Permit::of(&[&all, &own])).collect();
+        let (all, own) = (ConnectionQuota::new(3), ConnectionQuota::new(2));
+        let taken: Vec<_> = (0..3).map_while(|_| QuotaPermit::acquire(&[&all, &own])).collect();
         assert_eq!((taken.len(), all.used(), own.used()), (2, 2, 2));
         drop(taken);
         assert_eq!((all.used(), own.used()), (0, 0));
-        let first = Sharers::default();
+        let first = ShareCount::default();
         let (one, two) = (first.clone(), first.clone());
         assert_eq!((first.count(), one.count()), (2, 2));
         drop(two);
@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn descriptors_are_shared_out() {
-        let few = Limits::within(1024);
-        assert!(few.connections * 2 + SET_ASIDE <= 1024 && few.waiting_per_container >= 64);
-        assert_eq!(Limits::within(usize::MAX / 4).connections, MOST);
+        let few = ConnectionLimits::within(1024);
+        assert!(few.connections * 2 + RESERVED_FDS <= 1024 && few.waiting_per_container >= 64);
+        assert_eq!(ConnectionLimits::within(usize::MAX / 4).connections, MAX_CONNECTIONS);
     }
 }

@@ -5,12 +5,12 @@ const INDEX_BITS: u32 = 32;
 const GENERATION_BITS: u32 = 28;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct SlabKey {
     index: u32,
     generation: u32,
 }
 
-impl Key {
+impl SlabKey {
     /// As a number of 60 bits.
     pub(super) fn number(self) -> u64 {
         u64::from(self.generation) << INDEX_BITS | u64::from(self.index)
@@ -25,44 +25,44 @@ impl Key {
 /// Values in numbered slots; each slot has the generation of its value.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    places: Vec<(u32, Option<T>)>,
+    slots: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
     generation: u32,
 }
 
 impl<T> Slab<T> {
     pub(super) const fn new() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), generation: 0 }
+        Self { slots: Vec::new(), free: Vec::new(), generation: 0 }
     }
 
     /// Stores a value; returns it if all indices are in use.
-    pub(super) fn insert(&mut self, value: T) -> Result<Key, T> {
+    pub(super) fn insert(&mut self, value: T) -> Result<SlabKey, T> {
         self.generation = (self.generation + 1) & ((1 << GENERATION_BITS) - 1);
         let generation = self.generation;
         if let Some(index) = self.free.pop()
-            && let Some(place) = self.places.get_mut(index as usize)
+            && let Some(place) = self.slots.get_mut(index as usize)
         {
             *place = (generation, Some(value));
-            return Ok(Key { index, generation });
+            return Ok(SlabKey { index, generation });
         }
-        let Ok(index) = u32::try_from(self.places.len()) else { return Err(value) };
-        self.places.push((generation, Some(value)));
-        Ok(Key { index, generation })
+        let Ok(index) = u32::try_from(self.slots.len()) else { return Err(value) };
+        self.slots.push((generation, Some(value)));
+        Ok(SlabKey { index, generation })
     }
 
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let (generation, value) = self.places.get_mut(key.index as usize)?;
+    pub(super) fn get_mut(&mut self, key: SlabKey) -> Option<&mut T> {
+        let (generation, value) = self.slots.get_mut(key.index as usize)?;
         if *generation == key.generation { value.as_mut() } else { None }
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
-        let (generation, value) = self.places.get_mut(key.index as usize)?;
+    pub(super) fn remove(&mut self, key: SlabKey) -> Option<T> {
+        let (generation, value) = self.slots.get_mut(key.index as usize)?;
         if *generation != key.generation {
             return None;
         }
         let value = value.take()?;
         self.free.push(key.index);
-        if self.free.len() == self.places.len() {
+        if self.free.len() == self.slots.len() {
             // A burst is over: free its memory. The generation goes on, so old keys stay dead.
             *self = Self { generation: self.generation, ..Self::new() };
         }
@@ -70,11 +70,11 @@ impl<T> Slab<T> {
     }
 
     /// The keys of the values that `wanted` accepts.
-    pub(super) fn keys(&self, wanted: impl Fn(&T) -> bool) -> Vec<Key> {
-        let places = self.places.iter().zip(0_u32..);
+    pub(super) fn keys(&self, wanted: impl Fn(&T) -> bool) -> Vec<SlabKey> {
+        let places = self.slots.iter().zip(0_u32..);
         let keep = |((generation, value), index): (&(u32, Option<T>), u32)| {
             value.as_ref().filter(|value| wanted(value))?;
-            Some(Key { index, generation: *generation })
+            Some(SlabKey { index, generation: *generation })
         };
         places.filter_map(keep).collect()
     }
@@ -88,7 +88,7 @@ mod tests {
     fn a_key_dies_with_its_value() {
         let mut slab = Slab::new();
         let one = slab.insert("one").unwrap();
-        assert_eq!(Key::from_number(one.number()), one);
+        assert_eq!(SlabKey::from_number(one.number()), one);
         assert_eq!(slab.remove(one), Some("one"));
         let two = slab.insert("two").unwrap();
         assert_eq!(slab.remove(one), None);

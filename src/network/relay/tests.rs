@@ -17,27 +17,27 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 struct Onward {
     target: SocketAddr,
-    all: Arc<Quota>,
+    all: Arc<ConnectionQuota>,
     owner: u64,
 }
 
-impl Accept for Onward {
-    fn accepted(&self, socket: OwnedFd, peer: SocketAddr) -> Option<Pair> {
+impl AcceptHandler for Onward {
+    fn accepted(&self, socket: OwnedFd, peer: SocketAddr) -> Option<RelayPair> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let inside = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).ok();
-        let (inside, permit) = inside.zip(Permit::of(&[&self.all]))?;
+        let (inside, permit) = inside.zip(QuotaPermit::acquire(&[&self.all]))?;
         reset_on_close(&inside);
         match rustix::net::connect(&inside, &self.target) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
             Err(_) => return None,
         }
         let (container, owner) = (peer.ip(), self.owner);
-        Some(Pair { inside, outside: socket, connecting: true, container, owner, permit })
+        Some(RelayPair { inside, outside: socket, connecting: true, container, owner, permit })
     }
 }
 
 struct Rig {
-    relay: Relay,
+    relay: TcpRelay,
     /// Where clients connect.
     front: SocketAddr,
     /// Accepts their connections behind the relay.
@@ -47,7 +47,7 @@ struct Rig {
 
 impl Rig {
     fn new(workers: usize) -> Self {
-        let relay = Relay::with(workers, Limits::raise()).unwrap();
+        let relay = TcpRelay::with_workers(workers, ConnectionLimits::raise()).unwrap();
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let front = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         // std's backlog is 128, and 2,000 connections come at once.
@@ -55,7 +55,7 @@ impl Rig {
         rustix::net::listen(&front, 4096).unwrap();
         front.set_nonblocking(true).unwrap();
         let at = front.local_addr().unwrap();
-        let owner = relay.crew().owner();
+        let owner = relay.crew().next_owner();
         let onward =
             Onward { target: server.local_addr().unwrap(), all: Arc::clone(&relay.crew().all), owner };
         relay.crew().listen(front.into(), owner, Arc::new(onward));
@@ -224,14 +224,14 @@ fn two_thousand_connections_at_once() {
 fn a_container_that_goes_loses_its_connections_and_a_listener_its_port() {
     let rig = Rig::new(2);
     let (client, _server) = rig.connect();
-    rig.relay.crew().forget(rig.owner, Ipv4Addr::new(192, 0, 2, 1).into());
-    rig.relay.crew().forget(rig.owner + 1, Ipv4Addr::LOCALHOST.into());
+    rig.relay.crew().reset_container(rig.owner, Ipv4Addr::new(192, 0, 2, 1).into());
+    rig.relay.crew().reset_container(rig.owner + 1, Ipv4Addr::LOCALHOST.into());
     (&client).write_all(b"still there").unwrap();
-    rig.relay.crew().forget(rig.owner, Ipv4Addr::LOCALHOST.into());
+    rig.relay.crew().reset_container(rig.owner, Ipv4Addr::LOCALHOST.into());
     assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     rig.wait_until_there_are(0);
     let (client, _server) = rig.connect();
-    rig.relay.crew().dismiss(rig.owner);
+    rig.relay.crew().close_owner(rig.owner);
     assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     // A process that another test is about to spawn briefly holds a copy of the listener.
     let until = Instant::now() + LIMIT;
@@ -263,7 +263,7 @@ fn alone_without_descriptors() {
         .map(|_| rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap())
         .map(TcpStream::from)
         .collect();
-    let files = crate::sys::rlimit::Resource::by_name("nofile").unwrap();
+    let files = crate::sys::rlimit::RlimitResource::by_name("nofile").unwrap();
     let (_, hard) = files.get().unwrap();
     let taken: Vec<OwnedFd> = {
         files.set(128, hard).unwrap();

@@ -16,33 +16,33 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint};
 
-use super::link::Link;
-use crate::network::gate::PacketOut;
-use crate::network::relay::Permit;
+use super::link::ConnLink;
+use crate::network::gate::PacketSink;
+use crate::network::relay::QuotaPermit;
 
 /// How long the container may take to answer during the handshake, or to acknowledge the last segment.
 /// Otherwise silence is allowed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PEER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(super) struct ConnEnds {
     pub(super) container: SocketAddr,
     /// The other end, as the container knows it.
     pub(super) other: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum StackTurn {
     /// Blocked until the next event.
     Idle,
     /// Both directions have ended.
-    Over,
+    Finished,
     /// It was reset.
     Broken,
 }
 
-pub(super) struct Conn {
+pub(super) struct StackConn {
     interface: Interface,
     sockets: SocketSet<'static>,
     handle: SocketHandle,
@@ -58,20 +58,20 @@ pub(super) struct Conn {
     /// The container's side has ended, and the host's side has been told.
     finished: bool,
     /// The container has sent its FIN.
-    last: bool,
-    over: bool,
-    pub(super) ends: Ends,
+    container_done: bool,
+    finished_cleanly: bool,
+    pub(super) ends: ConnEnds,
     /// See [`crate::network::relay::RelayPair::owner`].
     pub(super) owner: u64,
-    _permit: Permit,
+    _permit: QuotaPermit,
 }
 
 /// What a connection is made of.
-pub(super) struct Parts {
-    pub(super) ends: Ends,
+pub(super) struct StackConnParts {
+    pub(super) ends: ConnEnds,
     pub(super) host: OwnedFd,
     pub(super) owner: u64,
-    pub(super) permit: Permit,
+    pub(super) permit: QuotaPermit,
     pub(super) mtu: usize,
     /// Size of the buffer per direction, in bytes.
     pub(super) buffer: usize,
@@ -79,14 +79,14 @@ pub(super) struct Parts {
     pub(super) seed: u64,
 }
 
-impl Conn {
-    fn new(parts: Parts, now: Instant) -> Self {
-        let Parts { ends, host, owner, permit, mtu, buffer, seed } = parts;
+impl StackConn {
+    fn new(parts: StackConnParts, now: Instant) -> Self {
+        let StackConnParts { ends, host, owner, permit, mtu, buffer, seed } = parts;
         // Without it, it is merely slower.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&host, true);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
-        let mut link = Link { packet: None, out: &Nowhere, mtu };
+        let mut link = ConnLink { packet: None, out: &NullSink, mtu };
         let mut interface = Interface::new(config, &mut link, now);
         let own = IpAddress::from(ends.other.ip());
         interface.update_ip_addrs(|addresses| {
@@ -100,7 +100,7 @@ impl Conn {
         let buffer = || SocketBuffer::new(vec![0; buffer]);
         let mut socket = Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
-        socket.set_timeout(Some(PATIENCE));
+        socket.set_timeout(Some(PEER_TIMEOUT));
         let mut sockets = SocketSet::new(Vec::new());
         let handle = sockets.add(socket);
         Self {
@@ -114,8 +114,8 @@ impl Conn {
             broken: false,
             ended: false,
             finished: false,
-            last: false,
-            over: false,
+            container_done: false,
+            finished_cleanly: false,
             ends,
             owner,
             _permit: permit,
@@ -123,7 +123,7 @@ impl Conn {
     }
 
     /// A connection that the container opens; its SYN must be the next packet to [`Self::take`].
-    pub(super) fn listening(parts: Parts, now: Instant) -> io::Result<Self> {
+    pub(super) fn listening(parts: StackConnParts, now: Instant) -> io::Result<Self> {
         let mut conn = Self::new(parts, now);
         let own = endpoint(conn.ends.other);
         conn.socket().listen(own).map_err(|error| io::Error::other(error.to_string()))?;
@@ -131,7 +131,7 @@ impl Conn {
     }
 
     /// A connection that is opened to the container.
-    pub(super) fn connecting(parts: Parts, now: Instant) -> io::Result<Self> {
+    pub(super) fn connecting(parts: StackConnParts, now: Instant) -> io::Result<Self> {
         let mut conn = Self::new(parts, now);
         let (to, from) = (endpoint(conn.ends.container), endpoint(conn.ends.other));
         let Self { sockets, handle, interface, .. } = &mut conn;
@@ -149,8 +149,8 @@ impl Conn {
     }
 
     /// Handles a packet from the container; its consequences follow in the next turn.
-    pub(super) fn take(&mut self, packet: &[u8], now: Instant, out: &dyn PacketOut) {
-        let mut link = Link { packet: Some(packet), out, mtu: self.mtu };
+    pub(super) fn take(&mut self, packet: &[u8], now: Instant, out: &dyn PacketSink) {
+        let mut link = ConnLink { packet: Some(packet), out, mtu: self.mtu };
         self.interface.poll_ingress_single(now, &mut link, &mut self.sockets);
     }
 
@@ -163,33 +163,33 @@ impl Conn {
     }
 
     /// Moves bytes and sends packets, as far as possible now.
-    pub(super) fn turn(&mut self, now: Instant, out: &dyn PacketOut) -> Turn {
+    pub(super) fn turn(&mut self, now: Instant, out: &dyn PacketSink) -> StackTurn {
         let moved = self.move_bytes();
         let broken = moved.is_err() || self.broken;
         if broken {
             self.socket().abort();
         }
-        let mut link = Link { packet: None, out, mtu: self.mtu };
+        let mut link = ConnLink { packet: None, out, mtu: self.mtu };
         self.interface.poll(now, &mut link, &mut self.sockets);
         if broken {
-            return Turn::Broken;
+            return StackTurn::Broken;
         }
-        self.over = self.finished && self.ended;
+        self.finished_cleanly = self.finished && self.ended;
         match self.socket().state() {
-            State::Closed | State::TimeWait if self.over => Turn::Over,
+            State::Closed | State::TimeWait if self.finished_cleanly => StackTurn::Finished,
             // The container has gone, but what the host's side has not taken yet is still being passed on.
-            State::Closed if self.last && self.ended => Turn::Idle,
+            State::Closed if self.container_done && self.ended => StackTurn::Idle,
             // A handshake that was aborted by the container leaves the socket listening.
-            State::Closed | State::Listen => Turn::Broken,
-            _ => Turn::Idle,
+            State::Closed | State::Listen => StackTurn::Broken,
+            _ => StackTurn::Idle,
         }
     }
 
     /// Resets both sides.
-    pub(super) fn abort(&mut self, now: Instant, out: &dyn PacketOut) {
-        self.over = false;
+    pub(super) fn abort(&mut self, now: Instant, out: &dyn PacketSink) {
+        self.finished_cleanly = false;
         self.socket().abort();
-        let mut link = Link { packet: None, out, mtu: self.mtu };
+        let mut link = ConnLink { packet: None, out, mtu: self.mtu };
         self.interface.poll(now, &mut link, &mut self.sockets);
     }
 
@@ -209,8 +209,9 @@ impl Conn {
             self.writable = sent.map_err(|error| io::Error::other(error.to_string()))??.is_some();
         }
         let state = socket.state();
-        self.last |= matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
-        if self.last && socket.recv_queue() == 0 && !self.finished {
+        self.container_done |=
+            matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
+        if self.container_done && socket.recv_queue() == 0 && !self.finished {
             rustix::net::shutdown(&self.host, Shutdown::Write)?;
             self.finished = true;
         }
@@ -232,7 +233,7 @@ impl Conn {
         }
         // smoltcp's time-out also covers data, and a silent but healthy peer must not be cut off.
         let making = matches!(state, State::Listen | State::SynSent | State::SynReceived);
-        let patience = (making || (self.ended && self.finished)).then_some(PATIENCE);
+        let patience = (making || (self.ended && self.finished)).then_some(PEER_TIMEOUT);
         if socket.timeout() != patience {
             socket.set_timeout(patience);
         }
@@ -240,9 +241,9 @@ impl Conn {
     }
 }
 
-impl Drop for Conn {
+impl Drop for StackConn {
     fn drop(&mut self) {
-        if self.over {
+        if self.finished_cleanly {
             // Send what is left, instead of a reset.
             let _ = rustix::net::sockopt::set_socket_linger(&self.host, None);
         }
@@ -263,8 +264,8 @@ fn ready<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Discards packets: an interface asks its device for its capabilities before there are any.
-struct Nowhere;
+struct NullSink;
 
-impl PacketOut for Nowhere {
+impl PacketSink for NullSink {
     fn packet(&self, _packet: &[u8]) {}
 }

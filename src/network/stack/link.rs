@@ -3,36 +3,36 @@
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-use crate::network::gate::PacketOut;
+use crate::network::gate::PacketSink;
 
 /// Holds at most one received packet, and sends to `out`.
-pub(super) struct Link<'a> {
+pub(super) struct ConnLink<'a> {
     pub(super) packet: Option<&'a [u8]>,
-    pub(super) out: &'a dyn PacketOut,
+    pub(super) out: &'a dyn PacketSink,
     /// The longest packet, in bytes.
     pub(super) mtu: usize,
 }
 
-pub(super) struct Incoming<'a>(&'a [u8]);
+pub(super) struct ReceivedPacket<'a>(&'a [u8]);
 
-pub(super) struct Outgoing<'a>(&'a dyn PacketOut);
+pub(super) struct TransmitSlot<'a>(&'a dyn PacketSink);
 
-impl Device for Link<'_> {
+impl Device for ConnLink<'_> {
     type RxToken<'b>
-        = Incoming<'b>
+        = ReceivedPacket<'b>
     where
         Self: 'b;
     type TxToken<'b>
-        = Outgoing<'b>
+        = TransmitSlot<'b>
     where
         Self: 'b;
 
-    fn receive(&mut self, _now: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
-        Some((Incoming(self.packet.take()?), Outgoing(self.out)))
+    fn receive(&mut self, _now: Instant) -> Option<(ReceivedPacket<'_>, TransmitSlot<'_>)> {
+        Some((ReceivedPacket(self.packet.take()?), TransmitSlot(self.out)))
     }
 
-    fn transmit(&mut self, _now: Instant) -> Option<Outgoing<'_>> {
-        Some(Outgoing(self.out))
+    fn transmit(&mut self, _now: Instant) -> Option<TransmitSlot<'_>> {
+        Some(TransmitSlot(self.out))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -46,13 +46,13 @@ impl Device for Link<'_> {
     }
 }
 
-impl RxToken for Incoming<'_> {
+impl RxToken for ReceivedPacket<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
         read(self.0)
     }
 }
 
-impl TxToken for Outgoing<'_> {
+impl TxToken for TransmitSlot<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let mut packet = vec![0; length];
         let result = write(&mut packet);

@@ -33,26 +33,26 @@ use rustix::time::{
 };
 use smoltcp::time::Instant;
 
-use self::conn::{Conn, Ends, Parts, Turn};
-use super::gate::device::Device;
-use super::gate::tcp::TcpGate;
-use super::gate::{PacketOut, Part};
-use super::packet::{Packet, tcp};
-use super::policy::Policy;
-use super::publish::{self, Client};
-use super::relay::{Pair, Permit, Relay, lock};
+use self::conn::{ConnEnds, StackConn, StackConnParts, StackTurn};
+use super::gate::device::PacketDevice;
+use super::gate::tcp::SynInterceptor;
+use super::gate::{PacketSink, ProtocolHandler};
+use super::packet::{IpPacket, tcp};
+use super::policy::FlowPolicy;
+use super::publish::{self, PublishedClient};
+use super::relay::{QuotaPermit, RelayPair, TcpRelay, lock};
 use crate::sys;
 
 /// Maximum number of connections per network, and per container: each has two buffers.
-const MOST: usize = 4096;
-const MOST_OF_ONE: usize = 3072;
+const MAX_CONNECTIONS: usize = 4096;
+const MAX_PER_CONTAINER: usize = 3072;
 /// Up to this number of connections, new ones get large buffers, then small ones (sizes in bytes): 240 MB in
 /// total at most. Memory is only touched as it is used.
-const FEW: usize = 512;
-const LARGE: usize = 128 << 10;
-const SMALL: usize = 16 << 10;
+const LARGE_BUFFER_LIMIT: usize = 512;
+const LARGE_BUFFER: usize = 128 << 10;
+const SMALL_BUFFER: usize = 16 << 10;
 /// Maximum number of queued commands; each may hold a descriptor.
-const MOST_ORDERS: usize = 4096;
+const MAX_COMMANDS: usize = 4096;
 /// Events per epoll_wait(2).
 const EVENTS: usize = 64;
 /// First of the dynamic ports, and their number (RFC 6335 §6).
@@ -65,16 +65,16 @@ const TIMER: u64 = 1;
 const FIRST: u64 = 2;
 
 /// The stack of one gateway: the forwarder's handler for TCP.
-pub struct Stack {
-    gate: TcpGate,
-    desk: Arc<Desk>,
+pub struct TcpStack {
+    interceptor: SynInterceptor,
+    mailbox: Arc<StackMailbox>,
     epoll: OwnedFd,
     timer: OwnedFd,
     mtu: usize,
     /// The owner number of the connections that containers open.
-    own: u64,
+    owner: u64,
     since: std::time::Instant,
-    conns: HashMap<u64, Entry>,
+    conns: HashMap<u64, ConnEntry>,
     by_ends: HashMap<(SocketAddr, SocketAddr), u64>,
     per_container: HashMap<IpAddr, usize>,
     next: u64,
@@ -83,106 +83,107 @@ pub struct Stack {
     dirty: Vec<u64>,
     due: BTreeSet<(Instant, u64)>,
     /// When the timer is set to expire.
-    set: Option<Instant>,
+    timer_deadline: Option<Instant>,
 }
 
-struct Entry {
-    conn: Conn,
+struct ConnEntry {
+    conn: StackConn,
     due: Option<Instant>,
     /// It is in `dirty`.
     dirty: bool,
 }
 
 /// How other threads reach a stack.
-pub struct Desk {
-    orders: Mutex<Vec<Order>>,
+pub struct StackMailbox {
+    commands: Mutex<Vec<StackCommand>>,
     wake: OwnedFd,
 }
 
-enum Order {
+enum StackCommand {
     /// The SYN of a connection whose host side is connected.
-    Begin(Box<[u8]>),
+    AcceptSyn(Box<[u8]>),
     /// A client of a published port.
-    Enter(Box<Client>),
+    ConnectClient(Box<PublishedClient>),
     /// Resets the connections of an owner.
-    Dismiss(u64),
+    ResetOwner(u64),
 }
 
 /// The interceptor's packets: SYNs come back to the stack, everything else goes to the container.
-struct Back {
-    desk: Arc<Desk>,
-    device: Arc<dyn Device>,
+struct SynReturn {
+    mailbox: Arc<StackMailbox>,
+    device: Arc<dyn PacketDevice>,
 }
 
-impl PacketOut for Back {
+impl PacketSink for SynReturn {
     fn packet(&self, bytes: &[u8]) {
-        let first = |packet: Packet<'_>| packet.tcp().is_some_and(|segment| segment.is_first());
-        if Packet::parse(bytes).is_ok_and(first) {
-            self.desk.leave(Order::Begin(bytes.into()));
+        let first = |packet: IpPacket<'_>| packet.tcp().is_some_and(|segment| segment.is_first());
+        if IpPacket::parse(bytes).is_ok_and(first) {
+            self.mailbox.send(StackCommand::AcceptSyn(bytes.into()));
         } else {
-            PacketOut::packet(&self.device, bytes);
+            PacketSink::packet(&self.device, bytes);
         }
     }
 }
 
-impl Desk {
-    fn leave(&self, order: Order) {
-        let mut orders = lock(&self.orders);
+impl StackMailbox {
+    fn send(&self, order: StackCommand) {
+        let mut orders = lock(&self.commands);
         // A reset must not get lost; other commands are dropped like packets.
-        if orders.len() < MOST_ORDERS || matches!(order, Order::Dismiss(_)) {
+        if orders.len() < MAX_COMMANDS || matches!(order, StackCommand::ResetOwner(_)) {
             orders.push(order);
         }
         drop(orders);
-        self.ring();
+        self.wake_up();
     }
 
-    fn ring(&self) {
+    fn wake_up(&self) {
         // A counter at its maximum wakes already.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
-impl publish::Entry for Desk {
-    fn admit(&self, client: Client) -> Option<Pair> {
-        self.leave(Order::Enter(Box::new(client)));
+impl publish::ContainerDialer for StackMailbox {
+    fn connect_client(&self, client: PublishedClient) -> Option<RelayPair> {
+        self.send(StackCommand::ConnectClient(Box::new(client)));
         None
     }
 
-    fn dismiss(&self, owner: u64) {
-        self.leave(Order::Dismiss(owner));
+    fn reset_owner(&self, owner: u64) {
+        self.send(StackCommand::ResetOwner(owner));
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for StackMailbox {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Desk")
     }
 }
 
-impl Stack {
+impl TcpStack {
     /// A stack that sends its packets to `device`, with at most `mtu` bytes; `policy` decides which
     /// connections are allowed.
     pub fn new(
-        device: Arc<dyn Device>,
+        device: Arc<dyn PacketDevice>,
         mtu: u16,
-        relay: &Relay,
-        policy: Arc<dyn Policy>,
+        relay: &TcpRelay,
+        policy: Arc<dyn FlowPolicy>,
     ) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let desk = Arc::new(Desk { orders: Mutex::default(), wake });
-        let gate = TcpGate::new(relay, policy, Arc::new(Back { desk: Arc::clone(&desk), device }));
+        let desk = Arc::new(StackMailbox { commands: Mutex::default(), wake });
+        let gate =
+            SynInterceptor::new(relay, policy, Arc::new(SynReturn { mailbox: Arc::clone(&desk), device }));
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         epoll::add(&epoll, &desk.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
         Ok(Self {
-            gate,
-            desk,
+            interceptor: gate,
+            mailbox: desk,
             epoll,
             timer,
             mtu: mtu.into(),
-            own: relay.crew().owner(),
+            owner: relay.crew().next_owner(),
             since: std::time::Instant::now(),
             conns: HashMap::new(),
             by_ends: HashMap::new(),
@@ -191,16 +192,16 @@ impl Stack {
             next_port: 0,
             dirty: Vec::new(),
             due: BTreeSet::new(),
-            set: None,
+            timer_deadline: None,
         })
     }
 
-    pub fn gate(&self) -> &TcpGate {
-        &self.gate
+    pub fn gate(&self) -> &SynInterceptor {
+        &self.interceptor
     }
 
-    pub fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    pub fn desk(&self) -> &Arc<StackMailbox> {
+        &self.mailbox
     }
 
     fn now(&self) -> Instant {
@@ -216,48 +217,48 @@ impl Stack {
         }
     }
 
-    fn follow(&mut self, orders: Vec<Order>, out: &dyn PacketOut) {
+    fn run_commands(&mut self, orders: Vec<StackCommand>, out: &dyn PacketSink) {
         for order in orders {
             match order {
-                Order::Begin(syn) => {
-                    self.begin(&syn, out);
+                StackCommand::AcceptSyn(syn) => {
+                    self.accept_syn(&syn, out);
                 }
-                Order::Enter(client) => {
-                    self.admit(*client);
+                StackCommand::ConnectClient(client) => {
+                    self.connect_client(*client);
                 }
-                Order::Dismiss(owner) => self.abort_all(|conn| conn.owner == owner, out),
+                StackCommand::ResetOwner(owner) => self.abort_all(|conn| conn.owner == owner, out),
             }
         }
     }
 
     /// Answers a SYN whose host side is connected.
-    fn begin(&mut self, syn: &[u8], out: &dyn PacketOut) -> Option<()> {
-        let packet = Packet::parse(syn).ok()?;
+    fn accept_syn(&mut self, syn: &[u8], out: &dyn PacketSink) -> Option<()> {
+        let packet = IpPacket::parse(syn).ok()?;
         let segment = packet.tcp()?;
         let container = SocketAddr::new(packet.source, segment.source);
         let other = SocketAddr::new(packet.target, segment.target);
-        let (host, permit) = self.gate.take(container, other)?;
-        let owner = self.own;
-        let ends = Ends { container, other };
+        let (host, permit) = self.interceptor.take_connected(container, other)?;
+        let owner = self.owner;
+        let ends = ConnEnds { container, other };
         let Some(parts) = self.parts(ends, host, owner, permit) else {
-            tcp::reset(&packet).iter().for_each(|reset| out.packet(reset));
+            tcp::build_reset(&packet).iter().for_each(|reset| out.packet(reset));
             return None;
         };
         let now = self.now();
-        let mut conn = Conn::listening(parts, now).ok()?;
+        let mut conn = StackConn::listening(parts, now).ok()?;
         conn.take(syn, now, out);
         self.insert(conn)
     }
 
     /// Opens a connection to a container, for a client of a published port.
-    fn admit(&mut self, client: Client) -> Option<()> {
-        let Client { socket, mut from, to, owner, permit } = client;
+    fn connect_client(&mut self, client: PublishedClient) -> Option<()> {
+        let PublishedClient { socket, mut from, to, owner, permit } = client;
         rustix::io::ioctl_fionbio(&socket, true).ok()?;
         if from.port() == 0 || self.by_ends.contains_key(&(to, from)) {
             from.set_port(self.free_port(from.ip(), to)?);
         }
-        let parts = self.parts(Ends { container: to, other: from }, socket, owner, permit)?;
-        let conn = Conn::connecting(parts, self.now()).ok()?;
+        let parts = self.parts(ConnEnds { container: to, other: from }, socket, owner, permit)?;
+        let conn = StackConn::connecting(parts, self.now()).ok()?;
         self.insert(conn)
     }
 
@@ -270,20 +271,26 @@ impl Stack {
     }
 
     /// What a new connection is made of; `None` if there is no room, which resets the host's side.
-    fn parts(&self, ends: Ends, host: OwnedFd, owner: u64, permit: Permit) -> Option<Parts> {
+    fn parts(
+        &self,
+        ends: ConnEnds,
+        host: OwnedFd,
+        owner: u64,
+        permit: QuotaPermit,
+    ) -> Option<StackConnParts> {
         let of_this = self.per_container.get(&ends.container.ip()).copied().unwrap_or(0);
-        let seed = sys::random::bytes().map(u64::from_ne_bytes);
-        if self.conns.len() >= MOST
-            || of_this >= MOST_OF_ONE
+        let seed = sys::random::random_bytes().map(u64::from_ne_bytes);
+        if self.conns.len() >= MAX_CONNECTIONS
+            || of_this >= MAX_PER_CONTAINER
             || self.by_ends.contains_key(&(ends.container, ends.other))
         {
             return None;
         }
-        let buffer = if self.conns.len() < FEW { LARGE } else { SMALL };
-        Some(Parts { ends, host, owner, permit, mtu: self.mtu, buffer, seed: seed.ok()? })
+        let buffer = if self.conns.len() < LARGE_BUFFER_LIMIT { LARGE_BUFFER } else { SMALL_BUFFER };
+        Some(StackConnParts { ends, host, owner, permit, mtu: self.mtu, buffer, seed: seed.ok()? })
     }
 
-    fn insert(&mut self, conn: Conn) -> Option<()> {
+    fn insert(&mut self, conn: StackConn) -> Option<()> {
         let id = self.next;
         self.next += 1;
         let what = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
@@ -291,13 +298,13 @@ impl Stack {
         let ends = conn.ends;
         self.by_ends.insert((ends.container, ends.other), id);
         *self.per_container.entry(ends.container.ip()).or_default() += 1;
-        self.conns.insert(id, Entry { conn, due: None, dirty: false });
+        self.conns.insert(id, ConnEntry { conn, due: None, dirty: false });
         self.mark(id);
         Some(())
     }
 
-    fn remove(&mut self, id: u64) -> Option<Conn> {
-        let Entry { conn, due, .. } = self.conns.remove(&id)?;
+    fn remove(&mut self, id: u64) -> Option<StackConn> {
+        let ConnEntry { conn, due, .. } = self.conns.remove(&id)?;
         let ends = conn.ends;
         self.by_ends.remove(&(ends.container, ends.other));
         if let Some(due) = due {
@@ -312,7 +319,7 @@ impl Stack {
         Some(conn)
     }
 
-    fn abort_all(&mut self, unwanted: impl Fn(&Conn) -> bool, out: &dyn PacketOut) {
+    fn abort_all(&mut self, unwanted: impl Fn(&StackConn) -> bool, out: &dyn PacketSink) {
         let now = self.now();
         let found = self.conns.iter().filter(|(_, entry)| unwanted(&entry.conn)).map(|(id, _)| *id);
         for id in found.collect::<Vec<_>>() {
@@ -323,7 +330,7 @@ impl Stack {
     }
 
     /// Gives a turn to every connection that needs one.
-    fn work(&mut self, out: &dyn PacketOut) {
+    fn process_dirty(&mut self, out: &dyn PacketSink) {
         let now = self.now();
         while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
             self.due.remove(&(due, id));
@@ -335,7 +342,7 @@ impl Stack {
         for id in std::mem::take(&mut self.dirty) {
             let Some(entry) = self.conns.get_mut(&id) else { continue };
             entry.dirty = false;
-            if entry.conn.turn(now, out) == Turn::Idle {
+            if entry.conn.turn(now, out) == StackTurn::Idle {
                 let due = entry.conn.due(now);
                 if due != entry.due {
                     if let Some(old) = std::mem::replace(&mut entry.due, due) {
@@ -354,10 +361,10 @@ impl Stack {
 
     fn set_timer(&mut self, now: Instant) {
         let next = self.due.first().map(|(due, _)| *due);
-        if next == self.set {
+        if next == self.timer_deadline {
             return;
         }
-        self.set = next;
+        self.timer_deadline = next;
         // A value of 0 would disarm the timer, so a time that has passed becomes 1 µs.
         let wait = next.map_or(0, |next| if next > now { (next - now).total_micros() } else { 1 });
         let tv_sec = i64::try_from(wait / 1_000_000).unwrap_or_default();
@@ -371,16 +378,16 @@ impl Stack {
     }
 }
 
-impl Part for Stack {
-    fn packet(&mut self, packet: &Packet<'_>, out: &dyn PacketOut) {
+impl ProtocolHandler for TcpStack {
+    fn packet(&mut self, packet: &IpPacket<'_>, out: &dyn PacketSink) {
         let Some(segment) = packet.tcp() else { return };
         let container = SocketAddr::new(packet.source, segment.source);
         let other = SocketAddr::new(packet.target, segment.target);
         let Some(id) = self.by_ends.get(&(container, other)).copied() else {
             if segment.is_first() {
-                self.gate.syn(packet);
+                self.interceptor.handle_syn(packet);
             } else {
-                tcp::reset(packet).iter().for_each(|reset| out.packet(reset));
+                tcp::build_reset(packet).iter().for_each(|reset| out.packet(reset));
             }
             return;
         };
@@ -390,7 +397,7 @@ impl Part for Stack {
         }
         // The first packet of a batch wakes the loop, which runs the turns after the whole batch.
         if self.dirty.is_empty() {
-            self.desk.ring();
+            self.mailbox.wake_up();
         }
         self.mark(id);
     }
@@ -399,7 +406,7 @@ impl Part for Stack {
         Some(self.epoll.as_fd())
     }
 
-    fn ready(&mut self, out: &dyn PacketOut) {
+    fn ready(&mut self, out: &dyn PacketSink) {
         let mut room = [MaybeUninit::uninit(); EVENTS];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let Ok((events, _)) = epoll::wait(&self.epoll, &mut room, Some(&now)) else { return };
@@ -407,13 +414,13 @@ impl Part for Stack {
         for (token, flags) in events {
             match token {
                 WAKE => {
-                    let _ = rustix::io::read(&self.desk.wake, &mut [0_u8; 8][..]);
-                    let orders = std::mem::take(&mut *lock(&self.desk.orders));
-                    self.follow(orders, out);
+                    let _ = rustix::io::read(&self.mailbox.wake, &mut [0_u8; 8][..]);
+                    let orders = std::mem::take(&mut *lock(&self.mailbox.commands));
+                    self.run_commands(orders, out);
                 }
                 TIMER => {
                     let _ = rustix::io::read(&self.timer, &mut [0_u8; 8][..]);
-                    self.set = None;
+                    self.timer_deadline = None;
                 }
                 id => {
                     if let Some(entry) = self.conns.get_mut(&id) {
@@ -423,18 +430,18 @@ impl Part for Stack {
                 }
             }
         }
-        self.work(out);
+        self.process_dirty(out);
     }
 
     fn forget(&mut self, container: IpAddr) {
-        self.gate.forget(container);
-        self.abort_all(|conn| conn.ends.container.ip() == container, &Gone);
+        self.interceptor.forget(container);
+        self.abort_all(|conn| conn.ends.container.ip() == container, &DiscardSink);
     }
 }
 
 /// Discards packets: the container is gone.
-struct Gone;
+struct DiscardSink;
 
-impl PacketOut for Gone {
+impl PacketSink for DiscardSink {
     fn packet(&self, _packet: &[u8]) {}
 }

@@ -10,11 +10,11 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::{HardwareAddress, IpCidr};
 
-use super::link::Link;
+use super::link::ConnLink;
 use super::*;
-use crate::network::gate::device::Offload;
-use crate::network::policy::{Flow, Verdict};
-use crate::network::publish::Entry as _;
+use crate::network::gate::device::PacketOffload;
+use crate::network::policy::{EgressFlow, FlowVerdict};
+use crate::network::publish::ContainerDialer as _;
 use crate::network::relay::reset_on_close;
 
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 2);
@@ -24,22 +24,22 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 #[derive(Debug, Default)]
 struct Queue(Mutex<VecDeque<Vec<u8>>>);
 
-impl PacketOut for Queue {
+impl PacketSink for Queue {
     fn packet(&self, packet: &[u8]) {
         lock(&self.0).push_back(packet.to_vec());
     }
 }
 
-impl Device for Queue {
+impl PacketDevice for Queue {
     fn fd(&self) -> BorrowedFd<'_> {
         unreachable!("nobody reads from it but the test")
     }
 
-    fn receive(&self, _buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
+    fn receive(&self, _buffer: &mut [u8]) -> io::Result<(usize, PacketOffload)> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    fn send(&self, _offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    fn send(&self, _offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()> {
         self.packet(&parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<_>>());
         Ok(())
     }
@@ -48,31 +48,31 @@ impl Device for Queue {
 /// Maps all destinations to the loopback interface.
 struct Loopback;
 
-impl Policy for Loopback {
-    fn judge(&self, flow: &Flow) -> Verdict {
-        Verdict::Pass((Ipv4Addr::LOCALHOST, flow.target.port()).into())
+impl FlowPolicy for Loopback {
+    fn judge(&self, flow: &EgressFlow) -> FlowVerdict {
+        FlowVerdict::Pass((Ipv4Addr::LOCALHOST, flow.target.port()).into())
     }
 
-    fn note(&self, _flow: &Flow, _outcome: Result<(), &io::Error>) {}
+    fn note(&self, _flow: &EgressFlow, _outcome: Result<(), &io::Error>) {}
 }
 
 struct Rig {
-    stack: Stack,
+    stack: TcpStack,
     inward: Arc<Queue>,
     outward: Queue,
     interface: Interface,
     sockets: SocketSet<'static>,
     handle: SocketHandle,
-    relay: Relay,
+    relay: TcpRelay,
 }
 
 impl Rig {
     fn new() -> Self {
-        let relay = Relay::start().unwrap();
+        let relay = TcpRelay::start().unwrap();
         let inward = Arc::new(Queue::default());
-        let stack = Stack::new(Arc::clone(&inward) as _, 1500, &relay, Arc::new(Loopback)).unwrap();
+        let stack = TcpStack::new(Arc::clone(&inward) as _, 1500, &relay, Arc::new(Loopback)).unwrap();
         let outward = Queue::default();
-        let mut link = Link { packet: None, out: &outward, mtu: 1500 };
+        let mut link = ConnLink { packet: None, out: &outward, mtu: 1500 };
         let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut link, stack.now());
         interface.update_ip_addrs(|all| all.push(IpCidr::new(IpAddr::from(CONTAINER).into(), 24)).unwrap());
         interface.routes_mut().add_default_ipv4_route(CONTAINER).unwrap();
@@ -99,11 +99,11 @@ impl Rig {
             let now = self.stack.now();
             let packets = std::mem::take(&mut *lock(&self.inward.0));
             for packet in packets.iter().map(|packet| Some(&packet[..])).chain([None]) {
-                let mut link = Link { packet, out: &self.outward, mtu: 1500 };
+                let mut link = ConnLink { packet, out: &self.outward, mtu: 1500 };
                 self.interface.poll(now, &mut link, &mut self.sockets);
             }
             for packet in std::mem::take(&mut *lock(&self.outward.0)) {
-                let packet = Packet::parse(&packet).unwrap();
+                let packet = IpPacket::parse(&packet).unwrap();
                 assert!(packet.is_intact());
                 self.stack.packet(&packet, &*self.inward);
             }
@@ -183,9 +183,9 @@ fn a_segment_of_no_connection_is_reset() {
     packet.extend(SERVER.octets());
     packet.extend([0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 9, 0x50, tcp::ACK, 0xff, 0xff, 0, 0, 0, 0]);
     let inward = Arc::clone(&rig.inward);
-    rig.stack.packet(&Packet::parse(&packet).unwrap(), &*inward);
+    rig.stack.packet(&IpPacket::parse(&packet).unwrap(), &*inward);
     let answer = lock(&inward.0).pop_front().unwrap();
-    let segment = Packet::parse(&answer).unwrap().tcp().unwrap();
+    let segment = IpPacket::parse(&answer).unwrap().tcp().unwrap();
     assert_eq!((segment.flags, segment.sequence), (tcp::RST, 9));
 }
 
@@ -198,13 +198,13 @@ fn clients_come_in_by_their_own_address_and_are_dismissed() {
     let socket = OwnedFd::from(listener.accept().unwrap().0);
     reset_on_close(&socket);
     let from: SocketAddr = "198.51.100.9:4321".parse().unwrap();
-    let permit = Permit::of(&[]).unwrap();
-    let enter = Client { socket, from, to: (CONTAINER, 80).into(), owner: 77, permit };
-    assert!(rig.stack.desk().admit(enter).is_none());
+    let permit = QuotaPermit::acquire(&[]).unwrap();
+    let enter = PublishedClient { socket, from, to: (CONTAINER, 80).into(), owner: 77, permit };
+    assert!(rig.stack.desk().connect_client(enter).is_none());
     client.write_all(b"hello").unwrap();
     rig.until(|rig| rig.socket().can_recv());
     assert_eq!(rig.socket().remote_endpoint().unwrap().to_string(), from.to_string());
-    rig.stack.desk().dismiss(77);
+    rig.stack.desk().reset_owner(77);
     rig.until(|rig| rig.socket().state() == State::Closed && rig.stack.conns.is_empty());
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }

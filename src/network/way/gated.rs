@@ -8,60 +8,66 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use super::{For, Held, Way, settings};
-use crate::network::gate::Gate;
-use crate::network::gate::tcp::TcpGate;
+use super::{Datapath, DatapathContext, DropGuard, forwarder_settings};
+use crate::network::gate::PacketForwarder;
+use crate::network::gate::tcp::SynInterceptor;
 use crate::network::gateway::Gateway;
-use crate::network::publish::{Entry, Reserved, Sockets, Target};
-use crate::network::relay::Relay;
-use crate::network::stack::Stack;
+use crate::network::publish::{ContainerDialer, GatewaySockets, PublishTarget, ReservedPorts};
+use crate::network::relay::TcpRelay;
+use crate::network::stack::TcpStack;
 
 /// A forwarder, and the way to connect to containers.
-pub(super) struct Gated {
-    tcp: TcpGate,
-    gate: Gate,
-    entry: Arc<dyn Entry>,
-    relay: Arc<Relay>,
+pub(super) struct NativeDatapath {
+    interceptor: SynInterceptor,
+    forwarder: PacketForwarder,
+    dialer: Arc<dyn ContainerDialer>,
+    relay: Arc<TcpRelay>,
 }
 
-impl Gated {
+impl NativeDatapath {
     /// Kernel TCP on both sides: listeners in the gateway, and sockets created there for clients of published
     /// ports.
-    pub(super) fn by_kernel(gateway: &mut Gateway, what: For<'_>) -> Result<Self> {
+    pub(super) fn with_kernel_tcp(gateway: &mut Gateway, what: DatapathContext<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
-        let tcp = TcpGate::new(what.relay, what.egress.clone(), Arc::new(Arc::clone(&device)));
+        let tcp = SynInterceptor::new(what.relay, what.egress.clone(), Arc::new(Arc::clone(&device)));
         for listener in gateway.take_listeners() {
-            tcp.listen(listener, gateway.original())?;
+            tcp.listen(listener, gateway.original_dst())?;
         }
-        let settings = settings(what.spec, gateway, what.relay);
-        let gate = Gate::start(device, settings, what.egress.clone(), Box::new(tcp.clone()), what.relay)?;
-        let entry = Sockets::new(Arc::clone(gateway.inside()));
-        Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
+        let settings = forwarder_settings(what.spec, gateway, what.relay);
+        let gate = PacketForwarder::start_on_worker(
+            device,
+            settings,
+            what.egress.clone(),
+            Box::new(tcp.clone()),
+            what.relay,
+        )?;
+        let entry = GatewaySockets::new(Arc::clone(gateway.inside()));
+        Ok(Self { interceptor: tcp, forwarder: gate, dialer: entry, relay: Arc::clone(what.relay) })
     }
 
     /// User-space TCP towards the containers ([`crate::network::stack`]).
-    pub(super) fn by_stack(gateway: &mut Gateway, what: For<'_>) -> Result<Self> {
+    pub(super) fn with_user_stack(gateway: &mut Gateway, what: DatapathContext<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
-        let settings = settings(what.spec, gateway, what.relay);
-        let stack = Stack::new(Arc::clone(&device), settings.mtu, what.relay, what.egress.clone())?;
+        let settings = forwarder_settings(what.spec, gateway, what.relay);
+        let stack = TcpStack::new(Arc::clone(&device), settings.mtu, what.relay, what.egress.clone())?;
         let tcp = stack.gate().clone();
-        let entry: Arc<dyn Entry> = Arc::clone(stack.desk()) as _;
-        let gate = Gate::start_alone(device, settings, what.egress.clone(), Box::new(stack))?;
-        Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
+        let entry: Arc<dyn ContainerDialer> = Arc::clone(stack.desk()) as _;
+        let gate = PacketForwarder::start_on_thread(device, settings, what.egress.clone(), Box::new(stack))?;
+        Ok(Self { interceptor: tcp, forwarder: gate, dialer: entry, relay: Arc::clone(what.relay) })
     }
 }
 
-impl Way for Gated {
+impl Datapath for NativeDatapath {
     fn forget(&self, container: IpAddr) {
-        self.tcp.forget(container);
-        self.gate.forget(container);
+        self.interceptor.forget(container);
+        self.forwarder.forget(container);
     }
 
-    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
-        Ok(Held::of(self.gate.publish(socket, container)?))
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<DropGuard> {
+        Ok(DropGuard::new(self.forwarder.publish_udp(socket, container)?))
     }
 
-    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
-        Ok(Held::of(ports.start(&self.relay, Arc::clone(&self.entry), target)?))
+    fn publish_tcp(&self, ports: ReservedPorts, target: PublishTarget) -> Result<DropGuard> {
+        Ok(DropGuard::new(ports.publish(&self.relay, Arc::clone(&self.dialer), target)?))
     }
 }

@@ -12,69 +12,79 @@ use anyhow::{Context as _, Result};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::link::LinkAttribute;
 
-use super::{For, Held, Way};
+use super::{Datapath, DatapathContext, DropGuard};
 use crate::error::{self, Failure};
-use crate::model::network::{Endpoint, Mac, NetworkSpec};
-use crate::network::egress::Member;
+use crate::model::network::{MacAddress, NetworkEndpoint, NetworkSpec};
+use crate::network::egress::EgressMember;
 use crate::network::gateway::Gateway;
-use crate::network::inside::Inside;
-use crate::network::netlink::requests::{Route, Setting, TABLE_MAIN, Which};
-use crate::network::netlink::{Batch, Service, Socket};
-use crate::network::program::datagrams::Forward;
-use crate::network::program::{self, Plan, Program};
-use crate::network::publish::{Reserved, Sockets, Target};
-use crate::network::relay::{Relay, lock};
-use crate::network::rung::Rung;
+use crate::network::inside::NetnsThread;
+use crate::network::netlink::requests::{Ipv4Devconf, RouteSpec, RuleSelector, TABLE_MAIN};
+use crate::network::netlink::{NetlinkFamily, NetlinkSocket, RouteBatch};
+use crate::network::program::datagrams::UdpPortForward;
+use crate::network::program::{self, ExternalCommand, ExternalProcess};
+use crate::network::publish::{GatewaySockets, PublishTarget, ReservedPorts};
+use crate::network::relay::{TcpRelay, lock};
+use crate::network::rung::NetworkBackend;
 use crate::sys;
 
 /// What both programs have in common.
-struct Base {
-    rung: Rung,
-    inside: Arc<Inside>,
+struct ExternalBase {
+    backend: NetworkBackend,
+    netns_thread: Arc<NetnsThread>,
     namespace: OwnedFd,
     mtu: u32,
-    relay: Arc<Relay>,
-    sockets: Arc<Sockets>,
+    relay: Arc<TcpRelay>,
+    sockets: Arc<GatewaySockets>,
 }
 
-impl Base {
-    fn new(rung: Rung, gateway: &Gateway, what: For<'_>) -> Result<Self> {
+impl ExternalBase {
+    fn new(rung: NetworkBackend, gateway: &Gateway, what: DatapathContext<'_>) -> Result<Self> {
         if what.egress.restricts() {
-            return Err(cannot(rung, "hold connections to the rules of --egress-allow").into());
+            return Err(unsupported_by(rung, "hold connections to the rules of --egress-allow").into());
         }
         let inside = Arc::clone(gateway.inside());
         let namespace = gateway.namespace().try_clone_to_owned()?;
-        let sockets = Sockets::new(Arc::clone(&inside));
-        Ok(Self { rung, inside, namespace, mtu: gateway.mtu(), relay: Arc::clone(what.relay), sockets })
+        let sockets = GatewaySockets::new(Arc::clone(&inside));
+        Ok(Self {
+            backend: rung,
+            netns_thread: inside,
+            namespace,
+            mtu: gateway.mtu(),
+            relay: Arc::clone(what.relay),
+            sockets,
+        })
     }
 
-    fn admit(&self, member: &Member) -> Result<(), Failure> {
+    fn check_supported(&self, member: &EgressMember) -> Result<(), Failure> {
         if member.host_gateway {
-            return Err(cannot(self.rung, "lead to the host's loopback (--add-host NAME:host-gateway)"));
+            return Err(unsupported_by(
+                self.backend,
+                "lead to the host's loopback (--add-host NAME:host-gateway)",
+            ));
         }
         if member.log.is_some() {
-            return Err(cannot(self.rung, "see what a container reaches (--egress-log)"));
+            return Err(unsupported_by(self.backend, "see what a container reaches (--egress-log)"));
         }
         Ok(())
     }
 
-    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
-        Ok(Held::of(Forward::start(socket, container, Arc::clone(&self.inside))?))
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<DropGuard> {
+        Ok(DropGuard::new(UdpPortForward::start(socket, container, Arc::clone(&self.netns_thread))?))
     }
 
-    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
-        let target = as_neighbours(target);
-        Ok(Held::of(ports.start(&self.relay, Arc::clone(&self.sockets) as _, target)?))
+    fn publish_tcp(&self, ports: ReservedPorts, target: PublishTarget) -> Result<DropGuard> {
+        let target = hide_client_addresses(target);
+        Ok(DropGuard::new(ports.publish(&self.relay, Arc::clone(&self.sockets) as _, target)?))
     }
 }
 
-fn cannot(rung: Rung, what: &str) -> Failure {
+fn unsupported_by(rung: NetworkBackend, what: &str) -> Failure {
     error::unsupported(format!("{rung} cannot {what}"))
         .hint("`dhow info` says which ways to make a network are tried first, and why they do not work here")
 }
 
 /// Makes all clients appear under the gateway's own address, as clients from within the subnet do.
-fn as_neighbours(mut target: Target) -> Target {
+fn hide_client_addresses(mut target: PublishTarget) -> PublishTarget {
     if let Some(place) = &mut target.v4 {
         place.subnet = Ipv4Net::default();
     }
@@ -85,20 +95,20 @@ fn as_neighbours(mut target: Target) -> Target {
 }
 
 /// Configures the interface `name` in the namespace of the calling thread. Returns its index.
-fn set_up(
+fn configure_interface(
     name: &str,
-    settings: &[(Setting, u32)],
-    mac: Option<Mac>,
-    more: impl FnOnce(&mut Batch, u32),
+    settings: &[(Ipv4Devconf, u32)],
+    mac: Option<MacAddress>,
+    more: impl FnOnce(&mut RouteBatch, u32),
 ) -> Result<u32> {
-    let route = Socket::open(Service::Route)?;
+    let route = NetlinkSocket::open(NetlinkFamily::Route)?;
     let index = rustix::net::netdevice::name_to_index(route.as_fd(), name)
         .with_context(|| format!("it has not made the interface {name}"))?;
-    let mut batch = Batch::default();
-    let mut all = vec![(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0)];
+    let mut batch = RouteBatch::default();
+    let mut all = vec![(Ipv4Devconf::Forwarding, 1), (Ipv4Devconf::ReversePathFilter, 0)];
     all.extend(settings);
     let mac = mac.map(|mac| LinkAttribute::Address(mac.0.to_vec()));
-    batch.up_with(index, name, &all, mac.into_iter().collect());
+    batch.set_up(index, name, &all, mac.into_iter().collect());
     more(&mut batch, index);
     batch.send(&route)?;
     Ok(index)
@@ -106,26 +116,26 @@ fn set_up(
 
 /// One slirp4netns for the network: it accepts packets from any source address, and resolves hardware
 /// addresses by ARP.
-pub(super) struct Slirp4netns {
-    base: Base,
-    containers: Containers,
-    _program: Program,
+pub(super) struct SlirpDatapath {
+    base: ExternalBase,
+    containers: ContainerAddresses,
+    _program: ExternalProcess,
 }
 
 /// The containers that are attached.
-type Containers = Arc<Mutex<Vec<Ipv4Addr>>>;
+type ContainerAddresses = Arc<Mutex<Vec<Ipv4Addr>>>;
 
 /// slirp4netns' own subnet, its address there and ours. Packets never carry an address of it (RFC 6890).
 const SLIRP_NET: &str = "192.0.0.0/24";
 const SLIRP_OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 100));
 const SLIRP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 2));
 /// Its hardware address, which accepts frames for everyone, and ours.
-const SLIRP_MAC: Mac = Mac([0x52, 0x55, 192, 0, 0, 2]);
-const SLIRP_TAP_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 4]);
+const SLIRP_MAC: MacAddress = MacAddress([0x52, 0x55, 192, 0, 0, 2]);
+const SLIRP_TAP_MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 4]);
 
-impl Slirp4netns {
-    pub(super) fn open(gateway: &Gateway, what: For<'_>) -> Result<Self> {
-        let base = Base::new(Rung::Slirp4netns, gateway, what)?;
+impl SlirpDatapath {
+    pub(super) fn open(gateway: &Gateway, what: DatapathContext<'_>) -> Result<Self> {
+        let base = ExternalBase::new(NetworkBackend::Slirp4netns, gateway, what)?;
         let arguments = vec![
             format!("--mtu={}", base.mtu.clamp(1280, 65_521)),
             format!("--cidr={SLIRP_NET}"),
@@ -136,31 +146,38 @@ impl Slirp4netns {
             "/proc/self/fd/0".to_owned(),
             "tap0".to_owned(),
         ];
-        let inside = Arc::clone(&base.inside);
-        let containers = Containers::default();
+        let inside = Arc::clone(&base.netns_thread);
+        let containers = ContainerAddresses::default();
         let known = Arc::clone(&containers);
         let ready = move || {
             let containers = lock(&known).clone();
-            inside.call(move || slirp_interface(&containers))?
+            inside.call(move || configure_slirp(&containers))?
         };
         let namespace = base.namespace.try_clone()?;
-        let plan = Plan { name: "slirp4netns", arguments, namespace, ready: Box::new(ready) };
-        Ok(Self { _program: Program::start(plan)?, containers, base })
+        let plan = ExternalCommand { name: "slirp4netns", arguments, namespace, ready: Box::new(ready) };
+        Ok(Self { _program: ExternalProcess::start(plan)?, containers, base })
     }
 }
 
-fn slirp_interface(containers: &[Ipv4Addr]) -> Result<()> {
-    let settings = [(Setting::ProxyArp, 1)];
-    let index = set_up("tap0", &settings, Some(SLIRP_TAP_MAC), |batch, index| {
+fn configure_slirp(containers: &[Ipv4Addr]) -> Result<()> {
+    let settings = [(Ipv4Devconf::ProxyArp, 1)];
+    let index = configure_interface("tap0", &settings, Some(SLIRP_TAP_MAC), |batch, index| {
         if let Ok(own) = IpNet::new(SLIRP_OWN, 24) {
-            batch.address(index, own);
+            batch.add_address(index, own);
         }
-        batch.neighbour(index, SLIRP, SLIRP_MAC);
+        batch.add_neighbour(index, SLIRP, SLIRP_MAC);
         let to = IpNet::V4(Ipv4Net::default());
-        batch.route(&Route { to, via: Some(SLIRP), out: index, table: TABLE_MAIN, local: false, mtu: None });
+        batch.add_route(&RouteSpec {
+            to,
+            via: Some(SLIRP),
+            out: index,
+            table: TABLE_MAIN,
+            local: false,
+            mtu: None,
+        });
     })?;
     for container in containers {
-        sys::wire::announce(index, SLIRP_TAP_MAC.0, *container)?;
+        sys::wire::announce_arp(index, SLIRP_TAP_MAC.0, *container)?;
     }
     // slirp4netns caches few hardware addresses. A delayed ARP reply (up to 0.8 s by default) would stall its
     // traffic.
@@ -173,47 +190,47 @@ fn slirp_interface(containers: &[Ipv4Addr]) -> Result<()> {
 }
 
 /// A container whose address has been announced to slirp4netns.
-struct Known(Containers, Ipv4Addr);
+struct AnnouncedAddress(ContainerAddresses, Ipv4Addr);
 
-impl Drop for Known {
+impl Drop for AnnouncedAddress {
     fn drop(&mut self) {
         lock(&self.0).retain(|address| *address != self.1);
     }
 }
 
-impl Way for Slirp4netns {
-    fn join(&self, endpoint: &Endpoint, member: &Member) -> Result<Held> {
-        self.base.admit(member)?;
-        let Some(own) = endpoint.v4.map(|net| net.addr()) else { return Ok(Held::of(())) };
+impl Datapath for SlirpDatapath {
+    fn join(&self, endpoint: &NetworkEndpoint, member: &EgressMember) -> Result<DropGuard> {
+        self.base.check_supported(member)?;
+        let Some(own) = endpoint.v4.map(|net| net.addr()) else { return Ok(DropGuard::new(())) };
         lock(&self.containers).push(own);
-        let known = Known(Arc::clone(&self.containers), own);
+        let known = AnnouncedAddress(Arc::clone(&self.containers), own);
         // Without the announcement slirp4netns drops the first datagram to every address that it has to
         // resolve.
-        self.base.inside.call(move || -> Result<()> {
+        self.base.netns_thread.call(move || -> Result<()> {
             let index = nix::net::if_::if_nametoindex("tap0").context("slirp4netns has just ended")?;
-            Ok(sys::wire::announce(index, SLIRP_TAP_MAC.0, own)?)
+            Ok(sys::wire::announce_arp(index, SLIRP_TAP_MAC.0, own)?)
         })??;
-        Ok(Held::of(known))
+        Ok(DropGuard::new(known))
     }
 
     fn forget(&self, _container: IpAddr) {}
 
-    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<DropGuard> {
         self.base.publish_udp(socket, container)
     }
 
-    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
+    fn publish_tcp(&self, ports: ReservedPorts, target: PublishTarget) -> Result<DropGuard> {
         self.base.publish_tcp(ports, target)
     }
 }
 
 /// One pasta per container, because it knows one address of each family. Routing rules select it by source
 /// address.
-pub(super) struct Pasta {
-    base: Base,
+pub(super) struct PastaDatapath {
+    base: ExternalBase,
     gateways: Vec<IpAddr>,
     /// Numbers in use, each shared by an interface, a routing table and a rule priority.
-    numbers: Arc<Mutex<Vec<u8>>>,
+    used_slots: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Routing tables for containers, between the gateway's own and the kernel's (253 and up).
@@ -221,26 +238,31 @@ const TABLES: std::ops::RangeInclusive<u8> = 110..=250;
 /// Priorities of the rules start after the one that looks up local addresses.
 const PRIORITY: u32 = 1000;
 /// pasta's hardware address.
-const PASTA_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 3]);
+const PASTA_MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 3]);
 
-impl Pasta {
-    pub(super) fn open(gateway: &Gateway, what: For<'_>) -> Result<Self> {
-        let base = Base::new(Rung::Pasta, gateway, what)?;
+impl PastaDatapath {
+    pub(super) fn open(gateway: &Gateway, what: DatapathContext<'_>) -> Result<Self> {
+        let base = ExternalBase::new(NetworkBackend::Pasta, gateway, what)?;
         // Each container starts its own later. Check now whether it is installed, while another backend can
         // still be chosen.
-        program::find("pasta")?;
+        program::check_installed("pasta")?;
         let NetworkSpec { v4, v6, .. } = what.spec;
         let gateways = v4.iter().map(|subnet| subnet.gateway.into());
         let gateways = gateways.chain(v6.iter().map(|subnet| subnet.gateway.into())).collect();
-        Ok(Self { base, gateways, numbers: Arc::default() })
+        Ok(Self { base, gateways, used_slots: Arc::default() })
     }
 
-    fn number(&self) -> Result<Number> {
-        let mut used = lock(&self.numbers);
+    fn allocate_slot(&self) -> Result<PastaSlot> {
+        let mut used = lock(&self.used_slots);
         let free = TABLES.into_iter().find(|number| !used.contains(number));
-        let number = free.ok_or_else(|| cannot(Rung::Pasta, "serve more containers on one network"))?;
+        let number = free
+            .ok_or_else(|| unsupported_by(NetworkBackend::Pasta, "serve more containers on one network"))?;
         used.push(number);
-        Ok(Number { number, used: Arc::clone(&self.numbers), inside: Arc::clone(&self.base.inside) })
+        Ok(PastaSlot {
+            number,
+            used: Arc::clone(&self.used_slots),
+            netns_thread: Arc::clone(&self.base.netns_thread),
+        })
     }
 
     fn arguments(&self, name: &str, own: &[IpNet]) -> Vec<String> {
@@ -273,19 +295,19 @@ impl Pasta {
 }
 
 /// The number of a container. Dropping it removes the rules and frees the number.
-struct Number {
+struct PastaSlot {
     number: u8,
     used: Arc<Mutex<Vec<u8>>>,
-    inside: Arc<Inside>,
+    netns_thread: Arc<NetnsThread>,
 }
 
-impl Drop for Number {
+impl Drop for PastaSlot {
     fn drop(&mut self) {
         let number = self.number;
-        self.inside.tell(move || {
-            let Ok(route) = Socket::open(Service::Route) else { return };
+        self.netns_thread.post(move || {
+            let Ok(route) = NetlinkSocket::open(NetlinkFamily::Route) else { return };
             for v6 in [false, true] {
-                let mut batch = Batch::default();
+                let mut batch = RouteBatch::default();
                 batch.delete_rule(v6, PRIORITY + u32::from(number), number);
                 // A family that the container does not have has no rule.
                 let _ = batch.send(&route);
@@ -295,63 +317,68 @@ impl Drop for Number {
     }
 }
 
-impl Way for Pasta {
-    fn join(&self, endpoint: &Endpoint, member: &Member) -> Result<Held> {
-        self.base.admit(member)?;
+impl Datapath for PastaDatapath {
+    fn join(&self, endpoint: &NetworkEndpoint, member: &EgressMember) -> Result<DropGuard> {
+        self.base.check_supported(member)?;
         // pasta silently drops packets of a family that the host lacks. Without a route the kernel answers
         // with an error.
-        let v6 = endpoint.v6.filter(|_| leads_out_by_v6());
+        let v6 = endpoint.v6.filter(|_| host_has_v6_route());
         let own: Vec<IpNet> = endpoint.v4.map(IpNet::V4).into_iter().chain(v6.map(IpNet::V6)).collect();
-        let number = self.number()?;
+        let number = self.allocate_slot()?;
         let (table, name) = (number.number, format!("tap{}", number.number));
         let arguments = self.arguments(&name, &own);
-        let (inside, addresses) = (Arc::clone(&self.base.inside), own);
+        let (inside, addresses) = (Arc::clone(&self.base.netns_thread), own);
         let rules = Arc::clone(&inside);
         let addresses_of_rules: Vec<IpAddr> = addresses.iter().map(IpNet::addr).collect();
-        rules.call(move || pasta_rules(table, &addresses_of_rules))??;
+        rules.call(move || add_pasta_rules(table, &addresses_of_rules))??;
         let ready = move || {
             let (name, v6) = (name.clone(), addresses.iter().map(|net| net.addr().is_ipv6()).collect());
-            inside.call(move || pasta_interface(&name, table, v6))?
+            inside.call(move || configure_pasta(&name, table, v6))?
         };
         let namespace = self.base.namespace.try_clone()?;
-        let program = Program::start(Plan { name: "pasta", arguments, namespace, ready: Box::new(ready) })?;
-        Ok(Held::of((program, number)))
+        let program = ExternalProcess::start(ExternalCommand {
+            name: "pasta",
+            arguments,
+            namespace,
+            ready: Box::new(ready),
+        })?;
+        Ok(DropGuard::new((program, number)))
     }
 
     fn forget(&self, _container: IpAddr) {}
 
-    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<DropGuard> {
         self.base.publish_udp(socket, container)
     }
 
-    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
+    fn publish_tcp(&self, ports: ReservedPorts, target: PublishTarget) -> Result<DropGuard> {
         self.base.publish_tcp(ports, target)
     }
 }
 
 /// Whether the host has an IPv6 default route. Connecting a UDP socket sends no packet, and the target is a
 /// documentation address (RFC 3849).
-fn leads_out_by_v6() -> bool {
+fn host_has_v6_route() -> bool {
     let far = SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1).into(), 9);
     let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
     UdpSocket::bind(any).and_then(|socket| socket.connect(far)).is_ok()
 }
 
 /// Routes packets from these addresses by `table`.
-fn pasta_rules(table: u8, addresses: &[IpAddr]) -> Result<()> {
-    let mut batch = Batch::default();
+fn add_pasta_rules(table: u8, addresses: &[IpAddr]) -> Result<()> {
+    let mut batch = RouteBatch::default();
     for address in addresses {
-        batch.rule(address.is_ipv6(), PRIORITY + u32::from(table), Which::Of(*address), table);
+        batch.add_rule(address.is_ipv6(), PRIORITY + u32::from(table), RuleSelector::Source(*address), table);
     }
-    Ok(batch.send(&Socket::open(Service::Route)?)?)
+    Ok(batch.send(&NetlinkSocket::open(NetlinkFamily::Route)?)?)
 }
 
-fn pasta_interface(name: &str, table: u8, families: Vec<bool>) -> Result<()> {
-    set_up(name, &[], None, |batch, index| {
-        batch.without_arp(index, name);
+fn configure_pasta(name: &str, table: u8, families: Vec<bool>) -> Result<()> {
+    configure_interface(name, &[], None, |batch, index| {
+        batch.disable_arp(index, name);
         for v6 in families {
             let to = if v6 { IpNet::V6(Ipv6Net::default()) } else { IpNet::V4(Ipv4Net::default()) };
-            batch.route(&Route { to, via: None, out: index, table, local: false, mtu: None });
+            batch.add_route(&RouteSpec { to, via: None, out: index, table, local: false, mtu: None });
         }
     })?;
     Ok(())

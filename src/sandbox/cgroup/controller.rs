@@ -3,7 +3,7 @@
 use std::path::Path;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Controller {
+pub enum CgroupController {
     /// Memory and swap.
     Memory,
     /// CPU bandwidth and weight.
@@ -16,10 +16,15 @@ pub enum Controller {
     Io,
 }
 
-const ALL: [Controller; 5] =
-    [Controller::Memory, Controller::Cpu, Controller::Cpuset, Controller::Pids, Controller::Io];
+const ALL: [CgroupController; 5] = [
+    CgroupController::Memory,
+    CgroupController::Cpu,
+    CgroupController::Cpuset,
+    CgroupController::Pids,
+    CgroupController::Io,
+];
 
-impl Controller {
+impl CgroupController {
     /// The name in `cgroup.controllers`.
     pub fn name(self) -> &'static str {
         match self {
@@ -33,9 +38,9 @@ impl Controller {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Controllers(u8);
+pub struct ControllerSet(u8);
 
-impl Controllers {
+impl ControllerSet {
     /// The controllers listed in a file such as `cgroup.controllers`; empty if it cannot be read.
     pub(super) fn read(path: &Path) -> Self {
         Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
@@ -51,16 +56,16 @@ impl Controllers {
         set
     }
 
-    pub(super) fn insert(&mut self, controller: Controller) {
+    pub(super) fn insert(&mut self, controller: CgroupController) {
         self.0 |= 1 << controller as u8;
     }
 
-    pub fn has(self, controller: Controller) -> bool {
+    pub fn has(self, controller: CgroupController) -> bool {
         self.0 & (1 << controller as u8) != 0
     }
 
     /// The controllers that are not in `had`.
-    pub(super) fn missing(had: Self) -> impl Iterator<Item = Controller> {
+    pub(super) fn missing(had: Self) -> impl Iterator<Item = CgroupController> {
         ALL.into_iter().filter(move |controller| !had.has(*controller))
     }
 
@@ -68,7 +73,7 @@ impl Controllers {
         self.0.count_ones()
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = Controller> {
+    pub(super) fn iter(self) -> impl Iterator<Item = CgroupController> {
         ALL.into_iter().filter(move |controller| self.has(*controller))
     }
 }
@@ -79,10 +84,14 @@ mod tests {
 
     #[test]
     fn sets_know_their_members() {
-        let set = Controllers::parse("cpuset cpu io memory hugetlb\n");
-        assert!(set.has(Controller::Cpu) && set.has(Controller::Cpuset) && !set.has(Controller::Pids));
+        let set = ControllerSet::parse("cpuset cpu io memory hugetlb\n");
+        assert!(
+            set.has(CgroupController::Cpu)
+                && set.has(CgroupController::Cpuset)
+                && !set.has(CgroupController::Pids)
+        );
         assert_eq!(set.count(), 4);
-        let two = Controllers::parse("pids cpu");
-        assert_eq!(two.iter().collect::<Vec<_>>(), [Controller::Cpu, Controller::Pids]);
+        let two = ControllerSet::parse("pids cpu");
+        assert_eq!(two.iter().collect::<Vec<_>>(), [CgroupController::Cpu, CgroupController::Pids]);
     }
 }

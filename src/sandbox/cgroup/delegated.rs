@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use rustix::fs::{Access, access};
 
-use super::controller::Controllers;
+use super::controller::ControllerSet;
 use super::group;
-use super::hierarchy::Hierarchy;
+use super::hierarchy::CgroupHierarchy;
 
 /// The leaf for processes that are in the way.
 const LEAF: &str = "dhow-job";
@@ -21,23 +21,23 @@ const ROUNDS: u32 = 10;
 
 /// A directory in which cgroups can be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Directory {
+pub(super) struct DelegatedDir {
     pub(super) path: PathBuf,
     /// Controllers available to its children.
-    pub(super) controllers: Controllers,
+    pub(super) controllers: ControllerSet,
     /// Whether its processes have to be moved to a leaf first.
     occupied: bool,
 }
 
-impl Directory {
+impl DelegatedDir {
     /// The best directory from the own cgroup upwards: most controllers, nearest first; changes nothing.
-    pub(super) fn find(hierarchy: &Hierarchy) -> Option<Self> {
+    pub(super) fn find(hierarchy: &CgroupHierarchy) -> Option<Self> {
         let own = hierarchy.directory(&hierarchy.own);
         let within = own.ancestors().take_while(|path| path.starts_with(hierarchy.root()));
         let mut best: Option<Self> = None;
-        for path in within.take_while(|path| is_ours(path)) {
-            let found = Self::look_at(path, path == own);
-            if best.as_ref().is_none_or(|best| found.worth() > best.worth()) {
+        for path in within.take_while(|path| is_writable(path)) {
+            let found = Self::inspect(path, path == own);
+            if best.as_ref().is_none_or(|best| found.rank() > best.rank()) {
                 best = Some(found);
             }
         }
@@ -45,19 +45,19 @@ impl Directory {
     }
 
     /// The directory named by the user, if it is writable.
-    pub(super) fn named(hierarchy: &Hierarchy, cgroup: &Path) -> Option<Self> {
+    pub(super) fn at_path(hierarchy: &CgroupHierarchy, cgroup: &Path) -> Option<Self> {
         let path = hierarchy.directory(cgroup);
-        is_ours(&path).then(|| Self::look_at(&path, path == hierarchy.directory(&hierarchy.own)))
+        is_writable(&path).then(|| Self::inspect(&path, path == hierarchy.directory(&hierarchy.own)))
     }
 
     /// More controllers are better; with equally many, a directory where no process has to be moved.
-    fn worth(&self) -> (u32, bool) {
+    fn rank(&self) -> (u32, bool) {
         (self.controllers.count(), !self.occupied)
     }
 
-    fn look_at(path: &Path, own: bool) -> Self {
-        let available = Controllers::read(&path.join("cgroup.controllers"));
-        let handed_down = Controllers::read(&path.join("cgroup.subtree_control"));
+    fn inspect(path: &Path, own: bool) -> Self {
+        let available = ControllerSet::read(&path.join("cgroup.controllers"));
+        let handed_down = ControllerSet::read(&path.join("cgroup.subtree_control"));
         let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
         // The root cgroup is exempt from the rule; it has no cgroup.type.
         let bound = path.join("cgroup.type").exists();
@@ -67,18 +67,18 @@ impl Directory {
         Self { path: path.to_owned(), controllers, occupied: occupied && own }
     }
 
-    pub(super) fn make(&self, id: &str) -> Result<PathBuf> {
+    pub(super) fn create_cgroup(&self, id: &str) -> Result<PathBuf> {
         if self.occupied {
-            self.make_room()?;
+            self.move_processes_to_leaf()?;
         }
-        group::enable(&self.path, self.controllers);
+        group::enable_controllers(&self.path, self.controllers);
         let path = self.path.join(format!("dhow-{id}"));
         group::make_dir(&path)?;
         Ok(path)
     }
 
     /// Moves all processes of the directory to a leaf below it.
-    fn make_room(&self) -> Result<()> {
+    fn move_processes_to_leaf(&self) -> Result<()> {
         let leaf = self.path.join(LEAF);
         group::make_dir(&leaf)?;
         for _ in 0..ROUNDS {
@@ -89,7 +89,7 @@ impl Directory {
                 break;
             }
             for pid in pids {
-                match group::admit(&leaf, pid) {
+                match group::move_process(&leaf, pid) {
                     Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                         return Err(error).with_context(|| {
                             format!("moving process {pid} of this job to the cgroup `{}`", leaf.display())
@@ -110,7 +110,7 @@ impl Directory {
 }
 
 /// Whether this account may create cgroups in `path` and move its processes between them.
-fn is_ours(path: &Path) -> bool {
+fn is_writable(path: &Path) -> bool {
     let allowed = |path: &Path, how: Access| access(path, how).is_ok();
     allowed(path, Access::WRITE_OK | Access::EXEC_OK) && allowed(&path.join("cgroup.procs"), Access::WRITE_OK)
 }
@@ -138,25 +138,25 @@ mod tests {
     #[test]
     fn processes_are_in_the_way_of_controllers() {
         let dir = cgroup(&FULL);
-        let own = Directory::look_at(dir.path(), true);
+        let own = DelegatedDir::inspect(dir.path(), true);
         assert!(own.occupied && own.controllers.count() == 2, "{own:?}");
         // Those of others cannot be moved: what is handed down already is all there is.
-        let other = Directory::look_at(dir.path(), false);
+        let other = DelegatedDir::inspect(dir.path(), false);
         assert!(!other.occupied && other.controllers.count() == 0, "{other:?}");
         let handed_down = [FULL[0], ("cgroup.subtree_control", "cpu memory"), FULL[2], FULL[3]];
-        assert!(!Directory::look_at(cgroup(&handed_down).path(), true).occupied);
+        assert!(!DelegatedDir::inspect(cgroup(&handed_down).path(), true).occupied);
         let empty = [FULL[0], FULL[1], ("cgroup.procs", ""), FULL[3]];
-        let parent = Directory::look_at(cgroup(&empty).path(), false);
+        let parent = DelegatedDir::inspect(cgroup(&empty).path(), false);
         assert!(!parent.occupied && parent.controllers.count() == 2, "{parent:?}");
-        let top = Directory::look_at(cgroup(&FULL[..3]).path(), true);
+        let top = DelegatedDir::inspect(cgroup(&FULL[..3]).path(), true);
         assert!(!top.occupied && top.controllers.count() == 2, "{top:?}");
-        assert!(top.worth() > own.worth() && own.worth() > other.worth());
+        assert!(top.rank() > own.rank() && own.rank() > other.rank());
     }
 
     #[test]
     fn only_what_can_be_written_is_ours() {
-        assert!(is_ours(cgroup(&FULL).path()));
-        assert!(!is_ours(cgroup(&[]).path()));
-        assert!(!is_ours(Path::new("/no/such")));
+        assert!(is_writable(cgroup(&FULL).path()));
+        assert!(!is_writable(cgroup(&[]).path()));
+        assert!(!is_writable(Path::new("/no/such")));
     }
 }

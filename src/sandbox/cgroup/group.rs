@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, CWD, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 
-use super::controller::{Controller, Controllers};
+use super::controller::{CgroupController, ControllerSet};
 
 /// Creates the directory unless it exists.
 pub(super) fn make_dir(path: &Path) -> Result<()> {
@@ -20,23 +20,23 @@ pub(super) fn make_dir(path: &Path) -> Result<()> {
 }
 
 /// Writes to a cgroup's file. Never creates it, which cgroupfs would refuse with a misleading error.
-pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
+pub(super) fn write_value(path: &Path, value: &str) -> io::Result<()> {
     std::fs::OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }
 
 /// Moves process `pid`, or this one if it is `0`, into a cgroup.
-pub(super) fn admit(path: &Path, pid: &str) -> io::Result<()> {
-    put(&path.join("cgroup.procs"), pid)
+pub(super) fn move_process(path: &Path, pid: &str) -> io::Result<()> {
+    write_value(&path.join("cgroup.procs"), pid)
 }
 
 /// Enables as many of `controllers` for children of `path` as the kernel permits, and returns those enabled.
-pub(super) fn enable(path: &Path, controllers: Controllers) -> Controllers {
+pub(super) fn enable_controllers(path: &Path, controllers: ControllerSet) -> ControllerSet {
     let file = path.join("cgroup.subtree_control");
-    let mut enabled = Controllers::read(&file);
+    let mut enabled = ControllerSet::read(&file);
     for controller in
-        controllers.iter().filter(|controller| !enabled.has(*controller)).collect::<Vec<Controller>>()
+        controllers.iter().filter(|controller| !enabled.has(*controller)).collect::<Vec<CgroupController>>()
     {
-        if put(&file, &format!("+{}", controller.name())).is_ok() {
+        if write_value(&file, &format!("+{}", controller.name())).is_ok() {
             enabled.insert(controller);
         }
     }
@@ -44,9 +44,9 @@ pub(super) fn enable(path: &Path, controllers: Controllers) -> Controllers {
 }
 
 /// Removes a cgroup and its descendants. One that is gone already is no error; EBUSY if processes are left.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    for below in below(path) {
-        remove(&below)?;
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    for below in child_cgroups(path) {
+        remove_tree(&below)?;
     }
     match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -55,7 +55,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// The direct child cgroups.
-pub(super) fn below(path: &Path) -> Vec<std::path::PathBuf> {
+pub(super) fn child_cgroups(path: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))

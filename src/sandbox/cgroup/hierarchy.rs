@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// The mounted cgroup v2 hierarchy, with this process's cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hierarchy {
+pub(super) struct CgroupHierarchy {
     mount: PathBuf,
     /// The cgroup that is the root of the mount; not `/` in some containers.
     base: PathBuf,
@@ -13,7 +13,7 @@ pub(super) struct Hierarchy {
     pub(super) own: PathBuf,
 }
 
-impl Hierarchy {
+impl CgroupHierarchy {
     /// `None` if cgroup v2 is not mounted, or if this process's cgroup is not below the mount.
     pub(super) fn find() -> Option<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -88,8 +88,11 @@ mod tests {
 
     #[test]
     fn directories_stay_below_the_mount() {
-        let at =
-            |base: &str| Hierarchy { mount: "/sys/fs/cgroup".into(), base: base.into(), own: "/".into() };
+        let at = |base: &str| CgroupHierarchy {
+            mount: "/sys/fs/cgroup".into(),
+            base: base.into(),
+            own: "/".into(),
+        };
         assert_eq!(at("/").directory(Path::new("/a/../b")), Path::new("/sys/fs/cgroup/a/b"));
         assert_eq!(at("/job").directory(Path::new("/job/b")), Path::new("/sys/fs/cgroup/b"));
     }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::Surroundings;
+use super::SessionInfo;
 use super::hierarchy;
-use crate::sandbox::dbus::{Call, Connection, Peer, Refusal};
+use crate::sandbox::dbus::{BusConnection, BusError, BusPeer, MethodCall};
 
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
-const LOGIND: Call<'_> = Call {
+const LOGIND: MethodCall<'_> = MethodCall {
     destination: "org.freedesktop.login1",
     path: "/org/freedesktop/login1",
     interface: "org.freedesktop.login1.Manager",
@@ -18,7 +18,7 @@ const LOGIND: Call<'_> = Call {
 
 /// What a logout does to a process that this one leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Logout {
+pub enum LogoutEffect {
     Survives,
     /// Killed, unless it moves to a scope of the user manager.
     KillsSession,
@@ -31,26 +31,28 @@ pub enum Logout {
 
 /// The effect of a logout; `in_scope` says that the process will be in a scope of the user manager. If logind
 /// cannot be reached, nothing kills.
-pub fn at_logout(in_scope: bool, surroundings: &Surroundings) -> Logout {
-    let Ok(Some(own)) = hierarchy::own_cgroup() else { return Logout::Survives };
-    let place = place_of(&own);
-    if !in_scope && place == Place::Elsewhere {
-        return Logout::Survives;
+pub fn logout_effect(in_scope: bool, surroundings: &SessionInfo) -> LogoutEffect {
+    let Ok(Some(own)) = hierarchy::own_cgroup() else { return LogoutEffect::Survives };
+    let place = session_kind(&own);
+    if !in_scope && place == SessionKind::Elsewhere {
+        return LogoutEffect::Survives;
     }
     // Outside of sessions, the user manager matters, which ends with the last session unless lingering is
     // enabled.
-    if !in_scope && place == Place::Session && !kills_sessions(surroundings).unwrap_or(false) {
-        return Logout::Survives;
+    if !in_scope && place == SessionKind::Session && !kills_sessions(surroundings).unwrap_or(false) {
+        return LogoutEffect::Survives;
     }
-    match lingers(surroundings) {
-        Ok(false) => Logout::Kills { command: format!("sudo loginctl enable-linger {}", surroundings.uid) },
-        Ok(true) if !in_scope && place == Place::Session => Logout::KillsSession,
-        Ok(true) | Err(_) => Logout::Survives,
+    match has_linger(surroundings) {
+        Ok(false) => {
+            LogoutEffect::Kills { command: format!("sudo loginctl enable-linger {}", surroundings.uid) }
+        }
+        Ok(true) if !in_scope && place == SessionKind::Session => LogoutEffect::KillsSession,
+        Ok(true) | Err(_) => LogoutEffect::Survives,
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum SessionKind {
     /// A login session.
     Session,
     /// A unit of the user manager.
@@ -59,61 +61,66 @@ enum Place {
     Elsewhere,
 }
 
-fn place_of(own: &Path) -> Place {
+fn session_kind(own: &Path) -> SessionKind {
     let mut parts = own.iter().filter_map(|part| part.to_str());
     if !own.starts_with("/user.slice") {
-        return Place::Elsewhere;
+        return SessionKind::Elsewhere;
     }
     match parts.find(|part| part.starts_with("session-") || part.starts_with("user@")) {
-        Some(session) if session.ends_with(".scope") => Place::Session,
-        Some(_) => Place::Manager,
-        None => Place::Elsewhere,
+        Some(session) if session.ends_with(".scope") => SessionKind::Session,
+        Some(_) => SessionKind::Manager,
+        None => SessionKind::Elsewhere,
     }
 }
 
 /// logind's `KillUserProcesses`, with its lists of included and excluded users.
-fn kills_sessions(surroundings: &Surroundings) -> Result<bool, Refusal> {
-    let mut connection = Connection::open(Path::new(SYSTEM_BUS), Peer::Bus)?;
-    if !truth(&mut connection, &Call { member: "KillUserProcesses", ..LOGIND })? {
+fn kills_sessions(surroundings: &SessionInfo) -> Result<bool, BusError> {
+    let mut connection = BusConnection::open(Path::new(SYSTEM_BUS), BusPeer::Bus)?;
+    if !bool_property(&mut connection, &MethodCall { member: "KillUserProcesses", ..LOGIND })? {
         return Ok(false);
     }
-    let name = name(&mut connection, surroundings)?;
-    let excluded = names(&mut connection, &Call { member: "KillExcludeUsers", ..LOGIND })?;
-    let only = names(&mut connection, &Call { member: "KillOnlyUsers", ..LOGIND })?;
+    let name = user_name(&mut connection, surroundings)?;
+    let excluded =
+        string_list_property(&mut connection, &MethodCall { member: "KillExcludeUsers", ..LOGIND })?;
+    let only = string_list_property(&mut connection, &MethodCall { member: "KillOnlyUsers", ..LOGIND })?;
     Ok(!excluded.contains(&name) && (only.is_empty() || only.contains(&name)))
 }
 
 /// Whether the user manager keeps running without a session.
-fn lingers(surroundings: &Surroundings) -> Result<bool, Refusal> {
+fn has_linger(surroundings: &SessionInfo) -> Result<bool, BusError> {
     let path = user_path(surroundings);
-    let linger = Call { path: &path, interface: "org.freedesktop.login1.User", member: "Linger", ..LOGIND };
-    let mut connection = Connection::open(Path::new(SYSTEM_BUS), Peer::Bus)?;
-    truth(&mut connection, &linger)
+    let linger =
+        MethodCall { path: &path, interface: "org.freedesktop.login1.User", member: "Linger", ..LOGIND };
+    let mut connection = BusConnection::open(Path::new(SYSTEM_BUS), BusPeer::Bus)?;
+    bool_property(&mut connection, &linger)
 }
 
-fn name(connection: &mut Connection, surroundings: &Surroundings) -> Result<String, Refusal> {
+fn user_name(connection: &mut BusConnection, surroundings: &SessionInfo) -> Result<String, BusError> {
     let path = user_path(surroundings);
-    let call = Call { path: &path, interface: "org.freedesktop.login1.User", member: "Name", ..LOGIND };
+    let call = MethodCall { path: &path, interface: "org.freedesktop.login1.User", member: "Name", ..LOGIND };
     let answer = connection.property(&call)?;
-    let mut value = answer.read();
+    let mut value = answer.reader();
     value.signature()?;
     Ok(value.string()?)
 }
 
-fn user_path(surroundings: &Surroundings) -> String {
+fn user_path(surroundings: &SessionInfo) -> String {
     format!("/org/freedesktop/login1/user/_{}", surroundings.uid)
 }
 
-fn truth(connection: &mut Connection, of: &Call<'_>) -> Result<bool, Refusal> {
+fn bool_property(connection: &mut BusConnection, of: &MethodCall<'_>) -> Result<bool, BusError> {
     let answer = connection.property(of)?;
-    let mut value = answer.read();
+    let mut value = answer.reader();
     value.signature()?;
     Ok(value.u32()? != 0)
 }
 
-fn names(connection: &mut Connection, of: &Call<'_>) -> Result<Vec<String>, Refusal> {
+fn string_list_property(
+    connection: &mut BusConnection,
+    of: &MethodCall<'_>,
+) -> Result<Vec<String>, BusError> {
     let answer = connection.property(of)?;
-    let mut value = answer.read();
+    let mut value = answer.reader();
     value.signature()?;
     Ok(value.strings()?)
 }
@@ -124,10 +131,13 @@ mod tests {
 
     #[test]
     fn a_place_is_known_by_its_path() {
-        let place = |path: &str| place_of(Path::new(path));
-        assert_eq!(place("/user.slice/user-1000.slice/session-5.scope"), Place::Session);
-        assert_eq!(place("/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope"), Place::Manager);
-        assert_eq!(place("/system.slice/cron.service"), Place::Elsewhere);
-        assert_eq!(place("/"), Place::Elsewhere);
+        let place = |path: &str| session_kind(Path::new(path));
+        assert_eq!(place("/user.slice/user-1000.slice/session-5.scope"), SessionKind::Session);
+        assert_eq!(
+            place("/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope"),
+            SessionKind::Manager
+        );
+        assert_eq!(place("/system.slice/cron.service"), SessionKind::Elsewhere);
+        assert_eq!(place("/"), SessionKind::Elsewhere);
     }
 }

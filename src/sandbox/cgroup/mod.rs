@@ -35,25 +35,25 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::model::limits::LimitsSpec;
-use hierarchy::Hierarchy;
+use hierarchy::CgroupHierarchy;
 
-pub use controller::{Controller, Controllers};
-pub use logout::{Logout, at_logout};
-pub use usage::Usage;
-pub use way::{Way, check_machine};
+pub use controller::{CgroupController, ControllerSet};
+pub use logout::{LogoutEffect, logout_effect};
+pub use usage::ResourceUsage;
+pub use way::{CgroupManager, check_host_resources};
 
 /// File system type of cgroup v2 in statfs(2): `CGROUP2_SUPER_MAGIC`.
-const MAGIC: u64 = 0x6367_7270;
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
 /// How long freezing, killing and removal may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Polling interval where the kernel sends no event.
-const PAUSE: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What drivers need to know about the account and its session.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct SessionInfo {
     pub runtime_dir: Option<PathBuf>,
     pub bus: Option<String>,
     pub uid: u32,
@@ -61,7 +61,7 @@ pub struct Surroundings {
     pub leave_session: bool,
 }
 
-impl Surroundings {
+impl SessionInfo {
     fn runtime_dir(&self) -> PathBuf {
         self.runtime_dir.clone().unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.uid)))
     }
@@ -76,24 +76,26 @@ impl Surroundings {
 
 /// Lets a process outside move into a container's cgroup.
 #[derive(Clone, Debug)]
-pub struct Membership {
+pub struct CgroupMembership {
     path: PathBuf,
-    surroundings: Surroundings,
+    session: SessionInfo,
 }
 
-impl Membership {
+impl CgroupMembership {
     pub fn enter(&self) -> Result<()> {
-        admit(&self.path, 0, &self.surroundings)
+        move_process(&self.path, 0, &self.session)
     }
 }
 
 /// Moves a process, or this one if `pid` is 0, into a cgroup. From a login session only systemd may do that
 /// (EACCES).
-fn admit(path: &Path, pid: i32, surroundings: &Surroundings) -> Result<()> {
-    match group::admit(path, &pid.to_string()) {
+fn move_process(path: &Path, pid: i32, surroundings: &SessionInfo) -> Result<()> {
+    match group::move_process(path, &pid.to_string()) {
         // The process has ended.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        Err(error) if error.raw_os_error() == Some(libc::EACCES) => systemd::admit(path, pid, surroundings),
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            systemd::attach_process(path, pid, surroundings)
+        }
         other => Ok(other?),
     }
     .context("moving a process into the container's cgroup")
@@ -114,7 +116,7 @@ impl AsFd for Cgroup {
 }
 
 impl Cgroup {
-    fn at(path: PathBuf) -> Result<Self> {
+    fn open_at(path: PathBuf) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = rustix::fs::open(&path, flags, Mode::empty())
             .map_err(io::Error::from)
@@ -126,16 +128,19 @@ impl Cgroup {
     /// `None` if it is gone. Refuses a path that this module would not create for that container.
     pub fn open(path: &Path, id: &str) -> Result<Option<Self>> {
         let strange = || {
-            Failure::new(Kind::Corrupt, format!("`{}` is not the cgroup of container {id}", path.display()))
+            Failure::new(
+                FailureKind::Corrupt,
+                format!("`{}` is not the cgroup of container {id}", path.display()),
+            )
         };
-        if !is_of(path, id) {
+        if !is_cgroup_of(path, id) {
             return Err(strange().into());
         }
-        let found = match Self::at(path.to_owned()) {
-            Err(error) if crate::error::kind_of(&error) == Kind::NotFound => return Ok(None),
+        let found = match Self::open_at(path.to_owned()) {
+            Err(error) if crate::error::kind_of(&error) == FailureKind::NotFound => return Ok(None),
             other => other?,
         };
-        if rustix::fs::fstatfs(&found.dir)?.f_type.cast_unsigned() != MAGIC {
+        if rustix::fs::fstatfs(&found.dir)?.f_type.cast_unsigned() != CGROUP2_MAGIC {
             return Err(strange().into());
         }
         Ok(Some(found))
@@ -143,11 +148,11 @@ impl Cgroup {
 
     /// The container's cgroup that its process `pid` is in; `None` if it has none of its own, or if `pid` is
     /// gone.
-    pub fn of(pid: i32, id: &str) -> Result<Option<Self>> {
+    pub fn of_process(pid: i32, id: &str) -> Result<Option<Self>> {
         let Some(cgroup) = hierarchy::cgroup_of(pid)? else { return Ok(None) };
         // The container may have created nested cgroups and moved the process into one.
-        let Some(own) = cgroup.ancestors().find(|path| is_of(path, id)) else { return Ok(None) };
-        Hierarchy::find().map_or(Ok(None), |hierarchy| Self::open(&hierarchy.directory(own), id))
+        let Some(own) = cgroup.ancestors().find(|path| is_cgroup_of(path, id)) else { return Ok(None) };
+        CgroupHierarchy::find().map_or(Ok(None), |hierarchy| Self::open(&hierarchy.directory(own), id))
     }
 
     pub fn path(&self) -> &Path {
@@ -157,14 +162,14 @@ impl Cgroup {
     /// Sets limits; unspecified ones stay as they are. Limits for which the kernel has no file are skipped;
     /// [`CgroupManager::discarded_limits`] has reported them.
     pub fn apply(&self, limits: &LimitsSpec) -> Result<()> {
-        let had = Controllers::read(&self.path.join("cgroup.controllers"));
-        for setting in settings::settings(limits)? {
+        let had = ControllerSet::read(&self.path.join("cgroup.controllers"));
+        for setting in settings::settings_for(limits)? {
             if !had.has(setting.controller) {
                 continue;
             }
             // Of several names for one setting, the first that the kernel has is used.
             for (file, value) in setting.files.iter().zip(setting.values.iter().cycle()) {
-                match group::put(&self.path.join(file), value) {
+                match group::write_value(&self.path.join(file), value) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(refused(file, value, &error).into()),
                     Ok(()) => break,
@@ -175,22 +180,22 @@ impl Cgroup {
     }
 
     /// docker's warnings for those of `limits` that have no effect in this cgroup.
-    pub fn discarded(&self, limits: &LimitsSpec) -> Vec<String> {
-        let had = Controllers::read(&self.path.join("cgroup.controllers"));
-        settings::discarded(limits, had, |file| self.path.join(file).exists())
+    pub fn discarded_limits(&self, limits: &LimitsSpec) -> Vec<String> {
+        let had = ControllerSet::read(&self.path.join("cgroup.controllers"));
+        settings::discarded_limits(limits, had, |file| self.path.join(file).exists())
     }
 
-    pub fn admit(&self, pid: i32, surroundings: &Surroundings) -> Result<()> {
-        admit(&self.path, pid, surroundings)
+    pub fn add_process(&self, pid: i32, surroundings: &SessionInfo) -> Result<()> {
+        move_process(&self.path, pid, surroundings)
     }
 
-    pub fn membership(&self, surroundings: Surroundings) -> Membership {
-        Membership { path: self.path.clone(), surroundings }
+    pub fn membership(&self, surroundings: SessionInfo) -> CgroupMembership {
+        CgroupMembership { path: self.path.clone(), session: surroundings }
     }
 
     /// Whether process `pid` is in it. True if the process is gone: there is nothing left to move.
-    pub fn holds(&self, pid: i32) -> bool {
-        let Some(hierarchy) = Hierarchy::find() else { return false };
+    pub fn contains_process(&self, pid: i32) -> bool {
+        let Some(hierarchy) = CgroupHierarchy::find() else { return false };
         match hierarchy::cgroup_of(pid) {
             Ok(Some(cgroup)) => hierarchy.directory(&cgroup).starts_with(&self.path),
             Ok(None) => true,
@@ -200,30 +205,30 @@ impl Cgroup {
 
     /// Freezes or thaws all processes, and waits until that has happened.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
-        group::put(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+        group::write_value(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
             .context("freezing the container's processes")?;
         let wanted = u64::from(frozen);
-        if self.wait_for("frozen", wanted)? {
+        if self.await_event("frozen", wanted)? {
             return Ok(());
         }
-        Err(Failure::new(Kind::Other, "the container's processes did not freeze in time").into())
+        Err(Failure::new(FailureKind::Other, "the container's processes did not freeze in time").into())
     }
 
     /// Kills all processes and waits until none is left. False if some remain after a while, in
     /// uninterruptible sleep.
     pub fn kill(&self) -> Result<bool> {
-        match group::put(&self.path.join("cgroup.kill"), "1") {
+        match group::write_value(&self.path.join("cgroup.kill"), "1") {
             // cgroup.kill exists since Linux 5.14.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_each(&self.path)?,
             other => other.context("killing the container's processes")?,
         }
-        self.wait_for("populated", 0)
+        self.await_event("populated", 0)
     }
 
     /// Fallback without cgroup.kill. Frozen processes die too; processes forked meanwhile are killed in the
     /// next round.
     fn kill_each(&self, path: &Path) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             let processes = std::fs::read_to_string(path.join("cgroup.procs"))?;
             let parse = |pid: &str| rustix::process::Pid::from_raw(pid.parse().ok()?);
@@ -235,9 +240,9 @@ impl Cgroup {
                 // ESRCH is fine: it has ended meanwhile.
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_INTERVAL);
         }
-        group::below(path).iter().try_for_each(|below| self.kill_each(below))
+        group::child_cgroups(path).iter().try_for_each(|below| self.kill_each(below))
     }
 
     /// Number of processes that the OOM killer has killed.
@@ -246,18 +251,18 @@ impl Cgroup {
         group::value_of(&events, "oom_kill").unwrap_or_default()
     }
 
-    pub fn usage(&self) -> Usage {
-        Usage::read(&self.path)
+    pub fn usage(&self) -> ResourceUsage {
+        ResourceUsage::read(&self.path)
     }
 
     /// Removes it once its last process has ended.
     pub fn remove(self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            match group::remove(&self.path) {
+            match group::remove_tree(&self.path) {
                 // EBUSY: a killed process is still exiting.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(POLL_INTERVAL);
                 }
                 other => {
                     return other.with_context(|| format!("removing the cgroup `{}`", self.path.display()));
@@ -267,9 +272,9 @@ impl Cgroup {
     }
 
     /// Waits until `key` in `cgroup.events` has this value; false on timeout.
-    fn wait_for(&self, key: &str, wanted: u64) -> Result<bool> {
+    fn await_event(&self, key: &str, wanted: u64) -> Result<bool> {
         let events = std::fs::File::open(self.path.join("cgroup.events"))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut text = String::new();
             io::Seek::rewind(&mut &events)?;
@@ -290,7 +295,7 @@ impl Cgroup {
 }
 
 /// Whether this module would create `path` for container `id`.
-fn is_of(path: &Path, id: &str) -> bool {
+fn is_cgroup_of(path: &Path, id: &str) -> bool {
     let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let plain = path.is_absolute() && path.components().all(|part| part != std::path::Component::ParentDir);
     let delegated = name(path) == Some(format!("dhow-{id}"));
@@ -302,7 +307,7 @@ fn is_of(path: &Path, id: &str) -> bool {
 }
 
 fn refused(file: &str, value: &str, error: &io::Error) -> Failure {
-    Failure::new(Kind::Invalid, format!("cannot set {file} to `{value}`: {error}"))
+    Failure::new(FailureKind::Invalid, format!("cannot set {file} to `{value}`: {error}"))
 }
 
 #[cfg(test)]
@@ -317,8 +322,8 @@ mod tests {
             format!("/sys/fs/cgroup/app.slice/dhow-{id}-12.scope/container"),
         ];
         for path in &good {
-            assert!(is_of(Path::new(path), &id), "{path}");
-            assert!(!is_of(Path::new(path), &"b".repeat(64)), "{path}");
+            assert!(is_cgroup_of(Path::new(path), &id), "{path}");
+            assert!(!is_cgroup_of(Path::new(path), &"b".repeat(64)), "{path}");
         }
         for path in [
             format!("sys/dhow-{id}"),
@@ -327,10 +332,10 @@ mod tests {
             format!("/sys/dhow-{id}-12.scope/supervisor"),
             "/sys/fs/cgroup".into(),
         ] {
-            assert!(!is_of(Path::new(&path), &id), "{path}");
+            assert!(!is_cgroup_of(Path::new(&path), &id), "{path}");
             assert!(Cgroup::open(Path::new(&path), &id).is_err(), "{path}");
         }
-        assert!(!is_of(Path::new("/sys/dhow-"), ""));
+        assert!(!is_cgroup_of(Path::new("/sys/dhow-"), ""));
         // The right name in another file system.
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(format!("dhow-{id}"));
@@ -342,7 +347,7 @@ mod tests {
     #[test]
     fn the_bus_is_found_in_its_address() {
         let bus = |address: &str| {
-            Surroundings { bus: Some(address.into()), ..Default::default() }
+            SessionInfo { bus: Some(address.into()), ..Default::default() }
                 .bus()
                 .map(|path| path.display().to_string())
         };

@@ -4,14 +4,14 @@ use std::io;
 
 use rustix::fs::{FileType, major, minor, stat};
 
-use super::controller::{Controller, Controllers};
-use crate::error::{Failure, Kind, invalid};
+use super::controller::{CgroupController, ControllerSet};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::model::limits::{DeviceRate, LimitsSpec};
 
 /// A value to be written to a cgroup file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) controller: Controller,
+pub(super) struct CgroupSetting {
+    pub(super) controller: CgroupController,
     /// The file's name, or alternatives, to be tried in order.
     pub(super) files: &'static [&'static str],
     /// One value per name.
@@ -37,22 +37,22 @@ const NO_READ_IOPS: &str = "Your kernel does not support IOPS Block read limit o
 const NO_WRITE_IOPS: &str = "Your kernel does not support IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded.";
 
 /// The settings for `limits`. An error if a device named in them is no block device.
-pub(super) fn settings(limits: &LimitsSpec) -> Result<Vec<Setting>, Failure> {
+pub(super) fn settings_for(limits: &LimitsSpec) -> Result<Vec<CgroupSetting>, Failure> {
     let mut all = Vec::new();
     memory(limits, &mut all);
     cpu(limits, &mut all);
     if let Some(limit) = limits.pids {
         let value = if limit > 0 { limit.to_string() } else { "max".into() };
-        all.push(setting(Controller::Pids, &["pids.max"], value, NO_PIDS));
+        all.push(setting(CgroupController::Pids, &["pids.max"], value, NO_PIDS));
     }
     disks(limits, &mut all)?;
     Ok(all)
 }
 
 /// docker's warnings for those of `limits` that have no effect with only these controllers, each once.
-pub(super) fn discarded(
+pub(super) fn discarded_limits(
     limits: &LimitsSpec,
-    had: Controllers,
+    had: ControllerSet,
     has_file: impl Fn(&str) -> bool,
 ) -> Vec<String> {
     let numberless = LimitsSpec {
@@ -64,16 +64,16 @@ pub(super) fn discarded(
         ..limits.clone()
     };
     // Cannot fail without device paths.
-    let mut all = settings(&numberless).unwrap_or_default();
+    let mut all = settings_for(&numberless).unwrap_or_default();
     for (rates, missing) in device_rates(limits) {
         if !rates.is_empty() {
-            all.push(setting(Controller::Io, &["io.max"], String::new(), missing));
+            all.push(setting(CgroupController::Io, &["io.max"], String::new(), missing));
         }
     }
     if !limits.blkio_weight_device.is_empty() {
-        all.push(Setting { missing: NO_WEIGHT_DEVICE, ..weight(0, "") });
+        all.push(CgroupSetting { missing: NO_WEIGHT_DEVICE, ..weight(0, "") });
     }
-    let memory = had.has(Controller::Memory);
+    let memory = had.has(CgroupController::Memory);
     let mut said: Vec<String> = Vec::new();
     for setting in all {
         let works = had.has(setting.controller) && setting.files.iter().any(|file| has_file(file));
@@ -88,17 +88,17 @@ pub(super) fn discarded(
 }
 
 fn setting(
-    controller: Controller,
+    controller: CgroupController,
     files: &'static [&'static str],
     value: String,
     missing: &'static str,
-) -> Setting {
-    Setting { controller, files, values: vec![value], missing }
+) -> CgroupSetting {
+    CgroupSetting { controller, files, values: vec![value], missing }
 }
 
-fn memory(limits: &LimitsSpec, all: &mut Vec<Setting>) {
+fn memory(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) {
     let mut add = |file: &'static [&'static str], value: String, missing| {
-        all.push(setting(Controller::Memory, file, value, missing));
+        all.push(setting(CgroupController::Memory, file, value, missing));
     };
     if limits.memory > 0 {
         add(&["memory.max"], limits.memory.to_string(), NO_MEMORY);
@@ -114,19 +114,19 @@ fn memory(limits: &LimitsSpec, all: &mut Vec<Setting>) {
     }
 }
 
-fn cpu(limits: &LimitsSpec, all: &mut Vec<Setting>) {
+fn cpu(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) {
     if limits.cpu_shares > 0 {
         let weight = weight_of_shares(limits.cpu_shares).to_string();
-        all.push(setting(Controller::Cpu, &["cpu.weight"], weight, NO_SHARES));
+        all.push(setting(CgroupController::Cpu, &["cpu.weight"], weight, NO_SHARES));
     }
     if let Some((quota, period)) = limits.bandwidth() {
         let quota = quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
-        all.push(setting(Controller::Cpu, &["cpu.max"], format!("{quota} {period}"), NO_BANDWIDTH));
+        all.push(setting(CgroupController::Cpu, &["cpu.max"], format!("{quota} {period}"), NO_BANDWIDTH));
     }
     let sets = [(&limits.cpuset_cpus, &["cpuset.cpus"]), (&limits.cpuset_mems, &["cpuset.mems"])];
     for (list, file) in sets {
         if !list.trim().is_empty() {
-            all.push(setting(Controller::Cpuset, file, list.trim().to_owned(), NO_CPUSET));
+            all.push(setting(CgroupController::Cpuset, file, list.trim().to_owned(), NO_CPUSET));
         }
     }
 }
@@ -145,14 +145,17 @@ fn weight_of_shares(shares: u64) -> u64 {
     10_f64.powf(exponent).ceil() as u64
 }
 
-fn disks(limits: &LimitsSpec, all: &mut Vec<Setting>) -> Result<(), Failure> {
+fn disks(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) -> Result<(), Failure> {
     if limits.blkio_weight > 0 {
         all.push(weight(limits.blkio_weight, ""));
     }
     for device in &limits.blkio_weight_device {
         if device.weight > 0 {
             let number = number_of(&device.path)?;
-            all.push(Setting { missing: NO_WEIGHT_DEVICE, ..weight(device.weight, &format!("{number} ")) });
+            all.push(CgroupSetting {
+                missing: NO_WEIGHT_DEVICE,
+                ..weight(device.weight, &format!("{number} "))
+            });
         }
     }
     let keys = ["rbps", "wbps", "riops", "wiops"];
@@ -160,7 +163,7 @@ fn disks(limits: &LimitsSpec, all: &mut Vec<Setting>) -> Result<(), Failure> {
         for DeviceRate { path, rate } in rates {
             let rate = if *rate == 0 { "max".to_owned() } else { rate.to_string() };
             let value = format!("{} {key}={rate}", number_of(path)?);
-            all.push(setting(Controller::Io, &["io.max"], value, missing));
+            all.push(setting(CgroupController::Io, &["io.max"], value, missing));
         }
     }
     Ok(())
@@ -176,10 +179,10 @@ fn device_rates(limits: &LimitsSpec) -> [(&[DeviceRate], &'static str); 4] {
 }
 
 /// A weight for the BFQ scheduler (10 to 1000, as in docker), or for the io.cost model (1 to 10000).
-fn weight(weight: u16, prefix: &str) -> Setting {
+fn weight(weight: u16, prefix: &str) -> CgroupSetting {
     let general = 1 + (u32::from(weight).saturating_sub(10)) * 9999 / 990;
-    Setting {
-        controller: Controller::Io,
+    CgroupSetting {
+        controller: CgroupController::Io,
         files: &["io.bfq.weight", "io.weight"],
         values: vec![format!("{prefix}{weight}"), format!("{prefix}{general}")],
         missing: NO_WEIGHT,
@@ -190,7 +193,7 @@ fn weight(weight: u16, prefix: &str) -> Setting {
 fn number_of(path: &str) -> Result<String, Failure> {
     let found = stat(path).map_err(|error| {
         let why = io::Error::from(error);
-        Failure::new(Kind::Invalid, format!("stat {}: {why}", path.escape_debug()))
+        Failure::new(FailureKind::Invalid, format!("stat {}: {why}", path.escape_debug()))
     })?;
     if FileType::from_raw_mode(found.st_mode) != FileType::BlockDevice {
         return Err(invalid(format!("{} is not a block device", path.escape_debug())));
@@ -203,7 +206,7 @@ mod tests {
     use super::*;
 
     fn written(limits: &LimitsSpec) -> Vec<(&'static str, String)> {
-        settings(limits).unwrap().into_iter().map(|s| (s.files[0], s.values[0].clone())).collect()
+        settings_for(limits).unwrap().into_iter().map(|s| (s.files[0], s.values[0].clone())).collect()
     }
 
     fn pair(file: &'static str, value: &str) -> (&'static str, String) {
@@ -236,7 +239,7 @@ mod tests {
             pair("io.bfq.weight", "1000"),
         ];
         assert_eq!(written(&limits), expected);
-        assert_eq!(settings(&limits).unwrap().last().unwrap().values[1], "10000");
+        assert_eq!(settings_for(&limits).unwrap().last().unwrap().values[1], "10000");
         assert_eq!(written(&LimitsSpec::default()), []);
     }
 
@@ -261,8 +264,8 @@ mod tests {
             read_bps: vec![DeviceRate { path: path.into(), rate: 1 }],
             ..Default::default()
         };
-        assert!(settings(&rate("/dev/null")).unwrap_err().to_string().contains("not a block device"));
-        assert!(settings(&rate("/dev/no-such")).unwrap_err().to_string().contains("stat /dev/no-such"));
+        assert!(settings_for(&rate("/dev/null")).unwrap_err().to_string().contains("not a block device"));
+        assert!(settings_for(&rate("/dev/no-such")).unwrap_err().to_string().contains("stat /dev/no-such"));
     }
 
     #[test]
@@ -277,14 +280,14 @@ mod tests {
             read_bps: vec![DeviceRate { path: "/dev/sda".into(), rate: 1 }],
             ..Default::default()
         };
-        let none = discarded(&limits, Controllers::default(), |_| true);
+        let none = discarded_limits(&limits, ControllerSet::default(), |_| true);
         assert_eq!(none, [NO_MEMORY, NO_BANDWIDTH, NO_CPUSET, NO_PIDS, NO_READ_BPS]);
-        let mut had = Controllers::default();
-        had.insert(Controller::Memory);
-        had.insert(Controller::Pids);
-        let some = discarded(&limits, had, |file| file != "memory.swap.max");
+        let mut had = ControllerSet::default();
+        had.insert(CgroupController::Memory);
+        had.insert(CgroupController::Pids);
+        let some = discarded_limits(&limits, had, |file| file != "memory.swap.max");
         assert_eq!(some, [NO_SWAP, NO_BANDWIDTH, NO_CPUSET, NO_READ_BPS]);
         let lifted = LimitsSpec { pids: Some(-1), ..Default::default() };
-        assert!(discarded(&lifted, Controllers::default(), |_| true).is_empty());
+        assert!(discarded_limits(&lifted, ControllerSet::default(), |_| true).is_empty());
     }
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::controller::Controllers;
-use super::hierarchy::{self, Hierarchy};
-use super::{Surroundings, group};
-use crate::error::{Failure, Kind};
-use crate::sandbox::dbus::{Call, Connection, Peer, Refusal, Writer};
+use super::controller::ControllerSet;
+use super::hierarchy::{self, CgroupHierarchy};
+use super::{SessionInfo, group};
+use crate::error::{Failure, FailureKind};
+use crate::sandbox::dbus::{ArgWriter, BusConnection, BusError, BusPeer, MethodCall};
 
 /// How long systemd may take to move a process, and how often to check.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const CONTAINER: &str = "container";
 const SUPERVISOR: &str = "supervisor";
 
-const MANAGER: Call<'_> = Call {
+const MANAGER: MethodCall<'_> = MethodCall {
     destination: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
@@ -32,40 +32,40 @@ const MANAGER: Call<'_> = Call {
 
 /// A reachable user manager.
 #[derive(Clone, Debug)]
-pub(super) struct Manager {
+pub(super) struct SystemdManager {
     /// Controllers of the manager's own cgroup, and hence of its scopes.
-    pub(super) controllers: Controllers,
+    pub(super) controllers: ControllerSet,
     /// Directory of the manager's own cgroup.
     pub(super) directory: PathBuf,
     /// The slice for scopes, unless the default.
     slice: Option<String>,
 }
 
-impl Manager {
+impl SystemdManager {
     /// Connects to the user manager and reads its controllers; changes nothing.
     pub(super) fn find(
-        hierarchy: &Hierarchy,
-        surroundings: &Surroundings,
+        hierarchy: &CgroupHierarchy,
+        surroundings: &SessionInfo,
         slice: Option<&str>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, BusError> {
         let mut connection = connect(surroundings)?;
-        let answer = connection.property(&Call { member: "ControlGroup", ..MANAGER })?;
-        let mut value = answer.read();
+        let answer = connection.property(&MethodCall { member: "ControlGroup", ..MANAGER })?;
+        let mut value = answer.reader();
         value.signature()?;
         let directory = hierarchy.directory(Path::new(&value.string()?));
-        let controllers = Controllers::read(&directory.join("cgroup.controllers"));
+        let controllers = ControllerSet::read(&directory.join("cgroup.controllers"));
         Ok(Self { controllers, directory, slice: slice.map(str::to_owned) })
     }
 
     /// Moves this process into a scope for container `id`, unless it is in one, and creates the container's
     /// cgroup there. Returns its directory.
-    pub(super) fn make(
+    pub(super) fn create_cgroup(
         &self,
         id: &str,
-        hierarchy: &Hierarchy,
-        surroundings: &Surroundings,
+        hierarchy: &CgroupHierarchy,
+        surroundings: &SessionInfo,
     ) -> Result<PathBuf> {
-        let scope = match present_scope(id, &hierarchy.own) {
+        let scope = match current_scope(id, &hierarchy.own) {
             Some(scope) => hierarchy.directory(&scope),
             None => hierarchy.directory(&self.enter_scope(id, surroundings)?),
         };
@@ -73,30 +73,33 @@ impl Manager {
         // Controllers can be enabled only while no process is in the scope's own cgroup ("no internal
         // processes" rule).
         group::make_dir(&supervisor)?;
-        group::admit(&supervisor, "0").context("moving the supervisor below its scope")?;
-        let controllers = Controllers::read(&scope.join("cgroup.controllers"));
-        group::enable(&scope, controllers);
+        group::move_process(&supervisor, "0").context("moving the supervisor below its scope")?;
+        let controllers = ControllerSet::read(&scope.join("cgroup.controllers"));
+        group::enable_controllers(&scope, controllers);
         let container = scope.join(CONTAINER);
         group::make_dir(&container)?;
         Ok(container)
     }
 
-    fn enter_scope(&self, id: &str, surroundings: &Surroundings) -> Result<PathBuf> {
+    fn enter_scope(&self, id: &str, surroundings: &SessionInfo) -> Result<PathBuf> {
         let unit = format!("dhow-{id}-{}.scope", std::process::id());
-        let refused = |why: Refusal| {
-            Failure::new(Kind::Denied, format!("systemd does not make a scope for the container: {why}"))
+        let refused = |why: BusError| {
+            Failure::new(
+                FailureKind::Denied,
+                format!("systemd does not make a scope for the container: {why}"),
+            )
         };
         let mut connection = connect(surroundings).map_err(refused)?;
         // Subscribed before the call, so that the signal cannot be missed.
         let rule = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
-        connection.listen(rule).map_err(refused)?;
-        let start = Call { member: "StartTransientUnit", signature: "ssa(sv)a(sa(sv))", ..MANAGER };
+        connection.subscribe(rule).map_err(refused)?;
+        let start = MethodCall { member: "StartTransientUnit", signature: "ssa(sv)a(sa(sv))", ..MANAGER };
         connection.call(&start, &self.properties(id, &unit)).map_err(refused)?;
-        wait_until_inside(&mut connection, &unit)
+        await_scope(&mut connection, &unit)
     }
 
-    fn properties(&self, id: &str, unit: &str) -> Writer {
-        let mut arguments = Writer::default();
+    fn properties(&self, id: &str, unit: &str) -> ArgWriter {
+        let mut arguments = ArgWriter::default();
         let short = id.get(..12).unwrap_or(id);
         arguments.string(unit).string("fail");
         arguments.array(8, |list| {
@@ -130,30 +133,30 @@ impl Manager {
 
 /// Waits until this process is in the scope. The reply to StartTransientUnit only acknowledges the job: the
 /// process is moved later, and failure of the job is reported by a signal.
-fn wait_until_inside(connection: &mut Connection, unit: &str) -> Result<PathBuf> {
+fn await_scope(connection: &mut BusConnection, unit: &str) -> Result<PathBuf> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(own) = hierarchy::own_cgroup()?.filter(|own| own.ends_with(unit)) {
             return Ok(own);
         }
-        if let Some(removed) = connection.signal("JobRemoved", PAUSE)? {
-            let mut arguments = removed.read();
+        if let Some(removed) = connection.next_signal("JobRemoved", PAUSE)? {
+            let mut arguments = removed.reader();
             let (_, _) = (arguments.u32()?, arguments.string()?);
             let (of, result) = (arguments.string()?, arguments.string()?);
             if of == unit && result != "done" {
                 let message = format!("systemd could not start the scope `{unit}`: {result}");
-                return Err(Failure::new(Kind::Other, message).into());
+                return Err(Failure::new(FailureKind::Other, message).into());
             }
         }
         if Instant::now() > deadline {
             let message = format!("systemd did not move the supervisor into the scope `{unit}`");
-            return Err(Failure::new(Kind::Other, message).into());
+            return Err(Failure::new(FailureKind::Other, message).into());
         }
     }
 }
 
 /// The scope that this process created for an earlier start of the same container.
-fn present_scope(id: &str, own: &Path) -> Option<PathBuf> {
+fn current_scope(id: &str, own: &Path) -> Option<PathBuf> {
     let scope = own.parent()?;
     let name = scope.file_name()?.to_str()?;
     let ours =
@@ -163,28 +166,28 @@ fn present_scope(id: &str, own: &Path) -> Option<PathBuf> {
 
 /// Asks systemd to move process `pid` into the cgroup `container` of [`SystemdManager::create_cgroup`]; a
 /// process in a login session cannot move itself.
-pub(super) fn admit(container: &Path, pid: i32, surroundings: &Surroundings) -> Result<()> {
+pub(super) fn attach_process(container: &Path, pid: i32, surroundings: &SessionInfo) -> Result<()> {
     let unit = container.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let unit = unit.filter(|name| name.ends_with(".scope")).context("the cgroup is not in a scope")?;
     let mut connection = connect(surroundings)?;
-    let mut arguments = Writer::default();
+    let mut arguments = ArgWriter::default();
     arguments.string(unit).string(&format!("/{CONTAINER}"));
     arguments.array(4, |pids| {
         pids.u32(pid.cast_unsigned());
     });
-    let call = Call { member: "AttachProcessesToUnit", signature: "ssau", ..MANAGER };
+    let call = MethodCall { member: "AttachProcessesToUnit", signature: "ssau", ..MANAGER };
     connection.call(&call, &arguments)?;
     Ok(())
 }
 
 /// Connects to systemd's private socket, or else to the session bus.
-fn connect(surroundings: &Surroundings) -> Result<Connection, Refusal> {
-    let mut sockets = vec![(surroundings.runtime_dir().join("systemd/private"), Peer::Manager)];
-    sockets.extend(surroundings.bus().map(|path| (path, Peer::Bus)));
-    sockets.push((surroundings.runtime_dir().join("bus"), Peer::Bus));
+fn connect(surroundings: &SessionInfo) -> Result<BusConnection, BusError> {
+    let mut sockets = vec![(surroundings.runtime_dir().join("systemd/private"), BusPeer::Manager)];
+    sockets.extend(surroundings.bus().map(|path| (path, BusPeer::Bus)));
+    sockets.push((surroundings.runtime_dir().join("bus"), BusPeer::Bus));
     let mut last = None;
     for (path, peer) in sockets {
-        match Connection::open(&path, peer) {
+        match BusConnection::open(&path, peer) {
             Ok(connection) => return Ok(connection),
             Err(error) => last = Some(error),
         }
@@ -201,9 +204,9 @@ mod tests {
         let id = "a".repeat(64);
         let own = format!("/user.slice/app.slice/dhow-{id}-77.scope/supervisor");
         let scope = format!("/user.slice/app.slice/dhow-{id}-77.scope");
-        assert_eq!(present_scope(&id, Path::new(&own)).unwrap(), Path::new(&scope));
-        assert!(present_scope(&"b".repeat(64), Path::new(&own)).is_none());
-        assert!(present_scope(&id, Path::new(&scope)).is_none());
-        assert!(present_scope(&id, Path::new("/")).is_none());
+        assert_eq!(current_scope(&id, Path::new(&own)).unwrap(), Path::new(&scope));
+        assert!(current_scope(&"b".repeat(64), Path::new(&own)).is_none());
+        assert!(current_scope(&id, Path::new(&scope)).is_none());
+        assert!(current_scope(&id, Path::new("/")).is_none());
     }
 }

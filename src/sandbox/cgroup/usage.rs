@@ -6,7 +6,7 @@ use super::group::{number, value_of};
 
 /// Resource usage; `None` where the controller that counts it is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct ResourceUsage {
     /// CPU time since the start, in microseconds.
     pub cpu: Option<u64>,
     /// Bytes of memory, without inactive page cache.
@@ -21,7 +21,7 @@ pub struct Usage {
     pub written: Option<u64>,
 }
 
-impl Usage {
+impl ResourceUsage {
     pub(super) fn read(path: &Path) -> Self {
         let text = |name: &str| std::fs::read_to_string(path.join(name)).ok();
         // docker subtracts inactive page cache, which can be reclaimed at once.
@@ -52,14 +52,14 @@ mod tests {
     fn reads_the_files_that_are_there() {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-        assert_eq!(Usage::read(dir.path()), Usage::default());
+        assert_eq!(ResourceUsage::read(dir.path()), ResourceUsage::default());
         put("memory.current", "5000\n");
         put("memory.stat", "anon 100\ninactive_file 1000\n");
         put("memory.max", "max\n");
         put("cpu.stat", "usage_usec 77\nuser_usec 70\n");
         put("pids.current", "3\n");
         put("io.stat", "8:0 rbytes=10 wbytes=1 rios=9\n8:16 rbytes=5 wbytes=2\n");
-        let expected = Usage {
+        let expected = ResourceUsage {
             cpu: Some(77),
             memory: Some(4000),
             memory_limit: None,
@@ -67,6 +67,6 @@ mod tests {
             read: Some(15),
             written: Some(3),
         };
-        assert_eq!(Usage::read(dir.path()), expected);
+        assert_eq!(ResourceUsage::read(dir.path()), expected);
     }
 }

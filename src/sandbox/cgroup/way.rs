@@ -5,53 +5,53 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::controller::{Controller, Controllers};
-use super::delegated::Directory;
-use super::hierarchy::Hierarchy;
-use super::systemd::Manager;
-use super::{Cgroup, Surroundings, settings};
+use super::controller::{CgroupController, ControllerSet};
+use super::delegated::DelegatedDir;
+use super::hierarchy::CgroupHierarchy;
+use super::systemd::SystemdManager;
+use super::{Cgroup, SessionInfo, settings};
 use crate::error::{Failure, invalid};
 use crate::model::limits::{LimitsSpec, parse_list};
 
 /// Creates the cgroup of a container with the driver that works here.
 #[derive(Clone, Debug)]
-pub struct Way {
-    surroundings: Surroundings,
-    kind: Kind,
+pub struct CgroupManager {
+    session: SessionInfo,
+    driver: CgroupDriver,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum CgroupDriver {
     /// A scope of systemd's user manager.
-    Scope(Hierarchy, Manager),
+    Scope(CgroupHierarchy, SystemdManager),
     /// Below a directory delegated to this account.
-    Directory(Hierarchy, Directory),
+    Directory(CgroupHierarchy, DelegatedDir),
     /// Unavailable: the reason, and the command that would change it.
     None(String),
 }
 
-impl Way {
+impl CgroupManager {
     /// Detects the driver; changes nothing. `parent` is the value of `--cgroup-parent`, or empty.
-    pub fn find(parent: &str, surroundings: Surroundings) -> Result<Self, Failure> {
+    pub fn detect(parent: &str, surroundings: SessionInfo) -> Result<Self, Failure> {
         check_parent(parent)?;
-        let kind = kind(parent, &surroundings);
-        Ok(Self { surroundings, kind })
+        let kind = detect_driver(parent, &surroundings);
+        Ok(Self { session: surroundings, driver: kind })
     }
 
     /// Why no driver is available, and the command that would change it.
-    pub fn why_none(&self) -> Option<&str> {
-        if let Kind::None(reason) = &self.kind { Some(reason) } else { None }
+    pub fn unavailable_reason(&self) -> Option<&str> {
+        if let CgroupDriver::None(reason) = &self.driver { Some(reason) } else { None }
     }
 
     /// docker's warnings for those of `limits` that will have no effect; reason and remedy follow the last
     /// one.
-    pub fn discarded(&self, limits: &LimitsSpec) -> Vec<String> {
-        let has_file = |name: &str| match &self.kind {
-            Kind::Scope(_, manager) => manager.directory.join(name).exists(),
-            Kind::Directory(hierarchy, directory) => directory.has_file(name, hierarchy.root()),
-            Kind::None(_) => false,
+    pub fn discarded_limits(&self, limits: &LimitsSpec) -> Vec<String> {
+        let has_file = |name: &str| match &self.driver {
+            CgroupDriver::Scope(_, manager) => manager.directory.join(name).exists(),
+            CgroupDriver::Directory(hierarchy, directory) => directory.has_file(name, hierarchy.root()),
+            CgroupDriver::None(_) => false,
         };
-        let mut said = settings::discarded(limits, self.controllers(), has_file);
+        let mut said = settings::discarded_limits(limits, self.controllers(), has_file);
         if let Some(last) = said.last_mut() {
             last.push_str(&format!(" ({})", self.reason()));
         }
@@ -60,13 +60,13 @@ impl Way {
 
     /// Creates the cgroup of container `id` and sets its limits; `None` without a driver. With systemd, this
     /// process moves next to the container's cgroup, into the same scope, and stays there.
-    pub fn make(&self, id: &str, limits: &LimitsSpec) -> Result<Option<Cgroup>> {
-        let path = match &self.kind {
-            Kind::Scope(hierarchy, manager) => manager.make(id, hierarchy, &self.surroundings)?,
-            Kind::Directory(_, directory) => directory.make(id)?,
-            Kind::None(_) => return Ok(None),
+    pub fn create(&self, id: &str, limits: &LimitsSpec) -> Result<Option<Cgroup>> {
+        let path = match &self.driver {
+            CgroupDriver::Scope(hierarchy, manager) => manager.create_cgroup(id, hierarchy, &self.session)?,
+            CgroupDriver::Directory(_, directory) => directory.create_cgroup(id)?,
+            CgroupDriver::None(_) => return Ok(None),
         };
-        let cgroup = Cgroup::at(path)?;
+        let cgroup = Cgroup::open_at(path)?;
         match cgroup.apply(limits) {
             Ok(()) => Ok(Some(cgroup)),
             Err(error) => {
@@ -78,41 +78,41 @@ impl Way {
     }
 
     /// The controllers whose limits can be set.
-    pub fn controllers(&self) -> Controllers {
-        match &self.kind {
-            Kind::Scope(_, manager) => manager.controllers,
-            Kind::Directory(_, directory) => directory.controllers,
-            Kind::None(_) => Controllers::default(),
+    pub fn controllers(&self) -> ControllerSet {
+        match &self.driver {
+            CgroupDriver::Scope(_, manager) => manager.controllers,
+            CgroupDriver::Directory(_, directory) => directory.controllers,
+            CgroupDriver::None(_) => ControllerSet::default(),
         }
     }
 
     /// What docker calls the driver in `docker info`.
-    pub fn driver(&self) -> &'static str {
-        match &self.kind {
-            Kind::Scope(..) => "systemd",
-            Kind::Directory(..) => "cgroupfs",
-            Kind::None(_) => "none",
+    pub fn driver_name(&self) -> &'static str {
+        match &self.driver {
+            CgroupDriver::Scope(..) => "systemd",
+            CgroupDriver::Directory(..) => "cgroupfs",
+            CgroupDriver::None(_) => "none",
         }
     }
 
     /// The missing controllers and the command that would add them.
-    pub fn lacking(&self) -> Option<String> {
+    pub fn missing_controllers(&self) -> Option<String> {
         let had = self.controllers();
-        let missing: Vec<_> = Controllers::missing(had).map(Controller::name).collect();
+        let missing: Vec<_> = ControllerSet::missing(had).map(CgroupController::name).collect();
         (!missing.is_empty()).then(|| format!("{}: {}", missing.join(", "), self.reason()))
     }
 
     fn reason(&self) -> String {
-        match &self.kind {
-            Kind::Scope(..) => manager_lacks(&self.surroundings),
-            Kind::Directory(hierarchy, directory) => directory_lacks(hierarchy, directory),
-            Kind::None(reason) => reason.clone(),
+        match &self.driver {
+            CgroupDriver::Scope(..) => explain_manager_controllers(&self.session),
+            CgroupDriver::Directory(hierarchy, directory) => explain_dir_controllers(hierarchy, directory),
+            CgroupDriver::None(reason) => reason.clone(),
         }
     }
 
     /// Whether the container will belong to the user manager, and hence end with it.
     pub fn is_scope(&self) -> bool {
-        matches!(self.kind, Kind::Scope(..))
+        matches!(self.driver, CgroupDriver::Scope(..))
     }
 }
 
@@ -126,14 +126,14 @@ fn check_parent(parent: &str) -> Result<(), Failure> {
         .hint("or a path from the top of the cgroup file system, of a directory that this account may write"))
 }
 
-fn kind(parent: &str, surroundings: &Surroundings) -> Kind {
-    let Some(hierarchy) = Hierarchy::find() else {
-        return Kind::None("no cgroup file system of version 2 is mounted".into());
+fn detect_driver(parent: &str, surroundings: &SessionInfo) -> CgroupDriver {
+    let Some(hierarchy) = CgroupHierarchy::find() else {
+        return CgroupDriver::None("no cgroup file system of version 2 is mounted".into());
     };
     if parent.starts_with('/') {
-        return match Directory::named(&hierarchy, Path::new(parent)) {
-            Some(directory) => Kind::Directory(hierarchy, directory),
-            None => Kind::None(format!("this account may not write the cgroup {parent}")),
+        return match DelegatedDir::at_path(&hierarchy, Path::new(parent)) {
+            Some(directory) => CgroupDriver::Directory(hierarchy, directory),
+            None => CgroupDriver::None(format!("this account may not write the cgroup {parent}")),
         };
     }
     // In a login session, systemd is asked first: the session's own cgroup may be writable, but belongs to
@@ -142,25 +142,30 @@ fn kind(parent: &str, surroundings: &Surroundings) -> Kind {
     let slice = Some(parent).filter(|parent| !parent.is_empty());
     let mut refusal = None;
     if in_session || slice.is_some() {
-        match Manager::find(&hierarchy, surroundings, slice) {
-            Ok(manager) if manager.controllers.count() > 0 => return Kind::Scope(hierarchy, manager),
+        match SystemdManager::find(&hierarchy, surroundings, slice) {
+            Ok(manager) if manager.controllers.count() > 0 => return CgroupDriver::Scope(hierarchy, manager),
             Ok(_) => {
-                refusal = Some(no_controllers(&hierarchy).unwrap_or_else(|| manager_lacks(surroundings)))
+                refusal = Some(
+                    explain_v1_controllers(&hierarchy)
+                        .unwrap_or_else(|| explain_manager_controllers(surroundings)),
+                )
             }
-            Err(why) => refusal = Some(no_manager(surroundings, &why.to_string())),
+            Err(why) => refusal = Some(explain_no_manager(surroundings, &why.to_string())),
         }
     }
-    match Directory::find(&hierarchy) {
-        Some(directory) if slice.is_none() => Kind::Directory(hierarchy, directory),
-        _ => {
-            Kind::None(refusal.or_else(|| no_controllers(&hierarchy)).unwrap_or_else(|| not_ours(&hierarchy)))
-        }
+    match DelegatedDir::find(&hierarchy) {
+        Some(directory) if slice.is_none() => CgroupDriver::Directory(hierarchy, directory),
+        _ => CgroupDriver::None(
+            refusal
+                .or_else(|| explain_v1_controllers(&hierarchy))
+                .unwrap_or_else(|| explain_not_writable(&hierarchy)),
+        ),
     }
 }
 
 /// Explains that all controllers are attached to cgroup v1; only another kernel command line can change that.
-fn no_controllers(hierarchy: &Hierarchy) -> Option<String> {
-    let all = Controllers::read(&hierarchy.root().join("cgroup.controllers"));
+fn explain_v1_controllers(hierarchy: &CgroupHierarchy) -> Option<String> {
+    let all = ControllerSet::read(&hierarchy.root().join("cgroup.controllers"));
     (all.count() == 0).then(|| {
         "the controllers of this machine belong to cgroups of version 1; the kernel parameter \
          `systemd.unified_cgroup_hierarchy=1` changes that"
@@ -168,14 +173,14 @@ fn no_controllers(hierarchy: &Hierarchy) -> Option<String> {
     })
 }
 
-fn no_manager(surroundings: &Surroundings, why: &str) -> String {
+fn explain_no_manager(surroundings: &SessionInfo, why: &str) -> String {
     let uid = surroundings.uid;
     format!(
         "the user manager of systemd cannot be asked: {why}; `sudo loginctl enable-linger {uid}` starts it"
     )
 }
 
-fn manager_lacks(surroundings: &Surroundings) -> String {
+fn explain_manager_controllers(surroundings: &SessionInfo) -> String {
     let uid = surroundings.uid;
     format!(
         "the user manager was not given the controllers; `sudo mkdir -p /etc/systemd/system/user@.service.d && \
@@ -185,7 +190,7 @@ fn manager_lacks(surroundings: &Surroundings) -> String {
     )
 }
 
-fn not_ours(hierarchy: &Hierarchy) -> String {
+fn explain_not_writable(hierarchy: &CgroupHierarchy) -> String {
     let own = hierarchy.own.display();
     let unit =
         hierarchy.own.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".service"));
@@ -206,8 +211,8 @@ fn not_ours(hierarchy: &Hierarchy) -> String {
     }
 }
 
-fn directory_lacks(hierarchy: &Hierarchy, directory: &Directory) -> String {
-    no_controllers(hierarchy).unwrap_or_else(|| {
+fn explain_dir_controllers(hierarchy: &CgroupHierarchy, directory: &DelegatedDir) -> String {
+    explain_v1_controllers(hierarchy).unwrap_or_else(|| {
         let parent = directory.path.parent().unwrap_or(&directory.path);
         format!(
             "the cgroup {} was not given the controllers; `echo +cpu +cpuset +io +memory +pids | sudo tee \
@@ -219,7 +224,7 @@ fn directory_lacks(hierarchy: &Hierarchy, directory: &Directory) -> String {
 }
 
 /// Validates limits against the machine's CPUs and memory nodes, with docker's error messages.
-pub fn check_machine(limits: &LimitsSpec) -> Result<(), Failure> {
+pub fn check_host_resources(limits: &LimitsSpec) -> Result<(), Failure> {
     if limits.nano_cpus > 0 {
         let present = usable_processors();
         if limits.nano_cpus > present.saturating_mul(1_000_000_000) {
@@ -273,14 +278,17 @@ mod tests {
     #[test]
     fn the_machine_has_what_it_has() {
         let of = LimitsSpec::default;
-        check_machine(&LimitsSpec { cpuset_cpus: "0".into(), nano_cpus: 500_000_000, ..of() }).unwrap();
-        let error =
-            check_machine(&LimitsSpec { cpuset_cpus: "0-8000".into(), ..of() }).unwrap_err().to_string();
+        check_host_resources(&LimitsSpec { cpuset_cpus: "0".into(), nano_cpus: 500_000_000, ..of() })
+            .unwrap();
+        let error = check_host_resources(&LimitsSpec { cpuset_cpus: "0-8000".into(), ..of() })
+            .unwrap_err()
+            .to_string();
         assert!(
             error.starts_with("Requested CPUs are not available - requested 0-8000, available: "),
             "{error}"
         );
-        let error = check_machine(&LimitsSpec { nano_cpus: u64::MAX, ..of() }).unwrap_err().to_string();
+        let error =
+            check_host_resources(&LimitsSpec { nano_cpus: u64::MAX, ..of() }).unwrap_err().to_string();
         assert!(error.contains("CPUs available"), "{error}");
     }
 }

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use wire::{Kind, Message};
+use wire::{BusMessage, BusMessageType};
 
-pub(crate) use wire::{Call, Reader, Writer};
+pub(crate) use wire::{ArgReader, ArgWriter, MethodCall};
 
 /// How long to wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest authentication reply, in bytes.
 const MAX_ANSWER: usize = 16 << 10;
 /// The bus driver itself.
-const BUS: Call<'_> = Call {
+const BUS: MethodCall<'_> = MethodCall {
     destination: "org.freedesktop.DBus",
     path: "/org/freedesktop/DBus",
     interface: "org.freedesktop.DBus",
@@ -31,7 +31,7 @@ const BUS: Call<'_> = Call {
 
 /// What is at the other end of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peer {
+pub(crate) enum BusPeer {
     /// A message bus.
     Bus,
     /// systemd itself.
@@ -39,41 +39,41 @@ pub(crate) enum Peer {
 }
 
 /// A connection. Unexpected messages are dropped.
-pub(crate) struct Connection {
+pub(crate) struct BusConnection {
     stream: UnixStream,
     serial: u32,
-    peer: Peer,
+    peer: BusPeer,
 }
 
 /// Why a call failed.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum BusError {
     /// The peer returned an error; its message.
-    Said(String),
+    Remote(String),
     /// No reply arrived.
-    Failed(io::Error),
+    Io(io::Error),
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for BusError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Said(text) => f.write_str(text),
-            Self::Failed(error) => error.fmt(f),
+            Self::Remote(text) => f.write_str(text),
+            Self::Io(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for BusError {}
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for BusError {
     fn from(error: io::Error) -> Self {
-        Self::Failed(error)
+        Self::Io(error)
     }
 }
 
-impl Connection {
+impl BusConnection {
     /// Connects to the socket at `path` and authenticates as this process's user.
-    pub(crate) fn open(path: &Path, peer: Peer) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, peer: BusPeer) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -81,15 +81,15 @@ impl Connection {
         // An empty identity makes the peer use the socket's credentials. That also works in a user namespace,
         // where this process would name an id that is not the peer's.
         connection.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
-        connection.authenticated()?;
-        if peer == Peer::Bus {
-            connection.call(&BUS, &Writer::default()).map_err(|why| io::Error::other(why.to_string()))?;
+        connection.await_auth()?;
+        if peer == BusPeer::Bus {
+            connection.call(&BUS, &ArgWriter::default()).map_err(|why| io::Error::other(why.to_string()))?;
         }
         Ok(connection)
     }
 
     /// Reads up to the line that grants access. Nothing follows it before the first call.
-    fn authenticated(&mut self) -> io::Result<()> {
+    fn await_auth(&mut self) -> io::Result<()> {
         let mut said = Vec::new();
         let mut buffer = [0; 512];
         loop {
@@ -113,7 +113,11 @@ impl Connection {
     }
 
     /// Calls a method and returns the arguments of its reply.
-    pub(crate) fn call(&mut self, call: &Call<'_>, arguments: &Writer) -> Result<Answer, Refusal> {
+    pub(crate) fn call(
+        &mut self,
+        call: &MethodCall<'_>,
+        arguments: &ArgWriter,
+    ) -> Result<BusReply, BusError> {
         self.serial += 1;
         let serial = self.serial;
         self.stream.write_all(&wire::encode(call, serial, arguments))?;
@@ -121,8 +125,10 @@ impl Connection {
         while Instant::now() < deadline {
             let message = self.receive()?;
             match message.kind {
-                Kind::Return if message.reply_to == Some(serial) => return Ok(Answer(message.body)),
-                Kind::Error if message.reply_to == Some(serial) => return Err(refusal(message)),
+                BusMessageType::Return if message.reply_to == Some(serial) => {
+                    return Ok(BusReply(message.body));
+                }
+                BusMessageType::Error if message.reply_to == Some(serial) => return Err(refusal(message)),
                 _ => {}
             }
         }
@@ -131,41 +137,41 @@ impl Connection {
 
     /// Reads a property, whose interface and name are those of `of`. The reply is a variant: signature, then
     /// value.
-    pub(crate) fn property(&mut self, of: &Call<'_>) -> Result<Answer, Refusal> {
-        let get = Call {
+    pub(crate) fn property(&mut self, of: &MethodCall<'_>) -> Result<BusReply, BusError> {
+        let get = MethodCall {
             interface: "org.freedesktop.DBus.Properties",
             member: "Get",
             signature: "ss",
-            ..Call { ..*of }
+            ..MethodCall { ..*of }
         };
-        let mut arguments = Writer::default();
+        let mut arguments = ArgWriter::default();
         arguments.string(of.interface).string(of.member);
         self.call(&get, &arguments)
     }
 
     /// Subscribes to signals that match `rule`; systemd's private socket sends all of them anyway.
-    pub(crate) fn listen(&mut self, rule: &str) -> Result<(), Refusal> {
-        if self.peer == Peer::Manager {
+    pub(crate) fn subscribe(&mut self, rule: &str) -> Result<(), BusError> {
+        if self.peer == BusPeer::Manager {
             return Ok(());
         }
-        let mut arguments = Writer::default();
+        let mut arguments = ArgWriter::default();
         arguments.string(rule);
-        self.call(&Call { member: "AddMatch", signature: "s", ..BUS }, &arguments).map(drop)
+        self.call(&MethodCall { member: "AddMatch", signature: "s", ..BUS }, &arguments).map(drop)
     }
 
     /// The signal named `member`, if the next message within `patience` is that.
-    pub(crate) fn signal(&mut self, member: &str, patience: Duration) -> io::Result<Option<Answer>> {
+    pub(crate) fn next_signal(&mut self, member: &str, patience: Duration) -> io::Result<Option<BusReply>> {
         let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
         let limit = Timespec::try_from(patience).map_err(io::Error::other)?;
         if retry_on_intr(|| poll(&mut fds, Some(&limit)))? == 0 {
             return Ok(None);
         }
         let message = self.receive()?;
-        let wanted = message.kind == Kind::Signal && message.member == member;
-        Ok(wanted.then_some(Answer(message.body)))
+        let wanted = message.kind == BusMessageType::Signal && message.member == member;
+        Ok(wanted.then_some(BusReply(message.body)))
     }
 
-    fn receive(&mut self) -> io::Result<Message> {
+    fn receive(&mut self) -> io::Result<BusMessage> {
         let mut bytes = vec![0; wire::FIXED];
         self.stream.read_exact(&mut bytes)?;
         let length = wire::length(&bytes)?;
@@ -177,17 +183,17 @@ impl Connection {
     }
 }
 
-fn refusal(message: Message) -> Refusal {
-    let text = Reader::new(&message.body, 0).string();
-    Refusal::Said(text.unwrap_or(message.error))
+fn refusal(message: BusMessage) -> BusError {
+    let text = ArgReader::new(&message.body, 0).string();
+    BusError::Remote(text.unwrap_or(message.error))
 }
 
 /// The arguments of a reply or signal.
-pub(crate) struct Answer(Vec<u8>);
+pub(crate) struct BusReply(Vec<u8>);
 
-impl Answer {
-    pub(crate) fn read(&self) -> Reader<'_> {
-        Reader::new(&self.0, 0)
+impl BusReply {
+    pub(crate) fn reader(&self) -> ArgReader<'_> {
+        ArgReader::new(&self.0, 0)
     }
 }
 
@@ -198,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    const PING: Call<'_> =
-        Call { destination: "a.b", path: "/a", interface: "a.B", member: "Ping", signature: "s" };
+    const PING: MethodCall<'_> =
+        MethodCall { destination: "a.b", path: "/a", interface: "a.B", member: "Ping", signature: "s" };
 
     /// A peer that answers the first words with `greeting` and then sends `answer`.
     fn peer(dir: &Path, greeting: &'static [u8], answer: Vec<u8>) -> std::path::PathBuf {
@@ -225,7 +231,7 @@ mod tests {
         if kind == 3 {
             fields.extend([4, 1, b's', 0, 3, 0, 0, 0, b'a', b'.', b'E', 0]);
         }
-        let mut body = Writer::default();
+        let mut body = ArgWriter::default();
         body.string(text);
         let length = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
         let body_length = 4 + text.len() + 1;
@@ -241,12 +247,12 @@ mod tests {
         bytes
     }
 
-    fn ask(greeting: &'static [u8], answer: Vec<u8>) -> Result<String, Refusal> {
+    fn ask(greeting: &'static [u8], answer: Vec<u8>) -> Result<String, BusError> {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = Connection::open(&peer(dir.path(), greeting, answer), Peer::Manager)?;
-        let mut arguments = Writer::default();
+        let mut connection = BusConnection::open(&peer(dir.path(), greeting, answer), BusPeer::Manager)?;
+        let mut arguments = ArgWriter::default();
         arguments.string("x");
-        Ok(connection.call(&PING, &arguments)?.read().string()?)
+        Ok(connection.call(&PING, &arguments)?.reader().string()?)
     }
 
     #[test]
@@ -264,6 +270,6 @@ mod tests {
         assert!(ask(b"OK 1\r\n", answer(2, "pong").split_off(3)).is_err());
         assert!(ask(b"OK 1\r\n", Vec::new()).is_err());
         let dir = tempfile::tempdir().unwrap();
-        assert!(Connection::open(&dir.path().join("nobody"), Peer::Bus).is_err());
+        assert!(BusConnection::open(&dir.path().join("nobody"), BusPeer::Bus).is_err());
     }
 }

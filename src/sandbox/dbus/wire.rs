@@ -14,7 +14,7 @@ const METHOD_CALL: u8 = 1;
 
 /// The type of a received message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BusMessageType {
     Return,
     Error,
     Signal,
@@ -23,8 +23,8 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) kind: Kind,
+pub(super) struct BusMessage {
+    pub(super) kind: BusMessageType,
     /// The serial number of the call that this replies to.
     pub(super) reply_to: Option<u32>,
     /// The method or signal.
@@ -37,9 +37,9 @@ pub(super) struct Message {
 
 /// Encodes arguments. Each method is named after a type and documents its signature.
 #[derive(Debug, Default)]
-pub(crate) struct Writer(Vec<u8>);
+pub(crate) struct ArgWriter(Vec<u8>);
 
-impl Writer {
+impl ArgWriter {
     /// `u`
     pub(crate) fn u32(&mut self, value: u32) -> &mut Self {
         self.align(4);
@@ -95,7 +95,7 @@ impl Writer {
 }
 
 /// A method of an object, or a property.
-pub(crate) struct Call<'a> {
+pub(crate) struct MethodCall<'a> {
     /// The bus name of the service.
     pub(crate) destination: &'a str,
     pub(crate) path: &'a str,
@@ -105,8 +105,8 @@ pub(crate) struct Call<'a> {
     pub(crate) signature: &'a str,
 }
 
-pub(super) fn encode(call: &Call<'_>, serial: u32, body: &Writer) -> Vec<u8> {
-    let mut header = Writer(vec![b'l', METHOD_CALL, 0, 1]);
+pub(super) fn encode(call: &MethodCall<'_>, serial: u32, body: &ArgWriter) -> Vec<u8> {
+    let mut header = ArgWriter(vec![b'l', METHOD_CALL, 0, 1]);
     header.u32(u32::try_from(body.0.len()).unwrap_or(u32::MAX)).u32(serial);
     header.array(8, |fields| {
         let mut field = |code: u8, kind: &str, value: &str| {
@@ -138,7 +138,7 @@ pub(super) fn length(fixed: &[u8]) -> io::Result<usize> {
     if fixed.first() != Some(&b'l') {
         return Err(malformed());
     }
-    let mut reader = Reader::new(fixed, 4);
+    let mut reader = ArgReader::new(fixed, 4);
     let body = reader.u32()? as usize;
     reader.u32()?;
     let fields = reader.u32()? as usize;
@@ -149,20 +149,20 @@ pub(super) fn length(fixed: &[u8]) -> io::Result<usize> {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> io::Result<Message> {
-    let mut reader = Reader::new(bytes, 4);
+pub(super) fn decode(bytes: &[u8]) -> io::Result<BusMessage> {
+    let mut reader = ArgReader::new(bytes, 4);
     let body_length = reader.u32()? as usize;
     reader.u32()?;
     let fields = reader.u32()? as usize;
     let end = reader.at.checked_add(fields).ok_or_else(malformed)?;
     let kind = match bytes.get(1) {
-        Some(2) => Kind::Return,
-        Some(3) => Kind::Error,
-        Some(4) => Kind::Signal,
-        _ => Kind::Other,
+        Some(2) => BusMessageType::Return,
+        Some(3) => BusMessageType::Error,
+        Some(4) => BusMessageType::Signal,
+        _ => BusMessageType::Other,
     };
     let mut message =
-        Message { kind, reply_to: None, member: String::new(), error: String::new(), body: Vec::new() };
+        BusMessage { kind, reply_to: None, member: String::new(), error: String::new(), body: Vec::new() };
     while reader.at < end {
         reader.align(8)?;
         let code = reader.byte()?;
@@ -184,12 +184,12 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<Message> {
 }
 
 /// Decodes arguments.
-pub(crate) struct Reader<'a> {
+pub(crate) struct ArgReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ArgReader<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at }
     }
@@ -257,7 +257,7 @@ pub(super) fn malformed() -> io::Error {
 mod tests {
     use super::*;
 
-    const HELLO: Call<'_> = Call {
+    const HELLO: MethodCall<'_> = MethodCall {
         destination: "org.freedesktop.DBus",
         path: "/org/freedesktop/DBus",
         interface: "org.freedesktop.DBus",
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_call_is_written_as_the_specification_draws_it() {
-        let bytes = encode(&HELLO, 7, &Writer::default());
+        let bytes = encode(&HELLO, 7, &ArgWriter::default());
         // Order, type, flags, version; length of the body; serial; length of the fields.
         assert_eq!(bytes[..16], [b'l', 1, 0, 1, 0, 0, 0, 0, 7, 0, 0, 0, 109, 0, 0, 0]);
         // The first field: the path, of type `o`, and its length.
@@ -279,13 +279,13 @@ mod tests {
 
     #[test]
     fn arguments_come_back() {
-        let mut body = Writer::default();
+        let mut body = ArgWriter::default();
         body.string("name").boolean(true).array(4, |list| {
             list.string("a").string("bc");
         });
-        let bytes = encode(&Call { signature: "sbas", ..HELLO }, 1, &body);
+        let bytes = encode(&MethodCall { signature: "sbas", ..HELLO }, 1, &body);
         let message = decode(&bytes).unwrap();
-        let mut reader = Reader::new(&message.body, 0);
+        let mut reader = ArgReader::new(&message.body, 0);
         assert_eq!(reader.string().unwrap(), "name");
         assert_eq!(reader.u32().unwrap(), 1);
         assert_eq!(reader.strings().unwrap(), ["a", "bc"]);
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn structures_and_empty_arrays_keep_their_alignment() {
-        let mut body = Writer::default();
+        let mut body = ArgWriter::default();
         body.string("x").array(8, |list| {
             list.structure(|entry| {
                 entry.string("P").signature("u").u32(5);
@@ -311,7 +311,7 @@ mod tests {
     fn nonsense_is_refused() {
         assert!(length(b"B\x01\0\x01\0\0\0\0\0\0\0\0\0\0\0\0").is_err());
         assert!(length(b"l\x01\0\x01\xff\xff\xff\xff\0\0\0\0\0\0\0\0").is_err());
-        let good = encode(&HELLO, 1, &Writer::default());
+        let good = encode(&HELLO, 1, &ArgWriter::default());
         for end in 0..good.len() {
             assert!(decode(&good[..end]).is_err(), "{end}");
         }

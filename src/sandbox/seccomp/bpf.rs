@@ -8,7 +8,7 @@
 
 /// `struct sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Instruction {
+pub(super) struct BpfInstruction {
     pub(super) code: u16,
     /// Instructions to skip if the comparison holds.
     pub(super) jt: u8,
@@ -50,56 +50,56 @@ pub(super) const fn high(argument: u8) -> u32 {
 /// A position in the program, as the number of instructions emitted before it, which are those that follow
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Label(usize);
+pub(super) struct CodeLabel(usize);
 
 /// Where a branch leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum JumpTarget {
     /// Return this value.
     Return(u32),
     /// Continue at this position.
-    Code(Label),
+    Code(CodeLabel),
 }
 
 /// A program under construction, last instruction first.
 #[derive(Debug, Default)]
-pub(super) struct Assembler {
-    reversed: Vec<Instruction>,
+pub(super) struct BpfAssembler {
+    reversed: Vec<BpfInstruction>,
     /// Where each value is returned; only the instruction emitted last, which is the nearest.
-    returns: Vec<(u32, Label)>,
+    returns: Vec<(u32, CodeLabel)>,
 }
 
 /// The longest conditional jump.
 const REACH: usize = u8::MAX as usize;
 
-impl Assembler {
+impl BpfAssembler {
     /// The finished program, in execution order.
-    pub(super) fn finish(mut self) -> Vec<Instruction> {
+    pub(super) fn finish(mut self) -> Vec<BpfInstruction> {
         self.reversed.reverse();
         self.reversed
     }
 
-    fn push(&mut self, code: u16, k: u32, (jt, jf): (u8, u8)) -> Label {
-        self.reversed.push(Instruction { code, jt, jf, k });
-        Label(self.reversed.len() - 1)
+    fn push(&mut self, code: u16, k: u32, (jt, jf): (u8, u8)) -> CodeLabel {
+        self.reversed.push(BpfInstruction { code, jt, jf, k });
+        CodeLabel(self.reversed.len() - 1)
     }
 
     /// How many instructions the next one would skip to reach `label`.
-    fn distance(&self, label: Label) -> usize {
+    fn distance(&self, label: CodeLabel) -> usize {
         self.reversed.len() - 1 - label.0
     }
 
     /// Emits a load of a word, then `next`.
-    pub(super) fn load(&mut self, offset: u32, next: Target) -> Label {
+    pub(super) fn load(&mut self, offset: u32, next: JumpTarget) -> CodeLabel {
         self.then(LOAD, offset, next)
     }
 
     /// Emits a mask of the loaded word, then `next`.
-    pub(super) fn and(&mut self, mask: u32, next: Target) -> Label {
+    pub(super) fn and(&mut self, mask: u32, next: JumpTarget) -> CodeLabel {
         self.then(AND, mask, next)
     }
 
-    fn then(&mut self, code: u16, k: u32, next: Target) -> Label {
+    fn then(&mut self, code: u16, k: u32, next: JumpTarget) -> CodeLabel {
         let next = self.place(next);
         if self.distance(next) > 0 {
             self.goto(next);
@@ -107,13 +107,13 @@ impl Assembler {
         self.push(code, k, (0, 0))
     }
 
-    fn goto(&mut self, label: Label) -> Label {
+    fn goto(&mut self, label: CodeLabel) -> CodeLabel {
         let distance = u32::try_from(self.distance(label)).unwrap_or(u32::MAX);
         self.push(JA, distance, (0, 0))
     }
 
     /// Emits a comparison of the loaded word with `k`.
-    pub(super) fn branch(&mut self, code: u16, k: u32, yes: Target, no: Target) -> Label {
+    pub(super) fn branch(&mut self, code: u16, k: u32, yes: JumpTarget, no: JumpTarget) -> CodeLabel {
         if yes == no {
             return self.place(yes);
         }
@@ -127,19 +127,19 @@ impl Assembler {
     }
 
     /// `label`, or a detour if it is out of reach of a jump emitted up to `later` instructions later.
-    fn reachable(&mut self, label: Label, later: usize) -> Label {
+    fn reachable(&mut self, label: CodeLabel, later: usize) -> CodeLabel {
         if self.distance(label) + later <= REACH { label } else { self.goto(label) }
     }
 
-    fn skip(&self, label: Label) -> u8 {
+    fn skip(&self, label: CodeLabel) -> u8 {
         u8::try_from(self.distance(label)).unwrap_or(u8::MAX)
     }
 
     /// The label of a target; reuses a return instruction in reach.
-    fn place(&mut self, target: Target) -> Label {
+    fn place(&mut self, target: JumpTarget) -> CodeLabel {
         match target {
-            Target::Code(label) => label,
-            Target::Return(value) => {
+            JumpTarget::Code(label) => label,
+            JumpTarget::Return(value) => {
                 let written = self.returns.iter().position(|(other, _)| *other == value);
                 match written.and_then(|index| self.returns.get(index)) {
                     // Up to two instructions may be emitted before the jump: the other side's return, and a
@@ -159,17 +159,17 @@ impl Assembler {
 
     /// Emits a bisection that finds the piece that contains the loaded word. `pieces` are sorted starts, each
     /// with the target up to the next start; the first one is treated as starting at 0.
-    pub(super) fn bisect(&mut self, pieces: &[(u32, Target)]) -> Target {
+    pub(super) fn bisect(&mut self, pieces: &[(u32, JumpTarget)]) -> JumpTarget {
         let middle = pieces.len() / 2;
         match pieces {
-            [] => Target::Return(0),
+            [] => JumpTarget::Return(0),
             [(_, only)] => *only,
             _ => {
                 let (below, above) = pieces.split_at(middle);
                 let start = above.first().map_or(0, |(start, _)| *start);
                 let above = self.bisect(above);
                 let below = self.bisect(below);
-                Target::Code(self.branch(JGE, start, above, below))
+                JumpTarget::Code(self.branch(JGE, start, above, below))
             }
         }
     }

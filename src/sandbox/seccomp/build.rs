@@ -16,7 +16,7 @@ mod syscalls;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use rule::Filter;
+use rule::SyscallFilter;
 use syscalls::Arch;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,9 +39,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn write_program(text: &mut String, name: &str, filter: &Filter) -> Result<(), Box<dyn std::error::Error>> {
+fn write_program(
+    text: &mut String,
+    name: &str,
+    filter: &SyscallFilter,
+) -> Result<(), Box<dyn std::error::Error>> {
     let code = compile::compile(filter);
-    if code.len() > compile::LONGEST {
+    if code.len() > compile::MAX_INSTRUCTIONS {
         return Err(format!("the filter {name} has {} instructions", code.len()).into());
     }
     writeln!(text, "static {name}: [Instruction; {}] = [", code.len())?;

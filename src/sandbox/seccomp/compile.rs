@@ -9,24 +9,24 @@
 //!                                                                    └──► conditions on arguments ──► verdict
 //! ```
 
-use super::bpf::{self, Assembler, Instruction, Target};
-use super::rule::{Action, Compare, Filter, Rule, Test};
+use super::bpf::{self, BpfAssembler, BpfInstruction, JumpTarget};
+use super::rule::{ArgCondition, CompareOp, FilterAction, SyscallFilter, SyscallRule};
 use super::syscalls::{Arch, X32_BIT, multiplexed};
 
 /// The longest program that the kernel accepts (`BPF_MAXINSNS`).
-pub(super) const LONGEST: usize = 4096;
+pub(super) const MAX_INSTRUCTIONS: usize = 4096;
 
 /// Compiles `filter`. The program may exceed [`MAX_INSTRUCTIONS`]; the caller has to check.
-pub(super) fn compile(filter: &Filter) -> Vec<Instruction> {
-    let mut compiler = Compiler { filter, assembler: Assembler::default(), conditions: Vec::new() };
-    let mut audits: Vec<(u32, Target)> = Vec::new();
+pub(super) fn compile(filter: &SyscallFilter) -> Vec<BpfInstruction> {
+    let mut compiler = FilterCompiler { filter, assembler: BpfAssembler::default(), conditions: Vec::new() };
+    let mut audits: Vec<(u32, JumpTarget)> = Vec::new();
     for audit in audit_values(&filter.arches) {
         let target = compiler.numbers_of(audit);
         audits.push((audit, target));
     }
-    let mut next = Target::Return(Action::KILL_THREAD.value());
+    let mut next = JumpTarget::Return(FilterAction::KILL_THREAD.value());
     for (audit, target) in audits {
-        next = Target::Code(compiler.assembler.branch(bpf::JEQ, audit, target, next));
+        next = JumpTarget::Code(compiler.assembler.branch(bpf::JEQ, audit, target, next));
     }
     compiler.assembler.load(bpf::ARCH, next);
     compiler.assembler.finish()
@@ -45,45 +45,45 @@ fn audit_values(arches: &[Arch]) -> Vec<u32> {
 }
 
 /// A rule without its call: conditions and action.
-type Case = (Vec<Test>, Action);
+type RuleCase = (Vec<ArgCondition>, FilterAction);
 
 /// What happens to a call number, and to those after it up to the next entry.
 #[derive(Clone, PartialEq)]
-enum Verdict {
-    Fixed(Action),
-    Cases(Vec<Case>),
+enum CallVerdict {
+    Fixed(FilterAction),
+    Cases(Vec<RuleCase>),
 }
 
-struct Compiler<'f> {
-    filter: &'f Filter,
-    assembler: Assembler,
+struct FilterCompiler<'f> {
+    filter: &'f SyscallFilter,
+    assembler: BpfAssembler,
     /// Condition code emitted so far, by argument width: architectures of one width share it.
-    conditions: Vec<(bool, Vec<Case>, Target)>,
+    conditions: Vec<(bool, Vec<RuleCase>, JumpTarget)>,
 }
 
-impl Compiler<'_> {
+impl FilterCompiler<'_> {
     /// Emits the decision by call number, for all architectures with one audit value.
-    fn numbers_of(&mut self, audit: u32) -> Target {
-        let mut ways = [Target::Return(Action::KILL_THREAD.value()); 2];
+    fn numbers_of(&mut self, audit: u32) -> JumpTarget {
+        let mut ways = [JumpTarget::Return(FilterAction::KILL_THREAD.value()); 2];
         for arch in self.filter.arches.iter().filter(|arch| arch.audit() == audit) {
             ways[usize::from(*arch == Arch::X32)] = self.bisection(*arch);
         }
         let [plain, x32] = ways;
         let decide = if audit == Arch::X32.audit() {
-            Target::Code(self.assembler.branch(bpf::JGE, X32_BIT, x32, plain))
+            JumpTarget::Code(self.assembler.branch(bpf::JGE, X32_BIT, x32, plain))
         } else {
             plain
         };
-        Target::Code(self.assembler.load(bpf::NUMBER, decide))
+        JumpTarget::Code(self.assembler.load(bpf::NUMBER, decide))
     }
 
-    fn bisection(&mut self, arch: Arch) -> Target {
+    fn bisection(&mut self, arch: Arch) -> JumpTarget {
         let verdicts = verdicts(self.filter, arch);
-        let mut pieces: Vec<(u32, Target)> = Vec::with_capacity(verdicts.len());
+        let mut pieces: Vec<(u32, JumpTarget)> = Vec::with_capacity(verdicts.len());
         for (start, verdict) in verdicts {
             let target = match verdict {
-                Verdict::Fixed(action) => Target::Return(action.value()),
-                Verdict::Cases(cases) => self.cases(arch.wide(), cases),
+                CallVerdict::Fixed(action) => JumpTarget::Return(action.value()),
+                CallVerdict::Cases(cases) => self.cases(arch.wide(), cases),
             };
             if pieces.last().is_none_or(|(_, last)| *last != target) {
                 pieces.push((start, target));
@@ -92,12 +92,12 @@ impl Compiler<'_> {
         self.assembler.bisect(&pieces)
     }
 
-    fn cases(&mut self, wide: bool, cases: Vec<Case>) -> Target {
+    fn cases(&mut self, wide: bool, cases: Vec<RuleCase>) -> JumpTarget {
         let known = self.conditions.iter().find(|(width, known, _)| *width == wide && *known == cases);
         if let Some((_, _, target)) = known {
             return *target;
         }
-        let target = match Spans::of(&cases, self.filter.default, wide) {
+        let target = match ValueSpans::of(&cases, self.filter.default, wide) {
             Some(spans) => self.spans(&spans),
             None => self.chain(&cases, wide),
         };
@@ -106,10 +106,10 @@ impl Compiler<'_> {
     }
 
     /// Emits the cases one after the other.
-    fn chain(&mut self, cases: &[Case], wide: bool) -> Target {
-        let mut next = Target::Return(self.filter.default.value());
+    fn chain(&mut self, cases: &[RuleCase], wide: bool) -> JumpTarget {
+        let mut next = JumpTarget::Return(self.filter.default.value());
         for (tests, action) in cases.iter().rev() {
-            let mut yes = Target::Return(action.value());
+            let mut yes = JumpTarget::Return(action.value());
             for test in tests.iter().rev() {
                 yes = self.test(test, wide, yes, next);
             }
@@ -119,19 +119,19 @@ impl Compiler<'_> {
     }
 
     /// Emits one condition. On 64-bit architectures the upper half decides, unless it equals the value's.
-    fn test(&mut self, test: &Test, wide: bool, yes: Target, no: Target) -> Target {
+    fn test(&mut self, test: &ArgCondition, wide: bool, yes: JumpTarget, no: JumpTarget) -> JumpTarget {
         let (code, yes, no) = match test.compare {
-            Compare::Eq => (bpf::JEQ, yes, no),
-            Compare::Ne => (bpf::JEQ, no, yes),
-            Compare::Gt => (bpf::JGT, yes, no),
-            Compare::Le => (bpf::JGT, no, yes),
-            Compare::Ge => (bpf::JGE, yes, no),
-            Compare::Lt => (bpf::JGE, no, yes),
-            Compare::Masked(mask) => return self.masked(test, mask, wide, yes, no),
+            CompareOp::Eq => (bpf::JEQ, yes, no),
+            CompareOp::Ne => (bpf::JEQ, no, yes),
+            CompareOp::Gt => (bpf::JGT, yes, no),
+            CompareOp::Le => (bpf::JGT, no, yes),
+            CompareOp::Ge => (bpf::JGE, yes, no),
+            CompareOp::Lt => (bpf::JGE, no, yes),
+            CompareOp::Masked(mask) => return self.masked(test, mask, wide, yes, no),
         };
         let (high, low) = halves(test.value);
         let lower = self.assembler.branch(code, low, yes, no);
-        let lower = Target::Code(self.assembler.load(bpf::low(test.argument), Target::Code(lower)));
+        let lower = JumpTarget::Code(self.assembler.load(bpf::low(test.argument), JumpTarget::Code(lower)));
         if !wide {
             return lower;
         }
@@ -140,38 +140,52 @@ impl Compiler<'_> {
         let equal = self.assembler.branch(bpf::JEQ, high, lower, no);
         let upper = match code {
             bpf::JEQ => equal,
-            _ => self.assembler.branch(bpf::JGT, high, yes, Target::Code(equal)),
+            _ => self.assembler.branch(bpf::JGT, high, yes, JumpTarget::Code(equal)),
         };
-        Target::Code(self.assembler.load(bpf::high(test.argument), Target::Code(upper)))
+        JumpTarget::Code(self.assembler.load(bpf::high(test.argument), JumpTarget::Code(upper)))
     }
 
-    fn masked(&mut self, test: &Test, mask: u64, wide: bool, yes: Target, no: Target) -> Target {
+    fn masked(
+        &mut self,
+        test: &ArgCondition,
+        mask: u64,
+        wide: bool,
+        yes: JumpTarget,
+        no: JumpTarget,
+    ) -> JumpTarget {
         let (mask_high, mask_low) = halves(mask);
         let (high, low) = halves(test.value & mask);
         let lower = self.masked_half(bpf::low(test.argument), mask_low, low, yes, no);
         if wide { self.masked_half(bpf::high(test.argument), mask_high, high, lower, no) } else { lower }
     }
 
-    fn masked_half(&mut self, offset: u32, mask: u32, value: u32, yes: Target, no: Target) -> Target {
+    fn masked_half(
+        &mut self,
+        offset: u32,
+        mask: u32,
+        value: u32,
+        yes: JumpTarget,
+        no: JumpTarget,
+    ) -> JumpTarget {
         if mask == 0 {
             return yes;
         }
         let compare = self.assembler.branch(bpf::JEQ, value, yes, no);
-        let mask = self.assembler.and(mask, Target::Code(compare));
-        Target::Code(self.assembler.load(offset, Target::Code(mask)))
+        let mask = self.assembler.and(mask, JumpTarget::Code(compare));
+        JumpTarget::Code(self.assembler.load(offset, JumpTarget::Code(mask)))
     }
 
-    fn spans(&mut self, spans: &Spans) -> Target {
+    fn spans(&mut self, spans: &ValueSpans) -> JumpTarget {
         let pieces: Vec<_> =
-            spans.low.iter().map(|(start, action)| (*start, Target::Return(action.value()))).collect();
+            spans.low.iter().map(|(start, action)| (*start, JumpTarget::Return(action.value()))).collect();
         let lower = self.assembler.bisect(&pieces);
         let lower = match lower {
-            Target::Return(_) => lower,
-            Target::Code(_) => Target::Code(self.assembler.load(bpf::low(spans.argument), lower)),
+            JumpTarget::Return(_) => lower,
+            JumpTarget::Code(_) => JumpTarget::Code(self.assembler.load(bpf::low(spans.argument), lower)),
         };
         let Some(above) = spans.above else { return lower };
-        let upper = self.assembler.branch(bpf::JEQ, 0, lower, Target::Return(above.value()));
-        Target::Code(self.assembler.load(bpf::high(spans.argument), Target::Code(upper)))
+        let upper = self.assembler.branch(bpf::JEQ, 0, lower, JumpTarget::Return(above.value()));
+        JumpTarget::Code(self.assembler.load(bpf::high(spans.argument), JumpTarget::Code(upper)))
     }
 }
 
@@ -182,19 +196,19 @@ fn halves(value: u64) -> (u32, u32) {
 
 /// Cases that all test the same argument, as sorted starts from which each action holds: long lists of `==`
 /// (the address families of socket(2)) can then be bisected too.
-struct Spans {
+struct ValueSpans {
     argument: u8,
-    low: Vec<(u32, Action)>,
+    low: Vec<(u32, FilterAction)>,
     /// The action where the upper half is not 0; `None` on 32-bit architectures.
-    above: Option<Action>,
+    above: Option<FilterAction>,
 }
 
-impl Spans {
-    fn of(cases: &[Case], default: Action, wide: bool) -> Option<Self> {
+impl ValueSpans {
+    fn of(cases: &[RuleCase], default: FilterAction, wide: bool) -> Option<Self> {
         let mut tests = Vec::new();
         for (conditions, action) in cases {
             let [test] = conditions.as_slice() else { return None };
-            if matches!(test.compare, Compare::Masked(_)) {
+            if matches!(test.compare, CompareOp::Masked(_)) {
                 return None;
             }
             tests.push((*test, *action));
@@ -214,7 +228,7 @@ impl Spans {
         }
         let at =
             |value| tests.iter().find(|(test, _)| test.holds(value)).map_or(default, |(_, action)| *action);
-        let mut low: Vec<(u32, Action)> = Vec::new();
+        let mut low: Vec<(u32, FilterAction)> = Vec::new();
         for start in starts.into_iter().filter_map(|start| u32::try_from(start).ok()) {
             let action = at(u64::from(start));
             if low.last().is_none_or(|(_, last)| *last != action) {
@@ -226,34 +240,34 @@ impl Spans {
 }
 
 /// The verdict on each number of `arch`: sorted starts, each valid up to the next.
-fn verdicts(filter: &Filter, arch: Arch) -> Vec<(u32, Verdict)> {
+fn verdicts(filter: &SyscallFilter, arch: Arch) -> Vec<(u32, CallVerdict)> {
     let mut cases = numbered(filter, arch);
     cases.sort_by_key(|(number, _)| *number);
     let first = if arch == Arch::X32 { X32_BIT } else { 0 };
     let Some(last) = cases.last().map(|(number, _)| *number) else {
-        return vec![(first, Verdict::Fixed(filter.default))];
+        return vec![(first, CallVerdict::Fixed(filter.default))];
     };
     let mut pieces = Vec::with_capacity(cases.len() + 2);
     let mut next = first;
     for same in cases.chunk_by(|(one, _), (other, _)| one == other) {
         let Some((number, _)) = same.first() else { continue };
         if *number > next {
-            pieces.push((next, Verdict::Fixed(filter.default)));
+            pieces.push((next, CallVerdict::Fixed(filter.default)));
         }
         pieces.push((*number, verdict(filter.default, same)));
         next = number.saturating_add(1);
     }
     // Beyond the highest number with a rule: calls newer than the profile.
-    pieces.push((last.saturating_add(1), Verdict::Fixed(filter.beyond())));
+    pieces.push((last.saturating_add(1), CallVerdict::Fixed(filter.beyond())));
     pieces
 }
 
 /// The rules that apply to calls of `arch`, by number, in their order.
-fn numbered(filter: &Filter, arch: Arch) -> Vec<(u32, Case)> {
+fn numbered(filter: &SyscallFilter, arch: Arch) -> Vec<(u32, RuleCase)> {
     let mut cases = Vec::with_capacity(filter.rules.len());
     for rule in &filter.rules {
         if let Some(number) = rule.call.number(arch) {
-            let narrow = |test: &Test| if arch.wide() { *test } else { test.narrowed() };
+            let narrow = |test: &ArgCondition| if arch.wide() { *test } else { test.narrowed() };
             cases.push((number, (rule.tests.iter().map(narrow).collect(), rule.action)));
         }
         if arch == Arch::X86 {
@@ -265,20 +279,20 @@ fn numbered(filter: &Filter, arch: Arch) -> Vec<(u32, Case)> {
 
 /// On 32-bit x86, socket and System V IPC calls can also be made through a multiplexer, with the call in its
 /// first argument. Rules with conditions cannot be carried over, since the arguments are behind a pointer.
-fn through_multiplexer(rule: &Rule) -> Option<(u32, Case)> {
+fn through_multiplexer(rule: &SyscallRule) -> Option<(u32, RuleCase)> {
     if !rule.tests.is_empty() {
         return None;
     }
     let (call, which) = multiplexed(rule.call.name())?;
-    let test = Test { argument: 0, compare: Compare::Eq, value: which };
+    let test = ArgCondition { argument: 0, compare: CompareOp::Eq, value: which };
     Some((call.number(Arch::X86)?, (vec![test], rule.action)))
 }
 
-fn verdict(default: Action, same: &[(u32, Case)]) -> Verdict {
+fn verdict(default: FilterAction, same: &[(u32, RuleCase)]) -> CallVerdict {
     let telling = || same.iter().map(|(_, case)| case).filter(|(_, action)| *action != default);
     if let Some((_, action)) = telling().find(|(tests, _)| tests.is_empty()) {
-        return Verdict::Fixed(*action);
+        return CallVerdict::Fixed(*action);
     }
-    let cases: Vec<Case> = telling().cloned().collect();
-    if cases.is_empty() { Verdict::Fixed(default) } else { Verdict::Cases(cases) }
+    let cases: Vec<RuleCase> = telling().cloned().collect();
+    if cases.is_empty() { CallVerdict::Fixed(default) } else { CallVerdict::Cases(cases) }
 }

@@ -38,40 +38,40 @@
 //! - Showing remembered owners (stat), and pretending another user id to programs that ask, would be the same
 //!   mechanism for more calls, at the price of a round trip each. A container that never makes them pays nothing.
 
-use super::rule::{Action, Compare, Filter, Rule, Test};
+use super::rule::{ArgCondition, CompareOp, FilterAction, SyscallFilter, SyscallRule};
 use super::syscalls::{Arch, Syscall};
 
 /// The filter that makes privileged identity calls succeed without effect, for all architectures of `native`.
-pub(super) fn filter(native: Arch) -> Filter {
+pub(super) fn filter(native: Arch) -> SyscallFilter {
     emulating(native, PRETEND)
 }
 
 /// Like [`filter`], but a listener is asked about changes of owner.
 #[allow(dead_code, reason = "for the build script, which shares this file")]
-pub(super) fn remembering(native: Arch) -> Filter {
-    emulating(native, Action::NOTIFY)
+pub(super) fn remembering(native: Arch) -> SyscallFilter {
+    emulating(native, FilterAction::NOTIFY)
 }
 
-fn emulating(native: Arch, owner: Action) -> Filter {
+fn emulating(native: Arch, owner: FilterAction) -> SyscallFilter {
     let mut rules = Vec::new();
     for call in IDENTITY.split_ascii_whitespace().filter_map(Syscall::find) {
-        rules.push(Rule { call, action: PRETEND, tests: Vec::new() });
+        rules.push(SyscallRule { call, action: PRETEND, tests: Vec::new() });
     }
     for call in OWNER.split_ascii_whitespace().filter_map(Syscall::find) {
-        rules.push(Rule { call, action: owner, tests: Vec::new() });
+        rules.push(SyscallRule { call, action: owner, tests: Vec::new() });
     }
     for (name, argument) in [("mknod", 1), ("mknodat", 2)] {
         let Some(call) = Syscall::find(name) else { continue };
         for kind in [CHARACTER_DEVICE, BLOCK_DEVICE] {
-            let test = Test { argument, compare: Compare::Masked(KIND), value: kind };
-            rules.push(Rule { call, action: PRETEND, tests: vec![test] });
+            let test = ArgCondition { argument, compare: CompareOp::Masked(KIND), value: kind };
+            rules.push(SyscallRule { call, action: PRETEND, tests: vec![test] });
         }
     }
-    Filter { default: Action::ALLOW, arches: native.family().to_vec(), rules }
+    SyscallFilter { default: FilterAction::ALLOW, arches: native.family().to_vec(), rules }
 }
 
 /// The call is skipped and returns 0.
-const PRETEND: Action = Action::errno(0);
+const PRETEND: FilterAction = FilterAction::errno(0);
 
 /// The chown family, with the `32` variants of 32-bit architectures, whose ids once had 16 bits.
 const OWNER: &str = "chown chown32 lchown lchown32 fchown fchown32 fchownat";

@@ -7,14 +7,14 @@
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::rule::{Action, Compare, Filter, Rule, Test};
+use super::rule::{ArgCondition, CompareOp, FilterAction, SyscallFilter, SyscallRule};
 use super::syscalls::{Arch, Syscall};
 use crate::error::{Failure, invalid, unsupported};
 use crate::sandbox::caps::CapSet;
 use crate::sys::seccomp::{LOG, SPEC_ALLOW};
 
 /// What the meaning of a profile depends on, besides its text.
-pub(super) struct Surroundings {
+pub(super) struct ProfileTarget {
     pub(super) native: Arch,
     pub(super) capabilities: CapSet,
     /// Major and minor version.
@@ -23,33 +23,33 @@ pub(super) struct Surroundings {
 
 /// Parses a profile: the filter and the flags to load it with, or `None` for an empty one, which is docker's
 /// notation for "unconfined".
-pub(super) fn read(text: &str, around: &Surroundings) -> Result<Option<(Filter, u32)>> {
-    let profile: Profile = serde_json::from_str(text)
+pub(super) fn parse_profile(text: &str, around: &ProfileTarget) -> Result<Option<(SyscallFilter, u32)>> {
+    let profile: JsonProfile = serde_json::from_str(text)
         .map_err(|error| invalid(format!("decoding seccomp profile failed: {error}")))?;
     let entries = profile.syscalls.as_deref().unwrap_or_default();
     if profile.default_action.is_empty() && entries.is_empty() {
         return Ok(None);
     }
     let default = action(&profile.default_action, profile.default_errno_ret)
-        .map_err(|failure| at("defaultAction", &failure))?;
+        .map_err(|failure| with_field("defaultAction", &failure))?;
     let arches = profile.arches(around.native)?;
     let mut rules = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         entry.add(around, &mut rules).with_context(|| format!("seccomp profile: syscalls[{index}]"))?;
     }
-    Ok(Some((Filter { default, arches, rules }, profile.load_flags()?)))
+    Ok(Some((SyscallFilter { default, arches, rules }, profile.load_flags()?)))
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Profile {
+struct JsonProfile {
     #[serde(default)]
     default_action: String,
     default_errno_ret: Option<u32>,
     architectures: Option<Vec<String>>,
     arch_map: Option<Vec<ArchFamily>>,
     flags: Option<Vec<String>>,
-    syscalls: Option<Vec<Entry>>,
+    syscalls: Option<Vec<SyscallEntry>>,
 }
 
 #[derive(Deserialize)]
@@ -61,21 +61,21 @@ struct ArchFamily {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct SyscallEntry {
     #[serde(default)]
     name: String,
     names: Option<Vec<String>>,
     #[serde(default)]
     action: String,
     errno_ret: Option<u32>,
-    args: Option<Vec<Argument>>,
-    includes: Option<Condition>,
-    excludes: Option<Condition>,
+    args: Option<Vec<ArgEntry>>,
+    includes: Option<EntryCondition>,
+    excludes: Option<EntryCondition>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Argument {
+struct ArgEntry {
     #[serde(default)]
     index: u32,
     #[serde(default)]
@@ -88,13 +88,13 @@ struct Argument {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Condition {
+struct EntryCondition {
     caps: Option<Vec<String>>,
     arches: Option<Vec<String>>,
     min_kernel: Option<String>,
 }
 
-impl Profile {
+impl JsonProfile {
     /// The listed architectures that this machine can run; the native one is always included.
     fn arches(&self, native: Arch) -> Result<Vec<Arch>, Failure> {
         let listed = self.architectures.as_deref().unwrap_or_default();
@@ -142,17 +142,18 @@ fn known_arch(name: &str) -> bool {
     Arch::from_scmp(name).is_some() || OTHERS.split_ascii_whitespace().any(|other| other == short)
 }
 
-impl Entry {
+impl SyscallEntry {
     /// Appends the rules that the entry contributes on this machine.
-    fn add(&self, around: &Surroundings, rules: &mut Vec<Rule>) -> Result<()> {
+    fn add(&self, around: &ProfileTarget, rules: &mut Vec<SyscallRule>) -> Result<()> {
         let names = self.names.as_deref().unwrap_or_default();
         if !self.name.is_empty() && !names.is_empty() {
             return Err(invalid("both `name` and `names` are given; one has to go").into());
         }
-        let action = action(&self.action, self.errno_ret).map_err(|failure| at("action", &failure))?;
+        let action =
+            action(&self.action, self.errno_ret).map_err(|failure| with_field("action", &failure))?;
         let args = self.args.as_deref().unwrap_or_default();
         let tests = args.iter().enumerate().map(|(index, argument)| {
-            argument.test().map_err(|failure| at(&format!("args[{index}]"), &failure))
+            argument.test().map_err(|failure| with_field(&format!("args[{index}]"), &failure))
         });
         let tests = tests.collect::<Result<Vec<_>, Failure>>()?;
         if !self.applies(around)? {
@@ -160,13 +161,17 @@ impl Entry {
         }
         for name in names.iter().chain(Some(&self.name).filter(|name| !name.is_empty())) {
             if let Some(call) = Syscall::find(name) {
-                rules.extend(alternatives(&tests).into_iter().map(|tests| Rule { call, action, tests }));
+                rules.extend(alternatives(&tests).into_iter().map(|tests| SyscallRule {
+                    call,
+                    action,
+                    tests,
+                }));
             }
         }
         Ok(())
     }
 
-    fn applies(&self, around: &Surroundings) -> Result<bool> {
+    fn applies(&self, around: &ProfileTarget) -> Result<bool> {
         if let Some(condition) = &self.excludes
             && condition.any(around).context("excludes")?
         {
@@ -180,30 +185,30 @@ impl Entry {
 }
 
 /// Expands the conditions to alternatives, one of which has to hold.
-fn alternatives(tests: &[Test]) -> Vec<Vec<Test>> {
+fn alternatives(tests: &[ArgCondition]) -> Vec<Vec<ArgCondition>> {
     let repeated = (0..6).any(|argument| tests.iter().filter(|test| test.argument == argument).count() > 1);
     if repeated { tests.iter().map(|test| vec![*test]).collect() } else { vec![tests.to_vec()] }
 }
 
-impl Condition {
+impl EntryCondition {
     /// Whether any of its parts holds, as `excludes` requires.
-    fn any(&self, around: &Surroundings) -> Result<bool, Failure> {
-        let caps = self.caps.iter().flatten().any(|name| has(around, name));
+    fn any(&self, around: &ProfileTarget) -> Result<bool, Failure> {
+        let caps = self.caps.iter().flatten().any(|name| has_capability(around, name));
         let arches = self.arches.iter().flatten().any(|name| name == go_name(around.native));
         let kernel = self.kernel_reached(around)?.unwrap_or(false);
         Ok(caps || arches || kernel)
     }
 
     /// Whether all of its parts hold, and all capabilities are present, as `includes` requires.
-    fn all(&self, around: &Surroundings) -> Result<bool, Failure> {
-        let caps = self.caps.iter().flatten().all(|name| has(around, name));
+    fn all(&self, around: &ProfileTarget) -> Result<bool, Failure> {
+        let caps = self.caps.iter().flatten().all(|name| has_capability(around, name));
         let arches = self.arches.as_deref().unwrap_or_default();
         let arches = arches.is_empty() || arches.iter().any(|name| name == go_name(around.native));
         let kernel = self.kernel_reached(around)?.unwrap_or(true);
         Ok(caps && arches && kernel)
     }
 
-    fn kernel_reached(&self, around: &Surroundings) -> Result<Option<bool>, Failure> {
+    fn kernel_reached(&self, around: &ProfileTarget) -> Result<Option<bool>, Failure> {
         let Some(text) = self.min_kernel.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
         let wanted = version(text)
             .ok_or_else(|| invalid(format!("minKernel: `{text}` is no kernel version (such as `5.10`)")))?;
@@ -212,7 +217,7 @@ impl Condition {
 }
 
 /// Whether the container has a capability; one that dhow does not know, no container has.
-fn has(around: &Surroundings, name: &str) -> bool {
+fn has_capability(around: &ProfileTarget, name: &str) -> bool {
     name.starts_with("CAP_") && name.parse().is_ok_and(|capability| around.capabilities.contains(capability))
 }
 
@@ -234,19 +239,19 @@ pub(super) fn version(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, digits.parse().ok()?))
 }
 
-fn action(name: &str, errno_ret: Option<u32>) -> Result<Action, Failure> {
+fn action(name: &str, errno_ret: Option<u32>) -> Result<FilterAction, Failure> {
     let number = |most: u16| match u16::try_from(errno_ret.unwrap_or(1)) {
         Ok(number) if number <= most => Ok(number),
         _ => Err(invalid(format!("an errno of {} is more than the kernel's {most}", errno_ret.unwrap_or(1)))),
     };
     Ok(match name {
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Action::KILL_THREAD,
-        "SCMP_ACT_KILL_PROCESS" => Action::KILL_PROCESS,
-        "SCMP_ACT_TRAP" => Action::TRAP,
-        "SCMP_ACT_ERRNO" => Action::errno(number(4095)?),
-        "SCMP_ACT_TRACE" => Action::trace(number(u16::MAX)?),
-        "SCMP_ACT_ALLOW" => Action::ALLOW,
-        "SCMP_ACT_LOG" => Action::LOG,
+        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => FilterAction::KILL_THREAD,
+        "SCMP_ACT_KILL_PROCESS" => FilterAction::KILL_PROCESS,
+        "SCMP_ACT_TRAP" => FilterAction::TRAP,
+        "SCMP_ACT_ERRNO" => FilterAction::errno(number(4095)?),
+        "SCMP_ACT_TRACE" => FilterAction::trace(number(u16::MAX)?),
+        "SCMP_ACT_ALLOW" => FilterAction::ALLOW,
+        "SCMP_ACT_LOG" => FilterAction::LOG,
         "SCMP_ACT_NOTIFY" => {
             return Err(unsupported(
                 "SCMP_ACT_NOTIFY needs a process that answers, and dhow has no daemon to be one",
@@ -260,29 +265,29 @@ fn action(name: &str, errno_ret: Option<u32>) -> Result<Action, Failure> {
     })
 }
 
-impl Argument {
-    fn test(&self) -> Result<Test, Failure> {
+impl ArgEntry {
+    fn test(&self) -> Result<ArgCondition, Failure> {
         let argument = u8::try_from(self.index).ok().filter(|index| *index < 6);
         let argument = argument.ok_or_else(|| invalid(format!("index {} is not from 0 to 5", self.index)))?;
         let (compare, value) = match self.op.as_str() {
-            "SCMP_CMP_EQ" => (Compare::Eq, self.value),
-            "SCMP_CMP_NE" => (Compare::Ne, self.value),
-            "SCMP_CMP_GT" => (Compare::Gt, self.value),
-            "SCMP_CMP_GE" => (Compare::Ge, self.value),
-            "SCMP_CMP_LT" => (Compare::Lt, self.value),
-            "SCMP_CMP_LE" => (Compare::Le, self.value),
-            "SCMP_CMP_MASKED_EQ" => (Compare::Masked(self.value), self.value_two),
+            "SCMP_CMP_EQ" => (CompareOp::Eq, self.value),
+            "SCMP_CMP_NE" => (CompareOp::Ne, self.value),
+            "SCMP_CMP_GT" => (CompareOp::Gt, self.value),
+            "SCMP_CMP_GE" => (CompareOp::Ge, self.value),
+            "SCMP_CMP_LT" => (CompareOp::Lt, self.value),
+            "SCMP_CMP_LE" => (CompareOp::Le, self.value),
+            "SCMP_CMP_MASKED_EQ" => (CompareOp::Masked(self.value), self.value_two),
             other => {
                 return Err(invalid(format!("op: `{other}` is no comparison"))
                     .hint("SCMP_CMP_NE, _LT, _LE, _EQ, _GE, _GT or _MASKED_EQ"));
             }
         };
-        Ok(Test { argument, compare, value })
+        Ok(ArgCondition { argument, compare, value })
     }
 }
 
 /// Prefixes a failure with the field it is about.
-fn at(field: &str, failure: &Failure) -> Failure {
+fn with_field(field: &str, failure: &Failure) -> Failure {
     let located = Failure::new(failure.kind(), format!("{field}: {failure}"));
     match failure.hint_text() {
         Some(hint) => located.hint(hint),

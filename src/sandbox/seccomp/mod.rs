@@ -55,18 +55,19 @@ const NATIVE: Arch = Arch::Aarch64;
 
 /// A compiled filter with the flags to load it with.
 #[derive(Clone)]
-pub struct Program {
+pub struct SeccompProgram {
     code: Cow<'static, [Instruction]>,
     flags: u32,
 }
 
-impl Program {
+impl SeccompProgram {
     fn fixed(code: &'static [Instruction]) -> Self {
         Self { code: Cow::Borrowed(code), flags: seccomp::SPEC_ALLOW }
     }
 
-    fn of(filter: &rule::Filter, flags: u32) -> Self {
-        let native = |one: bpf::Instruction| Instruction { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
+    fn of(filter: &rule::SyscallFilter, flags: u32) -> Self {
+        let native =
+            |one: bpf::BpfInstruction| Instruction { code: one.code, jt: one.jt, jf: one.jf, k: one.k };
         let code: Vec<_> = compile::compile(filter).into_iter().map(native).collect();
         Self { code: Cow::Owned(code), flags }
     }
@@ -85,11 +86,11 @@ impl Program {
 }
 
 /// Docker's default profile for a container with this bounding set.
-pub fn default_filter(capabilities: CapSet) -> Program {
+pub fn default_filter(capabilities: CapSet) -> SeccompProgram {
     if capabilities == CapSet::DOCKER {
-        return Program::fixed(&DEFAULT);
+        return SeccompProgram::fixed(&DEFAULT);
     }
-    Program::of(&profile::default_profile(NATIVE, capabilities.bits()), seccomp::SPEC_ALLOW)
+    SeccompProgram::of(&profile::default_profile(NATIVE, capabilities.bits()), seccomp::SPEC_ALLOW)
 }
 
 /// Compiles a profile in docker's JSON format for a container with this bounding set; `None` if it asks for no
@@ -97,17 +98,17 @@ pub fn default_filter(capabilities: CapSet) -> Program {
 ///
 /// # Errors
 /// Invalid profiles, by field; actions that dhow does not support; programs longer than the kernel accepts.
-pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<Program>> {
+pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<SeccompProgram>> {
     let release = rustix::system::uname();
     let kernel = json::version(&release.release().to_string_lossy()).unwrap_or_default();
     let Some((filter, flags)) =
-        json::read(text, &json::Surroundings { native: NATIVE, capabilities, kernel })?
+        json::parse_profile(text, &json::ProfileTarget { native: NATIVE, capabilities, kernel })?
     else {
         return Ok(None);
     };
-    let program = Program::of(&filter, flags);
-    if program.code.len() > compile::LONGEST {
-        let (has, takes) = (program.code.len(), compile::LONGEST);
+    let program = SeccompProgram::of(&filter, flags);
+    if program.code.len() > compile::MAX_INSTRUCTIONS {
+        let (has, takes) = (program.code.len(), compile::MAX_INSTRUCTIONS);
         return Err(invalid(format!(
             "the seccomp profile is too long: it makes {has} instructions, and the kernel takes {takes}"
         ))
@@ -118,11 +119,11 @@ pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<Program>> {
 
 /// The filter for a container with a single id that starts as root; to be loaded after the profile and after
 /// every change of identity that must be real. See `emulation`.
-pub fn root_emulation() -> Program {
-    Program::fixed(&EMULATION)
+pub fn root_emulation() -> SeccompProgram {
+    SeccompProgram::fixed(&EMULATION)
 }
 
 /// Root emulation that leaves changes of owner to a listener, which remembers them.
-pub fn remembering_emulation() -> Program {
-    Program::fixed(&REMEMBERING)
+pub fn owner_emulation() -> SeccompProgram {
+    SeccompProgram::fixed(&REMEMBERING)
 }

@@ -6,7 +6,7 @@
 //! which cannot run dhow. `tests/fixtures/seccomp-default.json` is the same profile in docker's notation; the tests
 //! keep the two in step.
 
-use super::rule::{Action, Compare, ENOSYS, EPERM, Filter, Rule, Test};
+use super::rule::{ArgCondition, CompareOp, ENOSYS, EPERM, FilterAction, SyscallFilter, SyscallRule};
 use super::syscalls::{Arch, Syscall};
 
 /// Docker's default capabilities, for which the profile is compiled at build time.
@@ -14,34 +14,34 @@ pub(super) const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
 
 /// The profile for a container of architecture `native` whose bounding set is `capabilities` (bit *n* is
 /// number *n*).
-pub(super) fn default_profile(native: Arch, capabilities: u64) -> Filter {
+pub(super) fn default_profile(native: Arch, capabilities: u64) -> SyscallFilter {
     let mut rules = Vec::with_capacity(480);
     for group in GROUPS.iter().filter(|group| group.when.met(native, capabilities)) {
         for call in group.names.split_ascii_whitespace().filter_map(Syscall::find) {
-            rules.push(Rule { call, action: group.action, tests: group.tests.to_vec() });
+            rules.push(SyscallRule { call, action: group.action, tests: group.tests.to_vec() });
         }
     }
     for (name, values) in [("socket", ADDRESS_FAMILIES), ("personality", PERSONALITIES)] {
         let Some(call) = Syscall::find(name) else { continue };
         for value in values {
-            let test = Test { argument: 0, compare: Compare::Eq, value: *value };
-            rules.push(Rule { call, action: Action::ALLOW, tests: vec![test] });
+            let test = ArgCondition { argument: 0, compare: CompareOp::Eq, value: *value };
+            rules.push(SyscallRule { call, action: FilterAction::ALLOW, tests: vec![test] });
         }
     }
-    Filter { default: EPERM, arches: native.family().to_vec(), rules }
+    SyscallFilter { default: EPERM, arches: native.family().to_vec(), rules }
 }
 
 /// Calls with the same condition and action.
-struct Group {
-    when: When,
-    action: Action,
-    tests: &'static [Test],
+struct CallGroup {
+    when: GroupCondition,
+    action: FilterAction,
+    tests: &'static [ArgCondition],
     /// Separated by white space; names that an architecture lacks are skipped there.
     names: &'static str,
 }
 
 /// When a group applies to a container.
-enum When {
+enum GroupCondition {
     Always,
     /// On one of these machines, whatever the sub-architecture of the process.
     On(&'static [Arch]),
@@ -51,7 +51,7 @@ enum When {
     Without(u8),
 }
 
-impl When {
+impl GroupCondition {
     fn met(&self, native: Arch, capabilities: u64) -> bool {
         let has = |number: u8| capabilities & (1 << number) != 0;
         match self {
@@ -63,8 +63,8 @@ impl When {
     }
 }
 
-const fn allow(when: When, names: &'static str) -> Group {
-    Group { when, action: Action::ALLOW, tests: &[], names }
+const fn allow(when: GroupCondition, names: &'static str) -> CallGroup {
+    CallGroup { when, action: FilterAction::ALLOW, tests: &[], names }
 }
 
 const DAC_READ_SEARCH: u8 = 2;
@@ -84,7 +84,8 @@ const BPF: u8 = 39;
 
 /// Every `CLONE_NEW*` flag of clone(2) (CLONE_NEWTIME exists for clone3(2) only).
 const CLONE_NEW: u64 = 0x7e02_0000;
-const NO_NAMESPACES: &[Test] = &[Test { argument: 0, compare: Compare::Masked(CLONE_NEW), value: 0 }];
+const NO_NAMESPACES: &[ArgCondition] =
+    &[ArgCondition { argument: 0, compare: CompareOp::Masked(CLONE_NEW), value: 0 }];
 
 /// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26`, and the value that queries the current one.
 const PERSONALITIES: &[u64] = &[0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
@@ -96,40 +97,45 @@ const ADDRESS_FAMILIES: &[u64] = &[
     35, 36, 39, 41, 42, 43, 44, 45,
 ];
 
-const GROUPS: &[Group] = &[
-    allow(When::Always, ALWAYS),
-    allow(When::Always, "process_vm_readv process_vm_writev ptrace"),
+const GROUPS: &[CallGroup] = &[
+    allow(GroupCondition::Always, ALWAYS),
+    allow(GroupCondition::Always, "process_vm_readv process_vm_writev ptrace"),
     allow(
-        When::On(&[Arch::Arm, Arch::Aarch64]),
+        GroupCondition::On(&[Arch::Arm, Arch::Aarch64]),
         "arm_fadvise64_64 arm_sync_file_range sync_file_range2 breakpoint cacheflush set_tls",
     ),
-    allow(When::On(&[Arch::X86_64, Arch::X32]), "arch_prctl"),
-    allow(When::On(&[Arch::X86_64, Arch::X32, Arch::X86]), "modify_ldt"),
-    allow(When::With(DAC_READ_SEARCH), "open_by_handle_at"),
+    allow(GroupCondition::On(&[Arch::X86_64, Arch::X32]), "arch_prctl"),
+    allow(GroupCondition::On(&[Arch::X86_64, Arch::X32, Arch::X86]), "modify_ldt"),
+    allow(GroupCondition::With(DAC_READ_SEARCH), "open_by_handle_at"),
     allow(
-        When::With(SYS_ADMIN),
+        GroupCondition::With(SYS_ADMIN),
         "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr
          lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open quotactl
          quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare",
     ),
-    Group { when: When::Without(SYS_ADMIN), action: Action::ALLOW, tests: NO_NAMESPACES, names: "clone" },
+    CallGroup {
+        when: GroupCondition::Without(SYS_ADMIN),
+        action: FilterAction::ALLOW,
+        tests: NO_NAMESPACES,
+        names: "clone",
+    },
     // Its flags are behind a pointer, which a filter cannot read. On ENOSYS, C libraries fall back to clone.
-    Group { when: When::Without(SYS_ADMIN), action: ENOSYS, tests: &[], names: "clone3" },
-    allow(When::With(SYS_BOOT), "reboot"),
-    allow(When::With(SYS_CHROOT), "chroot"),
-    allow(When::With(SYS_MODULE), "delete_module init_module finit_module"),
-    allow(When::With(SYS_PACCT), "acct"),
+    CallGroup { when: GroupCondition::Without(SYS_ADMIN), action: ENOSYS, tests: &[], names: "clone3" },
+    allow(GroupCondition::With(SYS_BOOT), "reboot"),
+    allow(GroupCondition::With(SYS_CHROOT), "chroot"),
+    allow(GroupCondition::With(SYS_MODULE), "delete_module init_module finit_module"),
+    allow(GroupCondition::With(SYS_PACCT), "acct"),
     allow(
-        When::With(SYS_PTRACE),
+        GroupCondition::With(SYS_PTRACE),
         "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace",
     ),
-    allow(When::With(SYS_RAWIO), "iopl ioperm"),
-    allow(When::With(SYS_TIME), "settimeofday stime clock_settime clock_settime64"),
-    allow(When::With(SYS_TTY_CONFIG), "vhangup"),
-    allow(When::With(SYS_NICE), "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
-    allow(When::With(SYSLOG), "syslog"),
-    allow(When::With(BPF), "bpf"),
-    allow(When::With(PERFMON), "perf_event_open"),
+    allow(GroupCondition::With(SYS_RAWIO), "iopl ioperm"),
+    allow(GroupCondition::With(SYS_TIME), "settimeofday stime clock_settime clock_settime64"),
+    allow(GroupCondition::With(SYS_TTY_CONFIG), "vhangup"),
+    allow(GroupCondition::With(SYS_NICE), "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
+    allow(GroupCondition::With(SYSLOG), "syslog"),
+    allow(GroupCondition::With(BPF), "bpf"),
+    allow(GroupCondition::With(PERFMON), "perf_event_open"),
 ];
 
 /// Allowed unconditionally.

@@ -4,9 +4,9 @@ use super::syscalls::{Arch, Syscall};
 
 /// What happens to a call, as encoded by the kernel (`SECCOMP_RET_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Action(u32);
+pub(super) struct FilterAction(u32);
 
-impl Action {
+impl FilterAction {
     /// The call is executed.
     pub(super) const ALLOW: Self = Self(0x7fff_0000);
     /// The call is executed, and logged.
@@ -43,12 +43,12 @@ impl Action {
     }
 }
 
-pub(super) const ENOSYS: Action = Action::errno(38);
-pub(super) const EPERM: Action = Action::errno(1);
+pub(super) const ENOSYS: FilterAction = FilterAction::errno(38);
+pub(super) const EPERM: FilterAction = FilterAction::errno(1);
 
 /// Comparison operators; all unsigned, as in libseccomp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compare {
+pub(super) enum CompareOp {
     Eq,
     Ne,
     Gt,
@@ -60,23 +60,23 @@ pub(super) enum Compare {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Test {
+pub(super) struct ArgCondition {
     /// Index, 0 to 5.
     pub(super) argument: u8,
-    pub(super) compare: Compare,
+    pub(super) compare: CompareOp,
     pub(super) value: u64,
 }
 
-impl Test {
+impl ArgCondition {
     pub(super) fn holds(&self, argument: u64) -> bool {
         match self.compare {
-            Compare::Eq => argument == self.value,
-            Compare::Ne => argument != self.value,
-            Compare::Gt => argument > self.value,
-            Compare::Ge => argument >= self.value,
-            Compare::Lt => argument < self.value,
-            Compare::Le => argument <= self.value,
-            Compare::Masked(mask) => argument & mask == self.value & mask,
+            CompareOp::Eq => argument == self.value,
+            CompareOp::Ne => argument != self.value,
+            CompareOp::Gt => argument > self.value,
+            CompareOp::Ge => argument >= self.value,
+            CompareOp::Lt => argument < self.value,
+            CompareOp::Le => argument <= self.value,
+            CompareOp::Masked(mask) => argument & mask == self.value & mask,
         }
     }
 
@@ -85,7 +85,7 @@ impl Test {
     pub(super) fn narrowed(mut self) -> Self {
         let half = u64::from(u32::MAX);
         self.value &= half;
-        if let Compare::Masked(mask) = &mut self.compare {
+        if let CompareOp::Masked(mask) = &mut self.compare {
             *mask &= half;
         }
         self
@@ -94,11 +94,11 @@ impl Test {
 
 /// What happens to one call when all conditions hold.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Rule {
+pub(super) struct SyscallRule {
     pub(super) call: Syscall,
-    pub(super) action: Action,
+    pub(super) action: FilterAction,
     /// Empty: always.
-    pub(super) tests: Vec<Test>,
+    pub(super) tests: Vec<ArgCondition>,
 }
 
 impl PartialEq for Syscall {
@@ -113,16 +113,16 @@ impl PartialEq for Syscall {
 /// takes precedence, then the first that matches. As in runc, a call numbered higher than any with a rule on its
 /// architecture fails with `ENOSYS`, unless the default action lets calls through.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Filter {
-    pub(super) default: Action,
+pub(super) struct SyscallFilter {
+    pub(super) default: FilterAction,
     /// The architectures covered. A call of any other kills the thread, as in libseccomp.
     pub(super) arches: Vec<Arch>,
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<SyscallRule>,
 }
 
-impl Filter {
+impl SyscallFilter {
     /// The action for calls newer than the profile.
-    pub(super) fn beyond(&self) -> Action {
+    pub(super) fn beyond(&self) -> FilterAction {
         if self.default.suits_unknown() { self.default } else { ENOSYS }
     }
 }

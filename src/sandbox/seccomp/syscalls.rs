@@ -59,7 +59,7 @@ impl Arch {
 
 /// A system call that exists on at least one architecture.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Syscall(&'static Row);
+pub(super) struct Syscall(&'static SyscallRow);
 
 impl Syscall {
     /// The call of that name, if any architecture here has it.
@@ -133,14 +133,14 @@ pub(super) fn multiplexed(name: &str) -> Option<(Syscall, u64)> {
 }
 
 /// A name, and its numbers on x86-64, x86, x32, aarch64 and arm.
-type Row = (&'static str, [u32; 5]);
+type SyscallRow = (&'static str, [u32; 5]);
 
 /// Marks an architecture that lacks the call.
 const NO: u32 = u32::MAX;
 
 /// Sorted by name, for binary search.
 #[rustfmt::skip]
-const TABLE: &[Row] = &[
+const TABLE: &[SyscallRow] = &[
     ("_llseek", [NO, 140, NO, NO, 140]),
     ("_newselect", [NO, 142, NO, NO, 142]),
     ("_sysctl", [156, 149, NO, NO, 149]),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::bpf::{self, Instruction as Code};
-use super::rule::{Action, Compare, EPERM, Filter, Rule, Test};
+use super::bpf::{self, BpfInstruction as Code};
+use super::rule::{ArgCondition, CompareOp, EPERM, FilterAction, SyscallFilter, SyscallRule};
 use super::syscalls::{Arch, Syscall, X32_BIT};
 use super::*;
 
@@ -61,21 +61,21 @@ fn run(program: &[Code], call: &Call) -> (u32, usize) {
 }
 
 /// The verdict of `filter` on `call`, straight from its rules.
-fn look_up(filter: &Filter, call: &Call) -> u32 {
+fn look_up(filter: &SyscallFilter, call: &Call) -> u32 {
     let marked = call.arch.audit() == Arch::X32.audit() && call.number & X32_BIT != 0;
     let arch = if marked { Arch::X32 } else { call.arch };
     if !filter.arches.contains(&arch) {
-        return Action::KILL_THREAD.value();
+        return FilterAction::KILL_THREAD.value();
     }
     let args = call.args.map(|argument| if arch.wide() { argument } else { argument & 0xffff_ffff });
-    let numbered = |rule: &&Rule| rule.call.number(arch) == Some(call.number);
+    let numbered = |rule: &&SyscallRule| rule.call.number(arch) == Some(call.number);
     let highest = filter.rules.iter().filter_map(|rule| rule.call.number(arch)).max();
     if highest.is_some_and(|highest| call.number > highest) && filter.default == EPERM {
         return ERRNO | 38;
     }
     let rules: Vec<_> =
         filter.rules.iter().filter(numbered).filter(|rule| rule.action != filter.default).collect();
-    let holds = |test: &Test| {
+    let holds = |test: &ArgCondition| {
         let test = if arch.wide() { *test } else { test.narrowed() };
         test.holds(args[usize::from(test.argument)])
     };
@@ -124,9 +124,9 @@ fn capability_sets() -> Vec<CapSet> {
     sets
 }
 
-fn from_fixture(native: Arch, capabilities: CapSet) -> Filter {
-    let around = json::Surroundings { native, capabilities, kernel: (6, 1) };
-    json::read(FIXTURE, &around).unwrap().unwrap().0
+fn from_fixture(native: Arch, capabilities: CapSet) -> SyscallFilter {
+    let around = json::ProfileTarget { native, capabilities, kernel: (6, 1) };
+    json::parse_profile(FIXTURE, &around).unwrap().unwrap().0
 }
 
 #[test]
@@ -325,8 +325,8 @@ fn the_profile_names_no_call_in_vain() {
 }
 
 fn refusal(text: &str) -> String {
-    let around = json::Surroundings { native: Arch::X86_64, capabilities: CapSet::DOCKER, kernel: (6, 1) };
-    format!("{:#}", json::read(text, &around).unwrap_err())
+    let around = json::ProfileTarget { native: Arch::X86_64, capabilities: CapSet::DOCKER, kernel: (6, 1) };
+    format!("{:#}", json::parse_profile(text, &around).unwrap_err())
 }
 
 #[test]
@@ -381,8 +381,8 @@ fn a_bad_profile_is_refused_by_field() {
 /// arguments.
 fn verdict_of(entry: &str, name: &str, args: [u64; 3]) -> u32 {
     let text = format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{entry}]}}"#);
-    let around = json::Surroundings { native: Arch::X86_64, capabilities: CapSet::DOCKER, kernel: (6, 1) };
-    let (filter, _) = json::read(&text, &around).unwrap().unwrap();
+    let around = json::ProfileTarget { native: Arch::X86_64, capabilities: CapSet::DOCKER, kernel: (6, 1) };
+    let (filter, _) = json::parse_profile(&text, &around).unwrap().unwrap();
     let number = Syscall::find(name).unwrap().number(Arch::X86_64).unwrap();
     let call = Call { arch: Arch::X86_64, number, args: [args[0], args[1], args[2], 0, 0, 0] };
     run(&compile::compile(&filter), &call).0
@@ -448,8 +448,8 @@ fn a_profile_that_says_nothing_is_none() {
 fn multiplexed_calls_follow_their_rule_on_x86() {
     let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],
         "syscalls":[{"names":["socket","shmget"],"action":"SCMP_ACT_ALLOW"}]}"#;
-    let around = json::Surroundings { native: Arch::X86_64, capabilities: CapSet::DOCKER, kernel: (6, 1) };
-    let (filter, _) = json::read(text, &around).unwrap().unwrap();
+    let around = json::ProfileTarget { native: Arch::X86_64, capabilities: CapSet::DOCKER, kernel: (6, 1) };
+    let (filter, _) = json::parse_profile(text, &around).unwrap().unwrap();
     let program = compile::compile(&filter);
     for (name, which, expected) in
         [("socketcall", 1, ALLOW), ("socketcall", 2, ERRNO | 1), ("ipc", 23, ALLOW), ("ipc", 24, ERRNO | 1)]
@@ -484,31 +484,33 @@ const NAMES: [&str; 12] = [
     "mseal",
 ];
 
-fn any_test() -> impl Strategy<Value = Test> {
+fn any_test() -> impl Strategy<Value = ArgCondition> {
     let value = prop_oneof![0..9_u64, Just(u64::from(u32::MAX)), Just(1 << 32), any::<u64>()];
     let compare = prop_oneof![
-        Just(Compare::Eq),
-        Just(Compare::Ne),
-        Just(Compare::Gt),
-        Just(Compare::Ge),
-        Just(Compare::Lt),
-        Just(Compare::Le),
-        any::<u64>().prop_map(Compare::Masked),
-        (0..16_u64).prop_map(Compare::Masked),
+        Just(CompareOp::Eq),
+        Just(CompareOp::Ne),
+        Just(CompareOp::Gt),
+        Just(CompareOp::Ge),
+        Just(CompareOp::Lt),
+        Just(CompareOp::Le),
+        any::<u64>().prop_map(CompareOp::Masked),
+        (0..16_u64).prop_map(CompareOp::Masked),
     ];
-    (0..3_u8, compare, value).prop_map(|(argument, compare, value)| Test { argument, compare, value })
+    (0..3_u8, compare, value).prop_map(|(argument, compare, value)| ArgCondition { argument, compare, value })
 }
 
-fn any_filter() -> impl Strategy<Value = Filter> {
+fn any_filter() -> impl Strategy<Value = SyscallFilter> {
     let rule = (0..NAMES.len(), 0..40_u16, prop::collection::vec(any_test(), 0..3));
-    prop::collection::vec(rule, 0..200).prop_map(|rules| Filter {
+    prop::collection::vec(rule, 0..200).prop_map(|rules| SyscallFilter {
         default: EPERM,
         arches: Arch::X86_64.family().to_vec(),
         rules: rules
             .into_iter()
             // On x86, `socketcall` inherits rules from other calls, which the plain look-up does not model.
-            .map(|(name, errno, tests)| (Syscall::find(NAMES[name]).unwrap(), Action::errno(errno), tests))
-            .map(|(call, action, tests)| Rule { call, action, tests })
+            .map(|(name, errno, tests)| {
+                (Syscall::find(NAMES[name]).unwrap(), FilterAction::errno(errno), tests)
+            })
+            .map(|(call, action, tests)| SyscallRule { call, action, tests })
             .collect(),
     })
 }

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::super::atomic::ignore_missing;
-use crate::model::log::{Rotation, Stream};
+use crate::model::log::{LogRotation, OutputStream};
 
 /// Maximum bytes per write.
-const BATCH: usize = 64 << 10;
+const MAX_BATCH: usize = 64 << 10;
 
 /// Formatted lines that go into one write.
 #[derive(Default)]
-struct Batch {
+struct LogBatch {
     text: String,
     /// Bytes of container output in it.
     output: u64,
@@ -27,7 +27,7 @@ pub struct LogWriter {
     path: PathBuf,
     file: File,
     size: u64,
-    rotation: Rotation,
+    rotation: LogRotation,
     /// A JSON object, written as `attrs` of each line.
     extras: Option<String>,
     /// Bytes of output that could not be written and have not been reported yet.
@@ -36,7 +36,7 @@ pub struct LogWriter {
 
 impl LogWriter {
     /// Opens the log at `path` for appending.
-    pub(super) fn open(path: PathBuf, rotation: Rotation, extras: Option<String>) -> Result<Self> {
+    pub(super) fn open(path: PathBuf, rotation: LogRotation, extras: Option<String>) -> Result<Self> {
         let file = open(&path).with_context(|| format!("cannot open the log `{}`", path.display()))?;
         let size = file.metadata()?.len();
         let mut log = Self { path, file, size, rotation, extras, lost: 0 };
@@ -53,31 +53,31 @@ impl LogWriter {
 
     /// Appends lines of output. What cannot be written is lost, and reported in the log once writing works
     /// again.
-    pub fn write(&mut self, stream: Stream, lines: &[&[u8]]) {
+    pub fn write(&mut self, stream: OutputStream, lines: &[&[u8]]) {
         if lines.is_empty() {
             return;
         }
         let time = jiff::Timestamp::now();
-        let mut batch = Batch::default();
+        let mut batch = LogBatch::default();
         if self.lost > 0 {
             let note = format!("dhow: {} bytes of output could not be written to the log\n", self.lost);
-            batch.text += &self.line(Stream::Stderr, note.as_bytes(), time);
+            batch.text += &self.line(OutputStream::Stderr, note.as_bytes(), time);
         }
         for line in lines {
             let text = self.line(stream, line, time);
             let together = batch.text.len() + text.len();
-            if !batch.text.is_empty() && (together > BATCH || self.exceeds(together)) {
-                self.put(&mut batch);
+            if !batch.text.is_empty() && (together > MAX_BATCH || self.exceeds(together)) {
+                self.write_batch(&mut batch);
             }
             batch.text += &text;
             batch.output += line.len() as u64;
         }
-        self.put(&mut batch);
+        self.write_batch(&mut batch);
     }
 
     /// Writes the batch, rotating first if it would exceed the maximum size.
-    fn put(&mut self, batch: &mut Batch) {
-        let Batch { text, output } = std::mem::take(batch);
+    fn write_batch(&mut self, batch: &mut LogBatch) {
+        let LogBatch { text, output } = std::mem::take(batch);
         let room = if self.size > 0 && self.exceeds(text.len()) { self.rotate() } else { Ok(()) };
         match room.and_then(|()| self.append(text.as_bytes())) {
             Ok(()) => self.lost = 0,
@@ -89,7 +89,7 @@ impl LogWriter {
         self.rotation.max_size.is_some_and(|max| self.size + more as u64 > max)
     }
 
-    fn line(&self, stream: Stream, line: &[u8], time: jiff::Timestamp) -> String {
+    fn line(&self, stream: OutputStream, line: &[u8], time: jiff::Timestamp) -> String {
         let output = serde_json::to_string(&String::from_utf8_lossy(line)).unwrap_or_default();
         let mut text = format!(r#"{{"log":{output},"stream":"{}""#, stream.name());
         if let Some(extras) = &self.extras {
@@ -116,9 +116,9 @@ impl LogWriter {
     fn rotate(&mut self) -> io::Result<()> {
         for number in (1..self.rotation.max_files).rev() {
             for ending in ["", COMPRESSED] {
-                let from = numbered(&self.path, number, ending);
+                let from = rotated_path(&self.path, number, ending);
                 let done = match number + 1 < self.rotation.max_files {
-                    true => std::fs::rename(&from, numbered(&self.path, number + 1, ending)),
+                    true => std::fs::rename(&from, rotated_path(&self.path, number + 1, ending)),
                     // The oldest file falls out.
                     false => std::fs::remove_file(&from),
                 };
@@ -128,12 +128,12 @@ impl LogWriter {
         match self.rotation.max_files {
             // `max-file=1`: no rotated files are kept.
             0 | 1 => std::fs::remove_file(&self.path)?,
-            _ => std::fs::rename(&self.path, numbered(&self.path, 1, ""))?,
+            _ => std::fs::rename(&self.path, rotated_path(&self.path, 1, ""))?,
         }
         self.file = open(&self.path)?;
         self.size = 0;
         if self.rotation.compress && self.rotation.max_files > 1 {
-            compress(&self.path)?;
+            compress_rotated(&self.path)?;
         }
         Ok(())
     }
@@ -142,19 +142,19 @@ impl LogWriter {
 pub(super) const COMPRESSED: &str = ".zst";
 
 /// The path of the `number`th rotated file; 1 is the latest.
-pub(super) fn numbered(path: &Path, number: u32, ending: &str) -> PathBuf {
+pub(super) fn rotated_path(path: &Path, number: u32, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}{ending}"));
     name.into()
 }
 
 /// Compresses the file rotated last. At every moment a reader finds it under one name or the other.
-fn compress(path: &Path) -> io::Result<()> {
-    let plain = numbered(path, 1, "");
-    let partial = numbered(path, 1, ".partial");
+fn compress_rotated(path: &Path) -> io::Result<()> {
+    let plain = rotated_path(path, 1, "");
+    let partial = rotated_path(path, 1, ".partial");
     let done = File::open(&plain)
         .and_then(|from| zstd::stream::copy_encode(from, create(&partial)?, 1))
-        .and_then(|()| std::fs::rename(&partial, numbered(path, 1, COMPRESSED)))
+        .and_then(|()| std::fs::rename(&partial, rotated_path(path, 1, COMPRESSED)))
         .and_then(|()| std::fs::remove_file(&plain));
     if done.is_err() {
         ignore_missing(std::fs::remove_file(&partial))?;
@@ -174,8 +174,8 @@ fn open(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    fn rotation(max_size: u64, max_files: u32, compress: bool) -> Rotation {
-        Rotation { max_size: Some(max_size), max_files, compress }
+    fn rotation(max_size: u64, max_files: u32, compress: bool) -> LogRotation {
+        LogRotation { max_size: Some(max_size), max_files, compress }
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -191,7 +191,7 @@ mod tests {
         let path = dir.path().join("log");
         let mut log = LogWriter::open(path.clone(), rotation(300, 3, false), None).unwrap();
         for number in 0..20 {
-            log.write(Stream::Stdout, &[format!("line {number}\n").as_bytes()]);
+            log.write(OutputStream::Stdout, &[format!("line {number}\n").as_bytes()]);
         }
         assert_eq!(names(dir.path()), ["log", "log.1", "log.2"]);
         assert!(std::fs::read_to_string(&path).unwrap().contains("line 19"));
@@ -203,7 +203,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut log = LogWriter::open(dir.path().join("log"), rotation(200, 3, true), None).unwrap();
         for number in 0..12 {
-            log.write(Stream::Stderr, &[format!("line {number}\n").as_bytes()]);
+            log.write(OutputStream::Stderr, &[format!("line {number}\n").as_bytes()]);
         }
         assert_eq!(names(dir.path()), ["log", "log.1.zst", "log.2.zst"]);
     }
@@ -214,7 +214,7 @@ mod tests {
         let path = dir.path().join("log");
         std::fs::write(&path, "{\"log\":\"torn").unwrap();
         let mut log = LogWriter::open(path.clone(), rotation(1 << 20, 1, false), Some("{}".into())).unwrap();
-        log.write(Stream::Stdout, &[b"\xff\"\n"]);
+        log.write(OutputStream::Stdout, &[b"\xff\"\n"]);
         let text = std::fs::read_to_string(&path).unwrap();
         let line = text.lines().nth(1).unwrap();
         assert!(

@@ -9,12 +9,12 @@ pub use file::LogWriter;
 pub use read::{LogEntry, LogReader};
 
 use super::ContainerDir;
-use crate::model::log::Rotation;
+use crate::model::log::LogRotation;
 
 impl ContainerDir {
     /// Opens the log for appending; `extras` is a JSON object stored with each line. Only for the container's
     /// supervisor.
-    pub fn write_log(&self, rotation: Rotation, extras: Option<String>) -> Result<LogWriter> {
+    pub fn write_log(&self, rotation: LogRotation, extras: Option<String>) -> Result<LogWriter> {
         LogWriter::open(self.log_path(), rotation, extras)
     }
 

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::file::{COMPRESSED, numbered};
-use crate::model::log::Stream;
+use super::file::{COMPRESSED, rotated_path};
+use crate::model::log::OutputStream;
 
 /// Upper bound on the number of log files.
-const MOST_FILES: u32 = 1000;
+const MAX_FILES: u32 = 1000;
 
 /// Bytes read at a time when searching backwards for line starts.
 const BLOCK: u64 = 64 << 10;
@@ -22,7 +22,7 @@ const BLOCK: u64 = 64 << 10;
 pub struct LogEntry {
     /// RFC 3339.
     pub time: String,
-    pub stream: Stream,
+    pub stream: OutputStream,
     /// Includes the line end, if the line has one.
     pub text: String,
     /// docker's `attrs`: the labels and variables selected by log options.
@@ -30,7 +30,7 @@ pub struct LogEntry {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct JsonLogLine {
     log: String,
     stream: String,
     time: String,
@@ -38,9 +38,9 @@ struct Line {
     attrs: BTreeMap<String, String>,
 }
 
-fn entry(line: &[u8]) -> Option<LogEntry> {
-    let line: Line = serde_json::from_slice(line).ok()?;
-    let stream = if line.stream == "stderr" { Stream::Stderr } else { Stream::Stdout };
+fn parse_entry(line: &[u8]) -> Option<LogEntry> {
+    let line: JsonLogLine = serde_json::from_slice(line).ok()?;
+    let stream = if line.stream == "stderr" { OutputStream::Stderr } else { OutputStream::Stdout };
     Some(LogEntry { time: line.time, stream, text: line.log, extras: line.attrs })
 }
 
@@ -48,38 +48,38 @@ fn entry(line: &[u8]) -> Option<LogEntry> {
 pub struct LogReader {
     path: PathBuf,
     /// Files to read before `current`, oldest first.
-    ahead: Vec<Source>,
+    rotated: Vec<RotatedLog>,
     /// The current file, once everything before it is read.
-    current: Option<Current>,
+    current: Option<CurrentLog>,
 }
 
 /// A rotated file, positioned at the first line to read.
-enum Source {
+enum RotatedLog {
     Plain(File),
     /// Lines to skip at the start of the decompressed text.
     Compressed(File, usize),
 }
 
-struct Current {
+struct CurrentLog {
     file: BufReader<File>,
     inode: u64,
     /// An incomplete last line.
-    begun: Vec<u8>,
+    partial: Vec<u8>,
 }
 
 impl LogReader {
     /// Opens the log at `path`: all of it, or the last `tail` lines.
     pub(super) fn open(path: PathBuf, tail: Option<usize>) -> Result<Self> {
         let opening = || format!("reading the log `{}`", path.display());
-        let (ahead, current) = sources(&path, tail).with_context(opening)?;
-        Ok(Self { path, ahead, current })
+        let (ahead, current) = open_sources(&path, tail).with_context(opening)?;
+        Ok(Self { path, rotated: ahead, current })
     }
 
     /// Passes every available entry to `take` until it returns `false`. Returns whether all entries were
     /// taken.
     pub fn read(&mut self, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
         loop {
-            for source in std::mem::take(&mut self.ahead) {
+            for source in std::mem::take(&mut self.rotated) {
                 if !read_source(source, take)? {
                     return Ok(false);
                 }
@@ -89,7 +89,7 @@ impl LogReader {
             {
                 return Ok(false);
             }
-            if !self.turn_over()? {
+            if !self.open_next_file()? {
                 return Ok(true);
             }
         }
@@ -97,7 +97,7 @@ impl LogReader {
 
     /// Switches to the next file if the current one was rotated. Returns whether there is anything new to
     /// read.
-    fn turn_over(&mut self) -> Result<bool> {
+    fn open_next_file(&mut self) -> Result<bool> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other?,
@@ -108,23 +108,23 @@ impl LogReader {
         }
         // If it was rotated several times since the last read, the files in between have numbers now.
         let known = self.current.as_ref().map(|current| current.inode);
-        for path in (1..MOST_FILES).map(|number| numbered(&self.path, number, "")) {
+        for path in (1..MAX_FILES).map(|number| rotated_path(&self.path, number, "")) {
             // Only plain files are looked at; a file compressed meanwhile is skipped.
             let Ok(aside) = File::open(path) else { break };
             if known.is_none() || Some(aside.metadata()?.ino()) == known {
                 break;
             }
-            self.ahead.insert(0, Source::Plain(aside));
+            self.rotated.insert(0, RotatedLog::Plain(aside));
         }
-        self.current = Some(Current { file: BufReader::new(file), inode, begun: Vec::new() });
+        self.current = Some(CurrentLog { file: BufReader::new(file), inode, partial: Vec::new() });
         Ok(true)
     }
 }
 
-fn read_source(source: Source, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
+fn read_source(source: RotatedLog, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
     match source {
-        Source::Plain(file) => read_lines(BufReader::new(file), 0, take),
-        Source::Compressed(file, skip) => {
+        RotatedLog::Plain(file) => read_lines(BufReader::new(file), 0, take),
+        RotatedLog::Compressed(file, skip) => {
             read_lines(BufReader::new(zstd::stream::read::Decoder::new(file)?), skip, take)
         }
     }
@@ -136,7 +136,7 @@ fn read_lines(
     take: &mut dyn FnMut(LogEntry) -> Result<bool>,
 ) -> Result<bool> {
     for line in from.split(b'\n').skip(skip) {
-        if let Some(entry) = entry(&line?)
+        if let Some(entry) = parse_entry(&line?)
             && !take(entry)?
         {
             return Ok(false);
@@ -145,13 +145,13 @@ fn read_lines(
     Ok(true)
 }
 
-fn read_current(current: &mut Current, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
+fn read_current(current: &mut CurrentLog, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
     loop {
-        current.file.read_until(b'\n', &mut current.begun)?;
-        if current.begun.pop_if(|last| *last == b'\n').is_none() {
+        current.file.read_until(b'\n', &mut current.partial)?;
+        if current.partial.pop_if(|last| *last == b'\n').is_none() {
             return Ok(true);
         }
-        if let Some(entry) = entry(&std::mem::take(&mut current.begun))
+        if let Some(entry) = parse_entry(&std::mem::take(&mut current.partial))
             && !take(entry)?
         {
             return Ok(false);
@@ -160,21 +160,21 @@ fn read_current(current: &mut Current, take: &mut dyn FnMut(LogEntry) -> Result<
 }
 
 /// The files to read, oldest first, and the current one, positioned at the start of the last `tail` lines.
-fn sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<Source>, Option<Current>)> {
+fn open_sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<RotatedLog>, Option<CurrentLog>)> {
     let mut missing = tail;
     let current = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         other => Some(other?),
     };
-    let current = current.map(|file| from_end(file, &mut missing)).transpose()?;
+    let current = current.map(|file| seek_to_tail(file, &mut missing)).transpose()?;
     let mut ahead = Vec::new();
-    for number in 1..MOST_FILES {
+    for number in 1..MAX_FILES {
         if missing == Some(0) {
             break;
         }
-        if let Ok(file) = File::open(numbered(path, number, "")) {
-            ahead.push(Source::Plain(from_end(file, &mut missing)?));
-        } else if let Ok(file) = File::open(numbered(path, number, COMPRESSED)) {
+        if let Ok(file) = File::open(rotated_path(path, number, "")) {
+            ahead.push(RotatedLog::Plain(seek_to_tail(file, &mut missing)?));
+        } else if let Ok(file) = File::open(rotated_path(path, number, COMPRESSED)) {
             ahead.push(compressed(file, &mut missing)?);
         } else {
             break;
@@ -184,14 +184,14 @@ fn sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<Source>, Option<
     let current = current
         .map(|file| {
             let inode = file.metadata()?.ino();
-            Ok::<_, io::Error>(Current { file: BufReader::new(file), inode, begun: Vec::new() })
+            Ok::<_, io::Error>(CurrentLog { file: BufReader::new(file), inode, partial: Vec::new() })
         })
         .transpose()?;
     Ok((ahead, current))
 }
 
 /// Seeks to the start of the last `missing` lines of `file`, and subtracts the lines found from `missing`.
-fn from_end(mut file: File, missing: &mut Option<usize>) -> io::Result<File> {
+fn seek_to_tail(mut file: File, missing: &mut Option<usize>) -> io::Result<File> {
     let Some(wanted) = missing else { return Ok(file) };
     let end = file.metadata()?.len();
     let (mut at, mut found) = (end, 0);
@@ -216,13 +216,13 @@ fn from_end(mut file: File, missing: &mut Option<usize>) -> io::Result<File> {
     Ok(file)
 }
 
-fn compressed(mut file: File, missing: &mut Option<usize>) -> io::Result<Source> {
-    let Some(wanted) = missing else { return Ok(Source::Compressed(file, 0)) };
+fn compressed(mut file: File, missing: &mut Option<usize>) -> io::Result<RotatedLog> {
+    let Some(wanted) = missing else { return Ok(RotatedLog::Compressed(file, 0)) };
     let lines = count_lines(zstd::stream::read::Decoder::new(&mut file)?)?;
     file.seek(SeekFrom::Start(0))?;
     let skip = lines.saturating_sub(*wanted);
     *missing = Some(wanted.saturating_sub(lines));
-    Ok(Source::Compressed(file, skip))
+    Ok(RotatedLog::Compressed(file, skip))
 }
 
 fn count_lines(mut from: impl Read) -> io::Result<usize> {
@@ -240,16 +240,16 @@ fn count_lines(mut from: impl Read) -> io::Result<usize> {
 mod tests {
     use super::super::file::LogWriter;
     use super::*;
-    use crate::model::log::Rotation;
+    use crate::model::log::LogRotation;
 
     fn log(dir: &Path, compress: bool) -> LogWriter {
-        let rotation = Rotation { max_size: Some(1000), max_files: 4, compress };
+        let rotation = LogRotation { max_size: Some(1000), max_files: 4, compress };
         LogWriter::open(dir.join("log"), rotation, None).unwrap()
     }
 
     fn write(log: &mut LogWriter, numbers: std::ops::Range<u32>) {
         for number in numbers {
-            log.write(Stream::Stdout, &[format!("{number}\n").as_bytes()]);
+            log.write(OutputStream::Stdout, &[format!("{number}\n").as_bytes()]);
         }
     }
 

@@ -9,7 +9,7 @@ fn socket(address: &str) -> UdpSocket {
     UdpSocket::bind(address).unwrap()
 }
 
-fn wait(socket: &UdpSocket, inbox: &mut Inbox) -> usize {
+fn wait(socket: &UdpSocket, inbox: &mut ReceiveBatch) -> usize {
     let mut fds = [rustix::event::PollFd::new(socket, rustix::event::PollFlags::IN)];
     rustix::event::poll(&mut fds, None).unwrap();
     inbox.receive(socket.as_fd()).unwrap()
@@ -19,17 +19,17 @@ fn wait(socket: &UdpSocket, inbox: &mut Inbox) -> usize {
 fn trains_arrive_with_all_that_was_said() {
     for (host, v6) in [("127.0.0.1:0", false), ("[::1]:0", true)] {
         let (a, b) = (socket(host), socket(host));
-        let all = Reports { errors: true, trains: true, tos: true, local: true };
-        report(b.as_fd(), v6, all).unwrap();
+        let all = ReportOptions { errors: true, gro: true, tos: true, local: true };
+        enable_reports(b.as_fd(), v6, all).unwrap();
         let parts = [[1_u8; 700], [2; 700], [3; 700]];
         let mut parts: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         parts.push(IoSlice::new(&[4; 10]));
         let to = b.local_addr().unwrap();
         let from = Some(a.local_addr().unwrap().ip());
-        let train = Message { to, from, parts: &parts, segment: 700, tos: 0x2e << 2, hops: Some(9) };
-        let single = Message { segment: 0, parts: &parts[3..], ..train };
+        let train = OutgoingDatagram { to, from, parts: &parts, segment: 700, tos: 0x2e << 2, hops: Some(9) };
+        let single = OutgoingDatagram { segment: 0, parts: &parts[3..], ..train };
         assert_eq!(send(a.as_fd(), &[train, single]).unwrap(), 2);
-        let mut inbox = Inbox::new(8, 65_536);
+        let mut inbox = ReceiveBatch::new(8, 65_536);
         let mut got = Vec::new();
         while got.len() < 2110 + 10 {
             wait(&b, &mut inbox);
@@ -49,14 +49,14 @@ fn trains_arrive_with_all_that_was_said() {
 fn a_closed_port_is_told() {
     for (host, v6) in [("127.0.0.1:0", false), ("[::1]:0", true)] {
         let (a, b) = (socket(host), socket(host));
-        report(a.as_fd(), v6, Reports { errors: true, ..Reports::default() }).unwrap();
-        assert!(trouble(a.as_fd()).unwrap().is_none());
+        enable_reports(a.as_fd(), v6, ReportOptions { errors: true, ..ReportOptions::default() }).unwrap();
+        assert!(next_queued_error(a.as_fd()).unwrap().is_none());
         let to = b.local_addr().unwrap();
         drop(b);
         let parts = [IoSlice::new(b"anybody?")];
-        let message = Message { to, from: None, parts: &parts, segment: 0, tos: 0, hops: None };
+        let message = OutgoingDatagram { to, from: None, parts: &parts, segment: 0, tos: 0, hops: None };
         assert_eq!(send(a.as_fd(), &[message]).unwrap(), 1);
-        let trouble = trouble(a.as_fd()).unwrap().unwrap();
+        let trouble = next_queued_error(a.as_fd()).unwrap().unwrap();
         assert_eq!(trouble.error.raw_os_error(), Some(libc::ECONNREFUSED));
         assert_eq!((trouble.to, trouble.offender), (Some(to), Some(to.ip())));
         assert_eq!(trouble.icmp, Some(if v6 { (1, 4) } else { (3, 3) }));

@@ -8,7 +8,7 @@ use super::{World, spec};
 use crate::build::context::*;
 
 fn digest_of(world: &World, ignore: &str, spec: &CopySpec) -> Digest {
-    scan(&world.context(ignore), spec, &mut StatCache::default()).unwrap().digest
+    scan_source(&world.context(ignore), spec, &mut StatCache::default()).unwrap().digest
 }
 
 #[test]
@@ -112,10 +112,14 @@ fn what_did_not_change_is_not_read_again() {
     for file in &selection.files {
         cache.remember(&file.identity, i64::MAX, [1; 32]);
     }
-    let trusted = scan(&source, &spec, &mut cache).unwrap().digest;
+    let trusted = scan_source(&source, &spec, &mut cache).unwrap().digest;
     assert_ne!(trusted, digest_of(&world, "", &spec), "the cache was asked");
     world.text("context/f5", "changed");
-    assert_ne!(scan(&source, &spec, &mut cache).unwrap().digest, trusted, "and not believed where it is old");
+    assert_ne!(
+        scan_source(&source, &spec, &mut cache).unwrap().digest,
+        trusted,
+        "and not believed where it is old"
+    );
 }
 
 #[test]
@@ -126,20 +130,21 @@ fn what_changes_while_it_is_copied_is_told() {
     let spec = spec(&["f"], "/");
     let mut cache = StatCache::default();
     // The cached digest is wrong, as for a file that changed after it was hashed.
-    let scanned = scan(&source, &spec, &mut cache).unwrap();
-    struct Changes<'a>(&'a World);
-    impl Unpack for Changes<'_> {
+    let scanned = scan_source(&source, &spec, &mut cache).unwrap();
+    struct ChangingUnpacker<'a>(&'a World);
+    impl ArchiveExtractor for ChangingUnpacker<'_> {
         fn is_archive(&mut self, _: &fs::File) -> Result<bool> {
             self.0.text("context/f", "other content");
             Ok(false)
         }
-        fn unpack(&mut self, _: &fs::File, _: &mut Target, _: &std::rc::Rc<Place>) -> Result<()> {
+        fn unpack(&mut self, _: &fs::File, _: &mut LayerWriter, _: &std::rc::Rc<TargetDir>) -> Result<()> {
             Ok(())
         }
     }
     let mut target = world.target();
     let add = CopySpec { unpack: true, ..spec.clone() };
-    let copied = copy(&source, &add, &mut target, &mut cache, &mut Changes(&world)).unwrap();
+    let copied =
+        copy_selected(&source, &add, &mut target, &mut cache, &mut ChangingUnpacker(&world)).unwrap();
     target.finish().unwrap();
     assert_eq!(world.made(), ["f 644 other content"]);
     assert_ne!(copied.digest, scanned.digest);
@@ -176,14 +181,14 @@ fn a_directory_in_the_place_of_a_file_hides_the_one_below_it() {
     let world = World::new();
     world.file("two/x/hidden");
     let mut target = world.target();
-    let attributes = Attributes { mode: 0o755, ..Attributes::default() };
+    let attributes = FileAttributes { mode: 0o755, ..FileAttributes::default() };
     let root = std::rc::Rc::clone(target.root());
     drop(target.create(&root, c"x", 0o644, true).unwrap());
     let dir = target.make_dir(&root, c"x", &attributes, true, true);
     let Ok(dir) = dir else { return };
-    assert!(dir.there(c"hidden").unwrap().is_none());
+    assert!(dir.lookup(c"hidden").unwrap().is_none());
     let again = root.enter(c"x").unwrap();
-    assert!(again.there(c"hidden").unwrap().is_none());
+    assert!(again.lookup(c"hidden").unwrap().is_none());
 }
 
 #[test]
@@ -191,9 +196,9 @@ fn owners_that_links_cannot_hold_are_told() {
     let world = World::new();
     world.file("context/d/f").link("context/d/l", "f").link("context/d/m", "f");
     let mut target = world.target();
-    let copy_as = |target: &mut Target, sources: &[&str], chown: Option<&str>| {
+    let copy_as = |target: &mut LayerWriter, sources: &[&str], chown: Option<&str>| {
         let spec = CopySpec { chown: chown.map(str::to_owned), ..spec(sources, "/to/") };
-        copy(&world.context(""), &spec, target, &mut StatCache::default(), &mut NoUnpack).unwrap();
+        copy_selected(&world.context(""), &spec, target, &mut StatCache::default(), &mut NoUnpack).unwrap();
     };
     copy_as(&mut target, &["d"], Some("7:8"));
     let owners = target.finish().unwrap();

@@ -173,7 +173,7 @@ fn times_of_health_checks() {
     let times = |text: &str| {
         let statement = parse_statement(text, '\\').unwrap();
         let super::Instruction::HealthCheck(check) = statement.instruction else { panic!() };
-        health::times(&check).unwrap()
+        health::parse_timings(&check).unwrap()
     };
     let all = times("HEALTHCHECK --interval=1h2m --timeout=500ms --start-period=0s --retries=0 CMD a");
     assert_eq!(all.interval.unwrap().as_secs(), 3720);
@@ -186,7 +186,7 @@ fn times_of_health_checks() {
 fn ports() {
     let ports = |text: &str| {
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
-        expose::ports(&words).map(|ports| ports.join(" ")).unwrap_or_else(|why| why.to_string())
+        expose::expand_ports(&words).map(|ports| ports.join(" ")).unwrap_or_else(|why| why.to_string())
     };
     for (text, expected) in [
         ("80", "80/tcp"),

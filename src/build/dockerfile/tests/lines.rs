@@ -122,6 +122,6 @@ fn the_text_of_an_instruction_is_what_was_written_on_one_line() {
     let statements = &file.stages[0].statements;
     assert_eq!(statements[0].text, "run a     && b");
     assert_eq!(statements[0].keyword, "run");
-    assert_eq!(statements[0].shown(), "RUN a     && b");
-    assert_eq!(statements[1].shown(), "RUN <<EOF (apt-get update...)");
+    assert_eq!(statements[0].display_text(), "RUN a     && b");
+    assert_eq!(statements[1].display_text(), "RUN <<EOF (apt-get update...)");
 }

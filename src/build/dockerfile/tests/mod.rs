@@ -5,7 +5,7 @@ mod here_docs;
 mod instructions;
 mod lines;
 
-use super::ast::{Assignment, Command, Copy, HereDoc, Instruction, Statement};
+use super::ast::{CommandLine, CopyInstruction, HereDoc, Instruction, NameValue, Statement};
 use super::parse;
 
 /// All that a file says behind its first `FROM`, one instruction a line: where it stands, then what it is.
@@ -62,7 +62,7 @@ fn statement(statement: &Statement) -> String {
         Instruction::Env(pairs) => format!("ENV {}", assignments(pairs)),
         Instruction::Label(pairs) => format!("LABEL {}", assignments(pairs)),
         Instruction::Arg(arguments) => {
-            let one = |argument: &super::ast::Argument| match &argument.value {
+            let one = |argument: &super::ast::ArgDeclaration| match &argument.value {
                 Some(value) => format!("{}={value}", argument.name),
                 None => argument.name.clone(),
             };
@@ -88,10 +88,10 @@ fn statement(statement: &Statement) -> String {
     }
 }
 
-fn command(command: &Command) -> String {
+fn command(command: &CommandLine) -> String {
     match command {
-        Command::Exec(words) => format!("exec {words:?}"),
-        Command::Shell { line, here_docs } => {
+        CommandLine::Exec(words) => format!("exec {words:?}"),
+        CommandLine::Shell { line, here_docs } => {
             format!("{line:?}{}", here_docs.iter().map(here_doc).collect::<String>())
         }
     }
@@ -103,7 +103,7 @@ fn here_doc(doc: &HereDoc) -> String {
     format!(" {descriptor}<<{}{raw} {:?}", doc.name, doc.content)
 }
 
-fn copy(copy: &Copy) -> String {
+fn copy(copy: &CopyInstruction) -> String {
     let mut shown = String::new();
     let values =
         [("from", &copy.from), ("chown", &copy.chown), ("chmod", &copy.chmod), ("checksum", &copy.checksum)];
@@ -118,7 +118,7 @@ fn copy(copy: &Copy) -> String {
     format!("{shown}{:?} -> {:?}{docs}", copy.sources, copy.target)
 }
 
-fn assignments(pairs: &[Assignment]) -> String {
+fn assignments(pairs: &[NameValue]) -> String {
     let legacy = if pairs.iter().any(|pair| pair.legacy) { "legacy " } else { "" };
     let pairs: Vec<String> = pairs.iter().map(|pair| format!("{}={}", pair.name, pair.value)).collect();
     format!("{legacy}{pairs:?}")

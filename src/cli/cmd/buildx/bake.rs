@@ -7,30 +7,30 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::baking::{self, Order};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::flags::build::{call, mode, surroundings};
-use crate::cli::progress::build::Mode;
+use crate::cli::baking::{self, BakeOptions};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::flags::build::{invocation_env, parse_call, progress_mode};
+use crate::cli::progress::build::ProgressMode;
 use crate::cli::{builders, environment, output, report, table};
-use crate::engine::build::ask::Surroundings;
-use crate::engine::build::bake::{Bake, DEFAULT_FILES, File, Listed};
+use crate::engine::build::ask::ClientEnv;
+use crate::engine::build::bake::{BakeConfig, BakeFile, BakeListing, DEFAULT_FILES};
 use crate::error::{invalid, not_found};
 use crate::model::csv;
 use crate::model::environment::Environment;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<BakeFlags>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxBakeArgs>(
     &["buildx bake", "bake", "buildx f"],
     "[OPTIONS] [TARGET...]",
     "Build what files of targets describe (HCL, JSON, compose)",
 );
 
 /// The largest file of targets that is read, in bytes; a larger one is a mistake.
-const LIMIT: u64 = 16 << 20;
+const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
 /// Arguments of `bake`.
 #[derive(Args)]
-pub(crate) struct BakeFlags {
+pub(crate) struct BuildxBakeArgs {
     /// Allow what needs more rights: network.host, security.insecure
     #[arg(long, value_name = "RIGHT")]
     allow: Vec<String>,
@@ -72,7 +72,7 @@ pub(crate) struct BakeFlags {
     print: bool,
     /// How to show what goes on: auto, plain, tty, quiet, rawjson
     #[arg(long, value_name = "KIND")]
-    progress: Option<Mode>,
+    progress: Option<ProgressMode>,
     /// Provenance attestation: false, true, or attributes such as mode=max
     #[arg(long, value_name = "ATTRIBUTES")]
     provenance: Option<String>,
@@ -93,21 +93,21 @@ pub(crate) struct BakeFlags {
     targets: Vec<String>,
 }
 
-impl Verb for BakeFlags {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for BuildxBakeArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let verbose = self.debug || context.globals.verbose();
-        match self.carry_out(context, verbose) {
+        match self.bake(context, verbose) {
             Ok(code) => Ok(code),
             // Usage errors have exit codes of their own, all others are failed builds.
-            Err(error) if report::is_usage(&error) || output::is_closed(&error) => Err(error),
-            Err(error) => Ok(report::failed_build(context, &error, verbose)),
+            Err(error) if report::is_usage_error(&error) || output::is_closed_error(&error) => Err(error),
+            Err(error) => Ok(report::report_failed_build(context, &error, verbose)),
         }
     }
 }
 
-impl BakeFlags {
-    fn carry_out(&self, context: &Context, verbose: bool) -> Outcome {
-        let around = surroundings(context)?;
+impl BuildxBakeArgs {
+    fn bake(&self, context: &CommandContext, verbose: bool) -> CommandResult {
+        let around = invocation_env(context)?;
         if let Some(url) = self.targets.iter().find(|target| target.contains("://")) {
             return Err(crate::error::unsupported(format!(
                 "the definition {url:?} is remote: dhow reads files of targets from this machine"
@@ -115,35 +115,35 @@ impl BakeFlags {
             .hint("fetch it first, and name it with -f")
             .into());
         }
-        let bake = Bake::read(&self.files(&around)?, &around)?;
-        if let Some((variables, json)) = self.listing()? {
+        let bake = BakeConfig::parse(&self.definition_files(&around)?, &around)?;
+        if let Some((variables, json)) = self.list_mode()? {
             let listed = if variables { bake.variables(&around) } else { bake.targets() };
-            output::print(&list(&listed, variables, json)?)?;
+            output::print(&definition_list(&listed, variables, json)?)?;
             return Ok(0);
         }
-        let resolved = bake.resolve(&self.targets, &self.changes(), &around)?;
+        let resolved = bake.resolve(&self.targets, &self.overrides(), &around)?;
         if self.print {
             output::print_line(&resolved.printed())?;
             return Ok(0);
         }
-        let (call, format) = call(if self.check { "check" } else { &self.call })?;
+        let (call, format) = parse_call(if self.check { "check" } else { &self.call })?;
         let store = Store::open(environment::data_root()?)?;
-        builders::check(&store, self.builder.as_deref())?;
-        let order = Order {
+        builders::check_builder(&store, self.builder.as_deref())?;
+        let order = BakeOptions {
             resolved: &resolved,
-            around: &around,
+            invocation_env: &around,
             allow: &self.allow,
             call,
             format,
-            mode: mode(self.progress, false, &around.environment)?,
+            mode: progress_mode(self.progress, false, &around.environment)?,
             metadata: self.metadata_file.as_deref(),
             verbose,
         };
-        baking::run(context, &store, &order)
+        baking::run_bake(context, &store, &order)
     }
 
     /// The values of `--set`, and of flags that set a key of all targets.
-    fn changes(&self) -> Vec<String> {
+    fn overrides(&self) -> Vec<String> {
         let mut all = self.set.clone();
         let flags = [
             ("push", self.push.then(|| "true".to_owned())),
@@ -158,7 +158,7 @@ impl BakeFlags {
     }
 
     /// What `--list` asks for: whether variables rather than targets, and whether as JSON.
-    fn listing(&self) -> anyhow::Result<Option<(bool, bool)>> {
+    fn list_mode(&self) -> anyhow::Result<Option<(bool, bool)>> {
         if self.list_targets || self.list_variables {
             return Ok(Some((self.list_variables, false)));
         }
@@ -178,18 +178,18 @@ impl BakeFlags {
         }
     }
 
-    fn files(&self, around: &Surroundings) -> anyhow::Result<Vec<File>> {
+    fn definition_files(&self, around: &ClientEnv) -> anyhow::Result<Vec<BakeFile>> {
         let names = match self.file.is_empty() {
             false => self.file.clone(),
-            true => named_by(&around.environment),
+            true => files_from_environment(&around.environment),
         };
         if !names.is_empty() {
-            return names.iter().map(|name| read(name, around)).collect();
+            return names.iter().map(|name| read_definition(name, around)).collect();
         }
-        let found: Vec<File> = DEFAULT_FILES
+        let found: Vec<BakeFile> = DEFAULT_FILES
             .iter()
             .filter(|name| around.absolute(name).is_file())
-            .map(|name| read(name, around))
+            .map(|name| read_definition(name, around))
             .collect::<Result<_, _>>()?;
         if found.is_empty() {
             let names = DEFAULT_FILES.join(", ");
@@ -202,41 +202,47 @@ impl BakeFlags {
 }
 
 /// The files named by `BUILDX_BAKE_FILE`.
-fn named_by(environment: &Environment) -> Vec<String> {
+fn files_from_environment(environment: &Environment) -> Vec<String> {
     let separator = environment.text("BUILDX_BAKE_PATH_SEPARATOR").unwrap_or(":");
     let names = environment.text("BUILDX_BAKE_FILE").unwrap_or_default();
     names.split(separator).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-fn read(name: &str, around: &Surroundings) -> anyhow::Result<File> {
+fn read_definition(name: &str, around: &ClientEnv) -> anyhow::Result<BakeFile> {
     if name == "-" {
-        return Ok(File { name: "-".into(), content: whole(std::io::stdin(), name)?, dotenv: None });
+        return Ok(BakeFile {
+            name: "-".into(),
+            content: read_limited(std::io::stdin(), name)?,
+            dotenv: None,
+        });
     }
     let path = around.absolute(name.strip_prefix("cwd://").unwrap_or(name));
     let file = std::fs::File::open(&path).with_context(|| format!("cannot read `{name}`"))?;
     // Compose files take variables from the `.env` in their directory.
     let beside = path.parent().unwrap_or(Path::new("/")).join(".env");
     let dotenv = match std::fs::File::open(beside) {
-        Ok(file) => Some(whole(file, ".env")?),
+        Ok(file) => Some(read_limited(file, ".env")?),
         Err(_) => None,
     };
-    Ok(File { name: name.to_owned(), content: whole(file, name)?, dotenv })
+    Ok(BakeFile { name: name.to_owned(), content: read_limited(file, name)?, dotenv })
 }
 
-fn whole(from: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
+fn read_limited(from: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
     let mut content = Vec::new();
     // One byte more than allowed shows that the file is too large.
-    from.take(LIMIT + 1).read_to_end(&mut content).with_context(|| format!("cannot read `{name}`"))?;
-    if content.len() as u64 > LIMIT {
+    from.take(MAX_DEFINITION_BYTES + 1)
+        .read_to_end(&mut content)
+        .with_context(|| format!("cannot read `{name}`"))?;
+    if content.len() as u64 > MAX_DEFINITION_BYTES {
         return Err(invalid(format!("`{name}` is larger than 16 MiB")).into());
     }
     Ok(content)
 }
 
 /// A table as buildx prints it, or JSON.
-fn list(listed: &[Listed], variables: bool, json: bool) -> anyhow::Result<String> {
+fn definition_list(listed: &[BakeListing], variables: bool, json: bool) -> anyhow::Result<String> {
     if json {
-        return Ok(serde_json::to_string_pretty(&json_of(listed, variables))? + "\n");
+        return Ok(serde_json::to_string_pretty(&definition_json(listed, variables))? + "\n");
     }
     let mut text = String::from(match variables {
         true => "VARIABLE\tTYPE\tVALUE\tDESCRIPTION\n",
@@ -262,11 +268,11 @@ fn list(listed: &[Listed], variables: bool, json: bool) -> anyhow::Result<String
             (false, _) => format!("{}\t{description}\n", one.name),
         };
     }
-    Ok(table::align(&text))
+    Ok(table::align_columns(&text))
 }
 
-fn json_of(listed: &[Listed], variables: bool) -> Value {
-    let row = |one: &Listed| match variables {
+fn definition_json(listed: &[BakeListing], variables: bool) -> Value {
+    let row = |one: &BakeListing| match variables {
         true => json!(one),
         false => json!({
             "name": one.name, "description": one.description, "group": one.value.is_some(),

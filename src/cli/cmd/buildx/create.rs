@@ -2,22 +2,25 @@
 
 use clap::Args;
 
-use crate::cli::builders::{DEFAULT, check_name};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::builders::{DEFAULT_BUILDER, check_new_name};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, report};
-use crate::error::{Failure, Kind, invalid};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::store::Store;
-use crate::store::builders::{BuilderRecord, made_up_name};
+use crate::store::builders::{BuilderRecord, random_builder_name};
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Create>(&["buildx create"], "[OPTIONS] [ENDPOINT]", "Give the builder another name");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxCreateArgs>(
+    &["buildx create"],
+    "[OPTIONS] [ENDPOINT]",
+    "Give the builder another name",
+);
 
 /// Drivers that scripts ask for; all of them build in the same way.
 const DRIVERS: [&str; 5] = ["docker-container", "docker", "kubernetes", "remote", "cloud"];
 
 /// Arguments of `buildx create`.
 #[derive(Args)]
-pub(crate) struct Create {
+pub(crate) struct BuildxCreateArgs {
     /// Add a node to the builder: it has one whatever is added
     #[arg(long)]
     append: bool,
@@ -56,8 +59,8 @@ pub(crate) struct Create {
     endpoint: Option<String>,
 }
 
-impl Verb for Create {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for BuildxCreateArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let name = self.checked_name()?;
         let what = [
             (self.buildkitd_config.is_some(), "--buildkitd-config"),
@@ -75,11 +78,11 @@ impl Verb for Create {
         // --append and --leave are about nodes, of which a builder here has exactly one: they change nothing,
         // but the builder must exist.
         let (changes, switch, shown) = (self.append || self.leave, self.switch, name.clone());
-        store.change_builders(|builders| {
+        store.edit_builders(|builders| {
             match (builders.named.get_mut(&name), changes) {
                 (Some(_), true) => {}
-                (Some(_), false) => return Err(exists(&name).into()),
-                (None, true) => return Err(crate::cli::builders::no_such(&name).into()),
+                (Some(_), false) => return Err(already_exists(&name).into()),
+                (None, true) => return Err(crate::cli::builders::unknown_builder(&name).into()),
                 (None, false) => drop(builders.named.insert(name.clone(), self.record(&name))),
             }
             if switch {
@@ -92,7 +95,7 @@ impl Verb for Create {
     }
 }
 
-impl Create {
+impl BuildxCreateArgs {
     fn checked_name(&self) -> anyhow::Result<String> {
         if !DRIVERS.contains(&self.driver.as_str()) {
             let message = format!("failed to find driver {:?}", self.driver);
@@ -106,9 +109,9 @@ impl Create {
             None if self.append || self.leave => {
                 return Err(invalid("--append and --leave need --name").into());
             }
-            None => made_up_name()?,
+            None => random_builder_name()?,
         };
-        check_name(&name)?;
+        check_new_name(&name)?;
         Ok(name)
     }
 
@@ -118,15 +121,15 @@ impl Create {
             daemon_flags: self.buildkitd_flags.into_iter().collect(),
             platforms: self.platform,
             node: self.node.unwrap_or_else(|| format!("{name}0")),
-            endpoint: self.endpoint.unwrap_or_else(|| DEFAULT.into()),
+            endpoint: self.endpoint.unwrap_or_else(|| DEFAULT_BUILDER.into()),
             ..BuilderRecord::new(self.driver)
         }
     }
 }
 
-fn exists(name: &str) -> Failure {
+fn already_exists(name: &str) -> Failure {
     Failure::new(
-        Kind::Conflict,
+        FailureKind::Conflict,
         format!(
             "existing instance for {name:?} but no append mode, specify the node name to make changes for existing \
              instances"

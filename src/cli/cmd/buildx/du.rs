@@ -2,53 +2,59 @@
 
 use clap::Args;
 
-use super::prune::cache_filter;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use super::prune::parse_cache_filter;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{builders, environment, human, output, table};
-use crate::engine::build::prune::{CacheEntry, PruneRequest, list, prune};
+use crate::engine::build::prune::{CacheEntry, CachePruneRequest, list_cache, prune_cache};
 use crate::engine::namespace;
 use crate::model::bytes;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Du>(&["buildx du"], "[OPTIONS]", "Show what the build cache holds");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<BuildxDuArgs>(&["buildx du"], "[OPTIONS]", "Show what the build cache holds");
 
 /// Arguments of `buildx du`.
 #[derive(Args)]
-pub(crate) struct Du {
+pub(crate) struct BuildxDuArgs {
     /// Builder, one of `buildx ls`: they share one cache
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
     /// Only those that match: id, type, description, until, inuse, shared, private, mutable
-    #[arg(long, value_name = "FILTER", value_parser = cache_filter)]
-    filter: Vec<Filter>,
+    #[arg(long, value_name = "FILTER", value_parser = parse_cache_filter)]
+    filter: Vec<ListFilter>,
     /// Everything about each
     #[arg(long)]
     verbose: bool,
 }
 
-impl Verb for Du {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for BuildxDuArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
-        builders::check(&store, self.builder.as_deref())?;
+        builders::check_builder(&store, self.builder.as_deref())?;
         let entries = match self.filter.is_empty() {
-            true => list(&store)?,
+            true => list_cache(&store)?,
             // A filter selects what pruning with it would remove, so this is a dry run.
-            false => prune(
+            false => prune_cache(
                 &store,
-                &PruneRequest { all: true, filters: self.filter, dry_run: true, ..PruneRequest::default() },
+                &CachePruneRequest {
+                    all: true,
+                    filters: self.filter,
+                    dry_run: true,
+                    ..CachePruneRequest::default()
+                },
             )?,
         };
-        let body = if self.verbose { entries.iter().map(details).collect() } else { rows(&entries) };
-        output::print(&format!("{body}{}", summary(&entries)))?;
+        let body =
+            if self.verbose { entries.iter().map(cache_details).collect() } else { cache_table(&entries) };
+        output::print(&format!("{body}{}", cache_totals(&entries)))?;
         Ok(0)
     }
 }
 
 /// A table with a row for each entry.
-pub(super) fn rows(entries: &[CacheEntry]) -> String {
+pub(super) fn cache_table(entries: &[CacheEntry]) -> String {
     let mut text = String::from("ID\tRECLAIMABLE\tSIZE\tLAST ACCESSED\n");
     for entry in entries {
         let mutable = if entry.mutable { "*" } else { "" };
@@ -57,11 +63,11 @@ pub(super) fn rows(entries: &[CacheEntry]) -> String {
         let (id, free, size) = (&entry.id, !entry.in_use, bytes::human(entry.size));
         text += &format!("{id}{mutable}\t{free}\t{size}{shared}\t{last}\n");
     }
-    table::align(&text)
+    table::align_columns(&text)
 }
 
 /// All there is about an entry, and an empty line.
-pub(super) fn details(entry: &CacheEntry) -> String {
+pub(super) fn cache_details(entry: &CacheEntry) -> String {
     let mut lines = vec![("ID", entry.id.clone())];
     if !entry.parents.is_empty() {
         lines.push(("Parents", entry.parents.join(", ")));
@@ -82,11 +88,11 @@ pub(super) fn details(entry: &CacheEntry) -> String {
     }
     lines.push(("Type", entry.kind.clone()));
     let text: String = lines.into_iter().map(|(name, value)| format!("{name}:\t{value}\n")).collect();
-    table::align(&text) + "\n"
+    table::align_columns(&text) + "\n"
 }
 
 /// Totals below the entries.
-fn summary(entries: &[CacheEntry]) -> String {
+fn cache_totals(entries: &[CacheEntry]) -> String {
     let sum = |of: &dyn Fn(&CacheEntry) -> bool| {
         let sizes = entries.iter().filter(|entry| of(entry)).map(|entry| entry.size);
         sizes.fold(0, u64::saturating_add)
@@ -99,5 +105,5 @@ fn summary(entries: &[CacheEntry]) -> String {
     }
     text += &format!("Reclaimable:\t{}\n", bytes::human(sum(&|entry| !entry.in_use)));
     text += &format!("Total:\t{}\n", bytes::human(total));
-    table::align(&text)
+    table::align_columns(&text)
 }

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::reindent::reindent;
 use crate::cli::template::Template;
 use crate::cli::{fetch, output};
-use crate::engine::imagetools::{self, Inspected, Request};
+use crate::engine::imagetools::{self, ImagetoolsRequest, RegistryInspection};
 use crate::error::{Failure, invalid};
 use crate::image::manifest::Descriptor;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
-pub(crate) const ENTRY: Entry = Entry::new::<ImageTools>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagetoolsArgs>(
     &["buildx imagetools"],
     "COMMAND",
     "Work on images that are on registries, without fetching them",
@@ -24,21 +24,21 @@ pub(crate) const ENTRY: Entry = Entry::new::<ImageTools>(
 
 /// Arguments of `buildx imagetools`.
 #[derive(Args)]
-pub(crate) struct ImageTools {
+pub(crate) struct ImagetoolsArgs {
     #[command(subcommand)]
-    action: Action,
+    action: ImagetoolsCommand,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum ImagetoolsCommand {
     /// Make an index of images on registries
-    Create(Create),
+    Create(ImagetoolsCreateArgs),
     /// Show what is under a name
-    Inspect(Inspect),
+    Inspect(ImagetoolsInspectArgs),
 }
 
 #[derive(Args)]
-struct Create {
+struct ImagetoolsCreateArgs {
     /// Annotations of the index (KEY=VALUE)
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
@@ -72,7 +72,7 @@ struct Create {
 }
 
 #[derive(Args)]
-struct Inspect {
+struct ImagetoolsInspectArgs {
     /// Use the builder of this name, of which there is one
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
@@ -87,17 +87,17 @@ struct Inspect {
     name: String,
 }
 
-impl Verb for ImageTools {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ImagetoolsArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         match self.action {
-            Action::Create(create) => create.run(context),
-            Action::Inspect(inspect) => inspect.run(context),
+            ImagetoolsCommand::Create(create) => create.run(context),
+            ImagetoolsCommand::Inspect(inspect) => inspect.run(context),
         }
     }
 }
 
-impl Create {
-    fn run(self, context: &Context) -> Outcome {
+impl ImagetoolsCreateArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let quiet = match self.progress.as_str() {
             "quiet" | "none" => true,
             "auto" | "plain" | "tty" | "rawjson" => false,
@@ -110,22 +110,22 @@ impl Create {
         if request.tags.is_empty() && !dry_run {
             return Err(invalid("can't push with no tags specified, please set --tag or --dry-run").into());
         }
-        let environment = fetch::environment_of(context);
-        let made = imagetools::make(&environment, &request)?;
+        let environment = fetch::command_environment(context);
+        let made = imagetools::assemble_index(&environment, &request)?;
         if dry_run {
             output::print_line(&reindent(&String::from_utf8_lossy(made.text()), "  "))?;
             return Ok(0);
         }
         imagetools::push(&environment, &request, &made, &mut |line| {
             if !quiet {
-                output::note(line);
+                output::eprint_line(line);
             }
             Ok(())
         })?;
         Ok(0)
     }
 
-    fn request(self) -> anyhow::Result<Request> {
+    fn request(self) -> anyhow::Result<ImagetoolsRequest> {
         let mut sources = self.sources;
         for file in &self.file {
             let text = std::fs::read_to_string(file)
@@ -137,20 +137,20 @@ impl Create {
                     .extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned)),
             }
         }
-        let tags = self.tag.iter().map(|tag| Ok(tag.parse::<Reference>()?.or_latest()));
-        Ok(Request {
+        let tags = self.tag.iter().map(|tag| Ok(tag.parse::<ImageReference>()?.or_latest()));
+        Ok(ImagetoolsRequest {
             tags: tags.collect::<Result<_, Failure>>()?,
             sources,
             append: self.append,
             prefer_index: self.prefer_index,
             platforms: self.platform,
-            annotations: annotations(&self.annotation)?,
+            annotations: parse_annotations(&self.annotation)?,
         })
     }
 }
 
 /// Parses `[index:]KEY=VALUE`.
-fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+fn parse_annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let mut all = BTreeMap::new();
     for text in texts {
         let (key, value) = text
@@ -170,10 +170,11 @@ fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     Ok(all)
 }
 
-impl Inspect {
-    fn run(self, context: &Context) -> Outcome {
-        let reference = self.name.parse::<Reference>()?.or_latest();
-        let found = imagetools::inspect(&fetch::environment_of(context), &reference, self.format.is_some())?;
+impl ImagetoolsInspectArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let reference = self.name.parse::<ImageReference>()?.or_latest();
+        let found =
+            imagetools::inspect(&fetch::command_environment(context), &reference, self.format.is_some())?;
         if self.raw {
             output::print(&String::from_utf8_lossy(&found.raw.text))?;
             return Ok(0);
@@ -182,7 +183,7 @@ impl Inspect {
             None | Some("") => output::print(&overview(&found))?,
             Some(format) => {
                 let template = Template::parse(format)?;
-                output::print_line(&template.render(&fields(&found)?)?)?;
+                output::print_line(&template.render(&template_data(&found)?)?)?;
             }
         }
         Ok(0)
@@ -190,7 +191,7 @@ impl Inspect {
 }
 
 /// The data of templates.
-fn fields(found: &Inspected) -> anyhow::Result<Value> {
+fn template_data(found: &RegistryInspection) -> anyhow::Result<Value> {
     let mut manifest: Value = serde_json::from_slice(&found.raw.text)?;
     manifest["digest"] = json!(found.raw.digest);
     manifest["size"] = json!(found.raw.text.len());
@@ -205,7 +206,7 @@ fn fields(found: &Inspected) -> anyhow::Result<Value> {
 }
 
 /// The overview, in docker's format.
-fn overview(found: &Inspected) -> String {
+fn overview(found: &RegistryInspection) -> String {
     let mut text = format!(
         "Name:      {}\nMediaType: {}\nDigest:    {}\n",
         found.reference,
@@ -214,12 +215,12 @@ fn overview(found: &Inspected) -> String {
     );
     let Some(entries) = &found.entries else { return text };
     text += "           \nManifests: \n";
-    let each: Vec<String> = entries.iter().map(|entry| row(&found.reference, entry)).collect();
+    let each: Vec<String> = entries.iter().map(|entry| manifest_rows(&found.reference, entry)).collect();
     text += &each.join("             \n");
     text
 }
 
-fn row(reference: &Reference, entry: &Descriptor) -> String {
+fn manifest_rows(reference: &ImageReference, entry: &Descriptor) -> String {
     let mut text = format!(
         "  Name:        {}@{}\n  MediaType:   {}\n",
         reference,
@@ -227,7 +228,7 @@ fn row(reference: &Reference, entry: &Descriptor) -> String {
         entry.media_type.escape_debug()
     );
     if let Some(platform) = &entry.platform {
-        text += &format!("  Platform:    {}\n", platform.model().to_string().escape_debug());
+        text += &format!("  Platform:    {}\n", platform.to_platform().to_string().escape_debug());
     }
     if !entry.annotations.is_empty() {
         text += "  Annotations: \n";

@@ -2,20 +2,20 @@
 
 use clap::Args;
 
-use crate::cli::builders::{Shown, asked, find};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::builders::{NamedBuilder, find_builder, requested_builder};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, human, output};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Inspect>(&["buildx inspect"], "[OPTIONS] [NAME]", "Show what a builder is");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<BuildxInspectArgs>(&["buildx inspect"], "[OPTIONS] [NAME]", "Show what a builder is");
 
 /// The version of BuildKit whose Dockerfile frontend dhow follows; scripts compare it with what they need.
-pub(crate) const BUILDKIT: &str = "v0.21.0";
+pub(crate) const BUILDKIT_VERSION: &str = "v0.21.0";
 
 /// Arguments of `buildx inspect`.
 #[derive(Args)]
-pub(crate) struct Inspect {
+pub(crate) struct BuildxInspectArgs {
     /// Builder, where the argument names none
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
@@ -27,11 +27,11 @@ pub(crate) struct Inspect {
     name: Option<String>,
 }
 
-impl Verb for Inspect {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for BuildxInspectArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        let name = self.name.or_else(|| asked(self.builder.as_deref()));
-        let builder = find(&store.builders()?, name.as_deref())?;
+        let name = self.name.or_else(|| requested_builder(self.builder.as_deref()));
+        let builder = find_builder(&store.builders()?, name.as_deref())?;
         output::print(&describe(&builder))?;
         // There is no daemon to start, and the status is `running` anyway.
         let _ = self.bootstrap;
@@ -40,7 +40,7 @@ impl Verb for Inspect {
 }
 
 /// In docker's format, which scripts parse.
-fn describe(builder: &Shown) -> String {
+fn describe(builder: &NamedBuilder) -> String {
     let record = &builder.record;
     let mut lines = vec![("Name", builder.name.clone()), ("Driver", record.driver.clone())];
     if !record.created.is_empty() {
@@ -48,7 +48,7 @@ fn describe(builder: &Shown) -> String {
     }
     let mut text = columns(&lines);
     text += "\nNodes:\n";
-    let mut node = vec![("Name", builder.node()), ("Endpoint", record.endpoint.clone())];
+    let mut node = vec![("Name", builder.node_name()), ("Endpoint", record.endpoint.clone())];
     if !record.options.is_empty() {
         let quoted = record.options.iter().map(|option| match option.split_once('=') {
             Some((key, value)) => format!("{key}={}", human::quote(value.trim_matches('"'))),
@@ -60,7 +60,7 @@ fn describe(builder: &Shown) -> String {
     if !record.daemon_flags.is_empty() {
         node.push(("BuildKit daemon flags", record.daemon_flags.join(" ")));
     }
-    node.push(("BuildKit version", BUILDKIT.into()));
+    node.push(("BuildKit version", BUILDKIT_VERSION.into()));
     node.push(("Platforms", builder.platforms().join(", ")));
     text + &columns(&node)
 }

@@ -3,19 +3,20 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::inspect::BUILDKIT;
-use crate::cli::builders::{Shown, all};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::Row;
+use super::inspect::BUILDKIT_VERSION;
+use crate::cli::builders::{NamedBuilder, list_builders};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::ListingRow;
 use crate::cli::template::Template;
 use crate::cli::{environment, output, table};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Ls>(&["buildx ls"], "[OPTIONS]", "List builders");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<BuildxLsArgs>(&["buildx ls"], "[OPTIONS]", "List builders");
 
 /// Arguments of `buildx ls`.
 #[derive(Args)]
-pub(crate) struct Ls {
+pub(crate) struct BuildxLsArgs {
     /// Show platforms in full
     #[arg(long)]
     no_trunc: bool,
@@ -32,12 +33,12 @@ const HEADERS: [(&str, &str); 5] = [
     ("Platforms", "PLATFORMS"),
 ];
 
-impl Verb for Ls {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for BuildxLsArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        let builders = all(&store.builders()?);
+        let builders = list_builders(&store.builders()?);
         if self.format == "json" {
-            let lines = builders.iter().map(|builder| of_builder(builder).to_string() + "\n");
+            let lines = builders.iter().map(|builder| builder_json(builder).to_string() + "\n");
             output::print(&lines.collect::<String>())?;
             return Ok(0);
         }
@@ -58,14 +59,14 @@ impl Verb for Ls {
             text += &template.render_row(&Value::Object(row.fields), &row.labels)?;
             text.push('\n');
         }
-        output::print(&if heading { table::align(&text) } else { text })?;
+        output::print(&if heading { table::align_columns(&text) } else { text })?;
         Ok(0)
     }
 }
 
-impl Ls {
+impl BuildxLsArgs {
     /// A row for the builder and one for its node.
-    fn rows(&self, builder: &Shown, heading: bool) -> [Row; 2] {
+    fn rows(&self, builder: &NamedBuilder, heading: bool) -> [ListingRow; 2] {
         let platforms = builder.platforms();
         let platforms = match platforms.as_slice() {
             [first, second, third, fourth, _, ..] if !self.no_trunc => {
@@ -81,27 +82,27 @@ impl Ls {
                 "LastActivity": "", "Status": "", "Buildkit": "", "Platforms": "", "Error": "",
             })),
             row(json!({
-                "Name": format!("{branch}{}", builder.node()),
+                "Name": format!("{branch}{}", builder.node_name()),
                 "DriverEndpoint": format!("{branch}{}", builder.record.endpoint),
-                "LastActivity": "", "Status": "running", "Buildkit": BUILDKIT, "Platforms": platforms, "Error": "",
+                "LastActivity": "", "Status": "running", "Buildkit": BUILDKIT_VERSION, "Platforms": platforms, "Error": "",
             })),
         ]
     }
 }
 
-fn row(fields: Value) -> Row {
+fn row(fields: Value) -> ListingRow {
     match fields {
-        Value::Object(fields) => Row { fields, ..Row::default() },
-        _ => Row::default(),
+        Value::Object(fields) => ListingRow { fields, ..ListingRow::default() },
+        _ => ListingRow::default(),
     }
 }
 
 /// A builder for `--format json`.
-fn of_builder(builder: &Shown) -> Value {
+fn builder_json(builder: &NamedBuilder) -> Value {
     let node = json!({
-        "Name": builder.node(), "Endpoint": builder.record.endpoint, "Platforms": builder.platforms(),
-        "Flags": builder.record.daemon_flags, "DriverOpts": options(&builder.record.options),
-        "Status": "running", "Version": BUILDKIT, "IDs": [], "Labels": {},
+        "Name": builder.node_name(), "Endpoint": builder.record.endpoint, "Platforms": builder.platforms(),
+        "Flags": builder.record.daemon_flags, "DriverOpts": driver_options(&builder.record.options),
+        "Status": "running", "Version": BUILDKIT_VERSION, "IDs": [], "Labels": {},
     });
     json!({
         "Name": builder.name, "Driver": builder.record.driver, "Current": builder.current, "Dynamic": false,
@@ -110,7 +111,7 @@ fn of_builder(builder: &Shown) -> Value {
 }
 
 /// The options of a driver as an object.
-fn options(texts: &[String]) -> Value {
+fn driver_options(texts: &[String]) -> Value {
     let pairs = texts.iter().flat_map(|text| text.split(','));
     let pair = |text: &str| {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));

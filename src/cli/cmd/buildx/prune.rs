@@ -2,30 +2,36 @@
 
 use clap::Args;
 
-use super::du::{details, rows};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use super::du::{cache_details, cache_table};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{builders, environment, output, prompt};
-use crate::engine::build::prune::{CacheEntry, PruneRequest, prune};
+use crate::engine::build::prune::{CacheEntry, CachePruneRequest, prune_cache};
 use crate::engine::namespace;
 use crate::error::Failure;
 use crate::model::bytes;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 use crate::store::Store;
 
-pub(crate) const BUILDER: Entry =
-    Entry::new::<BuilderPrune>(&["builder prune"], "[OPTIONS]", "Remove what the build cache holds");
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Prune>(&["buildx prune"], "[OPTIONS]", "Remove what the build cache holds, and show it");
+pub(crate) const BUILDER_PRUNE_ENTRY: CommandEntry = CommandEntry::new::<BuilderPruneArgs>(
+    &["builder prune"],
+    "[OPTIONS]",
+    "Remove what the build cache holds",
+);
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxPruneArgs>(
+    &["buildx prune"],
+    "[OPTIONS]",
+    "Remove what the build cache holds, and show it",
+);
 
 /// What to remove, and whether to ask.
 #[derive(Args)]
-struct Flags {
+struct CachePruneFlags {
     /// What images have too, not only what nothing else uses
     #[arg(short, long)]
     all: bool,
     /// Only what matches: id, type, description, until, inuse, shared, private, mutable
-    #[arg(long, value_name = "FILTER", value_parser = cache_filter)]
-    filter: Vec<Filter>,
+    #[arg(long, value_name = "FILTER", value_parser = parse_cache_filter)]
+    filter: Vec<ListFilter>,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -34,7 +40,7 @@ struct Flags {
     keep_storage: Option<u64>,
 }
 
-impl Flags {
+impl CachePruneFlags {
     /// Removes the cache, if the user agrees, and leaves `keep` bytes unless `--keep-storage` says otherwise.
     /// None if the user does not agree.
     fn prune(self, keep: Option<u64>) -> anyhow::Result<Option<Vec<CacheEntry>>> {
@@ -42,29 +48,33 @@ impl Flags {
             true => "This will remove all build cache.",
             false => "This will remove all dangling build cache.",
         };
-        if !self.force && !prompt::agrees(warning)? {
+        if !self.force && !prompt::confirm(warning)? {
             return Ok(None);
         }
         namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let keep = self.keep_storage.or(keep).filter(|keep| *keep > 0);
-        let request = PruneRequest { all: self.all, filters: self.filter, keep, dry_run: false };
-        prune(&store, &request).map(Some)
+        let request = CachePruneRequest { all: self.all, filters: self.filter, keep, dry_run: false };
+        prune_cache(&store, &request).map(Some)
     }
 }
 
 /// Arguments of `builder prune`.
 #[derive(Args)]
-pub(crate) struct BuilderPrune {
+pub(crate) struct BuilderPruneArgs {
     #[command(flatten)]
-    flags: Flags,
+    flags: CachePruneFlags,
 }
 
-impl Verb for BuilderPrune {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for BuilderPruneArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         if let Some(gone) = self.flags.prune(None)? {
-            output::print(&format!("{}Total reclaimed space: {}\n", lines(&gone), bytes::human(sum(&gone))))?;
+            output::print(&format!(
+                "{}Total reclaimed space: {}\n",
+                deleted_lines(&gone),
+                bytes::human(total_size(&gone))
+            ))?;
         }
         Ok(0)
     }
@@ -72,9 +82,9 @@ impl Verb for BuilderPrune {
 
 /// Arguments of `buildx prune`.
 #[derive(Args)]
-pub(crate) struct Prune {
+pub(crate) struct BuildxPruneArgs {
     #[command(flatten)]
-    flags: Flags,
+    flags: CachePruneFlags,
     /// Builder, one of `buildx ls`: they share one cache
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
@@ -92,30 +102,31 @@ pub(crate) struct Prune {
     verbose: bool,
 }
 
-impl Verb for Prune {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for BuildxPruneArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        builders::check(&store, self.builder.as_deref())?;
-        let keep = self.keep(&store)?;
+        builders::check_builder(&store, self.builder.as_deref())?;
+        let keep = self.space_to_keep(&store)?;
         if let Some(gone) = self.flags.prune(keep)? {
-            let body = if self.verbose { gone.iter().map(details).collect() } else { rows(&gone) };
-            output::print(&format!("{body}Total:\t{}\n", bytes::human(sum(&gone))))?;
+            let body =
+                if self.verbose { gone.iter().map(cache_details).collect() } else { cache_table(&gone) };
+            output::print(&format!("{body}Total:\t{}\n", bytes::human(total_size(&gone))))?;
         }
         Ok(0)
     }
 }
 
-impl Prune {
+impl BuildxPruneArgs {
     /// How many bytes all limits together allow to stay; None without a limit.
-    fn keep(&self, store: &Store) -> anyhow::Result<Option<u64>> {
+    fn space_to_keep(&self, store: &Store) -> anyhow::Result<Option<u64>> {
         let free = match self.min_free_space {
             None => None,
             Some(wanted) => {
                 let disk = rustix::fs::statvfs(store.root())?;
                 let missing = wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize));
-                let held = crate::engine::build::prune::list(store)?;
+                let held = crate::engine::build::prune::list_cache(store)?;
                 // What is missing on the disk has to come out of the cache.
-                Some(sum(&held).saturating_sub(missing))
+                Some(total_size(&held).saturating_sub(missing))
             }
         };
         let limit = [self.max_used_space, free].into_iter().flatten().min();
@@ -127,12 +138,12 @@ impl Prune {
 }
 
 /// The size of all entries in bytes.
-pub(crate) fn sum(entries: &[CacheEntry]) -> u64 {
+pub(crate) fn total_size(entries: &[CacheEntry]) -> u64 {
     entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
 }
 
 /// The removed entries with a heading and an empty line after them; empty if there are none.
-pub(crate) fn lines(gone: &[CacheEntry]) -> String {
+pub(crate) fn deleted_lines(gone: &[CacheEntry]) -> String {
     if gone.is_empty() {
         return String::new();
     }
@@ -141,13 +152,13 @@ pub(crate) fn lines(gone: &[CacheEntry]) -> String {
 }
 
 /// Parses `KEY=VALUE`, `KEY~=PART` and, for booleans, `KEY`.
-pub(super) fn cache_filter(text: &str) -> Result<Filter, Failure> {
+pub(super) fn parse_cache_filter(text: &str) -> Result<ListFilter, Failure> {
     if let Some((key, part)) = text.split_once("~=") {
         return format!("{key}=~{part}").parse();
     }
     match text.contains('=') {
         true => text.parse(),
-        false => Ok(Filter { key: text.trim().to_lowercase(), value: String::new() }),
+        false => Ok(ListFilter { key: text.trim().to_lowercase(), value: String::new() }),
     }
 }
 
@@ -157,7 +168,7 @@ mod tests {
 
     #[test]
     fn filters_of_the_cache() {
-        let read = |text: &str| cache_filter(text).map(|filter| (filter.key, filter.value)).unwrap();
+        let read = |text: &str| parse_cache_filter(text).map(|filter| (filter.key, filter.value)).unwrap();
         assert_eq!(read("until=24h"), ("until".into(), "24h".into()));
         assert_eq!(read("description~=RUN a=b"), ("description".into(), "~RUN a=b".into()));
         assert_eq!(read("inuse"), ("inuse".into(), String::new()));

@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use crate::cli::builders::{DEFAULT, asked, no_such};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::builders::{DEFAULT_BUILDER, requested_builder, unknown_builder};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, prompt, report};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, FailureKind};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Rm>(&["buildx rm"], "[OPTIONS] [NAME...]", "Forget names of the builder");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<BuildxRmArgs>(&["buildx rm"], "[OPTIONS] [NAME...]", "Forget names of the builder");
 
 /// Arguments of `buildx rm`.
 #[derive(Args)]
-pub(crate) struct Rm {
+pub(crate) struct BuildxRmArgs {
     /// All that do not run: none is running for long
     #[arg(long)]
     all_inactive: bool,
@@ -34,8 +34,8 @@ pub(crate) struct Rm {
     names: Vec<String>,
 }
 
-impl Verb for Rm {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for BuildxRmArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         if self.all_inactive {
             return remove_all(&store, self.force);
@@ -43,7 +43,11 @@ impl Verb for Rm {
         let names = match self.names.as_slice() {
             [] => {
                 let current = store.builders()?.current;
-                vec![asked(self.builder.as_deref()).or(current).unwrap_or_else(|| DEFAULT.into())]
+                vec![
+                    requested_builder(self.builder.as_deref())
+                        .or(current)
+                        .unwrap_or_else(|| DEFAULT_BUILDER.into()),
+                ]
             }
             names => names.to_vec(),
         };
@@ -52,9 +56,9 @@ impl Verb for Rm {
             match remove(&store, name) {
                 Ok(()) => output::print_line(&format!("{name} removed"))?,
                 // Clean-up scripts use --force for builders that may not exist.
-                Err(_) if self.force && name != DEFAULT => {}
+                Err(_) if self.force && name != DEFAULT_BUILDER => {}
                 Err(error) => {
-                    report::complain(context, &error);
+                    report::print_error(context, &error);
                     code = 1;
                 }
             }
@@ -64,21 +68,21 @@ impl Verb for Rm {
 }
 
 fn remove(store: &Store, name: &str) -> anyhow::Result<()> {
-    if name == DEFAULT {
-        return Err(Failure::new(Kind::InUse, "default builder cannot be removed").into());
+    if name == DEFAULT_BUILDER {
+        return Err(Failure::new(FailureKind::InUse, "default builder cannot be removed").into());
     }
-    store.change_builders(|builders| {
-        builders.named.remove(name).ok_or_else(|| no_such(name))?;
+    store.edit_builders(|builders| {
+        builders.named.remove(name).ok_or_else(|| unknown_builder(name))?;
         builders.current = builders.current.take().filter(|current| current != name);
         Ok(())
     })
 }
 
-fn remove_all(store: &Store, force: bool) -> Outcome {
-    if !force && !prompt::agrees("This will remove all builders that are not in running state.")? {
+fn remove_all(store: &Store, force: bool) -> CommandResult {
+    if !force && !prompt::confirm("This will remove all builders that are not in running state.")? {
         return Ok(0);
     }
-    let gone = store.change_builders(|builders| {
+    let gone = store.edit_builders(|builders| {
         builders.current = None;
         Ok(std::mem::take(&mut builders.named))
     })?;

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::builders::{asked, find};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::builders::{find_builder, requested_builder};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Stop>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxStopArgs>(
     &["buildx stop"],
     "[OPTIONS] [NAME]",
     "Stop a builder's daemon: there is none, so this only checks the name",
@@ -15,7 +15,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Stop>(
 
 /// Arguments of `buildx stop`.
 #[derive(Args)]
-pub(crate) struct Stop {
+pub(crate) struct BuildxStopArgs {
     /// Builder, where the argument names none
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
@@ -24,11 +24,11 @@ pub(crate) struct Stop {
     name: Option<String>,
 }
 
-impl Verb for Stop {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for BuildxStopArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        let name = self.name.or_else(|| asked(self.builder.as_deref()));
-        find(&store.builders()?, name.as_deref())?;
+        let name = self.name.or_else(|| requested_builder(self.builder.as_deref()));
+        find_builder(&store.builders()?, name.as_deref())?;
         Ok(0)
     }
 }

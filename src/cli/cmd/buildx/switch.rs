@@ -2,17 +2,20 @@
 
 use clap::Args;
 
-use crate::cli::builders::{DEFAULT, find};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::builders::{DEFAULT_BUILDER, find_builder};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Use>(&["buildx use"], "[OPTIONS] NAME", "Use a builder where none is named");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxUseArgs>(
+    &["buildx use"],
+    "[OPTIONS] NAME",
+    "Use a builder where none is named",
+);
 
 /// Arguments of `buildx use`.
 #[derive(Args)]
-pub(crate) struct Use {
+pub(crate) struct BuildxUseArgs {
     /// Use it whatever docker's context is, which is always so
     #[arg(long)]
     default: bool,
@@ -24,12 +27,12 @@ pub(crate) struct Use {
     name: String,
 }
 
-impl Verb for Use {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for BuildxUseArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        store.change_builders(|builders| {
-            let found = find(builders, Some(&self.name))?;
-            builders.current = Some(found.name).filter(|name| name != DEFAULT);
+        store.edit_builders(|builders| {
+            let found = find_builder(builders, Some(&self.name))?;
+            builders.current = Some(found.name).filter(|name| name != DEFAULT_BUILDER);
             Ok(())
         })?;
         Ok(0)

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, settings};
-use crate::engine::attach::join;
-use crate::engine::start::Attachment;
+use crate::engine::attach::attach;
+use crate::engine::start::AttachRequest;
 use crate::model::detach_keys::DetachKeys;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Attach>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerAttachArgs>(
     &["container attach", "attach"],
     "[OPTIONS] CONTAINER",
     "Attach input and output to a container that runs",
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Attach>(
 
 /// Arguments of `attach`.
 #[derive(Args)]
-pub(crate) struct Attach {
+pub(crate) struct ContainerAttachArgs {
     /// Keys that detach the terminal
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<DetachKeys>,
@@ -32,16 +32,16 @@ pub(crate) struct Attach {
     container: String,
 }
 
-impl Verb for Attach {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerAttachArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let tty = store.find_container(&self.container)?.spec().process.tty;
-        let attachment = Attachment {
+        let attachment = AttachRequest {
             wanted: [!self.no_stdin, true, true],
             sig_proxy: self.sig_proxy,
             detach_keys: settings::detach_keys(self.detach_keys, tty, context)?,
         };
-        let code = join(&store, &self.container, attachment)?;
+        let code = attach(&store, &self.container, attachment)?;
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
 }

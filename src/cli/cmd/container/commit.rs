@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output};
 use crate::engine::commit::{CommitRequest, commit};
 use crate::engine::namespace;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Commit>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCommitArgs>(
     &["container commit", "commit"],
     "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
     "Make an image of a container's changes on top of its image",
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Commit>(
 
 /// Arguments of `commit`.
 #[derive(Args)]
-pub(crate) struct Commit {
+pub(crate) struct ContainerCommitArgs {
     /// Remember who made it
     #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     author: String,
@@ -38,11 +38,11 @@ pub(crate) struct Commit {
     container: String,
     /// The image's name
     #[arg(value_name = "REPOSITORY[:TAG]")]
-    name: Option<Reference>,
+    name: Option<ImageReference>,
 }
 
-impl Verb for Commit {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for ContainerCommitArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let request = CommitRequest {
             container: self.container,
             reference: self.name,
@@ -52,7 +52,7 @@ impl Verb for Commit {
             pause: self.pause && !self.no_pause,
         };
         let store = Store::open(environment::data_root()?)?;
-        let id = commit(&store, &request, &namespace::identity(&environment::all()))?;
+        let id = commit(&store, &request, &namespace::probe_identity(&environment::all()))?;
         output::print_line(id.as_str())?;
         Ok(0)
     }

@@ -5,15 +5,15 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, human, output, report};
 use crate::engine::copy::{CopyOptions, copy_from, copy_into};
 use crate::engine::namespace;
-use crate::model::copy::{Copy, Outside, PathArg};
+use crate::model::copy::{CopyRequest, HostEndpoint, PathArg};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Cp>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCpArgs>(
     &["container cp", "cp"],
     "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- or SRC_PATH|- CONTAINER:DEST_PATH",
     "Copy files into a container, or out of one; - is a tar archive on standard input or output",
@@ -21,7 +21,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Cp>(
 
 /// Arguments of `cp`.
 #[derive(Args)]
-pub(crate) struct Cp {
+pub(crate) struct ContainerCpArgs {
     /// Keep the owners of what is copied into a container, which is root's otherwise
     #[arg(short, long)]
     archive: bool,
@@ -39,33 +39,33 @@ pub(crate) struct Cp {
     target: OsString,
 }
 
-impl Verb for Cp {
-    fn run(self, context: &Context) -> Outcome {
-        let copy = Copy::parse(&self.source, &self.target, &environment::working_dir()?)?;
+impl CommandArgs for ContainerCpArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let copy = CopyRequest::parse(&self.source, &self.target, &environment::working_dir()?)?;
         let options = CopyOptions { archive: self.archive, follow: self.follow_link };
         let store = Store::open(environment::data_root()?)?;
-        let identity = namespace::identity(&environment::all());
+        let identity = namespace::probe_identity(&environment::all());
         let (copied, target) = match &copy {
-            Copy::From { container, source, target } => {
-                if *target == Outside::Stream && output::is_terminal() {
-                    return Err(UsageError::words("refusing to write an archive to a terminal")
-                        .hinting("redirect standard output")
+            CopyRequest::From { container, source, target } => {
+                if *target == HostEndpoint::Stream && output::stdout_is_terminal() {
+                    return Err(UsageError::new("refusing to write an archive to a terminal")
+                        .with_hint("redirect standard output")
                         .into());
                 }
                 let mut out = output::stdout();
                 let copied = copy_from(&store, &identity, container, source, target, options, &mut out)?;
                 out.flush()?;
-                (copied, shown(target))
+                (copied, target_text(target))
             }
-            Copy::Into { container, source, target } => {
-                if *source == Outside::Stream && io::stdin().is_terminal() {
-                    return Err(UsageError::words("refusing to read an archive from a terminal")
-                        .hinting("redirect standard input")
+            CopyRequest::Into { container, source, target } => {
+                if *source == HostEndpoint::Stream && io::stdin().is_terminal() {
+                    return Err(UsageError::new("refusing to read an archive from a terminal")
+                        .with_hint("redirect standard input")
                         .into());
                 }
                 let mut stdin = io::stdin();
                 let copied = copy_into(&store, &identity, container, source, target, options, &mut stdin)?;
-                (copied, Some(format!("{container}:{}", text(target))))
+                (copied, Some(format!("{container}:{}", path_text(target))))
             }
         };
         if let Some(first) = copied.left_out.first() {
@@ -78,21 +78,21 @@ impl Verb for Cp {
             report::warn(context, &message);
         }
         if let Some(target) = target
-            && !self.quiet.unwrap_or(!output::is_terminal())
+            && !self.quiet.unwrap_or(!output::stdout_is_terminal())
         {
-            output::note(&format!("Successfully copied {} to {target}", human::size(copied.bytes)));
+            output::eprint_line(&format!("Successfully copied {} to {target}", human::size(copied.bytes)));
         }
         Ok(0)
     }
 }
 
-fn shown(target: &Outside) -> Option<String> {
+fn target_text(target: &HostEndpoint) -> Option<String> {
     match target {
-        Outside::Path(path) => Some(text(path)),
-        Outside::Stream => None,
+        HostEndpoint::Path(path) => Some(path_text(path)),
+        HostEndpoint::Stream => None,
     }
 }
 
-fn text(path: &PathArg) -> String {
+fn path_text(path: &PathArg) -> String {
     path.path.to_string_lossy().escape_debug().to_string()
 }

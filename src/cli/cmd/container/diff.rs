@@ -4,14 +4,14 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output};
 use crate::engine::diff::diff;
 use crate::engine::namespace;
 use crate::image::changes::ChangeKind;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Diff>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerDiffArgs>(
     &["container diff", "diff"],
     "CONTAINER",
     "List the files and directories that a container added (A), changed (C) or deleted (D)",
@@ -19,14 +19,14 @@ pub(crate) const ENTRY: Entry = Entry::new::<Diff>(
 
 /// Arguments of `diff`.
 #[derive(Args)]
-pub(crate) struct Diff {
+pub(crate) struct ContainerDiffArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,
 }
 
-impl Verb for Diff {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for ContainerDiffArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         // First, because entering the namespace costs more than finding that there is no such container.
         store.find_container(&self.container)?;
@@ -39,7 +39,7 @@ impl Verb for Diff {
                 ChangeKind::Deleted => 'D',
             };
             // File names may hold control characters, which must not reach a terminal.
-            let path = match output::is_terminal() {
+            let path = match output::stdout_is_terminal() {
                 true => String::from_utf8_lossy(&change.path).escape_debug().to_string().into_bytes(),
                 false => change.path,
             };

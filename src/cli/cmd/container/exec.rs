@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::flags::process;
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, settings, tty};
@@ -11,7 +11,7 @@ use crate::model::detach_keys::DetachKeys;
 use crate::model::exec::ExecRequest;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Exec>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerExecArgs>(
     &["container exec", "exec"],
     "[OPTIONS] CONTAINER COMMAND [ARG...]",
     "Run a command in a running container",
@@ -19,7 +19,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Exec>(
 
 /// Arguments of `exec`.
 #[derive(Args)]
-pub(crate) struct Exec {
+pub(crate) struct ContainerExecArgs {
     /// Let the command go on alone
     #[arg(short, long)]
     detach: bool,
@@ -52,8 +52,8 @@ pub(crate) struct Exec {
     words: Vec<String>,
 }
 
-impl Verb for Exec {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerExecArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let mut words = self.words.into_iter();
         let (Some(container), args) = (words.next(), words.collect::<Vec<_>>()) else {
             return Err(too_few(context).into());
@@ -61,11 +61,11 @@ impl Verb for Exec {
         if args.is_empty() {
             return Err(too_few(context).into());
         }
-        tty::check(self.tty && self.interactive && !self.detach)?;
+        tty::check_tty(self.tty && self.interactive && !self.detach)?;
         let request = ExecRequest {
             container,
             args,
-            env: process::environment(&self.env, &self.env_file)?,
+            env: process::resolve_env(&self.env, &self.env_file)?,
             user: self.user.filter(|user| !user.is_empty()),
             workdir: self.workdir.filter(|dir| !dir.is_empty()),
             privileged: self.privileged,
@@ -80,8 +80,8 @@ impl Verb for Exec {
     }
 }
 
-fn too_few(context: &Context) -> UsageError {
-    UsageError::words(format!(
+fn too_few(context: &CommandContext) -> UsageError {
+    UsageError::new(format!(
         "'{}' requires at least 2 arguments: the container and the command",
         context.command_line()
     ))

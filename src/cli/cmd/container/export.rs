@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, output};
 use crate::engine::{export, namespace};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Export>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerExportArgs>(
     &["container export", "export"],
     "[OPTIONS] CONTAINER",
     "Write a container's file system, without its volumes, to a tar archive",
@@ -19,7 +19,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Export>(
 
 /// Arguments of `export`.
 #[derive(Args)]
-pub(crate) struct Export {
+pub(crate) struct ContainerExportArgs {
     /// Write this file instead of standard output; it appears when it is complete
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -28,16 +28,17 @@ pub(crate) struct Export {
     container: String,
 }
 
-impl Verb for Export {
-    fn run(self, _context: &Context) -> Outcome {
-        if self.output.is_none() && output::is_terminal() {
-            return Err(UsageError::words("refusing to write an archive to a terminal")
-                .hinting("name a file with -o, or redirect standard output")
+impl CommandArgs for ContainerExportArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
+        if self.output.is_none() && output::stdout_is_terminal() {
+            return Err(UsageError::new("refusing to write an archive to a terminal")
+                .with_hint("name a file with -o, or redirect standard output")
                 .into());
         }
         let environment = environment::all();
         let store = Store::open(environment::data_root()?)?;
-        let export = export::open(&store, &self.container, &namespace::identity(&environment))?;
+        let export =
+            export::prepare_export(&store, &self.container, &namespace::probe_identity(&environment))?;
         namespace::enter_as_root(&environment)?;
         match &self.output {
             Some(path) => export.write_to_file(path)?,

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::engine::kill::kill;
 use crate::model::signal;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Kill>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerKillArgs>(
     &["container kill", "kill"],
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Kill containers, or send them another signal",
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Kill>(
 
 /// Arguments of `kill`.
 #[derive(Args)]
-pub(crate) struct Kill {
+pub(crate) struct ContainerKillArgs {
     /// Signal to send
     #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]
     signal: String,
@@ -26,10 +26,10 @@ pub(crate) struct Kill {
     containers: Vec<String>,
 }
 
-impl Verb for Kill {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerKillArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let signal = signal::parse(&self.signal)?;
         let store = Store::open(environment::data_root()?)?;
-        each(context, &self.containers, |name| kill(&store, name, signal).map(|()| name.to_owned()))
+        for_each_name(context, &self.containers, |name| kill(&store, name, signal).map(|()| name.to_owned()))
     }
 }

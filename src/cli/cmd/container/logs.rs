@@ -4,13 +4,13 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
-use crate::engine::logs::{Query, logs};
-use crate::model::log::Stream;
+use crate::engine::logs::{LogQuery, logs};
+use crate::model::log::OutputStream;
 use crate::store::{LogEntry, Store};
 
-pub(crate) const ENTRY: Entry = Entry::new::<Logs>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerLogsArgs>(
     &["container logs", "logs"],
     "[OPTIONS] CONTAINER",
     "Show what a container has written",
@@ -18,7 +18,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Logs>(
 
 /// Arguments of `logs`.
 #[derive(Args)]
-pub(crate) struct Logs {
+pub(crate) struct ContainerLogsArgs {
     /// Show the labels and variables that the log was told to keep too
     #[arg(long)]
     details: bool,
@@ -42,17 +42,17 @@ pub(crate) struct Logs {
     container: String,
 }
 
-impl Verb for Logs {
-    fn run(self, _context: &Context) -> Outcome {
-        let query = Query::new(self.since.as_deref(), self.until.as_deref(), &self.tail, self.follow)?;
+impl CommandArgs for ContainerLogsArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
+        let query = LogQuery::new(self.since.as_deref(), self.until.as_deref(), &self.tail, self.follow)?;
         let store = Store::open(environment::data_root()?)?;
         let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
         logs(&store, &self.container, &query, &mut |line| {
             let text = self.prefix(&line) + &line.text;
             match line.stream {
                 // Flushed for each line, because a pipe's reader may follow the log.
-                Stream::Stdout => out.write_all(text.as_bytes()).and_then(|()| out.flush())?,
-                Stream::Stderr => err.write_all(text.as_bytes())?,
+                OutputStream::Stdout => out.write_all(text.as_bytes()).and_then(|()| out.flush())?,
+                OutputStream::Stderr => err.write_all(text.as_bytes())?,
             }
             Ok(())
         })?;
@@ -60,12 +60,12 @@ impl Verb for Logs {
     }
 }
 
-impl Logs {
+impl ContainerLogsArgs {
     /// The time, then the details, in docker's order.
     fn prefix(&self, line: &LogEntry) -> String {
         let mut prefix = String::new();
         if self.timestamps {
-            prefix += &fixed(&line.time);
+            prefix += &nanosecond_time(&line.time);
             prefix.push(' ');
         }
         if self.details {
@@ -79,6 +79,6 @@ impl Logs {
 }
 
 /// Nine digits after the decimal point, so that lines are aligned.
-fn fixed(time: &str) -> String {
+fn nanosecond_time(time: &str) -> String {
     time.parse::<jiff::Timestamp>().map_or_else(|_| time.to_owned(), |time| format!("{time:.9}"))
 }

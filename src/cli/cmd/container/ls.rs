@@ -3,16 +3,16 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::{Listing, Row};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::{Listing, ListingRow};
 use crate::cli::{environment, human, output, report, settings};
 use crate::engine::namespace;
-use crate::engine::ps::{ImageNames, Listed, Query, list, mount_name, network_names};
+use crate::engine::ps::{ContainerQuery, ContainerSummary, ImageNames, list, mount_name, network_names};
 use crate::model::container::ContainerSpec;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Ls>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerLsArgs>(
     &["container ls", "ps", "container list", "container ps"],
     "[OPTIONS]",
     "List containers, by default those that run",
@@ -39,13 +39,13 @@ const HEADINGS: &[(&str, &str)] = &[
 
 /// Arguments of `ps`.
 #[derive(Args)]
-pub(crate) struct Ls {
+pub(crate) struct ContainerLsArgs {
     /// Those that do not run too
     #[arg(short, long)]
     all: bool,
     /// Only those for which KEY=VALUE holds: ancestor, before, exited, expose, health, id, is-task, label, name, network, publish, since, status, volume
     #[arg(short, long, value_name = "FILTER")]
-    filter: Vec<Filter>,
+    filter: Vec<ListFilter>,
     /// Print with a Go template, `table TEMPLATE`, or `json`
     #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
@@ -66,8 +66,8 @@ pub(crate) struct Ls {
     size: bool,
 }
 
-impl Verb for Ls {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerLsArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let format = self.chosen_format(context);
         let with_size = self.size || format.contains(".Size");
@@ -77,11 +77,12 @@ impl Verb for Ls {
         }
         let last = usize::try_from(self.last).ok().filter(|last| *last > 0);
         let last = if self.latest { Some(1) } else { last };
-        let query = Query { all: self.all, last, filters: self.filter };
+        let query = ContainerQuery { all: self.all, last, filters: self.filter };
         let mut images = ImageNames::new(&store);
-        let listed = list(&store, &query, || namespace::identity(&environment::all()))?;
+        let listed = list(&store, &query, || namespace::probe_identity(&environment::all()))?;
         let (whole, sizes) = (self.no_trunc, with_size.then_some(&store));
-        let rows = listed.into_iter().map(|c| row(&c, images.shown(c.dir.spec(), whole), whole, sizes));
+        let rows =
+            listed.into_iter().map(|c| container_row(&c, images.shown(c.dir.spec(), whole), whole, sizes));
         let table = if self.size { format!("{TABLE}\t{{{{.Size}}}}") } else { TABLE.to_owned() };
         let quiet = self.quiet.then_some("{{.ID}}");
         let listing = Listing { table: &table, quiet, raw: None, headers: HEADINGS };
@@ -90,9 +91,9 @@ impl Verb for Ls {
     }
 }
 
-impl Ls {
-    fn chosen_format(&self, context: &Context) -> String {
-        let set = || if self.quiet { None } else { settings::read(context).ps_format };
+impl ContainerLsArgs {
+    fn chosen_format(&self, context: &CommandContext) -> String {
+        let set = || if self.quiet { None } else { settings::read_client_config(context).ps_format };
         let format = self.format.clone().or_else(set).unwrap_or_default();
         if self.quiet && !format.is_empty() && format != "table" {
             report::warn(context, "Ignoring custom format, because both --format and --quiet are set.");
@@ -103,7 +104,12 @@ impl Ls {
 }
 
 /// A row of a container. `sizes` is the store that knows the sizes of images; None to leave sizes out.
-pub(crate) fn row(container: &Listed, image: String, whole: bool, sizes: Option<&Store>) -> Row {
+pub(crate) fn container_row(
+    container: &ContainerSummary,
+    image: String,
+    whole: bool,
+    sizes: Option<&Store>,
+) -> ListingRow {
     let spec = container.dir.spec();
     let short =
         |text: &str, length: usize| if whole { text.to_owned() } else { human::ellipsis(text, length) };
@@ -114,22 +120,22 @@ pub(crate) fn row(container: &Listed, image: String, whole: bool, sizes: Option<
     let id = if whole { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
     let labels: Vec<String> = spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let fields = json!({
-        "ID": id, "Image": image, "Command": human::quote(&short(&command(spec), 20)),
+        "ID": id, "Image": image, "Command": human::quote(&short(&command_text(spec), 20)),
         "CreatedAt": human::local_time(&spec.created), "RunningFor": human::ago(&spec.created),
-        "Status": status(container), "State": container.status(), "Ports": container.ports(), "Names": spec.name,
-        "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size(container, store)), "Labels": labels.join(","),
+        "Status": status_text(container), "State": container.status(), "Ports": container.ports(), "Names": spec.name,
+        "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size_text(container, store)), "Labels": labels.join(","),
         "Mounts": mounts.join(","), "LocalVolumes": volumes.to_string(), "Networks": network_names(spec),
         "Platform": spec.platform,
     });
     let labels =
         spec.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     match fields {
-        Value::Object(fields) => Row { fields, labels },
-        _ => Row::default(),
+        Value::Object(fields) => ListingRow { fields, labels },
+        _ => ListingRow::default(),
     }
 }
 
-fn command(spec: &ContainerSpec) -> String {
+fn command_text(spec: &ContainerSpec) -> String {
     let words = [&spec.process.entrypoint, &spec.process.command];
     let mut text = String::new();
     for word in words.into_iter().flatten().flatten() {
@@ -143,7 +149,7 @@ fn command(spec: &ContainerSpec) -> String {
 }
 
 /// In docker's words: `Up 5 minutes (healthy)`, `Exited (0) 2 hours ago`, `Created`.
-fn status(container: &Listed) -> String {
+fn status_text(container: &ContainerSummary) -> String {
     match container.status() {
         "running" => match container.health() {
             "none" => format!("Up {}", human::span_since(&container.state.started)),
@@ -160,7 +166,7 @@ fn status(container: &Listed) -> String {
 }
 
 /// Written bytes, and together with those of the image as virtual size, if the image still exists.
-fn size(container: &Listed, store: &Store) -> String {
+fn size_text(container: &ContainerSummary, store: &Store) -> String {
     let written = container.written();
     match container.image_size(store) {
         Some(image) => {

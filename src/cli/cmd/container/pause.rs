@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::engine::pause::pause;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Pause>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPauseArgs>(
     &["container pause", "pause"],
     "CONTAINER [CONTAINER...]",
     "Hold all processes of containers",
@@ -16,15 +16,15 @@ pub(crate) const ENTRY: Entry = Entry::new::<Pause>(
 
 /// Arguments of `pause`.
 #[derive(Args)]
-pub(crate) struct Pause {
+pub(crate) struct ContainerPauseArgs {
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
-impl Verb for Pause {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerPauseArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        each(context, &self.containers, |name| pause(&store, name).map(|()| name.to_owned()))
+        for_each_name(context, &self.containers, |name| pause(&store, name).map(|()| name.to_owned()))
     }
 }

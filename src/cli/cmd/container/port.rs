@@ -2,16 +2,16 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output};
 use crate::engine::ps::published;
 use crate::error::{invalid, not_found};
-use crate::model::network::Published;
+use crate::model::network::PublishedPort;
 use crate::model::port;
-use crate::model::port_list::with_port;
+use crate::model::port_list::join_host_port;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Port>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPortArgs>(
     &["container port", "port"],
     "CONTAINER [PRIVATE_PORT[/PROTO]]",
     "Show which ports of a container are published",
@@ -19,7 +19,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Port>(
 
 /// Arguments of `port`.
 #[derive(Args)]
-pub(crate) struct Port {
+pub(crate) struct ContainerPortArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,
@@ -28,12 +28,12 @@ pub(crate) struct Port {
     port: Option<String>,
 }
 
-impl Verb for Port {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for ContainerPortArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let published = published(&store, &self.container)?;
-        let at = |one: &Published| with_port(one.ip, &one.host.to_string());
-        let inside = |one: &Published| format!("{}/{}", one.container, one.protocol);
+        let at = |one: &PublishedPort| join_host_port(one.ip, &one.host.to_string());
+        let inside = |one: &PublishedPort| format!("{}/{}", one.container, one.protocol);
         let Some(text) = self.port else {
             let lines = published.iter().map(|one| format!("{} -> {}\n", inside(one), at(one)));
             output::print(&lines.collect::<String>())?;

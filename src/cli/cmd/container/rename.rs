@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::engine::rename::rename;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Rename>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRenameArgs>(
     &["container rename", "rename"],
     "CONTAINER NEW_NAME",
     "Give a container another name",
@@ -15,7 +15,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Rename>(
 
 /// Arguments of `rename`.
 #[derive(Args)]
-pub(crate) struct Rename {
+pub(crate) struct ContainerRenameArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,
@@ -24,8 +24,8 @@ pub(crate) struct Rename {
     name: String,
 }
 
-impl Verb for Rename {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for ContainerRenameArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         rename(&store, &self.container, &self.name)?;
         Ok(0)

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
-use crate::cli::flags::EndingFlags;
+use crate::cli::flags::StopFlags;
 use crate::engine::restart::restart;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Restart>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRestartArgs>(
     &["container restart", "restart"],
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "End containers and start them again",
@@ -17,20 +17,20 @@ pub(crate) const ENTRY: Entry = Entry::new::<Restart>(
 
 /// Arguments of `restart`.
 #[derive(Args)]
-pub(crate) struct Restart {
+pub(crate) struct ContainerRestartArgs {
     #[command(flatten)]
-    ending: EndingFlags,
+    ending: StopFlags,
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
-impl Verb for Restart {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerRestartArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let signal = self.ending.signal()?;
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
-        each(context, &self.containers, |name| {
+        for_each_name(context, &self.containers, |name| {
             restart(&store, name, signal, self.ending.timeout, &environment).map(|()| name.to_owned())
         })
     }

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, report};
 use crate::engine::namespace;
-use crate::engine::rm::{Options, rm};
-use crate::error::{Kind, kind_of, unsupported};
+use crate::engine::rm::{RmOptions, rm};
+use crate::error::{FailureKind, kind_of, unsupported};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Rm>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRmArgs>(
     &["container rm", "rm", "container remove"],
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Remove containers",
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Rm>(
 
 /// Arguments of `rm`.
 #[derive(Args)]
-pub(crate) struct Rm {
+pub(crate) struct ContainerRmArgs {
     /// Kill a container that runs
     #[arg(short, long)]
     force: bool,
@@ -32,22 +32,22 @@ pub(crate) struct Rm {
     containers: Vec<String>,
 }
 
-impl Verb for Rm {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerRmArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         if self.link {
             return Err(unsupported("--link is not in this version of dhow").into());
         }
         let store = Store::open(environment::data_root()?)?;
-        let identity = namespace::identity(&environment::all());
-        let options = Options { force: self.force, volumes: self.volumes };
+        let identity = namespace::probe_identity(&environment::all());
+        let options = RmOptions { force: self.force, volumes: self.volumes };
         let mut code = 0;
         for container in &self.containers {
             match rm(&store, container, options, &identity) {
                 Ok(()) => output::print_line(container)?,
                 Err(error) => {
-                    report::complain(context, &error);
+                    report::print_error(context, &error);
                     // With --force, a container that is gone already is no failure.
-                    let gone = self.force && kind_of(&error) == Kind::NotFound;
+                    let gone = self.force && kind_of(&error) == FailureKind::NotFound;
                     code = if gone { code } else { 1 };
                 }
             }

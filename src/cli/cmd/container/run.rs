@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::flags::ContainerFlags;
-use crate::cli::front::Terminal;
+use crate::cli::front::CommandUi;
 use crate::cli::{environment, output, settings, tty};
 use crate::engine;
-use crate::engine::run::Ran;
+use crate::engine::run::RunResult;
 use crate::error::invalid;
 use crate::model::detach_keys::DetachKeys;
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Run>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRunArgs>(
     &["container run", "run"],
     "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     "Make a container from an image and run a command in it",
@@ -21,7 +21,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Run>(
 
 /// Arguments of `run`.
 #[derive(Args)]
-pub(crate) struct Run {
+pub(crate) struct ContainerRunArgs {
     #[command(flatten)]
     container: ContainerFlags,
     /// Leave it running in the background and print its ID
@@ -35,8 +35,8 @@ pub(crate) struct Run {
     sig_proxy: bool,
 }
 
-impl Verb for Run {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerRunArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let mut request = self.container.into_request(context)?;
         if self.detach && !request.spec.process.attach.is_empty() {
             return Err(invalid("Conflicting options: -a and -d").into());
@@ -44,15 +44,15 @@ impl Verb for Run {
         let process = &mut request.spec.process;
         let attached =
             process.interactive && (process.attach.is_empty() || process.attach.iter().any(|s| s == "stdin"));
-        tty::check(process.tty && attached && !self.detach)?;
+        tty::check_tty(process.tty && attached && !self.detach)?;
         process.stdin_once = process.interactive && !self.detach;
         let detach_keys = settings::detach_keys(self.detach_keys, process.tty && !self.detach, context)?;
         let request = RunRequest { sig_proxy: self.sig_proxy, detach: self.detach, detach_keys, ..request };
         let store = Store::open(environment::data_root()?)?;
-        let mut front = Terminal::new(context, &request);
+        let mut front = CommandUi::new(context, &request);
         match engine::run::run(&store, request, &mut front)? {
-            Ran::Attached(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
-            Ran::Detached(id) => {
+            RunResult::Attached(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+            RunResult::Detached(id) => {
                 output::print_line(&id)?;
                 Ok(0)
             }

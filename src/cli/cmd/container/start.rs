@@ -4,16 +4,16 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, settings};
-use crate::engine::start::{Attachment, start};
+use crate::engine::start::{AttachRequest, start};
 use crate::error::{invalid, unsupported};
 use crate::model::detach_keys::DetachKeys;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Start>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerStartArgs>(
     &["container start", "start"],
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Start containers that do not run",
@@ -21,7 +21,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Start>(
 
 /// Arguments of `start`.
 #[derive(Args)]
-pub(crate) struct Start {
+pub(crate) struct ContainerStartArgs {
     /// Attach the output and pass signals on
     #[arg(short, long)]
     attach: bool,
@@ -45,15 +45,15 @@ pub(crate) struct Start {
     containers: Vec<String>,
 }
 
-impl Verb for Start {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerStartArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         if self.checkpoint.is_some() || self.checkpoint_dir.is_some() {
             return Err(unsupported("checkpoints are not in this version of dhow").into());
         }
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
         if !self.attach && !self.interactive {
-            return each(context, &self.containers, |name| {
+            return for_each_name(context, &self.containers, |name| {
                 start(&store, name, None, &environment).map(|_| name.to_owned())
             });
         }
@@ -62,9 +62,9 @@ impl Verb for Start {
         };
         let tty = store.find_container(name)?.spec().process.tty;
         if tty && self.interactive && !std::io::stdin().is_terminal() {
-            return Err(UsageError::words("the input device is not a TTY").into());
+            return Err(UsageError::new("the input device is not a TTY").into());
         }
-        let attachment = Attachment {
+        let attachment = AttachRequest {
             wanted: [self.interactive, true, true],
             sig_proxy: self.sig_proxy,
             detach_keys: settings::detach_keys(self.detach_keys, tty, context)?,

@@ -6,14 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::{Listing, Row};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::{Listing, ListingRow};
 use crate::cli::{environment, human, output, settings};
-use crate::engine::stats::{Meter, Stats};
+use crate::engine::stats::{StatsSample, StatsSampler};
 use crate::model::bytes;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<ContainerStats>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerStatsArgs>(
     &["container stats", "stats"],
     "[OPTIONS] [CONTAINER...]",
     "Show what containers use of the machine",
@@ -34,13 +34,13 @@ const HEADINGS: &[(&str, &str)] = &[
 ];
 
 /// Before the first screen: rates need two measurements.
-const FIRST: Duration = Duration::from_millis(500);
+const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two screens.
-const NEXT: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Arguments of `stats`.
 #[derive(Args)]
-pub(crate) struct ContainerStats {
+pub(crate) struct ContainerStatsArgs {
     /// Those that do not run too
     #[arg(short, long)]
     all: bool,
@@ -58,41 +58,41 @@ pub(crate) struct ContainerStats {
     containers: Vec<String>,
 }
 
-impl Verb for ContainerStats {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerStatsArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let format = self.format.clone().filter(|format| !format.is_empty());
-        let format = format.or_else(|| settings::read(context).stats_format);
-        let mut meter = Meter::new(&store, self.containers.clone(), self.all)?;
+        let format = format.or_else(|| settings::read_client_config(context).stats_format);
+        let mut meter = StatsSampler::new(&store, self.containers.clone(), self.all)?;
         meter.measure()?;
-        sleep(FIRST);
+        sleep(FIRST_INTERVAL);
         while let Some(stats) = meter.measure()? {
-            let text = self.picture(format.as_deref(), &stats)?;
+            let text = self.render(format.as_deref(), &stats)?;
             if self.no_stream {
                 output::print(&text)?;
                 break;
             }
-            output::print(&on_screen(&text))?;
-            sleep(NEXT);
+            output::print(&redraw(&text))?;
+            sleep(REFRESH_INTERVAL);
         }
         Ok(0)
     }
 }
 
-impl ContainerStats {
-    fn picture(&self, format: Option<&str>, stats: &[Stats]) -> anyhow::Result<String> {
+impl ContainerStatsArgs {
+    fn render(&self, format: Option<&str>, stats: &[StatsSample]) -> anyhow::Result<String> {
         let listing = Listing { table: TABLE, quiet: None, raw: None, headers: HEADINGS };
         listing.render(format, stats.iter().map(|stats| row(stats, self.no_trunc)))
     }
 }
 
 /// Overwrites the last screen line by line, so that nothing flickers.
-fn on_screen(text: &str) -> String {
+fn redraw(text: &str) -> String {
     let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
     format!("\x1b[H{lines}\x1b[J")
 }
 
-fn row(stats: &Stats, whole: bool) -> Row {
+fn row(stats: &StatsSample, whole: bool) -> ListingRow {
     let id = if whole { stats.id.as_str() } else { stats.id.get(..12).unwrap_or(&stats.id) };
     let name = if stats.name.is_empty() { "--" } else { stats.name.as_str() };
     let shown = |text: String, nothing: &str| if stats.valid { text } else { nothing.to_owned() };
@@ -108,8 +108,8 @@ fn row(stats: &Stats, whole: bool) -> Row {
         "PIDs": shown(stats.pids.to_string(), "--"),
     });
     match fields {
-        Value::Object(fields) => Row { fields, labels: Map::new() },
-        _ => Row::default(),
+        Value::Object(fields) => ListingRow { fields, labels: Map::new() },
+        _ => ListingRow::default(),
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_docker_does() {
-        let stats = Stats {
+        let stats = StatsSample {
             container: "web".into(),
             id: "a".repeat(64),
             name: "web".into(),
@@ -129,7 +129,7 @@ mod tests {
             memory_limit: 64 << 20,
             received: 1234,
             pids: 3,
-            ..Stats::default()
+            ..StatsSample::default()
         };
         let row = row(&stats, false);
         let field = |name: &str| row.fields[name].as_str().unwrap().to_owned();
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_gone_has_no_numbers() {
-        let row = row(&Stats { container: "web".into(), ..Stats::default() }, false);
+        let row = row(&StatsSample { container: "web".into(), ..StatsSample::default() }, false);
         let field = |name: &str| row.fields[name].as_str().unwrap().to_owned();
         assert_eq!(
             (field("Name").as_str(), field("MemUsage").as_str(), field("PIDs").as_str()),
@@ -151,6 +151,6 @@ mod tests {
 
     #[test]
     fn a_picture_replaces_the_one_before() {
-        assert_eq!(on_screen("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+        assert_eq!(redraw("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
     }
 }

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
-use crate::cli::flags::EndingFlags;
+use crate::cli::flags::StopFlags;
 use crate::engine::stop::stop;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Stop>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerStopArgs>(
     &["container stop", "stop"],
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "End containers that run, by force if they do not react",
@@ -17,19 +17,19 @@ pub(crate) const ENTRY: Entry = Entry::new::<Stop>(
 
 /// Arguments of `stop`.
 #[derive(Args)]
-pub(crate) struct Stop {
+pub(crate) struct ContainerStopArgs {
     #[command(flatten)]
-    ending: EndingFlags,
+    ending: StopFlags,
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
-impl Verb for Stop {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerStopArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let signal = self.ending.signal()?;
         let store = Store::open(environment::data_root()?)?;
-        each(context, &self.containers, |name| {
+        for_each_name(context, &self.containers, |name| {
             stop(&store, name, signal, self.ending.timeout).map(|()| name.to_owned())
         })
     }

@@ -2,15 +2,15 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, table};
 use crate::engine::top::top;
 use crate::store::Store;
 
 /// docker's columns are at least this wide here.
-const NARROWEST: usize = 20;
+const MIN_COLUMN_WIDTH: usize = 20;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Top>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerTopArgs>(
     &["container top", "top"],
     "CONTAINER [ps OPTIONS]",
     "Show the processes of a running container",
@@ -18,7 +18,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Top>(
 
 /// Arguments of `top`.
 #[derive(Args)]
-pub(crate) struct Top {
+pub(crate) struct ContainerTopArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,
@@ -27,8 +27,8 @@ pub(crate) struct Top {
     options: Vec<String>,
 }
 
-impl Verb for Top {
-    fn run(self, _: &Context) -> Outcome {
+impl CommandArgs for ContainerTopArgs {
+    fn run(self, _: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
         let path = environment.text("PATH").unwrap_or_default();
@@ -38,7 +38,7 @@ impl Verb for Top {
             text.push('\n');
             text.push_str(&row.join("\t"));
         }
-        output::print_line(&table::align_from(&text, NARROWEST))?;
+        output::print_line(&table::align_with_min_width(&text, MIN_COLUMN_WIDTH))?;
         Ok(0)
     }
 }

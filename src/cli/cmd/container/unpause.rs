@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::engine::pause::unpause;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Unpause>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerUnpauseArgs>(
     &["container unpause", "unpause"],
     "CONTAINER [CONTAINER...]",
     "Let the processes of containers go on",
@@ -16,15 +16,15 @@ pub(crate) const ENTRY: Entry = Entry::new::<Unpause>(
 
 /// Arguments of `unpause`.
 #[derive(Args)]
-pub(crate) struct Unpause {
+pub(crate) struct ContainerUnpauseArgs {
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
-impl Verb for Unpause {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerUnpauseArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        each(context, &self.containers, |name| unpause(&store, name).map(|()| name.to_owned()))
+        for_each_name(context, &self.containers, |name| unpause(&store, name).map(|()| name.to_owned()))
     }
 }

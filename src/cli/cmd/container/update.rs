@@ -2,16 +2,16 @@
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::flags::ChangeableLimits;
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::flags::UpdatableLimitFlags;
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, report};
-use crate::engine::update::{Change, update};
+use crate::engine::update::{UpdateRequest, update};
 use crate::model::restart::RestartPolicy;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Update>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerUpdateArgs>(
     &["container update", "update"],
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Change limits and restart policies of containers",
@@ -19,9 +19,9 @@ pub(crate) const ENTRY: Entry = Entry::new::<Update>(
 
 /// Arguments of `update`.
 #[derive(Args)]
-pub(crate) struct Update {
+pub(crate) struct ContainerUpdateArgs {
     #[command(flatten)]
-    limits: ChangeableLimits,
+    limits: UpdatableLimitFlags,
     /// When to start it again: no, on-failure[:MAX], always or unless-stopped
     #[arg(long, value_name = "POLICY")]
     restart: Option<RestartPolicy>,
@@ -30,20 +30,18 @@ pub(crate) struct Update {
     containers: Vec<String>,
 }
 
-impl Verb for Update {
-    fn run(self, context: &Context) -> Outcome {
-        if self.restart.is_none() && !self.limits.is_given() {
-            return Err(
-                UsageError::words("you must provide one or more flags when using this command").into()
-            );
+impl CommandArgs for ContainerUpdateArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        if self.restart.is_none() && !self.limits.any_given() {
+            return Err(UsageError::new("you must provide one or more flags when using this command").into());
         }
         let (limits, warnings) = self.limits.into_limits()?;
         for warning in warnings {
             report::warn(context, warning);
         }
-        let change = Change { limits, restart: self.restart };
+        let change = UpdateRequest { limits, restart: self.restart };
         let store = Store::open(environment::data_root()?)?;
-        each(context, &self.containers, |name| {
+        for_each_name(context, &self.containers, |name| {
             for warning in update(&store, name, &change, &environment::all())? {
                 report::warn(context, &warning);
             }

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::each::each;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::each::for_each_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::engine::wait::wait;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Wait>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerWaitArgs>(
     &["container wait", "wait"],
     "CONTAINER [CONTAINER...]",
     "Wait until containers end, and print their exit codes",
@@ -16,15 +16,15 @@ pub(crate) const ENTRY: Entry = Entry::new::<Wait>(
 
 /// Arguments of `wait`.
 #[derive(Args)]
-pub(crate) struct Wait {
+pub(crate) struct ContainerWaitArgs {
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
-impl Verb for Wait {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ContainerWaitArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
-        each(context, &self.containers, |name| wait(&store, name).map(|code| code.to_string()))
+        for_each_name(context, &self.containers, |name| wait(&store, name).map(|code| code.to_string()))
     }
 }

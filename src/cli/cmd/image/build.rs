@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::building::{self, Files};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::flags::build::{BuildFlags, Order};
+use crate::cli::building::{self, BuildResultFiles};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::flags::build::{BuildFlags, BuildInvocation};
 use crate::cli::{environment, fetch, report};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Build>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageBuildArgs>(
     &["image build", "build", "builder build", "buildx build", "buildx b"],
     "[OPTIONS] PATH | URL | -",
     "Build an image from a Dockerfile",
@@ -16,33 +16,37 @@ pub(crate) const ENTRY: Entry = Entry::new::<Build>(
 
 /// Arguments of `build`.
 #[derive(Args)]
-pub(crate) struct Build {
+pub(crate) struct ImageBuildArgs {
     #[command(flatten)]
     flags: BuildFlags,
 }
 
-impl Verb for Build {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ImageBuildArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let verbose = self.flags.debug || context.globals.verbose();
         match self.prepare(context) {
             Ok((store, order, files)) => {
-                let environment = fetch::environment_of(context);
-                building::run(context, &store, &environment, &order, &files, verbose)
+                let environment = fetch::command_environment(context);
+                building::run_build(context, &store, &environment, &order, &files, verbose)
             }
             // Usage errors have exit codes of their own, all others are failed builds.
-            Err(error) if report::is_usage(&error) => Err(error),
-            Err(error) => Ok(report::failed_build(context, &error, verbose)),
+            Err(error) if report::is_usage_error(&error) => Err(error),
+            Err(error) => Ok(report::report_failed_build(context, &error, verbose)),
         }
     }
 }
 
-impl Build {
-    fn prepare(mut self, context: &Context) -> anyhow::Result<(Store, Order, Files)> {
-        let files = Files { id: self.flags.iidfile.take(), metadata: self.flags.metadata_file.take() };
+impl ImageBuildArgs {
+    fn prepare(
+        mut self,
+        context: &CommandContext,
+    ) -> anyhow::Result<(Store, BuildInvocation, BuildResultFiles)> {
+        let files =
+            BuildResultFiles { id: self.flags.iidfile.take(), metadata: self.flags.metadata_file.take() };
         let builder = self.flags.builder.take();
-        let order = self.flags.into_order(context)?;
+        let order = self.flags.into_invocation(context)?;
         let store = Store::open(environment::data_root()?)?;
-        crate::cli::builders::check(&store, builder.as_deref())?;
+        crate::cli::builders::check_builder(&store, builder.as_deref())?;
         Ok((store, order, files))
     }
 }

@@ -5,26 +5,26 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::{Listing, Row};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::{Listing, ListingRow};
 use crate::cli::{environment, human, output};
-use crate::engine::history::{Step, history};
+use crate::engine::history::{HistoryStep, history};
 use crate::engine::images::find;
 use crate::model::platform::Platform;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<History>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageHistoryArgs>(
     &["image history", "history"],
     "[OPTIONS] IMAGE",
     "Show how the layers of an image came to be",
 );
 
 /// How many characters of an instruction a table shows.
-const INSTRUCTION: usize = 45;
+const INSTRUCTION_WIDTH: usize = 45;
 
 /// Arguments of `history`.
 #[derive(Args)]
-pub(crate) struct History {
+pub(crate) struct ImageHistoryArgs {
     /// `table`, `json`, or a Go template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -45,44 +45,44 @@ pub(crate) struct History {
     image: String,
 }
 
-impl Verb for History {
-    fn run(mut self, _context: &Context) -> Outcome {
+impl CommandArgs for ImageHistoryArgs {
+    fn run(mut self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let platforms: Vec<Platform> = self.platform.take().into_iter().collect();
         let image = find(&store, &self.image, &platforms)?;
         let steps = history(&store, &image)?;
         let rows = steps.iter().map(|step| self.row(step));
         let quiet = self.quiet.then_some("{{.ID}}");
-        let table = if self.human { TABLE } else { EXACT };
+        let table = if self.human { TABLE } else { EXACT_TABLE };
         let listing = Listing { table, quiet, raw: None, headers: HEADERS };
         output::print(&listing.render(self.format.as_deref(), rows)?)?;
         Ok(0)
     }
 }
 
-impl History {
-    fn row(&self, step: &Step) -> Row {
+impl ImageHistoryArgs {
+    fn row(&self, step: &HistoryStep) -> ListingRow {
         let created = step.history.created.as_deref().unwrap_or_default();
         // Tabs and newlines would break the table.
         let instruction = step.history.created_by.replace(['\t', '\n', '\r'], " ");
         let id = step.id.as_ref().map(|id| if self.no_trunc { id.as_str() } else { id.short() });
         let fields = json!({
             "Comment": step.history.comment,
-            "CreatedAt": local_time(created),
-            "CreatedBy": if self.no_trunc { instruction } else { human::ellipsis(&instruction, INSTRUCTION) },
-            "CreatedSince": if self.human { human::ago(created) } else { local_time(created) },
+            "CreatedAt": rfc3339_local(created),
+            "CreatedBy": if self.no_trunc { instruction } else { human::ellipsis(&instruction, INSTRUCTION_WIDTH) },
+            "CreatedSince": if self.human { human::ago(created) } else { rfc3339_local(created) },
             "ID": id.unwrap_or("<missing>"),
             "Size": if self.human { human::size(step.size) } else { step.size.to_string() },
         });
         match fields {
-            Value::Object(fields) => Row { fields, labels: Map::new() },
-            _ => Row::default(),
+            Value::Object(fields) => ListingRow { fields, labels: Map::new() },
+            _ => ListingRow::default(),
         }
     }
 }
 
 /// RFC 3339 in the local time zone, to the second; empty if invalid.
-fn local_time(time: &str) -> String {
+fn rfc3339_local(time: &str) -> String {
     let Ok(time) = time.parse::<Timestamp>() else { return String::new() };
     let zoned = time.to_zoned(TimeZone::system());
     let format = if zoned.offset().is_zero() { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%:z" };
@@ -90,7 +90,7 @@ fn local_time(time: &str) -> String {
 }
 
 const TABLE: &str = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
-const EXACT: &str = "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
+const EXACT_TABLE: &str = "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
 
 const HEADERS: &[(&str, &str)] = &[
     ("Comment", "COMMENT"),

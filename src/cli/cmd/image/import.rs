@@ -4,17 +4,17 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::lines::Channel;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::lines::ProgressStream;
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, output, progress};
-use crate::engine::import::{ImportRequest, Source, import};
+use crate::engine::import::{ImportRequest, ImportSource, import};
 use crate::engine::namespace;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Import>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageImportArgs>(
     &["image import", "import"],
     "[OPTIONS] FILE|URL|- [REPOSITORY[:TAG]]",
     "Make an image of one layer from an archive of a file system",
@@ -22,7 +22,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Import>(
 
 /// Arguments of `import`.
 #[derive(Args)]
-pub(crate) struct Import {
+pub(crate) struct ImageImportArgs {
     /// Apply this Dockerfile instruction to the image's configuration
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,
@@ -37,19 +37,19 @@ pub(crate) struct Import {
     source: String,
     /// The image's name
     #[arg(value_name = "REPOSITORY[:TAG]")]
-    name: Option<Reference>,
+    name: Option<ImageReference>,
 }
 
-impl Verb for Import {
-    fn run(self, _context: &Context) -> Outcome {
-        let source = source(self.source);
-        if source == Source::Stdin && std::io::stdin().is_terminal() {
-            return Err(UsageError::words("refusing to read an archive from a terminal")
-                .hinting("redirect standard input, or name a file")
+impl CommandArgs for ImageImportArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
+        let source = parse_source(self.source);
+        if source == ImportSource::Stdin && std::io::stdin().is_terminal() {
+            return Err(UsageError::new("refusing to read an archive from a terminal")
+                .with_hint("redirect standard input, or name a file")
                 .into());
         }
         // Only downloads take long enough to be watched.
-        let channel = matches!(source, Source::Url(_)).then_some(Channel::Stderr);
+        let channel = matches!(source, ImportSource::Url(_)).then_some(ProgressStream::Stderr);
         let request = ImportRequest {
             source,
             reference: self.name,
@@ -62,17 +62,17 @@ impl Verb for Import {
         let identity = namespace::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        let ownership = namespace::ownership(&identity);
-        let id = import(&store, &environment, &request, ownership, &*progress::on(channel))?;
+        let ownership = namespace::layer_ownership(&identity);
+        let id = import(&store, &environment, &request, ownership, &*progress::progress_on(channel))?;
         output::print_line(id.as_str())?;
         Ok(0)
     }
 }
 
-fn source(text: String) -> Source {
+fn parse_source(text: String) -> ImportSource {
     match text.as_str() {
-        "-" => Source::Stdin,
-        url if url.starts_with("http://") || url.starts_with("https://") => Source::Url(text),
-        _ => Source::File(text.into()),
+        "-" => ImportSource::Stdin,
+        url if url.starts_with("http://") || url.starts_with("https://") => ImportSource::Url(text),
+        _ => ImportSource::File(text.into()),
     }
 }

@@ -2,17 +2,20 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::inspect::show;
-use crate::engine::inspect::{ObjectKind, Question};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::inspect::inspect_objects;
+use crate::engine::inspect::{InspectRequest, ObjectKind};
 use crate::model::platform::Platform;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Inspect>(&["image inspect"], "[OPTIONS] IMAGE [IMAGE...]", "Show everything about images");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageInspectArgs>(
+    &["image inspect"],
+    "[OPTIONS] IMAGE [IMAGE...]",
+    "Show everything about images",
+);
 
 /// Arguments of `image inspect`.
 #[derive(Args)]
-pub(crate) struct Inspect {
+pub(crate) struct ImageInspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
@@ -24,10 +27,10 @@ pub(crate) struct Inspect {
     images: Vec<String>,
 }
 
-impl Verb for Inspect {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ImageInspectArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let platforms = self.platform.into_iter().collect();
-        let question = Question { kind: Some(ObjectKind::Image), platforms, size: false };
-        show(context, &self.images, self.format.as_deref(), &question)
+        let question = InspectRequest { kind: Some(ObjectKind::Image), platforms, size: false };
+        inspect_objects(context, &self.images, self.format.as_deref(), &question)
     }
 }

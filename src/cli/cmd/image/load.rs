@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::lines::Channel;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::lines::ProgressStream;
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, output, progress};
-use crate::engine::load::{LoadRequest, Loaded, load};
+use crate::engine::load::{LoadRequest, LoadedImage, load};
 use crate::engine::namespace;
 use crate::model::platform::Platform;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Load>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageLoadArgs>(
     &["image load", "load"],
     "[OPTIONS]",
     "Load images from an archive that `save`, docker, podman or skopeo wrote",
@@ -22,7 +22,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Load>(
 
 /// Arguments of `load`.
 #[derive(Args)]
-pub(crate) struct Load {
+pub(crate) struct ImageLoadArgs {
     /// Read this file instead of standard input
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -34,27 +34,28 @@ pub(crate) struct Load {
     quiet: bool,
 }
 
-impl Verb for Load {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for ImageLoadArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         if self.input.is_none() && std::io::stdin().is_terminal() {
-            return Err(UsageError::words("requested load from stdin, but stdin is empty")
-                .hinting("name a file with -i, or redirect standard input")
+            return Err(UsageError::new("requested load from stdin, but stdin is empty")
+                .with_hint("name a file with -i, or redirect standard input")
                 .into());
         }
         let request = LoadRequest { input: self.input, platform: self.platform };
-        let channel = (!self.quiet).then_some(Channel::Stdout);
+        let channel = (!self.quiet).then_some(ProgressStream::Stdout);
         // Layers are unpacked with the owners of their files.
         let identity = namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        let loaded = load(&store, &request, namespace::ownership(&identity), &*progress::on(channel))?;
-        output::print(&loaded.iter().map(lines).collect::<String>())?;
+        let loaded =
+            load(&store, &request, namespace::layer_ownership(&identity), &*progress::progress_on(channel))?;
+        output::print(&loaded.iter().map(loaded_lines).collect::<String>())?;
         Ok(0)
     }
 }
 
 /// In docker's words: a line for each name, or the ID of an image without one.
-fn lines(image: &Loaded) -> String {
+fn loaded_lines(image: &LoadedImage) -> String {
     if image.names.is_empty() {
         return format!("Loaded image ID: {}\n", image.id);
     }

@@ -3,22 +3,25 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::{Listing, Row};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::{Listing, ListingRow};
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, human, output, settings};
-use crate::engine::images::{Listed, list};
-use crate::model::filter::Filter;
+use crate::engine::images::{ImageSummary, list};
+use crate::model::filter::ListFilter;
 use crate::store::Store;
 
 use super::tree;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Ls>(&["image ls", "images", "image list"], "[OPTIONS] [REPOSITORY[:TAG]]", "List images");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageLsArgs>(
+    &["image ls", "images", "image list"],
+    "[OPTIONS] [REPOSITORY[:TAG]]",
+    "List images",
+);
 
 /// Arguments of `images`.
 #[derive(Args)]
-pub(crate) struct Ls {
+pub(crate) struct ImageLsArgs {
     /// Show all; images here have no hidden intermediate ones, so nothing changes
     #[arg(short, long)]
     all: bool,
@@ -27,7 +30,7 @@ pub(crate) struct Ls {
     digests: bool,
     /// Only those that match: before, dangling, label, reference, since, until
     #[arg(short, long, value_name = "FILTER")]
-    filter: Vec<Filter>,
+    filter: Vec<ListFilter>,
     /// `table`, `json`, or a Go template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -45,15 +48,15 @@ pub(crate) struct Ls {
     name: Option<String>,
 }
 
-impl Verb for Ls {
-    fn run(mut self, context: &Context) -> Outcome {
+impl CommandArgs for ImageLsArgs {
+    fn run(mut self, context: &CommandContext) -> CommandResult {
         self.check_tree()?;
         if self.format.is_none() && !self.quiet && !self.tree {
-            self.format = settings::read(context).images_format;
+            self.format = settings::read_client_config(context).images_format;
         }
         if let Some(name) = self.name.take() {
             // docker treats the argument as a filter, too.
-            self.filter.push(Filter { key: "reference".into(), value: name });
+            self.filter.push(ListFilter { key: "reference".into(), value: name });
         }
         let store = Store::open(environment::data_root()?)?;
         let images = list(&store, &self.filter)?;
@@ -67,7 +70,7 @@ impl Verb for Ls {
     }
 }
 
-impl Ls {
+impl ImageLsArgs {
     fn check_tree(&self) -> Result<(), UsageError> {
         let others = [
             (self.quiet, "--quiet"),
@@ -83,7 +86,7 @@ impl Ls {
 
     fn listing(&self) -> Listing<'static> {
         Listing {
-            table: if self.digests { DIGESTS } else { TABLE },
+            table: if self.digests { TABLE_DIGESTS } else { TABLE },
             quiet: self.quiet.then_some("{{.ID}}"),
             raw: Some(match (self.quiet, self.digests) {
                 (true, _) => "image_id: {{.ID}}",
@@ -95,7 +98,7 @@ impl Ls {
     }
 
     /// A row for each tag; with digests, one for each pair of tag and digest in a repository.
-    fn rows(&self, item: &Listed) -> Vec<Row> {
+    fn rows(&self, item: &ImageSummary) -> Vec<ListingRow> {
         let with_digests =
             self.digests || self.format.as_deref().is_some_and(|text| text.contains(".Digest"));
         let mut rows = Vec::new();
@@ -127,7 +130,7 @@ impl Ls {
         rows
     }
 
-    fn row(&self, item: &Listed, repository: &str, tag: &str, digest: &str) -> Row {
+    fn row(&self, item: &ImageSummary, repository: &str, tag: &str, digest: &str) -> ListingRow {
         let image = &item.image;
         let created = image.config.created.as_deref().unwrap_or_default();
         let size = human::size(image.record.size);
@@ -145,8 +148,8 @@ impl Ls {
             "VirtualSize": size,
         });
         match fields {
-            Value::Object(fields) => Row { fields, labels: Map::new() },
-            _ => Row::default(),
+            Value::Object(fields) => ListingRow { fields, labels: Map::new() },
+            _ => ListingRow::default(),
         }
     }
 }
@@ -155,7 +158,7 @@ const NONE: &str = "<none>";
 
 const TABLE: &str =
     "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
-const DIGESTS: &str = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
+const TABLE_DIGESTS: &str = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
 const RAW: &str = "repository: {{.Repository}}\ntag: {{.Tag}}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
 const RAW_DIGESTS: &str = "repository: {{.Repository}}\ntag: {{.Tag}}\ndigest: {{.Digest}}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
 

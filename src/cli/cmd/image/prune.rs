@@ -2,17 +2,17 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::flags::prune::PruneFlags;
 use crate::cli::{environment, output};
-use crate::engine::image_prune::{PruneRequest, prune_images};
+use crate::engine::image_prune::{ImagePruneRequest, prune_images};
 use crate::engine::namespace;
-use crate::engine::rmi::{Removal, Removed};
+use crate::engine::rmi::{ImageRemoval, RemovedItem};
 use crate::error::Failure;
 use crate::model::bytes;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePruneArgs>(
     &["image prune"],
     "[OPTIONS]",
     "Remove images that have no tag, or that nothing uses",
@@ -20,7 +20,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
 
 /// Arguments of `image prune`.
 #[derive(Args)]
-pub(crate) struct Prune {
+pub(crate) struct ImagePruneArgs {
     /// Remove all that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
@@ -28,10 +28,10 @@ pub(crate) struct Prune {
     flags: PruneFlags,
 }
 
-impl Verb for Prune {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for ImagePruneArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let request = self.request()?;
-        if !self.flags.agreed(warning(request.all))? {
+        if !self.flags.confirmed(warning(request.all))? {
             return Ok(0);
         }
         namespace::enter(&environment::all())?;
@@ -39,18 +39,18 @@ impl Verb for Prune {
         store.sweep()?;
         let removal = prune_images(&store, &request)?;
         let reclaimed = bytes::human(removal.reclaimed);
-        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", lines(&removal)))?;
+        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", deleted_lines(&removal)))?;
         Ok(0)
     }
 }
 
-impl Prune {
-    fn request(&self) -> Result<PruneRequest, Failure> {
-        let mut request = PruneRequest { all: self.all, ..PruneRequest::default() };
+impl ImagePruneArgs {
+    fn request(&self) -> Result<ImagePruneRequest, Failure> {
+        let mut request = ImagePruneRequest { all: self.all, ..ImagePruneRequest::default() };
         for filter in &self.flags.filter {
             match filter.key.as_str() {
                 "dangling" => request.all = !filter.boolean()?,
-                _ if request.conditions.read(filter)? => {}
+                _ if request.conditions.parse_filter(filter)? => {}
                 _ => return Err(filter.unknown("until, label, label!, dangling")),
             }
         }
@@ -66,13 +66,13 @@ fn warning(all: bool) -> &'static str {
 }
 
 /// The removed images with a heading and an empty line after them; empty if there are none.
-pub(crate) fn lines(removal: &Removal) -> String {
+pub(crate) fn deleted_lines(removal: &ImageRemoval) -> String {
     let mut text = String::new();
     for line in &removal.lines {
         text += if text.is_empty() { "Deleted Images:\n" } else { "" };
         text += &match line {
-            Removed::Untagged(name) => format!("untagged: {name}\n"),
-            Removed::Deleted(digest) => format!("deleted: {digest}\n"),
+            RemovedItem::Untagged(name) => format!("untagged: {name}\n"),
+            RemovedItem::Deleted(digest) => format!("deleted: {digest}\n"),
         };
     }
     text += if text.is_empty() { "" } else { "\n" };

@@ -2,17 +2,17 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::lines::Channel;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::lines::ProgressStream;
 use crate::cli::{environment, fetch, output};
 use crate::engine::namespace;
 use crate::engine::pull::PullRequest;
 use crate::error::unsupported;
 use crate::model::platform::Platform;
-use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::model::reference::{DEFAULT_TAG, ImageReference};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Pull>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePullArgs>(
     &["image pull", "pull"],
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     "Download an image from a registry",
@@ -20,7 +20,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Pull>(
 
 /// Arguments of `pull`.
 #[derive(Args)]
-pub(crate) struct Pull {
+pub(crate) struct ImagePullArgs {
     /// Download all tags of the repository
     #[arg(short, long)]
     all_tags: bool,
@@ -37,12 +37,12 @@ pub(crate) struct Pull {
     name: String,
 }
 
-impl Verb for Pull {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ImagePullArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         if !self.disable_content_trust {
             return Err(unsupported("signatures of Docker Content Trust cannot be verified by dhow").into());
         }
-        let reference: Reference = self.name.parse()?;
+        let reference: ImageReference = self.name.parse()?;
         let platform = self.platform.as_deref().map(str::parse::<Platform>).transpose()?;
         let platform = platform.map_or_else(environment::default_platform, |platform| Ok(Some(platform)))?;
         if !self.quiet && !self.all_tags && reference.tag().is_none() && reference.digest().is_none() {
@@ -52,14 +52,14 @@ impl Verb for Pull {
         // given.
         let shown = if self.all_tags { reference.clone() } else { reference.clone().or_latest() };
         let request = PullRequest { reference, all_tags: self.all_tags, platform };
-        let environment = fetch::environment_of(context);
+        let environment = fetch::command_environment(context);
         // Before the user namespace is entered, so that credential helpers run as the user.
-        let ready = fetch::prepare(context, &environment, request)?;
+        let ready = fetch::prepare_pull(context, &environment, request)?;
         namespace::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        let channel = (!self.quiet).then_some(Channel::Stdout);
-        fetch::fetch(context, &store, &ready, channel)?;
+        let channel = (!self.quiet).then_some(ProgressStream::Stdout);
+        fetch::run_pull(context, &store, &ready, channel)?;
         output::print_line(&shown.to_string())?;
         Ok(0)
     }

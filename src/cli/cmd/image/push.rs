@@ -2,24 +2,27 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::lines::Channel;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::lines::ProgressStream;
 use crate::cli::{environment, fetch, output, progress, report};
 use crate::engine::namespace;
 use crate::engine::push::{self, PushRequest};
 use crate::error::{Failure, invalid, unsupported};
 use crate::image::compress::Compression;
-use crate::image::push::Form;
+use crate::image::push::PushFormat;
 use crate::model::platform::Platform;
-use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::model::reference::{DEFAULT_TAG, ImageReference};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Push>(&["image push", "push"], "[OPTIONS] NAME[:TAG]", "Upload an image to a registry");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePushArgs>(
+    &["image push", "push"],
+    "[OPTIONS] NAME[:TAG]",
+    "Upload an image to a registry",
+);
 
 /// Arguments of `push`.
 #[derive(Args)]
-pub(crate) struct Push {
+pub(crate) struct ImagePushArgs {
     /// Upload all tags of the repository
     #[arg(short, long)]
     all_tags: bool,
@@ -45,8 +48,8 @@ pub(crate) struct Push {
     name: String,
 }
 
-impl Push {
-    fn form(&self) -> Result<Form, Failure> {
+impl ImagePushArgs {
+    fn manifest_options(&self) -> Result<PushFormat, Failure> {
         let oci = match self.format.as_deref() {
             None => None,
             Some("oci") => Some(true),
@@ -56,20 +59,20 @@ impl Push {
             }
         };
         let compression = match (&self.compression, self.compression_level) {
-            (None, None) => return Ok(Form { oci, ..Form::default() }),
-            (kind, level) => Compression::named(kind.as_deref().unwrap_or("gzip"), level)?,
+            (None, None) => return Ok(PushFormat { oci, ..PushFormat::default() }),
+            (kind, level) => Compression::from_name(kind.as_deref().unwrap_or("gzip"), level)?,
         };
-        Ok(Form { compression, force: true, oci })
+        Ok(PushFormat { compression, force: true, oci })
     }
 }
 
-impl Verb for Push {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ImagePushArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         if !self.disable_content_trust {
             return Err(unsupported("dhow cannot sign for Docker Content Trust").into());
         }
-        let form = self.form()?;
-        let reference: Reference = self.name.parse()?;
+        let form = self.manifest_options()?;
+        let reference: ImageReference = self.name.parse()?;
         let untagged = reference.tag().is_none() && reference.digest().is_none();
         if !self.quiet && !self.all_tags && untagged {
             output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
@@ -77,14 +80,14 @@ impl Verb for Push {
         let shown = if self.all_tags { reference.clone() } else { reference.clone().or_latest() };
         let request =
             PushRequest { reference: shown.clone(), all_tags: self.all_tags, platform: self.platform, form };
-        let environment = fetch::environment_of(context);
+        let environment = fetch::command_environment(context);
         // Before the user namespace is entered, so that credential helpers run as the user.
         let prepared = push::prepare(&environment, request)?;
         prepared.target.warnings.iter().for_each(|warning| report::warn(context, warning));
         namespace::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
-        let channel = (!self.quiet).then_some(Channel::Stdout);
-        push::push(&store, &prepared, &*progress::on(channel))?;
+        let channel = (!self.quiet).then_some(ProgressStream::Stdout);
+        push::push(&store, &prepared, &*progress::progress_on(channel))?;
         if self.quiet {
             output::print_line(&shown.to_string())?;
         }

@@ -2,22 +2,25 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, report};
 use crate::engine::images::find;
 use crate::engine::namespace;
-use crate::engine::remove::reap;
-use crate::engine::rmi::{Removed, remove_image};
-use crate::error::{Kind, kind_of};
+use crate::engine::remove::remove_abandoned;
+use crate::engine::rmi::{RemovedItem, remove_image};
+use crate::error::{FailureKind, kind_of};
 use crate::model::platform::Platform;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Rmi>(&["image rm", "rmi", "image remove"], "[OPTIONS] IMAGE [IMAGE...]", "Remove images");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageRmArgs>(
+    &["image rm", "rmi", "image remove"],
+    "[OPTIONS] IMAGE [IMAGE...]",
+    "Remove images",
+);
 
 /// Arguments of `rmi`.
 #[derive(Args)]
-pub(crate) struct Rmi {
+pub(crate) struct ImageRmArgs {
     /// Remove an image with all its names, and names that stopped containers use
     #[arg(short, long)]
     force: bool,
@@ -32,23 +35,23 @@ pub(crate) struct Rmi {
     images: Vec<String>,
 }
 
-impl Verb for Rmi {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ImageRmArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let environment = environment::all();
         let store = Store::open(environment::data_root()?)?;
         // Containers with --rm whose supervisor was killed would keep their images in use.
-        reap(&store, &namespace::identity(&environment))?;
+        remove_abandoned(&store, &namespace::probe_identity(&environment))?;
         namespace::enter(&environment)?;
         store.sweep()?;
         let mut code = 0;
         for image in &self.images {
             if let Err(error) = self.remove(&store, image) {
-                if output::is_closed(&error) {
+                if output::is_closed_error(&error) {
                     return Err(error);
                 }
-                report::complain(context, &error);
+                report::print_error(context, &error);
                 // With --force, an image that is gone already is no failure.
-                let gone = self.force && kind_of(&error) == Kind::NotFound;
+                let gone = self.force && kind_of(&error) == FailureKind::NotFound;
                 code = if gone { code } else { 1 };
             }
         }
@@ -56,7 +59,7 @@ impl Verb for Rmi {
     }
 }
 
-impl Rmi {
+impl ImageRmArgs {
     fn remove(&self, store: &Store, image: &str) -> anyhow::Result<()> {
         if !self.platform.is_empty() {
             find(store, image, &self.platform)?;
@@ -66,8 +69,8 @@ impl Rmi {
             .lines
             .iter()
             .map(|line| match line {
-                Removed::Untagged(name) => format!("Untagged: {name}\n"),
-                Removed::Deleted(digest) => format!("Deleted: {digest}\n"),
+                RemovedItem::Untagged(name) => format!("Untagged: {name}\n"),
+                RemovedItem::Deleted(digest) => format!("Deleted: {digest}\n"),
             })
             .collect();
         output::print(&lines.concat())

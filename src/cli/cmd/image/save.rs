@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, output};
 use crate::engine::namespace;
@@ -13,7 +13,7 @@ use crate::engine::save::{SaveRequest, save, save_to_file};
 use crate::model::platform::Platform;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Save>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageSaveArgs>(
     &["image save", "save"],
     "[OPTIONS] IMAGE [IMAGE...]",
     "Write images to an archive that docker, podman and skopeo read",
@@ -21,7 +21,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Save>(
 
 /// Arguments of `save`.
 #[derive(Args)]
-pub(crate) struct Save {
+pub(crate) struct ImageSaveArgs {
     /// Write this file instead of standard output; it appears when it is complete
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -33,11 +33,11 @@ pub(crate) struct Save {
     images: Vec<String>,
 }
 
-impl Verb for Save {
-    fn run(self, _context: &Context) -> Outcome {
-        if self.output.is_none() && output::is_terminal() {
-            return Err(UsageError::words("refusing to write an archive to a terminal")
-                .hinting("name a file with -o, or redirect standard output")
+impl CommandArgs for ImageSaveArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
+        if self.output.is_none() && output::stdout_is_terminal() {
+            return Err(UsageError::new("refusing to write an archive to a terminal")
+                .with_hint("name a file with -o, or redirect standard output")
                 .into());
         }
         let request = SaveRequest { images: self.images, platform: self.platform };

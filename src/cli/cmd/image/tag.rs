@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::engine::tag::tag;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Tag>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageTagArgs>(
     &["image tag", "tag"],
     "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
     "Give an image another name",
@@ -15,7 +15,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Tag>(
 
 /// Arguments of `tag`.
 #[derive(Args)]
-pub(crate) struct Tag {
+pub(crate) struct ImageTagArgs {
     /// The image
     #[arg(required = true, value_name = "SOURCE_IMAGE")]
     source: String,
@@ -24,8 +24,8 @@ pub(crate) struct Tag {
     target: String,
 }
 
-impl Verb for Tag {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for ImageTagArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         tag(&store, &self.source, &self.target)?;
         Ok(0)

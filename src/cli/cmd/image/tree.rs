@@ -1,10 +1,10 @@
 //! `images --tree`: each image with its platform, its size on disk and the size of its compressed layers.
 
 use crate::cli::{human, table};
-use crate::engine::images::Listed;
+use crate::engine::images::ImageSummary;
 use crate::store::Store;
 
-pub(super) fn render(store: &Store, images: &[Listed]) -> anyhow::Result<String> {
+pub(super) fn render(store: &Store, images: &[ImageSummary]) -> anyhow::Result<String> {
     let mut text = String::from("IMAGE\tID\tDISK USAGE\tCONTENT SIZE\tIN USE\n");
     let containers = store.containers()?;
     for item in images {
@@ -17,7 +17,7 @@ pub(super) fn render(store: &Store, images: &[Listed]) -> anyhow::Result<String>
             "{}\t{}\t{}\t{used}",
             image.id.short(),
             human::size(image.record.size),
-            content(store, item)?
+            content_size(store, item)?
         );
         let mut names: Vec<String> = item.tags.iter().map(|name| name.familiar()).collect();
         if names.is_empty() {
@@ -28,17 +28,17 @@ pub(super) fn render(store: &Store, images: &[Listed]) -> anyhow::Result<String>
         }
         text += &format!("└─ {}\t{cells}\n", platform(item));
     }
-    Ok(table::align(&text))
+    Ok(table::align_columns(&text))
 }
 
-fn platform(item: &Listed) -> String {
+fn platform(item: &ImageSummary) -> String {
     let config = &item.image.config;
     let parts = [&config.os, &config.architecture, &config.variant];
     parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("/")
 }
 
 /// The size of the compressed layers; `N/A` unless all of them came from a registry.
-fn content(store: &Store, item: &Listed) -> anyhow::Result<String> {
+fn content_size(store: &Store, item: &ImageSummary) -> anyhow::Result<String> {
     let mut sum = 0_u64;
     for diff_id in &item.image.config.rootfs.diff_ids {
         match store.layer(diff_id)?.and_then(|layer| layer.sources.first().map(|source| source.size)) {

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::name;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use super::parse_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
-use crate::engine::manifest::{self, Annotation};
+use crate::engine::manifest::{self, PlatformAnnotation};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Annotate>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestAnnotateArgs>(
     &["manifest annotate"],
     "[OPTIONS] MANIFEST_LIST MANIFEST",
     "Say otherwise what an image of a list is for",
@@ -16,7 +16,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Annotate>(
 
 /// Arguments of `manifest annotate`.
 #[derive(Args)]
-pub(crate) struct Annotate {
+pub(crate) struct ManifestAnnotateArgs {
     /// The architecture
     #[arg(long, value_name = "ARCH")]
     arch: Option<String>,
@@ -40,9 +40,9 @@ pub(crate) struct Annotate {
     manifest: String,
 }
 
-impl Verb for Annotate {
-    fn run(self, _context: &Context) -> Outcome {
-        let said = Annotation {
+impl CommandArgs for ManifestAnnotateArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
+        let said = PlatformAnnotation {
             architecture: self.arch,
             os: self.os,
             variant: self.variant,
@@ -50,7 +50,7 @@ impl Verb for Annotate {
             os_features: self.os_features,
         };
         let store = Store::open(environment::data_root()?)?;
-        manifest::annotate(&store, &name(&self.list)?, &name(&self.manifest)?, &said)?;
+        manifest::annotate(&store, &parse_name(&self.list)?, &parse_name(&self.manifest)?, &said)?;
         Ok(0)
     }
 }

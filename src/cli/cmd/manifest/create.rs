@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::name;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use super::parse_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, fetch, output};
 use crate::engine::manifest;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Create>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestCreateArgs>(
     &["manifest create"],
     "MANIFEST_LIST MANIFEST [MANIFEST...]",
     "Put a list together of images on a registry, to be annotated and pushed",
@@ -16,7 +16,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Create>(
 
 /// Arguments of `manifest create`.
 #[derive(Args)]
-pub(crate) struct Create {
+pub(crate) struct ManifestCreateArgs {
     /// Add to a list that is there
     #[arg(short, long)]
     amend: bool,
@@ -31,12 +31,13 @@ pub(crate) struct Create {
     manifests: Vec<String>,
 }
 
-impl Verb for Create {
-    fn run(self, context: &Context) -> Outcome {
-        let list = name(&self.list)?;
-        let manifests = self.manifests.iter().map(|text| name(text)).collect::<anyhow::Result<Vec<_>>>()?;
+impl CommandArgs for ManifestCreateArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let list = parse_name(&self.list)?;
+        let manifests =
+            self.manifests.iter().map(|text| parse_name(text)).collect::<anyhow::Result<Vec<_>>>()?;
         let store = Store::open(environment::data_root()?)?;
-        let environment = fetch::environment_of(context);
+        let environment = fetch::command_environment(context);
         manifest::create(&store, &environment, &list, &manifests, self.amend, self.insecure)?;
         output::print_line(&format!("Created manifest list {list}"))?;
         Ok(0)

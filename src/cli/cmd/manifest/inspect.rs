@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::name;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use super::parse_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::reindent::reindent;
 use crate::cli::{environment, fetch, output};
-use crate::engine::manifest::{self, Shown};
+use crate::engine::manifest::{self, ManifestInspection};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestInspectArgs>(
     &["manifest inspect"],
     "[OPTIONS] [MANIFEST_LIST] MANIFEST",
     "Show a manifest list, or an image's manifest on a registry",
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
 
 /// Arguments of `manifest inspect`.
 #[derive(Args)]
-pub(crate) struct Inspect {
+pub(crate) struct ManifestInspectArgs {
     /// Talk to the registry without encryption if it must be
     #[arg(long)]
     insecure: bool,
@@ -29,21 +29,21 @@ pub(crate) struct Inspect {
     names: Vec<String>,
 }
 
-impl Verb for Inspect {
-    fn run(self, context: &Context) -> Outcome {
-        let names = self.names.iter().map(|text| name(text)).collect::<anyhow::Result<Vec<_>>>()?;
+impl CommandArgs for ManifestInspectArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let names = self.names.iter().map(|text| parse_name(text)).collect::<anyhow::Result<Vec<_>>>()?;
         let (list, manifest) = match names.as_slice() {
             [list, manifest] => (Some(list), manifest),
             [manifest, ..] => (None, manifest),
             [] => return Ok(1),
         };
         let store = Store::open(environment::data_root()?)?;
-        let environment = fetch::environment_of(context);
+        let environment = fetch::command_environment(context);
         let shown = manifest::inspect(&store, &environment, list, manifest, self.verbose, self.insecure)?;
         let text = match shown {
-            Shown::Verbose(value) => reindent(&value.to_string(), "\t"),
+            ManifestInspection::Verbose(value) => reindent(&value.to_string(), "\t"),
             // docker indents lists and manifests differently.
-            Shown::Text { text, list } => {
+            ManifestInspection::Text { text, list } => {
                 reindent(&String::from_utf8_lossy(&text), if list { "   " } else { "\t" })
             }
         };

@@ -6,9 +6,9 @@ pub(crate) mod inspect;
 pub(crate) mod push;
 pub(crate) mod rm;
 
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 /// Parses a name; its tag is `latest` if it has none.
-fn name(text: &str) -> anyhow::Result<Reference> {
-    Ok(text.parse::<Reference>()?.or_latest())
+fn parse_name(text: &str) -> anyhow::Result<ImageReference> {
+    Ok(text.parse::<ImageReference>()?.or_latest())
 }

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::name;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use super::parse_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, fetch, output};
 use crate::engine::manifest;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Push>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestPushArgs>(
     &["manifest push"],
     "[OPTIONS] MANIFEST_LIST",
     "Upload a manifest list, with the images in it that its repository does not have",
@@ -16,7 +16,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Push>(
 
 /// Arguments of `manifest push`.
 #[derive(Args)]
-pub(crate) struct Push {
+pub(crate) struct ManifestPushArgs {
     /// Talk to the registry without encryption if it must be
     #[arg(long)]
     insecure: bool,
@@ -28,11 +28,12 @@ pub(crate) struct Push {
     list: String,
 }
 
-impl Verb for Push {
-    fn run(self, context: &Context) -> Outcome {
-        let list = name(&self.list)?;
+impl CommandArgs for ManifestPushArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let list = parse_name(&self.list)?;
         let store = Store::open(environment::data_root()?)?;
-        let pushing = manifest::prepare_push(&store, &fetch::environment_of(context), &list, self.insecure)?;
+        let pushing =
+            manifest::prepare_push(&store, &fetch::command_environment(context), &list, self.insecure)?;
         let digest = manifest::push(&pushing, &mut |line| output::print_line(line))?;
         output::print_line(&digest)?;
         if self.purge {

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::name;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use super::parse_name;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, report};
 use crate::engine::manifest;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Rm>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestRmArgs>(
     &["manifest rm"],
     "MANIFEST_LIST [MANIFEST_LIST...]",
     "Forget manifest lists; what was pushed stays on the registry",
@@ -16,19 +16,19 @@ pub(crate) const ENTRY: Entry = Entry::new::<Rm>(
 
 /// Arguments of `manifest rm`.
 #[derive(Args)]
-pub(crate) struct Rm {
+pub(crate) struct ManifestRmArgs {
     /// Names of lists
     #[arg(required = true, value_name = "MANIFEST_LIST")]
     lists: Vec<String>,
 }
 
-impl Verb for Rm {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for ManifestRmArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let mut code = 0;
         for list in &self.lists {
-            if let Err(error) = name(list).and_then(|list| manifest::remove(&store, &list)) {
-                report::complain(context, &error);
+            if let Err(error) = parse_name(list).and_then(|list| manifest::remove(&store, &list)) {
+                report::print_error(context, &error);
                 code = 1;
             }
         }

@@ -4,15 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, report};
 use crate::engine::networks::connect::connect;
 use crate::error::invalid;
-use crate::model::network::Attachment;
+use crate::model::network::NetworkAttachment;
 use crate::model::network_flag::{self, is_user_defined};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Connect>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkConnectArgs>(
     &["network connect"],
     "[OPTIONS] NETWORK CONTAINER",
     "Put a container on a network, whether it runs or not",
@@ -20,7 +20,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Connect>(
 
 /// Arguments of `network connect`.
 #[derive(Args)]
-pub(crate) struct Connect {
+pub(crate) struct NetworkConnectArgs {
     /// Further name of the container on the network
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     alias: Vec<String>,
@@ -50,12 +50,12 @@ pub(crate) struct Connect {
     container: String,
 }
 
-impl Verb for Connect {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for NetworkConnectArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         if !self.alias.is_empty() && !is_user_defined(&self.network) {
             return Err(invalid("network-scoped aliases are only supported for user-defined networks").into());
         }
-        let asked = Attachment {
+        let asked = NetworkAttachment {
             network: self.network,
             name: String::new(),
             ip: self.ip,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, report};
 use crate::engine::networks::create;
 use crate::error::{Failure, invalid, not_found, unsupported};
@@ -12,12 +12,12 @@ use crate::model::new_network::NewNetwork;
 use crate::model::{egress, ipam, key_value};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Create>(&["network create"], "[OPTIONS] NETWORK", "Make a network");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<NetworkCreateArgs>(&["network create"], "[OPTIONS] NETWORK", "Make a network");
 
 /// Arguments of `network create`.
 #[derive(Args)]
-pub(crate) struct Create {
+pub(crate) struct NetworkCreateArgs {
     /// Containers may be put on it by hand, which they always may
     #[arg(long, hide = true)]
     attachable: bool,
@@ -77,10 +77,11 @@ pub(crate) struct Create {
     name: String,
 }
 
-impl Verb for Create {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for NetworkCreateArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         self.refuse_swarm()?;
-        let reserved: Vec<(String, String)> = map(&self.aux_address, "aux-address")?.into_iter().collect();
+        let reserved: Vec<(String, String)> =
+            parse_pairs(&self.aux_address, "aux-address")?.into_iter().collect();
         let pools = ipam::consolidate(&self.subnet, &self.ip_range, &self.gateway, &reserved)?;
         let has_v6 = pools.iter().any(|pool| pool.subnet.is_some_and(|net| net.addr().is_ipv6()));
         let allowed =
@@ -92,9 +93,9 @@ impl Verb for Create {
             without_v4: !self.ipv4,
             v6: self.ipv6 || has_v6,
             pools,
-            options: map(&self.opt, "option")?,
-            ipam_options: map(&self.ipam_opt, "option")?,
-            labels: map(&self.label, "label")?,
+            options: parse_pairs(&self.opt, "option")?,
+            ipam_options: parse_pairs(&self.ipam_opt, "option")?,
+            labels: parse_pairs(&self.label, "label")?,
             egress: Some(allowed).filter(|allowed| !allowed.is_empty()),
         };
         let store = Store::open(environment::data_root()?)?;
@@ -105,7 +106,7 @@ impl Verb for Create {
     }
 }
 
-impl Create {
+impl NetworkCreateArgs {
     fn refuse_swarm(&self) -> Result<(), Failure> {
         let asked = [
             (self.config_from.is_some(), "--config-from"),
@@ -129,7 +130,7 @@ impl Create {
     }
 }
 
-fn map(texts: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
+fn parse_pairs(texts: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |text: &String| {
         let pair = key_value::parse(text, what)?;
         Ok((pair.name, pair.value.unwrap_or_default()))

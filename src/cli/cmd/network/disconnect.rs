@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::environment;
 use crate::engine::networks::connect::disconnect;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Disconnect>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkDisconnectArgs>(
     &["network disconnect"],
     "[OPTIONS] NETWORK CONTAINER",
     "Take a container off a network, whether it runs or not",
@@ -15,7 +15,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Disconnect>(
 
 /// Arguments of `network disconnect`.
 #[derive(Args)]
-pub(crate) struct Disconnect {
+pub(crate) struct NetworkDisconnectArgs {
     /// Even if the container does not answer
     #[arg(short, long)]
     force: bool,
@@ -27,8 +27,8 @@ pub(crate) struct Disconnect {
     container: String,
 }
 
-impl Verb for Disconnect {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for NetworkDisconnectArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         disconnect(&store, &self.network, &self.container, self.force)?;
         Ok(0)

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::inspect::show;
-use crate::engine::inspect::{ObjectKind, Question};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::inspect::inspect_objects;
+use crate::engine::inspect::{InspectRequest, ObjectKind};
 
-pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkInspectArgs>(
     &["network inspect"],
     "[OPTIONS] NETWORK [NETWORK...]",
     "Show everything about networks",
@@ -14,7 +14,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
 
 /// Arguments of `network inspect`.
 #[derive(Args)]
-pub(crate) struct Inspect {
+pub(crate) struct NetworkInspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
@@ -26,9 +26,9 @@ pub(crate) struct Inspect {
     networks: Vec<String>,
 }
 
-impl Verb for Inspect {
-    fn run(self, context: &Context) -> Outcome {
-        let question = Question { kind: Some(ObjectKind::Network), ..Question::default() };
-        show(context, &self.networks, self.format.as_deref(), &question)
+impl CommandArgs for NetworkInspectArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let question = InspectRequest { kind: Some(ObjectKind::Network), ..InspectRequest::default() };
+        inspect_objects(context, &self.networks, self.format.as_deref(), &question)
     }
 }

@@ -3,22 +3,22 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::{Listing, Row};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::{Listing, ListingRow};
 use crate::cli::{environment, human, output};
-use crate::engine::networks::{Known, list};
-use crate::model::filter::Filter;
+use crate::engine::networks::{ResolvedNetwork, list};
+use crate::model::filter::ListFilter;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Ls>(&["network ls", "network list"], "[OPTIONS]", "List networks");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<NetworkLsArgs>(&["network ls", "network list"], "[OPTIONS]", "List networks");
 
 /// Arguments of `network ls`.
 #[derive(Args)]
-pub(crate) struct Ls {
+pub(crate) struct NetworkLsArgs {
     /// Only those that match: dangling, driver, id, label, name, scope, type
     #[arg(short, long, value_name = "FILTER")]
-    filter: Vec<Filter>,
+    filter: Vec<ListFilter>,
     /// Print with a Go template, `table TEMPLATE`, or `json`
     #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
@@ -30,8 +30,8 @@ pub(crate) struct Ls {
     quiet: bool,
 }
 
-impl Verb for Ls {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for NetworkLsArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let networks = list(&store, &self.filter)?;
         let rows = networks.iter().map(|network| row(network, self.no_trunc));
@@ -56,7 +56,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ("Scope", "SCOPE"),
 ];
 
-fn row(network: &Known, whole: bool) -> Row {
+fn row(network: &ResolvedNetwork, whole: bool) -> ListingRow {
     let spec = network.spec();
     let labels = network.labels();
     let texts: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -71,7 +71,7 @@ fn row(network: &Known, whole: bool) -> Row {
     });
     let labels = labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     match fields {
-        Value::Object(fields) => Row { fields, labels },
-        _ => Row::default(),
+        Value::Object(fields) => ListingRow { fields, labels },
+        _ => ListingRow::default(),
     }
 }

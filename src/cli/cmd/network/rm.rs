@@ -2,17 +2,20 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, report};
 use crate::engine::networks::rm;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Rm>(&["network rm", "network remove"], "NETWORK [NETWORK...]", "Remove networks");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkRmArgs>(
+    &["network rm", "network remove"],
+    "NETWORK [NETWORK...]",
+    "Remove networks",
+);
 
 /// Arguments of `network rm`.
 #[derive(Args)]
-pub(crate) struct Rm {
+pub(crate) struct NetworkRmArgs {
     /// Do not mind networks that are not there
     #[arg(short, long)]
     force: bool,
@@ -21,8 +24,8 @@ pub(crate) struct Rm {
     networks: Vec<String>,
 }
 
-impl Verb for Rm {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for NetworkRmArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let mut code = 0;
         for name in &self.networks {
@@ -30,7 +33,7 @@ impl Verb for Rm {
                 Ok(true) => output::print_line(name)?,
                 Ok(false) => {}
                 Err(error) => {
-                    report::complain(context, &error);
+                    report::print_error(context, &error);
                     code = 1;
                 }
             }

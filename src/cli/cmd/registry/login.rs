@@ -5,24 +5,27 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::usage::UsageError;
 use crate::cli::{fetch, output, prompt, report};
 use crate::engine::login;
-use crate::error::{Failure, Kind, invalid};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::image::registry::auth::Credential;
-use crate::image::registry::credentials::Stored;
+use crate::image::registry::credentials::CredentialLocation;
 use crate::model::environment::Environment;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Login>(&["login"], "[OPTIONS] [SERVER]", "Log in to a registry, Docker Hub by default");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<LoginArgs>(
+    &["login"],
+    "[OPTIONS] [SERVER]",
+    "Log in to a registry, Docker Hub by default",
+);
 
 /// The longest password that is read from standard input, in bytes.
-const LONGEST: u64 = 64 * 1024;
+const MAX_PASSWORD_BYTES: u64 = 64 * 1024;
 
 /// Arguments of `login`.
 #[derive(Args)]
-pub(crate) struct Login {
+pub(crate) struct LoginArgs {
     /// The password; others can see it in the list of processes
     #[arg(short, long, value_name = "PASSWORD")]
     password: Option<String>,
@@ -36,22 +39,22 @@ pub(crate) struct Login {
     server: Option<String>,
 }
 
-impl Verb for Login {
-    fn run(self, context: &Context) -> Outcome {
-        let environment = fetch::environment_of(context);
-        let registry = login::registry(self.server.as_deref())?;
+impl CommandArgs for LoginArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let environment = fetch::command_environment(context);
+        let registry = login::registry_name(self.server.as_deref())?;
         if self.password.is_some() {
             report::warn(
                 context,
                 "a password on the command line can be seen by others; use --password-stdin",
             );
         }
-        if self.asks_nothing() && with_known(context, &environment, &registry)? {
+        if self.has_no_account_flags() && login_with_stored(context, &environment, &registry)? {
             return succeeded();
         }
         let credential = self.credential()?;
-        let proven = login::verify(&environment, &registry, &credential)?;
-        if let Stored::File(path) = login::keep(&environment, &registry, &proven)? {
+        let proven = login::verify_credential(&environment, &registry, &credential)?;
+        if let CredentialLocation::File(path) = login::store_credential(&environment, &registry, &proven)? {
             report::warn(
                 context,
                 &format!(
@@ -64,9 +67,9 @@ impl Verb for Login {
     }
 }
 
-impl Login {
+impl LoginArgs {
     /// Whether no flag says who logs in.
-    fn asks_nothing(&self) -> bool {
+    fn has_no_account_flags(&self) -> bool {
         self.username.is_none() && self.password.is_none() && !self.password_stdin
     }
 
@@ -86,8 +89,8 @@ impl Login {
                 .hint("give --username, and the password through --password-stdin")
                 .into());
         }
-        let username = self.username.map_or_else(|| prompt::line("Username: "), Ok)?;
-        let password = password.map_or_else(|| prompt::secret("Password: "), Ok)?;
+        let username = self.username.map_or_else(|| prompt::ask_line("Username: "), Ok)?;
+        let password = password.map_or_else(|| prompt::ask_secret("Password: "), Ok)?;
         if username.is_empty() || password.is_empty() {
             return Err(invalid("the account's name and password must not be empty").into());
         }
@@ -96,16 +99,20 @@ impl Login {
 }
 
 /// Tries a stored credential, as docker does without flags. Returns whether it was accepted.
-fn with_known(context: &Context, environment: &Environment, registry: &str) -> anyhow::Result<bool> {
-    let known = login::known(environment, registry)?;
+fn login_with_stored(
+    context: &CommandContext,
+    environment: &Environment,
+    registry: &str,
+) -> anyhow::Result<bool> {
+    let known = login::stored_login(environment, registry)?;
     known.warnings.iter().for_each(|warning| report::warn(context, warning));
     let Some(credential) = known.credential else { return Ok(false) };
     output::print_line("Authenticating with existing credentials...")?;
-    match login::verify(environment, registry, &credential) {
+    match login::verify_credential(environment, registry, &credential) {
         Ok(_) => Ok(true),
         // The user is there to type another password.
         Err(error) if std::io::stdin().is_terminal() => {
-            report::complain(context, &error);
+            report::print_error(context, &error);
             Ok(false)
         }
         Err(error) => Err(error),
@@ -115,17 +122,17 @@ fn with_known(context: &Context, environment: &Environment, registry: &str) -> a
 fn read_password() -> anyhow::Result<String> {
     let mut text = String::new();
     std::io::stdin()
-        .take(LONGEST)
+        .take(MAX_PASSWORD_BYTES)
         .read_to_string(&mut text)
         .context("cannot read the password from standard input")?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        return Err(Failure::new(Kind::Invalid, "standard input holds no password").into());
+        return Err(Failure::new(FailureKind::Invalid, "standard input holds no password").into());
     }
     Ok(password.to_owned())
 }
 
-fn succeeded() -> Outcome {
+fn succeeded() -> CommandResult {
     output::print_line("Login Succeeded")?;
     Ok(0)
 }

@@ -2,25 +2,28 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{fetch, output};
 use crate::engine::login;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Logout>(&["logout"], "[SERVER]", "Log out from a registry, Docker Hub by default");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<LogoutArgs>(
+    &["logout"],
+    "[SERVER]",
+    "Log out from a registry, Docker Hub by default",
+);
 
 /// Arguments of `logout`.
 #[derive(Args)]
-pub(crate) struct Logout {
+pub(crate) struct LogoutArgs {
     #[arg(value_name = "SERVER")]
     server: Option<String>,
 }
 
-impl Verb for Logout {
-    fn run(self, context: &Context) -> Outcome {
-        let registry = login::registry(self.server.as_deref())?;
-        let shown = login::shown(&registry);
-        let line = match login::forget(&fetch::environment_of(context), &registry)? {
+impl CommandArgs for LogoutArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let registry = login::registry_name(self.server.as_deref())?;
+        let shown = login::display_name(&registry);
+        let line = match login::erase_credential(&fetch::command_environment(context), &registry)? {
             true => format!("Removing login credentials for {shown}"),
             false => format!("Not logged in to {shown}"),
         };

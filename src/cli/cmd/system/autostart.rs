@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, report};
-use crate::engine::autostart::start_all;
+use crate::engine::autostart::start_after_boot;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Autostart>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemAutostartArgs>(
     &["system autostart"],
     "",
     "Start the containers that are to come back after a reboot",
@@ -15,17 +15,17 @@ pub(crate) const ENTRY: Entry = Entry::new::<Autostart>(
 
 /// Arguments of `system autostart`.
 #[derive(Args)]
-pub(crate) struct Autostart {}
+pub(crate) struct SystemAutostartArgs {}
 
-impl Verb for Autostart {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for SystemAutostartArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let mut code = 0;
-        for started in start_all(&store, &environment::all())? {
+        for started in start_after_boot(&store, &environment::all())? {
             match started.result {
                 Ok(()) => output::print_line(&started.name)?,
                 Err(error) => {
-                    report::complain(context, &error.context(format!("starting {}", started.name)));
+                    report::print_error(context, &error.context(format!("starting {}", started.name)));
                     code = 1;
                 }
             }

@@ -3,22 +3,22 @@
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{help, output};
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Completion>(&["completion"], "SHELL", "Print the completion script of a shell");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<CompletionArgs>(&["completion"], "SHELL", "Print the completion script of a shell");
 
 /// Arguments of `completion`.
 #[derive(Args)]
-pub(crate) struct Completion {
+pub(crate) struct CompletionArgs {
     /// Whose script to print
     #[arg(value_name = "SHELL", value_parser = shell)]
     shell: Shell,
 }
 
-impl Verb for Completion {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for CompletionArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         output::print(&script(self.shell, &context.program))?;
         Ok(0)
     }
@@ -31,7 +31,7 @@ fn shell(text: &str) -> Result<Shell, String> {
 fn script(shell: Shell, program: &str) -> String {
     let mut script = Vec::new();
     // For the name that dhow was called by, which may be `docker`.
-    clap_complete::generate(shell, &mut help::tree(), program, &mut script);
+    clap_complete::generate(shell, &mut help::command_tree(), program, &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 

@@ -3,24 +3,25 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::cmd::container::ls::row as container_row;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::{Listing, Row};
+use crate::cli::cmd::container::ls::container_row;
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::{Listing, ListingRow};
 use crate::cli::template::Template;
 use crate::cli::{environment, human, output};
-use crate::engine::build::prune::{CacheEntry, list};
-use crate::engine::df::{ImageUsage, Usage, VolumeUsage, usage};
+use crate::engine::build::prune::{CacheEntry, list_cache};
+use crate::engine::df::{DiskUsage, ImageUsage, VolumeUsage, disk_usage};
 use crate::engine::namespace;
 use crate::engine::ps::ImageNames;
 use crate::model::bytes;
 use crate::model::volume::DRIVER;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Df>(&["system df"], "[OPTIONS]", "Show what takes up room");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<SystemDfArgs>(&["system df"], "[OPTIONS]", "Show what takes up room");
 
 /// Arguments of `system df`.
 #[derive(Args)]
-pub(crate) struct Df {
+pub(crate) struct SystemDfArgs {
     /// Print with a Go template, `table TEMPLATE`, or `json`
     #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
@@ -29,26 +30,26 @@ pub(crate) struct Df {
     verbose: bool,
 }
 
-impl Verb for Df {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for SystemDfArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let identity = namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
-        let usage = usage(&store, &identity)?;
+        let usage = disk_usage(&store, &identity)?;
         let format = self.format.as_deref().filter(|format| !format.is_empty());
-        let cache = list(&store)?;
+        let cache = list_cache(&store)?;
         output::print(&match (self.verbose, format) {
-            (false, format) => summary(&usage, &cache).render(format)?,
-            (true, None | Some("table")) => Details::of(&store, &usage, &cache).tables()?,
-            (true, Some(format)) => Details::of(&store, &usage, &cache).formatted(format)?,
+            (false, format) => usage_summary(&usage, &cache).render(format)?,
+            (true, None | Some("table")) => DiskUsageDetails::of(&store, &usage, &cache).tables()?,
+            (true, Some(format)) => DiskUsageDetails::of(&store, &usage, &cache).formatted(format)?,
         })?;
         Ok(0)
     }
 }
 
 /// A row for each kind of object.
-struct Summary(Vec<Row>);
+struct DiskUsageSummary(Vec<ListingRow>);
 
-impl Summary {
+impl DiskUsageSummary {
     fn render(self, format: Option<&str>) -> anyhow::Result<String> {
         let listing = Listing {
             table: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
@@ -66,7 +67,7 @@ impl Summary {
     }
 }
 
-fn summary(usage: &Usage, cache: &[CacheEntry]) -> Summary {
+fn usage_summary(usage: &DiskUsage, cache: &[CacheEntry]) -> DiskUsageSummary {
     let active_images = usage.images.iter().filter(|image| image.containers > 0).count();
     let active_containers = usage.containers.iter().filter(|container| container.listed.is_up()).count();
     let active_volumes = usage.volumes.iter().filter(|volume| volume.links > 0).count();
@@ -84,42 +85,42 @@ fn summary(usage: &Usage, cache: &[CacheEntry]) -> Summary {
         own.map(|entry| entry.size).fold(0, u64::saturating_add)
     };
     let active_cache = cache.iter().filter(|entry| entry.in_use).count();
-    let images = (usage.active_layers, usage.layers.saturating_sub(usage.active_layers));
-    Summary(vec![
-        line("Images", usage.images.len(), active_images, images),
-        line("Containers", usage.containers.len(), active_containers, (written(true), written(false))),
-        line("Local Volumes", usage.volumes.len(), active_volumes, (kept(true), kept(false))),
-        line("Build Cache", cache.len(), active_cache, (held(true), held(false))),
+    let images = (usage.active_layers, usage.layers_size.saturating_sub(usage.active_layers));
+    DiskUsageSummary(vec![
+        summary_row("Images", usage.images.len(), active_images, images),
+        summary_row("Containers", usage.containers.len(), active_containers, (written(true), written(false))),
+        summary_row("Local Volumes", usage.volumes.len(), active_volumes, (kept(true), kept(false))),
+        summary_row("Build Cache", cache.len(), active_cache, (held(true), held(false))),
     ])
 }
 
 /// A row of the summary; `sizes` are the bytes in use and the bytes that can be reclaimed.
-fn line(kind: &str, total: usize, active: usize, sizes: (u64, u64)) -> Row {
+fn summary_row(kind: &str, total: usize, active: usize, sizes: (u64, u64)) -> ListingRow {
     let all = sizes.0.saturating_add(sizes.1);
     let mut reclaimable = bytes::human(sizes.1);
     if all > 0 {
         // A hundred times the size may not fit into 64 bits.
         reclaimable += &format!(" ({}%)", u128::from(sizes.1) * 100 / u128::from(all));
     }
-    to_row(json!({
+    json_row(json!({
         "Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(), "Size": bytes::human(all),
         "Reclaimable": reclaimable,
     }))
 }
 
-fn to_row(fields: Value) -> Row {
+fn json_row(fields: Value) -> ListingRow {
     match fields {
-        Value::Object(fields) => Row { fields, ..Row::default() },
-        _ => Row::default(),
+        Value::Object(fields) => ListingRow { fields, ..ListingRow::default() },
+        _ => ListingRow::default(),
     }
 }
 
 /// A row for each object.
-struct Details {
-    images: Vec<Row>,
-    containers: Vec<Row>,
-    volumes: Vec<Row>,
-    cache: Vec<Row>,
+struct DiskUsageDetails {
+    images: Vec<ListingRow>,
+    containers: Vec<ListingRow>,
+    volumes: Vec<ListingRow>,
+    cache: Vec<ListingRow>,
     /// The bytes of the cache that no image shares.
     cached: u64,
 }
@@ -175,8 +176,8 @@ const CACHE: Listing<'static> = Listing {
     ],
 };
 
-impl Details {
-    fn of(store: &Store, usage: &Usage, cache: &[CacheEntry]) -> Self {
+impl DiskUsageDetails {
+    fn of(store: &Store, usage: &DiskUsage, cache: &[CacheEntry]) -> Self {
         let mut names = ImageNames::new(store);
         let mut container = |container: &crate::engine::df::ContainerUsage| {
             let mut row = container_row(
@@ -189,10 +190,10 @@ impl Details {
             row
         };
         Self {
-            images: usage.images.iter().flat_map(images).collect(),
+            images: usage.images.iter().flat_map(image_rows).collect(),
             containers: usage.containers.iter().map(&mut container).collect(),
-            volumes: usage.volumes.iter().map(volume).collect(),
-            cache: cache.iter().map(cached).collect(),
+            volumes: usage.volumes.iter().map(volume_row).collect(),
+            cache: cache.iter().map(cache_row).collect(),
             cached: cache
                 .iter()
                 .filter(|entry| !entry.shared)
@@ -215,7 +216,8 @@ impl Details {
 
     /// One object that holds all lists.
     fn formatted(self, format: &str) -> anyhow::Result<String> {
-        let all = |rows: Vec<Row>| Value::from_iter(rows.into_iter().map(|row| Value::Object(row.fields)));
+        let all =
+            |rows: Vec<ListingRow>| Value::from_iter(rows.into_iter().map(|row| Value::Object(row.fields)));
         let data = json!({
             "Images": all(self.images), "Containers": all(self.containers), "Volumes": all(self.volumes),
             "BuildCache": all(self.cache),
@@ -228,7 +230,7 @@ impl Details {
 }
 
 /// A row for each tag.
-fn images(usage: &ImageUsage) -> Vec<Row> {
+fn image_rows(usage: &ImageUsage) -> Vec<ListingRow> {
     let (image, tags) = (&usage.listed.image, &usage.listed.tags);
     let none = || "<none>".to_owned();
     let mut names: Vec<(String, String)> =
@@ -239,7 +241,7 @@ fn images(usage: &ImageUsage) -> Vec<Row> {
     }
     let created = image.config.created.as_deref().unwrap_or_default();
     let row = |(repository, tag): (String, String)| {
-        to_row(json!({
+        json_row(json!({
             "Repository": repository, "Tag": tag, "ID": image.id.short(), "Digest": "<none>",
             "CreatedSince": human::ago(created), "CreatedAt": human::local_time(created),
             "Size": human::size(image.record.size), "VirtualSize": human::size(image.record.size),
@@ -251,8 +253,8 @@ fn images(usage: &ImageUsage) -> Vec<Row> {
     names.into_iter().map(row).collect()
 }
 
-fn cached(entry: &CacheEntry) -> Row {
-    to_row(json!({
+fn cache_row(entry: &CacheEntry) -> ListingRow {
+    json_row(json!({
         "ID": entry.id, "Parent": entry.parents.join(","), "CacheType": entry.kind,
         "Description": entry.description, "Size": human::size(entry.size),
         "CreatedAt": human::local_time(&entry.created), "CreatedSince": human::ago(&entry.created),
@@ -263,10 +265,10 @@ fn cached(entry: &CacheEntry) -> Row {
     }))
 }
 
-fn volume(usage: &VolumeUsage) -> Row {
+fn volume_row(usage: &VolumeUsage) -> ListingRow {
     let record = &usage.listed.record;
     let labels: Vec<String> = record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    to_row(json!({
+    json_row(json!({
         "Name": record.name, "Driver": DRIVER, "Scope": "local", "Labels": labels.join(","),
         "Mountpoint": usage.listed.mountpoint.display().to_string(), "Links": usage.links.to_string(),
         "Size": human::size(usage.size), "Status": "N/A", "Availability": "N/A", "Group": "N/A",
@@ -279,8 +281,9 @@ mod tests {
 
     #[test]
     fn shares_of_the_whole() {
-        let shown =
-            |sizes| line("Images", 2, 1, sizes).fields["Reclaimable"].as_str().map(str::to_owned).unwrap();
+        let shown = |sizes| {
+            summary_row("Images", 2, 1, sizes).fields["Reclaimable"].as_str().map(str::to_owned).unwrap()
+        };
         assert_eq!(shown((1000, 3000)), "3kB (75%)");
         assert_eq!(shown((0, 0)), "0B");
         assert_eq!(shown((u64::MAX, 1)), "1B (0%)");

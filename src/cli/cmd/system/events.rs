@@ -5,15 +5,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::template::Template;
 use crate::cli::{environment, output};
-use crate::engine::events::{Query, events};
-use crate::model::event::{Event, EventKind};
-use crate::model::filter::Filter;
+use crate::engine::events::{EventQuery, events};
+use crate::model::event::{EngineEvent, EventKind};
+use crate::model::filter::ListFilter;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Events>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemEventsArgs>(
     &["system events", "events"],
     "[OPTIONS]",
     "Show what happens to containers, images and volumes",
@@ -21,10 +21,10 @@ pub(crate) const ENTRY: Entry = Entry::new::<Events>(
 
 /// Arguments of `events`.
 #[derive(Args)]
-pub(crate) struct Events {
+pub(crate) struct SystemEventsArgs {
     /// Only those that match: container, event, image, label, network, scope, type, volume
     #[arg(short, long, value_name = "FILTER")]
-    filter: Vec<Filter>,
+    filter: Vec<ListFilter>,
     /// Print with a Go template, or `json`
     #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
@@ -36,39 +36,40 @@ pub(crate) struct Events {
     until: Option<String>,
 }
 
-impl Verb for Events {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for SystemEventsArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let manner = match self.format.as_deref() {
-            None | Some("") => Manner::Line,
-            Some("json" | "{{json .}}") => Manner::Json,
-            Some(template) => Manner::Template(Template::parse(template)?),
+            None | Some("") => EventFormat::Line,
+            Some("json" | "{{json .}}") => EventFormat::Json,
+            Some(template) => EventFormat::Template(Template::parse(template)?),
         };
         let given = |time: &Option<String>| time.clone().filter(|time| !time.is_empty());
-        let query = Query::new(given(&self.since).as_deref(), given(&self.until).as_deref(), self.filter)?;
+        let query =
+            EventQuery::new(given(&self.since).as_deref(), given(&self.until).as_deref(), self.filter)?;
         let store = Store::open(environment::data_root()?)?;
         events(&store, &query, |event| output::print_line(&manner.show(event)?))?;
         Ok(0)
     }
 }
 
-enum Manner {
+enum EventFormat {
     Line,
     Json,
     Template(Template),
 }
 
-impl Manner {
-    fn show(&self, event: &Event) -> anyhow::Result<String> {
+impl EventFormat {
+    fn show(&self, event: &EngineEvent) -> anyhow::Result<String> {
         Ok(match self {
-            Self::Line => line(event, TimeZone::system()),
+            Self::Line => event_line(event, TimeZone::system()),
             Self::Json => json_line(event).to_string(),
-            Self::Template(template) => template.render(&fields(event))?,
+            Self::Template(template) => template.render(&template_data(event))?,
         })
     }
 }
 
 /// docker's line; times have nine digits after the decimal point.
-fn line(event: &Event, zone: TimeZone) -> String {
+fn event_line(event: &EngineEvent, zone: TimeZone) -> String {
     let mut text = String::new();
     if let Ok(time) = Timestamp::from_nanosecond(event.time.into()) {
         let offset = if zone.to_offset(time).is_zero() { "Z" } else { "%:z" };
@@ -84,8 +85,8 @@ fn line(event: &Event, zone: TimeZone) -> String {
 }
 
 /// The fields by the names that templates use.
-fn fields(event: &Event) -> Value {
-    let (status, id, from) = old_fields(event);
+fn template_data(event: &EngineEvent) -> Value {
+    let (status, id, from) = legacy_fields(event);
     json!({
         "Status": status, "ID": id, "From": from, "Type": event.kind.as_str(), "Action": event.action,
         "Actor": {"ID": event.id, "Attributes": event.attributes}, "Scope": "local",
@@ -94,13 +95,13 @@ fn fields(event: &Event) -> Value {
 }
 
 /// The fields by the names that JSON has.
-fn json_line(event: &Event) -> Value {
+fn json_line(event: &EngineEvent) -> Value {
     let mut value = json!({
         "Type": event.kind.as_str(), "Action": event.action,
         "Actor": {"ID": event.id, "Attributes": event.attributes}, "scope": "local",
         "time": seconds(event), "timeNano": event.time,
     });
-    let (status, id, from) = old_fields(event);
+    let (status, id, from) = legacy_fields(event);
     if let Value::Object(map) = &mut value {
         for (name, text) in [("status", status), ("id", id), ("from", from)] {
             if !text.is_empty() {
@@ -112,7 +113,7 @@ fn json_line(event: &Event) -> Value {
 }
 
 /// Fields of older clients: status, ID and image, for containers and images only.
-fn old_fields(event: &Event) -> (&str, &str, &str) {
+fn legacy_fields(event: &EngineEvent) -> (&str, &str, &str) {
     let image = event.attributes.get("image").map_or("", String::as_str);
     match event.kind {
         EventKind::Container => (&event.action, &event.id, image),
@@ -121,7 +122,7 @@ fn old_fields(event: &Event) -> (&str, &str, &str) {
     }
 }
 
-fn seconds(event: &Event) -> i64 {
+fn seconds(event: &EngineEvent) -> i64 {
     event.time.div_euclid(1_000_000_000)
 }
 
@@ -129,27 +130,27 @@ fn seconds(event: &Event) -> i64 {
 mod tests {
     use super::*;
 
-    fn event() -> Event {
+    fn event() -> EngineEvent {
         let event =
-            Event::new(EventKind::Container, "die", "0123").with("name", "web").with("image", "alpine");
-        Event { time: 1_704_164_645_000_000_120, ..event }
+            EngineEvent::new(EventKind::Container, "die", "0123").with("name", "web").with("image", "alpine");
+        EngineEvent { time: 1_704_164_645_000_000_120, ..event }
     }
 
     #[test]
     fn lines_of_docker() {
         assert_eq!(
-            line(&event(), TimeZone::UTC),
+            event_line(&event(), TimeZone::UTC),
             "2024-01-02T03:04:05.000000120Z container die 0123 (image=alpine, name=web)"
         );
         let east = TimeZone::fixed(jiff::tz::offset(2));
-        assert!(line(&event(), east).starts_with("2024-01-02T05:04:05.000000120+02:00 container"));
+        assert!(event_line(&event(), east).starts_with("2024-01-02T05:04:05.000000120+02:00 container"));
     }
 
     #[test]
     fn templates_and_json_have_dockers_fields() {
         let template = Template::parse("{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Time}}").unwrap();
-        assert_eq!(Manner::Template(template).show(&event()).unwrap(), "container die web 1704164645");
-        let shown: Value = serde_json::from_str(&Manner::Json.show(&event()).unwrap()).unwrap();
+        assert_eq!(EventFormat::Template(template).show(&event()).unwrap(), "container die web 1704164645");
+        let shown: Value = serde_json::from_str(&EventFormat::Json.show(&event()).unwrap()).unwrap();
         assert_eq!(shown["status"], "die");
         assert_eq!(shown["from"], "alpine");
         assert_eq!(shown["Actor"]["Attributes"]["image"], "alpine");

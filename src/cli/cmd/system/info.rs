@@ -6,17 +6,17 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::version;
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::template::Template;
 use crate::cli::{environment, output};
-use crate::engine::info::{self, Info};
+use crate::engine::info::{self, SystemInfo};
 use crate::engine::namespace;
-use crate::model::log::Driver;
+use crate::model::log::LogDriver;
 use crate::model::{bytes, environment::Environment};
-use crate::sandbox::cgroup::Controller;
+use crate::sandbox::cgroup::CgroupController;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<ShowInfo>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemInfoArgs>(
     &["system info", "info"],
     "[OPTIONS]",
     "Show what dhow found on this machine, and what is missing",
@@ -24,23 +24,25 @@ pub(crate) const ENTRY: Entry = Entry::new::<ShowInfo>(
 
 /// Arguments of `info`.
 #[derive(Args)]
-pub(crate) struct ShowInfo {
+pub(crate) struct SystemInfoArgs {
     /// Print with a Go template, or `json`
     #[arg(short, long, value_name = "TEMPLATE")]
     format: Option<String>,
 }
 
-impl Verb for ShowInfo {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for SystemInfoArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
-        let info = info::info(&store, &namespace::identity(&environment), &environment)?;
+        let info = info::info(&store, &namespace::probe_identity(&environment), &environment)?;
         let root = store.root().display().to_string();
         match self.format.as_deref() {
-            None | Some("") => output::print(&shown(&info, &root, context))?,
-            Some("json") => output::print_line(&data(&info, &root, context, &environment).to_string())?,
+            None | Some("") => output::print(&info_text(&info, &root, context))?,
+            Some("json") => {
+                output::print_line(&template_data(&info, &root, context, &environment).to_string())?
+            }
             Some(template) => {
-                let data = data(&info, &root, context, &environment);
+                let data = template_data(&info, &root, context, &environment);
                 output::print_line(&Template::parse(template)?.render(&data)?)?;
             }
         }
@@ -48,12 +50,13 @@ impl Verb for ShowInfo {
     }
 }
 
-fn identity(info: &Info) -> &'static str {
+fn identity_mode(info: &SystemInfo) -> &'static str {
     if info.single_because.is_some() { "single" } else { "mapped" }
 }
 
-fn shown(info: &Info, root: &str, context: &Context) -> String {
-    let mut text = format!("Client:\n Version:    {}\n Context:    default\n", version::named(context));
+fn info_text(info: &SystemInfo, root: &str, context: &CommandContext) -> String {
+    let mut text =
+        format!("Client:\n Version:    {}\n Context:    default\n", version::reported_version(context));
     text += &format!(" Debug Mode: {}\n\nServer:\n", context.globals.debug);
     let mut line = |name: &str, value: &str| text += &format!(" {name}: {value}\n");
     line("Containers", &(info.running + info.paused + info.stopped).to_string());
@@ -61,11 +64,11 @@ fn shown(info: &Info, root: &str, context: &Context) -> String {
     line(" Paused", &info.paused.to_string());
     line(" Stopped", &info.stopped.to_string());
     line("Images", &info.images.to_string());
-    line("Server Version", version::named(context));
+    line("Server Version", version::reported_version(context));
     line("Storage Driver", "overlay");
     line(" Backing Filesystem", &info.backing_file_system);
-    line("Identity", identity(info));
-    line("Logging Driver", Driver::JsonFile.name());
+    line("Identity", identity_mode(info));
+    line("Logging Driver", LogDriver::JsonFile.name());
     line("Plugins", "");
     line(" Volume", "local");
     line(" Network", &network_drivers(info).join(" "));
@@ -93,14 +96,19 @@ fn shown(info: &Info, root: &str, context: &Context) -> String {
 }
 
 fn log_drivers() -> [&'static str; 4] {
-    [Driver::JsonFile, Driver::Local, Driver::Journald, Driver::None].map(Driver::name)
+    [LogDriver::JsonFile, LogDriver::Local, LogDriver::Journald, LogDriver::None].map(LogDriver::name)
 }
 
-fn network_drivers(info: &Info) -> &'static [&'static str] {
+fn network_drivers(info: &SystemInfo) -> &'static [&'static str] {
     if info.network.rung.is_some() { &["bridge", "host", "none"] } else { &["host", "none"] }
 }
 
-fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -> Value {
+fn template_data(
+    info: &SystemInfo,
+    root: &str,
+    context: &CommandContext,
+    environment: &Environment,
+) -> Value {
     let proxy = |name: &str| {
         environment
             .text(name)
@@ -108,7 +116,7 @@ fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -
             .unwrap_or_default()
             .to_owned()
     };
-    let has = |controller: Controller| info.controllers.has(controller);
+    let has = |controller: CgroupController| info.controllers.has(controller);
     let refused: BTreeMap<_, _> =
         info.network.refused.iter().map(|(rung, why)| (rung.to_string(), why)).collect();
     let mut data = json!({
@@ -117,11 +125,11 @@ fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -
         "ContainersStopped": info.stopped, "Images": info.images,
         "Driver": "overlay", "DriverStatus": [["Backing Filesystem", info.backing_file_system]],
         "Plugins": {"Volume": ["local"], "Network": network_drivers(info), "Authorization": null, "Log": log_drivers()},
-        "Identity": identity(info), "IdentityReason": info.single_because,
-        "LoggingDriver": Driver::JsonFile.name(), "CgroupDriver": info.cgroup_driver, "CgroupVersion": info.cgroups.to_string(),
-        "MemoryLimit": has(Controller::Memory), "SwapLimit": has(Controller::Memory), "CpuCfsPeriod": has(Controller::Cpu),
-        "CpuCfsQuota": has(Controller::Cpu), "CPUShares": has(Controller::Cpu),
-        "CPUSet": has(Controller::Cpuset), "PidsLimit": has(Controller::Pids), "OomKillDisable": false,
+        "Identity": identity_mode(info), "IdentityReason": info.single_because,
+        "LoggingDriver": LogDriver::JsonFile.name(), "CgroupDriver": info.cgroup_driver, "CgroupVersion": info.cgroups.to_string(),
+        "MemoryLimit": has(CgroupController::Memory), "SwapLimit": has(CgroupController::Memory), "CpuCfsPeriod": has(CgroupController::Cpu),
+        "CpuCfsQuota": has(CgroupController::Cpu), "CPUShares": has(CgroupController::Cpu),
+        "CPUSet": has(CgroupController::Cpuset), "PidsLimit": has(CgroupController::Pids), "OomKillDisable": false,
         "IPv4Forwarding": info.network.rung.is_some(),
         "NetworkWay": info.network.rung, "NetworkRefused": refused, "Ping": info.network.ping,
         "Debug": context.globals.debug, "NEventsListener": 0,
@@ -131,11 +139,11 @@ fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -
         "OSType": "linux", "Architecture": info.machine, "NCPU": info.processors, "MemTotal": info.memory,
         "Name": info.host, "DockerRootDir": root, "IndexServerAddress": "https://index.docker.io/v1/",
         "HttpProxy": proxy("HTTP_PROXY"), "HttpsProxy": proxy("HTTPS_PROXY"), "NoProxy": proxy("NO_PROXY"),
-        "Labels": [], "ExperimentalBuild": false, "ServerVersion": version::named(context), "InitBinary": "dhow",
+        "Labels": [], "ExperimentalBuild": false, "ServerVersion": version::reported_version(context), "InitBinary": "dhow",
         "DefaultRuntime": "dhow", "Runtimes": {"dhow": {"path": "dhow"}},
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
         "Warnings": info.warnings, "ServerErrors": [],
-        "ClientInfo": {"Debug": context.globals.debug, "Version": version::named(context), "Context": "default", "Plugins": [], "Warnings": null},
+        "ClientInfo": {"Debug": context.globals.debug, "Version": version::reported_version(context), "Context": "default", "Plugins": [], "Warnings": null},
     });
     if let (Some(data), Value::Object(machine)) = (data.as_object_mut(), machine) {
         data.extend(machine);

@@ -4,12 +4,12 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::inspect::show;
-use crate::engine::inspect::{ObjectKind, Question};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::inspect::inspect_objects;
+use crate::engine::inspect::{InspectRequest, ObjectKind};
 use crate::error::{Failure, invalid, unsupported};
 
-pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<InspectArgs>(
     &["inspect"],
     "[OPTIONS] NAME|ID [NAME|ID...]",
     "Show everything about containers, images, networks and volumes",
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
 
 /// Arguments of `inspect`.
 #[derive(Args)]
-pub(crate) struct Inspect {
+pub(crate) struct InspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
@@ -32,19 +32,19 @@ pub(crate) struct Inspect {
     objects: Vec<String>,
 }
 
-impl Verb for Inspect {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for InspectArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         let kind = self.r#type.as_deref().filter(|kind| !kind.is_empty());
-        let kind = kind.map(Kind::from_str).transpose()?.map(|kind| kind.0);
-        let question = Question { kind, size: self.size, ..Question::default() };
-        show(context, &self.objects, self.format.as_deref(), &question)
+        let kind = kind.map(InspectType::from_str).transpose()?.map(|kind| kind.0);
+        let question = InspectRequest { kind, size: self.size, ..InspectRequest::default() };
+        inspect_objects(context, &self.objects, self.format.as_deref(), &question)
     }
 }
 
 /// The value of `--type`.
-struct Kind(ObjectKind);
+struct InspectType(ObjectKind);
 
-impl FromStr for Kind {
+impl FromStr for InspectType {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {

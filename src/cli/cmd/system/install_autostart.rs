@@ -3,11 +3,11 @@
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output};
-use crate::engine::autostart::{Setup, install, undo};
+use crate::engine::autostart::{AutostartConfig, install, uninstall};
 
-pub(crate) const ENTRY: Entry = Entry::new::<InstallAutostart>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemInstallAutostartArgs>(
     &["system install-autostart"],
     "[OPTIONS]",
     "Have containers with a restart policy come back after a reboot",
@@ -15,16 +15,16 @@ pub(crate) const ENTRY: Entry = Entry::new::<InstallAutostart>(
 
 /// Arguments of `system install-autostart`.
 #[derive(Args)]
-pub(crate) struct InstallAutostart {
+pub(crate) struct SystemInstallAutostartArgs {
     /// Take it back
     #[arg(long)]
     undo: bool,
 }
 
-impl Verb for InstallAutostart {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for SystemInstallAutostartArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let setup = setup()?;
-        let said = if self.undo { undo(&setup)? } else { install(&setup)? };
+        let said = if self.undo { uninstall(&setup)? } else { install(&setup)? };
         for line in said {
             output::print_line(&line)?;
         }
@@ -32,10 +32,10 @@ impl Verb for InstallAutostart {
     }
 }
 
-fn setup() -> anyhow::Result<Setup> {
+fn setup() -> anyhow::Result<AutostartConfig> {
     let home = environment::home()?;
     let root = environment::data_root()?;
-    Ok(Setup {
+    Ok(AutostartConfig {
         program: std::env::current_exe().context("cannot tell where dhow itself is")?,
         config: environment::config_home()?,
         // A unit without the variable finds the default by itself.

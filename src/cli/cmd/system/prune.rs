@@ -3,18 +3,18 @@
 use clap::Args;
 
 use crate::cli::cmd::{buildx, container, image, network, volume};
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::flags::prune::PruneFlags;
 use crate::cli::{environment, output};
 use crate::engine::container_prune::prune_containers;
 use crate::engine::image_prune::{self, prune_images};
-use crate::engine::prune::Conditions;
+use crate::engine::prune::PruneConditions;
 use crate::engine::{build, namespace, networks, volumes};
 use crate::error::{Failure, invalid};
 use crate::model::bytes;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemPruneArgs>(
     &["system prune"],
     "[OPTIONS]",
     "Remove containers, networks, images, volumes and build cache that nothing uses",
@@ -22,7 +22,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
 
 /// Arguments of `system prune`.
 #[derive(Args)]
-pub(crate) struct Prune {
+pub(crate) struct SystemPruneArgs {
     /// All images that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
@@ -33,10 +33,10 @@ pub(crate) struct Prune {
     volumes: bool,
 }
 
-impl Verb for Prune {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for SystemPruneArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         let conditions = self.conditions()?;
-        if !self.flags.agreed(&self.warning())? {
+        if !self.flags.confirmed(&self.warning())? {
             return Ok(0);
         }
         let identity = namespace::enter(&environment::all())?;
@@ -44,41 +44,46 @@ impl Verb for Prune {
         store.sweep()?;
         // Containers first: their removal may leave more networks, volumes and images unused.
         let containers = prune_containers(&store, &conditions, &identity)?;
-        let mut text = container::prune::lines(&containers);
+        let mut text = container::prune::deleted_lines(&containers);
         let mut reclaimed = containers.reclaimed;
-        text += &network::prune::lines(&networks::prune(&store, &conditions)?);
+        text += &network::prune::deleted_lines(&networks::prune(&store, &conditions)?);
         if self.volumes {
-            let request = volumes::PruneRequest { all: false, conditions: conditions.clone() };
+            let request = volumes::VolumePruneRequest { all: false, conditions: conditions.clone() };
             let pruned = volumes::prune(&store, &request)?;
-            text += &volume::prune::lines(&pruned);
+            text += &volume::prune::deleted_lines(&pruned);
             reclaimed = reclaimed.saturating_add(pruned.reclaimed);
         }
-        let images = prune_images(&store, &image_prune::PruneRequest { all: self.all, conditions })?;
-        text += &image::prune::lines(&images);
+        let images = prune_images(&store, &image_prune::ImagePruneRequest { all: self.all, conditions })?;
+        text += &image::prune::deleted_lines(&images);
         reclaimed = reclaimed.saturating_add(images.reclaimed);
         if let Some(request) = self.cache() {
-            let gone = build::prune::prune(&store, &request)?;
-            text += &buildx::prune::lines(&gone);
-            reclaimed = reclaimed.saturating_add(buildx::prune::sum(&gone));
+            let gone = build::prune::prune_cache(&store, &request)?;
+            text += &buildx::prune::deleted_lines(&gone);
+            reclaimed = reclaimed.saturating_add(buildx::prune::total_size(&gone));
         }
         output::print(&format!("{text}Total reclaimed space: {}\n", bytes::human(reclaimed)))?;
         Ok(0)
     }
 }
 
-impl Prune {
-    fn conditions(&self) -> Result<Conditions, Failure> {
+impl SystemPruneArgs {
+    fn conditions(&self) -> Result<PruneConditions, Failure> {
         if self.volumes && self.flags.filter.iter().any(|filter| filter.key == "until") {
             return Err(invalid("The \"until\" filter is not supported with \"--volumes\""));
         }
-        Conditions::of(&self.flags.filter)
+        PruneConditions::parse(&self.flags.filter)
     }
 
     /// What to prune of the build cache. None with filters other than `until`: cache entries have no labels.
-    fn cache(&self) -> Option<build::prune::PruneRequest> {
+    fn cache(&self) -> Option<build::prune::CachePruneRequest> {
         let filters = self.flags.filter.clone();
         let known = filters.iter().all(|filter| filter.key == "until");
-        known.then_some(build::prune::PruneRequest { all: self.all, filters, keep: None, dry_run: false })
+        known.then_some(build::prune::CachePruneRequest {
+            all: self.all,
+            filters,
+            keep: None,
+            dry_run: false,
+        })
     }
 
     fn warning(&self) -> String {

@@ -3,32 +3,35 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::output;
 use crate::cli::template::Template;
 use crate::model::platform::Platform;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Version>(&["version"], "[OPTIONS]", "Show the version and what it is compatible with");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VersionArgs>(
+    &["version"],
+    "[OPTIONS]",
+    "Show the version and what it is compatible with",
+);
 
 /// The release of docker's command line that dhow follows, and the API version it reports.
 const DOCKER_VERSION: &str = "28.4.0";
 const API_VERSION: &str = "1.51";
-const OLDEST_API_VERSION: &str = "1.24";
+const MIN_API_VERSION: &str = "1.24";
 
 /// Arguments of `version`.
 #[derive(Args)]
-pub(crate) struct Version {
+pub(crate) struct VersionArgs {
     /// Print with a Go template, or `json`
     #[arg(short, long, value_name = "TEMPLATE")]
     format: Option<String>,
 }
 
-impl Verb for Version {
-    fn run(self, context: &Context) -> Outcome {
-        let data = data(context);
+impl CommandArgs for VersionArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let data = template_data(context);
         match self.format.as_deref() {
-            None | Some("") => output::print(&shown(&data))?,
+            None | Some("") => output::print(&version_text(&data))?,
             Some("json") => output::print_line(&data.to_string())?,
             Some(template) => output::print_line(&Template::parse(template)?.render(&data)?)?,
         }
@@ -37,7 +40,7 @@ impl Verb for Version {
 }
 
 /// Prints the line of `--version`.
-pub(crate) fn one_line(context: &Context) -> Outcome {
+pub(crate) fn print_version_line(context: &CommandContext) -> CommandResult {
     output::print_line(&match context.as_docker() {
         true => format!("Docker version {DOCKER_VERSION}, build dhow-{}", env!("CARGO_PKG_VERSION")),
         false => format!("dhow version {}", env!("CARGO_PKG_VERSION")),
@@ -46,17 +49,17 @@ pub(crate) fn one_line(context: &Context) -> Outcome {
 }
 
 /// The version to report: docker's if dhow was called as `docker`, because scripts compare it.
-pub(crate) fn named(context: &Context) -> &'static str {
+pub(crate) fn reported_version(context: &CommandContext) -> &'static str {
     if context.as_docker() { DOCKER_VERSION } else { env!("CARGO_PKG_VERSION") }
 }
 
-fn data(context: &Context) -> Value {
+fn template_data(context: &CommandContext) -> Value {
     let platform = Platform::host();
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
-    let (version, commit) = (named(context), format!("dhow-{}", env!("CARGO_PKG_VERSION")));
+    let (version, commit) = (reported_version(context), format!("dhow-{}", env!("CARGO_PKG_VERSION")));
     let details = json!({
         "ApiVersion": API_VERSION, "Arch": platform.architecture, "GitCommit": commit,
-        "KernelVersion": kernel, "MinAPIVersion": OLDEST_API_VERSION, "Os": platform.os,
+        "KernelVersion": kernel, "MinAPIVersion": MIN_API_VERSION, "Os": platform.os,
     });
     json!({
         "Client": {
@@ -68,13 +71,13 @@ fn data(context: &Context) -> Value {
             "Platform": {"Name": "dhow"},
             "Components": [{"Name": "Engine", "Version": version, "Details": details}],
             "Version": version, "ApiVersion": API_VERSION, "APIVersion": API_VERSION,
-            "MinAPIVersion": OLDEST_API_VERSION, "GitCommit": commit, "Os": platform.os,
+            "MinAPIVersion": MIN_API_VERSION, "GitCommit": commit, "Os": platform.os,
             "Arch": platform.architecture, "KernelVersion": kernel,
         },
     })
 }
 
-fn shown(data: &Value) -> String {
+fn version_text(data: &Value) -> String {
     let client = |name: &str| data["Client"][name].as_str().unwrap_or_default();
     let server = |name: &str| data["Server"][name].as_str().unwrap_or_default();
     let mut text = String::from("Client:\n");

@@ -2,21 +2,21 @@
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::flags::table::{Known, Shape, asked, augment};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::flags::table::{CheckedFlag, FlagShape, add_flags, given_flags};
 use crate::cli::{environment, output};
 use crate::engine::volumes::{NewVolume, create};
 use crate::error::{Failure, unsupported};
 use crate::model::key_value;
-use crate::model::volume::Map;
+use crate::model::volume::StringMap;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Create>(&["volume create"], "[OPTIONS] [VOLUME]", "Make a volume");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<VolumeCreateArgs>(&["volume create"], "[OPTIONS] [VOLUME]", "Make a volume");
 
 /// Arguments of `volume create`.
 #[derive(Args)]
-pub(crate) struct Create {
+pub(crate) struct VolumeCreateArgs {
     /// The driver: `local`
     #[arg(short, long, value_name = "DRIVER", default_value = "local", hide_default_value = true)]
     driver: String,
@@ -27,20 +27,20 @@ pub(crate) struct Create {
     #[arg(short, long, value_name = "OPTION")]
     opt: Vec<String>,
     #[command(flatten)]
-    swarm: Swarm,
+    swarm: SwarmVolumeFlags,
     /// Its name; one is made up where there is none
     #[arg(value_name = "VOLUME")]
     name: Option<String>,
 }
 
-impl Verb for Create {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for VolumeCreateArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         self.swarm.check()?;
         let new = NewVolume {
             name: self.name.unwrap_or_default(),
             driver: self.driver,
-            labels: map(&self.label, "label")?,
-            options: map(&self.opt, "option")?,
+            labels: parse_pairs(&self.label, "label")?,
+            options: parse_pairs(&self.opt, "option")?,
         };
         let store = Store::open(environment::data_root()?)?;
         output::print_line(&create(&store, new)?)?;
@@ -48,7 +48,7 @@ impl Verb for Create {
     }
 }
 
-fn map(texts: &[String], what: &str) -> Result<Map, Failure> {
+fn parse_pairs(texts: &[String], what: &str) -> Result<StringMap, Failure> {
     let pair = |text: &String| {
         let pair = key_value::parse(text, what)?;
         Ok((pair.name, pair.value.unwrap_or_default()))
@@ -57,24 +57,24 @@ fn map(texts: &[String], what: &str) -> Result<Map, Failure> {
 }
 
 /// docker's flags for volumes of a swarm.
-const TABLE: &[Known] = &[
-    Known::new("availability", Shape::Text),
-    Known::new("group", Shape::Text),
-    Known::new("limit-bytes", Shape::Text),
-    Known::new("required-bytes", Shape::Text),
-    Known::new("scope", Shape::Text),
-    Known::new("secret", Shape::Text),
-    Known::new("sharing", Shape::Text),
-    Known::new("topology-preferred", Shape::Text),
-    Known::new("topology-required", Shape::Text),
-    Known::new("type", Shape::Text),
+const SWARM_FLAGS: &[CheckedFlag] = &[
+    CheckedFlag::new("availability", FlagShape::Text),
+    CheckedFlag::new("group", FlagShape::Text),
+    CheckedFlag::new("limit-bytes", FlagShape::Text),
+    CheckedFlag::new("required-bytes", FlagShape::Text),
+    CheckedFlag::new("scope", FlagShape::Text),
+    CheckedFlag::new("secret", FlagShape::Text),
+    CheckedFlag::new("sharing", FlagShape::Text),
+    CheckedFlag::new("topology-preferred", FlagShape::Text),
+    CheckedFlag::new("topology-required", FlagShape::Text),
+    CheckedFlag::new("type", FlagShape::Text),
 ];
 
-struct Swarm {
+struct SwarmVolumeFlags {
     asked: Vec<&'static str>,
 }
 
-impl Swarm {
+impl SwarmVolumeFlags {
     fn check(&self) -> Result<(), Failure> {
         match self.asked.first() {
             None => Ok(()),
@@ -83,20 +83,20 @@ impl Swarm {
     }
 }
 
-impl FromArgMatches for Swarm {
+impl FromArgMatches for SwarmVolumeFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { asked: asked(matches, TABLE) })
+        Ok(Self { asked: given_flags(matches, SWARM_FLAGS) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.asked = asked(matches, TABLE);
+        self.asked = given_flags(matches, SWARM_FLAGS);
         Ok(())
     }
 }
 
-impl Args for Swarm {
+impl Args for SwarmVolumeFlags {
     fn augment_args(command: Command) -> Command {
-        augment(command, TABLE, "For volumes of a swarm only", true)
+        add_flags(command, SWARM_FLAGS, "For volumes of a swarm only", true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::inspect::show;
-use crate::engine::inspect::{ObjectKind, Question};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::inspect::inspect_objects;
+use crate::engine::inspect::{InspectRequest, ObjectKind};
 
-pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumeInspectArgs>(
     &["volume inspect"],
     "[OPTIONS] VOLUME [VOLUME...]",
     "Show everything about volumes",
@@ -14,7 +14,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
 
 /// Arguments of `volume inspect`.
 #[derive(Args)]
-pub(crate) struct Inspect {
+pub(crate) struct VolumeInspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
@@ -23,9 +23,9 @@ pub(crate) struct Inspect {
     volumes: Vec<String>,
 }
 
-impl Verb for Inspect {
-    fn run(self, context: &Context) -> Outcome {
-        let question = Question { kind: Some(ObjectKind::Volume), ..Question::default() };
-        show(context, &self.volumes, self.format.as_deref(), &question)
+impl CommandArgs for VolumeInspectArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
+        let question = InspectRequest { kind: Some(ObjectKind::Volume), ..InspectRequest::default() };
+        inspect_objects(context, &self.volumes, self.format.as_deref(), &question)
     }
 }

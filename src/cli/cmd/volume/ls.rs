@@ -3,26 +3,27 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::listing::{Listing, Row};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::cli::listing::{Listing, ListingRow};
 use crate::cli::{environment, output};
-use crate::engine::volumes::{Listed, list};
+use crate::engine::volumes::{VolumeSummary, list};
 use crate::error::unsupported;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 use crate::model::volume::DRIVER;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry = Entry::new::<Ls>(&["volume ls", "volume list"], "[OPTIONS]", "List volumes");
+pub(crate) const ENTRY: CommandEntry =
+    CommandEntry::new::<VolumeLsArgs>(&["volume ls", "volume list"], "[OPTIONS]", "List volumes");
 
 /// Arguments of `volume ls`.
 #[derive(Args)]
-pub(crate) struct Ls {
+pub(crate) struct VolumeLsArgs {
     /// Volumes of a swarm: there are none
     #[arg(long, hide = true)]
     cluster: bool,
     /// Only those that match: dangling, driver, label, name
     #[arg(short, long, value_name = "FILTER")]
-    filter: Vec<Filter>,
+    filter: Vec<ListFilter>,
     /// Print with a Go template, `table TEMPLATE`, or `json`
     #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
@@ -31,8 +32,8 @@ pub(crate) struct Ls {
     quiet: bool,
 }
 
-impl Verb for Ls {
-    fn run(self, _context: &Context) -> Outcome {
+impl CommandArgs for VolumeLsArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
         if self.cluster {
             return Err(unsupported("--cluster is for volumes of a swarm, and dhow is none").into());
         }
@@ -60,7 +61,7 @@ pub(crate) const HEADINGS: &[(&str, &str)] = &[
     ("Status", "STATUS"),
 ];
 
-fn row(volume: &Listed) -> Row {
+fn row(volume: &VolumeSummary) -> ListingRow {
     let record = &volume.record;
     let labels: Vec<String> = record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let fields = json!({
@@ -71,7 +72,7 @@ fn row(volume: &Listed) -> Row {
     let labels =
         record.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     match fields {
-        Value::Object(fields) => Row { fields, labels },
-        _ => Row::default(),
+        Value::Object(fields) => ListingRow { fields, labels },
+        _ => ListingRow::default(),
     }
 }

@@ -2,35 +2,38 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, prompt};
 use crate::engine::namespace;
-use crate::engine::volumes::{PruneRequest, Pruned, prune};
+use crate::engine::volumes::{PrunedVolumes, VolumePruneRequest, prune};
 use crate::model::bytes;
-use crate::model::filter::Filter;
+use crate::model::filter::ListFilter;
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Prune>(&["volume prune"], "[OPTIONS]", "Remove volumes that no container uses");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumePruneArgs>(
+    &["volume prune"],
+    "[OPTIONS]",
+    "Remove volumes that no container uses",
+);
 
 /// Arguments of `volume prune`.
 #[derive(Args)]
-pub(crate) struct Prune {
+pub(crate) struct VolumePruneArgs {
     /// Those that somebody named too
     #[arg(short, long)]
     all: bool,
     /// Only those that match: label=KEY[=VALUE], label!=KEY[=VALUE]
     #[arg(long, value_name = "FILTER")]
-    filter: Vec<Filter>,
+    filter: Vec<ListFilter>,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
 }
 
-impl Verb for Prune {
-    fn run(self, _context: &Context) -> Outcome {
-        let request = PruneRequest::new(self.all, &self.filter)?;
-        if !self.force && !prompt::agrees(warning(request.all))? {
+impl CommandArgs for VolumePruneArgs {
+    fn run(self, _context: &CommandContext) -> CommandResult {
+        let request = VolumePruneRequest::new(self.all, &self.filter)?;
+        if !self.force && !prompt::confirm(warning(request.all))? {
             return Ok(0);
         }
         // Volumes may hold files of any owner.
@@ -39,7 +42,7 @@ impl Verb for Prune {
         store.sweep()?;
         let pruned = prune(&store, &request)?;
         let reclaimed = bytes::human(pruned.reclaimed);
-        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", lines(&pruned)))?;
+        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", deleted_lines(&pruned)))?;
         Ok(0)
     }
 }
@@ -52,7 +55,7 @@ fn warning(all: bool) -> &'static str {
 }
 
 /// The removed volumes with a heading and an empty line after them; empty if there are none.
-pub(crate) fn lines(pruned: &Pruned) -> String {
+pub(crate) fn deleted_lines(pruned: &PrunedVolumes) -> String {
     match pruned.volumes.as_slice() {
         [] => String::new(),
         volumes => format!("Deleted Volumes:\n{}\n\n", volumes.join("\n")),

@@ -2,17 +2,20 @@
 
 use clap::Args;
 
-use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::cli::{environment, output, report};
 use crate::engine::{namespace, volumes};
 use crate::store::Store;
 
-pub(crate) const ENTRY: Entry =
-    Entry::new::<Rm>(&["volume rm", "volume remove"], "[OPTIONS] VOLUME [VOLUME...]", "Remove volumes");
+pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumeRmArgs>(
+    &["volume rm", "volume remove"],
+    "[OPTIONS] VOLUME [VOLUME...]",
+    "Remove volumes",
+);
 
 /// Arguments of `volume rm`.
 #[derive(Args)]
-pub(crate) struct Rm {
+pub(crate) struct VolumeRmArgs {
     /// Do not mind volumes that are not there
     #[arg(short, long)]
     force: bool,
@@ -21,8 +24,8 @@ pub(crate) struct Rm {
     volumes: Vec<String>,
 }
 
-impl Verb for Rm {
-    fn run(self, context: &Context) -> Outcome {
+impl CommandArgs for VolumeRmArgs {
+    fn run(self, context: &CommandContext) -> CommandResult {
         // Volumes may hold files of any owner.
         namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
@@ -32,7 +35,7 @@ impl Verb for Rm {
             match volumes::rm(&store, name, self.force) {
                 Ok(()) => output::print_line(name)?,
                 Err(error) => {
-                    report::complain(context, &error);
+                    report::print_error(context, &error);
                     code = 1;
                 }
             }

@@ -1,20 +1,20 @@
 //! `--call`: what to do with a Dockerfile instead of building it, and how to print the result.
 
-use crate::engine::build::request::Call;
+use crate::engine::build::request::CallFunc;
 use crate::error::{Failure, invalid};
 use crate::model::csv;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Format {
+pub(crate) struct CallFormat {
     pub(crate) json: bool,
     /// Exit with 0 even if a check finds something.
     pub(crate) ignore_status: bool,
 }
 
 /// Parses `check,format=json`.
-pub(crate) fn call(text: &str) -> Result<(Call, Format), Failure> {
-    let mut format = Format::default();
+pub(crate) fn parse_call(text: &str) -> Result<(CallFunc, CallFormat), Failure> {
+    let mut format = CallFormat::default();
     let mut name = String::new();
     for field in csv::fields(text)? {
         match field.split_once('=') {
@@ -26,10 +26,10 @@ pub(crate) fn call(text: &str) -> Result<(Call, Format), Failure> {
         }
     }
     let call = match name.as_str() {
-        "" | "build" => Call::Build,
-        "check" | "lint" => Call::Check,
-        "outline" => Call::Outline,
-        "targets" => Call::Targets,
+        "" | "build" => CallFunc::Build,
+        "check" | "lint" => CallFunc::Check,
+        "outline" => CallFunc::Outline,
+        "targets" => CallFunc::Targets,
         _ => {
             return Err(
                 invalid(format!("unknown call {name:?}")).hint("there are: build, check, outline, targets")
@@ -45,12 +45,12 @@ mod tests {
 
     #[test]
     fn calls() {
-        assert_eq!(call("build").unwrap(), (Call::Build, Format::default()));
-        let json = Format { json: true, ignore_status: false };
-        assert_eq!(call("check,format=json").unwrap(), (Call::Check, json));
-        assert_eq!(call("targets,format=text").unwrap(), (Call::Targets, Format::default()));
+        assert_eq!(parse_call("build").unwrap(), (CallFunc::Build, CallFormat::default()));
+        let json = CallFormat { json: true, ignore_status: false };
+        assert_eq!(parse_call("check,format=json").unwrap(), (CallFunc::Check, json));
+        assert_eq!(parse_call("targets,format=text").unwrap(), (CallFunc::Targets, CallFormat::default()));
         for bad in ["dance", "check,outline", "check,format=xml"] {
-            assert!(call(bad).is_err(), "{bad}");
+            assert!(parse_call(bad).is_err(), "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use crate::cli::entry::Context;
+use crate::cli::entry::CommandContext;
 use crate::cli::report;
 use crate::error::{Failure, invalid, unsupported};
 use crate::model::bytes;
@@ -11,7 +11,7 @@ use crate::model::limits::{LimitsSpec, parse_swap};
 
 /// What only the legacy builder honoured, and limits.
 #[derive(Args)]
-pub(crate) struct LegacyFlags {
+pub(crate) struct LegacyBuildFlags {
     /// Compress the context on its way: there is no way
     #[arg(long, hide = true)]
     compress: bool,
@@ -56,9 +56,9 @@ pub(crate) struct LegacyFlags {
     squash: bool,
 }
 
-impl LegacyFlags {
+impl LegacyBuildFlags {
     /// The limits of RUN steps. Warns about flags without effect.
-    pub(super) fn limits(&self, context: &Context) -> Result<LimitsSpec, Failure> {
+    pub(super) fn limits(&self, context: &CommandContext) -> Result<LimitsSpec, Failure> {
         if !self.disable_content_trust {
             return Err(unsupported("signatures of Docker Content Trust cannot be verified by dhow"));
         }

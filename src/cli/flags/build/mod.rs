@@ -6,19 +6,19 @@ mod legacy;
 use anyhow::Context as _;
 use clap::Args;
 
-pub(crate) use self::call::{Format, call};
-use self::legacy::LegacyFlags;
-use crate::cli::entry::Context;
-use crate::cli::progress::build::Mode;
+pub(crate) use self::call::{CallFormat, parse_call};
+use self::legacy::LegacyBuildFlags;
+use crate::cli::entry::CommandContext;
+use crate::cli::progress::build::ProgressMode;
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, fetch, output, report, settings};
-use crate::engine::build::ask::{Surroundings, args, context, secret, typed};
-use crate::engine::build::request::{BuildRequest, Call, Typed};
+use crate::engine::build::ask::{ClientEnv, args, context, secret, typed};
+use crate::engine::build::request::{BuildRequest, CallFunc, OptionsEntry};
 use crate::error::{Failure, invalid};
-use crate::model::container::Ulimit;
+use crate::model::container::UlimitSpec;
 use crate::model::environment::Environment;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 use crate::model::{bytes, hosts};
 
 /// Everything that `build` lets a user say.
@@ -98,7 +98,7 @@ pub(crate) struct BuildFlags {
     print: Option<String>,
     /// How to show what goes on: auto, plain, tty, quiet, rawjson
     #[arg(long, value_name = "KIND")]
-    progress: Option<Mode>,
+    progress: Option<ProgressMode>,
     /// Provenance attestation: false, true, or attributes such as mode=max
     #[arg(long, value_name = "ATTRIBUTES")]
     provenance: Option<String>,
@@ -134,69 +134,69 @@ pub(crate) struct BuildFlags {
     target: Option<String>,
     /// Limit on resources of a process in RUN steps, NAME=SOFT[:HARD]
     #[arg(long, value_name = "LIMIT")]
-    ulimit: Vec<Ulimit>,
+    ulimit: Vec<UlimitSpec>,
     #[command(flatten)]
-    legacy: LegacyFlags,
+    legacy: LegacyBuildFlags,
     /// The context: a directory, - for standard input, the URL of a git repository, archive or Dockerfile
     #[arg(value_name = "PATH | URL | -")]
     words: Vec<String>,
 }
 
 /// A build request, and how its progress and result are shown.
-pub(crate) struct Order {
+pub(crate) struct BuildInvocation {
     pub(crate) request: BuildRequest,
-    pub(crate) mode: Mode,
+    pub(crate) mode: ProgressMode,
     /// How the result of `--call` is printed.
-    pub(crate) format: Format,
+    pub(crate) format: CallFormat,
     /// Whether nothing but the image's ID is printed.
     pub(crate) quiet: bool,
 }
 
 /// The environment and working directory that the command was invoked in.
-pub(crate) fn surroundings(context: &Context) -> anyhow::Result<Surroundings> {
-    Ok(Surroundings { environment: fetch::environment_of(context), dir: environment::working_dir()? })
+pub(crate) fn invocation_env(context: &CommandContext) -> anyhow::Result<ClientEnv> {
+    Ok(ClientEnv { environment: fetch::command_environment(context), dir: environment::working_dir()? })
 }
 
 impl BuildFlags {
     /// Parses the flags and checks everything that needs no file of the context.
-    pub(crate) fn into_order(mut self, context: &Context) -> anyhow::Result<Order> {
+    pub(crate) fn into_invocation(mut self, context: &CommandContext) -> anyhow::Result<BuildInvocation> {
         let [words] = self.words.as_slice() else {
             let message = format!("'{}' requires 1 argument: PATH, URL or -", context.command_line());
-            return Err(UsageError::words(message).into());
+            return Err(UsageError::new(message).into());
         };
-        let around = surroundings(context)?;
-        check_switch(&around.environment, context)?;
+        let around = invocation_env(context)?;
+        check_docker_buildkit(&around.environment, context)?;
         let (call, format) = self.call()?;
-        let mode = mode(self.progress, self.quiet, &around.environment)?;
-        let source = context::main(words, &around)?;
+        let mode = progress_mode(self.progress, self.quiet, &around.environment)?;
+        let source = context::parse_main(words, &around)?;
         let (limits, cgroup_parent) = (self.legacy.limits(context)?, self.cgroup_parent.clone());
-        let mut args = args::build_args(&self.build_arg, &around)?;
-        settings::add_proxies(&mut args, context);
-        let epoch = args::epoch(&mut args, &around)?;
+        let mut args = args::parse_build_args(&self.build_arg, &around)?;
+        settings::add_proxy_args(&mut args, context);
+        let epoch = args::parse_epoch(&mut args, &around)?;
         let request = BuildRequest {
-            dockerfile: context::dockerfile(self.file.as_deref(), &source, &around)?,
-            contexts: contexts(&self.build_context, &around)?,
-            tags: tags(&self.tag)?,
+            dockerfile: context::parse_dockerfile(self.file.as_deref(), &source, &around)?,
+            contexts: parse_contexts(&self.build_context, &around)?,
+            tags: check_tags(&self.tag)?,
             target: self.target.take().filter(|target| !target.is_empty()),
-            labels: args::labels(&self.label)?,
-            annotations: args::annotations(&self.annotation)?,
-            platforms: platforms(&self.platform)?,
+            labels: args::parse_labels(&self.label)?,
+            annotations: args::parse_annotations(&self.annotation)?,
+            platforms: parse_platforms(&self.platform)?,
             no_cache: self.no_cache,
             no_cache_filter: std::mem::take(&mut self.no_cache_filter),
             pull: self.pull,
             outputs: self.outputs()?,
-            cache_from: caches(&self.cache_from)?,
-            cache_to: caches(&self.cache_to)?,
+            cache_from: parse_caches(&self.cache_from)?,
+            cache_to: parse_caches(&self.cache_to)?,
             attests: self.attests(&around.environment)?,
-            secrets: each(&self.secret, |text| secret::secret(text, &around))?,
-            ssh: each(&self.ssh, |text| secret::ssh(text, &around))?,
-            add_hosts: each(&self.add_host, |text| {
+            secrets: parse_each(&self.secret, |text| secret::parse_secret(text, &around))?,
+            ssh: parse_each(&self.ssh, |text| secret::parse_ssh(text, &around))?,
+            add_hosts: parse_each(&self.add_host, |text| {
                 hosts::parse_entry(text).map(|(name, address)| format!("{name}:{address}"))
             })?,
             network: std::mem::take(&mut self.network),
             shm_size: self.shm_size.filter(|size| *size > 0),
             ulimits: std::mem::take(&mut self.ulimit),
-            allow: each(&self.allow, entitlement)?,
+            allow: parse_each(&self.allow, check_entitlement)?,
             context: source,
             resume: self.resume,
             limits,
@@ -205,46 +205,49 @@ impl BuildFlags {
             call,
             epoch,
         };
-        Ok(Order { request, mode, format, quiet: self.quiet })
+        Ok(BuildInvocation { request, mode, format, quiet: self.quiet })
     }
 
-    fn call(&self) -> Result<(Call, Format), Failure> {
+    fn call(&self) -> Result<(CallFunc, CallFormat), Failure> {
         match (self.check, &self.print) {
-            (true, _) => call("check"),
-            (false, Some(print)) => call(print),
-            (false, None) => call(&self.call),
+            (true, _) => parse_call("check"),
+            (false, Some(print)) => parse_call(print),
+            (false, None) => parse_call(&self.call),
         }
     }
 
-    fn outputs(&self) -> Result<Vec<Typed>, Failure> {
-        let mut outputs = each(&self.output, typed::output)?;
+    fn outputs(&self) -> Result<Vec<OptionsEntry>, Failure> {
+        let mut outputs = parse_each(&self.output, typed::parse_output)?;
         outputs.iter().try_for_each(check_output)?;
         if self.push {
-            typed::push(&mut outputs);
+            typed::apply_push(&mut outputs);
         }
         if self.load {
-            typed::load(&mut outputs);
+            typed::apply_load(&mut outputs);
         }
         Ok(outputs)
     }
 
-    fn attests(&self, environment: &Environment) -> Result<Vec<Typed>, Failure> {
-        let mut all = each(&self.attest, typed::attest)?;
+    fn attests(&self, environment: &Environment) -> Result<Vec<OptionsEntry>, Failure> {
+        let mut all = parse_each(&self.attest, typed::parse_attest)?;
         for (kind, given) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
             if let Some(text) = given {
-                all.push(typed::short_attest(kind, text)?);
+                all.push(typed::parse_short_attest(kind, text)?);
             }
         }
-        typed::attests(with_default(all, environment))
+        typed::merge_attests(with_default_provenance(all, environment))
     }
 }
 
 /// Adds `provenance=false` if `BUILDX_NO_DEFAULT_ATTESTATIONS` is set and no flag is about provenance.
 /// Otherwise the builder adds provenance by default.
-pub(crate) fn with_default(mut attests: Vec<Typed>, environment: &Environment) -> Vec<Typed> {
+pub(crate) fn with_default_provenance(
+    mut attests: Vec<OptionsEntry>,
+    environment: &Environment,
+) -> Vec<OptionsEntry> {
     let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").is_some_and(is_true);
     if off && !attests.iter().any(|attest| attest.kind == "provenance") {
-        attests.extend(typed::short_attest("provenance", "false"));
+        attests.extend(typed::parse_short_attest("provenance", "false"));
     }
     attests
 }
@@ -258,7 +261,7 @@ fn is_false(text: &str) -> bool {
 }
 
 /// Checks `DOCKER_BUILDKIT`, by which docker chooses between its two builders.
-fn check_switch(environment: &Environment, context: &Context) -> Result<(), Failure> {
+fn check_docker_buildkit(environment: &Environment, context: &CommandContext) -> Result<(), Failure> {
     match environment.text("DOCKER_BUILDKIT") {
         None => Ok(()),
         Some(text) if is_true(text) => Ok(()),
@@ -274,22 +277,26 @@ fn check_switch(environment: &Environment, context: &Context) -> Result<(), Fail
 }
 
 /// The progress mode: the flag, else `BUILDKIT_PROGRESS`.
-pub(crate) fn mode(flag: Option<Mode>, quiet: bool, environment: &Environment) -> anyhow::Result<Mode> {
+pub(crate) fn progress_mode(
+    flag: Option<ProgressMode>,
+    quiet: bool,
+    environment: &Environment,
+) -> anyhow::Result<ProgressMode> {
     if quiet {
         return match flag {
-            None | Some(Mode::Auto | Mode::Quiet) => Ok(Mode::Quiet),
+            None | Some(ProgressMode::Auto | ProgressMode::Quiet) => Ok(ProgressMode::Quiet),
             Some(_) => Err(invalid("progress=quiet and quiet cannot be used with another --progress").into()),
         };
     }
     match (flag, environment.text("BUILDKIT_PROGRESS")) {
         (Some(mode), _) => Ok(mode),
         (None, Some(text)) => text.parse().context("cannot use BUILDKIT_PROGRESS"),
-        (None, None) => Ok(Mode::Auto),
+        (None, None) => Ok(ProgressMode::Auto),
     }
 }
 
 /// Parses each of `texts`.
-pub(crate) fn each<T>(
+pub(crate) fn parse_each<T>(
     texts: &[String],
     read: impl Fn(&str) -> Result<T, Failure>,
 ) -> Result<Vec<T>, Failure> {
@@ -297,12 +304,12 @@ pub(crate) fn each<T>(
 }
 
 /// Parses the caches of several flags, each of which may name several.
-pub(crate) fn caches(texts: &[String]) -> Result<Vec<Typed>, Failure> {
-    Ok(each(texts, typed::cache)?.into_iter().flatten().collect())
+pub(crate) fn parse_caches(texts: &[String]) -> Result<Vec<OptionsEntry>, Failure> {
+    Ok(parse_each(texts, typed::parse_cache)?.into_iter().flatten().collect())
 }
 
 /// Parses platforms; `local` is the host's. Without any, `DOCKER_DEFAULT_PLATFORM` applies.
-pub(crate) fn platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>> {
+pub(crate) fn parse_platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>> {
     let read = |text: &str| if text == "local" { Ok(Platform::host()) } else { text.parse() };
     let mut platforms: Vec<Platform> = Vec::new();
     for text in texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
@@ -318,8 +325,8 @@ pub(crate) fn platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>> {
 }
 
 /// Checks the names given to an image.
-pub(crate) fn tags(texts: &[String]) -> Result<Vec<String>, Failure> {
-    let read = |text: &str| match text.parse::<Reference>() {
+pub(crate) fn check_tags(texts: &[String]) -> Result<Vec<String>, Failure> {
+    let read = |text: &str| match text.parse::<ImageReference>() {
         Ok(name) if name.digest().is_some() => {
             Err(invalid(format!("invalid tag {text:?}: refusing to create a tag with a digest reference")))
         }
@@ -330,9 +337,9 @@ pub(crate) fn tags(texts: &[String]) -> Result<Vec<String>, Failure> {
 }
 
 /// Refuses to write an archive to a terminal.
-pub(crate) fn check_output(typed: &Typed) -> Result<(), Failure> {
+pub(crate) fn check_output(typed: &OptionsEntry) -> Result<(), Failure> {
     let to_stdout = typed.attributes.get("dest").is_some_and(|dest| dest == "-");
-    if to_stdout && output::is_terminal() {
+    if to_stdout && output::stdout_is_terminal() {
         let kind = &typed.kind;
         return Err(invalid(format!(
             "dest file is required for {kind} exporter. refusing to write to console"
@@ -341,15 +348,15 @@ pub(crate) fn check_output(typed: &Typed) -> Result<(), Failure> {
     Ok(())
 }
 
-fn contexts(
+fn parse_contexts(
     texts: &[String],
-    around: &Surroundings,
+    around: &ClientEnv,
 ) -> Result<std::collections::BTreeMap<String, crate::engine::build::request::ContextSource>, Failure> {
-    texts.iter().map(|text| context::named(text, around)).collect()
+    texts.iter().map(|text| context::parse_named(text, around)).collect()
 }
 
 /// Checks an entitlement of `--allow`.
-pub(crate) fn entitlement(text: &str) -> Result<String, Failure> {
+pub(crate) fn check_entitlement(text: &str) -> Result<String, Failure> {
     let name = text.split('=').next().unwrap_or(text);
     match name {
         "network.host" | "security.insecure" | "device" => Ok(text.to_owned()),

@@ -4,7 +4,7 @@ use crate::model::environment::Environment;
 
 /// The escape sequence that starts each colour; empty for no colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Colours {
+pub(crate) struct ProgressColours {
     /// Finished steps.
     pub(crate) run: String,
     /// Cancelled steps.
@@ -17,16 +17,16 @@ pub(crate) struct Colours {
     pub(crate) faint: String,
 }
 
-impl Default for Colours {
+impl Default for ProgressColours {
     fn default() -> Self {
         let code = |code: &str| format!("\x1b[{code}m");
         Self { run: code("34"), cancel: code("33"), error: code("31"), warning: code("33"), faint: code("2") }
     }
 }
 
-impl Colours {
+impl ProgressColours {
     /// The colours that the environment asks for, and warnings about invalid ones.
-    pub(crate) fn of(environment: &Environment) -> (Self, Vec<String>) {
+    pub(crate) fn from_environment(environment: &Environment) -> (Self, Vec<String>) {
         let mut colours = Self::default();
         let mut warnings = Vec::new();
         if environment.text("NO_COLOR").is_some() {
@@ -52,16 +52,16 @@ impl Colours {
             "warning" => &mut self.warning,
             _ => return Err(format!("unknown name `{name}`: there are run, cancel, error, warning")),
         };
-        *place = sequence(value).ok_or_else(|| format!("`{value}` is neither a colour nor R,G,B"))?;
+        *place = escape_sequence(value).ok_or_else(|| format!("`{value}` is neither a colour nor R,G,B"))?;
         Ok(())
     }
 }
 
-fn sequence(value: &str) -> Option<String> {
+fn escape_sequence(value: &str) -> Option<String> {
     let value = value.to_ascii_lowercase();
-    if let Some(code) = named(&value) {
+    if let Some(code) = colour_code(&value) {
         return Some(format!("\x1b[{code}m"));
-    // BuildKit accepts R,G,B besides names.
+        // BuildKit accepts R,G,B besides names.
     }
     let parts: Option<Vec<u8>> = value.split(',').map(|part| part.trim().parse().ok()).collect();
     match parts?.as_slice() {
@@ -70,7 +70,7 @@ fn sequence(value: &str) -> Option<String> {
     }
 }
 
-fn named(name: &str) -> Option<u8> {
+fn colour_code(name: &str) -> Option<u8> {
     const NAMES: [&str; 8] = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
     let (name, base) = match name.strip_prefix("light-").or_else(|| name.strip_prefix("light_")) {
         Some(name) => (name, 90),
@@ -86,8 +86,10 @@ mod tests {
 
     #[test]
     fn the_environment_chooses() {
-        let of = |name: &str, value: &str| Colours::of(&Environment::from_iter([(name, value)]));
-        assert_eq!(of("X", "").0, Colours::default());
+        let of = |name: &str, value: &str| {
+            ProgressColours::from_environment(&Environment::from_iter([(name, value)]))
+        };
+        assert_eq!(of("X", "").0, ProgressColours::default());
         assert_eq!(of("NO_COLOR", "1").0.error, "");
         let (colours, warnings) =
             of("BUILDKIT_COLORS", "run=green:error=255,0,10:warning=light-cyan:x=1:run");

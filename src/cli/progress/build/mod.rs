@@ -26,22 +26,22 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::termios::tcgetwinsize;
 
-use self::plain::Plain;
-use self::rawjson::RawJson;
-use self::trace::Trace;
-use self::tty::{Size, Tty};
-use crate::build::progress::{Event, StepId, Warning, Watcher};
+use self::plain::PlainProgress;
+use self::rawjson::RawJsonProgress;
+use self::trace::BuildTrace;
+use self::tty::{TerminalSize, TtyProgress};
+use crate::build::progress::{BuildEvent, BuildObserver, CheckWarning, StepId};
 use crate::error::{Failure, invalid};
 use crate::model::environment::Environment;
 
-pub(crate) use self::colours::Colours;
+pub(crate) use self::colours::ProgressColours;
 
 /// The least time between two frames.
-const FRAME: Duration = Duration::from_millis(100);
+const FRAME_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The value of `--progress`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum ProgressMode {
     /// A live view on a terminal, plain lines elsewhere.
     #[default]
     Auto,
@@ -51,7 +51,7 @@ pub(crate) enum Mode {
     Quiet,
 }
 
-impl FromStr for Mode {
+impl FromStr for ProgressMode {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
@@ -67,71 +67,73 @@ impl FromStr for Mode {
     }
 }
 
-enum View {
-    Plain(Plain),
-    Tty(Tty),
-    RawJson(RawJson),
+enum BuildView {
+    Plain(PlainProgress),
+    Tty(TtyProgress),
+    RawJson(RawJsonProgress),
     Nothing,
 }
 
 /// Displays builds, one after another, on standard error.
-pub(crate) struct Display {
-    view: View,
-    trace: Trace,
-    colours: Colours,
+pub(crate) struct BuildDisplay {
+    view: BuildView,
+    trace: BuildTrace,
+    colours: ProgressColours,
     began: Instant,
-    framed: Option<Instant>,
+    last_frame: Option<Instant>,
     /// The number of the current build's first step, and the time when the build started.
-    first: u32,
-    offset: u64,
+    step_offset: u32,
+    time_offset: u64,
     /// The name of the current build, if there are several.
-    part: Option<String>,
+    build_name: Option<String>,
 }
 
-impl Display {
+impl BuildDisplay {
     /// Opens a display, and returns warnings about the colours. [`ProgressMode::Tty`] fails without a
     /// terminal.
-    pub(crate) fn new(mode: Mode, environment: &Environment) -> Result<(Self, Vec<String>), Failure> {
+    pub(crate) fn new(mode: ProgressMode, environment: &Environment) -> Result<(Self, Vec<String>), Failure> {
         let terminal = std::io::stderr().is_terminal();
-        if mode == Mode::Tty && !terminal {
+        if mode == ProgressMode::Tty && !terminal {
             return Err(invalid("failed to get console: provided file is not a console")
                 .hint("leave --progress out, or say --progress=plain"));
         }
-        let (mut colours, warnings) = Colours::of(environment);
+        let (mut colours, warnings) = ProgressColours::from_environment(environment);
         // Warnings have colours, which must not get into files.
         if !terminal {
-            colours = Colours::of(&Environment::default().with("NO_COLOR", "1")).0;
+            colours = ProgressColours::from_environment(&Environment::default().with("NO_COLOR", "1")).0;
         }
         // A dumb terminal cannot move the cursor.
         let dumb = environment.text("TERM") == Some("dumb");
         let view = match mode {
-            Mode::Auto if terminal && !dumb => View::Tty(Tty::new(colours.clone(), BUILDER.into())),
-            Mode::Tty => View::Tty(Tty::new(colours.clone(), BUILDER.into())),
-            Mode::Auto | Mode::Plain => View::Plain(Plain::new(HEADING.into())),
-            Mode::RawJson => View::RawJson(RawJson::new(Timestamp::now())),
-            Mode::Quiet => View::Nothing,
+            ProgressMode::Auto if terminal && !dumb => {
+                BuildView::Tty(TtyProgress::new(colours.clone(), BUILDER.into()))
+            }
+            ProgressMode::Tty => BuildView::Tty(TtyProgress::new(colours.clone(), BUILDER.into())),
+            ProgressMode::Auto | ProgressMode::Plain => BuildView::Plain(PlainProgress::new(HEADING.into())),
+            ProgressMode::RawJson => BuildView::RawJson(RawJsonProgress::new(Timestamp::now())),
+            ProgressMode::Quiet => BuildView::Nothing,
         };
-        Ok((Self::showing(view, colours), warnings))
+        Ok((Self::with_view(view, colours), warnings))
     }
 
-    fn showing(view: View, colours: Colours) -> Self {
+    fn with_view(view: BuildView, colours: ProgressColours) -> Self {
         Self {
             view,
-            trace: Trace::default(),
+            trace: BuildTrace::default(),
             colours,
             began: Instant::now(),
-            framed: None,
-            first: 0,
-            offset: 0,
-            part: None,
+            last_frame: None,
+            step_offset: 0,
+            time_offset: 0,
+            build_name: None,
         }
     }
 
     /// Starts another build; `name` distinguishes it from the others.
-    pub(crate) fn begin(&mut self, name: Option<&str>) {
-        self.first = self.trace.steps.last_key_value().map_or(0, |(id, _)| id.0 + 1);
-        self.offset = self.elapsed();
-        self.part = name.map(str::to_owned);
+    pub(crate) fn begin_build(&mut self, name: Option<&str>) {
+        self.step_offset = self.trace.steps.last_key_value().map_or(0, |(id, _)| id.0 + 1);
+        self.time_offset = self.elapsed();
+        self.build_name = name.map(str::to_owned);
     }
 
     /// Milliseconds since the first build started.
@@ -143,14 +145,16 @@ impl Display {
     /// `expanded`.
     pub(crate) fn finish(&mut self, expanded: bool) {
         let bytes = match &mut self.view {
-            View::Plain(plain) => plain.finish(&mut self.trace),
-            View::Tty(tty) if !self.trace.steps.is_empty() => tty.frame(&self.trace, size(), true),
+            BuildView::Plain(plain) => plain.finish(&mut self.trace),
+            BuildView::Tty(tty) if !self.trace.steps.is_empty() => {
+                tty.frame(&self.trace, terminal_size(), true)
+            }
             _ => Vec::new(),
         };
-        write(&bytes);
-        if matches!(self.view, View::Plain(_) | View::Tty(_)) {
-            write(&failures(&self.trace));
-            write(warnings(&self.trace.warnings, &self.colours, expanded).as_bytes());
+        write_stderr(&bytes);
+        if matches!(self.view, BuildView::Plain(_) | BuildView::Tty(_)) {
+            write_stderr(&failed_outputs(&self.trace));
+            write_stderr(warning_list(&self.trace.warnings, &self.colours, expanded).as_bytes());
         }
     }
 
@@ -160,41 +164,42 @@ impl Display {
     }
 
     /// The event with its step numbers and times shifted behind those of earlier builds.
-    fn among_all(&self, mut event: Event) -> Event {
-        let shift = |id: &mut StepId| id.0 = id.0.saturating_add(self.first);
-        let later = |at: &mut u64| *at = at.saturating_add(self.offset);
+    fn renumbered(&self, mut event: BuildEvent) -> BuildEvent {
+        let shift = |id: &mut StepId| id.0 = id.0.saturating_add(self.step_offset);
+        let later = |at: &mut u64| *at = at.saturating_add(self.time_offset);
         match &mut event {
-            Event::Step { id, name, inputs } => {
+            BuildEvent::Step { id, name, inputs } => {
                 shift(id);
                 inputs.iter_mut().for_each(shift);
                 // `[2/3] RUN make` becomes `[name 2/3] RUN make`, as in buildx.
-                if let Some(part) = &self.part {
+                if let Some(part) = &self.build_name {
                     *name = match name.strip_prefix('[') {
                         Some(rest) => format!("[{part} {rest}"),
                         None => format!("[{part}] {name}"),
                     };
                 }
             }
-            Event::Started { id, at }
-            | Event::Log { id, at, .. }
-            | Event::Status { id, at, .. }
-            | Event::Ended { id, at, .. } => {
+            BuildEvent::Started { id, at }
+            | BuildEvent::Log { id, at, .. }
+            | BuildEvent::Status { id, at, .. }
+            | BuildEvent::Ended { id, at, .. } => {
                 shift(id);
                 later(at);
             }
-            Event::Warning(_) | Event::Excerpt(_) => {}
+            BuildEvent::Warning(_) | BuildEvent::Excerpt(_) => {}
         }
         event
     }
 
     fn draw(&mut self) {
-        let View::Tty(tty) = &mut self.view else { return };
+        let BuildView::Tty(tty) = &mut self.view else { return };
         // Events may come much faster than frames can be seen.
-        if self.trace.steps.is_empty() || self.framed.is_some_and(|last| last.elapsed() < FRAME) {
+        if self.trace.steps.is_empty() || self.last_frame.is_some_and(|last| last.elapsed() < FRAME_INTERVAL)
+        {
             return;
         }
-        self.framed = Some(Instant::now());
-        write(&tty.frame(&self.trace, size(), false));
+        self.last_frame = Some(Instant::now());
+        write_stderr(&tty.frame(&self.trace, terminal_size(), false));
     }
 }
 
@@ -203,15 +208,15 @@ const HEADING: &str = "building with \"default\" instance using dhow driver";
 /// The right end of the live view's heading.
 const BUILDER: &str = "dhow:default";
 
-impl Watcher for Display {
-    fn event(&mut self, event: Event) {
-        let event = self.among_all(event);
-        let about = self.trace.take(&event);
+impl BuildObserver for BuildDisplay {
+    fn event(&mut self, event: BuildEvent) {
+        let event = self.renumbered(event);
+        let about = self.trace.record(&event);
         match &mut self.view {
-            View::Plain(plain) => write(&plain.event(&event, about, &mut self.trace)),
-            View::RawJson(json) => write(&json.event(&event, &self.trace)),
-            View::Tty(tty) => tty.event(&event),
-            View::Nothing => {}
+            BuildView::Plain(plain) => write_stderr(&plain.event(&event, about, &mut self.trace)),
+            BuildView::RawJson(json) => write_stderr(&json.event(&event, &self.trace)),
+            BuildView::Tty(tty) => tty.event(&event),
+            BuildView::Nothing => {}
         }
         self.draw();
     }
@@ -219,34 +224,35 @@ impl Watcher for Display {
     fn tick(&mut self) {
         // The timers of running steps go on without events.
         self.trace.advance(self.elapsed());
-        if let View::Plain(plain) = &mut self.view {
-            write(&plain.refresh(&mut self.trace));
+        if let BuildView::Plain(plain) = &mut self.view {
+            write_stderr(&plain.refresh(&mut self.trace));
         }
         self.draw();
     }
 }
 
 /// Writes to standard error at once. Failures are ignored, as there is nowhere to report them.
-fn write(bytes: &[u8]) {
+fn write_stderr(bytes: &[u8]) {
     if !bytes.is_empty() {
         let _ = std::io::stderr().lock().write_all(bytes);
     }
 }
 
 /// The terminal's size, which may change between two frames.
-fn size() -> Size {
+fn terminal_size() -> TerminalSize {
     match tcgetwinsize(std::io::stderr()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
-            Size { width: size.ws_col.into(), height: size.ws_row.into() }
+            TerminalSize { width: size.ws_col.into(), height: size.ws_row.into() }
         }
-        _ => Size { width: 80, height: 24 },
+        _ => TerminalSize { width: 80, height: 24 },
     }
 }
 
 /// The last output of each failed step.
-fn failures(trace: &Trace) -> Vec<u8> {
+fn failed_outputs(trace: &BuildTrace) -> Vec<u8> {
     let mut text = Vec::new();
-    for step in trace.begun.iter().filter_map(|id| trace.steps.get(id)).filter(|step| step.has_failed()) {
+    for step in trace.start_order.iter().filter_map(|id| trace.steps.get(id)).filter(|step| step.has_failed())
+    {
         text.extend_from_slice(format!("------\n > {}:\n", step.name).as_bytes());
         for line in &step.last {
             text.extend_from_slice(line);
@@ -258,12 +264,12 @@ fn failures(trace: &Trace) -> Vec<u8> {
 }
 
 /// `Rule: message (line 3)`.
-fn short(warning: &Warning) -> String {
+fn warning_line(warning: &CheckWarning) -> String {
     format!("{}: {} (line {})", warning.rule, warning.message, warning.lines.0)
 }
 
 /// The list of warnings, empty if there are none.
-fn warnings(warnings: &[Warning], colours: &Colours, expanded: bool) -> String {
+fn warning_list(warnings: &[CheckWarning], colours: &ProgressColours, expanded: bool) -> String {
     let count = match warnings.len() {
         0 => return String::new(),
         1 => "1 warning found".to_owned(),
@@ -273,7 +279,7 @@ fn warnings(warnings: &[Warning], colours: &Colours, expanded: bool) -> String {
     let end = if colours.warning.is_empty() { "" } else { "\x1b[0m" };
     let mut text = format!("\n {}{count}{hint}:{end}\n", colours.warning);
     for warning in warnings {
-        text += &format!(" - {}\n", short(warning));
+        text += &format!(" - {}\n", warning_line(warning));
         if expanded {
             text += &format!("{}\nMore info: {}\n\n", warning.description, warning.url);
         }

@@ -4,21 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::trace::{Part, Step, Trace, amounts};
-use crate::build::progress::{Event, StepId};
+use super::trace::{BuildTrace, StepStatus, TracedStep, progress_bytes};
+use crate::build::progress::{BuildEvent, StepId};
 
 /// How long a step keeps the output, in milliseconds, before division by the share of updates that others have.
-const ANTI_FLICKER: f64 = 5000.0;
+const ANTI_FLICKER_MS: f64 = 5000.0;
 /// A step that has been silent for this many milliseconds gets the output.
-const LONGEST_DELAY: u64 = 10_000;
+const MAX_SILENCE_MS: u64 = 10_000;
 /// A status is printed again after this many milliseconds …
-const LEAST_DELAY: u64 = 5000;
+const STATUS_INTERVAL_MS: u64 = 5000;
 /// … or when this share more of it is done.
-const LEAST_SHARE: f64 = 0.05;
+const STATUS_MIN_SHARE: f64 = 0.05;
 
 /// The output of a step that is not written yet.
 #[derive(Default)]
-struct Block {
+struct StepBlock {
     /// The step's number in the output; 0 before its first line.
     number: u32,
     /// Lines to be written, each prefixed with its timestamp.
@@ -32,8 +32,8 @@ struct Block {
     since: u64,
 }
 
-pub(super) struct Plain {
-    blocks: BTreeMap<StepId, Block>,
+pub(super) struct PlainProgress {
+    blocks: BTreeMap<StepId, StepBlock>,
     /// The step that has the output.
     current: Option<StepId>,
     updated: BTreeSet<StepId>,
@@ -43,7 +43,7 @@ pub(super) struct Plain {
     out: Vec<u8>,
 }
 
-impl Plain {
+impl PlainProgress {
     /// `heading` is the text of line `#0`, which is left out if it is empty.
     pub(super) fn new(heading: String) -> Self {
         Self {
@@ -58,12 +58,17 @@ impl Plain {
     }
 
     /// Handles an event, which `trace` has recorded already; returns what to write.
-    pub(super) fn event(&mut self, event: &Event, about: Option<StepId>, trace: &mut Trace) -> Vec<u8> {
+    pub(super) fn event(
+        &mut self,
+        event: &BuildEvent,
+        about: Option<StepId>,
+        trace: &mut BuildTrace,
+    ) -> Vec<u8> {
         let Some(id) = about else { return Vec::new() };
         let Some(step) = trace.steps.get(&id) else { return Vec::new() };
         let block = self.blocks.entry(id).or_default();
-        if let Event::Log { data, at, .. } = event {
-            block.take(data, &step.stamp(*at));
+        if let BuildEvent::Log { data, at, .. } = event {
+            block.append_output(data, &step.stamp(*at));
         }
         if block.count == 0 {
             block.since = trace.now;
@@ -71,19 +76,19 @@ impl Plain {
         block.count += 1;
         self.updated.insert(id);
         // A start is not written at once: the step may end right away, and others with it.
-        if matches!(event, Event::Started { .. }) { Vec::new() } else { self.refresh(trace) }
+        if matches!(event, BuildEvent::Started { .. }) { Vec::new() } else { self.refresh(trace) }
     }
 
     /// Returns what to write now that time has passed.
-    pub(super) fn refresh(&mut self, trace: &mut Trace) -> Vec<u8> {
-        self.choose(trace);
+    pub(super) fn refresh(&mut self, trace: &mut BuildTrace) -> Vec<u8> {
+        self.write_due(trace);
         std::mem::take(&mut self.out)
     }
 
     /// Writes what is left and ends the last line.
-    pub(super) fn finish(&mut self, trace: &mut Trace) -> Vec<u8> {
+    pub(super) fn finish(&mut self, trace: &mut BuildTrace) -> Vec<u8> {
         let left: Vec<StepId> = self.updated.iter().copied().collect();
-        left.into_iter().for_each(|id| self.show(id, trace));
+        left.into_iter().for_each(|id| self.write_step(id, trace));
         if let Some(block) = self.current.take().and_then(|id| self.blocks.get_mut(&id)) {
             if block.open && !block.lines.is_empty() {
                 self.out.push(b'\n');
@@ -94,8 +99,8 @@ impl Plain {
     }
 
     /// Writes what is due: ended steps, then the current step, then another one if it is its turn.
-    fn choose(&mut self, trace: &mut Trace) {
-        let over = |id: &StepId| trace.steps.get(id).is_some_and(Step::is_over);
+    fn write_due(&mut self, trace: &mut BuildTrace) {
+        let over = |id: &StepId| trace.steps.get(id).is_some_and(TracedStep::is_over);
         let mut ended: Vec<StepId> = self.updated.iter().copied().filter(over).collect();
         let rest: Vec<StepId> = self.updated.iter().copied().filter(|id| !over(id)).collect();
         let before = self.current;
@@ -103,32 +108,32 @@ impl Plain {
         let end = |id: &StepId| trace.steps.get(id).and_then(|step| step.ended);
         ended.sort_by_key(|id| (Some(*id) != before, end(id)));
         let left = before.is_none_or(|id| ended.contains(&id));
-        ended.into_iter().for_each(|id| self.show(id, trace));
+        ended.into_iter().for_each(|id| self.write_step(id, trace));
         if rest.is_empty() {
-            return self.reopen(before, trace);
+            return self.reopen_running(before, trace);
         }
         if let Some(current) = before.filter(|id| rest.contains(id)) {
-            self.show(current, trace);
+            self.write_step(current, trace);
         }
-        if let Some(next) = self.next(&rest, before, left, trace.now) {
-            self.show(next, trace);
+        if let Some(next) = self.next_step(&rest, before, left, trace.now) {
+            self.write_step(next, trace);
         }
     }
 
     /// Nothing is new: shows a running step, if only its name.
-    fn reopen(&mut self, before: Option<StepId>, trace: &mut Trace) {
-        let runs = |step: &Step| step.began.is_some() && !step.is_over();
+    fn reopen_running(&mut self, before: Option<StepId>, trace: &mut BuildTrace) {
+        let runs = |step: &TracedStep| step.began.is_some() && !step.is_over();
         if before.and_then(|id| trace.steps.get(&id)).is_some_and(runs) && self.current == before {
             return;
         }
-        let open = trace.begun.iter().copied().find(|id| trace.steps.get(id).is_some_and(runs));
+        let open = trace.start_order.iter().copied().find(|id| trace.steps.get(id).is_some_and(runs));
         if let Some(id) = open {
-            self.show(id, trace);
+            self.write_step(id, trace);
         }
     }
 
     /// The step that gets the output next, if the current one loses it.
-    fn next(&self, rest: &[StepId], before: Option<StepId>, left: bool, now: u64) -> Option<StepId> {
+    fn next_step(&self, rest: &[StepId], before: Option<StepId>, left: bool, now: u64) -> Option<StepId> {
         let mut waiting = rest.to_vec();
         if let Some(id) = before.filter(|id| !waiting.contains(id)) {
             waiting.push(id);
@@ -141,7 +146,7 @@ impl Plain {
                 Some((*id, time, f64::from(block.count) / (time.max(1) as f64)))
             })
             .collect();
-        let silent = |(id, time, _): &&(StepId, u64, f64)| *time > LONGEST_DELAY && Some(*id) != before;
+        let silent = |(id, time, _): &&(StepId, u64, f64)| *time > MAX_SILENCE_MS && Some(*id) != before;
         let busiest = statistics
             .iter()
             .filter(|(id, ..)| rest.contains(id))
@@ -155,36 +160,36 @@ impl Plain {
         let sum: f64 = statistics.iter().map(|(.., speed)| speed).sum();
         let (_, held, speed) = statistics.iter().find(|(id, ..)| Some(*id) == before)?;
         // The more of all updates the current step has, the longer it keeps the output.
-        let patience = ANTI_FLICKER / (1.0 - speed / sum.max(f64::MIN_POSITIVE)).max(f64::MIN_POSITIVE);
+        let patience = ANTI_FLICKER_MS / (1.0 - speed / sum.max(f64::MIN_POSITIVE)).max(f64::MIN_POSITIVE);
         (patience < *held as f64).then(|| busiest.map(|(id, ..)| *id)).flatten()
     }
 
     /// Writes everything that is pending for a step.
-    fn show(&mut self, id: StepId, trace: &mut Trace) {
+    fn write_step(&mut self, id: StepId, trace: &mut BuildTrace) {
         self.updated.remove(&id);
         let Some(step) = trace.steps.get_mut(&id) else { return };
         if self.current != Some(id) {
-            self.leave();
-            self.head(id, &step.name);
+            self.leave_block();
+            self.write_heading(id, &step.name);
         }
         let block = self.blocks.entry(id).or_default();
         let number = block.number;
         let mut open = false;
-        for part in &mut step.parts {
-            if std::mem::take(&mut part.fresh) {
-                open |= show_part(part, number, &mut self.out);
+        for part in &mut step.statuses {
+            if std::mem::take(&mut part.unshown) {
+                open |= write_status(part, number, &mut self.out);
             }
         }
         block.write(&mut self.out);
         self.current = Some(id);
         if step.is_over() && !open {
             block.finish(&mut self.out);
-            self.out.extend_from_slice(ending(step, number).as_bytes());
+            self.out.extend_from_slice(end_line(step, number).as_bytes());
             self.current = None;
         }
     }
 
-    fn leave(&mut self) {
+    fn leave_block(&mut self) {
         let Some(block) = self.current.and_then(|id| self.blocks.get_mut(&id)) else { return };
         if block.open && !block.lines.is_empty() {
             self.out.push(b'\n');
@@ -193,7 +198,7 @@ impl Plain {
         self.out.extend_from_slice(format!("#{} ...\n", block.number).as_bytes());
     }
 
-    fn head(&mut self, id: StepId, name: &str) {
+    fn write_heading(&mut self, id: StepId, name: &str) {
         if std::mem::replace(&mut self.headed, true) {
             self.out.push(b'\n');
         } else if !self.heading.is_empty() {
@@ -208,9 +213,9 @@ impl Plain {
     }
 }
 
-impl Block {
+impl StepBlock {
     /// Cuts output into lines and prefixes each with `stamp`.
-    fn take(&mut self, data: &[u8], stamp: &str) {
+    fn append_output(&mut self, data: &[u8], stamp: &str) {
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
             let (line, ends) = match piece.strip_suffix(b"\n") {
                 Some(line) => (line, true),
@@ -252,29 +257,29 @@ impl Block {
 }
 
 /// Writes a status if enough of it has changed. Returns whether it was written and is not done.
-fn show_part(part: &mut Part, number: u32, out: &mut Vec<u8>) -> bool {
-    if let (Some((current, at)), false) = (part.shown, part.done) {
+fn write_status(part: &mut StepStatus, number: u32, out: &mut Vec<u8>) -> bool {
+    if let (Some((current, at)), false) = (part.last_shown, part.done) {
         let more = match part.total {
             0 => 0.0,
             total => part.current.saturating_sub(current) as f64 / total as f64,
         };
-        if more < LEAST_SHARE && part.heard.saturating_sub(at) < LEAST_DELAY {
+        if more < STATUS_MIN_SHARE && part.updated.saturating_sub(at) < STATUS_INTERVAL_MS {
             return false;
         }
     }
-    part.shown = Some((part.current, part.heard));
-    let amounts = match amounts(part) {
+    part.last_shown = Some((part.current, part.updated));
+    let amounts = match progress_bytes(part) {
         none if none.is_empty() => none,
         some => format!(" {some}"),
     };
-    let seconds = part.heard.saturating_sub(part.began) as f64 / 1000.0;
+    let seconds = part.updated.saturating_sub(part.began) as f64 / 1000.0;
     let time = if seconds > 0.01 { format!(" {seconds:.1}s") } else { String::new() };
     let done = if part.done { " done" } else { "" };
     out.extend_from_slice(format!("#{number} {}{amounts}{time}{done}\n", part.name).as_bytes());
     !part.done
 }
 
-fn ending(step: &Step, number: u32) -> String {
+fn end_line(step: &TracedStep, number: u32) -> String {
     match &step.error {
         Some(_) if step.is_cancelled() => format!("#{number} CANCELED\n"),
         Some(error) => format!("#{number} ERROR: {error}\n"),

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::trace::Trace;
-use crate::build::progress::{Event, StepId, Warning};
+use super::trace::BuildTrace;
+use crate::build::progress::{BuildEvent, CheckWarning, StepId};
 use crate::model::digest::Digest;
 
-pub(super) struct RawJson {
+pub(super) struct RawJsonProgress {
     /// When the first build started; the times of events are relative to it.
     epoch: Timestamp,
     /// The steps that each step waits for.
@@ -20,29 +20,31 @@ pub(super) struct RawJson {
     seed: String,
 }
 
-impl RawJson {
+impl RawJsonProgress {
     pub(super) fn new(epoch: Timestamp) -> Self {
         Self { epoch, inputs: BTreeMap::new(), seed: epoch.to_string() }
     }
 
     /// The line of an event, which `trace` has recorded already; empty if there is none.
-    pub(super) fn event(&mut self, event: &Event, trace: &Trace) -> Vec<u8> {
+    pub(super) fn event(&mut self, event: &BuildEvent, trace: &BuildTrace) -> Vec<u8> {
         let status = match event {
-            Event::Step { id, inputs, .. } => {
+            BuildEvent::Step { id, inputs, .. } => {
                 self.inputs.insert(*id, inputs.clone());
-                json!({ "vertexes": [self.vertex(*id, trace)] })
+                json!({ "vertexes": [self.vertex_json(*id, trace)] })
             }
-            Event::Started { id, .. } | Event::Ended { id, .. } => {
-                json!({ "vertexes": [self.vertex(*id, trace)] })
+            BuildEvent::Started { id, .. } | BuildEvent::Ended { id, .. } => {
+                json!({ "vertexes": [self.vertex_json(*id, trace)] })
             }
-            Event::Log { id, stream, data, at } => json!({ "logs": [{
+            BuildEvent::Log { id, stream, data, at } => json!({ "logs": [{
                 "vertex": self.digest(*id), "stream": stream, "data": STANDARD.encode(data),
                 "timestamp": self.time(*at),
             }]}),
-            Event::Status { id, name, .. } => json!({ "statuses": [self.part(*id, name, trace)] }),
+            BuildEvent::Status { id, name, .. } => {
+                json!({ "statuses": [self.status_json(*id, name, trace)] })
+            }
             // Belongs to the error, which is printed as text.
-            Event::Excerpt(_) => return Vec::new(),
-            Event::Warning(warning) => json!({ "warnings": [self.warning(warning)] }),
+            BuildEvent::Excerpt(_) => return Vec::new(),
+            BuildEvent::Warning(warning) => json!({ "warnings": [self.warning_json(warning)] }),
         };
         (status.to_string() + "\n").into_bytes()
     }
@@ -56,7 +58,7 @@ impl RawJson {
         Digest::of(format!("{} {}", self.seed, id.0).as_bytes()).to_string()
     }
 
-    fn vertex(&self, id: StepId, trace: &Trace) -> Value {
+    fn vertex_json(&self, id: StepId, trace: &BuildTrace) -> Value {
         let mut vertex = Map::new();
         let mut set = |name: &str, value: Value| drop(vertex.insert(name.into(), value));
         set("digest", self.digest(id).into());
@@ -81,32 +83,32 @@ impl RawJson {
         Value::Object(vertex)
     }
 
-    fn part(&self, id: StepId, name: &str, trace: &Trace) -> Value {
+    fn status_json(&self, id: StepId, name: &str, trace: &BuildTrace) -> Value {
         let mut status = Map::new();
         let mut set = |name: &str, value: Value| drop(status.insert(name.into(), value));
         set("id", name.into());
         set("vertex", self.digest(id).into());
-        let part = trace.steps.get(&id).and_then(|step| step.parts.iter().find(|part| part.name == name));
+        let part = trace.steps.get(&id).and_then(|step| step.statuses.iter().find(|part| part.name == name));
         let Some(part) = part else { return Value::Object(status) };
         if part.total > 0 {
             set("total", part.total.into());
         }
         set("current", part.current.into());
-        set("timestamp", self.time(part.heard).into());
+        set("timestamp", self.time(part.updated).into());
         set("started", self.time(part.began).into());
         if part.done {
-            set("completed", self.time(part.heard).into());
+            set("completed", self.time(part.updated).into());
         }
         Value::Object(status)
     }
 
-    fn warning(&self, warning: &Warning) -> Value {
+    fn warning_json(&self, warning: &CheckWarning) -> Value {
         let range = json!([{
             "start": { "line": warning.lines.0 }, "end": { "line": warning.lines.1 },
         }]);
         json!({
             "level": 1,
-            "short": STANDARD.encode(super::short(warning)),
+            "short": STANDARD.encode(super::warning_line(warning)),
             "detail": [STANDARD.encode(&warning.description)],
             "url": warning.url,
             "range": range,

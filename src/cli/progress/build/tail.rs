@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar as _;
 
 /// How many lines of a running step are shown.
-pub(super) const LINES: usize = 6;
+pub(super) const TAIL_LINES: usize = 6;
 /// The longest line that is kept, in bytes.
-const LONGEST: usize = 4096;
+const MAX_LINE_BYTES: usize = 4096;
 
 /// What the next character belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum EscapeState {
     #[default]
     Text,
     /// After an escape character.
@@ -24,67 +24,67 @@ enum State {
 
 /// Turns the bytes that a step writes into lines.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tail {
+pub(super) struct OutputTail {
     lines: VecDeque<String>,
     open: String,
     /// A carriage return came: the next character begins the line again.
-    returned: bool,
-    state: State,
+    carriage_return: bool,
+    state: EscapeState,
     /// The bytes of an incomplete character.
-    rest: Vec<u8>,
+    partial_char: Vec<u8>,
 }
 
-impl Tail {
+impl OutputTail {
     /// Adds output.
     pub(super) fn write(&mut self, data: &[u8]) {
-        self.rest.extend_from_slice(data);
-        let bytes = std::mem::take(&mut self.rest);
+        self.partial_char.extend_from_slice(data);
+        let bytes = std::mem::take(&mut self.partial_char);
         let mut left = bytes.as_slice();
         while !left.is_empty() {
             match str::from_utf8(left) {
-                Ok(text) => return text.chars().for_each(|c| self.take(c)),
+                Ok(text) => return text.chars().for_each(|c| self.feed(c)),
                 Err(error) => {
                     let (good, bad) = left.split_at(error.valid_up_to());
-                    str::from_utf8(good).unwrap_or_default().chars().for_each(|c| self.take(c));
+                    str::from_utf8(good).unwrap_or_default().chars().for_each(|c| self.feed(c));
                     let Some(length) = error.error_len() else {
-                        self.rest = bad.to_vec();
+                        self.partial_char = bad.to_vec();
                         return;
                     };
-                    self.take(char::REPLACEMENT_CHARACTER);
+                    self.feed(char::REPLACEMENT_CHARACTER);
                     left = bad.get(length..).unwrap_or_default();
                 }
             }
         }
     }
 
-    fn take(&mut self, c: char) {
+    fn feed(&mut self, c: char) {
         self.state = match (self.state, c) {
-            (State::Text, '\x1b') => State::Escape,
-            (State::Text, c) => {
-                self.put(c);
-                State::Text
+            (EscapeState::Text, '\x1b') => EscapeState::Escape,
+            (EscapeState::Text, c) => {
+                self.write_char(c);
+                EscapeState::Text
             }
-            (State::Escape, '[') => State::Sequence,
-            (State::Escape, ']') => State::Command,
-            (State::Escape, _) => State::Text,
-            (State::Sequence, '@'..='~') => State::Text,
-            (State::Sequence, _) => State::Sequence,
-            (State::Command, '\x07') => State::Text,
-            (State::Command, '\x1b') => State::Escape,
-            (State::Command, _) => State::Command,
+            (EscapeState::Escape, '[') => EscapeState::Sequence,
+            (EscapeState::Escape, ']') => EscapeState::Command,
+            (EscapeState::Escape, _) => EscapeState::Text,
+            (EscapeState::Sequence, '@'..='~') => EscapeState::Text,
+            (EscapeState::Sequence, _) => EscapeState::Sequence,
+            (EscapeState::Command, '\x07') => EscapeState::Text,
+            (EscapeState::Command, '\x1b') => EscapeState::Escape,
+            (EscapeState::Command, _) => EscapeState::Command,
         };
     }
 
-    fn put(&mut self, c: char) {
+    fn write_char(&mut self, c: char) {
         match c {
             '\n' => {
                 self.lines.push_back(std::mem::take(&mut self.open));
-                self.returned = false;
-                while self.lines.len() > LINES {
+                self.carriage_return = false;
+                while self.lines.len() > TAIL_LINES {
                     self.lines.pop_front();
                 }
             }
-            '\r' => self.returned = true,
+            '\r' => self.carriage_return = true,
             '\x08' => drop(self.open.pop()),
             '\t' => self.push(' '),
             c if c.is_control() => {}
@@ -93,10 +93,10 @@ impl Tail {
     }
 
     fn push(&mut self, c: char) {
-        if std::mem::take(&mut self.returned) {
+        if std::mem::take(&mut self.carriage_return) {
             self.open.clear();
         }
-        if self.open.len() < LONGEST {
+        if self.open.len() < MAX_LINE_BYTES {
             self.open.push(c);
         }
     }
@@ -106,7 +106,7 @@ impl Tail {
         let lines = self.lines.iter().chain([&self.open]);
         let mut rows: Vec<String> =
             lines.flat_map(|line| wrap(line, width.max(1))).filter(|row| !row.trim().is_empty()).collect();
-        rows.split_off(rows.len().saturating_sub(LINES))
+        rows.split_off(rows.len().saturating_sub(TAIL_LINES))
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn rows(data: &[u8], width: usize) -> Vec<String> {
-        let mut tail = Tail::default();
+        let mut tail = OutputTail::default();
         data.iter().for_each(|byte| tail.write(&[*byte]));
         tail.rows(width)
     }

@@ -2,53 +2,53 @@
 
 use super::*;
 
-fn step(id: u32, name: &str) -> Event {
-    Event::Step {
+fn step(id: u32, name: &str) -> BuildEvent {
+    BuildEvent::Step {
         id: StepId(id),
         name: name.into(),
         inputs: if id == 0 { vec![] } else { vec![StepId(id - 1)] },
     }
 }
 
-fn started(id: u32, at: u64) -> Event {
-    Event::Started { id: StepId(id), at }
+fn started(id: u32, at: u64) -> BuildEvent {
+    BuildEvent::Started { id: StepId(id), at }
 }
 
-fn log(id: u32, at: u64, text: &str) -> Event {
-    Event::Log { id: StepId(id), stream: 1, data: text.into(), at }
+fn log(id: u32, at: u64, text: &str) -> BuildEvent {
+    BuildEvent::Log { id: StepId(id), stream: 1, data: text.into(), at }
 }
 
-fn status(id: u32, at: u64, name: &str, current: u64, total: u64, done: bool) -> Event {
-    Event::Status { id: StepId(id), name: name.into(), current, total, done, at }
+fn status(id: u32, at: u64, name: &str, current: u64, total: u64, done: bool) -> BuildEvent {
+    BuildEvent::Status { id: StepId(id), name: name.into(), current, total, done, at }
 }
 
-fn ended(id: u32, at: u64) -> Event {
-    Event::Ended { id: StepId(id), cached: false, error: None, at }
+fn ended(id: u32, at: u64) -> BuildEvent {
+    BuildEvent::Ended { id: StepId(id), cached: false, error: None, at }
 }
 
-fn cached(id: u32, at: u64) -> Event {
-    Event::Ended { id: StepId(id), cached: true, error: None, at }
+fn cached(id: u32, at: u64) -> BuildEvent {
+    BuildEvent::Ended { id: StepId(id), cached: true, error: None, at }
 }
 
-fn failed(id: u32, at: u64, why: &str) -> Event {
-    Event::Ended { id: StepId(id), cached: false, error: Some(why.into()), at }
+fn failed(id: u32, at: u64, why: &str) -> BuildEvent {
+    BuildEvent::Ended { id: StepId(id), cached: false, error: Some(why.into()), at }
 }
 
-fn plain(events: &[Event]) -> String {
-    let (mut trace, mut plain) = (Trace::default(), Plain::new(String::new()));
+fn plain(events: &[BuildEvent]) -> String {
+    let (mut trace, mut plain) = (BuildTrace::default(), PlainProgress::new(String::new()));
     let mut out = Vec::new();
     for event in events {
-        let about = trace.take(event);
+        let about = trace.record(event);
         out.extend(plain.event(event, about, &mut trace));
     }
     out.extend(plain.finish(&mut trace));
-    out.extend(failures(&trace));
+    out.extend(failed_outputs(&trace));
     String::from_utf8(out).unwrap()
 }
 
 const FAILURE: &str = "process \"/bin/sh -c false\" did not complete successfully: exit code: 1";
 
-fn usual() -> Vec<Event> {
+fn usual() -> Vec<BuildEvent> {
     vec![
         step(0, "[internal] load build definition from Dockerfile"),
         step(1, "[1/3] FROM docker.io/library/alpine"),
@@ -172,11 +172,11 @@ fn what_is_cancelled_says_so() {
     assert_eq!(text, "#1 a\n#1 CANCELED\n");
 }
 
-fn tty(events: &[Event], size: Size, last: bool) -> String {
-    let none = Colours::of(&Environment::default().with("NO_COLOR", "1")).0;
-    let (mut trace, mut tty) = (Trace::default(), Tty::new(none, "dhow:default".into()));
+fn tty(events: &[BuildEvent], size: TerminalSize, last: bool) -> String {
+    let none = ProgressColours::from_environment(&Environment::default().with("NO_COLOR", "1")).0;
+    let (mut trace, mut tty) = (BuildTrace::default(), TtyProgress::new(none, "dhow:default".into()));
     for event in events {
-        trace.take(event);
+        trace.record(event);
         tty.event(event);
     }
     let frame = String::from_utf8(tty.frame(&trace, size, last)).unwrap();
@@ -186,7 +186,7 @@ fn tty(events: &[Event], size: Size, last: bool) -> String {
 
 #[test]
 fn the_live_view() {
-    let shown = tty(&usual(), Size { width: 61, height: 30 }, false);
+    let shown = tty(&usual(), TerminalSize { width: 61, height: 30 }, false);
     assert_eq!(
         shown,
         "[+] Building 0.7s (3/4)                         dhow:default\n \
@@ -205,7 +205,7 @@ fn the_live_view() {
 fn the_last_frame_shows_everything() {
     let mut events = usual();
     events.push(failed(3, 12_840, FAILURE));
-    let shown = tty(&events, Size { width: 41, height: 4 }, true);
+    let shown = tty(&events, TerminalSize { width: 41, height: 4 }, true);
     assert!(shown.starts_with("[+] Building 12.8s (4/4) FINISHED"), "{shown}");
     assert!(shown.ends_with(" => ERROR [3/3] RUN make           12.3s\n"), "{shown}");
     assert_eq!(shown.lines().count(), 7);
@@ -219,7 +219,7 @@ fn few_rows_go_to_what_runs() {
         events.extend([step(id, &format!("step {id}")), started(id, 0)]);
     }
     events.extend((0..20).filter(|id| *id != 3).map(|id| ended(id, 100)));
-    let shown = tty(&events, Size { width: 40, height: 6 }, false);
+    let shown = tty(&events, TerminalSize { width: 40, height: 6 }, false);
     let names: Vec<_> = shown.lines().skip(1).map(|line| line[4..12].trim()).collect();
     assert_eq!(names, ["step 3", "step 17", "step 18", "step 19"]);
 }
@@ -227,35 +227,35 @@ fn few_rows_go_to_what_runs() {
 #[test]
 fn a_narrow_terminal_shows_no_more_than_fits() {
     for width in 1..50 {
-        let shown = tty(&usual(), Size { width, height: 30 }, false);
+        let shown = tty(&usual(), TerminalSize { width, height: 30 }, false);
         assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
     }
-    assert_eq!(tty(&usual(), Size { width: 20, height: 30 }, false).lines().count(), 1);
+    assert_eq!(tty(&usual(), TerminalSize { width: 20, height: 30 }, false).lines().count(), 1);
 }
 
 #[test]
 fn a_frame_is_drawn_over_the_last_one() {
-    let none = Colours::default();
-    let (mut trace, mut tty) = (Trace::default(), Tty::new(none, String::new()));
+    let none = ProgressColours::default();
+    let (mut trace, mut tty) = (BuildTrace::default(), TtyProgress::new(none, String::new()));
     for event in usual() {
-        trace.take(&event);
+        trace.record(&event);
     }
-    let first = String::from_utf8(tty.frame(&trace, Size { width: 40, height: 30 }, false)).unwrap();
+    let first = String::from_utf8(tty.frame(&trace, TerminalSize { width: 40, height: 30 }, false)).unwrap();
     let rows = first.matches('\n').count();
-    let second = String::from_utf8(tty.frame(&trace, Size { width: 40, height: 30 }, false)).unwrap();
+    let second = String::from_utf8(tty.frame(&trace, TerminalSize { width: 40, height: 30 }, false)).unwrap();
     assert!(second.starts_with(&format!("\x1b[?25l\r\x1b[{rows}A\x1b[J")), "{second:?}");
     // Half as wide, each line takes two rows now.
-    let third = String::from_utf8(tty.frame(&trace, Size { width: 20, height: 30 }, false)).unwrap();
+    let third = String::from_utf8(tty.frame(&trace, TerminalSize { width: 20, height: 30 }, false)).unwrap();
     assert!(third.starts_with(&format!("\x1b[?25l\r\x1b[{}A\x1b[J", rows * 2)), "{third:?}");
     assert!(second.contains("\x1b[34m => CACHED [2/3] COPY a b"), "{second:?}");
 }
 
 #[test]
 fn json_lines() {
-    let mut trace = Trace::default();
-    let mut json = RawJson::new(Timestamp::UNIX_EPOCH);
-    let mut lines = |event: &Event| {
-        trace.take(event);
+    let mut trace = BuildTrace::default();
+    let mut json = RawJsonProgress::new(Timestamp::UNIX_EPOCH);
+    let mut lines = |event: &BuildEvent| {
+        trace.record(event);
         let line = String::from_utf8(json.event(event, &trace)).unwrap();
         serde_json::from_str::<serde_json::Value>(&line).unwrap()
     };
@@ -279,8 +279,8 @@ fn json_lines() {
     );
 }
 
-fn warning(line: u32) -> Warning {
-    Warning {
+fn warning(line: u32) -> CheckWarning {
+    CheckWarning {
         rule: "StageNameCasing".into(),
         description: "Stage names should be lowercase".into(),
         url: "https://docs.docker.com/go/dockerfile/rule/stage-name-casing/".into(),
@@ -291,25 +291,25 @@ fn warning(line: u32) -> Warning {
 
 #[test]
 fn warnings_are_listed() {
-    let none = Colours::of(&Environment::default().with("NO_COLOR", "1")).0;
-    assert_eq!(warnings(&[], &none, false), "");
+    let none = ProgressColours::from_environment(&Environment::default().with("NO_COLOR", "1")).0;
+    assert_eq!(warning_list(&[], &none, false), "");
     assert_eq!(
-        warnings(&[warning(1), warning(3)], &none, false),
+        warning_list(&[warning(1), warning(3)], &none, false),
         "\n 2 warnings found (use dhow --debug to expand):\n - StageNameCasing: Stage name 'A' should be \
          lowercase (line 1)\n - StageNameCasing: Stage name 'A' should be lowercase (line 3)\n"
     );
-    let expanded = warnings(&[warning(1)], &Colours::default(), true);
+    let expanded = warning_list(&[warning(1)], &ProgressColours::default(), true);
     assert!(expanded.starts_with("\n \x1b[33m1 warning found:\x1b[0m\n - Stage"), "{expanded}");
     assert!(expanded.contains("Stage names should be lowercase\nMore info: https://docs"), "{expanded}");
 }
 
 #[test]
 fn builds_one_after_another_are_told_apart() {
-    let mut display = Display::showing(View::Nothing, Colours::default());
-    display.begin(Some("app"));
+    let mut display = BuildDisplay::with_view(BuildView::Nothing, ProgressColours::default());
+    display.begin_build(Some("app"));
     display.event(step(0, "[internal] load build definition"));
     display.event(step(1, "exporting to image"));
-    display.begin(Some("db"));
+    display.begin_build(Some("db"));
     display.event(step(0, "[1/2] FROM x"));
     display.event(started(0, 5));
     let names: Vec<_> = display.trace.steps.values().map(|step| step.name.as_str()).collect();

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::build::progress::{Event, StepId, Warning};
+use crate::build::progress::{BuildEvent, CheckWarning, StepId};
 
 /// How many lines of a step's output are kept for the report of its failure.
-const KEPT: usize = 10;
+const KEPT_LINES: usize = 10;
 /// The longest line that is kept, in bytes.
-const LONGEST: usize = 64 << 10;
+const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// A part of a step, such as a layer being pulled; BuildKit's `VertexStatus`.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct StepStatus {
     pub(super) name: String,
     /// Bytes done.
     pub(super) current: u64,
@@ -20,17 +20,17 @@ pub(super) struct Part {
     /// The time of the first update.
     pub(super) began: u64,
     /// The time of the last update.
-    pub(super) heard: u64,
+    pub(super) updated: u64,
     pub(super) done: bool,
     /// Whether it was updated since it was last shown.
-    pub(super) fresh: bool,
+    pub(super) unshown: bool,
     /// The bytes and the time when it was last shown.
-    pub(super) shown: Option<(u64, u64)>,
+    pub(super) last_shown: Option<(u64, u64)>,
 }
 
 /// A step of a build; BuildKit's `Vertex`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Step {
+pub(super) struct TracedStep {
     pub(super) name: String,
     /// When it started, in milliseconds since the first build started.
     pub(super) began: Option<u64>,
@@ -39,14 +39,14 @@ pub(super) struct Step {
     /// Why it failed or was cancelled.
     pub(super) error: Option<String>,
     /// In the order of their first update.
-    pub(super) parts: Vec<Part>,
+    pub(super) statuses: Vec<StepStatus>,
     /// The last lines of output, each prefixed with its timestamp.
     pub(super) last: VecDeque<Vec<u8>>,
     /// Whether the last line has no end yet.
     pub(super) partial: bool,
 }
 
-impl Step {
+impl TracedStep {
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_some()
     }
@@ -80,14 +80,14 @@ impl Step {
     }
 
     /// Keeps output for the report of a failure.
-    fn remember(&mut self, data: &[u8], at: u64) {
+    fn keep_output(&mut self, data: &[u8], at: u64) {
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
             let (line, ends) = match piece.strip_suffix(b"\n") {
                 Some(line) => (line, true),
                 None => (piece, false),
             };
             match self.last.back_mut().filter(|_| self.partial) {
-                Some(open) if open.len() < LONGEST => open.extend_from_slice(line),
+                Some(open) if open.len() < MAX_LINE_BYTES => open.extend_from_slice(line),
                 // The rest of an overlong line is dropped.
                 Some(_) => {}
                 None => {
@@ -97,67 +97,76 @@ impl Step {
             }
             self.partial = !ends;
         }
-        while self.last.len() > KEPT {
+        while self.last.len() > KEPT_LINES {
             self.last.pop_front();
         }
     }
 
-    fn hear(&mut self, name: String, current: u64, total: u64, done: bool, at: u64) {
-        if let Some(part) = self.parts.iter_mut().find(|part| part.name == name) {
+    fn update_status(&mut self, name: String, current: u64, total: u64, done: bool, at: u64) {
+        if let Some(part) = self.statuses.iter_mut().find(|part| part.name == name) {
             part.current = current;
             // Later updates may leave the total out.
             part.total = if total == 0 { part.total } else { total };
-            (part.heard, part.done, part.fresh) = (at, done, true);
+            (part.updated, part.done, part.unshown) = (at, done, true);
             return;
         }
-        let part = Part { name, current, total, began: at, heard: at, done, fresh: true, shown: None };
-        self.parts.push(part);
+        let part = StepStatus {
+            name,
+            current,
+            total,
+            began: at,
+            updated: at,
+            done,
+            unshown: true,
+            last_shown: None,
+        };
+        self.statuses.push(part);
     }
 }
 
 /// The steps of all builds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trace {
-    pub(super) steps: BTreeMap<StepId, Step>,
+pub(super) struct BuildTrace {
+    pub(super) steps: BTreeMap<StepId, TracedStep>,
     /// Steps that have started, in that order.
-    pub(super) begun: Vec<StepId>,
+    pub(super) start_order: Vec<StepId>,
     /// Broken rules of the Dockerfile linter.
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Vec<CheckWarning>,
     /// The lines of the Dockerfile around the failure.
     pub(super) excerpt: Option<String>,
     /// The latest time seen, in milliseconds.
     pub(super) now: u64,
 }
 
-impl Trace {
+impl BuildTrace {
     /// Records an event. Returns the step that it changes, unless there is nothing to show.
-    pub(super) fn take(&mut self, event: &Event) -> Option<StepId> {
+    pub(super) fn record(&mut self, event: &BuildEvent) -> Option<StepId> {
         match event {
-            Event::Step { id, name, .. } => {
+            BuildEvent::Step { id, name, .. } => {
                 self.steps.entry(*id).or_default().name = one_line(name);
                 return None;
             }
-            Event::Started { id, at } => drop(self.begin(*id, *at)),
-            Event::Log { id, data, at, .. } => self.begin(*id, *at).remember(data, *at),
-            Event::Status { id, name, current, total, done, at } => {
-                self.begin(*id, *at).hear(one_line(name), *current, *total, *done, *at);
+            BuildEvent::Started { id, at } => drop(self.start_step(*id, *at)),
+            BuildEvent::Log { id, data, at, .. } => self.start_step(*id, *at).keep_output(data, *at),
+            BuildEvent::Status { id, name, current, total, done, at } => {
+                self.start_step(*id, *at).update_status(one_line(name), *current, *total, *done, *at);
             }
-            Event::Ended { id, cached, error, at } => {
-                let step = self.begin(*id, *at);
+            BuildEvent::Ended { id, cached, error, at } => {
+                let step = self.start_step(*id, *at);
                 (step.ended, step.cached, step.error) = (Some(*at), *cached, error.as_deref().map(one_line));
             }
-            Event::Warning(warning) => self.warnings.push(warning.clone()),
-            Event::Excerpt(text) => self.excerpt = Some(text.clone()),
+            BuildEvent::Warning(warning) => self.warnings.push(warning.clone()),
+            BuildEvent::Excerpt(text) => self.excerpt = Some(text.clone()),
         }
-        about(event)
+        event_step(event)
     }
 
-    fn begin(&mut self, id: StepId, at: u64) -> &mut Step {
+    fn start_step(&mut self, id: StepId, at: u64) -> &mut TracedStep {
         self.now = self.now.max(at);
         let step = self.steps.entry(id).or_default();
         if step.began.is_none() {
             step.began = Some(at);
-            self.begun.push(id);
+            self.start_order.push(id);
         }
         step
     }
@@ -169,14 +178,14 @@ impl Trace {
 }
 
 /// The step that an event is about.
-pub(super) fn about(event: &Event) -> Option<StepId> {
+pub(super) fn event_step(event: &BuildEvent) -> Option<StepId> {
     match event {
-        Event::Step { id, .. }
-        | Event::Started { id, .. }
-        | Event::Log { id, .. }
-        | Event::Status { id, .. }
-        | Event::Ended { id, .. } => Some(*id),
-        Event::Warning(_) | Event::Excerpt(_) => None,
+        BuildEvent::Step { id, .. }
+        | BuildEvent::Started { id, .. }
+        | BuildEvent::Log { id, .. }
+        | BuildEvent::Status { id, .. }
+        | BuildEvent::Ended { id, .. } => Some(*id),
+        BuildEvent::Warning(_) | BuildEvent::Excerpt(_) => None,
     }
 }
 
@@ -192,7 +201,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// `1.50MB`, in BuildKit's format.
-pub(super) fn amount(bytes: u64) -> String {
+pub(super) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
         return format!("{bytes}B");
@@ -207,11 +216,11 @@ pub(super) fn amount(bytes: u64) -> String {
 }
 
 /// `3.00MB / 10.00MB`, `3.00MB`, or nothing.
-pub(super) fn amounts(part: &Part) -> String {
+pub(super) fn progress_bytes(part: &StepStatus) -> String {
     match (part.current, part.total) {
         (0, 0) => String::new(),
-        (current, 0) => amount(current),
-        (current, total) => format!("{} / {}", amount(current), amount(total)),
+        (current, 0) => human_bytes(current),
+        (current, total) => format!("{} / {}", human_bytes(current), human_bytes(total)),
     }
 }
 
@@ -224,19 +233,19 @@ mod tests {
         for (bytes, text) in
             [(0, "0B"), (999, "999B"), (1000, "1.00kB"), (3_150_000, "3.15MB"), (u64::MAX, "18.45EB")]
         {
-            assert_eq!(amount(bytes), text);
+            assert_eq!(human_bytes(bytes), text);
         }
     }
 
     #[test]
     fn the_last_lines_are_kept() {
-        let mut step = Step { began: Some(0), ..Step::default() };
+        let mut step = TracedStep { began: Some(0), ..TracedStep::default() };
         for number in 0..20 {
-            step.remember(format!("line {number}\n").as_bytes(), 12_345);
+            step.keep_output(format!("line {number}\n").as_bytes(), 12_345);
         }
-        step.remember(b"no ", 100_000);
-        step.remember(b"end", 100_001);
-        assert_eq!(step.last.len(), KEPT);
+        step.keep_output(b"no ", 100_000);
+        step.keep_output(b"end", 100_001);
+        assert_eq!(step.last.len(), KEPT_LINES);
         assert_eq!(step.last[0], b"12.35 line 11".to_vec());
         assert_eq!(step.last[9], b"100.0 no end".to_vec());
     }

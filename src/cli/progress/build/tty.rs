@@ -8,24 +8,24 @@ use std::collections::BTreeMap;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::colours::Colours;
-use super::tail::{LINES, Tail};
-use super::trace::{Part, Step, Trace, amounts};
-use crate::build::progress::{Event, StepId};
+use super::colours::ProgressColours;
+use super::tail::{OutputTail, TAIL_LINES};
+use super::trace::{BuildTrace, StepStatus, TracedStep, progress_bytes};
+use crate::build::progress::{BuildEvent, StepId};
 
 /// Columns left free at the right of the output of steps.
-const PAD: usize = 10;
+const OUTPUT_PADDING: usize = 10;
 /// The least width of a step's name; narrower terminals show no steps.
-const NARROWEST: usize = 12;
+const MIN_NAME_WIDTH: usize = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
+pub(super) struct TerminalSize {
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
 /// A line of the display, with the output of its step below it.
-struct Job {
+struct DisplayJob {
     name: String,
     amounts: String,
     seconds: f64,
@@ -34,37 +34,37 @@ struct Job {
     output: Vec<String>,
 }
 
-pub(super) struct Tty {
-    colours: Colours,
+pub(super) struct TtyProgress {
+    colours: ProgressColours,
     /// The right end of the heading.
     builder: String,
-    tails: BTreeMap<StepId, Tail>,
+    tails: BTreeMap<StepId, OutputTail>,
     /// The widths of the lines of the last frame.
-    drawn: Vec<usize>,
+    drawn_widths: Vec<usize>,
 }
 
-impl Tty {
-    pub(super) fn new(colours: Colours, builder: String) -> Self {
-        Self { colours, builder, tails: BTreeMap::new(), drawn: Vec::new() }
+impl TtyProgress {
+    pub(super) fn new(colours: ProgressColours, builder: String) -> Self {
+        Self { colours, builder, tails: BTreeMap::new(), drawn_widths: Vec::new() }
     }
 
     /// Collects the output of steps.
-    pub(super) fn event(&mut self, event: &Event) {
-        if let Event::Log { id, data, .. } = event {
+    pub(super) fn event(&mut self, event: &BuildEvent) {
+        if let BuildEvent::Log { id, data, .. } = event {
             self.tails.entry(*id).or_default().write(data);
         }
     }
 
     /// The bytes that replace the last frame. `last` shows every step, even if the terminal has too few rows.
-    pub(super) fn frame(&mut self, trace: &Trace, size: Size, last: bool) -> Vec<u8> {
+    pub(super) fn frame(&mut self, trace: &BuildTrace, size: TerminalSize, last: bool) -> Vec<u8> {
         let mut lines = vec![self.heading(trace, size.width, last)];
         let mut jobs = self.jobs(trace);
-        self.add_output(&mut jobs, trace, size);
-        let mut shown: Vec<&Job> = jobs.iter().map(|(_, job)| job).collect();
+        self.assign_output_rows(&mut jobs, trace, size);
+        let mut shown: Vec<&DisplayJob> = jobs.iter().map(|(_, job)| job).collect();
         if !last {
             let output: usize = shown.iter().map(|job| job.output.len()).sum();
             // One row for the heading and one for the cursor.
-            shown = fit(shown, size.height.saturating_sub(2 + output));
+            shown = fit_rows(shown, size.height.saturating_sub(2 + output));
         }
         for job in shown {
             self.draw(job, size.width, &mut lines);
@@ -76,7 +76,7 @@ impl Tty {
             text += &format!("\x1b[{up}A");
         }
         text += "\x1b[J";
-        self.drawn = lines.iter().map(|(plain, _)| plain.width()).collect();
+        self.drawn_widths = lines.iter().map(|(plain, _)| plain.width()).collect();
         for (_, line) in lines {
             text += &line;
             text.push('\n');
@@ -88,37 +88,37 @@ impl Tty {
     /// Rows between the cursor and the top of the last frame. A terminal made narrower since then has wrapped
     /// its lines.
     fn rows_above(&self, width: usize) -> usize {
-        self.drawn.iter().map(|used| used.div_ceil(width.max(1)).max(1)).sum()
+        self.drawn_widths.iter().map(|used| used.div_ceil(width.max(1)).max(1)).sum()
     }
 
-    fn heading(&self, trace: &Trace, width: usize, last: bool) -> (String, String) {
+    fn heading(&self, trace: &BuildTrace, width: usize, last: bool) -> (String, String) {
         let over = trace.steps.values().filter(|step| step.is_over()).count();
         let total = trace.steps.len();
         let finished = if last && over > 0 && over == total { "FINISHED" } else { "" };
         let left = format!("[+] Building {:.1}s ({over}/{total}) {finished}", trace.now as f64 / 1000.0);
-        let line = cut(&spread(left.trim_end(), &self.builder, width.saturating_sub(1)), width);
+        let line = truncate(&justify(left.trim_end(), &self.builder, width.saturating_sub(1)), width);
         (line.clone(), line)
     }
 
     /// A line for each step that has started, and for each of its statuses.
-    fn jobs(&self, trace: &Trace) -> Vec<(StepId, Job)> {
+    fn jobs(&self, trace: &BuildTrace) -> Vec<(StepId, DisplayJob)> {
         let mut jobs = Vec::new();
-        for id in &trace.begun {
+        for id in &trace.start_order {
             let Some(step) = trace.steps.get(id) else { continue };
-            jobs.push((*id, self.job_of(step, trace.now)));
-            jobs.extend(step.parts.iter().map(|part| (*id, self.job_of_part(part, step, trace.now))));
+            jobs.push((*id, self.step_job(step, trace.now)));
+            jobs.extend(step.statuses.iter().map(|part| (*id, self.status_job(part, step, trace.now))));
         }
         jobs
     }
 
-    fn job_of(&self, step: &Step, now: u64) -> Job {
+    fn step_job(&self, step: &TracedStep, now: u64) -> DisplayJob {
         let (word, colour) = match step {
             step if step.is_cancelled() => ("CANCELED ", &self.colours.cancel),
             step if step.has_failed() => ("ERROR ", &self.colours.error),
             step if step.cached => ("CACHED ", &self.colours.run),
             _ => ("", &self.colours.run),
         };
-        Job {
+        DisplayJob {
             name: format!("{word}{}", step.name),
             amounts: String::new(),
             seconds: step.seconds(now),
@@ -128,12 +128,12 @@ impl Tty {
         }
     }
 
-    fn job_of_part(&self, part: &Part, step: &Step, now: u64) -> Job {
-        let end = if part.done { part.heard } else { step.ended.unwrap_or(now) };
+    fn status_job(&self, part: &StepStatus, step: &TracedStep, now: u64) -> DisplayJob {
+        let end = if part.done { part.updated } else { step.ended.unwrap_or(now) };
         let over = part.done || step.is_over();
-        Job {
+        DisplayJob {
             name: format!("=> {}", part.name),
-            amounts: amounts(part),
+            amounts: progress_bytes(part),
             seconds: end.saturating_sub(part.began) as f64 / 1000.0,
             over,
             colour: over.then(|| self.colours.run.clone()),
@@ -142,7 +142,7 @@ impl Tty {
     }
 
     /// Gives running steps room for their output while there is some, in the order in which they started.
-    fn add_output(&self, jobs: &mut [(StepId, Job)], trace: &Trace, size: Size) {
+    fn assign_output_rows(&self, jobs: &mut [(StepId, DisplayJob)], trace: &BuildTrace, size: TerminalSize) {
         let running = jobs.iter().filter(|(_, job)| !job.over).count();
         let mut free = size.height.saturating_sub(2 + running);
         let mut served = Vec::new();
@@ -150,33 +150,33 @@ impl Tty {
             let writes = trace.steps.get(id).is_some_and(|step| !step.is_over());
             let Some(tail) = self.tails.get(id).filter(|_| writes && !served.contains(id)) else { continue };
             served.push(*id);
-            if free <= LINES + 3 {
+            if free <= TAIL_LINES + 3 {
                 break;
             }
-            job.output = tail.rows(size.width.saturating_sub(PAD).max(1));
-            free -= LINES + 3;
+            job.output = tail.rows(size.width.saturating_sub(OUTPUT_PADDING).max(1));
+            free -= TAIL_LINES + 3;
         }
     }
 
-    fn draw(&self, job: &Job, width: usize, lines: &mut Vec<(String, String)>) {
+    fn draw(&self, job: &DisplayJob, width: usize, lines: &mut Vec<(String, String)>) {
         let seconds = if job.seconds < 0.05 { 0.0 } else { job.seconds };
         let timer = format!(" {seconds:.1}s");
         let prefix = " => ";
         let mut left = width.saturating_sub(prefix.len() + timer.len() + 2);
-        if left < NARROWEST {
+        if left < MIN_NAME_WIDTH {
             return;
         }
         let mut status = String::new();
-        if !job.amounts.is_empty() && left > job.amounts.len() + NARROWEST {
+        if !job.amounts.is_empty() && left > job.amounts.len() + MIN_NAME_WIDTH {
             status = format!(" {}", job.amounts);
             left -= status.len();
         }
-        let name = format!("{prefix}{}{status}", cut(&job.name, left));
-        let line = spread(&name, &timer, width.saturating_sub(1));
+        let name = format!("{prefix}{}{status}", truncate(&job.name, left));
+        let line = justify(&name, &timer, width.saturating_sub(1));
         let coloured = coloured(&line, job.colour.as_deref());
         lines.push((line, coloured));
         for row in &job.output {
-            let line = cut(&format!(" => => # {row}"), width.saturating_sub(1));
+            let line = truncate(&format!(" => => # {row}"), width.saturating_sub(1));
             let faint = self::coloured(&line, Some(&self.colours.faint));
             lines.push((line, faint));
         }
@@ -184,7 +184,7 @@ impl Tty {
 }
 
 /// As many lines as there are rows for: those of running steps, then the latest of the finished ones.
-fn fit(jobs: Vec<&Job>, rows: usize) -> Vec<&Job> {
+fn fit_rows(jobs: Vec<&DisplayJob>, rows: usize) -> Vec<&DisplayJob> {
     if jobs.len() <= rows {
         return jobs;
     }
@@ -193,7 +193,7 @@ fn fit(jobs: Vec<&Job>, rows: usize) -> Vec<&Job> {
     // Finished steps get the rows that running ones leave; the latest of them are kept.
     let mut drop_over = (jobs.len() - running).min(hidden_count);
     let mut drop_running = hidden_count - drop_over;
-    let kept = |job: &&Job| {
+    let kept = |job: &&DisplayJob| {
         let count = if job.over { &mut drop_over } else { &mut drop_running };
         let goes = *count > 0;
         *count = count.saturating_sub(1);
@@ -210,13 +210,13 @@ fn coloured(line: &str, colour: Option<&str>) -> String {
 }
 
 /// `left` and `right` at the two ends of `width` columns.
-fn spread(left: &str, right: &str, width: usize) -> String {
+fn justify(left: &str, right: &str, width: usize) -> String {
     let used = left.width() + right.width();
     format!("{left}{}{right}", " ".repeat(width.saturating_sub(used)))
 }
 
 /// Cuts `text` to `width` columns.
-fn cut(text: &str, width: usize) -> String {
+fn truncate(text: &str, width: usize) -> String {
     let mut used = 0;
     let fits = |c: &char| {
         used += c.width().unwrap_or(0);

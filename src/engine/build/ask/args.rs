@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Surroundings;
+use super::ClientEnv;
 use crate::error::{Failure, invalid};
 use crate::model::key_value;
 
 /// Parses `--build-arg`. A name alone takes its value from the environment, and is left out if unset there.
-pub fn build_args(texts: &[String], around: &Surroundings) -> Result<BTreeMap<String, String>, Failure> {
+pub fn parse_build_args(texts: &[String], around: &ClientEnv) -> Result<BTreeMap<String, String>, Failure> {
     let mut args = BTreeMap::new();
     for text in texts {
         let pair = key_value::parse(text, "build argument")?;
@@ -22,26 +22,26 @@ pub fn build_args(texts: &[String], around: &Surroundings) -> Result<BTreeMap<St
 }
 
 /// Parses `--label`. A name alone has an empty value.
-pub fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+pub fn parse_labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let pairs = texts.iter().map(|text| key_value::parse(text, "label"));
     pairs.map(|pair| pair.map(|pair| (pair.name, pair.value.unwrap_or_default()))).collect()
 }
 
 /// What an annotation can be attached to.
-const ANNOTATED: [&str; 4] = ["manifest", "manifest-descriptor", "index", "index-descriptor"];
+const ANNOTATION_TYPES: [&str; 4] = ["manifest", "manifest-descriptor", "index", "index-descriptor"];
 
 /// Parses `--annotation`: `[TYPE[PLATFORM][,TYPE]:]KEY=VALUE`.
-pub fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+pub fn parse_annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let mut annotations = BTreeMap::new();
     for text in texts {
         let (key, value) = text
             .split_once('=')
             .ok_or_else(|| invalid(format!("invalid annotation {text:?}, expected key=value")))?;
         let (kinds, name) = match key.split_once(':') {
-            Some((kinds, name)) if kinds.split(',').all(is_kind) => (kinds, name),
+            Some((kinds, name)) if kinds.split(',').all(is_annotation_type) => (kinds, name),
             Some((kinds, _)) => {
                 return Err(invalid(format!("unknown annotation type {kinds:?} in {text:?}"))
-                    .hint(format!("there are: {}", ANNOTATED.join(", "))));
+                    .hint(format!("there are: {}", ANNOTATION_TYPES.join(", "))));
             }
             None => ("", key),
         };
@@ -55,14 +55,14 @@ pub fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure
     Ok(annotations)
 }
 
-fn is_kind(text: &str) -> bool {
+fn is_annotation_type(text: &str) -> bool {
     let kind = text.split('[').next().unwrap_or(text);
-    ANNOTATED.contains(&kind) && (kind == text || text.ends_with(']'))
+    ANNOTATION_TYPES.contains(&kind) && (kind == text || text.ends_with(']'))
 }
 
 /// `SOURCE_DATE_EPOCH` in seconds, from the arguments or else from the environment, in which case it becomes
 /// an argument.
-pub fn epoch(args: &mut BTreeMap<String, String>, around: &Surroundings) -> Result<Option<i64>, Failure> {
+pub fn parse_epoch(args: &mut BTreeMap<String, String>, around: &ClientEnv) -> Result<Option<i64>, Failure> {
     const NAME: &str = "SOURCE_DATE_EPOCH";
     if let (false, Some(value)) = (args.contains_key(NAME), around.environment.text(NAME)) {
         args.insert(NAME.into(), value.into());
@@ -81,9 +81,9 @@ mod tests {
     use super::*;
     use crate::model::environment::Environment;
 
-    fn around() -> Surroundings {
+    fn around() -> ClientEnv {
         let environment = Environment::from_iter([("A", "1"), ("B", ""), ("SOURCE_DATE_EPOCH", "12")]);
-        Surroundings { environment, dir: "/".into() }
+        ClientEnv { environment, dir: "/".into() }
     }
 
     fn list(texts: &[&str]) -> Vec<String> {
@@ -92,26 +92,26 @@ mod tests {
 
     #[test]
     fn arguments_without_a_value() {
-        let args = build_args(&list(&["A", "B", "C", "D=x=y", "E="]), &around()).unwrap();
+        let args = parse_build_args(&list(&["A", "B", "C", "D=x=y", "E="]), &around()).unwrap();
         let all: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(all, ["A=1", "B=", "D=x=y", "E="]);
-        assert!(build_args(&list(&["=x"]), &around()).is_err());
+        assert!(parse_build_args(&list(&["=x"]), &around()).is_err());
     }
 
     #[test]
     fn the_epoch_is_an_argument() {
         let mut args = BTreeMap::new();
-        assert_eq!(epoch(&mut args, &around()).unwrap(), Some(12));
+        assert_eq!(parse_epoch(&mut args, &around()).unwrap(), Some(12));
         assert_eq!(args["SOURCE_DATE_EPOCH"], "12");
         args.insert("SOURCE_DATE_EPOCH".into(), "7".into());
-        assert_eq!(epoch(&mut args, &around()).unwrap(), Some(7));
+        assert_eq!(parse_epoch(&mut args, &around()).unwrap(), Some(7));
         args.insert("SOURCE_DATE_EPOCH".into(), "context".into());
-        assert!(epoch(&mut args, &around()).is_err());
+        assert!(parse_epoch(&mut args, &around()).is_err());
     }
 
     #[test]
     fn annotations_have_types() {
-        let read = |text: &str| annotations(&list(&[text]));
+        let read = |text: &str| parse_annotations(&list(&[text]));
         assert_eq!(read("a.b=c").unwrap()["a.b"], "c");
         assert_eq!(read("index:a=b").unwrap()["index:a"], "b");
         assert_eq!(read("index,manifest[linux/amd64]:a=b=c").unwrap()["manifest[linux/amd64]:a"], "b=c");

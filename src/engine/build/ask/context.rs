@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::Surroundings;
+use super::ClientEnv;
 use crate::engine::build::request::{ContextSource, DockerfileSource};
 use crate::error::{Failure, invalid, not_found};
-use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::model::reference::{DEFAULT_TAG, ImageReference};
 
 /// Parses the main context.
-pub fn main(text: &str, around: &Surroundings) -> Result<ContextSource, Failure> {
+pub fn parse_main(text: &str, around: &ClientEnv) -> Result<ContextSource, Failure> {
     if text == "-" {
         return Ok(ContextSource::Stdin);
     }
@@ -27,7 +27,7 @@ pub fn main(text: &str, around: &Surroundings) -> Result<ContextSource, Failure>
 }
 
 /// Parses the source of a named context.
-fn value(text: &str, around: &Surroundings) -> Result<ContextSource, Failure> {
+fn parse_source(text: &str, around: &ClientEnv) -> Result<ContextSource, Failure> {
     if let Some(image) = text.strip_prefix("docker-image://") {
         return Ok(ContextSource::Image(image.to_owned()));
     }
@@ -52,35 +52,35 @@ fn value(text: &str, around: &Surroundings) -> Result<ContextSource, Failure> {
 }
 
 /// Parses `NAME=SOURCE`.
-pub fn named(text: &str, around: &Surroundings) -> Result<(String, ContextSource), Failure> {
+pub fn parse_named(text: &str, around: &ClientEnv) -> Result<(String, ContextSource), Failure> {
     let (name, source) = text
         .split_once('=')
         .ok_or_else(|| invalid(format!("invalid context value: {text}, expected key=value")))?;
-    Ok((context_name(name)?, value(source, around)?))
+    Ok((context_name(name)?, parse_source(source, around)?))
 }
 
 /// A named context of a bake file.
-pub fn of_pair(name: &str, source: &str, around: &Surroundings) -> Result<(String, ContextSource), Failure> {
-    Ok((context_name(name)?, value(source, around)?))
+pub fn parse_pair(name: &str, source: &str, around: &ClientEnv) -> Result<(String, ContextSource), Failure> {
+    Ok((context_name(name)?, parse_source(source, around)?))
 }
 
 /// A context name is an image name; `latest` may be left out.
 fn context_name(text: &str) -> Result<String, Failure> {
-    let name: Reference =
+    let name: ImageReference =
         text.parse().map_err(|why: Failure| invalid(format!("invalid context name {text}: {why}")))?;
     Ok(name.familiar().trim_end_matches(&format!(":{DEFAULT_TAG}")).to_owned())
 }
 
 /// A path, followed by `:TAG` or `@DIGEST`.
-fn absolute_layout(text: &str, around: &Surroundings) -> String {
+fn absolute_layout(text: &str, around: &ClientEnv) -> String {
     around.absolute(text).display().to_string()
 }
 
 /// Parses `-f`.
-pub fn dockerfile(
+pub fn parse_dockerfile(
     text: Option<&str>,
     context: &ContextSource,
-    around: &Surroundings,
+    around: &ClientEnv,
 ) -> Result<DockerfileSource, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(DockerfileSource::Default) };
     match context {
@@ -128,8 +128,8 @@ fn is_scp(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn around() -> Surroundings {
-        Surroundings { environment: crate::model::environment::Environment::default(), dir: "/".into() }
+    fn around() -> ClientEnv {
+        ClientEnv { environment: crate::model::environment::Environment::default(), dir: "/".into() }
     }
 
     #[test]
@@ -160,16 +160,16 @@ mod tests {
 
     #[test]
     fn forms_of_a_context() {
-        assert_eq!(main("-", &around()).unwrap(), ContextSource::Stdin);
-        assert_eq!(main("proc", &around()).unwrap(), ContextSource::Directory("/proc".into()));
-        assert!(matches!(main("https://h/x.tar.gz", &around()), Ok(ContextSource::Url(_))));
-        let message = main("no/such", &around()).unwrap_err().to_string();
+        assert_eq!(parse_main("-", &around()).unwrap(), ContextSource::Stdin);
+        assert_eq!(parse_main("proc", &around()).unwrap(), ContextSource::Directory("/proc".into()));
+        assert!(matches!(parse_main("https://h/x.tar.gz", &around()), Ok(ContextSource::Url(_))));
+        let message = parse_main("no/such", &around()).unwrap_err().to_string();
         assert_eq!(message, "unable to prepare context: path \"no/such\" not found");
     }
 
     #[test]
     fn named_contexts() {
-        let context = |text: &str| named(text, &around());
+        let context = |text: &str| parse_named(text, &around());
         assert_eq!(
             context("Base=docker-image://alpine").map_err(|why| why.to_string()).ok(),
             None,
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn dockerfiles() {
-        let of = |text, context: &ContextSource| dockerfile(text, context, &around());
+        let of = |text, context: &ContextSource| parse_dockerfile(text, context, &around());
         let here = ContextSource::Directory("/x".into());
         assert_eq!(of(None, &here).unwrap(), DockerfileSource::Default);
         assert_eq!(of(Some("a/D"), &here).unwrap(), DockerfileSource::Path("/a/D".into()));

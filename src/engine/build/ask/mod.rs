@@ -11,13 +11,13 @@ use crate::model::environment::Environment;
 
 /// The client's environment and working directory, against which flag values are resolved.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct ClientEnv {
     pub environment: Environment,
     /// Absolute.
     pub dir: PathBuf,
 }
 
-impl Surroundings {
+impl ClientEnv {
     /// Makes `path` absolute. `~` is left to the shell.
     pub fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dir.join(path)

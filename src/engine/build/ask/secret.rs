@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::Surroundings;
+use super::ClientEnv;
 use crate::engine::build::request::{SecretFrom, SecretSource, SshSource};
 use crate::error::{Failure, invalid, not_found};
 use crate::model::csv;
@@ -12,7 +12,7 @@ use crate::model::csv;
 const LIMIT: u64 = 500 * 1024;
 
 #[derive(Default)]
-struct Fields {
+struct SecretFields {
     id: String,
     kind: String,
     file: String,
@@ -20,8 +20,8 @@ struct Fields {
 }
 
 /// Parses one `--secret`.
-pub fn secret(text: &str, around: &Surroundings) -> Result<SecretSource, Failure> {
-    let mut fields = read(text)?;
+pub fn parse_secret(text: &str, around: &ClientEnv) -> Result<SecretSource, Failure> {
+    let mut fields = parse_fields(text)?;
     if fields.kind == "env" && fields.variable.is_empty() {
         fields.variable = std::mem::take(&mut fields.file);
     }
@@ -43,8 +43,8 @@ pub fn secret(text: &str, around: &Surroundings) -> Result<SecretSource, Failure
     Ok(SecretSource { id: fields.id, from })
 }
 
-fn read(text: &str) -> Result<Fields, Failure> {
-    let mut read = Fields::default();
+fn parse_fields(text: &str) -> Result<SecretFields, Failure> {
+    let mut read = SecretFields::default();
     for field in csv::fields(text)? {
         let (key, value) = field
             .split_once('=')
@@ -64,7 +64,7 @@ fn read(text: &str) -> Result<Fields, Failure> {
 }
 
 /// An unset variable is an empty secret, as in BuildKit: the step decides whether it is required.
-fn variable(name: &str, around: &Surroundings) -> Result<SecretFrom, Failure> {
+fn variable(name: &str, around: &ClientEnv) -> Result<SecretFrom, Failure> {
     use std::os::unix::ffi::OsStrExt as _;
     let value = around.environment.raw(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
     if value.len() as u64 > LIMIT {
@@ -73,7 +73,7 @@ fn variable(name: &str, around: &Surroundings) -> Result<SecretFrom, Failure> {
     Ok(SecretFrom::Value(value))
 }
 
-fn file(fields: &Fields, around: &Surroundings) -> Result<PathBuf, Failure> {
+fn file(fields: &SecretFields, around: &ClientEnv) -> Result<PathBuf, Failure> {
     let path = around.absolute(&fields.file);
     let found =
         fs::metadata(&path).map_err(|why| not_found(format!("failed to stat {}: {why}", fields.file)))?;
@@ -88,7 +88,7 @@ fn too_big(id: &str) -> Failure {
 }
 
 /// Parses one `--ssh`: `default`, `ID=SOCKET` or `ID=KEY[,KEY]`.
-pub fn ssh(text: &str, around: &Surroundings) -> Result<SshSource, Failure> {
+pub fn parse_ssh(text: &str, around: &ClientEnv) -> Result<SshSource, Failure> {
     let (id, paths) = text.split_once('=').map_or((text, None), |(id, paths)| (id, Some(paths)));
     let given: Vec<&str> =
         paths.into_iter().flat_map(|paths| paths.split(',')).filter(|path| !path.is_empty()).collect();
@@ -103,7 +103,7 @@ pub fn ssh(text: &str, around: &Surroundings) -> Result<SshSource, Failure> {
     Ok(SshSource { id: id.to_owned(), paths })
 }
 
-fn ssh_path(path: &str, around: &Surroundings) -> Result<PathBuf, Failure> {
+fn ssh_path(path: &str, around: &ClientEnv) -> Result<PathBuf, Failure> {
     let absolute = around.absolute(path);
     match fs::metadata(&absolute) {
         Ok(_) => Ok(absolute),
@@ -116,13 +116,13 @@ mod tests {
     use super::*;
     use crate::model::environment::Environment;
 
-    fn around() -> Surroundings {
+    fn around() -> ClientEnv {
         let environment = Environment::from_iter([("TOKEN", "s3"), ("EMPTY", "")]);
-        Surroundings { environment, dir: "/etc".into() }
+        ClientEnv { environment, dir: "/etc".into() }
     }
 
     fn from(text: &str) -> Result<SecretFrom, String> {
-        secret(text, &around()).map(|secret| secret.from).map_err(|why| why.to_string())
+        parse_secret(text, &around()).map(|secret| secret.from).map_err(|why| why.to_string())
     }
 
     #[test]
@@ -143,12 +143,12 @@ mod tests {
 
     #[test]
     fn agents() {
-        assert!(ssh("default", &around()).unwrap_err().to_string().contains("SSH_AUTH_SOCK"));
+        assert!(parse_ssh("default", &around()).unwrap_err().to_string().contains("SSH_AUTH_SOCK"));
         let mut around = around();
         around.environment = around.environment.with("SSH_AUTH_SOCK", "/run/agent");
-        assert_eq!(ssh("default", &around).unwrap().paths, [PathBuf::from("/run/agent")]);
-        let source = ssh("git=passwd,group", &around).unwrap();
+        assert_eq!(parse_ssh("default", &around).unwrap().paths, [PathBuf::from("/run/agent")]);
+        let source = parse_ssh("git=passwd,group", &around).unwrap();
         assert_eq!((source.id.as_str(), source.paths.len()), ("git", 2));
-        assert!(ssh("git=/no/such", &around).is_err());
+        assert!(parse_ssh("git=/no/such", &around).is_err());
     }
 }

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::build::request::Typed;
+use crate::engine::build::request::OptionsEntry;
 use crate::error::{Failure, invalid};
 use crate::model::csv;
 
 /// Parses one `--output`: `DIR`, `-` or `type=TYPE[,KEY=VALUE]`.
-pub fn output(text: &str) -> Result<Typed, Failure> {
+pub fn parse_output(text: &str) -> Result<OptionsEntry, Failure> {
     let fields = csv::fields(text)?;
     if fields.len() == 1 && fields[0] == text && !text.starts_with("type=") {
         let kind = if text == "-" { "tar" } else { "local" };
-        return Ok(Typed { kind: kind.into(), attributes: one("dest", text) });
+        return Ok(OptionsEntry { kind: kind.into(), attributes: single_attribute("dest", text) });
     }
-    let mut output = pairs(&fields)?;
+    let mut output = parse_pairs(&fields)?;
     if output.kind.is_empty() {
         return Err(invalid("type is required for output"));
     }
@@ -34,13 +34,16 @@ pub fn output(text: &str) -> Result<Typed, Failure> {
 }
 
 /// Parses one `--cache-from` or `--cache-to`: `type=TYPE[,KEY=VALUE]`, or image references.
-pub fn cache(text: &str) -> Result<Vec<Typed>, Failure> {
+pub fn parse_cache(text: &str) -> Result<Vec<OptionsEntry>, Failure> {
     let fields = csv::fields(text)?;
     if fields.iter().all(|field| !field.contains('=')) {
-        let image = |field: &String| Typed { kind: "registry".into(), attributes: one("ref", field) };
+        let image = |field: &String| OptionsEntry {
+            kind: "registry".into(),
+            attributes: single_attribute("ref", field),
+        };
         return Ok(fields.iter().map(image).collect());
     }
-    let cache = pairs(&fields)?;
+    let cache = parse_pairs(&fields)?;
     match cache.kind.as_str() {
         "" => Err(invalid(format!("type required form> {text:?}"))),
         _ => Ok(vec![cache]),
@@ -48,12 +51,12 @@ pub fn cache(text: &str) -> Result<Vec<Typed>, Failure> {
 }
 
 /// Parses one `--attest`: `type=sbom|provenance[,KEY=VALUE]`.
-pub fn attest(text: &str) -> Result<Typed, Failure> {
+pub fn parse_attest(text: &str) -> Result<OptionsEntry, Failure> {
     let fields = csv::fields(text)?;
     if let Some(bare) = fields.iter().find(|field| !field.contains('=')) {
         return Err(invalid(format!("invalid value {bare}")));
     }
-    let attest = pairs(&fields)?;
+    let attest = parse_pairs(&fields)?;
     match attest.kind.as_str() {
         "" => Err(invalid("attestation type not specified")),
         _ => Ok(attest),
@@ -61,21 +64,21 @@ pub fn attest(text: &str) -> Result<Typed, Failure> {
 }
 
 /// Parses the value of `--provenance` or `--sbom`: true, false, or attributes.
-pub fn short_attest(kind: &str, text: &str) -> Result<Typed, Failure> {
+pub fn parse_short_attest(kind: &str, text: &str) -> Result<OptionsEntry, Failure> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" | "" => {
-            Ok(Typed { kind: kind.into(), ..Typed::default() })
+            Ok(OptionsEntry { kind: kind.into(), ..OptionsEntry::default() })
         }
         "0" | "f" | "F" | "false" | "FALSE" | "False" => {
-            Ok(Typed { kind: kind.into(), attributes: one("disabled", "true") })
+            Ok(OptionsEntry { kind: kind.into(), attributes: single_attribute("disabled", "true") })
         }
-        _ => attest(&format!("type={kind},{text}")),
+        _ => parse_attest(&format!("type={kind},{text}")),
     }
 }
 
 /// Joins the attestations of several flags. Fails if a type is given twice.
-pub fn attests(all: impl IntoIterator<Item = Typed>) -> Result<Vec<Typed>, Failure> {
-    let mut known: Vec<Typed> = Vec::new();
+pub fn merge_attests(all: impl IntoIterator<Item = OptionsEntry>) -> Result<Vec<OptionsEntry>, Failure> {
+    let mut known: Vec<OptionsEntry> = Vec::new();
     for attest in all {
         if known.iter().any(|other| other.kind == attest.kind) {
             return Err(invalid(format!("duplicate attestation field {}", attest.kind.escape_debug())));
@@ -86,26 +89,26 @@ pub fn attests(all: impl IntoIterator<Item = Typed>) -> Result<Vec<Typed>, Failu
 }
 
 /// `--push`: sets `push` on all image outputs, or adds one.
-pub fn push(outputs: &mut Vec<Typed>) {
+pub fn apply_push(outputs: &mut Vec<OptionsEntry>) {
     let mut pushed = false;
     for output in outputs.iter_mut().filter(|output| output.kind == "image") {
         output.attributes.insert("push".into(), "true".into());
         pushed = true;
     }
     if !pushed {
-        outputs.push(Typed { kind: "image".into(), attributes: one("push", "true") });
+        outputs.push(OptionsEntry { kind: "image".into(), attributes: single_attribute("push", "true") });
     }
 }
 
 /// `--load`: adds an output to the store.
-pub fn load(outputs: &mut Vec<Typed>) {
+pub fn apply_load(outputs: &mut Vec<OptionsEntry>) {
     if !outputs.iter().any(|output| output.kind == "docker" && !output.attributes.contains_key("dest")) {
-        outputs.push(Typed { kind: "docker".into(), ..Typed::default() });
+        outputs.push(OptionsEntry { kind: "docker".into(), ..OptionsEntry::default() });
     }
 }
 
 /// Formats an entry as on the command line, `type=local,dest=out`.
-pub fn written(typed: &Typed) -> String {
+pub fn to_csv(typed: &OptionsEntry) -> String {
     let mut text = format!("type={}", typed.kind);
     for (key, value) in &typed.attributes {
         let field = format!("{key}={value}");
@@ -116,12 +119,12 @@ pub fn written(typed: &Typed) -> String {
     text
 }
 
-fn one(key: &str, value: &str) -> BTreeMap<String, String> {
+fn single_attribute(key: &str, value: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(key.to_owned(), value.to_owned())])
 }
 
-fn pairs(fields: &[String]) -> Result<Typed, Failure> {
-    let mut typed = Typed::default();
+fn parse_pairs(fields: &[String]) -> Result<OptionsEntry, Failure> {
+    let mut typed = OptionsEntry::default();
     for field in fields {
         let (key, value) = field
             .split_once('=')
@@ -140,8 +143,8 @@ fn pairs(fields: &[String]) -> Result<Typed, Failure> {
 mod tests {
     use super::*;
 
-    fn shown(typed: Result<Typed, Failure>) -> String {
-        typed.map_or_else(|failure| failure.to_string(), |typed| written(&typed))
+    fn shown(typed: Result<OptionsEntry, Failure>) -> String {
+        typed.map_or_else(|failure| failure.to_string(), |typed| to_csv(&typed))
     }
 
     #[test]
@@ -161,13 +164,14 @@ mod tests {
             ("type=image,what", "invalid value what"),
             ("type=tar,\"dest", "`type=tar,\\\"dest` is not a list of comma-separated values"),
         ] {
-            assert_eq!(shown(output(text)), means, "{text}");
+            assert_eq!(shown(parse_output(text)), means, "{text}");
         }
     }
 
     #[test]
     fn caches() {
-        let all = |text: &str| cache(text).map(|all| all.iter().map(written).collect::<Vec<_>>().join(" "));
+        let all =
+            |text: &str| parse_cache(text).map(|all| all.iter().map(to_csv).collect::<Vec<_>>().join(" "));
         assert_eq!(
             all("user/app:cache,other").unwrap(),
             "type=registry,ref=user/app:cache type=registry,ref=other"
@@ -179,25 +183,25 @@ mod tests {
 
     #[test]
     fn attestations() {
-        assert_eq!(shown(short_attest("provenance", "true")), "type=provenance");
-        assert_eq!(shown(short_attest("provenance", "0")), "type=provenance,disabled=true");
-        assert_eq!(shown(short_attest("provenance", "mode=max")), "type=provenance,mode=max");
-        assert_eq!(shown(short_attest("sbom", "generator=x")), "type=sbom,generator=x");
-        assert_eq!(shown(attest("type=sbom")), "type=sbom");
-        assert_eq!(shown(attest("mode=max")), "attestation type not specified");
-        let twice = [attest("type=sbom").unwrap(), short_attest("sbom", "false").unwrap()];
-        assert_eq!(attests(twice).unwrap_err().to_string(), "duplicate attestation field sbom");
+        assert_eq!(shown(parse_short_attest("provenance", "true")), "type=provenance");
+        assert_eq!(shown(parse_short_attest("provenance", "0")), "type=provenance,disabled=true");
+        assert_eq!(shown(parse_short_attest("provenance", "mode=max")), "type=provenance,mode=max");
+        assert_eq!(shown(parse_short_attest("sbom", "generator=x")), "type=sbom,generator=x");
+        assert_eq!(shown(parse_attest("type=sbom")), "type=sbom");
+        assert_eq!(shown(parse_attest("mode=max")), "attestation type not specified");
+        let twice = [parse_attest("type=sbom").unwrap(), parse_short_attest("sbom", "false").unwrap()];
+        assert_eq!(merge_attests(twice).unwrap_err().to_string(), "duplicate attestation field sbom");
     }
 
     #[test]
     fn push_and_load() {
-        let mut outputs = vec![output("type=image,name=x").unwrap(), output("out").unwrap()];
-        push(&mut outputs);
-        load(&mut outputs);
-        let all: Vec<_> = outputs.iter().map(written).collect();
+        let mut outputs = vec![parse_output("type=image,name=x").unwrap(), parse_output("out").unwrap()];
+        apply_push(&mut outputs);
+        apply_load(&mut outputs);
+        let all: Vec<_> = outputs.iter().map(to_csv).collect();
         assert_eq!(all, ["type=image,name=x,push=true", "type=local,dest=out", "type=docker"]);
         let mut outputs = Vec::new();
-        push(&mut outputs);
-        assert_eq!(written(&outputs[0]), "type=image,push=true");
+        apply_push(&mut outputs);
+        assert_eq!(to_csv(&outputs[0]), "type=image,push=true");
     }
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::definition::{Attributes, Definitions, Entry, literal};
+use super::definition::{BakeBlock, BakeDefinitions, BlockAttributes, literal};
 use super::interpolate::interpolate;
-use crate::engine::build::ask::Surroundings;
+use crate::engine::build::ask::ClientEnv;
 use crate::error::{Failure, invalid};
 use crate::model::key_value;
 
 /// Keys of `build`, and the bake attributes they map to unchanged.
-const SAME: [(&str, &str); 10] = [
+const DIRECT_KEYS: [(&str, &str); 10] = [
     ("context", "context"),
     ("dockerfile", "dockerfile"),
     ("dockerfile_inline", "dockerfile-inline"),
@@ -22,7 +22,7 @@ const SAME: [(&str, &str); 10] = [
     ("cache_to", "cache-to"),
 ];
 /// Keys that are lists of strings.
-const LISTS: [(&str, &str); 5] = [
+const LIST_KEYS: [(&str, &str); 5] = [
     ("tags", "tags"),
     ("platforms", "platforms"),
     ("ssh", "ssh"),
@@ -30,17 +30,17 @@ const LISTS: [(&str, &str); 5] = [
     ("no_cache_filter", "no-cache-filter"),
 ];
 /// Keys that are objects or lists of `NAME=value`.
-const MAPS: [(&str, &str); 3] = [("args", "args"), ("labels", "labels"), ("extra_hosts", "extra-hosts")];
+const MAP_KEYS: [(&str, &str); 3] = [("args", "args"), ("labels", "labels"), ("extra_hosts", "extra-hosts")];
 
 /// Looks up an interpolation variable.
-type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+type VariableLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Parses a file. `dotenv` is the content of `.env` next to it.
-pub(super) fn read(
-    all: &mut Definitions,
+pub(super) fn read_compose(
+    all: &mut BakeDefinitions,
     text: &str,
     dotenv: Option<&[u8]>,
-    around: &Surroundings,
+    around: &ClientEnv,
 ) -> Result<(), Failure> {
     let mut file: Value =
         serde_saphyr::from_str(text).map_err(|why| invalid(format!("this is not YAML: {why}")))?;
@@ -51,21 +51,21 @@ pub(super) fn read(
         let listed = || pairs.iter().rev().find(|pair| pair.name == name)?.value.clone();
         own.or_else(|| listed().map(|value| value.trim_matches(['"', '\'']).to_owned()))
     };
-    fill(&mut file, &value_of)?;
+    interpolate_values(&mut file, &value_of)?;
     let Some(Value::Object(services)) = file.get_mut("services").map(Value::take) else {
         return Err(invalid("the file has no services, and is no compose file"));
     };
     let secrets = file.get("secrets").cloned().unwrap_or_default();
     let mut members = Vec::new();
     for (name, service) in services {
-        let Some(attributes) = target_of(&service, &secrets, &value_of)? else { continue };
+        let Some(attributes) = service_target(&service, &secrets, &value_of)? else { continue };
         let name = sanitized(&name);
         members.push(name.clone());
-        all.targets.push(Entry { name, attributes });
+        all.targets.push(BakeBlock { name, attributes });
     }
     // Compose has no groups: `default` builds every service.
-    let attributes = Attributes::from([("targets".to_owned(), literal(json!(members)))]);
-    all.groups.push(Entry { name: "default".into(), attributes });
+    let attributes = BlockAttributes::from([("targets".to_owned(), literal(json!(members)))]);
+    all.groups.push(BakeBlock { name: "default".into(), attributes });
     Ok(())
 }
 
@@ -75,18 +75,22 @@ fn sanitized(name: &str) -> String {
 }
 
 /// Interpolates every string.
-fn fill(value: &mut Value, value_of: &Lookup<'_>) -> Result<(), Failure> {
+fn interpolate_values(value: &mut Value, value_of: &VariableLookup<'_>) -> Result<(), Failure> {
     match value {
         Value::String(text) if text.contains('$') => *text = interpolate(text, value_of)?,
-        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, value_of))?,
-        Value::Object(map) => map.values_mut().try_for_each(|item| fill(item, value_of))?,
+        Value::Array(items) => items.iter_mut().try_for_each(|item| interpolate_values(item, value_of))?,
+        Value::Object(map) => map.values_mut().try_for_each(|item| interpolate_values(item, value_of))?,
         _ => {}
     }
     Ok(())
 }
 
 /// The attributes of a service's target; `None` if the service is not built.
-fn target_of(service: &Value, secrets: &Value, value_of: &Lookup<'_>) -> Result<Option<Attributes>, Failure> {
+fn service_target(
+    service: &Value,
+    secrets: &Value,
+    value_of: &VariableLookup<'_>,
+) -> Result<Option<BlockAttributes>, Failure> {
     let short;
     let build = match service.get("build") {
         Some(Value::Object(build)) => build,
@@ -97,12 +101,12 @@ fn target_of(service: &Value, secrets: &Value, value_of: &Lookup<'_>) -> Result<
         _ => return Ok(None),
     };
     let mut fields: Map<String, Value> = Map::new();
-    for (key, attribute) in SAME.iter().chain(&LISTS) {
+    for (key, attribute) in DIRECT_KEYS.iter().chain(&LIST_KEYS) {
         if let Some(value) = build.get(*key).filter(|value| !value.is_null()) {
             fields.insert((*attribute).to_owned(), value.clone());
         }
     }
-    for (key, attribute) in MAPS {
+    for (key, attribute) in MAP_KEYS {
         if let Some(value) = build.get(key).filter(|value| !value.is_null()) {
             let resolve = (key == "args").then_some(value_of);
             fields.insert(attribute.to_owned(), Value::Object(map_of(value, resolve)?));
@@ -132,12 +136,12 @@ fn target_of(service: &Value, secrets: &Value, value_of: &Lookup<'_>) -> Result<
     if let (false, Some(image)) = (fields.contains_key("tags"), service.get("image")) {
         fields.insert("tags".into(), json!([image]));
     }
-    extend(&mut fields, build.get("x-bake"));
+    apply_x_bake(&mut fields, build.get("x-bake"));
     Ok(Some(fields.into_iter().map(|(key, value)| (key, literal(value))).collect()))
 }
 
 /// Applies `x-bake`, which sets attributes that compose lacks.
-fn extend(fields: &mut Map<String, Value>, extension: Option<&Value>) {
+fn apply_x_bake(fields: &mut Map<String, Value>, extension: Option<&Value>) {
     let Some(Value::Object(extension)) = extension else { return };
     for (key, value) in extension {
         // Compose uses the plural, bake the singular.
@@ -157,7 +161,7 @@ fn extend(fields: &mut Map<String, Value>, extension: Option<&Value>) {
 }
 
 /// An object, or a list of `NAME=value` and `NAME`.
-fn map_of(value: &Value, value_of: Option<&Lookup<'_>>) -> Result<Map<String, Value>, Failure> {
+fn map_of(value: &Value, value_of: Option<&VariableLookup<'_>>) -> Result<Map<String, Value>, Failure> {
     let looked_up =
         |name: &str| value_of.and_then(|value_of| value_of(name)).map_or(Value::Null, Value::String);
     match value {

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::error::{Failure, invalid};
 
-pub(super) type Attributes = BTreeMap<String, Expression>;
+pub(super) type BlockAttributes = BTreeMap<String, Expression>;
 
 /// A user-defined function.
 #[derive(Clone, Debug)]
-pub(super) struct Function {
+pub(super) struct BakeFunction {
     pub(super) parameters: Vec<String>,
     /// Takes all further arguments.
     pub(super) variadic: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Function {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Variable {
+pub(super) struct BakeVariable {
     /// Its value if the environment has none.
     pub(super) default: Option<Expression>,
     pub(super) kind: Option<String>,
@@ -31,23 +31,23 @@ pub(super) struct Variable {
 
 /// A group or target with its attributes.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct BakeBlock {
     pub(super) name: String,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: BlockAttributes,
 }
 
 /// The definitions of all files, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Definitions {
+pub(super) struct BakeDefinitions {
     /// A variable may be defined again; the last file wins.
-    pub(super) variables: BTreeMap<String, Variable>,
-    pub(super) functions: BTreeMap<String, Function>,
-    pub(super) groups: Vec<Entry>,
-    pub(super) targets: Vec<Entry>,
+    pub(super) variables: BTreeMap<String, BakeVariable>,
+    pub(super) functions: BTreeMap<String, BakeFunction>,
+    pub(super) groups: Vec<BakeBlock>,
+    pub(super) targets: Vec<BakeBlock>,
 }
 
 /// A parse error in one line, without the excerpt that `hcl` draws.
-fn in_a_line(why: &hcl::Error) -> String {
+fn one_line(why: &hcl::Error) -> String {
     match why {
         hcl::Error::Parse(why) => {
             let at = why.location();
@@ -58,12 +58,12 @@ fn in_a_line(why: &hcl::Error) -> String {
 }
 
 /// Parses an HCL file.
-pub(super) fn read_hcl(all: &mut Definitions, text: &str) -> Result<(), Failure> {
-    let body: Body = text.parse().map_err(|why: hcl::Error| invalid(in_a_line(&why)))?;
+pub(super) fn read_hcl(all: &mut BakeDefinitions, text: &str) -> Result<(), Failure> {
+    let body: Body = text.parse().map_err(|why: hcl::Error| invalid(one_line(&why)))?;
     for structure in body.into_inner() {
         match structure {
             Structure::Attribute(attribute) => {
-                let variable = Variable { default: Some(attribute.expr), ..Variable::default() };
+                let variable = BakeVariable { default: Some(attribute.expr), ..BakeVariable::default() };
                 all.variables.insert(attribute.key.to_string(), variable);
             }
             Structure::Block(block) => read_block(all, block)?,
@@ -72,7 +72,7 @@ pub(super) fn read_hcl(all: &mut Definitions, text: &str) -> Result<(), Failure>
     Ok(())
 }
 
-fn read_block(all: &mut Definitions, block: Block) -> Result<(), Failure> {
+fn read_block(all: &mut BakeDefinitions, block: Block) -> Result<(), Failure> {
     let kind = block.identifier.to_string();
     let [label] = block.labels.as_slice() else {
         return Err(invalid(format!("a block `{kind}` has one name, as in `{kind} \"app\" {{ … }}`")));
@@ -87,8 +87,8 @@ fn read_block(all: &mut Definitions, block: Block) -> Result<(), Failure> {
             let function = read_function(&name, attributes_of(block.body)?)?;
             all.functions.insert(name, function);
         }
-        "group" => all.groups.push(Entry { name, attributes: attributes_of(block.body)? }),
-        "target" => all.targets.push(Entry { name, attributes: attributes_of(block.body)? }),
+        "group" => all.groups.push(BakeBlock { name, attributes: attributes_of(block.body)? }),
+        "target" => all.targets.push(BakeBlock { name, attributes: attributes_of(block.body)? }),
         _ => return Err(unknown_block(&kind)),
     }
     Ok(())
@@ -100,7 +100,7 @@ fn unknown_block(kind: &str) -> Failure {
 }
 
 /// Merges a variable: a later file may repeat it without its default.
-fn merge_variable(all: &mut Definitions, name: String, variable: Variable) {
+fn merge_variable(all: &mut BakeDefinitions, name: String, variable: BakeVariable) {
     let known = all.variables.entry(name).or_default();
     known.default = variable.default.or_else(|| known.default.take());
     known.kind = variable.kind.or_else(|| known.kind.take());
@@ -108,8 +108,8 @@ fn merge_variable(all: &mut Definitions, name: String, variable: Variable) {
     known.validations.extend(variable.validations);
 }
 
-fn read_variable(body: Body) -> Result<Variable, Failure> {
-    let mut variable = Variable::default();
+fn read_variable(body: Body) -> Result<BakeVariable, Failure> {
+    let mut variable = BakeVariable::default();
     for structure in body.into_inner() {
         match structure {
             Structure::Attribute(attribute) => match attribute.key.as_str() {
@@ -146,8 +146,8 @@ fn word(expression: &Expression) -> String {
     }
 }
 
-fn attributes_of(body: Body) -> Result<Attributes, Failure> {
-    let mut attributes = Attributes::new();
+fn attributes_of(body: Body) -> Result<BlockAttributes, Failure> {
+    let mut attributes = BlockAttributes::new();
     for structure in body.into_inner() {
         match structure {
             Structure::Attribute(attribute) => {
@@ -165,7 +165,7 @@ fn attributes_of(body: Body) -> Result<Attributes, Failure> {
     Ok(attributes)
 }
 
-fn read_function(name: &str, mut attributes: Attributes) -> Result<Function, Failure> {
+fn read_function(name: &str, mut attributes: BlockAttributes) -> Result<BakeFunction, Failure> {
     let result =
         attributes.remove("result").ok_or_else(|| invalid(format!("the function {name:?} has no result")))?;
     let parameters = match attributes.remove("params") {
@@ -176,12 +176,12 @@ fn read_function(name: &str, mut attributes: Attributes) -> Result<Function, Fai
     let variadic = attributes.remove("variadic_params").or_else(|| attributes.remove("variadic_param"));
     match attributes.keys().next() {
         Some(key) => Err(unexpected(key, "function")),
-        None => Ok(Function { parameters, variadic: variadic.as_ref().map(word), result }),
+        None => Ok(BakeFunction { parameters, variadic: variadic.as_ref().map(word), result }),
     }
 }
 
 /// Parses a JSON file, whose strings are templates too.
-pub(super) fn read_json(all: &mut Definitions, text: &str) -> Result<(), Failure> {
+pub(super) fn read_json(all: &mut BakeDefinitions, text: &str) -> Result<(), Failure> {
     let value: Value = serde_json::from_str(text).map_err(|why| invalid(why.to_string()))?;
     let Value::Object(top) = value else { return Err(invalid("an object is expected")) };
     for (kind, value) in top {
@@ -192,7 +192,7 @@ pub(super) fn read_json(all: &mut Definitions, text: &str) -> Result<(), Failure
             }
             // Other top-level keys are global variables, as attributes are in HCL.
             (_, value) => {
-                let variable = Variable { default: Some(expression(value)), ..Variable::default() };
+                let variable = BakeVariable { default: Some(expression(value)), ..BakeVariable::default() };
                 all.variables.insert(kind, variable);
                 continue;
             }
@@ -208,17 +208,17 @@ pub(super) fn read_json(all: &mut Definitions, text: &str) -> Result<(), Failure
 }
 
 fn read_entry(
-    all: &mut Definitions,
+    all: &mut BakeDefinitions,
     kind: &str,
     name: String,
     mut fields: serde_json::Map<String, Value>,
 ) -> Result<(), Failure> {
     let validations = if kind == "variable" { fields.remove("validation") } else { None };
-    let mut attributes: Attributes =
+    let mut attributes: BlockAttributes =
         fields.into_iter().map(|(name, value)| (name, expression(value))).collect();
     match kind {
         "variable" => {
-            let variable = Variable {
+            let variable = BakeVariable {
                 kind: attributes.remove("type").as_ref().map(word),
                 description: attributes.remove("description").as_ref().map(word),
                 default: attributes.remove("default"),
@@ -230,8 +230,8 @@ fn read_entry(
             let function = read_function(&name, attributes)?;
             all.functions.insert(name, function);
         }
-        "group" => all.groups.push(Entry { name, attributes }),
-        _ => all.targets.push(Entry { name, attributes }),
+        "group" => all.groups.push(BakeBlock { name, attributes }),
+        _ => all.targets.push(BakeBlock { name, attributes }),
     }
     Ok(())
 }

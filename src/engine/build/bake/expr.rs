@@ -9,37 +9,37 @@ use hcl::expr::{
 use hcl::template::{Directive, Element, Strip, Template};
 use serde_json::{Map, Value};
 
-use super::definition::Function;
+use super::definition::BakeFunction;
 use super::functions;
 use crate::error::{Failure, invalid};
 
 /// The deepest nesting of expressions, across function calls.
-const DEEPEST: u32 = 100;
+const MAX_DEPTH: u32 = 100;
 /// The most expressions one [`ExprEvaluator`] may evaluate.
-const MOST: u64 = 1_000_000;
+const MAX_STEPS: u64 = 1_000_000;
 
 /// Resolves names that are not bound locally.
-pub(super) trait Names {
+pub(super) trait NameResolver {
     /// `None` if there is no such variable.
     fn variable(&self, name: &str) -> Option<Result<Value, Failure>>;
     /// A user-defined function.
-    fn function(&self, name: &str) -> Option<&Function>;
+    fn function(&self, name: &str) -> Option<&BakeFunction>;
 }
 
 /// Names bound by a loop, a call or a matrix, which shadow outer ones.
 #[derive(Default)]
-pub(super) struct Bound<'a> {
+pub(super) struct LocalScope<'a> {
     names: BTreeMap<String, Value>,
-    outer: Option<&'a Bound<'a>>,
+    outer: Option<&'a LocalScope<'a>>,
 }
 
-impl<'a> Bound<'a> {
+impl<'a> LocalScope<'a> {
     /// A scope without an outer one.
-    pub(super) fn of(names: BTreeMap<String, Value>) -> Self {
+    pub(super) fn new(names: BTreeMap<String, Value>) -> Self {
         Self { names, outer: None }
     }
 
-    fn within(names: BTreeMap<String, Value>, outer: &'a Bound<'a>) -> Self {
+    fn nested(names: BTreeMap<String, Value>, outer: &'a LocalScope<'a>) -> Self {
         Self { names, outer: Some(outer) }
     }
 
@@ -48,36 +48,36 @@ impl<'a> Bound<'a> {
     }
 }
 
-pub(super) struct Evaluator<'n, N> {
+pub(super) struct ExprEvaluator<'n, N> {
     names: &'n N,
     depth: Cell<u32>,
     steps: Cell<u64>,
-    known: RefCell<BTreeMap<String, Template>>,
+    templates: RefCell<BTreeMap<String, Template>>,
 }
 
-impl<'n, N: Names> Evaluator<'n, N> {
+impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
     pub(super) fn new(names: &'n N) -> Self {
-        Self { names, depth: Cell::new(0), steps: Cell::new(0), known: RefCell::default() }
+        Self { names, depth: Cell::new(0), steps: Cell::new(0), templates: RefCell::default() }
     }
 
     /// Evaluates `expression`.
-    pub(super) fn value(&self, expression: &Expression, bound: &Bound<'_>) -> Result<Value, Failure> {
+    pub(super) fn value(&self, expression: &Expression, bound: &LocalScope<'_>) -> Result<Value, Failure> {
         self.steps.set(self.steps.get() + 1);
         // Definitions may be remote, so neither recursion nor work is unbounded.
-        if self.depth.get() > DEEPEST || self.steps.get() > MOST {
+        if self.depth.get() > MAX_DEPTH || self.steps.get() > MAX_STEPS {
             return Err(invalid("the definitions of the build call each other without end"));
         }
         self.depth.set(self.depth.get() + 1);
-        let value = self.inner(expression, bound);
+        let value = self.evaluate(expression, bound);
         self.depth.set(self.depth.get() - 1);
         value
     }
 
-    fn inner(&self, expression: &Expression, bound: &Bound<'_>) -> Result<Value, Failure> {
+    fn evaluate(&self, expression: &Expression, bound: &LocalScope<'_>) -> Result<Value, Failure> {
         match expression {
             Expression::Null => Ok(Value::Null),
             Expression::Bool(value) => Ok(Value::Bool(*value)),
-            Expression::Number(number) => Ok(from_number(number)),
+            Expression::Number(number) => Ok(from_hcl_number(number)),
             Expression::String(text) => Ok(Value::String(text.clone())),
             Expression::Array(items) => {
                 items.iter().map(|item| self.value(item, bound)).collect::<Result<_, _>>().map(Value::Array)
@@ -87,7 +87,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
                 for (key, value) in object.iter() {
                     let key = match key {
                         ObjectKey::Identifier(name) => name.as_str().to_owned(),
-                        ObjectKey::Expression(key) => text(&self.value(key, bound)?)?,
+                        ObjectKey::Expression(key) => as_text(&self.value(key, bound)?)?,
                         _ => return Err(invalid("a key of an object is no text")),
                     };
                     map.insert(key, self.value(value, bound)?);
@@ -103,7 +103,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
             Expression::FuncCall(call) => self.call(call, bound),
             Expression::Parenthesis(inner) => self.value(inner, bound),
             Expression::Conditional(conditional) => {
-                let chosen = if boolean(&self.value(&conditional.cond_expr, bound)?)? {
+                let chosen = if as_bool(&self.value(&conditional.cond_expr, bound)?)? {
                     &conditional.true_expr
                 } else {
                     &conditional.false_expr
@@ -111,12 +111,12 @@ impl<'n, N: Names> Evaluator<'n, N> {
                 self.value(chosen, bound)
             }
             Expression::Operation(operation) => self.operation(operation, bound),
-            Expression::ForExpr(each) => self.each(each, bound),
+            Expression::ForExpr(each) => self.for_expr(each, bound),
             _ => Err(invalid("this expression of HCL is not known here")),
         }
     }
 
-    fn variable(&self, name: &str, bound: &Bound<'_>) -> Result<Value, Failure> {
+    fn variable(&self, name: &str, bound: &LocalScope<'_>) -> Result<Value, Failure> {
         if let Some(value) = bound.get(name) {
             return Ok(value.clone());
         }
@@ -129,14 +129,14 @@ impl<'n, N: Names> Evaluator<'n, N> {
         &self,
         mut value: Value,
         operators: &[TraversalOperator],
-        bound: &Bound<'_>,
+        bound: &LocalScope<'_>,
     ) -> Result<Value, Failure> {
         let mut rest = operators.iter();
         while let Some(operator) = rest.next() {
             value = match operator {
-                TraversalOperator::GetAttr(name) => get(&value, &Value::from(name.as_str()))?,
-                TraversalOperator::Index(index) => get(&value, &self.value(index, bound)?)?,
-                TraversalOperator::LegacyIndex(index) => get(&value, &Value::from(*index))?,
+                TraversalOperator::GetAttr(name) => index_value(&value, &Value::from(name.as_str()))?,
+                TraversalOperator::Index(index) => index_value(&value, &self.value(index, bound)?)?,
+                TraversalOperator::LegacyIndex(index) => index_value(&value, &Value::from(*index))?,
                 TraversalOperator::AttrSplat | TraversalOperator::FullSplat => {
                     // As in HCL, null becomes an empty list and a single value a list of one.
                     let each = match value {
@@ -153,7 +153,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
         Ok(value)
     }
 
-    fn call(&self, call: &FuncCall, bound: &Bound<'_>) -> Result<Value, Failure> {
+    fn call(&self, call: &FuncCall, bound: &LocalScope<'_>) -> Result<Value, Failure> {
         let name = call.name.name.as_str();
         match name {
             // These two accept arguments that fail.
@@ -177,13 +177,18 @@ impl<'n, N: Names> Evaluator<'n, N> {
             }
         }
         match self.names.function(name) {
-            Some(function) => self.apply(name, function, arguments),
+            Some(function) => self.call_user_function(name, function, arguments),
             None => functions::call(name, &arguments),
         }
     }
 
     /// Calls a user-defined function. Its body sees only its parameters and global names.
-    fn apply(&self, name: &str, function: &Function, arguments: Vec<Value>) -> Result<Value, Failure> {
+    fn call_user_function(
+        &self,
+        name: &str,
+        function: &BakeFunction,
+        arguments: Vec<Value>,
+    ) -> Result<Value, Failure> {
         let wanted = function.parameters.len();
         if arguments.len() < wanted || (arguments.len() > wanted && function.variadic.is_none()) {
             let message =
@@ -196,17 +201,17 @@ impl<'n, N: Names> Evaluator<'n, N> {
         if let Some(rest) = &function.variadic {
             names.insert(rest.clone(), arguments.collect());
         }
-        self.value(&function.result, &Bound::of(names))
+        self.value(&function.result, &LocalScope::new(names))
     }
 
-    fn operation(&self, operation: &Operation, bound: &Bound<'_>) -> Result<Value, Failure> {
+    fn operation(&self, operation: &Operation, bound: &LocalScope<'_>) -> Result<Value, Failure> {
         use BinaryOperator as B;
         let binary = match operation {
             Operation::Unary(unary) => {
                 let value = self.value(&unary.expr, bound)?;
                 return match unary.operator {
-                    UnaryOperator::Not => Ok(Value::Bool(!boolean(&value)?)),
-                    UnaryOperator::Neg => Ok(to_number(-number(&value)?)),
+                    UnaryOperator::Not => Ok(Value::Bool(!as_bool(&value)?)),
+                    UnaryOperator::Neg => Ok(number_value(-as_number(&value)?)),
                 };
             }
             Operation::Binary(binary) => binary,
@@ -214,34 +219,34 @@ impl<'n, N: Names> Evaluator<'n, N> {
         let left = self.value(&binary.lhs_expr, bound)?;
         // Both sides are evaluated, as in HCL.
         let right = self.value(&binary.rhs_expr, bound)?;
-        let numbers = || Ok::<_, Failure>((number(&left)?, number(&right)?));
+        let numbers = || Ok::<_, Failure>((as_number(&left)?, as_number(&right)?));
         Ok(match binary.operator {
-            B::Eq => Value::Bool(equal(&left, &right)),
-            B::NotEq => Value::Bool(!equal(&left, &right)),
-            B::And => Value::Bool(boolean(&left)? && boolean(&right)?),
-            B::Or => Value::Bool(boolean(&left)? || boolean(&right)?),
+            B::Eq => Value::Bool(values_equal(&left, &right)),
+            B::NotEq => Value::Bool(!values_equal(&left, &right)),
+            B::And => Value::Bool(as_bool(&left)? && as_bool(&right)?),
+            B::Or => Value::Bool(as_bool(&left)? || as_bool(&right)?),
             B::LessEq => numbers().map(|(a, b)| Value::Bool(a <= b))?,
             B::GreaterEq => numbers().map(|(a, b)| Value::Bool(a >= b))?,
             B::Less => numbers().map(|(a, b)| Value::Bool(a < b))?,
             B::Greater => numbers().map(|(a, b)| Value::Bool(a > b))?,
-            B::Plus => numbers().map(|(a, b)| to_number(a + b))?,
-            B::Minus => numbers().map(|(a, b)| to_number(a - b))?,
-            B::Mul => numbers().map(|(a, b)| to_number(a * b))?,
-            B::Div | B::Mod if number(&right)? == 0.0 => return Err(invalid("Division by zero")),
-            B::Div => numbers().map(|(a, b)| to_number(a / b))?,
-            B::Mod => numbers().map(|(a, b)| to_number(a % b))?,
+            B::Plus => numbers().map(|(a, b)| number_value(a + b))?,
+            B::Minus => numbers().map(|(a, b)| number_value(a - b))?,
+            B::Mul => numbers().map(|(a, b)| number_value(a * b))?,
+            B::Div | B::Mod if as_number(&right)? == 0.0 => return Err(invalid("Division by zero")),
+            B::Div => numbers().map(|(a, b)| number_value(a / b))?,
+            B::Mod => numbers().map(|(a, b)| number_value(a % b))?,
         })
     }
 
-    fn each(&self, each: &ForExpr, bound: &Bound<'_>) -> Result<Value, Failure> {
+    fn for_expr(&self, each: &ForExpr, bound: &LocalScope<'_>) -> Result<Value, Failure> {
         let mut list = Vec::new();
         let mut map = Map::new();
-        for (key, value) in pairs(self.value(&each.collection_expr, bound)?)? {
+        for (key, value) in key_values(self.value(&each.collection_expr, bound)?)? {
             let mut names = BTreeMap::from([(each.value_var.as_str().to_owned(), value)]);
             names.extend(each.key_var.as_ref().map(|name| (name.as_str().to_owned(), key)));
-            let inner = Bound::within(names, bound);
+            let inner = LocalScope::nested(names, bound);
             if let Some(condition) = &each.cond_expr
-                && !boolean(&self.value(condition, &inner)?)?
+                && !as_bool(&self.value(condition, &inner)?)?
             {
                 continue;
             }
@@ -250,7 +255,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
                 list.push(value);
                 continue;
             };
-            let key = text(&self.value(key, &inner)?)?;
+            let key = as_text(&self.value(key, &inner)?)?;
             if !each.grouping {
                 map.insert(key, value);
             } else if let Value::Array(group) = map.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
@@ -261,15 +266,15 @@ impl<'n, N: Names> Evaluator<'n, N> {
     }
 
     /// Renders a template. A single interpolation without text around it keeps its type.
-    pub(super) fn template(&self, source: &str, bound: &Bound<'_>) -> Result<Value, Failure> {
+    pub(super) fn template(&self, source: &str, bound: &LocalScope<'_>) -> Result<Value, Failure> {
         // Loops render the same template many times, so it is parsed only once.
-        let known = self.known.borrow().get(source).cloned();
+        let known = self.templates.borrow().get(source).cloned();
         let template = match known {
             Some(template) => template,
             None => {
                 let template: Template =
                     source.parse().map_err(|why| invalid(format!("in the text {source:?}: {why}")))?;
-                self.known.borrow_mut().insert(source.to_owned(), template.clone());
+                self.templates.borrow_mut().insert(source.to_owned(), template.clone());
                 template
             }
         };
@@ -284,7 +289,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
     fn render(
         &self,
         template: &Template,
-        bound: &Bound<'_>,
+        bound: &LocalScope<'_>,
         before: Strip,
         after: Strip,
         out: &mut String,
@@ -295,17 +300,22 @@ impl<'n, N: Names> Evaluator<'n, N> {
             let next = elements.get(at + 1).map_or(after, strip_of);
             match element {
                 Element::Literal(literal) => out.push_str(stripped(literal, previous, next)),
-                Element::Interpolation(inner) => *out += &text(&self.value(&inner.expr, bound)?)?,
+                Element::Interpolation(inner) => *out += &as_text(&self.value(&inner.expr, bound)?)?,
                 Element::Directive(directive) => self.directive(directive, bound, out)?,
             }
         }
         Ok(())
     }
 
-    fn directive(&self, directive: &Directive, bound: &Bound<'_>, out: &mut String) -> Result<(), Failure> {
+    fn directive(
+        &self,
+        directive: &Directive,
+        bound: &LocalScope<'_>,
+        out: &mut String,
+    ) -> Result<(), Failure> {
         match directive {
             Directive::If(choice) => {
-                if boolean(&self.value(&choice.cond_expr, bound)?)? {
+                if as_bool(&self.value(&choice.cond_expr, bound)?)? {
                     let other = choice.false_template.is_some();
                     let after = if other { choice.else_strip } else { choice.endif_strip };
                     self.render(&choice.true_template, bound, choice.if_strip, after, out)
@@ -316,10 +326,10 @@ impl<'n, N: Names> Evaluator<'n, N> {
                 }
             }
             Directive::For(each) => {
-                for (key, value) in pairs(self.value(&each.collection_expr, bound)?)? {
+                for (key, value) in key_values(self.value(&each.collection_expr, bound)?)? {
                     let mut names = BTreeMap::from([(each.value_var.as_str().to_owned(), value)]);
                     names.extend(each.key_var.as_ref().map(|name| (name.as_str().to_owned(), key)));
-                    let inner = Bound::within(names, bound);
+                    let inner = LocalScope::nested(names, bound);
                     self.render(&each.template, &inner, each.for_strip, each.endfor_strip, out)?;
                 }
                 Ok(())
@@ -333,14 +343,14 @@ fn strip_of(element: &Element) -> Strip {
         Element::Literal(_) => Strip::None,
         Element::Interpolation(inner) => inner.strip,
         Element::Directive(directive) => match directive.as_ref() {
-            Directive::If(choice) => outer(choice.if_strip, choice.endif_strip),
-            Directive::For(each) => outer(each.for_strip, each.endfor_strip),
+            Directive::If(choice) => directive_strip(choice.if_strip, choice.endif_strip),
+            Directive::For(each) => directive_strip(each.for_strip, each.endfor_strip),
         },
     }
 }
 
 /// How a directive strips its neighbours: before its opening tag and after its closing tag.
-fn outer(first: Strip, last: Strip) -> Strip {
+fn directive_strip(first: Strip, last: Strip) -> Strip {
     let starts = matches!(first, Strip::Start | Strip::Both);
     let ends = matches!(last, Strip::End | Strip::Both);
     match (starts, ends) {
@@ -363,7 +373,7 @@ fn stripped(literal: &str, previous: Strip, next: Strip) -> &str {
 }
 
 /// The keys and values of a list or an object.
-pub(super) fn pairs(value: Value) -> Result<Vec<(Value, Value)>, Failure> {
+pub(super) fn key_values(value: Value) -> Result<Vec<(Value, Value)>, Failure> {
     match value {
         Value::Array(items) => {
             Ok(items.into_iter().enumerate().map(|(at, value)| (Value::from(at), value)).collect())
@@ -374,11 +384,11 @@ pub(super) fn pairs(value: Value) -> Result<Vec<(Value, Value)>, Failure> {
 }
 
 /// An element of a list or an object.
-pub(super) fn get(value: &Value, key: &Value) -> Result<Value, Failure> {
+pub(super) fn index_value(value: &Value, key: &Value) -> Result<Value, Failure> {
     let found = match (value, key) {
         (Value::Object(map), Value::String(key)) => map.get(key),
         (Value::Array(items), key) => {
-            let at = number(key)?;
+            let at = as_number(key)?;
             (at >= 0.0 && at.fract() == 0.0).then(|| items.get(at as usize)).flatten()
         }
         _ => None,
@@ -387,7 +397,7 @@ pub(super) fn get(value: &Value, key: &Value) -> Result<Value, Failure> {
 }
 
 /// Whether two values have the same type and value.
-pub(super) fn equal(left: &Value, right: &Value) -> bool {
+pub(super) fn values_equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
         _ => left == right,
@@ -395,7 +405,7 @@ pub(super) fn equal(left: &Value, right: &Value) -> bool {
 }
 
 /// Converts a value to a string, as far as HCL does so implicitly.
-pub(super) fn text(value: &Value) -> Result<String, Failure> {
+pub(super) fn as_text(value: &Value) -> Result<String, Failure> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(value) => Ok(value.to_string()),
@@ -406,7 +416,7 @@ pub(super) fn text(value: &Value) -> Result<String, Failure> {
 }
 
 /// Converts a value to a number.
-pub(super) fn number(value: &Value) -> Result<f64, Failure> {
+pub(super) fn as_number(value: &Value) -> Result<f64, Failure> {
     let read = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
@@ -417,7 +427,7 @@ pub(super) fn number(value: &Value) -> Result<f64, Failure> {
 }
 
 /// Converts a value to a boolean.
-pub(super) fn boolean(value: &Value) -> Result<bool, Failure> {
+pub(super) fn as_bool(value: &Value) -> Result<bool, Failure> {
     match value {
         Value::Bool(value) => Ok(*value),
         Value::String(text) if text == "true" || text == "1" => Ok(true),
@@ -427,7 +437,7 @@ pub(super) fn boolean(value: &Value) -> Result<bool, Failure> {
 }
 
 /// Converts a number to a value, an integer if it has no fraction.
-pub(super) fn to_number(number: f64) -> Value {
+pub(super) fn number_value(number: f64) -> Value {
     // 2^53: up to here every integer is exact in an f64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() <= EXACT {
@@ -437,7 +447,7 @@ pub(super) fn to_number(number: f64) -> Value {
     }
 }
 
-fn from_number(number: &hcl::Number) -> Value {
+fn from_hcl_number(number: &hcl::Number) -> Value {
     match (number.as_i64(), number.as_u64(), number.as_f64()) {
         (Some(whole), ..) => Value::from(whole),
         (None, Some(whole), _) => Value::from(whole),

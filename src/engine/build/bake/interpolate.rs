@@ -3,7 +3,7 @@
 use crate::error::{Failure, invalid};
 
 /// The longest result, in bytes.
-const LONGEST: usize = 1 << 20;
+const MAX_LENGTH: usize = 1 << 20;
 
 /// Interpolates variables; `$$` is a dollar sign.
 pub(super) fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>) -> Result<String, Failure> {
@@ -15,7 +15,7 @@ pub(super) fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>)
             out.push('$');
             rest = after;
         } else if let Some(inner) = after.strip_prefix('{') {
-            let end = closing(inner)
+            let end = closing_brace(inner)
                 .ok_or_else(|| invalid(format!("invalid interpolation format: {text:?}: `}}` is missing")))?;
             out += &braced(inner.get(..end).unwrap_or_default(), value_of)?;
             rest = inner.get(end + 1..).unwrap_or_default();
@@ -30,7 +30,7 @@ pub(super) fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>)
             rest = tail;
         }
         // Nested defaults can multiply the length.
-        if out.len() > LONGEST {
+        if out.len() > MAX_LENGTH {
             return Err(invalid("a value becomes too long by interpolation"));
         }
     }
@@ -38,7 +38,7 @@ pub(super) fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>)
 }
 
 /// The position of the closing brace.
-fn closing(text: &str) -> Option<usize> {
+fn closing_brace(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
     for (at, c) in text.char_indices() {
         match c {

@@ -25,13 +25,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use self::definition::Definitions;
-use self::expr::Names as _;
-use self::resolve::Evaluated;
-pub use self::resolve::Resolved;
-use self::scope::Scope;
-pub use self::target::Target;
-use super::ask::Surroundings;
+use self::definition::BakeDefinitions;
+use self::expr::NameResolver as _;
+use self::resolve::EvaluatedConfig;
+pub use self::resolve::ResolvedTargets;
+use self::scope::BakeScope;
+pub use self::target::BakeTarget;
+use super::ask::ClientEnv;
 use crate::error::{Failure, invalid, not_found};
 
 /// The files that are read if none is named: those that exist, in this order.
@@ -47,7 +47,7 @@ pub const DEFAULT_FILES: [&str; 8] = [
 ];
 
 #[derive(Clone, Debug)]
-pub struct File {
+pub struct BakeFile {
     /// As given.
     pub name: String,
     pub content: Vec<u8>,
@@ -57,14 +57,14 @@ pub struct File {
 
 /// All files, parsed and evaluated.
 #[derive(Debug)]
-pub struct Bake {
-    definitions: Definitions,
-    evaluated: Evaluated,
+pub struct BakeConfig {
+    definitions: BakeDefinitions,
+    evaluated: EvaluatedConfig,
 }
 
 /// An entry of `bake --list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Listed {
+pub struct BakeListing {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -76,15 +76,15 @@ pub struct Listed {
     pub kind: Option<String>,
 }
 
-impl Bake {
+impl BakeConfig {
     /// Parses and evaluates the files.
-    pub fn read(files: &[File], around: &Surroundings) -> Result<Self, Failure> {
-        let mut definitions = Definitions::default();
+    pub fn parse(files: &[BakeFile], around: &ClientEnv) -> Result<Self, Failure> {
+        let mut definitions = BakeDefinitions::default();
         for file in files {
             let text = str::from_utf8(&file.content)
                 .map_err(|_| invalid(format!("failed to parse {}: it is not UTF-8", file.name)))?;
             read_file(&mut definitions, file, text, around)
-                .map_err(|why| keep_hint(&why, format!("failed to parse {}: {why}", file.name)))?;
+                .map_err(|why| with_hint_of(&why, format!("failed to parse {}: {why}", file.name)))?;
         }
         let evaluated = resolve::evaluate(&definitions, around)?;
         Ok(Self { definitions, evaluated })
@@ -95,8 +95,8 @@ impl Bake {
         &self,
         names: &[String],
         sets: &[String],
-        around: &Surroundings,
-    ) -> Result<Resolved, Failure> {
+        around: &ClientEnv,
+    ) -> Result<ResolvedTargets, Failure> {
         let default = ["default".to_owned()];
         let names = if names.is_empty() { &default } else { names };
         for name in names {
@@ -104,7 +104,7 @@ impl Bake {
                 return Err(self.no_target(name));
             }
         }
-        self.evaluated.resolve(names, &set::read(sets)?, around)
+        self.evaluated.resolve(names, &set::parse_overrides(sets)?, around)
     }
 
     fn no_target(&self, name: &str) -> Failure {
@@ -114,15 +114,15 @@ impl Bake {
     }
 
     /// Targets and groups.
-    pub fn targets(&self) -> Vec<Listed> {
-        let mut all: BTreeMap<&str, Listed> = BTreeMap::new();
+    pub fn targets(&self) -> Vec<BakeListing> {
+        let mut all: BTreeMap<&str, BakeListing> = BTreeMap::new();
         for (name, target) in &self.evaluated.targets {
-            let listed = all.entry(name).or_insert_with(|| Listed::named(name));
+            let listed = all.entry(name).or_insert_with(|| BakeListing::named(name));
             listed.description =
                 target.text("description").map(str::to_owned).or_else(|| listed.description.take());
         }
         for (name, (members, description)) in &self.evaluated.groups {
-            let mut listed = Listed::named(name);
+            let mut listed = BakeListing::named(name);
             listed.description = description.clone();
             listed.value = Some(members.iter().map(String::as_str).collect());
             all.insert(name, listed);
@@ -130,26 +130,26 @@ impl Bake {
         all.into_values().collect()
     }
 
-    pub fn variables(&self, around: &Surroundings) -> Vec<Listed> {
-        let scope = Scope::new(&self.definitions, around);
-        let listed = |(name, variable): (&String, &definition::Variable)| Listed {
+    pub fn variables(&self, around: &ClientEnv) -> Vec<BakeListing> {
+        let scope = BakeScope::new(&self.definitions, around);
+        let listed = |(name, variable): (&String, &definition::BakeVariable)| BakeListing {
             description: variable.description.clone(),
             kind: variable.kind.clone(),
             value: scope.variable(name).and_then(Result::ok),
-            ..Listed::named(name)
+            ..BakeListing::named(name)
         };
         self.definitions.variables.iter().map(listed).collect()
     }
 }
 
-impl Listed {
+impl BakeListing {
     fn named(name: &str) -> Self {
         Self { name: name.to_owned(), description: None, value: None, kind: None }
     }
 }
 
 /// A message with the hint of another failure.
-fn keep_hint(why: &Failure, message: String) -> Failure {
+fn with_hint_of(why: &Failure, message: String) -> Failure {
     match why.hint_text() {
         Some(hint) => invalid(message).hint(hint),
         None => invalid(message),
@@ -157,10 +157,15 @@ fn keep_hint(why: &Failure, message: String) -> Failure {
 }
 
 /// Parses a file by its extension, else by what its content looks like.
-fn read_file(all: &mut Definitions, file: &File, text: &str, around: &Surroundings) -> Result<(), Failure> {
+fn read_file(
+    all: &mut BakeDefinitions,
+    file: &BakeFile,
+    text: &str,
+    around: &ClientEnv,
+) -> Result<(), Failure> {
     let is = |ending: &str| file.name.ends_with(ending);
     if is(".yml") || is(".yaml") {
-        return compose::read(all, text, file.dotenv.as_deref(), around);
+        return compose::read_compose(all, text, file.dotenv.as_deref(), around);
     }
     if is(".json") {
         return definition::read_json(all, text);
@@ -172,28 +177,28 @@ fn read_file(all: &mut Definitions, file: &File, text: &str, around: &Surroundin
         return definition::read_json(all, text);
     }
     definition::read_hcl(all, text)
-        .or_else(|why| compose::read(all, text, file.dotenv.as_deref(), around).map_err(|_| why))
+        .or_else(|why| compose::read_compose(all, text, file.dotenv.as_deref(), around).map_err(|_| why))
 }
 
 /// The output of `bake --print`.
 #[derive(Serialize)]
-struct Printed<'a> {
+struct PrintedConfig<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    group: BTreeMap<&'a str, Members<'a>>,
-    target: &'a BTreeMap<String, Target>,
+    group: BTreeMap<&'a str, GroupMembers<'a>>,
+    target: &'a BTreeMap<String, BakeTarget>,
 }
 
 #[derive(Serialize)]
-struct Members<'a> {
+struct GroupMembers<'a> {
     targets: &'a [String],
 }
 
-impl Resolved {
+impl ResolvedTargets {
     /// The targets as `buildx bake --print` shows them.
     pub fn printed(&self) -> String {
         let groups = self.groups.iter();
-        let group = groups.map(|(name, targets)| (name.as_str(), Members { targets })).collect();
-        let printed = Printed { group, target: &self.targets };
+        let group = groups.map(|(name, targets)| (name.as_str(), GroupMembers { targets })).collect();
+        let printed = PrintedConfig { group, target: &self.targets };
         serde_json::to_string_pretty(&printed).unwrap_or_default()
     }
 }

@@ -3,48 +3,56 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::target::Target;
-use crate::engine::build::ask::{Surroundings, args, context, secret, typed};
-use crate::engine::build::request::{BuildRequest, ContextSource, DockerfileSource, Typed};
+use super::target::BakeTarget;
+use crate::engine::build::ask::{ClientEnv, args, context, secret, typed};
+use crate::engine::build::request::{BuildRequest, ContextSource, DockerfileSource, OptionsEntry};
 use crate::error::{Failure, invalid};
-use crate::model::container::Ulimit;
+use crate::model::container::UlimitSpec;
 use crate::model::{bytes, csv};
 
-impl Target {
+impl BakeTarget {
     /// The request. Contexts that are targets stay [`ContextSource::Target`].
-    pub fn request(&self, around: &Surroundings) -> Result<BuildRequest, Failure> {
+    pub fn request(&self, around: &ClientEnv) -> Result<BuildRequest, Failure> {
         let source = self.source(around)?;
         let mut args: BTreeMap<String, String> = self.values("args");
-        let epoch = args::epoch(&mut args, around)?;
-        let short = |name: &str| self.list(name).iter().map(|text| typed::attest(text));
+        let epoch = args::parse_epoch(&mut args, around)?;
+        let short = |name: &str| self.list(name).iter().map(|text| typed::parse_attest(text));
         Ok(BuildRequest {
             dockerfile: self.dockerfile(&source, around)?,
             contexts: self.contexts(around)?,
             tags: self.list("tags").to_vec(),
             target: self.text("target").filter(|target| !target.is_empty()).map(str::to_owned),
             labels: self.values("labels"),
-            annotations: args::annotations(self.list("annotations"))?,
+            annotations: args::parse_annotations(self.list("annotations"))?,
             platforms: self.platforms()?,
             no_cache: self.switch("no-cache"),
             no_cache_filter: self.list("no-cache-filter").to_vec(),
             pull: self.switch("pull"),
-            outputs: self.list("output").iter().map(|text| typed::output(text)).collect::<Result<_, _>>()?,
+            outputs: self
+                .list("output")
+                .iter()
+                .map(|text| typed::parse_output(text))
+                .collect::<Result<_, _>>()?,
             cache_from: self.caches("cache-from")?,
             cache_to: self.caches("cache-to")?,
-            attests: typed::attests(short("attest").collect::<Result<Vec<_>, _>>()?)?,
+            attests: typed::merge_attests(short("attest").collect::<Result<Vec<_>, _>>()?)?,
             secrets: self
                 .list("secret")
                 .iter()
-                .map(|text| secret::secret(text, around))
+                .map(|text| secret::parse_secret(text, around))
                 .collect::<Result<_, _>>()?,
-            ssh: self.list("ssh").iter().map(|text| ssh(text, around)).collect::<Result<_, _>>()?,
-            add_hosts: self.map("extra-hosts").filter_map(host).collect(),
+            ssh: self
+                .list("ssh")
+                .iter()
+                .map(|text| parse_ssh_entry(text, around))
+                .collect::<Result<_, _>>()?,
+            add_hosts: self.map("extra-hosts").filter_map(host_entry).collect(),
             network: self.text("network").unwrap_or("default").to_owned(),
             shm_size: self.text("shm-size").map(bytes::parse).transpose()?,
             ulimits: self
                 .list("ulimits")
                 .iter()
-                .map(|text| text.parse::<Ulimit>())
+                .map(|text| text.parse::<UlimitSpec>())
                 .collect::<Result<_, _>>()?,
             allow: self.list("entitlements").to_vec(),
             context: source,
@@ -54,15 +62,15 @@ impl Target {
         })
     }
 
-    fn source(&self, around: &Surroundings) -> Result<ContextSource, Failure> {
+    fn source(&self, around: &ClientEnv) -> Result<ContextSource, Failure> {
         let text = self.text("context").unwrap_or(".");
         match text.strip_prefix("target:") {
             Some(target) => Ok(ContextSource::Target(target.to_owned())),
-            None => context::main(local(text), around),
+            None => context::parse_main(strip_cwd(text), around),
         }
     }
 
-    fn dockerfile(&self, source: &ContextSource, around: &Surroundings) -> Result<DockerfileSource, Failure> {
+    fn dockerfile(&self, source: &ContextSource, around: &ClientEnv) -> Result<DockerfileSource, Failure> {
         if let Some(text) = self.text("dockerfile-inline") {
             return Ok(DockerfileSource::Inline(text.to_owned()));
         }
@@ -76,13 +84,13 @@ impl Target {
             ContextSource::Directory(dir) if !text.contains("://") && text != "-" => {
                 Ok(DockerfileSource::Path(dir.join(Path::new(text))))
             }
-            _ => context::dockerfile(Some(text), source, around),
+            _ => context::parse_dockerfile(Some(text), source, around),
         }
     }
 
-    fn contexts(&self, around: &Surroundings) -> Result<BTreeMap<String, ContextSource>, Failure> {
+    fn contexts(&self, around: &ClientEnv) -> Result<BTreeMap<String, ContextSource>, Failure> {
         let set = self.map("contexts").filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        set.map(|(name, value)| context::of_pair(name, local(value), around)).collect()
+        set.map(|(name, value)| context::parse_pair(name, strip_cwd(value), around)).collect()
     }
 
     fn platforms(&self) -> Result<Vec<crate::model::platform::Platform>, Failure> {
@@ -93,8 +101,9 @@ impl Target {
         self.list("platforms").iter().map(read).collect()
     }
 
-    fn caches(&self, name: &str) -> Result<Vec<Typed>, Failure> {
-        let all = self.list(name).iter().map(|text| typed::cache(text)).collect::<Result<Vec<_>, _>>()?;
+    fn caches(&self, name: &str) -> Result<Vec<OptionsEntry>, Failure> {
+        let all =
+            self.list(name).iter().map(|text| typed::parse_cache(text)).collect::<Result<Vec<_>, _>>()?;
         Ok(all.into_iter().flatten().collect())
     }
 
@@ -104,7 +113,7 @@ impl Target {
 }
 
 /// `cwd://DIR` is relative to the working directory.
-fn local(text: &str) -> &str {
+fn strip_cwd(text: &str) -> &str {
     match text.strip_prefix("cwd://") {
         Some("") => ".",
         Some(path) => path,
@@ -112,14 +121,17 @@ fn local(text: &str) -> &str {
     }
 }
 
-fn host((name, address): (&String, &Option<String>)) -> Option<String> {
+fn host_entry((name, address): (&String, &Option<String>)) -> Option<String> {
     Some(format!("{name}:{}", address.as_deref()?))
 }
 
 /// `default`, `id=default,paths=a` or `ID=PATH`.
-fn ssh(text: &str, around: &Surroundings) -> Result<crate::engine::build::request::SshSource, Failure> {
+fn parse_ssh_entry(
+    text: &str,
+    around: &ClientEnv,
+) -> Result<crate::engine::build::request::SshSource, Failure> {
     if !text.starts_with("id=") {
-        return secret::ssh(text, around);
+        return secret::parse_ssh(text, around);
     }
     let (mut id, mut paths) = (String::new(), String::new());
     for field in csv::fields(text)? {
@@ -129,5 +141,5 @@ fn ssh(text: &str, around: &Surroundings) -> Result<crate::engine::build::reques
             _ => return Err(invalid(format!("unexpected {field:?} in the agent {text:?}"))),
         }
     }
-    secret::ssh(&if paths.is_empty() { id } else { format!("{id}={paths}") }, around)
+    secret::parse_ssh(&if paths.is_empty() { id } else { format!("{id}={paths}") }, around)
 }

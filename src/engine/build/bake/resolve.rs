@@ -4,48 +4,51 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::definition::{Definitions, Entry};
-use super::expr::{Bound, Evaluator, pairs, text};
-use super::scope::Scope;
-use super::set::Override;
-use super::target::Target;
-use crate::engine::build::ask::Surroundings;
+use super::definition::{BakeBlock, BakeDefinitions};
+use super::expr::{ExprEvaluator, LocalScope, as_text, key_values};
+use super::scope::BakeScope;
+use super::set::TargetOverride;
+use super::target::BakeTarget;
+use crate::engine::build::ask::ClientEnv;
 use crate::error::{Failure, invalid, not_found};
 use crate::model::glob;
 
 /// The most targets a matrix may expand to.
-const MOST: usize = 10_000;
+const MAX_TARGETS: usize = 10_000;
 
 /// All targets and groups with evaluated attributes.
 #[derive(Debug, Default)]
-pub(super) struct Evaluated {
+pub(super) struct EvaluatedConfig {
     /// In file order; a name may occur more than once.
-    pub(super) targets: Vec<(String, Target)>,
+    pub(super) targets: Vec<(String, BakeTarget)>,
     /// Members and description.
     pub(super) groups: BTreeMap<String, (Vec<String>, Option<String>)>,
 }
 
 /// Evaluates all groups and targets.
-pub(super) fn evaluate(definitions: &Definitions, around: &Surroundings) -> Result<Evaluated, Failure> {
-    let scope = Scope::new(definitions, around);
+pub(super) fn evaluate(
+    definitions: &BakeDefinitions,
+    around: &ClientEnv,
+) -> Result<EvaluatedConfig, Failure> {
+    let scope = BakeScope::new(definitions, around);
     scope.validate()?;
-    let evaluator = Evaluator::new(&scope);
-    let mut all = Evaluated::default();
+    let evaluator = ExprEvaluator::new(&scope);
+    let mut all = EvaluatedConfig::default();
     for entry in &definitions.groups {
-        let (members, description) = group(entry, &evaluator)?;
+        let (members, description) = evaluate_group(entry, &evaluator)?;
         let known = all.groups.entry(entry.name.clone()).or_default();
         known.0.extend(members);
         known.1 = description.or_else(|| known.1.take());
     }
     for entry in &definitions.targets {
         check_name(&entry.name, "target")?;
-        for row in rows(entry, &evaluator)? {
-            let bound = Bound::of(row.clone());
+        for row in matrix_rows(entry, &evaluator)? {
+            let bound = LocalScope::new(row.clone());
             let named =
                 |what: &str, why: &Failure| invalid(format!("{what} of target {:?}: {why}", entry.name));
             let name = match entry.attributes.get("name") {
                 Some(name) => {
-                    let name = evaluator.value(name, &bound).and_then(|value| text(&value));
+                    let name = evaluator.value(name, &bound).and_then(|value| as_text(&value));
                     name.map_err(|why| named("name", &why))?
                 }
                 None if !row.is_empty() => {
@@ -55,7 +58,7 @@ pub(super) fn evaluate(definitions: &Definitions, around: &Surroundings) -> Resu
                 None => entry.name.clone(),
             };
             check_name(&name, "target")?;
-            let mut target = Target::default();
+            let mut target = BakeTarget::default();
             let attributes = entry.attributes.iter().filter(|(key, _)| *key != "matrix" && *key != "name");
             for (key, expression) in attributes {
                 let value = evaluator.value(expression, &bound).map_err(|why| named(key, &why))?;
@@ -74,21 +77,21 @@ pub(super) fn evaluate(definitions: &Definitions, around: &Surroundings) -> Resu
     Ok(all)
 }
 
-fn group(
-    entry: &Entry,
-    evaluator: &Evaluator<'_, Scope<'_>>,
+fn evaluate_group(
+    entry: &BakeBlock,
+    evaluator: &ExprEvaluator<'_, BakeScope<'_>>,
 ) -> Result<(Vec<String>, Option<String>), Failure> {
     check_name(&entry.name, "group")?;
-    let none = Bound::default();
+    let none = LocalScope::default();
     let mut members = Vec::new();
     let mut description = None;
     for (key, expression) in &entry.attributes {
         let value = evaluator.value(expression, &none)?;
         match (key.as_str(), value) {
             ("targets", Value::Array(items)) => {
-                members = items.iter().map(text).collect::<Result<_, _>>()?;
+                members = items.iter().map(as_text).collect::<Result<_, _>>()?;
             }
-            ("description", value) => description = Some(text(&value)?),
+            ("description", value) => description = Some(as_text(&value)?),
             ("name", _) => {}
             _ => {
                 return Err(invalid(format!(
@@ -102,22 +105,22 @@ fn group(
 }
 
 /// All combinations of a matrix's values; one empty row without a matrix.
-fn rows(
-    entry: &Entry,
-    evaluator: &Evaluator<'_, Scope<'_>>,
+fn matrix_rows(
+    entry: &BakeBlock,
+    evaluator: &ExprEvaluator<'_, BakeScope<'_>>,
 ) -> Result<Vec<BTreeMap<String, Value>>, Failure> {
     let mut rows = vec![BTreeMap::new()];
     let Some(matrix) = entry.attributes.get("matrix") else { return Ok(rows) };
-    let Value::Object(axes) = evaluator.value(matrix, &Bound::default())? else {
+    let Value::Object(axes) = evaluator.value(matrix, &LocalScope::default())? else {
         return Err(invalid(format!("matrix of target {:?} is an object of lists", entry.name)));
     };
     for (name, values) in axes {
         if !values.is_array() {
             return Err(invalid(format!("matrix of target {:?}: {name} is a list", entry.name)));
         }
-        let values = pairs(values)?;
+        let values = key_values(values)?;
         // Checked before the combinations are created.
-        if rows.len().saturating_mul(values.len()) > MOST {
+        if rows.len().saturating_mul(values.len()) > MAX_TARGETS {
             return Err(invalid(format!("matrix of target {:?} has too many combinations", entry.name)));
         }
         let with = |row: &BTreeMap<String, Value>| -> Vec<BTreeMap<String, Value>> {
@@ -143,32 +146,32 @@ fn check_name(name: &str, kind: &str) -> Result<(), Failure> {
 
 /// The targets to build.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedTargets {
     /// The members of each group; `default` holds the requested names.
     pub groups: BTreeMap<String, Vec<String>>,
     /// Includes the targets that others use as contexts.
-    pub targets: BTreeMap<String, Target>,
+    pub targets: BTreeMap<String, BakeTarget>,
     /// The targets that were requested, not just linked.
-    pub wanted: BTreeSet<String>,
+    pub requested: BTreeSet<String>,
 }
 
-impl Evaluated {
+impl EvaluatedConfig {
     /// Resolves the targets that `names` select, and those they depend on.
     pub(super) fn resolve(
         &self,
         names: &[String],
-        overrides: &[Override],
-        around: &Surroundings,
-    ) -> Result<Resolved, Failure> {
-        let overrides = self.matching(overrides)?;
-        let mut resolved = Resolved::default();
+        overrides: &[TargetOverride],
+        around: &ClientEnv,
+    ) -> Result<ResolvedTargets, Failure> {
+        let overrides = self.match_overrides(overrides)?;
+        let mut resolved = ResolvedTargets::default();
         for name in names {
             let mut groups = BTreeSet::new();
             let mut targets = Vec::new();
-            self.members(name, &mut groups, &mut targets);
+            self.expand_group(name, &mut groups, &mut targets);
             for target in targets {
-                resolved.wanted.insert(target.clone());
-                let built = self.target(&target, &overrides, around)?;
+                resolved.requested.insert(target.clone());
+                let built = self.resolve_target(&target, &overrides, around)?;
                 resolved.targets.insert(target, built);
             }
             for group in groups {
@@ -184,12 +187,12 @@ impl Evaluated {
             members.sort();
             members.dedup();
         }
-        self.add_links(&mut resolved, &overrides, around)?;
+        self.add_linked_targets(&mut resolved, &overrides, around)?;
         Ok(resolved)
     }
 
     /// Expands a group into targets, recording the groups. A name that is not a group is a target.
-    fn members(&self, name: &str, groups: &mut BTreeSet<String>, targets: &mut Vec<String>) {
+    fn expand_group(&self, name: &str, groups: &mut BTreeSet<String>, targets: &mut Vec<String>) {
         if groups.contains(name) {
             return;
         }
@@ -205,7 +208,7 @@ impl Evaluated {
             if member == name && !targets.contains(member) {
                 targets.push(member.clone());
             } else {
-                self.members(member, groups, targets);
+                self.expand_group(member, groups, targets);
             }
         }
     }
@@ -215,11 +218,11 @@ impl Evaluated {
     }
 
     /// The overrides that apply to each target.
-    fn matching<'o>(
+    fn match_overrides<'o>(
         &self,
-        overrides: &'o [Override],
-    ) -> Result<BTreeMap<String, Vec<&'o Override>>, Failure> {
-        let mut by_target: BTreeMap<String, Vec<&Override>> = BTreeMap::new();
+        overrides: &'o [TargetOverride],
+    ) -> Result<BTreeMap<String, Vec<&'o TargetOverride>>, Failure> {
+        let mut by_target: BTreeMap<String, Vec<&TargetOverride>> = BTreeMap::new();
         for one in overrides {
             let mut names: BTreeSet<&str> = BTreeSet::new();
             for (name, _) in &self.targets {
@@ -236,14 +239,14 @@ impl Evaluated {
         Ok(by_target)
     }
 
-    fn target(
+    fn resolve_target(
         &self,
         name: &str,
-        overrides: &BTreeMap<String, Vec<&Override>>,
-        around: &Surroundings,
-    ) -> Result<Target, Failure> {
-        let mut target = self.inherited(name, &mut Vec::new(), overrides, around)?;
-        let unset = |target: &Target, key: &str| target.text(key).is_none_or(str::is_empty);
+        overrides: &BTreeMap<String, Vec<&TargetOverride>>,
+        around: &ClientEnv,
+    ) -> Result<BakeTarget, Failure> {
+        let mut target = self.apply_inheritance(name, &mut Vec::new(), overrides, around)?;
+        let unset = |target: &BakeTarget, key: &str| target.text(key).is_none_or(str::is_empty);
         if unset(&target, "context") {
             target.set("context", &".".into())?;
         }
@@ -254,13 +257,13 @@ impl Evaluated {
         Ok(target)
     }
 
-    fn inherited(
+    fn apply_inheritance(
         &self,
         name: &str,
         open: &mut Vec<String>,
-        overrides: &BTreeMap<String, Vec<&Override>>,
-        around: &Surroundings,
-    ) -> Result<Target, Failure> {
+        overrides: &BTreeMap<String, Vec<&TargetOverride>>,
+        around: &ClientEnv,
+    ) -> Result<BakeTarget, Failure> {
         if !self.has_target(name) {
             return Err(not_found(format!("failed to find target {name}")));
         }
@@ -268,13 +271,13 @@ impl Evaluated {
             return Err(invalid(format!("infinite loop from {name} inherits")));
         }
         open.push(name.to_owned());
-        let mut own = Target::default();
+        let mut own = BakeTarget::default();
         // A target may be defined in several files; later ones are merged over earlier ones.
         let parts = self.targets.iter().filter(|(known, _)| known == name);
         parts.for_each(|(_, part)| own.merge(part));
-        let mut target = Target::default();
+        let mut target = BakeTarget::default();
         for parent in own.list("inherits") {
-            target.merge(&self.inherited(parent, open, overrides, around)?);
+            target.merge(&self.apply_inheritance(parent, open, overrides, around)?);
         }
         open.pop();
         target.merge(&own);
@@ -283,22 +286,22 @@ impl Evaluated {
         for (at, one) in overrides.iter().enumerate() {
             one.apply(&mut target, overrides.get(..at).unwrap_or_default(), around)?;
         }
-        target.tidy();
+        target.normalize();
         Ok(target)
     }
 
     /// Adds the targets that others use as contexts.
-    fn add_links(
+    fn add_linked_targets(
         &self,
-        resolved: &mut Resolved,
-        overrides: &BTreeMap<String, Vec<&Override>>,
-        around: &Surroundings,
+        resolved: &mut ResolvedTargets,
+        overrides: &BTreeMap<String, Vec<&TargetOverride>>,
+        around: &ClientEnv,
     ) -> Result<(), Failure> {
         let mut todo: Vec<String> = resolved.targets.keys().cloned().collect();
         while let Some(name) = todo.pop() {
-            for link in resolved.targets.get(&name).map(links).unwrap_or_default() {
+            for link in resolved.targets.get(&name).map(linked_targets).unwrap_or_default() {
                 if !resolved.targets.contains_key(&link) {
-                    let target = self.target(&link, overrides, around)?;
+                    let target = self.resolve_target(&link, overrides, around)?;
                     resolved.targets.insert(link.clone(), target);
                     todo.push(link);
                 }
@@ -309,14 +312,14 @@ impl Evaluated {
 }
 
 /// The targets that this one uses as contexts.
-fn links(target: &Target) -> Vec<String> {
+fn linked_targets(target: &BakeTarget) -> Vec<String> {
     let values = target.map("contexts").filter_map(|(_, value)| value.as_deref());
     values.filter_map(|value| value.strip_prefix("target:")).map(str::to_owned).collect()
 }
 
-impl Resolved {
+impl ResolvedTargets {
     /// The targets in dependency order.
-    pub fn order(&self) -> Result<Vec<String>, Failure> {
+    pub fn build_order(&self) -> Result<Vec<String>, Failure> {
         let mut done: Vec<String> = Vec::new();
         for name in self.targets.keys() {
             self.visit(name, &mut Vec::new(), &mut done)?;
@@ -332,7 +335,7 @@ impl Resolved {
             return Err(invalid(format!("infinite loop from {name} to {}", open.join(", "))));
         }
         open.push(name.to_owned());
-        for link in self.targets.get(name).map(links).unwrap_or_default() {
+        for link in self.targets.get(name).map(linked_targets).unwrap_or_default() {
             self.visit(&link, open, done)?;
         }
         open.pop();

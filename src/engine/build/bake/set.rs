@@ -1,11 +1,11 @@
 //! `--set PATTERN.KEY[.NAME]=VALUE`, and flags that override all targets.
 
-use super::target::{Kind, Target, attribute};
-use crate::engine::build::ask::{Surroundings, typed};
+use super::target::{AttributeKind, BakeTarget, attribute};
+use crate::engine::build::ask::{ClientEnv, typed};
 use crate::error::{Failure, invalid};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Override {
+pub(super) struct TargetOverride {
     /// A glob of target names.
     pub(super) pattern: String,
     /// The attribute, and for maps the entry.
@@ -17,11 +17,11 @@ pub(super) struct Override {
 }
 
 /// Parses all overrides, in order.
-pub(super) fn read(texts: &[String]) -> Result<Vec<Override>, Failure> {
-    texts.iter().map(|text| read_one(text)).collect()
+pub(super) fn parse_overrides(texts: &[String]) -> Result<Vec<TargetOverride>, Failure> {
+    texts.iter().map(|text| parse_override(text)).collect()
 }
 
-fn read_one(text: &str) -> Result<Override, Failure> {
+fn parse_override(text: &str) -> Result<TargetOverride, Failure> {
     let (keys, value) = match text.split_once('=') {
         Some((keys, value)) => (keys, Some(value.to_owned())),
         None => (text, None),
@@ -46,14 +46,14 @@ fn read_one(text: &str) -> Result<Override, Failure> {
     }
     if !matches!(key, "push" | "load" | "provenance" | "sbom") {
         let (_, kind) = attribute(key).map_err(|_| invalid(format!("unknown key: {key}")))?;
-        if name.is_some() && kind != Kind::Map {
+        if name.is_some() && kind != AttributeKind::Map {
             return Err(invalid(format!("invalid key {keys}: {key} has no names")));
         }
         if key == "inherits" || key == "description" {
             return Err(invalid(format!("unknown key: {key}")));
         }
     }
-    Ok(Override {
+    Ok(TargetOverride {
         pattern: pattern.to_owned(),
         key: key.to_owned(),
         name: name.map(str::to_owned),
@@ -62,23 +62,23 @@ fn read_one(text: &str) -> Result<Override, Failure> {
     })
 }
 
-impl Override {
+impl TargetOverride {
     /// Applies the override to a target. `earlier` are those already applied to it.
     pub(super) fn apply(
         &self,
-        target: &mut Target,
+        target: &mut BakeTarget,
         earlier: &[&Self],
-        around: &Surroundings,
+        around: &ClientEnv,
     ) -> Result<(), Failure> {
         let value = self.value.clone();
         match (self.key.as_str(), &self.name) {
-            ("push" | "load", _) => return self.output(target),
+            ("push" | "load", _) => return self.apply_output(target),
             ("provenance" | "sbom", _) => {
-                let attest = typed::short_attest(&self.key, &value.unwrap_or_default())?;
+                let attest = typed::parse_short_attest(&self.key, &value.unwrap_or_default())?;
                 let kind = format!("type={}", self.key);
                 if let Some(list) = target.list_mut("attest") {
                     list.retain(|item| item.split(',').next() != Some(kind.as_str()));
-                    list.push(typed::written(&attest));
+                    list.push(typed::to_csv(&attest));
                 }
                 return Ok(());
             }
@@ -96,7 +96,7 @@ impl Override {
         let (key, kind) = attribute(&self.key)?;
         let value = value.unwrap_or_default();
         match kind {
-            Kind::List | Kind::Csv => {
+            AttributeKind::List | AttributeKind::Csv => {
                 let Some(list) = target.list_mut(key) else { return Ok(()) };
                 // The first override of a list replaces it, later ones append.
                 if !self.add && earlier.iter().all(|other| other.key != self.key) {
@@ -113,23 +113,23 @@ impl Override {
     }
 
     /// Applies `push` and `load` to the outputs.
-    fn output(&self, target: &mut Target) -> Result<(), Failure> {
+    fn apply_output(&self, target: &mut BakeTarget) -> Result<(), Failure> {
         let on = match self.value.as_deref() {
             Some("true" | "1") => true,
             Some("false" | "0") => false,
             _ => return Err(invalid(format!("invalid value for boolean key {}", self.key))),
         };
         let Some(list) = target.list_mut("output") else { return Ok(()) };
-        let mut outputs = list.iter().map(|text| typed::output(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut outputs = list.iter().map(|text| typed::parse_output(text)).collect::<Result<Vec<_>, _>>()?;
         match (self.key.as_str(), on) {
-            ("push", true) => typed::push(&mut outputs),
-            ("load", true) => typed::load(&mut outputs),
+            ("push", true) => typed::apply_push(&mut outputs),
+            ("load", true) => typed::apply_load(&mut outputs),
             ("push", false) => outputs.iter_mut().for_each(|output| drop(output.attributes.remove("push"))),
             _ => {
                 outputs.retain(|output| output.kind != "docker" || output.attributes.contains_key("dest"));
             }
         }
-        *list = outputs.iter().map(typed::written).collect();
+        *list = outputs.iter().map(typed::to_csv).collect();
         Ok(())
     }
 }

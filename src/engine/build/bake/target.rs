@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value};
 
-use super::expr::{boolean, text};
+use super::expr::{as_bool, as_text};
 use crate::error::{Failure, invalid};
 use crate::model::csv;
 
 /// The type of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AttributeKind {
     Text,
     Switch,
     /// A list of strings.
@@ -22,41 +22,41 @@ pub(super) enum Kind {
 }
 
 /// All attributes, in the order they are printed.
-pub(super) const ATTRIBUTES: [(&str, Kind); 27] = [
-    ("description", Kind::Text),
-    ("inherits", Kind::List),
-    ("annotations", Kind::List),
-    ("attest", Kind::Csv),
-    ("context", Kind::Text),
-    ("contexts", Kind::Map),
-    ("dockerfile", Kind::Text),
-    ("dockerfile-inline", Kind::Text),
-    ("args", Kind::Map),
-    ("labels", Kind::Map),
-    ("tags", Kind::List),
-    ("cache-from", Kind::Csv),
-    ("cache-to", Kind::Csv),
-    ("target", Kind::Text),
-    ("secret", Kind::Csv),
-    ("ssh", Kind::Csv),
-    ("platforms", Kind::List),
-    ("output", Kind::Csv),
-    ("pull", Kind::Switch),
-    ("no-cache", Kind::Switch),
-    ("network", Kind::Text),
-    ("no-cache-filter", Kind::List),
-    ("shm-size", Kind::Text),
-    ("ulimits", Kind::List),
-    ("call", Kind::Text),
-    ("entitlements", Kind::List),
-    ("extra-hosts", Kind::Map),
+pub(super) const ATTRIBUTES: [(&str, AttributeKind); 27] = [
+    ("description", AttributeKind::Text),
+    ("inherits", AttributeKind::List),
+    ("annotations", AttributeKind::List),
+    ("attest", AttributeKind::Csv),
+    ("context", AttributeKind::Text),
+    ("contexts", AttributeKind::Map),
+    ("dockerfile", AttributeKind::Text),
+    ("dockerfile-inline", AttributeKind::Text),
+    ("args", AttributeKind::Map),
+    ("labels", AttributeKind::Map),
+    ("tags", AttributeKind::List),
+    ("cache-from", AttributeKind::Csv),
+    ("cache-to", AttributeKind::Csv),
+    ("target", AttributeKind::Text),
+    ("secret", AttributeKind::Csv),
+    ("ssh", AttributeKind::Csv),
+    ("platforms", AttributeKind::List),
+    ("output", AttributeKind::Csv),
+    ("pull", AttributeKind::Switch),
+    ("no-cache", AttributeKind::Switch),
+    ("network", AttributeKind::Text),
+    ("no-cache-filter", AttributeKind::List),
+    ("shm-size", AttributeKind::Text),
+    ("ulimits", AttributeKind::List),
+    ("call", AttributeKind::Text),
+    ("entitlements", AttributeKind::List),
+    ("extra-hosts", AttributeKind::Map),
 ];
 
 /// Lists that are appended to when targets are merged; the others are replaced.
-const GROWING: [&str; 6] = ["annotations", "attest", "cache-from", "secret", "ssh", "entitlements"];
+const APPENDED_LISTS: [&str; 6] = ["annotations", "attest", "cache-from", "secret", "ssh", "entitlements"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum AttributeValue {
     Text(String),
     Switch(bool),
     List(Vec<String>),
@@ -65,19 +65,19 @@ pub(super) enum Field {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
-    pub(super) fields: BTreeMap<&'static str, Field>,
+pub struct BakeTarget {
+    pub(super) fields: BTreeMap<&'static str, AttributeValue>,
 }
 
 /// The canonical name and the type of an attribute.
-pub(super) fn attribute(name: &str) -> Result<(&'static str, Kind), Failure> {
+pub(super) fn attribute(name: &str) -> Result<(&'static str, AttributeKind), Failure> {
     let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
     known.copied().ok_or_else(|| {
         invalid(format!("Unsupported argument; An argument named {name:?} is not expected here."))
     })
 }
 
-impl Target {
+impl BakeTarget {
     /// Sets an attribute. Null leaves it unset.
     pub(super) fn set(&mut self, name: &str, value: &Value) -> Result<(), Failure> {
         let (name, kind) = attribute(name)?;
@@ -85,11 +85,11 @@ impl Target {
             return Ok(());
         }
         let field = match kind {
-            Kind::Text => Field::Text(text(value)?),
-            Kind::Switch => Field::Switch(boolean(value)?),
-            Kind::List => Field::List(items(value, name, text)?),
-            Kind::Csv => Field::List(items(value, name, csv_text)?),
-            Kind::Map => Field::Map(map(value, name)?),
+            AttributeKind::Text => AttributeValue::Text(as_text(value)?),
+            AttributeKind::Switch => AttributeValue::Switch(as_bool(value)?),
+            AttributeKind::List => AttributeValue::List(items(value, name, as_text)?),
+            AttributeKind::Csv => AttributeValue::List(items(value, name, csv_text)?),
+            AttributeKind::Map => AttributeValue::Map(map(value, name)?),
         };
         self.fields.insert(name, field);
         Ok(())
@@ -99,10 +99,12 @@ impl Target {
     pub(super) fn merge(&mut self, other: &Self) {
         for (name, field) in &other.fields {
             match (self.fields.get_mut(name), field) {
-                (Some(Field::Map(map)), Field::Map(more)) => {
+                (Some(AttributeValue::Map(map)), AttributeValue::Map(more)) => {
                     map.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
                 }
-                (Some(Field::List(list)), Field::List(more)) if GROWING.contains(name) => {
+                (Some(AttributeValue::List(list)), AttributeValue::List(more))
+                    if APPENDED_LISTS.contains(name) =>
+                {
                     let new: Vec<String> = more.iter().filter(|item| !list.contains(item)).cloned().collect();
                     list.extend(new);
                 }
@@ -112,9 +114,9 @@ impl Target {
     }
 
     /// Removes empty and repeated list items, then empty lists and maps.
-    pub(super) fn tidy(&mut self) {
+    pub(super) fn normalize(&mut self) {
         for field in self.fields.values_mut() {
-            let Field::List(list) = field else { continue };
+            let AttributeValue::List(list) = field else { continue };
             let mut seen = Vec::with_capacity(list.len());
             list.retain(|item| {
                 let new = !item.is_empty() && !seen.contains(item);
@@ -123,56 +125,56 @@ impl Target {
             });
         }
         self.fields.retain(|_, field| match field {
-            Field::List(list) => !list.is_empty(),
-            Field::Map(map) => !map.is_empty(),
-            Field::Text(_) | Field::Switch(_) => true,
+            AttributeValue::List(list) => !list.is_empty(),
+            AttributeValue::Map(map) => !map.is_empty(),
+            AttributeValue::Text(_) | AttributeValue::Switch(_) => true,
         });
     }
 
     /// A string attribute, if it is set.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.fields.get(name) {
-            Some(Field::Text(text)) => Some(text),
+            Some(AttributeValue::Text(text)) => Some(text),
             _ => None,
         }
     }
 
     /// A boolean attribute, false if unset.
     pub(super) fn switch(&self, name: &str) -> bool {
-        matches!(self.fields.get(name), Some(Field::Switch(true)))
+        matches!(self.fields.get(name), Some(AttributeValue::Switch(true)))
     }
 
     pub fn list(&self, name: &str) -> &[String] {
         match self.fields.get(name) {
-            Some(Field::List(list)) => list,
+            Some(AttributeValue::List(list)) => list,
             _ => &[],
         }
     }
 
     pub(super) fn map(&self, name: &str) -> impl Iterator<Item = (&String, &Option<String>)> {
         let map = match self.fields.get(name) {
-            Some(Field::Map(map)) => Some(map),
+            Some(AttributeValue::Map(map)) => Some(map),
             _ => None,
         };
         map.into_iter().flatten()
     }
 
     /// Whether one of the named contexts is `context`.
-    pub fn stands_on(&self, context: &str) -> bool {
+    pub fn has_context(&self, context: &str) -> bool {
         self.map("contexts").any(|(_, value)| value.as_deref() == Some(context))
     }
 
     /// A list attribute, created if unset.
     pub(super) fn list_mut(&mut self, name: &'static str) -> Option<&mut Vec<String>> {
-        match self.fields.entry(name).or_insert_with(|| Field::List(Vec::new())) {
-            Field::List(list) => Some(list),
+        match self.fields.entry(name).or_insert_with(|| AttributeValue::List(Vec::new())) {
+            AttributeValue::List(list) => Some(list),
             _ => None,
         }
     }
 
     pub(super) fn set_entry(&mut self, name: &'static str, key: &str, value: String) {
-        let field = self.fields.entry(name).or_insert_with(|| Field::Map(BTreeMap::new()));
-        if let Field::Map(map) = field {
+        let field = self.fields.entry(name).or_insert_with(|| AttributeValue::Map(BTreeMap::new()));
+        if let AttributeValue::Map(map) = field {
             map.insert(key.to_owned(), Some(value));
         }
     }
@@ -195,12 +197,12 @@ fn map(value: &Value, name: &str) -> Result<BTreeMap<String, Option<String>>, Fa
     };
     // Null means unset.
     let set = entries.iter().filter(|(_, value)| !value.is_null());
-    set.map(|(key, value)| Ok((key.clone(), Some(text(value)?)))).collect()
+    set.map(|(key, value)| Ok((key.clone(), Some(as_text(value)?)))).collect()
 }
 
 /// Formats `{ type = "local", dest = "out" }` as `type=local,dest=out`.
 fn csv_text(value: &Value) -> Result<String, Failure> {
-    let Value::Object(entries) = value else { return text(value) };
+    let Value::Object(entries) = value else { return as_text(value) };
     let mut fields = Vec::new();
     let first = ["type", "id"];
     let rank = |key: &String| first.iter().position(|first| first == key).unwrap_or(first.len());
@@ -208,9 +210,9 @@ fn csv_text(value: &Value) -> Result<String, Failure> {
     keys.sort_by_key(|key| rank(key));
     for key in keys {
         let value = match entries.get(key) {
-            Some(Value::Array(items)) => items.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(","),
+            Some(Value::Array(items)) => items.iter().map(as_text).collect::<Result<Vec<_>, _>>()?.join(","),
             Some(Value::Null) | None => continue,
-            Some(one) => text(one)?,
+            Some(one) => as_text(one)?,
         };
         let field = format!("{key}={value}");
         let quoted = field.contains([',', '"', '\n']);
@@ -247,19 +249,19 @@ fn csv_object(name: &str, item: &str) -> Value {
     Value::Object(object)
 }
 
-impl Serialize for Target {
+impl Serialize for BakeTarget {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (name, kind) in ATTRIBUTES.iter().filter(|(name, _)| *name != "inherits") {
             match (self.fields.get(name), kind) {
-                (Some(Field::Text(text)), _) => map.serialize_entry(name, text)?,
-                (Some(Field::Switch(value)), _) => map.serialize_entry(name, value)?,
-                (Some(Field::List(list)), Kind::Csv) => {
+                (Some(AttributeValue::Text(text)), _) => map.serialize_entry(name, text)?,
+                (Some(AttributeValue::Switch(value)), _) => map.serialize_entry(name, value)?,
+                (Some(AttributeValue::List(list)), AttributeKind::Csv) => {
                     let all: Vec<Value> = list.iter().map(|item| csv_object(name, item)).collect();
                     map.serialize_entry(name, &all)?;
                 }
-                (Some(Field::List(list)), _) => map.serialize_entry(name, list)?,
-                (Some(Field::Map(entries)), _) => map.serialize_entry(name, entries)?,
+                (Some(AttributeValue::List(list)), _) => map.serialize_entry(name, list)?,
+                (Some(AttributeValue::Map(entries)), _) => map.serialize_entry(name, entries)?,
                 (None, _) => {}
             }
         }

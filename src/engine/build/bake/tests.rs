@@ -6,26 +6,26 @@ use super::*;
 use crate::engine::build::request::{ContextSource, DockerfileSource};
 use crate::model::environment::Environment;
 
-fn around(variables: &[(&str, &str)]) -> Surroundings {
-    Surroundings { environment: variables.iter().copied().collect::<Environment>(), dir: "/".into() }
+fn around(variables: &[(&str, &str)]) -> ClientEnv {
+    ClientEnv { environment: variables.iter().copied().collect::<Environment>(), dir: "/".into() }
 }
 
-fn file(name: &str, text: &str) -> File {
-    File { name: name.into(), content: text.into(), dotenv: None }
+fn file(name: &str, text: &str) -> BakeFile {
+    BakeFile { name: name.into(), content: text.into(), dotenv: None }
 }
 
 fn bake(
-    files: &[File],
+    files: &[BakeFile],
     names: &[&str],
     sets: &[&str],
     variables: &[(&str, &str)],
-) -> Result<Resolved, Failure> {
+) -> Result<ResolvedTargets, Failure> {
     let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let around = around(variables);
-    Bake::read(files, &around)?.resolve(&list(names), &list(sets), &around)
+    BakeConfig::parse(files, &around)?.resolve(&list(names), &list(sets), &around)
 }
 
-fn printed(resolved: &Resolved) -> Value {
+fn printed(resolved: &ResolvedTargets) -> Value {
     serde_json::from_str(&resolved.printed()).unwrap()
 }
 
@@ -92,7 +92,7 @@ fn targets_of_hcl() {
             },
         })
     );
-    assert_eq!(resolved.order().unwrap(), ["db", "app"]);
+    assert_eq!(resolved.build_order().unwrap(), ["db", "app"]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn the_environment_sets_variables() {
     assert_eq!(app["dockerfile"], "Dockerfile.debug");
     assert_eq!(app["args"]["B"], "x,y,z");
     assert_eq!(resolved.groups["default"], ["app"]);
-    assert!(resolved.wanted.contains("app") && !resolved.wanted.contains("db"));
+    assert!(resolved.requested.contains("app") && !resolved.requested.contains("db"));
     let wrong = bake(&[file("b.hcl", HCL)], &["app"], &[], &[("DEBUG", "maybe")]).unwrap_err();
     assert!(wrong.to_string().contains("failed to parse DEBUG as bool: \"maybe\""), "{wrong}");
 }
@@ -271,7 +271,7 @@ fn what_is_wrong_is_said() {
     assert!(bake(&[file("b.hcl", circle)], &["a"], &[], &[]).unwrap_err().to_string().contains("loop"));
     let circle = "target \"a\" { contexts = { x = \"target:a\" } }";
     let resolved = bake(&[file("b.hcl", circle)], &["a"], &[], &[]).unwrap();
-    assert!(resolved.order().is_err());
+    assert!(resolved.build_order().is_err());
     let missing = bake(&[file("b.hcl", HCL)], &["nobody"], &[], &[]).unwrap_err();
     assert_eq!(missing.hint_text(), Some("there are: app, base, db, default"));
 }

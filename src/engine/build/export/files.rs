@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use rustix::fs::{CWD, Mode, OFlags};
 
-use crate::image::files::extract::{Side, extract};
-use crate::image::files::look::Meaning;
-use crate::image::files::pack::Packer;
+use crate::image::files::extract::{ExtractSide, extract_archive};
+use crate::image::files::look::DhowXattrs;
+use crate::image::files::pack::TreePacker;
 use crate::model::digest::Digest;
 use crate::sandbox::overlay;
-use crate::sandbox::plan::Overlay;
+use crate::sandbox::plan::OverlayLayers;
 use crate::store::{Store, TempDir};
 
 /// The layers of a result mounted as one tree. Unmounted and removed on drop.
-pub(super) struct Tree {
+pub(super) struct MergedTree {
     root: OwnedFd,
     work: TempDir,
 }
 
-impl Drop for Tree {
+impl Drop for MergedTree {
     fn drop(&mut self) {
         // A mount point cannot be removed. With the writable layer in memory there are two mounts.
         let stage = self.work.path().join("stage");
@@ -30,9 +30,9 @@ impl Drop for Tree {
     }
 }
 
-impl Tree {
+impl MergedTree {
     /// Mounts `layers`, lowest first. The process must have a single thread and be able to mount.
-    pub(super) fn of(store: &Store, layers: &[Digest]) -> Result<Self> {
+    pub(super) fn mount(store: &Store, layers: &[Digest]) -> Result<Self> {
         let work = store.temp_dir()?;
         let mut lower: Vec<PathBuf> =
             layers.iter().rev().map(|layer| PathBuf::from("layers").join(layer.hex()).join("fs")).collect();
@@ -46,18 +46,24 @@ impl Tree {
             lower.push(work.path().join("lower"));
         }
         let place = |name: &str| work.path().join(name);
-        let layers =
-            Overlay { base, lower, upper: place("upper"), work: place("work"), volatile: true, kept: false };
-        let root = overlay::attach_alone(&layers, &place("stage"))?;
+        let layers = OverlayLayers {
+            base,
+            lower,
+            upper: place("upper"),
+            work: place("work"),
+            volatile: true,
+            must_persist: false,
+        };
+        let root = overlay::attach_in_new_mountns(&layers, &place("stage"))?;
         Ok(Self { root, work })
     }
 
     /// Writes all files to `out` as a tar archive.
-    pub(super) fn write(&self, out: &mut dyn Write) -> Result<()> {
+    pub(super) fn write_tar(&self, out: &mut dyn Write) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&self.root, ".", flags, Mode::empty())?;
-        let mut packer = Packer::new(out, Meaning::Kept);
-        packer.below(&root)?;
+        let mut packer = TreePacker::new(out, DhowXattrs::Apply);
+        packer.contents(&root)?;
         packer.finish().map(drop)
     }
 
@@ -71,15 +77,18 @@ impl Tree {
         // Packed and extracted concurrently, so the archive is never stored.
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let extracted = std::thread::scope(|scope| {
-            let packing = scope.spawn(move || self.write(&mut File::from(writer)));
-            let extracted =
-                extract(BufReader::with_capacity(256 << 10, File::from(reader)), root, Side::Outside);
+            let packing = scope.spawn(move || self.write_tar(&mut File::from(writer)));
+            let extracted = extract_archive(
+                BufReader::with_capacity(256 << 10, File::from(reader)),
+                root,
+                ExtractSide::Host,
+            );
             let packed = packing.join().unwrap_or_else(|_| Err(anyhow!("packing broke off")));
             // If extracting failed, packing got EPIPE: report the former. If packing failed, the archive just
             // ended early.
             extracted.and_then(|extracted| packed.map(|()| extracted))
         });
-        let left_out = extracted.with_context(doing)?.left_out;
+        let left_out = extracted.with_context(doing)?.skipped;
         Ok(left_out.iter().map(|name| String::from_utf8_lossy(name).escape_debug().to_string()).collect())
     }
 }

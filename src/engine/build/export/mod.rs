@@ -16,38 +16,38 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use self::files::Tree;
+use self::files::MergedTree;
 pub(super) use self::files::make_dirs;
-use self::options::{Annotations, Kind, Place, Wanted};
-use self::provenance::{Facts, Wish};
+use self::options::{AnnotationSet, ExportDest, ExportOptions, ExporterKind};
+use self::provenance::{ProvenanceCapture, ProvenanceOptions};
 use super::request::BuildRequest;
-use crate::engine::push::Target;
+use crate::engine::push::PushTarget;
 use crate::error::{Failure, corrupt, invalid};
-use crate::image::archive::layout::Layout;
+use crate::image::archive::layout::OciLayout;
 use crate::image::archive::output::OutputFile;
-use crate::image::push::assemble::{Attest, Member, Sink, assemble};
-use crate::image::push::{Cargo, Pusher, Ready};
-use crate::image::registry::repository::Which;
+use crate::image::push::assemble::{IndexMember, ManifestSink, StatementFn, assemble_manifest};
+use crate::image::push::{ImageParts, ImagePusher, ReadyManifest};
+use crate::image::registry::repository::ManifestRef;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::platform::Platform;
-use crate::model::progress::Progress;
-use crate::model::reference::Reference;
+use crate::model::progress::LayerProgress;
+use crate::model::reference::ImageReference;
 use crate::store::{LayerLease, LayerSlot, NewImage, Store};
 
 /// The result for one platform.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct PlatformResult {
     pub platform: Platform,
     /// The image configuration, byte for byte.
     pub config: Vec<u8>,
     /// Diff IDs, lowest first.
     pub layers: Vec<Digest>,
-    pub facts: Facts,
+    pub capture: ProvenanceCapture,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Exported {
+pub struct ExportResult {
     /// The image ID; that of the first platform if there are several.
     pub image: Option<Digest>,
     /// The digest of the manifest or index that was pushed or written.
@@ -58,51 +58,51 @@ pub struct Exported {
 
 /// All exporters of a build, ready to run.
 #[derive(Debug)]
-pub struct Exports {
-    outputs: Vec<(Wanted, Vec<Target>)>,
+pub struct ExporterSet {
+    outputs: Vec<(ExportOptions, Vec<PushTarget>)>,
     /// `--tag`.
-    tags: Vec<Reference>,
+    tags: Vec<ImageReference>,
     annotations: BTreeMap<String, String>,
-    wish: Wish,
+    provenance: ProvenanceOptions,
     /// Problems that do not stop the build.
     pub warnings: Vec<String>,
 }
 
-impl Exports {
+impl ExporterSet {
     /// Parses the options, and finds registries and credentials for what will be pushed.
     pub fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
-        let tags = request.tags.iter().map(|tag| name(tag)).collect::<Result<Vec<_>, _>>()?;
-        let wish = Wish::read(&request.attests)?;
-        Annotations::read(request.annotations.iter())?;
+        let tags = request.tags.iter().map(|tag| parse_tag(tag)).collect::<Result<Vec<_>, _>>()?;
+        let wish = ProvenanceOptions::parse(&request.attests)?;
+        AnnotationSet::parse(request.annotations.iter())?;
         let mut exports = Self {
             outputs: Vec::new(),
             tags,
             annotations: request.annotations.clone(),
-            wish,
+            provenance: wish,
             warnings: Vec::new(),
         };
         for typed in &request.outputs {
-            let wanted = Wanted::read(typed)?;
+            let wanted = ExportOptions::parse(typed)?;
             let targets = exports.targets(environment, &wanted)?;
             exports.outputs.push((wanted, targets));
         }
         if request.outputs.is_empty() {
-            let kind = Kind::Image { push: false, by_digest: false, store: true, insecure: false };
+            let kind = ExporterKind::Image { push: false, by_digest: false, store: true, insecure: false };
             let (names, form, annotations) = Default::default();
-            exports.outputs.push((Wanted { kind, names, form, annotations }, Vec::new()));
+            exports.outputs.push((ExportOptions { kind, names, form, annotations }, Vec::new()));
         }
         Ok(exports)
     }
 
-    fn targets(&mut self, environment: &Environment, wanted: &Wanted) -> Result<Vec<Target>> {
-        let Kind::Image { push: true, insecure, .. } = wanted.kind else { return Ok(Vec::new()) };
+    fn targets(&mut self, environment: &Environment, wanted: &ExportOptions) -> Result<Vec<PushTarget>> {
+        let ExporterKind::Image { push: true, insecure, .. } = wanted.kind else { return Ok(Vec::new()) };
         let names = wanted.names.as_ref().unwrap_or(&self.tags);
         if names.is_empty() {
             return Err(invalid("tag is needed when pushing to registry").hint("give a name with -t").into());
         }
         let mut targets = Vec::new();
         for name in names {
-            let target = Target::find(environment, name)
+            let target = PushTarget::resolve(environment, name)
                 .with_context(|| format!("cannot push {}", name.familiar()))?;
             self.warnings.extend(target.warnings.iter().cloned());
             targets.push(if insecure { target.insecure() } else { target });
@@ -111,61 +111,69 @@ impl Exports {
     }
 
     /// Whether the only output is an image in the store under [`ExporterSet::tags`].
-    pub fn is_plain(&self) -> bool {
-        let plain = |wanted: &Wanted| {
-            matches!(wanted.kind, Kind::Image { push: false, store: true, .. }) && wanted.names.is_none()
+    pub fn is_store_only(&self) -> bool {
+        let plain = |wanted: &ExportOptions| {
+            matches!(wanted.kind, ExporterKind::Image { push: false, store: true, .. })
+                && wanted.names.is_none()
         };
         matches!(self.outputs.as_slice(), [(wanted, _)] if plain(wanted))
     }
 
     /// `--tag`.
-    pub fn tags(&self) -> &[Reference] {
+    pub fn tags(&self) -> &[ImageReference] {
         &self.tags
     }
 
     /// Whether an exporter writes to standard output, which must then get nothing else.
     pub fn to_stdout(&self) -> bool {
         self.outputs.iter().any(|(wanted, _)| match &wanted.kind {
-            Kind::Archive { to, .. } | Kind::Files { to, .. } => *to == Place::Stdout,
-            Kind::Image { .. } | Kind::Cache => false,
+            ExporterKind::Archive { to, .. } | ExporterKind::Files { to, .. } => *to == ExportDest::Stdout,
+            ExporterKind::Image { .. } | ExporterKind::Cache => false,
         })
     }
 
     /// The step title of each exporter: `exporting to image` and so on.
-    pub fn titles(&self) -> Vec<&'static str> {
-        let title = |wanted: &Wanted| match &wanted.kind {
-            Kind::Image { .. } => "exporting to image",
-            Kind::Archive { oci: true, .. } => "exporting to oci image format",
-            Kind::Archive { oci: false, .. } => "exporting to docker image format",
-            Kind::Files { tar: true, .. } => "exporting to client tarball",
-            Kind::Files { tar: false, .. } => "exporting to client directory",
-            Kind::Cache => "exporting nothing",
+    pub fn step_titles(&self) -> Vec<&'static str> {
+        let title = |wanted: &ExportOptions| match &wanted.kind {
+            ExporterKind::Image { .. } => "exporting to image",
+            ExporterKind::Archive { oci: true, .. } => "exporting to oci image format",
+            ExporterKind::Archive { oci: false, .. } => "exporting to docker image format",
+            ExporterKind::Files { tar: true, .. } => "exporting to client tarball",
+            ExporterKind::Files { tar: false, .. } => "exporting to client directory",
+            ExporterKind::Cache => "exporting nothing",
         };
         self.outputs.iter().map(|(wanted, _)| title(wanted)).collect()
     }
 
     /// Runs every exporter. The process must have a single thread and be able to read files of every owner.
     /// `say` gets progress lines.
-    pub fn run(
+    pub fn export_all(
         &self,
         store: &Store,
-        outputs: &[Output],
+        outputs: &[PlatformResult],
         say: &mut dyn FnMut(&str),
-        progress: &dyn Progress,
-    ) -> Result<Exported> {
-        let mut exported = Exported::default();
+        progress: &dyn LayerProgress,
+    ) -> Result<ExportResult> {
+        let mut exported = ExportResult::default();
         // Held until the images refer to the layers.
         let leases = outputs.iter().map(|output| leases(store, output)).collect::<Result<Vec<_>>>()?;
         // Mounting needs a single thread, and so files come first.
         for (wanted, _) in &self.outputs {
-            if let Kind::Files { tar, to, split } = &wanted.kind {
+            if let ExporterKind::Files { tar, to, split } = &wanted.kind {
                 self.files(store, outputs, *tar, to, *split, say)?;
             }
         }
         for (wanted, targets) in &self.outputs {
-            let mut task = Task { exports: self, store, outputs, wanted, progress, exported: &mut exported };
+            let mut task = ExportTask {
+                exports: self,
+                store,
+                outputs,
+                options: wanted,
+                progress,
+                exported: &mut exported,
+            };
             match &wanted.kind {
-                Kind::Image { push, by_digest, store, .. } => {
+                ExporterKind::Image { push, by_digest, store, .. } => {
                     if *store {
                         task.store(&leases, say)?;
                     }
@@ -173,8 +181,8 @@ impl Exports {
                         task.push(targets, *by_digest, say)?;
                     }
                 }
-                Kind::Archive { oci, to, directory } => task.archive(*oci, to, *directory)?,
-                Kind::Files { .. } | Kind::Cache => {}
+                ExporterKind::Archive { oci, to, directory } => task.archive(*oci, to, *directory)?,
+                ExporterKind::Files { .. } | ExporterKind::Cache => {}
             }
         }
         Ok(exported)
@@ -183,9 +191,9 @@ impl Exports {
     fn files(
         &self,
         store: &Store,
-        outputs: &[Output],
+        outputs: &[PlatformResult],
         tar: bool,
-        to: &Place,
+        to: &ExportDest,
         split: bool,
         say: &mut dyn FnMut(&str),
     ) -> Result<()> {
@@ -195,9 +203,9 @@ impl Exports {
                 .into());
         }
         for output in outputs {
-            let tree = Tree::of(store, &output.layers)?;
+            let tree = MergedTree::mount(store, &output.layers)?;
             match to {
-                Place::Path(dir) if !tar => {
+                ExportDest::Path(dir) if !tar => {
                     let name = output.platform.to_string().replace('/', "_");
                     let dir = if split && outputs.len() > 1 { dir.join(name) } else { dir.clone() };
                     let left_out = tree.copy_to(&dir)?;
@@ -206,30 +214,30 @@ impl Exports {
                     }
                     self.provenance_beside(output, &dir)?;
                 }
-                place => to_place(place, |out| tree.write(out))?,
+                place => write_dest(place, |out| tree.write_tar(out))?,
             }
         }
         Ok(())
     }
 
     /// Writes `provenance.json` next to the files, as BuildKit does.
-    fn provenance_beside(&self, output: &Output, dir: &Path) -> Result<()> {
-        if !self.wish.wanted {
+    fn provenance_beside(&self, output: &PlatformResult, dir: &Path) -> Result<()> {
+        if !self.provenance.enabled {
             return Ok(());
         }
         let statement = json!({
             "_type": "https://in-toto.io/Statement/v0.1",
             "predicateType": provenance::PREDICATE,
             "subject": [],
-            "predicate": self.wish.predicate(&output.facts, &output.platform),
+            "predicate": self.provenance.predicate(&output.capture, &output.platform),
         });
         let text = serde_json::to_vec_pretty(&statement)?;
-        to_place(&Place::Path(dir.join("provenance.json")), |out| Ok(out.write_all(&text)?))
+        write_dest(&ExportDest::Path(dir.join("provenance.json")), |out| Ok(out.write_all(&text)?))
     }
 }
 
-fn name(tag: &str) -> Result<Reference, Failure> {
-    let reference = tag.parse::<Reference>();
+fn parse_tag(tag: &str) -> Result<ImageReference, Failure> {
+    let reference = tag.parse::<ImageReference>();
     let reference =
         reference.map_err(|error| invalid(format!("invalid tag \"{}\": {error}", tag.escape_debug())))?;
     match reference.digest() {
@@ -238,7 +246,7 @@ fn name(tag: &str) -> Result<Reference, Failure> {
     }
 }
 
-fn leases(store: &Store, output: &Output) -> Result<Vec<LayerLease>> {
+fn leases(store: &Store, output: &PlatformResult) -> Result<Vec<LayerLease>> {
     let lease = |diff_id: &Digest| match store.begin_layer(diff_id)? {
         LayerSlot::Present(lease) => Ok(lease),
         LayerSlot::Draft(_) => Err(corrupt(format!("layer {diff_id} is gone")).into()),
@@ -247,21 +255,21 @@ fn leases(store: &Store, output: &Output) -> Result<Vec<LayerLease>> {
 }
 
 /// Calls `write` with standard output, or with a file that appears only when complete.
-fn to_place(place: &Place, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+fn write_dest(place: &ExportDest, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     match place {
-        Place::Stdout => {
+        ExportDest::Stdout => {
             let mut out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
             write(&mut out)?;
             Ok(out.flush()?)
         }
-        Place::Path(path) => {
+        ExportDest::Path(path) => {
             let doing = || format!("cannot write {}", path.display());
             // A device or a FIFO (`dest=/dev/stdout`) cannot be replaced by rename.
             if path.metadata().is_ok_and(|found| !found.is_file()) {
                 let mut file = File::options().write(true).open(path).with_context(doing)?;
                 return write(&mut file).with_context(doing);
             }
-            let unfinished = OutputFile::beside(path).with_context(doing)?;
+            let unfinished = OutputFile::create_beside(path).with_context(doing)?;
             let mut out = BufWriter::with_capacity(256 << 10, unfinished.file());
             write(&mut out).with_context(doing)?;
             out.flush().with_context(doing)?;
@@ -272,18 +280,18 @@ fn to_place(place: &Place, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> 
 }
 
 /// One exporter at work.
-struct Task<'a> {
-    exports: &'a Exports,
+struct ExportTask<'a> {
+    exports: &'a ExporterSet,
     store: &'a Store,
-    outputs: &'a [Output],
-    wanted: &'a Wanted,
-    progress: &'a dyn Progress,
-    exported: &'a mut Exported,
+    outputs: &'a [PlatformResult],
+    options: &'a ExportOptions,
+    progress: &'a dyn LayerProgress,
+    exported: &'a mut ExportResult,
 }
 
-impl Task<'_> {
-    fn names(&self) -> &[Reference] {
-        self.wanted.names.as_deref().unwrap_or(&self.exports.tags)
+impl ExportTask<'_> {
+    fn names(&self) -> &[ImageReference] {
+        self.options.names.as_deref().unwrap_or(&self.exports.tags)
     }
 
     /// Registers the images of all platforms under the same names.
@@ -301,22 +309,22 @@ impl Task<'_> {
             self.exported.metadata.entry("containerimage.digest").or_insert(json!(first));
         }
         for name in self.names() {
-            self.store.set_name_of_all(name, &ids, &Platform::host())?;
+            self.store.set_multi_platform_name(name, &ids, &Platform::host())?;
             say(&format!("naming to {name}"));
         }
         self.exported.image = first;
-        self.named();
+        self.record_names();
         Ok(())
     }
 
-    fn named(&mut self) {
-        let names: Vec<String> = self.names().iter().map(Reference::to_string).collect();
+    fn record_names(&mut self) {
+        let names: Vec<String> = self.names().iter().map(ImageReference::to_string).collect();
         if !names.is_empty() {
             self.exported.metadata.insert("image.name".into(), json!(names.join(",")));
         }
     }
 
-    fn push(&mut self, targets: &[Target], by_digest: bool, say: &mut dyn FnMut(&str)) -> Result<()> {
+    fn push(&mut self, targets: &[PushTarget], by_digest: bool, say: &mut dyn FnMut(&str)) -> Result<()> {
         for target in targets {
             let name = &target.reference;
             say(&format!("pushing layers of {name}"));
@@ -327,41 +335,44 @@ impl Task<'_> {
             if let Some(image) = &self.exported.image {
                 self.store.set_name(&name.with_digest(digest.clone()), image, None)?;
             }
-            self.came_out(&pushed)?;
+            self.record_manifest(&pushed)?;
         }
-        self.named();
+        self.record_names();
         Ok(())
     }
 
-    fn push_to(&self, target: &Target, by_digest: bool) -> Result<Ready> {
+    fn push_to(&self, target: &PushTarget, by_digest: bool) -> Result<ReadyManifest> {
         let repository = target.open()?;
-        let mut pusher = Pusher {
+        let mut pusher = ImagePusher {
             store: self.store,
             repository: &repository,
             registry: target.reference.registry(),
-            form: self.wanted.form,
+            form: self.options.form,
             progress: self.progress,
         };
         // Attestations exist only with OCI media types, so the image gets them too.
-        if self.exports.wish.wanted && pusher.form.oci.is_none() {
+        if self.exports.provenance.enabled && pusher.form.oci.is_none() {
             pusher.form.oci = Some(true);
         }
         let annotations = self.annotations()?;
-        if self.annotated(&annotations) && pusher.form.oci.is_none() {
+        if self.has_annotations(&annotations) && pusher.form.oci.is_none() {
             pusher.form.oci = Some(true);
         }
-        let ready = self.assembled(&mut pusher, &annotations)?;
+        let ready = self.assemble_image(&mut pusher, &annotations)?;
         let tag = target.reference.tag().unwrap_or_default();
         let digest = &ready.descriptor.digest;
-        pusher.manifest(&if by_digest { Which::Digest(digest) } else { Which::Tag(tag) }, &ready)?;
+        pusher.push_manifest(
+            &if by_digest { ManifestRef::Digest(digest) } else { ManifestRef::Tag(tag) },
+            &ready,
+        )?;
         Ok(ready)
     }
 
-    fn annotations(&self) -> Result<Annotations> {
-        Ok(Annotations::read(self.exports.annotations.iter().chain(&self.wanted.annotations))?)
+    fn annotations(&self) -> Result<AnnotationSet> {
+        Ok(AnnotationSet::parse(self.exports.annotations.iter().chain(&self.options.annotations))?)
     }
 
-    fn annotated(&self, annotations: &Annotations) -> bool {
+    fn has_annotations(&self, annotations: &AnnotationSet) -> bool {
         let platforms = self.outputs.iter().map(|output| output.platform.to_string());
         let manifest = platforms.into_iter().any(|platform| {
             ["manifest", "manifest-descriptor"]
@@ -371,63 +382,69 @@ impl Task<'_> {
         manifest || !annotations.of("index", None).is_empty()
     }
 
-    fn assembled(&self, sink: &mut dyn Sink, annotations: &Annotations) -> Result<Ready> {
+    fn assemble_image(
+        &self,
+        sink: &mut dyn ManifestSink,
+        annotations: &AnnotationSet,
+    ) -> Result<ReadyManifest> {
         let names = self.names();
         let own: Vec<BTreeMap<String, String>> = self
             .outputs
             .iter()
             .map(|output| annotations.of("manifest", Some(&output.platform.to_string())))
             .collect();
-        let say = |output: &Output, manifest: &Digest| {
-            let statement = self.exports.wish.statement(&output.facts, &output.platform, names, manifest);
+        let say = |output: &PlatformResult, manifest: &Digest| {
+            let statement =
+                self.exports.provenance.statement(&output.capture, &output.platform, names, manifest);
             (provenance::PREDICATE.to_owned(), statement)
         };
         let statements: Vec<_> =
             self.outputs.iter().map(|output| move |manifest: &Digest| say(output, manifest)).collect();
         let mut members = Vec::new();
         for ((output, annotated), statement) in self.outputs.iter().zip(&own).zip(&statements) {
-            let statement: Attest<'_> = statement;
-            members.push(Member {
+            let statement: StatementFn<'_> = statement;
+            members.push(IndexMember {
                 platform: output.platform.clone(),
-                cargo: Cargo {
+                cargo: ImageParts {
                     config: &output.config,
                     layers: &output.layers,
                     manifest: None,
                     annotations: annotated,
                 },
                 entry: annotations.of("manifest-descriptor", Some(&output.platform.to_string())),
-                statement: self.exports.wish.wanted.then_some(statement),
+                statement: self.exports.provenance.enabled.then_some(statement),
             });
         }
-        assemble(sink, &members, &annotations.of("index", None))
+        assemble_manifest(sink, &members, &annotations.of("index", None))
     }
 
-    fn archive(&mut self, oci: bool, to: &Place, directory: bool) -> Result<()> {
+    fn archive(&mut self, oci: bool, to: &ExportDest, directory: bool) -> Result<()> {
         if !oci && self.outputs.len() > 1 {
             return Err(invalid("docker exporter does not currently support exporting manifest lists")
                 .hint("type=oci holds several platforms")
                 .into());
         }
-        let form = self.wanted.form;
+        let form = self.options.form;
         let annotations = self.annotations()?;
         // Annotations and attestations need OCI media types.
-        let types = form.oci.unwrap_or(oci || self.annotated(&annotations) || self.exports.wish.wanted);
-        let mut layout = Layout::new(self.store, form.compression, types, self.progress)?;
-        let ready = self.assembled(&mut layout, &annotations)?;
-        layout.finish(&ready, self.names(), &annotations.of("index-descriptor", None), !oci)?;
+        let types =
+            form.oci.unwrap_or(oci || self.has_annotations(&annotations) || self.exports.provenance.enabled);
+        let mut layout = OciLayout::new(self.store, form.compression, types, self.progress)?;
+        let ready = self.assemble_image(&mut layout, &annotations)?;
+        layout.write_index(&ready, self.names(), &annotations.of("index-descriptor", None), !oci)?;
         match to {
-            Place::Path(dir) if directory => {
+            ExportDest::Path(dir) if directory => {
                 files::make_dirs(dir).with_context(|| format!("cannot make {}", dir.display()))?;
                 layout.write_to_dir(dir)?;
             }
-            place => to_place(place, |out| layout.write(out))?,
+            place => write_dest(place, |out| layout.write_archive(out))?,
         }
-        self.came_out(&ready)?;
-        self.named();
+        self.record_manifest(&ready)?;
+        self.record_names();
         Ok(())
     }
 
-    fn came_out(&mut self, ready: &Ready) -> Result<()> {
+    fn record_manifest(&mut self, ready: &ReadyManifest) -> Result<()> {
         let exported = &mut *self.exported;
         exported.manifest = Some(ready.descriptor.digest.clone());
         // Not in the store: the ID is the digest of the configuration all the same.
@@ -439,13 +456,13 @@ impl Task<'_> {
         exported
             .metadata
             .insert("containerimage.descriptor".into(), serde_json::to_value(&ready.descriptor)?);
-        if self.exports.wish.wanted {
+        if self.exports.provenance.enabled {
             for output in self.outputs {
                 let key = match self.outputs.len() {
                     1 => "buildx.build.provenance".to_owned(),
                     _ => format!("buildx.build.provenance/{}", output.platform),
                 };
-                let predicate = self.exports.wish.predicate(&output.facts, &output.platform);
+                let predicate = self.exports.provenance.predicate(&output.capture, &output.platform);
                 exported.metadata.insert(key, predicate);
             }
         }

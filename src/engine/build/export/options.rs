@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::engine::build::request::Typed;
+use crate::engine::build::request::OptionsEntry;
 use crate::error::{Failure, invalid, unsupported};
 use crate::image::compress::Compression;
-use crate::image::push::Form;
-use crate::model::reference::Reference;
+use crate::image::push::PushFormat;
+use crate::model::reference::ImageReference;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ExporterKind {
     /// The store, and a registry if `push` is set.
     Image {
         push: bool,
@@ -27,7 +27,7 @@ pub enum Kind {
     Archive {
         /// Without docker's `manifest.json`.
         oci: bool,
-        to: Place,
+        to: ExportDest,
         /// A directory instead of an archive.
         directory: bool,
     },
@@ -35,7 +35,7 @@ pub enum Kind {
     Files {
         /// An archive instead of a directory.
         tar: bool,
-        to: Place,
+        to: ExportDest,
         /// A directory for each platform, if there are several.
         split: bool,
     },
@@ -44,7 +44,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ExportDest {
     /// `-`
     Stdout,
     /// Relative to the working directory.
@@ -52,17 +52,17 @@ pub enum Place {
 }
 
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    pub kind: Kind,
+pub struct ExportOptions {
+    pub kind: ExporterKind,
     /// Replace those of `--tag`.
-    pub names: Option<Vec<Reference>>,
-    pub form: Form,
+    pub names: Option<Vec<ImageReference>>,
+    pub form: PushFormat,
     /// In the form of `--annotation`.
     pub annotations: BTreeMap<String, String>,
 }
 
 /// Attributes of all exporter types.
-const FORM: &[&str] = &[
+const FORMAT_ATTRIBUTES: &[&str] = &[
     "name",
     "compression",
     "compression-level",
@@ -72,10 +72,10 @@ const FORM: &[&str] = &[
     "prefer-nondist-layers",
 ];
 
-impl Wanted {
+impl ExportOptions {
     /// Parses one `--output`.
-    pub fn read(typed: &Typed) -> Result<Self, Failure> {
-        let mut attributes = Attributes { typed, known: FORM.to_vec() };
+    pub fn parse(typed: &OptionsEntry) -> Result<Self, Failure> {
+        let mut attributes = AttributeReader { typed, known: FORMAT_ATTRIBUTES.to_vec() };
         let kind = match typed.kind.as_str() {
             "image" => attributes.image(false)?,
             "registry" => attributes.image(true)?,
@@ -83,7 +83,7 @@ impl Wanted {
             "docker" => attributes.archive(false)?,
             "tar" => attributes.files(true)?,
             "local" => attributes.files(false)?,
-            "cacheonly" => Kind::Cache,
+            "cacheonly" => ExporterKind::Cache,
             other => {
                 return Err(invalid(format!(
                     "`{}` is not a type of output: image, registry, oci, docker, tar, local or cacheonly",
@@ -91,8 +91,8 @@ impl Wanted {
                 )));
             }
         };
-        attributes.check()?;
-        let archive = matches!(kind, Kind::Archive { .. });
+        attributes.reject_unknown()?;
+        let archive = matches!(kind, ExporterKind::Archive { .. });
         Ok(Self {
             names: attributes.names()?,
             form: attributes.form(archive && typed.kind == "oci")?,
@@ -103,12 +103,12 @@ impl Wanted {
 }
 
 // Records the attributes that were asked for, so that `check` can reject the others.
-struct Attributes<'a> {
-    typed: &'a Typed,
+struct AttributeReader<'a> {
+    typed: &'a OptionsEntry,
     known: Vec<&'static str>,
 }
 
-impl Attributes<'_> {
+impl AttributeReader<'_> {
     fn text(&mut self, key: &'static str) -> Option<&str> {
         self.known.push(key);
         self.typed.attributes.get(key).map(String::as_str)
@@ -125,10 +125,10 @@ impl Attributes<'_> {
         }
     }
 
-    fn image(&mut self, registry: bool) -> Result<Kind, Failure> {
+    fn image(&mut self, registry: bool) -> Result<ExporterKind, Failure> {
         // Attributes of containerd's image store, which dhow does not need.
         self.known.extend(["unpack", "dangling-name-prefix", "name-canonical", "danging-name-prefix"]);
-        Ok(Kind::Image {
+        Ok(ExporterKind::Image {
             push: self.flag("push", registry)?,
             by_digest: self.flag("push-by-digest", false)?,
             store: self.flag("store", true)?,
@@ -136,50 +136,50 @@ impl Attributes<'_> {
         })
     }
 
-    fn archive(&mut self, oci: bool) -> Result<Kind, Failure> {
+    fn archive(&mut self, oci: bool) -> Result<ExporterKind, Failure> {
         let directory = !self.flag("tar", true)?;
-        match self.place()? {
-            Some(to) => Ok(Kind::Archive { oci, to, directory }),
+        match self.dest()? {
+            Some(to) => Ok(ExporterKind::Archive { oci, to, directory }),
             None if oci => Err(invalid("dest is required for the output of type oci")),
             None => {
                 // Accepted and ignored: the docker context to load into.
                 self.text("context");
-                Ok(Kind::Image { push: false, by_digest: false, store: true, insecure: false })
+                Ok(ExporterKind::Image { push: false, by_digest: false, store: true, insecure: false })
             }
         }
     }
 
-    fn files(&mut self, tar: bool) -> Result<Kind, Failure> {
+    fn files(&mut self, tar: bool) -> Result<ExporterKind, Failure> {
         let split = self.flag("platform-split", !tar)?;
         let to = self
-            .place()?
+            .dest()?
             .ok_or_else(|| invalid(format!("dest is required for the output of type {}", self.typed.kind)))?;
-        if !tar && to == Place::Stdout {
+        if !tar && to == ExportDest::Stdout {
             return Err(invalid("the output of type local is a directory and cannot go to standard output")
                 .hint("type=tar can"));
         }
-        Ok(Kind::Files { tar, to, split })
+        Ok(ExporterKind::Files { tar, to, split })
     }
 
-    fn place(&mut self) -> Result<Option<Place>, Failure> {
+    fn dest(&mut self) -> Result<Option<ExportDest>, Failure> {
         Ok(match self.text("dest") {
             None => None,
-            Some("-") => Some(Place::Stdout),
+            Some("-") => Some(ExportDest::Stdout),
             Some("") => return Err(invalid("dest is empty")),
-            Some(path) => Some(Place::Path(path.into())),
+            Some(path) => Some(ExportDest::Path(path.into())),
         })
     }
 
-    fn names(&mut self) -> Result<Option<Vec<Reference>>, Failure> {
+    fn names(&mut self) -> Result<Option<Vec<ImageReference>>, Failure> {
         let Some(names) = self.text("name") else { return Ok(None) };
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
         names
-            .map(|name| name.parse::<Reference>().map(Reference::or_latest))
+            .map(|name| name.parse::<ImageReference>().map(ImageReference::or_latest))
             .collect::<Result<_, _>>()
             .map(Some)
     }
 
-    fn form(&mut self, oci_archive: bool) -> Result<Form, Failure> {
+    fn form(&mut self, oci_archive: bool) -> Result<PushFormat, Failure> {
         let level = match self.text("compression-level") {
             None => None,
             Some(text) => {
@@ -188,7 +188,7 @@ impl Attributes<'_> {
         };
         let compression = match self.text("compression") {
             None if level.is_none() => Compression::default(),
-            kind => Compression::named(kind.unwrap_or("gzip"), level)?,
+            kind => Compression::from_name(kind.unwrap_or("gzip"), level)?,
         };
         if self.flag("prefer-nondist-layers", false)? {
             return Err(unsupported("layers that may not be distributed are not made by dhow"));
@@ -201,7 +201,7 @@ impl Attributes<'_> {
             None => None,
             Some(_) => Some(self.flag("oci-mediatypes", true)?),
         };
-        Ok(Form { compression, force, oci })
+        Ok(PushFormat { compression, force, oci })
     }
 
     fn annotations(&self) -> BTreeMap<String, String> {
@@ -217,7 +217,7 @@ impl Attributes<'_> {
     }
 
     /// Rejects unknown attributes.
-    fn check(&self) -> Result<(), Failure> {
+    fn reject_unknown(&self) -> Result<(), Failure> {
         let unknown = self.typed.attributes.keys().find(|key| {
             let annotation = key.starts_with("annotation.") || key.starts_with("annotation-");
             !annotation && !self.known.contains(&key.as_str())
@@ -235,11 +235,11 @@ impl Attributes<'_> {
 
 /// Annotations with the objects that they belong to: type, platform, key, value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Annotations(Vec<(String, Option<String>, String, String)>);
+pub struct AnnotationSet(Vec<(String, Option<String>, String, String)>);
 
-impl Annotations {
+impl AnnotationSet {
     /// Parses pairs of `[type[platform],…:]key` and value.
-    pub fn read<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<Self, Failure> {
+    pub fn parse<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<Self, Failure> {
         const TYPES: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
         let mut all = Vec::new();
         for (whole, value) in pairs {
@@ -274,23 +274,23 @@ impl Annotations {
 mod tests {
     use super::*;
 
-    fn typed(kind: &str, attributes: &[(&str, &str)]) -> Typed {
+    fn typed(kind: &str, attributes: &[(&str, &str)]) -> OptionsEntry {
         let attributes = attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        Typed { kind: kind.into(), attributes }
+        OptionsEntry { kind: kind.into(), attributes }
     }
 
     #[test]
     fn types_and_attributes() {
-        let read = |kind: &str, attributes: &[(&str, &str)]| Wanted::read(&typed(kind, attributes));
+        let read = |kind: &str, attributes: &[(&str, &str)]| ExportOptions::parse(&typed(kind, attributes));
         let image = read("image", &[("push", "true"), ("name", "a,b:1"), ("compression", "zstd")]).unwrap();
-        assert!(matches!(image.kind, Kind::Image { push: true, store: true, .. }));
+        assert!(matches!(image.kind, ExporterKind::Image { push: true, store: true, .. }));
         assert_eq!(image.names.unwrap().len(), 2);
         assert_eq!(image.form.compression, Compression::Zstd(3));
-        assert!(matches!(read("registry", &[]).unwrap().kind, Kind::Image { push: true, .. }));
-        assert!(matches!(read("docker", &[]).unwrap().kind, Kind::Image { push: false, .. }));
+        assert!(matches!(read("registry", &[]).unwrap().kind, ExporterKind::Image { push: true, .. }));
+        assert!(matches!(read("docker", &[]).unwrap().kind, ExporterKind::Image { push: false, .. }));
         assert!(matches!(
             read("oci", &[("dest", "-")]).unwrap().kind,
-            Kind::Archive { to: Place::Stdout, oci: true, directory: false }
+            ExporterKind::Archive { to: ExportDest::Stdout, oci: true, directory: false }
         ));
         for (kind, attributes) in [
             ("oci", vec![]),
@@ -311,7 +311,7 @@ mod tests {
             [("a.b", "1"), ("index:c", "2"), ("manifest[linux/arm64],index:d", "3"), ("urn:x", "4")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into();
-        let all = Annotations::read(pairs.iter()).unwrap();
+        let all = AnnotationSet::parse(pairs.iter()).unwrap();
         let keys = |kind: &str, platform| all.of(kind, platform).into_keys().collect::<Vec<_>>();
         assert_eq!(keys("manifest", Some("linux/amd64")), ["a.b", "urn:x"]);
         assert_eq!(keys("manifest", Some("linux/arm64")), ["a.b", "d", "urn:x"]);

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::engine::build::request::Typed;
+use crate::engine::build::request::OptionsEntry;
 use crate::error::{Failure, invalid, unsupported};
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 /// The predicate's type.
 pub const PREDICATE: &str = "https://slsa.dev/provenance/v0.2";
@@ -20,18 +20,18 @@ const BUILD_TYPE: &str = "https://mobyproject.org/buildkit@v1";
 
 /// An input of the build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Material {
+pub struct ProvenanceMaterial {
     /// A package URL or a URL.
     pub uri: String,
     /// Algorithm and hex digits: `sha256` or, for git, `sha1`.
     pub digest: (String, String),
 }
 
-impl Material {
+impl ProvenanceMaterial {
     /// An image, by the digest of its manifest or index.
-    pub fn image(reference: &Reference, platform: &Platform, digest: &Digest) -> Self {
+    pub fn image(reference: &ImageReference, platform: &Platform, digest: &Digest) -> Self {
         let (algorithm, hex) = (digest.algorithm().to_owned(), digest.hex().to_owned());
-        Self { uri: package(reference, platform), digest: (algorithm, hex) }
+        Self { uri: image_purl(reference, platform), digest: (algorithm, hex) }
     }
 
     pub fn git(url: &str, commit: &str) -> Self {
@@ -40,7 +40,7 @@ impl Material {
 }
 
 /// The package URL of an image, in BuildKit's form.
-fn package(reference: &Reference, platform: &Platform) -> String {
+fn image_purl(reference: &ImageReference, platform: &Platform) -> String {
     let version = reference.tag().map(|tag| format!("@{tag}")).unwrap_or_default();
     let platform = platform.to_string().replace('/', "%2F");
     format!("pkg:docker/{}{version}?platform={platform}", reference.familiar_name())
@@ -48,8 +48,8 @@ fn package(reference: &Reference, platform: &Platform) -> String {
 
 /// What a build records about itself for its provenance; named after BuildKit's `provenance.Capture`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    pub materials: Vec<Material>,
+pub struct ProvenanceCapture {
+    pub materials: Vec<ProvenanceMaterial>,
     /// The URL of a remote context, and the commit.
     pub source: Option<(String, Option<String>)>,
     /// The name of the Dockerfile.
@@ -66,16 +66,16 @@ pub struct Facts {
 
 /// `--attest` and `--provenance`, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    pub wanted: bool,
+pub struct ProvenanceOptions {
+    pub enabled: bool,
     /// `mode=max`: include build arguments, labels and steps.
     pub max: bool,
     builder: String,
 }
 
-impl Wish {
+impl ProvenanceOptions {
     /// Parses the attestations.
-    pub fn read(attests: &[Typed]) -> Result<Self, Failure> {
+    pub fn parse(attests: &[OptionsEntry]) -> Result<Self, Failure> {
         let mut wish = Self::default();
         for attest in attests {
             let disabled = attest.attributes.get("disabled");
@@ -101,7 +101,7 @@ impl Wish {
     }
 
     fn wanted(attributes: &BTreeMap<String, String>) -> Result<Self, Failure> {
-        let mut wish = Self { wanted: true, ..Self::default() };
+        let mut wish = Self { enabled: true, ..Self::default() };
         for (key, value) in attributes {
             match (key.as_str(), value.as_str()) {
                 ("mode", "min") | ("disabled", _) | ("version", "v0.2") => {}
@@ -123,14 +123,16 @@ impl Wish {
     /// The in-toto statement about the image with this manifest, known by `names`.
     pub fn statement(
         &self,
-        facts: &Facts,
+        facts: &ProvenanceCapture,
         platform: &Platform,
-        names: &[Reference],
+        names: &[ImageReference],
         manifest: &Digest,
     ) -> Value {
         let digest = || json!({manifest.algorithm(): manifest.hex()});
-        let mut subject: Vec<Value> =
-            names.iter().map(|name| json!({"name": package(name, platform), "digest": digest()})).collect();
+        let mut subject: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"name": image_purl(name, platform), "digest": digest()}))
+            .collect();
         if subject.is_empty() {
             // BuildKit's name for an image without a name.
             subject.push(json!({"name": "_", "digest": digest()}));
@@ -144,7 +146,7 @@ impl Wish {
     }
 
     /// The part that does not depend on the subject.
-    pub fn predicate(&self, facts: &Facts, platform: &Platform) -> Value {
+    pub fn predicate(&self, facts: &ProvenanceCapture, platform: &Platform) -> Value {
         let materials: Vec<Value> = facts
             .materials
             .iter()
@@ -199,38 +201,42 @@ impl Wish {
 mod tests {
     use super::*;
 
-    fn attest(kind: &str, pairs: &[(&str, &str)]) -> Typed {
+    fn attest(kind: &str, pairs: &[(&str, &str)]) -> OptionsEntry {
         let attributes = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        Typed { kind: kind.into(), attributes }
+        OptionsEntry { kind: kind.into(), attributes }
     }
 
     #[test]
     fn what_can_be_asked_for() {
-        assert!(!Wish::read(&[]).unwrap().wanted);
+        assert!(!ProvenanceOptions::parse(&[]).unwrap().enabled);
         assert!(
-            !Wish::read(&[
+            !ProvenanceOptions::parse(&[
                 attest("provenance", &[("disabled", "true")]),
                 attest("sbom", &[("disabled", "true")])
             ])
             .unwrap()
-            .wanted
+            .enabled
         );
-        let max = Wish::read(&[attest("provenance", &[("mode", "max")])]).unwrap();
-        assert!(max.wanted && max.max);
-        assert!(Wish::read(&[attest("sbom", &[])]).is_err());
-        assert!(Wish::read(&[attest("provenance", &[("mode", "middling")])]).is_err());
+        let max = ProvenanceOptions::parse(&[attest("provenance", &[("mode", "max")])]).unwrap();
+        assert!(max.enabled && max.max);
+        assert!(ProvenanceOptions::parse(&[attest("sbom", &[])]).is_err());
+        assert!(ProvenanceOptions::parse(&[attest("provenance", &[("mode", "middling")])]).is_err());
     }
 
     #[test]
     fn values_of_arguments_are_for_the_largest_mode() {
         let platform: Platform = "linux/amd64".parse().unwrap();
         let parameters = [("target", "t"), ("build-arg:A", "secret")];
-        let facts = Facts {
-            materials: vec![Material::image(&"debian:12".parse().unwrap(), &platform, &Digest::of(b"x"))],
+        let facts = ProvenanceCapture {
+            materials: vec![ProvenanceMaterial::image(
+                &"debian:12".parse().unwrap(),
+                &platform,
+                &Digest::of(b"x"),
+            )],
             parameters: parameters.map(|(key, value)| (key.into(), value.into())).into(),
-            ..Facts::default()
+            ..ProvenanceCapture::default()
         };
-        let min = Wish { wanted: true, ..Wish::default() };
+        let min = ProvenanceOptions { enabled: true, ..ProvenanceOptions::default() };
         let statement = min.statement(&facts, &platform, &["a:1".parse().unwrap()], &Digest::of(b"m"));
         assert_eq!(statement["subject"][0]["name"], "pkg:docker/a@1?platform=linux%2Famd64");
         assert_eq!(
@@ -238,7 +244,7 @@ mod tests {
             "pkg:docker/debian@12?platform=linux%2Famd64"
         );
         assert_eq!(statement["predicate"]["invocation"]["parameters"]["args"], json!({"target": "t"}));
-        let max = Wish { max: true, ..min };
+        let max = ProvenanceOptions { max: true, ..min };
         let said = max.predicate(&facts, &platform);
         assert_eq!(said["invocation"]["parameters"]["args"]["build-arg:A"], "secret");
     }

@@ -6,11 +6,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Entry;
+use super::ExportRecord;
 use crate::error::{Failure, corrupt, invalid};
-use crate::image::manifest::{Descriptor, ImageManifest, Index, OCI_INDEX, OCI_MANIFEST};
-use crate::image::push::Ready;
-use crate::image::push::assemble::Sink;
+use crate::image::manifest::{Descriptor, ImageIndex, ImageManifest, OCI_INDEX, OCI_MANIFEST};
+use crate::image::push::ReadyManifest;
+use crate::image::push::assemble::ManifestSink;
 use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
 use crate::model::platform::Platform;
@@ -22,13 +22,13 @@ const INLINE: &str = "moby.buildkit.cache.v0";
 /// containerd's annotation for the digest of an uncompressed blob.
 const UNCOMPRESSED: &str = "containerd.io/uncompressed";
 /// The largest cache config, in bytes.
-pub(super) const LIMIT: u64 = 16 << 20;
+pub(super) const CONFIG_LIMIT: u64 = 16 << 20;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct CacheConfig {
     layers: Vec<CacheLayer>,
-    records: Vec<Record>,
+    records: Vec<CacheRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,61 +43,61 @@ fn no_parent() -> i64 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct CacheRecord {
     digest: Digest,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    results: Vec<RecordResult>,
+    results: Vec<CacheResult>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RecordResult {
+struct CacheResult {
     layer: usize,
     #[serde(default)]
     created_at: String,
 }
 
 /// A record to import, with its layer's diff ID and blob.
-pub(super) struct Found {
+pub(super) struct ImportedRecord {
     pub(super) key: Digest,
     pub(super) layer: Option<(Digest, Descriptor)>,
     pub(super) created: String,
 }
 
 /// Fetches the content of a descriptor. The flag says whether it is a manifest.
-type Fetch<'a> = &'a dyn Fn(&Descriptor, bool) -> Result<Vec<u8>>;
+type FetchBlob<'a> = &'a dyn Fn(&Descriptor, bool) -> Result<Vec<u8>>;
 
 /// Reads the records of a cache manifest, or of an image with an inline cache.
-pub(super) fn read(
+pub(super) fn read_records(
     text: &[u8],
     media_type: &str,
     platform: &Platform,
-    fetch: Fetch<'_>,
-) -> Result<Vec<Found>> {
+    fetch: FetchBlob<'_>,
+) -> Result<Vec<ImportedRecord>> {
     let damaged = |error: serde_json::Error| invalid(format!("the manifest is malformed: {error}"));
     let value: Value = serde_json::from_slice(text).map_err(damaged)?;
     if value.get("manifests").is_some() {
-        let index: Index = serde_json::from_value(value).map_err(damaged)?;
+        let index: ImageIndex = serde_json::from_value(value).map_err(damaged)?;
         // BuildKit's older format: an index that lists the config next to the layers.
         let (configs, layers): (Vec<_>, Vec<_>) =
             index.manifests.iter().cloned().partition(|entry| entry.media_type == CACHE_CONFIG);
         if let Some(config) = configs.first() {
-            return records(&fetch(config, false)?, &layers);
+            return parse_records(&fetch(config, false)?, &layers);
         }
         let entry = index.select(platform)?;
-        return read(&fetch(entry, true)?, &entry.media_type, platform, fetch);
+        return read_records(&fetch(entry, true)?, &entry.media_type, platform, fetch);
     }
     let manifest: ImageManifest = serde_json::from_value(value)
         .map_err(damaged)
         .with_context(|| format!("it is not a cache but `{}`", media_type.escape_debug()))?;
     let config = fetch(&manifest.config, false)?;
     match manifest.config.media_type.as_str() {
-        CACHE_CONFIG => records(&config, &manifest.layers),
-        _ => within_image(&config, &manifest.layers),
+        CACHE_CONFIG => parse_records(&config, &manifest.layers),
+        _ => inline_records(&config, &manifest.layers),
     }
 }
 
-fn records(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
+fn parse_records(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<ImportedRecord>> {
     let config: CacheConfig = serde_json::from_slice(config)
         .map_err(|error| invalid(format!("the cache's configuration is malformed: {error}")))?;
     let layer = |index: usize| -> Option<(Digest, Descriptor)> {
@@ -106,29 +106,32 @@ fn records(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
             .find(|blob| Some(&blob.digest) == config.layers.get(index).map(|layer| &layer.blob))?;
         Some((blob.annotations.get(UNCOMPRESSED)?.parse().ok()?, blob.clone()))
     };
-    Ok(found(config.records, &layer))
+    Ok(importable_records(config.records, &layer))
 }
 
 /// The records of an inline cache. Their layers are those of the image, by index.
-fn within_image(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
+fn inline_records(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<ImportedRecord>> {
     let malformed =
         |error: serde_json::Error| invalid(format!("the image's configuration is malformed: {error}"));
     let value: Value = serde_json::from_slice(config).map_err(malformed)?;
     let Some(text) = value.get(INLINE).and_then(Value::as_str) else { return Ok(Vec::new()) };
     let decoded = STANDARD.decode(text).map_err(|_| corrupt("the image's cache is not base64"))?;
-    let records: Vec<Record> = serde_json::from_slice(&decoded)
+    let records: Vec<CacheRecord> = serde_json::from_slice(&decoded)
         .map_err(|error| invalid(format!("the image's cache is malformed: {error}")))?;
     let image: ImageConfig = serde_json::from_value(value).map_err(malformed)?;
     let layer = |index: usize| Some((image.rootfs.diff_ids.get(index)?.clone(), blobs.get(index)?.clone()));
-    Ok(found(records, &layer))
+    Ok(importable_records(records, &layer))
 }
 
-fn found(records: Vec<Record>, layer: &dyn Fn(usize) -> Option<(Digest, Descriptor)>) -> Vec<Found> {
-    let one = |record: Record| match record.results.first() {
+fn importable_records(
+    records: Vec<CacheRecord>,
+    layer: &dyn Fn(usize) -> Option<(Digest, Descriptor)>,
+) -> Vec<ImportedRecord> {
+    let one = |record: CacheRecord| match record.results.first() {
         // A step that changed no file.
-        None => Some(Found { key: record.digest, layer: None, created: String::new() }),
+        None => Some(ImportedRecord { key: record.digest, layer: None, created: String::new() }),
         // A record whose layer is missing is useless.
-        Some(result) => Some(Found {
+        Some(result) => Some(ImportedRecord {
             layer: Some(layer(result.layer)?),
             created: result.created_at.clone(),
             key: record.digest,
@@ -139,7 +142,11 @@ fn found(records: Vec<Record>, layer: &dyn Fn(usize) -> Option<(Digest, Descript
 
 /// Writes the layers of `entries` and the cache config to `sink`. Returns the cache manifest, which the
 /// caller writes.
-pub(super) fn manifest(sink: &mut dyn Sink, entries: &[Entry], image_manifest: bool) -> Result<Ready> {
+pub(super) fn write_manifest(
+    sink: &mut dyn ManifestSink,
+    entries: &[ExportRecord],
+    image_manifest: bool,
+) -> Result<ReadyManifest> {
     let mut diff_ids: Vec<Digest> = Vec::new();
     for layer in entries.iter().filter_map(|entry| entry.layer.as_ref()) {
         if !diff_ids.contains(layer) {
@@ -152,7 +159,7 @@ pub(super) fn manifest(sink: &mut dyn Sink, entries: &[Entry], image_manifest: b
     }
     let config = CacheConfig {
         layers: blobs.iter().map(|blob| CacheLayer { blob: blob.digest.clone(), parent: -1 }).collect(),
-        records: recorded(entries, &diff_ids),
+        records: to_records(entries, &diff_ids),
     };
     let config = serde_json::to_vec(&config)?;
     let digest = Digest::of(&config);
@@ -160,15 +167,15 @@ pub(super) fn manifest(sink: &mut dyn Sink, entries: &[Entry], image_manifest: b
     let config = Descriptor::plain(CACHE_CONFIG, digest, config.len() as u64);
     if image_manifest {
         let value = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": blobs});
-        return Ready::new(OCI_MANIFEST, &value, blobs);
+        return ReadyManifest::new(OCI_MANIFEST, &value, blobs);
     }
     let entries: Vec<&Descriptor> = blobs.iter().chain([&config]).collect();
     let value = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
-    Ready::new(OCI_INDEX, &value, blobs)
+    ReadyManifest::new(OCI_INDEX, &value, blobs)
 }
 
-fn recorded(entries: &[Entry], layers: &[Digest]) -> Vec<Record> {
-    let mut records: Vec<Record> = Vec::new();
+fn to_records(entries: &[ExportRecord], layers: &[Digest]) -> Vec<CacheRecord> {
+    let mut records: Vec<CacheRecord> = Vec::new();
     for entry in entries {
         if records.iter().any(|known| known.digest == entry.key) {
             continue;
@@ -176,10 +183,10 @@ fn recorded(entries: &[Entry], layers: &[Digest]) -> Vec<Record> {
         let at = entry.layer.as_ref().map(|layer| layers.iter().position(|known| known == layer));
         let results = match at {
             None => Vec::new(),
-            Some(Some(layer)) => vec![RecordResult { layer, created_at: entry.created.clone() }],
+            Some(Some(layer)) => vec![CacheResult { layer, created_at: entry.created.clone() }],
             Some(None) => continue,
         };
-        records.push(Record { digest: entry.key.clone(), results });
+        records.push(CacheRecord { digest: entry.key.clone(), results });
     }
     // Sorted, so that the same steps give the same cache in whatever order they finished.
     records.sort_by(|a, b| a.digest.cmp(&b.digest));
@@ -187,8 +194,8 @@ fn recorded(entries: &[Entry], layers: &[Digest]) -> Vec<Record> {
 }
 
 /// The value under [`INLINE`]: those of `entries` whose layers the image has.
-pub fn inline(entries: &[Entry], layers: &[Digest]) -> Result<Value, Failure> {
-    let text = serde_json::to_vec(&recorded(entries, layers))
+pub fn inline_cache(entries: &[ExportRecord], layers: &[Digest]) -> Result<Value, Failure> {
+    let text = serde_json::to_vec(&to_records(entries, layers))
         .map_err(|error| invalid(format!("cannot write the cache: {error}")))?;
     Ok(Value::String(STANDARD.encode(text)))
 }
@@ -197,8 +204,8 @@ pub fn inline(entries: &[Entry], layers: &[Digest]) -> Result<Value, Failure> {
 mod tests {
     use super::*;
 
-    fn entries() -> Vec<Entry> {
-        let entry = |key: &[u8], layer: Option<&[u8]>| Entry {
+    fn entries() -> Vec<ExportRecord> {
+        let entry = |key: &[u8], layer: Option<&[u8]>| ExportRecord {
             key: Digest::of(key),
             layer: layer.map(Digest::of),
             created: "2020-01-01T00:00:00Z".into(),
@@ -210,8 +217,8 @@ mod tests {
     #[derive(Default)]
     struct Memory(Vec<(Digest, Vec<u8>)>);
 
-    impl Sink for Memory {
-        fn image(&mut self, _: &crate::image::push::Cargo<'_>) -> Result<Ready> {
+    impl ManifestSink for Memory {
+        fn image(&mut self, _: &crate::image::push::ImageParts<'_>) -> Result<ReadyManifest> {
             unreachable!("a cache is no image")
         }
 
@@ -227,7 +234,7 @@ mod tests {
             Ok(())
         }
 
-        fn manifest(&mut self, _: &Ready) -> Result<()> {
+        fn manifest(&mut self, _: &ReadyManifest) -> Result<()> {
             Ok(())
         }
     }
@@ -236,12 +243,12 @@ mod tests {
     fn what_is_written_is_read_again() {
         for image_manifest in [true, false] {
             let mut memory = Memory::default();
-            let ready = manifest(&mut memory, &entries(), image_manifest).unwrap();
+            let ready = write_manifest(&mut memory, &entries(), image_manifest).unwrap();
             let fetch = |descriptor: &Descriptor, _: bool| {
                 Ok(memory.0.iter().find(|(digest, _)| *digest == descriptor.digest).unwrap().1.clone())
             };
             let mut found =
-                read(&ready.text, &ready.descriptor.media_type, &Platform::host(), &fetch).unwrap();
+                read_records(&ready.text, &ready.descriptor.media_type, &Platform::host(), &fetch).unwrap();
             found.sort_by_key(|found| entries().iter().position(|entry| entry.key == found.key));
             assert_eq!(found.len(), 4);
             for (found, entry) in found.iter().zip(entries()) {
@@ -253,14 +260,14 @@ mod tests {
     #[test]
     fn an_image_holds_the_steps_of_its_layers() {
         let layers = [Digest::of(b"a")];
-        let inline = inline(&entries(), &layers).unwrap();
+        let inline = inline_cache(&entries(), &layers).unwrap();
         let config = json!({INLINE: inline, "rootfs": {"type": "layers", "diff_ids": layers}});
         let blobs = [Descriptor::plain("x", Digest::of(b"blob"), 4)];
-        let found = within_image(config.to_string().as_bytes(), &blobs).unwrap();
+        let found = inline_records(config.to_string().as_bytes(), &blobs).unwrap();
         assert_eq!(found.len(), 3);
         assert_eq!(found.iter().filter(|found| found.layer.is_some()).count(), 2);
-        assert!(within_image(b"{}", &blobs).unwrap().is_empty());
+        assert!(inline_records(b"{}", &blobs).unwrap().is_empty());
         let broken = json!({INLINE: "%"}).to_string();
-        assert!(within_image(broken.as_bytes(), &blobs).is_err());
+        assert!(inline_records(broken.as_bytes(), &blobs).is_err());
     }
 }

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::RemoteLayer;
-use super::config::LIMIT;
+use super::config::CONFIG_LIMIT;
 use crate::error::{corrupt, not_found};
-use crate::image::manifest::{Descriptor, Index};
-use crate::image::unpack::{Limits, UnpackOptions, unpack};
+use crate::image::manifest::{Descriptor, ImageIndex};
+use crate::image::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
 use crate::model::digest::Digest;
-use crate::model::layer::Identity;
-use crate::model::progress::Progress;
+use crate::model::layer::LayerOwnership;
+use crate::model::progress::LayerProgress;
 use crate::store::{LayerLease, LayerSlot, Store};
 
 /// The annotation that holds an entry's tag in `index.json`.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// An opened cache directory.
-pub(in crate::engine::build) struct Directory<'a>(&'a Path);
+pub(in crate::engine::build) struct LocalCache<'a>(&'a Path);
 
-impl<'a> Directory<'a> {
+impl<'a> LocalCache<'a> {
     pub(in crate::engine::build) fn new(path: &'a Path) -> Self {
         Self(path)
     }
@@ -36,7 +36,7 @@ impl<'a> Directory<'a> {
     ) -> Result<(Vec<u8>, String)> {
         let listing = self.0.join("index.json");
         let text = std::fs::read(&listing).with_context(|| format!("cannot read {}", listing.display()))?;
-        let index: Index = serde_json::from_slice(&text)
+        let index: ImageIndex = serde_json::from_slice(&text)
             .map_err(|error| corrupt(format!("{} is malformed: {error}", listing.display())))?;
         let sole = index
             .manifests
@@ -60,9 +60,9 @@ impl<'a> Directory<'a> {
         let path = self.path(&descriptor.digest);
         let mut content = Vec::new();
         File::open(&path)
-            .and_then(|file| file.take(LIMIT).read_to_end(&mut content))
+            .and_then(|file| file.take(CONFIG_LIMIT).read_to_end(&mut content))
             .with_context(|| format!("cannot read {}", path.display()))?;
-        if crate::image::hash::Hasher::of(&descriptor.digest, &content) == descriptor.digest {
+        if crate::image::hash::DigestHasher::digest_like(&descriptor.digest, &content) == descriptor.digest {
             return Ok(content);
         }
         Err(corrupt(format!("{} does not have the digest that it is named by", path.display())).into())
@@ -73,8 +73,8 @@ impl<'a> Directory<'a> {
         &self,
         store: &Store,
         layer: &RemoteLayer,
-        identity: Identity,
-        progress: &dyn Progress,
+        identity: LayerOwnership,
+        progress: &dyn LayerProgress,
     ) -> Result<LayerLease> {
         let draft = match store.begin_layer(&layer.diff_id)? {
             LayerSlot::Present(lease) => return Ok(lease),
@@ -84,11 +84,11 @@ impl<'a> Directory<'a> {
         let mut file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let options = UnpackOptions {
             identity,
-            limits: Limits::default(),
+            limits: UnpackLimits::default(),
             label: layer.descriptor.digest.short().to_owned(),
-            source_size: layer.descriptor.size,
+            compressed_size: layer.descriptor.size,
         };
-        let record = unpack(&mut file, &draft, &options, progress)?;
+        let record = unpack_layer(&mut file, &draft, &options, progress)?;
         draft.commit(record)
     }
 

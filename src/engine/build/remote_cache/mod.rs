@@ -21,29 +21,29 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-pub use self::config::inline;
-use self::config::{Found, manifest, read};
-use self::local::Directory;
-use self::options::{Kind, Wanted};
+pub use self::config::inline_cache;
+use self::config::{ImportedRecord, read_records, write_manifest};
+use self::local::LocalCache;
+use self::options::{CacheBackend, CacheOptions};
 use super::request::BuildRequest;
-use crate::engine::push::Target;
+use crate::engine::push::PushTarget;
 use crate::error::not_found;
-use crate::image::archive::layout::Layout;
+use crate::image::archive::layout::OciLayout;
 use crate::image::manifest::Descriptor;
-use crate::image::pull::Puller;
-use crate::image::push::Pusher;
-use crate::image::registry::repository::Which;
+use crate::image::pull::ImagePuller;
+use crate::image::push::ImagePusher;
+use crate::image::registry::repository::ManifestRef;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::layer;
 use crate::model::platform::Platform;
-use crate::model::progress::Progress;
+use crate::model::progress::LayerProgress;
 use crate::model::reference::DEFAULT_TAG;
 use crate::store::Store;
 
 /// A result to export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct ExportRecord {
     pub key: Digest,
     pub layer: Option<Digest>,
     /// RFC 3339.
@@ -52,7 +52,7 @@ pub struct Entry {
 
 /// A result in a remote cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remote {
+pub struct RemoteResult {
     /// `None` if the step changed no file.
     pub layer: Option<RemoteLayer>,
     /// RFC 3339.
@@ -70,18 +70,18 @@ pub struct RemoteLayer {
 
 /// The records of one `--cache-from`, and problems that do not stop the build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
+pub struct ImportedCache {
     /// By cache key.
-    pub entries: Vec<(Digest, Remote)>,
+    pub entries: Vec<(Digest, RemoteResult)>,
     pub warnings: Vec<String>,
 }
 
 /// The remote caches of a build.
 #[derive(Debug, Default)]
 pub struct RemoteCache {
-    from: Vec<(Wanted, Option<Target>)>,
-    to: Vec<(Wanted, Option<Target>)>,
-    entries: BTreeMap<Digest, Remote>,
+    from: Vec<(CacheOptions, Option<PushTarget>)>,
+    to: Vec<(CacheOptions, Option<PushTarget>)>,
+    entries: BTreeMap<Digest, RemoteResult>,
 }
 
 impl RemoteCache {
@@ -89,30 +89,30 @@ impl RemoteCache {
     pub fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
         let mut cache = Self::default();
         for typed in &request.cache_from {
-            let wanted = Wanted::read(typed, false)?;
-            let target = target(environment, &wanted)?;
+            let wanted = CacheOptions::parse(typed, false)?;
+            let target = push_target(environment, &wanted)?;
             cache.from.push((wanted, target));
         }
         for typed in &request.cache_to {
-            let wanted = Wanted::read(typed, true)?;
-            let target = target(environment, &wanted)?;
+            let wanted = CacheOptions::parse(typed, true)?;
+            let target = push_target(environment, &wanted)?;
             cache.to.push((wanted, target));
         }
         Ok(cache)
     }
 
     /// Whether a cache is to be written anywhere but into the image.
-    pub fn has_targets(&self) -> bool {
-        self.to.iter().any(|(wanted, _)| wanted.kind != Kind::Inline)
+    pub fn has_exports(&self) -> bool {
+        self.to.iter().any(|(wanted, _)| wanted.kind != CacheBackend::Inline)
     }
 
     /// Whether the image is to hold an inline cache.
     pub fn is_inline(&self) -> bool {
-        self.to.iter().any(|(wanted, _)| wanted.kind == Kind::Inline)
+        self.to.iter().any(|(wanted, _)| wanted.kind == CacheBackend::Inline)
     }
 
     /// The step title for each `--cache-from`.
-    pub fn titles(&self) -> Vec<String> {
+    pub fn step_titles(&self) -> Vec<String> {
         self.from
             .iter()
             .map(|(wanted, _)| format!("importing cache manifest from {}", wanted.name()))
@@ -120,12 +120,12 @@ impl RemoteCache {
     }
 
     /// Reads the records of one `--cache-from`, without layers. Called in a job.
-    pub fn import(&self, source: usize, platform: &Platform) -> Imported {
-        let Some((wanted, target)) = self.from.get(source) else { return Imported::default() };
-        match look(source, wanted, target.as_ref(), platform) {
-            Ok(entries) => Imported { entries, warnings: Vec::new() },
+    pub fn import(&self, source: usize, platform: &Platform) -> ImportedCache {
+        let Some((wanted, target)) = self.from.get(source) else { return ImportedCache::default() };
+        match import_records(source, wanted, target.as_ref(), platform) {
+            Ok(entries) => ImportedCache { entries, warnings: Vec::new() },
             // As in BuildKit, a cache that cannot be read (it may not exist yet) does not stop the build.
-            Err(error) => Imported {
+            Err(error) => ImportedCache {
                 entries: Vec::new(),
                 warnings: vec![format!("cannot import the cache {}: {error:#}", wanted.name())],
             },
@@ -133,31 +133,31 @@ impl RemoteCache {
     }
 
     /// Adds the result of [`RemoteCache::import`]. If sources have the same key, the first one wins.
-    pub fn take(&mut self, imported: Imported) {
+    pub fn add_imported(&mut self, imported: ImportedCache) {
         for (key, remote) in imported.entries {
             self.entries.entry(key).or_insert(remote);
         }
     }
 
-    pub fn find(&self, key: &Digest) -> Option<&Remote> {
+    pub fn get(&self, key: &Digest) -> Option<&RemoteResult> {
         self.entries.get(key)
     }
 
     /// Downloads a layer into the store. Called in a job that can create files of every owner.
-    pub fn fetch(
+    pub fn fetch_layer(
         &self,
         store: &Store,
         layer: &RemoteLayer,
-        identity: layer::Identity,
-        progress: &dyn Progress,
+        identity: layer::LayerOwnership,
+        progress: &dyn LayerProgress,
     ) -> Result<crate::store::LayerLease> {
         let gone = || not_found("the cache is not known any more");
         let (wanted, target) = self.from.get(layer.source).ok_or_else(gone)?;
         match (&wanted.kind, target) {
-            (Kind::Local(dir), _) => Directory::new(dir).layer(store, layer, identity, progress),
+            (CacheBackend::Local(dir), _) => LocalCache::new(dir).layer(store, layer, identity, progress),
             (_, Some(target)) => {
                 let repository = target.open_to_read()?;
-                let puller = Puller {
+                let puller = ImagePuller {
                     store,
                     repository: &repository,
                     registry: target.reference.registry(),
@@ -165,7 +165,7 @@ impl RemoteCache {
                     platform: &Platform::host(),
                     progress,
                 };
-                puller.single_layer(&layer.descriptor, &layer.diff_id)
+                puller.fetch_single_layer(&layer.descriptor, &layer.diff_id)
             }
             _ => Err(gone().into()),
         }
@@ -177,17 +177,17 @@ impl RemoteCache {
     pub fn export(
         &self,
         store: &Store,
-        result: &[Entry],
-        all: &[Entry],
+        result: &[ExportRecord],
+        all: &[ExportRecord],
         say: &mut dyn FnMut(&str),
-        progress: &dyn Progress,
+        progress: &dyn LayerProgress,
     ) -> Result<()> {
         for (wanted, target) in &self.to {
-            if wanted.kind == Kind::Inline {
+            if wanted.kind == CacheBackend::Inline {
                 continue;
             }
             let entries = if wanted.max { all } else { result };
-            let done = write(store, wanted, target.as_ref(), entries, say, progress)
+            let done = write_cache(store, wanted, target.as_ref(), entries, say, progress)
                 .with_context(|| format!("error writing the cache {}", wanted.name()));
             match done {
                 Err(error) if wanted.ignore_error => say(&format!("{error:#}")),
@@ -198,60 +198,63 @@ impl RemoteCache {
     }
 }
 
-fn target(environment: &Environment, wanted: &Wanted) -> Result<Option<Target>> {
-    let Kind::Registry(reference) = &wanted.kind else { return Ok(None) };
-    let target = Target::find(environment, reference)?;
+fn push_target(environment: &Environment, wanted: &CacheOptions) -> Result<Option<PushTarget>> {
+    let CacheBackend::Registry(reference) = &wanted.kind else { return Ok(None) };
+    let target = PushTarget::resolve(environment, reference)?;
     Ok(Some(if wanted.insecure { target.insecure() } else { target }))
 }
 
-fn look(
+fn import_records(
     source: usize,
-    wanted: &Wanted,
-    target: Option<&Target>,
+    wanted: &CacheOptions,
+    target: Option<&PushTarget>,
     platform: &Platform,
-) -> Result<Vec<(Digest, Remote)>> {
-    let found = match (&wanted.kind, target) {
-        (Kind::Local(dir), _) => {
-            let directory = Directory::new(dir);
-            let (text, media_type) = directory.manifest(wanted.tag.as_deref(), wanted.digest.as_ref())?;
-            read(&text, &media_type, platform, &|descriptor, _| directory.blob(descriptor))?
-        }
-        (_, Some(target)) => {
-            let repository = target.open_to_read()?;
-            let reference = &target.reference;
-            let which = match reference.digest() {
-                Some(digest) => Which::Digest(digest),
-                None => Which::Tag(reference.tag().unwrap_or(DEFAULT_TAG)),
-            };
-            let raw = repository.manifest(&which, &reference.familiar())?;
-            read(&raw.text, &raw.media_type, platform, &|descriptor, is_manifest| match is_manifest {
-                true => Ok(repository.manifest(&Which::Digest(&descriptor.digest), "")?.text),
-                false => repository.small_blob(descriptor, config::LIMIT),
-            })?
-        }
-        _ => Vec::new(),
-    };
-    let remote = |Found { key, layer, created }: Found| {
+) -> Result<Vec<(Digest, RemoteResult)>> {
+    let found =
+        match (&wanted.kind, target) {
+            (CacheBackend::Local(dir), _) => {
+                let directory = LocalCache::new(dir);
+                let (text, media_type) = directory.manifest(wanted.tag.as_deref(), wanted.digest.as_ref())?;
+                read_records(&text, &media_type, platform, &|descriptor, _| directory.blob(descriptor))?
+            }
+            (_, Some(target)) => {
+                let repository = target.open_to_read()?;
+                let reference = &target.reference;
+                let which = match reference.digest() {
+                    Some(digest) => ManifestRef::Digest(digest),
+                    None => ManifestRef::Tag(reference.tag().unwrap_or(DEFAULT_TAG)),
+                };
+                let raw = repository.manifest(&which, &reference.familiar())?;
+                read_records(&raw.text, &raw.media_type, platform, &|descriptor, is_manifest| {
+                    match is_manifest {
+                        true => Ok(repository.manifest(&ManifestRef::Digest(&descriptor.digest), "")?.text),
+                        false => repository.small_blob(descriptor, config::CONFIG_LIMIT),
+                    }
+                })?
+            }
+            _ => Vec::new(),
+        };
+    let remote = |ImportedRecord { key, layer, created }: ImportedRecord| {
         let layer = layer.map(|(diff_id, descriptor)| RemoteLayer { diff_id, source, descriptor });
-        (key, Remote { layer, created })
+        (key, RemoteResult { layer, created })
     };
     Ok(found.into_iter().map(remote).collect())
 }
 
-fn write(
+fn write_cache(
     store: &Store,
-    wanted: &Wanted,
-    target: Option<&Target>,
-    entries: &[Entry],
+    wanted: &CacheOptions,
+    target: Option<&PushTarget>,
+    entries: &[ExportRecord],
     say: &mut dyn FnMut(&str),
-    progress: &dyn Progress,
+    progress: &dyn LayerProgress,
 ) -> Result<()> {
     say("preparing build cache for export");
     match (&wanted.kind, target) {
-        (Kind::Local(dir), _) => {
-            let mut layout = Layout::new(store, wanted.form.compression, true, progress)?;
-            let ready = manifest(&mut layout, entries, wanted.image_manifest)?;
-            layout.finish_tagged(&ready, wanted.tag.as_deref().unwrap_or(DEFAULT_TAG))?;
+        (CacheBackend::Local(dir), _) => {
+            let mut layout = OciLayout::new(store, wanted.form.compression, true, progress)?;
+            let ready = write_manifest(&mut layout, entries, wanted.image_manifest)?;
+            layout.write_index_for_tag(&ready, wanted.tag.as_deref().unwrap_or(DEFAULT_TAG))?;
             super::export::make_dirs(dir)?;
             say(&format!("writing cache manifest {}", ready.descriptor.digest));
             layout.write_to_dir(dir)
@@ -261,11 +264,11 @@ fn write(
             let mut form = wanted.form;
             form.oci = Some(true);
             let registry = target.reference.registry();
-            let mut pusher = Pusher { store, repository: &repository, registry, form, progress };
-            let ready = manifest(&mut pusher, entries, wanted.image_manifest)?;
+            let mut pusher = ImagePusher { store, repository: &repository, registry, form, progress };
+            let ready = write_manifest(&mut pusher, entries, wanted.image_manifest)?;
             say(&format!("writing cache manifest {}", ready.descriptor.digest));
             let tag = target.reference.tag().unwrap_or(DEFAULT_TAG);
-            Pusher::manifest(&pusher, &Which::Tag(tag), &ready)
+            ImagePusher::push_manifest(&pusher, &ManifestRef::Tag(tag), &ready)
         }
         _ => Ok(()),
     }

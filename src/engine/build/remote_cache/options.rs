@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::engine::build::request::Typed;
+use crate::engine::build::request::OptionsEntry;
 use crate::error::{Failure, invalid, unsupported};
 use crate::image::compress::Compression;
-use crate::image::push::Form;
+use crate::image::push::PushFormat;
 use crate::model::digest::Digest;
-use crate::model::reference::Reference;
+use crate::model::reference::ImageReference;
 
 /// BuildKit's cache backend types.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Registry(Reference),
+pub enum CacheBackend {
+    Registry(ImageReference),
     /// An OCI image layout in a directory.
     Local(PathBuf),
     /// The configuration of the image that is built.
@@ -20,14 +20,14 @@ pub enum Kind {
 }
 
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    pub kind: Kind,
+pub struct CacheOptions {
+    pub kind: CacheBackend,
     /// `mode=max`: export every step's result, not only those the target is built on.
     pub max: bool,
     /// The manifest in a `local` cache.
     pub tag: Option<String>,
     pub digest: Option<Digest>,
-    pub form: Form,
+    pub form: PushFormat,
     /// Write an image manifest, which every registry accepts, instead of an index, BuildKit's older format.
     pub image_manifest: bool,
     /// A cache that cannot be written does not fail the build.
@@ -36,28 +36,34 @@ pub struct Wanted {
     pub insecure: bool,
 }
 
-impl Wanted {
+impl CacheOptions {
     /// Parses one; `to` for `--cache-to`.
-    pub fn read(typed: &Typed, to: bool) -> Result<Self, Failure> {
+    pub fn parse(typed: &OptionsEntry, to: bool) -> Result<Self, Failure> {
         let get = |key: &str| typed.attributes.get(key).map(String::as_str);
-        let (kind, known): (Kind, &[&str]) = match typed.kind.as_str() {
+        let (kind, known): (CacheBackend, &[&str]) = match typed.kind.as_str() {
             "registry" => {
                 let text = get("ref").ok_or_else(|| invalid("a cache of type registry needs ref=NAME"))?;
-                (Kind::Registry(text.parse::<Reference>()?.or_latest()), &["ref", "registry.insecure"])
+                (
+                    CacheBackend::Registry(text.parse::<ImageReference>()?.or_latest()),
+                    &["ref", "registry.insecure"],
+                )
             }
             "local" => {
                 let key = if to { "dest" } else { "src" };
                 let path = get(key).filter(|path| !path.is_empty());
                 let path =
                     path.ok_or_else(|| invalid(format!("a cache of type local needs {key}=DIRECTORY")))?;
-                (Kind::Local(path.into()), if to { &["dest", "tag"] } else { &["src", "tag", "digest"] })
+                (
+                    CacheBackend::Local(path.into()),
+                    if to { &["dest", "tag"] } else { &["src", "tag", "digest"] },
+                )
             }
-            "inline" if to => (Kind::Inline, &[]),
+            "inline" if to => (CacheBackend::Inline, &[]),
             "inline" => {
                 return Err(invalid("a cache in an image is read by its name")
                     .hint("--cache-from type=registry,ref=NAME"));
             }
-            other => return Err(unknown(other)),
+            other => return Err(unsupported_backend(other)),
         };
         let form = [
             "mode",
@@ -90,7 +96,7 @@ impl Wanted {
             .map(|text| text.parse().map_err(|_| invalid(format!("`{}` is no level", text.escape_debug()))));
         let compression = match (get("compression"), level.transpose()?) {
             (None, None) => Compression::default(),
-            (kind, level) => Compression::named(kind.unwrap_or("gzip"), level)?,
+            (kind, level) => Compression::from_name(kind.unwrap_or("gzip"), level)?,
         };
         let flag = |key: &str, usual: bool| match get(key) {
             None => Ok(usual),
@@ -107,7 +113,7 @@ impl Wanted {
             max,
             tag: get("tag").map(str::to_owned),
             digest: get("digest").map(str::parse).transpose()?,
-            form: Form { compression, force: flag("force-compression", false)?, oci: Some(true) },
+            form: PushFormat { compression, force: flag("force-compression", false)?, oci: Some(true) },
             image_manifest: flag("image-manifest", true)?,
             ignore_error: flag("ignore-error", false)?,
             insecure: flag("registry.insecure", false)?,
@@ -118,14 +124,14 @@ impl Wanted {
     /// As displayed.
     pub fn name(&self) -> String {
         match &self.kind {
-            Kind::Registry(reference) => reference.familiar(),
-            Kind::Local(path) => path.display().to_string(),
-            Kind::Inline => "inline".into(),
+            CacheBackend::Registry(reference) => reference.familiar(),
+            CacheBackend::Local(path) => path.display().to_string(),
+            CacheBackend::Inline => "inline".into(),
         }
     }
 }
 
-fn unknown(kind: &str) -> Failure {
+fn unsupported_backend(kind: &str) -> Failure {
     match kind {
         "gha" | "s3" | "azblob" => unsupported(format!("dhow keeps no build cache of type {kind}"))
             .hint("types are registry, local and inline"),
@@ -139,9 +145,9 @@ fn unknown(kind: &str) -> Failure {
 mod tests {
     use super::*;
 
-    fn read(kind: &str, pairs: &[(&str, &str)], to: bool) -> Result<Wanted, Failure> {
+    fn read(kind: &str, pairs: &[(&str, &str)], to: bool) -> Result<CacheOptions, Failure> {
         let attributes = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        Wanted::read(&Typed { kind: kind.into(), attributes }, to)
+        CacheOptions::parse(&OptionsEntry { kind: kind.into(), attributes }, to)
     }
 
     #[test]

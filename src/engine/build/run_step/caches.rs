@@ -3,29 +3,29 @@
 use anyhow::Result;
 
 use super::{MountFrom, StepMount};
-use crate::build::run_mount::{Kind, Sharing};
-use crate::store::{CacheUse, HeldCache, Store};
+use crate::build::run_mount::{CacheSharingMode, RunMountKind};
+use crate::store::{CacheMountGuard, CacheSharing, Store};
 
 /// A cache mount that the step holds.
-pub(super) struct Taken {
-    pub(super) cache: HeldCache,
+pub(super) struct HeldCacheMount {
+    pub(super) cache: CacheMountGuard,
     /// Indices of the step's mounts that show it.
     pub(super) mounts: Vec<usize>,
     id: String,
 }
 
 /// Takes the cache mounts among `mounts`, waiting for other steps if their sharing mode demands it.
-pub(super) fn take(store: &Store, mounts: &[StepMount]) -> Result<Vec<Taken>> {
-    let mut wanted: Vec<(String, CacheUse, &str, Vec<usize>)> = Vec::new();
+pub(super) fn hold_cache_mounts(store: &Store, mounts: &[StepMount]) -> Result<Vec<HeldCacheMount>> {
+    let mut wanted: Vec<(String, CacheSharing, &str, Vec<usize>)> = Vec::new();
     for (index, StepMount { mount, from }) in mounts.iter().enumerate() {
-        if mount.kind != Kind::Cache {
+        if mount.kind != RunMountKind::Cache {
             continue;
         }
-        let name = Store::cache_mount_name(&mount.id, &origin(from, &mount.source));
+        let name = Store::cache_mount_name(&mount.id, &origin_key(from, &mount.source));
         let how = match mount.sharing {
-            Sharing::Shared => CacheUse::Together,
-            Sharing::Locked => CacheUse::InTurn,
-            Sharing::Private => CacheUse::Apart,
+            CacheSharingMode::Shared => CacheSharing::Shared,
+            CacheSharingMode::Locked => CacheSharing::Locked,
+            CacheSharingMode::Private => CacheSharing::Private,
         };
         // A cache that is mounted twice is taken once, or the step would wait for itself.
         match wanted.iter_mut().find(|(other, ..)| *other == name) {
@@ -38,14 +38,14 @@ pub(super) fn take(store: &Store, mounts: &[StepMount]) -> Result<Vec<Taken>> {
     }
     // Sorted by name: the lock order of all steps.
     wanted.sort();
-    let take = |(name, how, id, mounts): (String, CacheUse, &str, Vec<usize>)| {
-        Ok(Taken { cache: store.hold_cache_mount(&name, how)?, mounts, id: id.to_owned() })
+    let take = |(name, how, id, mounts): (String, CacheSharing, &str, Vec<usize>)| {
+        Ok(HeldCacheMount { cache: store.acquire_cache_mount(&name, how)?, mounts, id: id.to_owned() })
     };
     wanted.into_iter().map(take).collect()
 }
 
 /// Distinguishes caches of the same ID that started from different content.
-fn origin(from: &MountFrom, source: &str) -> String {
+fn origin_key(from: &MountFrom, source: &str) -> String {
     match from {
         MountFrom::Nothing => String::new(),
         MountFrom::Directory { path, .. } => format!("{}\0{source}", path.display()),
@@ -57,16 +57,16 @@ fn origin(from: &MountFrom, source: &str) -> String {
     }
 }
 
-fn stricter(a: CacheUse, b: CacheUse) -> CacheUse {
+fn stricter(a: CacheSharing, b: CacheSharing) -> CacheSharing {
     let rank = |how| match how {
-        CacheUse::Together => 0,
-        CacheUse::Apart => 1,
-        CacheUse::InTurn => 2,
+        CacheSharing::Shared => 0,
+        CacheSharing::Private => 1,
+        CacheSharing::Locked => 2,
     };
     if rank(a) >= rank(b) { a } else { b }
 }
 
 /// Records that they are used.
-pub(super) fn note(store: &Store, caches: &[Taken]) -> Result<()> {
-    caches.iter().try_for_each(|taken| store.note_cache_mount(&taken.cache, &taken.id))
+pub(super) fn mark_used(store: &Store, caches: &[HeldCacheMount]) -> Result<()> {
+    caches.iter().try_for_each(|taken| store.record_cache_mount_use(&taken.cache, &taken.id))
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::{RunStep, StepContext};
-use crate::engine::state::now;
+use crate::engine::state::now_rfc3339;
 use crate::engine::{namespace, rootfs_view};
 use crate::error::{corrupt, not_found};
 use crate::image::changes::changes;
 use crate::image::snapshot::snapshot;
 use crate::model::digest::Digest;
-use crate::model::image::{ImageConfig, RootFs, RunConfig};
+use crate::model::image::{ImageConfig, ImageRootFs, RunConfig};
 use crate::model::layer::LayerRecord;
 use crate::store::{FailedState, LayerDraft, LayerLease, LayerSlot, LockedContainer, NewImage, Store};
 
@@ -19,7 +19,7 @@ use crate::store::{FailedState, LayerDraft, LayerLease, LayerSlot, LockedContain
 const REPOSITORY: &str = "dhow.local/failed";
 
 /// Creates an image of the step's layers and of what the step changed, if anything.
-pub(super) fn keep(
+pub(super) fn keep_failed_state(
     context: &StepContext<'_>,
     step: &RunStep,
     draft: LayerDraft,
@@ -30,7 +30,8 @@ pub(super) fn keep(
     let changed = record.map(|record| draft.commit(record)).transpose()?;
     let changed_id = changed.as_ref().map(|layer| layer.diff_id.clone());
     layers.extend(changed);
-    let config = serde_json::to_vec(&config(step, &layers)).context("writing a configuration")?;
+    let config =
+        serde_json::to_vec(&failed_image_config(step, &layers)).context("writing a configuration")?;
     let digest = Digest::of(step.key.as_bytes());
     let name = format!("{REPOSITORY}:{}", digest.hex().get(..12).unwrap_or_default());
     let names = [(name.parse()?, None)];
@@ -40,8 +41,8 @@ pub(super) fn keep(
         key: step.key.clone(),
         image,
         name,
-        created: now(),
-        about: step.about.clone(),
+        created: now_rfc3339(),
+        about: step.title.clone(),
         layers: step.layers.clone(),
         changed: changed_id,
     };
@@ -57,13 +58,13 @@ fn lease(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
 }
 
 /// The step's own configuration, so that a container of this image starts where the command ran.
-fn config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
+fn failed_image_config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
     ImageConfig {
-        created: Some(now()),
+        created: Some(now_rfc3339()),
         architecture: step.platform.architecture.clone(),
         variant: step.platform.variant.clone(),
         os: step.platform.os.clone(),
-        comment: format!("left by a failed step: {}", step.about),
+        comment: format!("left by a failed step: {}", step.title),
         config: RunConfig {
             user: step.user.clone(),
             env: step.env.clone(),
@@ -72,7 +73,7 @@ fn config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
             shell: step.config.config.shell.clone(),
             ..RunConfig::default()
         },
-        rootfs: RootFs {
+        rootfs: ImageRootFs {
             kind: "layers".into(),
             diff_ids: layers.iter().map(|layer| layer.diff_id.clone()).collect(),
         },
@@ -81,26 +82,30 @@ fn config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
 }
 
 /// Moves what the failed step `key` changed into this step's upper directory. Consumes the failed state.
-pub(super) fn go_on_from(context: &StepContext<'_>, key: &str, held: &LockedContainer) -> Result<()> {
+pub(super) fn restore_failed_state(
+    context: &StepContext<'_>,
+    key: &str,
+    held: &LockedContainer,
+) -> Result<()> {
     let StepContext { store, identity, .. } = *context;
     let state = store.failed_state(key)?.ok_or_else(|| {
         not_found("the file system that the failed step left is gone").hint("build without --resume")
     })?;
     let Some(changed) = &state.changed else { return store.remove_failed_state(key) };
-    namespace::in_root_child(identity, || {
+    namespace::run_in_root_child(identity, || {
         // Lease the layer before its image goes, or a concurrent prune could remove it in between.
         let lease = lease(store, changed)?;
         store.remove_failed_state(key)?;
         drop(lease);
-        if store.take_layer(changed, &held.upper())? {
+        if store.take_layer_tree(changed, &held.upper())? {
             return Ok(());
         }
         // A container of the image still uses the layer: it keeps it, and the step works on a copy.
-        let (tree, lower) = (store.layer_tree(changed), rootfs_view::lower(store, &state.layers));
+        let (tree, lower) = (store.layer_tree(changed), rootfs_view::lower_dirs(store, &state.layers));
         let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
-        let copy = store.begin_unknown_layer()?;
-        snapshot(&tree, &changes(&tree, &lower)?, &copy, namespace::ownership(identity))?;
-        copy.give_tree(&held.upper())
+        let copy = store.begin_layer_without_digest()?;
+        snapshot(&tree, &changes(&tree, &lower)?, &copy, namespace::layer_ownership(identity))?;
+        copy.move_tree_to(&held.upper())
     })
     .context("cannot go on from what the failed step left")
 }

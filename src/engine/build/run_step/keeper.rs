@@ -4,23 +4,23 @@ use anyhow::{Context as _, Result};
 
 use super::StepContext;
 use crate::engine::networking;
-use crate::sys::process::{self, Child, Side};
+use crate::sys::process::{self, ChildProcess, ForkSide};
 
 /// A child process that holds a lease of the network helper. Killed on drop.
-pub struct NetworkKeeper(Child);
+pub struct NetworkHelperLease(ChildProcess);
 
-impl NetworkKeeper {
+impl NetworkHelperLease {
     /// Takes the lease, starting the helper if necessary. Call it before the first step that needs a network.
     /// The process must have a single thread.
-    pub fn begin(context: &StepContext<'_>) -> Result<Self> {
+    pub fn acquire(context: &StepContext<'_>) -> Result<Self> {
         match process::fork().context("starting a process")? {
-            Side::Child => {
+            ForkSide::Child => {
                 let _ = rustix::process::setpgid(None, None);
                 // Inherited sockets and pipes must be closed, or their other ends would never see EOF.
                 let alone = process::die_with_parent().and_then(|()| process::close_others(3, &[]));
-                let held = alone
-                    .map_err(anyhow::Error::from)
-                    .and_then(|()| networking::hold(context.store, context.identity, context.environment));
+                let held = alone.map_err(anyhow::Error::from).and_then(|()| {
+                    networking::hold_helper(context.store, context.identity, context.environment)
+                });
                 // The step that cannot reach the helper reports the error itself.
                 if held.is_ok() {
                     loop {
@@ -29,12 +29,12 @@ impl NetworkKeeper {
                 }
                 process::exit_now(1)
             }
-            Side::Parent(child) => Ok(Self(child)),
+            ForkSide::Parent(child) => Ok(Self(child)),
         }
     }
 }
 
-impl Drop for NetworkKeeper {
+impl Drop for NetworkHelperLease {
     fn drop(&mut self) {
         let _ = self.0.signal(libc::SIGKILL);
         let _ = self.0.wait();

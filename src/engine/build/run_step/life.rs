@@ -6,54 +6,54 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::owners::Owners;
-use crate::engine::attach::streams::{null, pipe};
-use crate::engine::networking::Network;
+use super::owners::ChownMonitor;
+use crate::engine::attach::streams::{cloexec_pipe, open_dev_null};
+use crate::engine::networking::HelperLease;
 use crate::sandbox::cgroup::Cgroup;
-use crate::sandbox::identity::Identity;
-use crate::sandbox::launch::{Place, Running, launch};
-use crate::sandbox::plan::Plan;
+use crate::sandbox::identity::HostIdentity;
+use crate::sandbox::launch::{LaunchContext, LaunchedContainer, launch};
+use crate::sandbox::plan::SandboxPlan;
 use crate::store::LockedContainer;
-use crate::sys::process::Ended;
+use crate::sys::process::ChildExit;
 
 /// Bytes of output per read.
 const CHUNK: usize = 32 << 10;
 
-pub(super) struct Life {
-    running: Running,
+pub(super) struct StepProcess {
+    running: LaunchedContainer,
     cgroup: Option<Cgroup>,
-    network: Option<Network>,
+    network: Option<HelperLease>,
     outputs: Vec<(u8, OwnedFd)>,
-    owners: Option<Owners>,
-    alone: Option<(u32, u32)>,
+    chown_monitor: Option<ChownMonitor>,
+    single_owner: Option<(u32, u32)>,
 }
 
-pub(super) struct Ending {
-    pub(super) ended: Ended,
+pub(super) struct ProcessExit {
+    pub(super) ended: ChildExit,
     /// Whether one of its processes was killed by the OOM killer.
     pub(super) out_of_memory: bool,
     /// The container's user namespace, in which its files can be handled.
     pub(super) user_namespace: OwnedFd,
     /// In single-id mode, the uid and gid that the account has inside.
-    pub(super) alone: Option<(u32, u32)>,
+    pub(super) single_owner: Option<(u32, u32)>,
 }
 
-impl Life {
+impl StepProcess {
     /// Starts the command. On failure nothing is left running.
-    pub(super) fn begin(
-        plan: &Plan,
-        identity: &Identity,
+    pub(super) fn spawn(
+        plan: &SandboxPlan,
+        identity: &HostIdentity,
         held: &LockedContainer,
         cgroup: Option<Cgroup>,
-        mut network: Option<Network>,
+        mut network: Option<HelperLease>,
     ) -> Result<Self> {
-        let (out, their_out) = pipe()?;
-        let (error, their_error) = pipe()?;
-        let input = null()?;
+        let (out, their_out) = cloexec_pipe()?;
+        let (error, their_error) = cloexec_pipe()?;
+        let input = open_dev_null()?;
         let ends = [input.as_fd(), their_out.as_fd(), their_error.as_fd()];
-        let started = start(plan, identity, ends, held, cgroup.as_ref(), network.as_mut());
+        let started = launch_program(plan, identity, ends, held, cgroup.as_ref(), network.as_mut());
         let (running, owners) = match started {
-            Ok(mut running) => match Self::listen(&mut running) {
+            Ok(mut running) => match Self::start_chown_monitor(&mut running) {
                 Ok(owners) => (running, owners),
                 Err(error) => {
                     // The command runs already, but nobody would answer its chown calls.
@@ -72,21 +72,28 @@ impl Life {
             (Some(uid), Some(gid)) if !identity.is_mapped() => Some((uid.inside, gid.inside)),
             _ => None,
         };
-        Ok(Self { running, cgroup, network, outputs: vec![(1, out), (2, error)], owners, alone })
+        Ok(Self {
+            running,
+            cgroup,
+            network,
+            outputs: vec![(1, out), (2, error)],
+            chown_monitor: owners,
+            single_owner: alone,
+        })
     }
 
-    fn listen(running: &mut Running) -> Result<Option<Owners>> {
-        let Some(listener) = running.listener.take() else { return Ok(None) };
-        Owners::begin(listener, running.user_namespace.as_fd()).map(Some)
+    fn start_chown_monitor(running: &mut LaunchedContainer) -> Result<Option<ChownMonitor>> {
+        let Some(listener) = running.owner_listener.take() else { return Ok(None) };
+        ChownMonitor::start(listener, running.userns.as_fd()).map(Some)
     }
 
     /// Forwards output until the command exits.
-    pub(super) fn attend(mut self, output: &mut dyn FnMut(u8, &[u8])) -> Result<Ending> {
+    pub(super) fn run_to_exit(mut self, output: &mut dyn FnMut(u8, &[u8])) -> Result<ProcessExit> {
         let mut buffer = vec![0_u8; CHUNK];
         loop {
             let ready = self.wait()?;
             for number in &ready.outputs {
-                self.pass(*number, &mut buffer, output)?;
+                self.forward_output(*number, &mut buffer, output)?;
             }
             if ready.network
                 && let Some(network) = &mut self.network
@@ -101,19 +108,24 @@ impl Life {
         }
         // The monitor is stopped only now, so that it answers the last process's chown.
         let ended = self.running.process.wait()?;
-        drop(self.owners.take());
+        drop(self.chown_monitor.take());
         // The pid namespace died with its init, so the pipes have no writer left and reach EOF.
         while let Some((number, _)) = self.outputs.first() {
-            self.pass(*number, &mut buffer, output)?;
+            self.forward_output(*number, &mut buffer, output)?;
         }
         let out_of_memory = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
         if let Some(cgroup) = self.cgroup {
             let _ = cgroup.kill().and_then(|_| cgroup.remove());
         }
-        Ok(Ending { ended, out_of_memory, user_namespace: self.running.user_namespace, alone: self.alone })
+        Ok(ProcessExit {
+            ended,
+            out_of_memory,
+            user_namespace: self.running.userns,
+            single_owner: self.single_owner,
+        })
     }
 
-    fn wait(&self) -> Result<Ready> {
+    fn wait(&self) -> Result<ReadyEvents> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.running.process.pidfd(), PollFlags::IN)];
         fds.extend(self.outputs.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)));
         fds.extend(
@@ -124,11 +136,16 @@ impl Life {
         let ended = happened.next().unwrap_or(false);
         let outputs = self.outputs.iter().filter(|_| happened.next().unwrap_or(false));
         let outputs = outputs.map(|(number, _)| *number).collect();
-        Ok(Ready { ended, outputs, network: happened.next().unwrap_or(false) })
+        Ok(ReadyEvents { ended, outputs, network: happened.next().unwrap_or(false) })
     }
 
     /// Forwards what one stream has to read, blocking if there is nothing.
-    fn pass(&mut self, number: u8, buffer: &mut [u8], output: &mut dyn FnMut(u8, &[u8])) -> Result<()> {
+    fn forward_output(
+        &mut self,
+        number: u8,
+        buffer: &mut [u8],
+        output: &mut dyn FnMut(u8, &[u8]),
+    ) -> Result<()> {
         let Some((_, fd)) = self.outputs.iter().find(|(known, _)| *known == number) else { return Ok(()) };
         match rustix::io::read(fd, &mut *buffer) {
             Ok(0) => self.outputs.retain(|(known, _)| *known != number),
@@ -142,30 +159,30 @@ impl Life {
 }
 
 /// What poll reported.
-struct Ready {
+struct ReadyEvents {
     ended: bool,
     outputs: Vec<u8>,
     network: bool,
 }
 
-fn start(
-    plan: &Plan,
-    identity: &Identity,
+fn launch_program(
+    plan: &SandboxPlan,
+    identity: &HostIdentity,
     ends: [BorrowedFd<'_>; 3],
     held: &LockedContainer,
     cgroup: Option<&Cgroup>,
-    network: Option<&mut Network>,
-) -> Result<Running> {
+    network: Option<&mut HelperLease>,
+) -> Result<LaunchedContainer> {
     let cgroup = cgroup.map(std::os::fd::AsFd::as_fd);
     match network {
         Some(network) => {
             let outer = network.outer()?;
-            let place = Place { relation: None, outer: Some(&outer), cgroup };
+            let place = LaunchContext { shared: None, parent_userns: Some(&outer), cgroup };
             let mut connect = |namespace: BorrowedFd<'_>| network.connect(namespace);
             launch(plan, identity, ends, held.as_fd(), place, Some(&mut connect))
         }
         None => {
-            let place = Place { relation: None, outer: None, cgroup };
+            let place = LaunchContext { shared: None, parent_userns: None, cgroup };
             launch(plan, identity, ends, held.as_fd(), place, None)
         }
     }

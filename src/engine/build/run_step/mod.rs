@@ -23,20 +23,20 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-pub use self::keeper::NetworkKeeper;
-use self::life::Life;
-use self::mounts::Prepared;
+pub use self::keeper::NetworkHelperLease;
+use self::life::StepProcess;
+use self::mounts::PreparedMounts;
 use super::request::BuildRequest;
-use crate::build::run_command::RunCommand;
-use crate::build::run_mount::Mount;
+use crate::build::run_command::RunArgv;
+use crate::build::run_mount::RunMountSpec;
 use crate::engine::{create, networking, placement, plan};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::image::ImageConfig;
 use crate::model::platform::Platform;
-use crate::sandbox::identity::Identity;
-use crate::sandbox::plan::{MountKind, Plan, RootSource};
+use crate::sandbox::identity::HostIdentity;
+use crate::sandbox::plan::{MountKind, RootSource, SandboxPlan};
 use crate::store::{FailedState, LayerDraft, LayerLease, LockedContainer, Store};
 
 /// What all RUN steps of a build share.
@@ -44,7 +44,7 @@ use crate::store::{FailedState, LayerDraft, LayerLease, LockedContainer, Store};
 pub struct StepContext<'a> {
     pub store: &'a Store,
     /// The account's ids.
-    pub identity: &'a Identity,
+    pub identity: &'a HostIdentity,
     pub environment: &'a Environment,
     pub request: &'a BuildRequest,
 }
@@ -60,7 +60,7 @@ pub struct RunStep {
     pub workdir: String,
     /// `user[:group]`; empty for root.
     pub user: String,
-    pub command: RunCommand,
+    pub command: RunArgv,
     pub mounts: Vec<StepMount>,
     /// `RUN --network`; `None` for that of the build.
     pub network: Option<String>,
@@ -73,7 +73,7 @@ pub struct RunStep {
     /// The cache key, under which a failed state is kept.
     pub key: String,
     /// As displayed.
-    pub about: String,
+    pub title: String,
     /// The configuration of an image of the stage before this step.
     pub config: ImageConfig,
 }
@@ -88,7 +88,7 @@ impl RunStep {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepMount {
-    pub mount: Mount,
+    pub mount: RunMountSpec,
     pub from: MountFrom,
 }
 
@@ -132,18 +132,18 @@ pub fn run_step(
     output: &mut dyn FnMut(u8, &[u8]),
 ) -> Result<RunOutcome> {
     create::check_platform(&step.platform)?;
-    let spec = specification::make(context, step)?;
-    for warning in placement::check(&spec, placement::surroundings(context.environment))? {
+    let spec = specification::container_spec(context, step)?;
+    for warning in placement::check_limits(&spec, placement::session_info(context.environment))? {
         output(2, format!("WARNING: {warning}\n").as_bytes());
     }
-    let draft = context.store.begin_unknown_layer()?;
-    let held = context.store.begin_step(&spec)?;
-    let outcome = bring_up_and_finish(context, step, &held, draft, output);
-    context.store.end_step(held);
+    let draft = context.store.begin_layer_without_digest()?;
+    let held = context.store.create_step_dir(&spec)?;
+    let outcome = run_and_commit(context, step, &held, draft, output);
+    context.store.discard_step_dir(held);
     outcome
 }
 
-fn bring_up_and_finish(
+fn run_and_commit(
     context: &StepContext<'_>,
     step: &RunStep,
     held: &LockedContainer,
@@ -151,63 +151,66 @@ fn bring_up_and_finish(
     output: &mut dyn FnMut(u8, &[u8]),
 ) -> Result<RunOutcome> {
     if let Some(key) = &step.resume {
-        failure::go_on_from(context, key, held)?;
+        failure::restore_failed_state(context, key, held)?;
     }
-    let prepared = mounts::prepare(context, step, &draft)?;
-    let networks = networks(context, held.spec())?;
-    let ended = live(context, step, held, prepared, networks.clone(), output);
+    let prepared = mounts::prepare_mounts(context, step, &draft)?;
+    let networks = prepare_networks(context, held.spec())?;
+    let ended = run_program(context, step, held, prepared, networks.clone(), output);
     if let Some(networks) = &networks {
         // Best effort: whoever needs these addresses next reclaims what stays behind.
         let _ = context.store.leave_networks(held.spec(), &networks.endpoints());
     }
-    finish::finish(context, step, held, draft, ended?)
+    finish::commit_step(context, step, held, draft, ended?)
 }
 
 /// The container's network attachments; `None` without networks.
-fn networks(context: &StepContext<'_>, spec: &ContainerSpec) -> Result<Option<networking::Wanted>> {
+fn prepare_networks(
+    context: &StepContext<'_>,
+    spec: &ContainerSpec,
+) -> Result<Option<networking::NetworkPlan>> {
     if spec.namespaces.network != Some(NetworkMode::Networks) {
         return Ok(None);
     }
-    networking::prepare_step(context.store, spec, context.environment).map(Some)
+    networking::prepare_step_networks(context.store, spec, context.environment).map(Some)
 }
 
 /// Runs the command until it exits.
-fn live(
+fn run_program(
     context: &StepContext<'_>,
     step: &RunStep,
     held: &LockedContainer,
-    prepared: Prepared,
-    networks: Option<networking::Wanted>,
+    prepared: PreparedMounts,
+    networks: Option<networking::NetworkPlan>,
     output: &mut dyn FnMut(u8, &[u8]),
-) -> Result<life::Ending> {
+) -> Result<life::ProcessExit> {
     let StepContext { store, identity, environment, .. } = *context;
-    let helper = networking::begin(store, identity, held.spec(), networks.as_ref())?;
-    let mut plan = plan::make(store, held, &step.layers, identity, networks.as_ref())?;
-    adapt(&mut plan, &prepared);
+    let helper = networking::reach_helper(store, identity, held.spec(), networks.as_ref())?;
+    let mut plan = plan::make_plan(store, held, &step.layers, identity, networks.as_ref())?;
+    adapt_plan(&mut plan, &prepared);
     let network = networks
-        .map(|wanted| networking::Network::open(store, identity, held.spec(), wanted, helper))
+        .map(|wanted| networking::HelperLease::acquire(store, identity, held.spec(), wanted, helper))
         .transpose()?;
-    let cgroup = placement::make_wanted(held.spec(), &placement::surroundings(environment))?;
-    let life = Life::begin(&plan, identity, held, cgroup, network)?;
+    let cgroup = placement::create_if_needed(held.spec(), &placement::session_info(environment))?;
+    let life = StepProcess::spawn(&plan, identity, held, cgroup, network)?;
     // A recorded cache counts as filled, which it is only once the launch has mounted it.
-    caches::note(store, &prepared.caches)?;
-    life.attend(output).context("waiting for the program")
+    caches::mark_used(store, &prepared.caches)?;
+    life.run_to_exit(output).context("waiting for the program")
 }
 
 /// Turns a container's plan into that of a step.
-fn adapt(plan: &mut Plan, prepared: &Prepared) {
+fn adapt_plan(plan: &mut SandboxPlan, prepared: &PreparedMounts) {
     // Mount points that the sandbox creates must not end up in the layer.
-    plan.root.stubs = true;
+    plan.root.mount_stubs = true;
     plan.confinement.remember_owners = plan.confinement.emulate_root;
     if let RootSource::Overlay(overlay) = &mut plan.root.source {
         // If the build is interrupted the step is run again, so nothing needs to be synced.
         overlay.volatile = true;
-        overlay.kept = true;
+        overlay.must_persist = true;
     }
     plan.mounts.retain(|mount| match mount.kind {
         MountKind::Marker => false,
         MountKind::Symlink(_) => mount.target.starts_with("/dev/"),
-        _ => !prepared.mounts.iter().any(|own| plan::replaces(&own.target, &mount.target)),
+        _ => !prepared.mounts.iter().any(|own| plan::replaces_system_mount(&own.target, &mount.target)),
     });
     plan.mounts.extend(prepared.mounts.iter().cloned());
     plan.process.env.extend(prepared.env.iter().cloned());

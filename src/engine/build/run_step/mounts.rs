@@ -6,58 +6,75 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::caches::{self, Taken};
-use super::ssh::{self, Agent};
+use super::caches::{self, HeldCacheMount};
+use super::ssh::{self, AgentForwarder};
 use super::{MountFrom, RunStep, StepContext, StepMount};
 use crate::build::run_command::SCRIPTS;
-use crate::build::run_mount::{Kind as MountType, Mount as Wish};
+use crate::build::run_mount::{RunMountKind as MountType, RunMountSpec as Wish};
 use crate::engine::build::request::SecretFrom;
-use crate::error::{Failure, Kind, invalid, not_found};
-use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Overlay, Propagation};
+use crate::error::{Failure, FailureKind, invalid, not_found};
+use crate::sandbox::plan::{
+    BindMount, MountAttributes, MountKind, MountPropagation, OverlayLayers, PlannedMount,
+};
 use crate::store::{LayerDraft, write_new};
 
 /// The largest secret that BuildKit accepts, in bytes.
 const MAX_SECRET: u64 = 500 << 10;
 
 /// A step's mounts, and what must live as long as they do.
-pub(super) struct Prepared {
+pub(super) struct PreparedMounts {
     /// Parents before children.
-    pub(super) mounts: Vec<Mount>,
+    pub(super) mounts: Vec<PlannedMount>,
     /// Environment variables that come with them.
     pub(super) env: Vec<String>,
-    pub(super) caches: Vec<Taken>,
-    _agents: Vec<Agent>,
+    pub(super) caches: Vec<HeldCacheMount>,
+    _agents: Vec<AgentForwarder>,
 }
 
 /// Prepares the mounts of `step`. Scratch files go into the scratch directory of `draft`.
-pub(super) fn prepare(context: &StepContext<'_>, step: &RunStep, draft: &LayerDraft) -> Result<Prepared> {
-    let caches = caches::take(context.store, &step.mounts)?;
-    let mut maker =
-        Maker { context, draft, made: 0, mounts: Vec::new(), env: Vec::new(), agents: Vec::new() };
+pub(super) fn prepare_mounts(
+    context: &StepContext<'_>,
+    step: &RunStep,
+    draft: &LayerDraft,
+) -> Result<PreparedMounts> {
+    let caches = caches::hold_cache_mounts(context.store, &step.mounts)?;
+    let mut maker = MountBuilder {
+        context,
+        draft,
+        scratch_dirs: 0,
+        mounts: Vec::new(),
+        env: Vec::new(),
+        agents: Vec::new(),
+    };
     for (index, wanted) in step.mounts.iter().enumerate() {
         maker.mount(index, wanted, &caches).with_context(|| format!("mounting `{}`", wanted.mount.target))?;
     }
     maker.scripts(&step.command.scripts)?;
-    let Maker { mut mounts, env, agents, .. } = maker;
+    let MountBuilder { mut mounts, env, agents, .. } = maker;
     // A stable sort by depth: parents first, equal targets in the given order.
     mounts.sort_by_key(|mount| mount.target.matches('/').count());
-    Ok(Prepared { mounts, env, caches, _agents: agents })
+    Ok(PreparedMounts { mounts, env, caches, _agents: agents })
 }
 
-struct Maker<'a> {
+struct MountBuilder<'a> {
     context: &'a StepContext<'a>,
     draft: &'a LayerDraft,
-    made: u32,
-    mounts: Vec<Mount>,
+    scratch_dirs: u32,
+    mounts: Vec<PlannedMount>,
     env: Vec<String>,
-    agents: Vec<Agent>,
+    agents: Vec<AgentForwarder>,
 }
 
-impl Maker<'_> {
-    fn mount(&mut self, index: usize, StepMount { mount, from }: &StepMount, caches: &[Taken]) -> Result<()> {
+impl MountBuilder<'_> {
+    fn mount(
+        &mut self,
+        index: usize,
+        StepMount { mount, from }: &StepMount,
+        caches: &[HeldCacheMount],
+    ) -> Result<()> {
         match mount.kind {
             MountType::Bind => {
-                let kind = self.content(from, &mount.source, mount.read_only)?;
+                let kind = self.source_mount(from, &mount.source, mount.read_only)?;
                 self.add(&mount.target, kind);
             }
             MountType::Cache => {
@@ -73,32 +90,32 @@ impl Maker<'_> {
     }
 
     fn add(&mut self, target: &str, kind: MountKind) {
-        self.mounts.push(Mount { target: target.to_owned(), kind });
+        self.mounts.push(PlannedMount { target: target.to_owned(), kind });
     }
 
     /// A mount of `source` within `from`.
-    fn content(&mut self, from: &MountFrom, source: &str, read_only: bool) -> Result<MountKind> {
+    fn source_mount(&mut self, from: &MountFrom, source: &str, read_only: bool) -> Result<MountKind> {
         let store = self.context.store;
         let lower = match from {
             MountFrom::Nothing => Vec::new(),
             MountFrom::Layers(layers) => layers.iter().rev().map(|layer| store.layer_tree(layer)).collect(),
             // Nothing to protect and nothing to hide: a bind mount will do.
             MountFrom::Directory { path, hidden } if read_only && hidden.is_empty() => {
-                return Ok(MountKind::Bind(host(path, Some(source), true)));
+                return Ok(MountKind::Bind(bind_mount(path, Some(source), true)));
             }
             MountFrom::Directory { path, hidden } => {
                 let mut lower = vec![path.clone()];
                 if !hidden.is_empty() {
-                    lower.insert(0, self.hiding(path, hidden)?);
+                    lower.insert(0, self.whiteout_layer(path, hidden)?);
                 }
                 lower
             }
         };
-        self.layers(lower, source, read_only)
+        self.overlay_mount(lower, source, read_only)
     }
 
     /// An overlay of `lower`, uppermost first, with an upper directory that is discarded.
-    fn layers(&mut self, mut lower: Vec<PathBuf>, source: &str, read_only: bool) -> Result<MountKind> {
+    fn overlay_mount(&mut self, mut lower: Vec<PathBuf>, source: &str, read_only: bool) -> Result<MountKind> {
         if lower.is_empty() {
             lower.push(self.scratch("empty")?);
         }
@@ -108,25 +125,25 @@ impl Maker<'_> {
         let work = self.draft.scratch_dir(&format!("{name}/work"))?;
         let base = self.context.store.root().to_owned();
         let relative = |path: PathBuf| path.strip_prefix(&base).map(ToOwned::to_owned).unwrap_or(path);
-        let overlay = Overlay {
+        let overlay = OverlayLayers {
             lower: lower.into_iter().map(relative).collect(),
             upper: relative(upper),
             work: relative(work),
             volatile: true,
-            kept: false,
+            must_persist: false,
             base: base.clone(),
         };
-        Ok(MountKind::Layers { overlay, stage, subpath: source.to_owned(), read_only })
+        Ok(MountKind::EphemeralOverlay { overlay, stage, subpath: source.to_owned(), read_only })
     }
 
     /// A new directory, removed with the draft.
     fn scratch(&mut self, name: &str) -> Result<PathBuf> {
-        self.made += 1;
-        self.draft.scratch_dir(&format!("{name}-{}", self.made))
+        self.scratch_dirs += 1;
+        self.draft.scratch_dir(&format!("{name}-{}", self.scratch_dirs))
     }
 
     /// A layer of whiteouts that hides the given paths of the directory `path`.
-    fn hiding(&mut self, path: &Path, hidden: &[PathBuf]) -> Result<PathBuf> {
+    fn whiteout_layer(&mut self, path: &Path, hidden: &[PathBuf]) -> Result<PathBuf> {
         use rustix::fs::{AtFlags, CWD, FileType, Mode, mknodat};
         let layer = self.scratch("hidden")?;
         let mut made = BTreeSet::new();
@@ -156,7 +173,7 @@ impl Maker<'_> {
         Ok(layer)
     }
 
-    fn cache(&mut self, mount: &Wish, from: &MountFrom, taken: &Taken) -> Result<()> {
+    fn cache(&mut self, mount: &Wish, from: &MountFrom, taken: &HeldCacheMount) -> Result<()> {
         let starts_with_content = match from {
             MountFrom::Nothing => false,
             MountFrom::Layers(layers) => !layers.is_empty(),
@@ -166,14 +183,16 @@ impl Maker<'_> {
         let fill = is_new && starts_with_content;
         if fill {
             // A new cache is filled from the directory mounted underneath (`copy_up`).
-            let kind = self.content(from, &mount.source, true)?;
+            let kind = self.source_mount(from, &mount.source, true)?;
             self.add(&mount.target, kind);
         }
-        let bind = Bind { copy_up: fill, ..host(&taken.cache.files(), None, mount.read_only) };
+        let bind = BindMount { copy_up: fill, ..bind_mount(&taken.cache.files(), None, mount.read_only) };
         let kind = match is_new && !fill {
-            true => {
-                MountKind::Handed { bind, mode: mount.mode.unwrap_or(0o755), owner: (mount.uid, mount.gid) }
-            }
+            true => MountKind::OwnedBind {
+                bind,
+                mode: mount.mode.unwrap_or(0o755),
+                owner: (mount.uid, mount.gid),
+            },
             false => MountKind::Bind(bind),
         };
         self.add(&mount.target, kind);
@@ -213,21 +232,21 @@ impl Maker<'_> {
     }
 
     fn ssh(&mut self, index: usize, mount: &Wish) -> Result<()> {
-        let Some(source) = ssh::source(self.context, mount)? else { return Ok(()) };
+        let Some(source) = ssh::agent_source(self.context, mount)? else { return Ok(()) };
         let dir = self.scratch("agent")?;
-        let agent = Agent::begin(source, &dir)?;
+        let agent = AgentForwarder::start(source, &dir)?;
         // Several mounts may use the default target, so each gets a suffix.
         let target = match mount.target.as_str() {
-            ssh::USUAL => format!("{}.{index}", ssh::USUAL),
+            ssh::DEFAULT_SOCKET => format!("{}.{index}", ssh::DEFAULT_SOCKET),
             target => target.to_owned(),
         };
         // With several agents the variable names the first.
         if self.agents.is_empty() {
             self.env.push(format!("SSH_AUTH_SOCK={target}"));
         }
-        let bind = Bind { recursive: false, ..host(agent.socket(), None, false) };
+        let bind = BindMount { recursive: false, ..bind_mount(agent.socket(), None, false) };
         let mode = mount.mode.unwrap_or(0o600);
-        self.add(&target, MountKind::Handed { bind, mode, owner: (mount.uid, mount.gid) });
+        self.add(&target, MountKind::OwnedBind { bind, mode, owner: (mount.uid, mount.gid) });
         self.agents.push(agent);
         Ok(())
     }
@@ -245,20 +264,20 @@ impl Maker<'_> {
             }
             write_new(&dir.join(name), content.as_bytes(), 0o755)?;
         }
-        self.add(SCRIPTS, MountKind::Bind(host(&dir, None, true)));
+        self.add(SCRIPTS, MountKind::Bind(bind_mount(&dir, None, true)));
         Ok(())
     }
 }
 
 /// A bind mount of the host's `path`, or of `inside` below it.
-fn host(path: &Path, inside: Option<&str>, read_only: bool) -> Bind {
-    Bind {
+fn bind_mount(path: &Path, inside: Option<&str>, read_only: bool) -> BindMount {
+    BindMount {
         source: path.to_owned(),
         subpath: inside.filter(|inside| *inside != "/").map(str::to_owned),
         recursive: true,
-        flags: Flags { read_only, ..Flags::default() },
+        flags: MountAttributes { read_only, ..MountAttributes::default() },
         recursive_flags: true,
-        propagation: Propagation::Private,
+        propagation: MountPropagation::Private,
         copy_up: false,
         optional: false,
     }
@@ -268,9 +287,9 @@ fn host(path: &Path, inside: Option<&str>, read_only: bool) -> Bind {
 fn tmpfs(mount: &Wish) -> MountKind {
     let size = (mount.size > 0).then(|| ("size".to_owned(), Some(mount.size.to_string())));
     let mode = ("mode".to_owned(), Some("1777".to_owned()));
-    MountKind::Scratch {
+    MountKind::Tmpfs {
         params: size.into_iter().chain([mode]).collect(),
-        flags: Flags { read_only: mount.read_only, nosuid: true, ..Flags::default() },
+        flags: MountAttributes { read_only: mount.read_only, nosuid: true, ..MountAttributes::default() },
         keep_mode: false,
     }
 }
@@ -283,8 +302,8 @@ fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
     };
     read().map_err(|error| {
         let kind = match error.kind() {
-            std::io::ErrorKind::NotFound => Kind::NotFound,
-            _ => Kind::Denied,
+            std::io::ErrorKind::NotFound => FailureKind::NotFound,
+            _ => FailureKind::Denied,
         };
         Failure::new(kind, format!("secret {id}: cannot read `{}`: {error}", path.display())).into()
     })

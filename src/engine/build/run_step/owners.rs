@@ -18,36 +18,36 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use crate::sys;
-use crate::sys::process::{self, Child, Side};
-use crate::sys::seccomp::{self, Notification};
+use crate::sys::process::{self, ChildProcess, ForkSide};
+use crate::sys::seccomp::{self, SeccompNotification};
 
-const ATTRIBUTE: &str = "user.dhow.owner";
+const OWNER_XATTR: &str = "user.dhow.owner";
 /// `PATH_MAX`, including the final zero byte.
-const LONGEST: usize = 4096;
+const PATH_MAX: usize = 4096;
 
 /// The monitor process. Killed on drop.
-pub(super) struct Owners(Child);
+pub(super) struct ChownMonitor(ChildProcess);
 
-impl Owners {
+impl ChownMonitor {
     /// Forks the monitor into the user namespace `namespace`. The caller must have a single thread.
-    pub(super) fn begin(listener: OwnedFd, namespace: BorrowedFd<'_>) -> Result<Self> {
+    pub(super) fn start(listener: OwnedFd, namespace: BorrowedFd<'_>) -> Result<Self> {
         match process::fork().context("starting a process")? {
-            Side::Child => {
+            ForkSide::Child => {
                 // The order matters: entering a user namespace clears the death signal.
                 let entered = process::close_others(3, &[listener.as_fd(), namespace])
                     .and_then(|()| sys::mount::enter_namespace(namespace))
                     .and_then(|()| process::die_with_parent());
                 if entered.is_ok() {
-                    listen(listener.as_fd());
+                    answer_calls(listener.as_fd());
                 }
                 process::exit_now(0)
             }
-            Side::Parent(child) => Ok(Self(child)),
+            ForkSide::Parent(child) => Ok(Self(child)),
         }
     }
 }
 
-impl Drop for Owners {
+impl Drop for ChownMonitor {
     fn drop(&mut self) {
         let _ = self.0.signal(libc::SIGKILL);
         let _ = self.0.wait();
@@ -55,7 +55,7 @@ impl Drop for Owners {
 }
 
 /// Answers notifications until the last process of the container has exited.
-fn listen(listener: BorrowedFd<'_>) {
+fn answer_calls(listener: BorrowedFd<'_>) {
     loop {
         let mut fds = [PollFd::from_borrowed_fd(listener, PollFlags::IN)];
         match poll(&mut fds, None) {
@@ -64,25 +64,25 @@ fn listen(listener: BorrowedFd<'_>) {
             _ => return,
         }
         // ENOENT: the caller was killed before its notification was read (seccomp_unotify(2)).
-        let Ok(call) = seccomp::receive(listener) else { continue };
-        let error = match remember(&call) {
+        let Ok(call) = seccomp::receive_notification(listener) else { continue };
+        let error = match record_owner(&call) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => libc::ENOENT,
             // Like every call that this mode cannot carry out, chown reports success.
             _ => 0,
         };
         // ENOENT: the caller died meanwhile.
-        let _ = seccomp::answer(listener, &call, error);
+        let _ = seccomp::respond(listener, &call, error);
     }
 }
 
 /// A decoded chown call. An id of all ones is left unchanged.
-struct Change {
+struct ChownCall {
     file: OwnedFd,
     owner: (u32, u32),
 }
 
-fn remember(call: &Notification) -> std::io::Result<()> {
-    let Some(Change { file, owner }) = change(call)? else { return Ok(()) };
+fn record_owner(call: &SeccompNotification) -> std::io::Result<()> {
+    let Some(ChownCall { file, owner }) = decode_call(call)? else { return Ok(()) };
     // The descriptor may be O_PATH, on which the xattr calls fail with EBADF: use its /proc path.
     let path = PathBuf::from(sys::fs::fd_path(file.as_fd()));
     let stat = rustix::fs::fstat(&file)?;
@@ -91,18 +91,18 @@ fn remember(call: &Notification) -> std::io::Result<()> {
     if !matches!(kind, FileType::RegularFile | FileType::Directory) {
         return Ok(());
     }
-    let known = remembered(&path);
+    let known = recorded_owner(&path);
     let new = |asked: u32, known: u32| if asked == u32::MAX { known } else { asked };
     let owner = (new(owner.0, known.0), new(owner.1, known.1));
     // Without the attribute a file belongs to root.
     if owner == (0, 0) {
-        match rustix::fs::removexattr(&path, ATTRIBUTE) {
+        match rustix::fs::removexattr(&path, OWNER_XATTR) {
             Ok(()) | Err(Errno::NODATA) => {}
             Err(error) => return Err(error.into()),
         }
     } else {
         let value = format!("{}:{}", owner.0, owner.1);
-        rustix::fs::setxattr(&path, ATTRIBUTE, value.as_bytes(), XattrFlags::empty())?;
+        rustix::fs::setxattr(&path, OWNER_XATTR, value.as_bytes(), XattrFlags::empty())?;
     }
     // Like the kernel, clear setuid and setgid when the owner changes.
     let powers = stat.st_mode & 0o6000;
@@ -116,10 +116,10 @@ fn remember(call: &Notification) -> std::io::Result<()> {
     Ok(())
 }
 
-fn remembered(path: &Path) -> (u32, u32) {
+fn recorded_owner(path: &Path) -> (u32, u32) {
     let mut value = [0_u8; 32];
     let mut read = || {
-        let length = rustix::fs::getxattr(path, ATTRIBUTE, &mut value[..]).ok()?;
+        let length = rustix::fs::getxattr(path, OWNER_XATTR, &mut value[..]).ok()?;
         let (uid, gid) = std::str::from_utf8(value.get(..length)?).ok()?.split_once(':')?;
         Some((uid.parse().ok()?, gid.parse().ok()?))
     };
@@ -128,36 +128,36 @@ fn remembered(path: &Path) -> (u32, u32) {
 
 /// The call's file and owner. `None` for other architectures, whose call numbers differ.
 #[expect(clippy::cast_possible_truncation, reason = "ids and descriptors are 32 bits of a register")]
-fn change(call: &Notification) -> std::io::Result<Option<Change>> {
+fn decode_call(call: &SeccompNotification) -> std::io::Result<Option<ChownCall>> {
     if call.arch != seccomp::NATIVE_ARCH {
         return Ok(None);
     }
-    let caller = Caller(call.pid);
+    let caller = CallerThread(call.pid);
     let [first, second, third, fourth, fifth, _] = call.arguments;
     let number = libc::c_long::from(call.call);
     let here = libc::AT_FDCWD;
     let (file, owner) = if number == libc::SYS_fchownat {
-        let path = caller.text(second)?;
+        let path = caller.read_path(second)?;
         let flags = fifth as i32;
         let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
         let file = match path.as_os_str().is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-            true => caller.open(first as i32)?,
-            false => caller.find(first as i32, &path, follow)?,
+            true => caller.open_fd(first as i32)?,
+            false => caller.resolve_path(first as i32, &path, follow)?,
         };
         (file, (third as u32, fourth as u32))
     } else if number == libc::SYS_fchown {
-        (caller.open(first as i32)?, (second as u32, third as u32))
-    } else if let Some(follow) = by_path(number) {
-        (caller.find(here, &caller.text(first)?, follow)?, (second as u32, third as u32))
+        (caller.open_fd(first as i32)?, (second as u32, third as u32))
+    } else if let Some(follow) = legacy_chown(number) {
+        (caller.resolve_path(here, &caller.read_path(first)?, follow)?, (second as u32, third as u32))
     } else {
         return Ok(None);
     };
-    Ok(Some(Change { file, owner }))
+    Ok(Some(ChownCall { file, owner }))
 }
 
 /// Whether this is chown or lchown, which newer architectures lack; if so, whether it follows links.
 #[cfg(target_arch = "x86_64")]
-fn by_path(number: libc::c_long) -> Option<bool> {
+fn legacy_chown(number: libc::c_long) -> Option<bool> {
     match number {
         libc::SYS_chown => Some(true),
         libc::SYS_lchown => Some(false),
@@ -171,16 +171,16 @@ fn by_path(_: libc::c_long) -> Option<bool> {
 }
 
 /// The thread that made the call.
-struct Caller(u32);
+struct CallerThread(u32);
 
-impl Caller {
+impl CallerThread {
     fn proc(&self, what: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{what}", self.0))
     }
 
     /// Reads a path from the thread's memory.
-    fn text(&self, address: u64) -> std::io::Result<PathBuf> {
-        let mut buffer = vec![0_u8; LONGEST];
+    fn read_path(&self, address: u64) -> std::io::Result<PathBuf> {
+        let mut buffer = vec![0_u8; PATH_MAX];
         let length = std::fs::File::open(self.proc("mem"))?.read_at(&mut buffer, address)?;
         let text = buffer.get(..length).unwrap_or_default();
         let end = text.iter().position(|byte| *byte == 0).ok_or(Errno::NAMETOOLONG)?;
@@ -188,13 +188,13 @@ impl Caller {
     }
 
     /// Opens its file descriptor `number`, as O_PATH.
-    fn open(&self, number: i32) -> std::io::Result<OwnedFd> {
+    fn open_fd(&self, number: i32) -> std::io::Result<OwnedFd> {
         let what = if number == libc::AT_FDCWD { "cwd".to_owned() } else { format!("fd/{number}") };
         Ok(rustix::fs::open(self.proc(&what), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// Resolves `path` from the directory `number`.
-    fn find(&self, number: i32, path: &Path, follow: bool) -> std::io::Result<OwnedFd> {
+    fn resolve_path(&self, number: i32, path: &Path, follow: bool) -> std::io::Result<OwnedFd> {
         if path.as_os_str().is_empty() {
             return Err(Errno::NOENT.into());
         }
@@ -207,7 +207,7 @@ impl Caller {
             path.to_owned()
         } else {
             // Relative to the container's root; wrong only for a process that has called chroot.
-            let from = self.open(number)?;
+            let from = self.open_fd(number)?;
             std::fs::read_link(format!("/proc/self/fd/{}", from.as_raw_fd()))?.join(path)
         };
         // An absolute symlink must resolve below the container's root.

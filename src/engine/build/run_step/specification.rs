@@ -4,24 +4,24 @@ use anyhow::Result;
 
 use super::{RunStep, StepContext};
 use crate::engine::create;
-use crate::error::{Failure, Kind, invalid, unsupported};
+use crate::error::{Failure, FailureKind, invalid, unsupported};
 use crate::model::container::{ContainerSpec, NamespaceSpec, NetworkMode, ProcessSpec, SecuritySpec};
 use crate::model::hosts;
-use crate::model::network::Attachment;
+use crate::model::network::NetworkAttachment;
 use crate::store::{Store, new_container_id};
 
 /// BuildKit's default hostname for RUN steps.
 const HOSTNAME: &str = "buildkitsandbox";
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<ContainerSpec> {
+pub(super) fn container_spec(context: &StepContext<'_>, step: &RunStep) -> Result<ContainerSpec> {
     let request = context.request;
     if let Some(device) = step.devices.first() {
         let message = format!("RUN --device={device}: dhow hands no devices of CDI to steps of a build");
         return Err(unsupported(message).hint("leave the option out").into());
     }
     if step.insecure {
-        entitled(context, "security.insecure")?;
+        check_entitlement(context, "security.insecure")?;
     }
     let id = new_container_id()?;
     let mut extra_hosts = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<Containe
         id,
         process: ProcessSpec {
             command: Some(step.command.args.clone()),
-            env: environment(&step.env),
+            env: final_env(&step.env),
             workdir: Some(step.workdir.clone()),
             user: Some(step.user.clone()),
             ..ProcessSpec::default()
@@ -50,7 +50,7 @@ pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<Containe
         extra_hosts,
         ..ContainerSpec::default()
     };
-    join(context, step, &mut spec)?;
+    set_network(context, step, &mut spec)?;
     if spec.namespaces.network != Some(NetworkMode::Networks) {
         // Without a network nothing else adds the hostname to /etc/hosts.
         spec.extra_hosts.push((HOSTNAME.into(), "127.0.0.1".into()));
@@ -59,7 +59,7 @@ pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<Containe
 }
 
 /// The variables without repetitions, the last of a name winning, and a default `PATH`.
-fn environment(given: &[String]) -> Vec<String> {
+fn final_env(given: &[String]) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut env: Vec<String> = Vec::new();
     for entry in given {
@@ -74,14 +74,14 @@ fn environment(given: &[String]) -> Vec<String> {
     env
 }
 
-fn join(context: &StepContext<'_>, step: &RunStep, spec: &mut ContainerSpec) -> Result<()> {
+fn set_network(context: &StepContext<'_>, step: &RunStep, spec: &mut ContainerSpec) -> Result<()> {
     let asked = context.request.network.as_str();
     let mode = match step.network.as_deref() {
         None | Some("default") => asked,
         Some("none") => "none",
         Some("host") => {
             if asked != "host" {
-                entitled(context, "network.host")?;
+                check_entitlement(context, "network.host")?;
             }
             "host"
         }
@@ -98,22 +98,22 @@ fn join(context: &StepContext<'_>, step: &RunStep, spec: &mut ContainerSpec) -> 
     Ok(())
 }
 
-fn attachment(store: &Store, name: &str) -> Result<Attachment> {
+fn attachment(store: &Store, name: &str) -> Result<NetworkAttachment> {
     let network = match name {
         "" | "default" | "bridge" => store.default_network()?,
         name => store.find_network(name)?,
     };
-    let mut attachment = Attachment::default();
+    let mut attachment = NetworkAttachment::default();
     create::complete_attachment(store, &mut attachment, &network)?;
     Ok(attachment)
 }
 
 /// Whether the user allowed an entitlement: something that reaches beyond the build.
-fn entitled(context: &StepContext<'_>, what: &str) -> Result<(), Failure> {
+fn check_entitlement(context: &StepContext<'_>, what: &str) -> Result<(), Failure> {
     if context.request.allow.iter().any(|allowed| allowed == what) {
         return Ok(());
     }
-    Err(Failure::new(Kind::Denied, format!("{what} is not allowed"))
+    Err(Failure::new(FailureKind::Denied, format!("{what} is not allowed"))
         .hint(format!("if you trust this Dockerfile, build with `--allow {what}`")))
 }
 
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn the_last_variable_of_a_name_wins() {
         let given = ["A=1", "B=2", "A=3"].map(str::to_owned);
-        assert_eq!(environment(&given), [DEFAULT_PATH, "A=3", "B=2"]);
-        assert_eq!(environment(&["PATH=/x".to_owned()]), ["PATH=/x"]);
+        assert_eq!(final_env(&given), [DEFAULT_PATH, "A=3", "B=2"]);
+        assert_eq!(final_env(&["PATH=/x".to_owned()]), ["PATH=/x"]);
     }
 }

@@ -11,14 +11,14 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 
 use super::StepContext;
-use crate::build::run_mount::Mount;
-use crate::error::{Failure, Kind, invalid, not_found, unsupported};
-use crate::sys::process::{self, Child, Side};
+use crate::build::run_mount::RunMountSpec;
+use crate::error::{Failure, FailureKind, invalid, not_found, unsupported};
+use crate::sys::process::{self, ChildProcess, ForkSide};
 
 /// The default target.
-pub(super) const USUAL: &str = "/run/buildkit/ssh_agent";
+pub(super) const DEFAULT_SOCKET: &str = "/run/buildkit/ssh_agent";
 
-pub(super) enum Source {
+pub(super) enum AgentSource {
     /// The agent at this socket.
     Socket(PathBuf),
     /// Key files, for an agent to be started.
@@ -26,7 +26,7 @@ pub(super) enum Source {
 }
 
 /// The agent for `mount`; `None` if none was given and the mount is not required.
-pub(super) fn source(context: &StepContext<'_>, mount: &Mount) -> Result<Option<Source>> {
+pub(super) fn agent_source(context: &StepContext<'_>, mount: &RunMountSpec) -> Result<Option<AgentSource>> {
     let Some(given) = context.request.ssh.iter().find(|given| given.id == mount.id) else {
         return match mount.required {
             false => Ok(None),
@@ -48,32 +48,32 @@ pub(super) fn source(context: &StepContext<'_>, mount: &Mount) -> Result<Option<
         if paths.len() > 1 {
             return Err(invalid("only single socket allowed").into());
         }
-        return Ok(Some(Source::Socket(first.clone())));
+        return Ok(Some(AgentSource::Socket(first.clone())));
     }
-    Ok(Some(Source::Keys(paths)))
+    Ok(Some(AgentSource::Keys(paths)))
 }
 
 /// A forwarded agent. The forwarder, and an agent started for it, are stopped on drop.
-pub(super) struct Agent {
+pub(super) struct AgentForwarder {
     socket: PathBuf,
-    relay: Child,
-    own: Option<OwnAgent>,
+    relay: ChildProcess,
+    started: Option<StartedAgent>,
 }
 
 /// An agent started for the step. Its shell exits when its input is closed.
-struct OwnAgent {
+struct StartedAgent {
     socket: PathBuf,
     agent: Option<rustix::process::Pid>,
     _input: std::process::ChildStdin,
 }
 
-impl Agent {
+impl AgentForwarder {
     /// Starts forwarding from a socket in `dir`. The process must have a single thread.
-    pub(super) fn begin(source: Source, dir: &Path) -> Result<Self> {
+    pub(super) fn start(source: AgentSource, dir: &Path) -> Result<Self> {
         let (agent, own) = match source {
-            Source::Socket(path) => (path, None),
-            Source::Keys(keys) => {
-                let own = own_agent(&keys)?;
+            AgentSource::Socket(path) => (path, None),
+            AgentSource::Keys(keys) => {
+                let own = start_agent(&keys)?;
                 (own.socket.clone(), Some(own))
             }
         };
@@ -82,15 +82,15 @@ impl Agent {
         let short = PathBuf::from(crate::sys::fs::fd_path(place.as_fd())).join("agent");
         let listener = UnixListener::bind(short).context("cannot make a socket for the agent")?;
         let relay = match process::fork().context("starting a process")? {
-            Side::Child => {
+            ForkSide::Child => {
                 let _ = process::die_with_parent();
                 // The forwarder must not keep inherited sockets and pipes open.
                 let _ = process::close_others(3, &[listener.as_fd()]);
                 serve(&listener, &agent)
             }
-            Side::Parent(child) => child,
+            ForkSide::Parent(child) => child,
         };
-        Ok(Self { socket: dir.join("agent"), relay, own })
+        Ok(Self { socket: dir.join("agent"), relay, started: own })
     }
 
     /// The socket's path on the host.
@@ -99,13 +99,13 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
+impl Drop for AgentForwarder {
     fn drop(&mut self) {
         let _ = self.relay.signal(libc::SIGKILL);
         let _ = self.relay.wait();
         // By itself ssh-agent checks for its shell only every ten seconds. The shell still runs, so the pid
         // is still the agent's.
-        if let Some(agent) = self.own.as_ref().and_then(|own| own.agent) {
+        if let Some(agent) = self.started.as_ref().and_then(|own| own.agent) {
             let _ = rustix::process::kill_process(agent, rustix::process::Signal::TERM);
         }
     }
@@ -115,26 +115,26 @@ impl Drop for Agent {
 fn serve(listener: &UnixListener, agent: &Path) -> ! {
     for connection in listener.incoming() {
         let (Ok(inside), Ok(outside)) = (connection, UnixStream::connect(agent)) else { continue };
-        std::thread::spawn(move || pass(&inside, &outside));
+        std::thread::spawn(move || forward(&inside, &outside));
     }
     process::exit_now(1)
 }
 
-fn pass(inside: &UnixStream, outside: &UnixStream) {
+fn forward(inside: &UnixStream, outside: &UnixStream) {
     std::thread::scope(|scope| {
-        scope.spawn(|| copy(inside, outside));
-        copy(outside, inside);
+        scope.spawn(|| copy_stream(inside, outside));
+        copy_stream(outside, inside);
     });
 }
 
-fn copy(mut from: &UnixStream, mut to: &UnixStream) {
+fn copy_stream(mut from: &UnixStream, mut to: &UnixStream) {
     let _ = std::io::copy(&mut from, &mut to);
     // Passes EOF on while the other direction stays open.
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
 
 /// Starts an agent with these keys.
-fn own_agent(keys: &[PathBuf]) -> Result<OwnAgent> {
+fn start_agent(keys: &[PathBuf]) -> Result<StartedAgent> {
     // The agent exits with its shell, and the shell when its input is closed.
     let script = r#"ssh-add "$@" </dev/null && echo "$SSH_AGENT_PID $SSH_AUTH_SOCK" && exec cat >/dev/null"#;
     let mut child = Command::new("ssh-agent")
@@ -158,10 +158,10 @@ fn own_agent(keys: &[PathBuf]) -> Result<OwnAgent> {
             std::io::Read::read_to_string(&mut error, &mut why)?;
         }
         child.wait()?;
-        return Err(Failure::new(Kind::Denied, format!("ssh-add refused the keys: {}", why.trim().escape_debug()))
+        return Err(Failure::new(FailureKind::Denied, format!("ssh-add refused the keys: {}", why.trim().escape_debug()))
             .hint("a key with a passphrase must be in an agent that runs: ssh-add it there and give --ssh without a file")
             .into());
     };
     let agent = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
-    Ok(OwnAgent { socket: PathBuf::from(path), agent, _input: input })
+    Ok(StartedAgent { socket: PathBuf::from(path), agent, _input: input })
 }

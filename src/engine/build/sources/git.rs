@@ -10,15 +10,15 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-pub use super::git_url::{GitUrl, parse};
-use crate::error::{Failure, Kind, invalid, not_found, unsupported};
+pub use super::git_url::{GitUrl, parse_git_url};
+use crate::error::{Failure, FailureKind, invalid, not_found, unsupported};
 use crate::image::registry::text::printable;
 use crate::model::environment::Environment;
 
 /// Directories nested deeper than this are refused, since each level holds file descriptors.
 const MAX_DEPTH: usize = 400;
 /// Proxy variables, passed to git in both spellings.
-const PASSED: &[&str] = &["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
+const PASSED_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
 /// Settings that override those of the repository and the host.
 const SETTINGS: &[&str] = &[
     "core.hooksPath=/dev/null",
@@ -70,19 +70,19 @@ impl GitOptions {
 }
 
 /// Resolves the reference of `url` to a commit.
-pub fn resolve(url: &GitUrl, options: &GitOptions) -> Result<String> {
+pub fn resolve_commit(url: &GitUrl, options: &GitOptions) -> Result<String> {
     let commit = match &url.reference {
         Some(reference) if is_commit(reference) => reference.to_ascii_lowercase(),
         reference => {
-            let git = Git::new(url, options)?;
+            let git = GitCommand::new(url, options)?;
             let name = reference.as_deref().unwrap_or("HEAD");
             let peeled = format!("{name}^{{}}");
             // `NAME^{}` also lists the commit that an annotated tag points to.
             let listing = git.run(&["ls-remote", "--", &url.remote, name, &peeled])?;
-            chosen(&listing, name).ok_or_else(|| {
+            select_ref(&listing, name).ok_or_else(|| {
                 let failure = not_found(format!(
                     "repository {} does not contain ref {}",
-                    git.shown(&url.remote),
+                    git.redact(&url.remote),
                     printable(name)
                 ));
                 let short = name.len() >= 7 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -94,7 +94,7 @@ pub fn resolve(url: &GitUrl, options: &GitOptions) -> Result<String> {
         super::git_url::check_commit(wanted)?;
         if !commit.starts_with(&wanted.to_ascii_lowercase()) {
             return Err(Failure::new(
-                Kind::Corrupt,
+                FailureKind::Corrupt,
                 format!("expected checksum to match {wanted}, got {commit}"),
             )
             .into());
@@ -110,7 +110,7 @@ pub fn checkout(url: &GitUrl, commit: &str, into: &Path, options: &GitOptions) -
     let repository = if keep { tree.join(".git") } else { into.join("git") };
     rustix::fs::mkdir(&tree, Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH)
         .context("cannot make a directory for the repository")?;
-    let git = Git { place: Some((repository, tree.clone())), ..Git::new(url, options)? };
+    let git = GitCommand { work_dirs: Some((repository, tree.clone())), ..GitCommand::new(url, options)? };
     git.run(&["init", "-q"])?;
     // `--` keeps a URL or a reference from being taken for an option.
     git.run(&["remote", "add", "origin", "--", &url.remote])?;
@@ -120,15 +120,14 @@ pub fn checkout(url: &GitUrl, commit: &str, into: &Path, options: &GitOptions) -
         git.run(&["submodule", "-q", "update", "--init", "--recursive", "--depth=1"])
             .context("its submodules cannot be brought")?;
         if !keep {
-            forget_repositories(&crate::sys::fs::open_dir(&tree)?, 0)
-                .context("cannot tidy its submodules")?;
+            remove_git_files(&crate::sys::fs::open_dir(&tree)?, 0).context("cannot tidy its submodules")?;
         }
     }
     subdirectory(&tree, &url.subdir)
 }
 
 /// Removes the `.git` files of submodules, which point to repositories that will be deleted.
-fn forget_repositories(dir: &OwnedFd, depth: usize) -> Result<()> {
+fn remove_git_files(dir: &OwnedFd, depth: usize) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
     let dir = rustix::fs::openat(dir, ".", flags, Mode::empty())?;
@@ -140,14 +139,14 @@ fn forget_repositories(dir: &OwnedFd, depth: usize) -> Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
-            forget_repositories(&rustix::fs::openat(&dir, name, flags, Mode::empty())?, depth + 1)?;
+            remove_git_files(&rustix::fs::openat(&dir, name, flags, Mode::empty())?, depth + 1)?;
         }
     }
     Ok(())
 }
 
 /// Fetches one commit if the server allows it, else its reference, else everything.
-fn fetch(git: &Git, url: &GitUrl, commit: &str) -> Result<()> {
+fn fetch(git: &GitCommand, url: &GitUrl, commit: &str) -> Result<()> {
     let shallow = |what: &str| git.run(&["fetch", "-q", "--depth=1", "--no-tags", "origin", "--", what]);
     // Many servers refuse to send a commit by its hash (uploadpack.allowReachableSHA1InWant).
     let Err(first) = shallow(commit) else { return Ok(()) };
@@ -189,7 +188,7 @@ fn is_commit(text: &str) -> bool {
 
 /// Selects `name` from the output of `git ls-remote`: branches before tags, and a tag's commit before the tag
 /// object.
-fn chosen(listing: &str, name: &str) -> Option<String> {
+fn select_ref(listing: &str, name: &str) -> Option<String> {
     let of = |wanted: &str| {
         let lines = listing.lines().filter_map(|line| line.split_once('\t'));
         lines.filter(|(_, found)| *found == wanted).map(|(commit, _)| commit).find(|commit| is_commit(commit))
@@ -208,16 +207,16 @@ fn chosen(listing: &str, name: &str) -> Option<String> {
 }
 
 /// The host's git with its complete environment.
-struct Git {
+struct GitCommand {
     program: PathBuf,
     variables: Vec<(OsString, OsString)>,
     /// The user name and password in the URL, to be hidden in messages.
     secret: Option<String>,
     /// The repository and its work tree.
-    place: Option<(PathBuf, PathBuf)>,
+    work_dirs: Option<(PathBuf, PathBuf)>,
 }
 
-impl Git {
+impl GitCommand {
     fn new(url: &GitUrl, options: &GitOptions) -> Result<Self> {
         if url.local && !options.local {
             return Err(invalid("git repositories of this host cannot be contexts by a file:// address")
@@ -226,13 +225,13 @@ impl Git {
         }
         let environment = &options.environment;
         let path = environment.text("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
-        let program = find(path).ok_or_else(|| {
+        let program = find_git(path).ok_or_else(|| {
             unsupported("git is not installed on this machine, and a build takes files from a git repository")
                 .hint("install the package `git`, or give an archive of the files")
         })?;
         let mut variables: Vec<(OsString, OsString)> = Vec::new();
         let mut set = |name: &str, value: &std::ffi::OsStr| variables.push((name.into(), value.to_owned()));
-        for name in PASSED {
+        for name in PASSED_VARIABLES {
             for name in [(*name).to_owned(), name.to_ascii_uppercase()] {
                 if let Some(value) = environment.text(&name) {
                     set(&name, value.as_ref());
@@ -265,7 +264,7 @@ impl Git {
             url.remote.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
         // `git@` is only the usual user name for ssh.
         let secret = authority.rsplit_once('@').map(|(user, _)| user.to_owned()).filter(|user| user != "git");
-        Ok(Self { program, variables, secret, place: None })
+        Ok(Self { program, variables, secret, work_dirs: None })
     }
 
     /// Runs git and returns its output.
@@ -275,7 +274,7 @@ impl Git {
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
-        if let Some((repository, tree)) = &self.place {
+        if let Some((repository, tree)) = &self.work_dirs {
             command.env("GIT_DIR", repository).env("GIT_WORK_TREE", tree).current_dir(tree);
         } else {
             // Outside any repository whose configuration git would read.
@@ -291,13 +290,17 @@ impl Git {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        let said: Vec<String> = said.lines().map(|line| printable(&self.shown(line))).collect();
+        let said: Vec<String> = said.lines().map(|line| printable(&self.redact(line))).collect();
         let what = arguments.first().copied().unwrap_or_default();
-        Err(Failure::new(Kind::Network, format!("failed to {}: {}", doing(what), said.join("; "))).into())
+        Err(Failure::new(
+            FailureKind::Network,
+            format!("failed to {}: {}", describe_command(what), said.join("; ")),
+        )
+        .into())
     }
 
     /// Removes the credentials from a text.
-    fn shown(&self, text: &str) -> String {
+    fn redact(&self, text: &str) -> String {
         match &self.secret {
             Some(secret) => text.replace(&format!("{secret}@"), ""),
             None => text.to_owned(),
@@ -305,7 +308,7 @@ impl Git {
     }
 }
 
-fn doing(command: &str) -> String {
+fn describe_command(command: &str) -> String {
     match command {
         "ls-remote" => "list the references of the remote repository (git ls-remote)".into(),
         "fetch" => "fetch the remote repository (git fetch)".into(),
@@ -315,7 +318,7 @@ fn doing(command: &str) -> String {
 }
 
 /// Searches the directories of `path`.
-fn find(path: &str) -> Option<PathBuf> {
+fn find_git(path: &str) -> Option<PathBuf> {
     let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
     dirs.map(|dir| Path::new(dir).join("git"))
         .find(|file| rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file())
@@ -331,7 +334,7 @@ mod tests {
 
     /// Runs git as its user would.
     fn git(dir: &Path, arguments: &[&str]) -> String {
-        let output = Command::new(find("/usr/local/bin:/usr/bin:/bin").unwrap())
+        let output = Command::new(find_git("/usr/local/bin:/usr/bin:/bin").unwrap())
             .args(["-c", "user.name=me", "-c", "user.email=me@x", "-c", "init.defaultBranch=main"])
             .args(["-c", "protocol.file.allow=always"])
             .args(arguments)
@@ -364,12 +367,12 @@ mod tests {
     }
 
     fn url(dir: &Path, rest: &str) -> GitUrl {
-        parse(&format!("file://{}/outer.git{rest}", dir.display())).unwrap().unwrap()
+        parse_git_url(&format!("file://{}/outer.git{rest}", dir.display())).unwrap().unwrap()
     }
 
     fn bring(dir: &Path, rest: &str, options: &GitOptions) -> Result<(tempfile::TempDir, PathBuf)> {
         let url = url(dir, rest);
-        let commit = resolve(&url, options)?;
+        let commit = resolve_commit(&url, options)?;
         let into = tempfile::tempdir().unwrap();
         let files = checkout(&url, &commit, into.path(), options)?;
         Ok((into, files))
@@ -387,8 +390,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(files.join("first")).unwrap(), "first");
         let head = git(&outer, &["rev-parse", "HEAD"]);
         let first = git(&outer, &["rev-parse", "v1^{commit}"]);
-        assert_eq!(resolve(&url(dir.path(), "#main"), &options).unwrap(), head);
-        assert_eq!(resolve(&url(dir.path(), "?tag=v1"), &options).unwrap(), first);
+        assert_eq!(resolve_commit(&url(dir.path(), "#main"), &options).unwrap(), head);
+        assert_eq!(resolve_commit(&url(dir.path(), "?tag=v1"), &options).unwrap(), first);
         let (_into, files) = bring(dir.path(), &format!("#{first}"), &options).unwrap();
         assert!(!files.join("second").exists());
         let kept = GitOptions { keep_git_dir: true, ..options };
@@ -418,9 +421,9 @@ mod tests {
     fn a_branch_comes_before_a_tag() {
         let (one, two, three) = ("1".repeat(40), "2".repeat(40), "3".repeat(40));
         let listing = format!("{one}\trefs/heads/x/v\n{two}\trefs/tags/v\n{three}\trefs/tags/v^{{}}\n");
-        assert_eq!(chosen(&listing, "v"), Some(three.clone()));
-        assert_eq!(chosen(&format!("{listing}{one}\trefs/heads/v\n"), "v"), Some(one));
-        assert_eq!(chosen(&listing, "refs/tags/v"), Some(three));
-        assert_eq!(chosen("warning: x\n", "v"), None);
+        assert_eq!(select_ref(&listing, "v"), Some(three.clone()));
+        assert_eq!(select_ref(&format!("{listing}{one}\trefs/heads/v\n"), "v"), Some(one));
+        assert_eq!(select_ref(&listing, "refs/tags/v"), Some(three));
+        assert_eq!(select_ref("warning: x\n", "v"), None);
     }
 }

@@ -22,19 +22,19 @@ pub struct GitUrl {
 }
 
 /// Parses a URL; `None` if it is not a git URL.
-pub fn parse(text: &str) -> Option<Result<GitUrl, Failure>> {
+pub fn parse_git_url(text: &str) -> Option<Result<GitUrl, Failure>> {
     if let Some(rest) = text.strip_prefix("github.com/") {
-        return Some(split(&format!("https://github.com/{rest}")));
+        return Some(parse_parts(&format!("https://github.com/{rest}")));
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         let path = rest.split(['#', '?']).next().unwrap_or_default();
         return match &scheme.to_ascii_lowercase()[..] {
-            "git" | "ssh" => Some(split(text)),
-            "http" | "https" | "file" if path.ends_with(".git") => Some(split(text)),
+            "git" | "ssh" => Some(parse_parts(text)),
+            "http" | "https" | "file" if path.ends_with(".git") => Some(parse_parts(text)),
             _ => None,
         };
     }
-    is_scp(text).then(|| split(text))
+    is_scp(text).then(|| parse_parts(text))
 }
 
 /// `user@host:path`, as in scp.
@@ -52,7 +52,7 @@ fn is_scp(text: &str) -> bool {
         && !host.starts_with('-')
 }
 
-fn split(text: &str) -> Result<GitUrl, Failure> {
+fn parse_parts(text: &str) -> Result<GitUrl, Failure> {
     if text.chars().any(char::is_control) {
         return Err(invalid("the address of a git repository holds a control character"));
     }
@@ -65,7 +65,7 @@ fn split(text: &str) -> Result<GitUrl, Failure> {
     url.subdir = subdir.to_owned();
     for field in query.split('&').filter(|field| !field.is_empty()) {
         let (key, value) = field.split_once('=').unwrap_or((field, ""));
-        url.set(key, &decoded(value), text)?;
+        url.set(key, &percent_decode(value), text)?;
     }
     url.check()?;
     Ok(url)
@@ -140,8 +140,8 @@ pub(super) fn check_commit(text: &str) -> Result<(), Failure> {
 }
 
 /// Decodes percent escapes in a query. A result that is not UTF-8 is left encoded.
-fn decoded(text: &str) -> String {
-    String::from_utf8(super::url::decoded(text)).unwrap_or_else(|_| text.to_owned())
+fn percent_decode(text: &str) -> String {
+    String::from_utf8(super::url::percent_decode(text)).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
             "github.com/moby/buildkit",
             "HTTPS://example.com/b.git",
         ] {
-            assert!(parse(git).is_some_and(|url| url.is_ok()), "{git}");
+            assert!(parse_git_url(git).is_some_and(|url| url.is_ok()), "{git}");
         }
         for other in [
             "https://example.com/b.tar.gz",
@@ -171,24 +171,25 @@ mod tests {
             "@h:x",
             "https://x/.git/x",
         ] {
-            assert!(parse(other).is_none(), "{other}");
+            assert!(parse_git_url(other).is_none(), "{other}");
         }
     }
 
     #[test]
     fn both_ways_to_say_what_is_wanted() {
-        let url = parse("https://h/r.git#v1.2:a/../../b/").unwrap().unwrap();
+        let url = parse_git_url("https://h/r.git#v1.2:a/../../b/").unwrap().unwrap();
         assert_eq!(
             (url.remote.as_str(), url.reference.as_deref(), url.subdir.as_str()),
             ("https://h/r.git", Some("v1.2"), "b")
         );
-        let url =
-            parse("https://h/r.git?tag=v1&subdir=x%2Fy&keep-git-dir=true&submodules=false").unwrap().unwrap();
+        let url = parse_git_url("https://h/r.git?tag=v1&subdir=x%2Fy&keep-git-dir=true&submodules=false")
+            .unwrap()
+            .unwrap();
         assert_eq!((url.reference.as_deref(), url.subdir.as_str()), (Some("refs/tags/v1"), "x/y"));
         assert_eq!((url.keep_git_dir, url.submodules), (Some(true), false));
-        let url = parse("git@h:r.git?checksum=0123456789").unwrap().unwrap();
+        let url = parse_git_url("git@h:r.git?checksum=0123456789").unwrap().unwrap();
         assert_eq!((url.remote.as_str(), url.reference.as_deref()), ("git@h:r.git", Some("0123456789")));
-        assert_eq!(parse("https://h/r.git#:sub").unwrap().unwrap().reference, None);
+        assert_eq!(parse_git_url("https://h/r.git#:sub").unwrap().unwrap().reference, None);
     }
 
     #[test]
@@ -203,7 +204,7 @@ mod tests {
             "https://h/r.git?checksum=xyz",
             "https://h/r.git?keep-git-dir=maybe",
         ] {
-            assert!(parse(bad).unwrap().is_err(), "{bad}");
+            assert!(parse_git_url(bad).unwrap().is_err(), "{bad}");
         }
     }
 }

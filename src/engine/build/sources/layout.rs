@@ -5,48 +5,48 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::super::director::Director;
-use super::super::job::Place;
+use super::super::director::JobRunner;
+use super::super::job::JobUserns;
 use super::super::request::{BuildRequest, ContextSource};
-use crate::image::archive::directory::Which;
-use crate::image::archive::read::{Options, load_layout};
+use crate::image::archive::directory::LayoutSelector;
+use crate::image::archive::read::{LoadOptions, load_layout};
 use crate::model::digest::Digest;
 use crate::store::Store;
 
 /// The request with its OCI layouts replaced by images, which are then in the store.
-pub(in crate::engine::build) fn loaded<'r>(
-    director: &mut Director<'_>,
+pub(in crate::engine::build) fn load_layouts<'r>(
+    director: &mut JobRunner<'_>,
     store: &Store,
     request: &'r BuildRequest,
 ) -> Result<Cow<'r, BuildRequest>> {
     let mut request = Cow::Borrowed(request);
     for (name, source) in request.contexts.clone() {
         let ContextSource::OciLayout(address) = source else { continue };
-        let step = director.step(format!("[context {name}] oci-layout://{address}"), Vec::new());
+        let step = director.add_step(format!("[context {name}] oci-layout://{address}"), Vec::new());
         let options =
-            Options { identity: director.ownership(), platform: request.platforms.first().cloned() };
+            LoadOptions { identity: director.ownership(), platform: request.platforms.first().cloned() };
         let (store, address) = (store.clone(), address.clone());
-        let id = director.run(step, Place::Root, move |reporter| {
-            let (path, which) = parse(&address);
+        let id = director.run_job(step, JobUserns::Root, move |reporter| {
+            let (path, which) = parse_layout_address(&address);
             load_layout(&store, Path::new(path), &which, &options, reporter)
                 .with_context(|| format!("cannot use the OCI layout `{address}`"))
         });
-        let id = director.closing(step, id)?;
+        let id = director.complete_step(step, id)?;
         request.to_mut().contexts.insert(name, ContextSource::Image(id.as_str().to_owned()));
     }
     Ok(request)
 }
 
 /// `PATH[:TAG|@DIGEST]`
-fn parse(address: &str) -> (&str, Which) {
+fn parse_layout_address(address: &str) -> (&str, LayoutSelector) {
     if let Some((path, digest)) = address.rsplit_once('@')
         && let Ok(digest) = digest.parse::<Digest>()
     {
-        return (parse(path).0, Which::Digest(digest));
+        return (parse_layout_address(path).0, LayoutSelector::Digest(digest));
     }
     match address.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
-        Some((path, tag)) => (path, Which::Tag(tag.to_owned())),
-        None => (address, Which::Default),
+        Some((path, tag)) => (path, LayoutSelector::Tag(tag.to_owned())),
+        None => (address, LayoutSelector::Default),
     }
 }
 
@@ -57,9 +57,12 @@ mod tests {
     #[test]
     fn which_image_is_meant() {
         let digest = format!("sha256:{}", "a".repeat(64));
-        assert_eq!(parse("/a/b"), ("/a/b", Which::Default));
-        assert_eq!(parse("/a:b/c"), ("/a:b/c", Which::Default));
-        assert_eq!(parse("/a/b:v1"), ("/a/b", Which::Tag("v1".into())));
-        assert_eq!(parse(&format!("/a/b@{digest}")), ("/a/b", Which::Digest(digest.parse().unwrap())));
+        assert_eq!(parse_layout_address("/a/b"), ("/a/b", LayoutSelector::Default));
+        assert_eq!(parse_layout_address("/a:b/c"), ("/a:b/c", LayoutSelector::Default));
+        assert_eq!(parse_layout_address("/a/b:v1"), ("/a/b", LayoutSelector::Tag("v1".into())));
+        assert_eq!(
+            parse_layout_address(&format!("/a/b@{digest}")),
+            ("/a/b", LayoutSelector::Digest(digest.parse().unwrap()))
+        );
     }
 }

@@ -10,13 +10,13 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result};
 use rustix::fs::SeekFrom;
 
-use crate::build::context::{Attributes, Place, Target, Unpack};
+use crate::build::context::{ArchiveExtractor, FileAttributes, LayerWriter, TargetDir};
 use crate::error::{corrupt, unsupported};
-use crate::image::files::extract::{Side, extract};
-use crate::image::tar::fill::fill;
-use crate::image::tar::name::Name;
-use crate::image::tar::{Kind, Member, TarReader};
-use crate::image::unpack::decode::{Format, decoder};
+use crate::image::files::extract::{ExtractSide, extract_archive};
+use crate::image::tar::fill::write_content;
+use crate::image::tar::name::MemberPath;
+use crate::image::tar::{TarMember, TarMemberKind, TarReader};
+use crate::image::unpack::decode::{CompressionFormat, decoder};
 
 const BUFFER: usize = 256 << 10;
 /// Size of a tar header, in bytes.
@@ -25,23 +25,23 @@ const HEADER: usize = 512;
 /// Unpacks local archives for ADD: tar, plain or compressed with gzip, bzip2, xz or zstd, detected by
 /// content.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Unpacker;
+pub struct ArchiveUnpacker;
 
-impl Unpack for Unpacker {
+impl ArchiveExtractor for ArchiveUnpacker {
     fn is_archive(&mut self, file: &File) -> Result<bool> {
         let mut start = [0; HEADER];
         let amount = file.read_at(&mut start, 0).context("cannot read it")?;
         // A compressed file may contain anything, so a member must be read; a plain tar needs a whole header.
-        if amount < 3 || (Format::of(&start) == Format::Plain && amount < HEADER) {
+        if amount < 3 || (CompressionFormat::of(&start) == CompressionFormat::Plain && amount < HEADER) {
             return Ok(false);
         }
         Ok(matches!(open(file).and_then(|mut archive| archive.next_member()), Ok(Some(_))))
     }
 
-    fn unpack(&mut self, file: &File, target: &mut Target, dir: &Rc<Place>) -> Result<()> {
+    fn unpack(&mut self, file: &File, target: &mut LayerWriter, dir: &Rc<TargetDir>) -> Result<()> {
         let mut archive = open(file)?;
         while let Some(member) = archive.next_member()? {
-            place(&mut archive, &member, target, dir)
+            unpack_member(&mut archive, &member, target, dir)
                 .with_context(|| format!("cannot unpack `{}`", shown(&member.path)))?;
         }
         Ok(())
@@ -51,60 +51,60 @@ impl Unpack for Unpacker {
 fn open<'a>(file: &'a File) -> Result<TarReader<impl BufRead + use<'a>>> {
     rustix::fs::seek(file, SeekFrom::Start(0))?;
     let mut input = BufReader::with_capacity(BUFFER, file);
-    let format = Format::of(input.fill_buf()?);
+    let format = CompressionFormat::of(input.fill_buf()?);
     Ok(TarReader::new(BufReader::with_capacity(BUFFER, decoder(format, input)?)))
 }
 
 /// Creates what a member describes, replacing what exists, as tar does.
-fn place<R: BufRead>(
+fn unpack_member<R: BufRead>(
     archive: &mut TarReader<R>,
-    member: &Member,
-    target: &mut Target,
-    dir: &Rc<Place>,
+    member: &TarMember,
+    target: &mut LayerWriter,
+    dir: &Rc<TargetDir>,
 ) -> Result<()> {
-    let name = Name::parse(&member.path)?;
+    let name = MemberPath::parse(&member.path)?;
     let attributes = attributes(member, target);
     // The root of the archive, `./`.
     if name.base.is_empty() {
         return match member.kind {
-            Kind::Dir => target.describe_dir(dir, &attributes),
+            TarMemberKind::Dir => target.set_dir_attributes(dir, &attributes),
             _ => Err(corrupt("it has no name").into()),
         };
     }
-    let parent = target.dir(dir, &name.dir, (0, 0))?;
+    let parent = target.ensure_dir(dir, &name.dir, (0, 0))?;
     let base = CString::new(name.base)?;
     match member.kind {
-        Kind::Dir => target.make_dir(&parent, &base, &attributes, true, true).map(drop),
-        Kind::File => {
+        TarMemberKind::Dir => target.make_dir(&parent, &base, &attributes, true, true).map(drop),
+        TarMemberKind::File => {
             let mut file = target.create(&parent, &base, member.mode, true)?;
-            fill(archive, member, &mut file)?;
+            write_content(archive, member, &mut file)?;
             target.finish_file(&file, &attributes)
         }
-        Kind::Symlink if member.link.is_empty() || member.link.contains(&0) => {
+        TarMemberKind::Symlink if member.link.is_empty() || member.link.contains(&0) => {
             Err(corrupt("a symbolic link without a usable target").into())
         }
-        Kind::Symlink => target.make_symlink(&parent, &base, &member.link, &attributes, true),
-        Kind::HardLink => {
+        TarMemberKind::Symlink => target.make_symlink(&parent, &base, &member.link, &attributes, true),
+        TarMemberKind::HardLink => {
             let doing = || format!("cannot link to `{}`", shown(&member.link));
-            let source = Name::parse(&member.link)?;
-            let from = target.dir(dir, &source.dir, (0, 0)).with_context(doing)?;
+            let source = MemberPath::parse(&member.link)?;
+            let from = target.ensure_dir(dir, &source.dir, (0, 0)).with_context(doing)?;
             let first = CString::new(source.base)?;
             target.make_hard_link((&from, &first), &parent, &base, true).with_context(doing)
         }
-        Kind::Fifo => target.make_fifo(&parent, &base, &attributes, true),
-        Kind::Char | Kind::Block => {
-            let device = (member.kind == Kind::Block, member.device.0, member.device.1);
+        TarMemberKind::Fifo => target.make_fifo(&parent, &base, &attributes, true),
+        TarMemberKind::Char | TarMemberKind::Block => {
+            let device = (member.kind == TarMemberKind::Block, member.device.0, member.device.1);
             target.make_device(&parent, &base, device, &attributes, true)
         }
-        Kind::Other(kind) => {
+        TarMemberKind::Other(kind) => {
             let kind = char::from(kind).escape_debug();
             Err(unsupported(format!("the archive's entry type `{kind}` is not one of files")).into())
         }
     }
 }
 
-fn attributes(member: &Member, target: &Target) -> Attributes {
-    Attributes {
+fn attributes(member: &TarMember, target: &LayerWriter) -> FileAttributes {
+    FileAttributes {
         owner: (member.uid, member.gid),
         mode: member.mode,
         mtime: target.time_of_copy((member.mtime.seconds, member.mtime.nanos), false),
@@ -113,9 +113,9 @@ fn attributes(member: &Member, target: &Target) -> Attributes {
 }
 
 /// Whether the input is an archive. Reads no further than the buffer of `input`.
-pub fn peek(input: &mut impl BufRead) -> Result<bool> {
+pub fn looks_like_archive(input: &mut impl BufRead) -> Result<bool> {
     let start = input.fill_buf().context("cannot read the context")?;
-    if Format::of(start) != Format::Plain {
+    if CompressionFormat::of(start) != CompressionFormat::Plain {
         return Ok(true);
     }
     let header = start.get(..HEADER).unwrap_or_default();
@@ -124,12 +124,12 @@ pub fn peek(input: &mut impl BufRead) -> Result<bool> {
 
 /// Unpacks a context into the empty directory `into`. Files become the user's; devices are left out.
 pub fn unpack_context(mut input: impl BufRead + Send, into: &Path) -> Result<()> {
-    let format = Format::of(input.fill_buf().context("cannot read the context")?);
+    let format = CompressionFormat::of(input.fill_buf().context("cannot read the context")?);
     let plain = BufReader::with_capacity(BUFFER, decoder(format, input)?);
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
     let root = rustix::fs::openat(rustix::fs::CWD, into, flags, rustix::fs::Mode::empty())
         .with_context(|| format!("cannot open the directory `{}`", into.display()))?;
-    extract(plain, root, Side::Outside).context("cannot unpack the context")?;
+    extract_archive(plain, root, ExtractSide::Host).context("cannot unpack the context")?;
     Ok(())
 }
 
@@ -142,9 +142,9 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::build::context::{CopySpec, NoUnpack, Source, StatCache, copy};
-    use crate::build::ignore::Ignore;
-    use crate::model::layer::Identity;
+    use crate::build::context::{CopySpec, NoUnpack, SourceTree, StatCache, copy_selected};
+    use crate::build::ignore::IgnoreFile;
+    use crate::model::layer::LayerOwnership;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn archive() -> Vec<u8> {
@@ -177,12 +177,12 @@ mod tests {
         let _ = std::fs::remove_dir_all(dir.join("made"));
         std::fs::create_dir(dir.join("made")).unwrap();
         let lowers = [dir.join("lower")];
-        let mut target = Target::open(&dir.join("made"), &lowers, Identity::Single, None)?;
-        let source = Source::directory(&dir.join("context"), Ignore::none())?;
+        let mut target = LayerWriter::open(&dir.join("made"), &lowers, LayerOwnership::Single, None)?;
+        let source = SourceTree::directory(&dir.join("context"), IgnoreFile::none())?;
         let spec =
             CopySpec { sources: vec!["a".into()], target: "/to/".into(), unpack, ..CopySpec::default() };
-        let unpacker: &mut dyn Unpack = if unpack { &mut Unpacker } else { &mut NoUnpack };
-        copy(&source, &spec, &mut target, &mut StatCache::default(), unpacker)?;
+        let unpacker: &mut dyn ArchiveExtractor = if unpack { &mut ArchiveUnpacker } else { &mut NoUnpack };
+        copy_selected(&source, &spec, &mut target, &mut StatCache::default(), unpacker)?;
         target.finish().map(drop)
     }
 
@@ -264,10 +264,13 @@ mod tests {
 
     #[test]
     fn contexts_are_told_from_dockerfiles() {
-        assert!(peek(&mut &archive()[..]).unwrap());
-        assert!(peek(&mut &zstd::encode_all(&b"x"[..], 1).unwrap()[..]).unwrap());
+        assert!(looks_like_archive(&mut &archive()[..]).unwrap());
+        assert!(looks_like_archive(&mut &zstd::encode_all(&b"x"[..], 1).unwrap()[..]).unwrap());
         let long = format!("FROM scratch\n{}", "# comment\n".repeat(100));
-        assert!(!peek(&mut long.as_bytes()).unwrap() && !peek(&mut &b"FROM x"[..]).unwrap());
+        assert!(
+            !looks_like_archive(&mut long.as_bytes()).unwrap()
+                && !looks_like_archive(&mut &b"FROM x"[..]).unwrap()
+        );
         let dir = tempfile::tempdir().unwrap();
         unpack_context(&zstd::encode_all(&archive()[..], 1).unwrap()[..], dir.path()).unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("d/f")).unwrap(), "content");

@@ -11,9 +11,9 @@ use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderMap, Uri};
 
-use crate::error::{Failure, Kind, corrupt, invalid};
-use crate::image::hash::Hasher;
-use crate::image::registry::http::{Http, Patience, Request, Retry};
+use crate::error::{Failure, FailureKind, corrupt, invalid};
+use crate::image::hash::DigestHasher;
+use crate::image::registry::http::{HttpClient, HttpPolicy, HttpRequest, RetryAdvice};
 use crate::image::registry::text::printable;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
@@ -21,12 +21,12 @@ use crate::model::environment::Environment;
 /// The name of a file whose URL and headers give none.
 const UNNAMED: &str = "download";
 /// `NAME_MAX`.
-const NAME: usize = 255;
+const MAX_NAME: usize = 255;
 const BUFFER: usize = 256 << 10;
 
 /// A downloaded file, as recorded for the next request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub struct DownloadedFile {
     /// As requested.
     pub url: String,
     /// The file name.
@@ -41,21 +41,21 @@ pub struct Known {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Download {
+pub enum DownloadOutcome {
     /// The server answered 304; nothing was written.
     Unchanged,
-    Fetched(Known),
+    Fetched(DownloadedFile),
 }
 
 #[derive(Debug)]
-pub struct Downloader {
-    http: Http,
+pub struct HttpDownloader {
+    http: HttpClient,
 }
 
-impl Downloader {
+impl HttpDownloader {
     /// Uses the proxies and certificates of `environment`.
     pub fn new(environment: &Environment) -> Result<Self> {
-        Ok(Self { http: Http::new(environment, Patience::default())? })
+        Ok(Self { http: HttpClient::new(environment, HttpPolicy::default())? })
     }
 
     /// Downloads `url` into the directory `into`, with mode 0600 and the server's modification time. Fails if
@@ -64,54 +64,58 @@ impl Downloader {
         &self,
         url: &str,
         checksum: Option<&Digest>,
-        known: Option<&Known>,
+        known: Option<&DownloadedFile>,
         into: &Path,
-    ) -> Result<Download> {
+    ) -> Result<DownloadOutcome> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.once(url, checksum, known, into) {
-                Err(error) if tries < self.http.patience().tries && is_broken(&error) => {
+            match self.try_fetch(url, checksum, known, into) {
+                Err(error) if tries < self.http.patience().tries && is_transient(&error) => {
                     std::thread::sleep(self.http.patience().delay * tries);
                 }
-                other => return other.with_context(|| format!("failed to load {}", without_password(url))),
+                other => return other.with_context(|| format!("failed to load {}", redact_userinfo(url))),
             }
         }
     }
 
-    fn once(
+    fn try_fetch(
         &self,
         url: &str,
         checksum: Option<&Digest>,
-        known: Option<&Known>,
+        known: Option<&DownloadedFile>,
         into: &Path,
-    ) -> Result<Download> {
-        let request = request(url, known)?;
+    ) -> Result<DownloadOutcome> {
+        let request = build_request(url, known)?;
         // Marked by a context, which `is_transient` looks for.
         let response = self.http.send(&request, true).map_err(|problem| match problem.retry {
-            Retry::Later => anyhow::Error::from(problem.failure).context(Broken),
+            RetryAdvice::Later => anyhow::Error::from(problem.failure).context(TransientError),
             _ => problem.failure.into(),
         })?;
         if response.status() == 304 && known.is_some() {
-            return Ok(Download::Unchanged);
+            return Ok(DownloadOutcome::Unchanged);
         }
         if !response.status().is_success() {
             let status = response.status();
-            let kind = if matches!(status.as_u16(), 404 | 410) { Kind::NotFound } else { Kind::Network };
+            let kind = if matches!(status.as_u16(), 404 | 410) {
+                FailureKind::NotFound
+            } else {
+                FailureKind::Network
+            };
             let failure = Failure::new(kind, format!("invalid response status {status}"));
             return Err(if status.is_server_error() {
-                anyhow::Error::from(failure).context(Broken)
+                anyhow::Error::from(failure).context(TransientError)
             } else {
                 failure.into()
             });
         }
-        let name = name(&request.uri, response.headers());
+        let name = file_name(&request.uri, response.headers());
         let text = |header: &str| {
             response.headers().get(header).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
         // It is stored and sent back, so its length is limited.
         let etag = text("etag").filter(|etag| etag.len() <= 1024);
-        let modified = text("last-modified").and_then(|date| seconds(&date));
+        let modified = text("last-modified").and_then(|date| parse_http_date(&date));
         let mut file = File::from(
             rustix::fs::openat(
                 CWD,
@@ -125,7 +129,7 @@ impl Downloader {
         let mut body = response.into_body().into_reader();
         let mut hash = sha2::Sha256::default();
         // The recorded digest is always SHA-256; `checksum` may use another algorithm.
-        let mut wanted = checksum.map(Hasher::like);
+        let mut wanted = checksum.map(DigestHasher::matching);
         let mut buffer = vec![0; BUFFER];
         let mut size = 0;
         loop {
@@ -133,7 +137,7 @@ impl Downloader {
                 Ok(0) => break,
                 Ok(amount) => amount,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(anyhow::Error::from(error).context(Broken)),
+                Err(error) => return Err(anyhow::Error::from(error).context(TransientError)),
             };
             let part = buffer.get(..amount).unwrap_or_default();
             sha2::Digest::update(&mut hash, part);
@@ -144,9 +148,11 @@ impl Downloader {
             size += amount as u64;
         }
         if promised.is_some_and(|promised| promised != size) {
-            return Err(anyhow::Error::from(corrupt("the connection ended too early")).context(Broken));
+            return Err(
+                anyhow::Error::from(corrupt("the connection ended too early")).context(TransientError)
+            );
         }
-        if let (Some(checksum), Some(found)) = (checksum, wanted.map(Hasher::finish))
+        if let (Some(checksum), Some(found)) = (checksum, wanted.map(DigestHasher::finish))
             && *checksum != found
         {
             return Err(corrupt(format!("digest mismatch {found}: {checksum}"))
@@ -156,27 +162,34 @@ impl Downloader {
         let time = Timespec { tv_sec: modified.unwrap_or_default(), tv_nsec: 0 };
         rustix::fs::futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
         let digest = Digest::from_sha256(sha2::Digest::finalize(hash).as_slice());
-        Ok(Download::Fetched(Known { url: url.to_owned(), name, digest, etag, modified, size }))
+        Ok(DownloadOutcome::Fetched(DownloadedFile {
+            url: url.to_owned(),
+            name,
+            digest,
+            etag,
+            modified,
+            size,
+        }))
     }
 }
 
 /// Marks a transient error, which a retry may not meet.
 #[derive(Debug)]
-struct Broken;
+struct TransientError;
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for TransientError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("cannot fetch it")
     }
 }
 
-fn is_broken(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Broken>().is_some()
+fn is_transient(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<TransientError>().is_some()
 }
 
-fn request(url: &str, known: Option<&Known>) -> Result<Request> {
+fn build_request(url: &str, known: Option<&DownloadedFile>) -> Result<HttpRequest> {
     let url = url.split('#').next().unwrap_or_default();
-    let malformed = || invalid(format!("`{}` is not an address", printable(&without_password(url))));
+    let malformed = || invalid(format!("`{}` is not an address", printable(&redact_userinfo(url))));
     // User names and passwords in a URL become an Authorization header, as in curl.
     let (bare, user) = match url.split_once("://") {
         Some((scheme, rest)) => {
@@ -193,10 +206,10 @@ fn request(url: &str, known: Option<&Known>) -> Result<Request> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
         return Err(malformed().into());
     }
-    let mut request = Request::get(uri);
+    let mut request = HttpRequest::get(uri);
     request.authorization = user.map(|user| {
         let encode = |text: &[u8]| base64::engine::general_purpose::STANDARD.encode(text);
-        format!("Basic {}", encode(&decoded(&user)))
+        format!("Basic {}", encode(&percent_decode(&user)))
     });
     // An ETag is valid for one URL only.
     if let Some(known) = known.filter(|known| known.url == url) {
@@ -206,7 +219,7 @@ fn request(url: &str, known: Option<&Known>) -> Result<Request> {
 }
 
 /// Removes the user name and password from a URL, for messages.
-fn without_password(url: &str) -> String {
+fn redact_userinfo(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -219,18 +232,20 @@ fn without_password(url: &str) -> String {
 }
 
 /// The last segment of the path, else the name in Content-Disposition.
-fn name(uri: &Uri, headers: &HeaderMap) -> String {
+fn file_name(uri: &Uri, headers: &HeaderMap) -> String {
     let usable = |bytes: Vec<u8>| {
         let name = String::from_utf8(bytes).ok()?;
-        let odd = name.is_empty() || name.len() > NAME || matches!(&name[..], "." | "..");
+        let odd = name.is_empty() || name.len() > MAX_NAME || matches!(&name[..], "." | "..");
         (!odd && !name.contains(['/', '\0'])).then_some(name)
     };
     let last = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    usable(decoded(last)).or_else(|| usable(disposition(headers)?)).unwrap_or_else(|| UNNAMED.to_owned())
+    usable(percent_decode(last))
+        .or_else(|| usable(disposition_name(headers)?))
+        .unwrap_or_else(|| UNNAMED.to_owned())
 }
 
 /// `attachment; filename="x.tar"` (RFC 6266), without leading directories, which would lead out of `into`.
-fn disposition(headers: &HeaderMap) -> Option<Vec<u8>> {
+fn disposition_name(headers: &HeaderMap) -> Option<Vec<u8>> {
     let text = headers.get("content-disposition")?.to_str().ok()?;
     let value = text.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
     let name = value.trim_matches('"').rsplit(['/', '\\']).next()?;
@@ -238,7 +253,7 @@ fn disposition(headers: &HeaderMap) -> Option<Vec<u8>> {
 }
 
 /// Decodes percent escapes (RFC 3986, section 2.1).
-pub(super) fn decoded(text: &str) -> Vec<u8> {
+pub(super) fn percent_decode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -258,7 +273,7 @@ pub(super) fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// Parses `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7) to seconds since the epoch.
-fn seconds(date: &str) -> Option<i64> {
+fn parse_http_date(date: &str) -> Option<i64> {
     let moment = jiff::fmt::rfc2822::parse(&date.replace("GMT", "+0000")).ok()?;
     Some(moment.timestamp().as_second())
 }
@@ -300,9 +315,9 @@ pub(in crate::engine::build) mod tests {
             answer("200 OK\r\nETag: \"v1\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT", "content");
         let (address, server) = serve(vec![first, answer("304 Not Modified", "")]);
         let dir = tempfile::tempdir().unwrap();
-        let downloader = Downloader::new(&Environment::default()).unwrap();
+        let downloader = HttpDownloader::new(&Environment::default()).unwrap();
         let url = format!("{address}/a/b%20c.txt?x=y");
-        let Download::Fetched(known) =
+        let DownloadOutcome::Fetched(known) =
             downloader.fetch(&url, Some(&Digest::of(b"content")), None, dir.path()).unwrap()
         else {
             panic!()
@@ -310,7 +325,10 @@ pub(in crate::engine::build) mod tests {
         assert_eq!((known.name.as_str(), known.size, known.modified), ("b c.txt", 7, Some(784_111_777)));
         let metadata = std::fs::metadata(dir.path().join("b c.txt")).unwrap();
         assert_eq!((metadata.permissions().mode() & 0o7777, metadata.mtime()), (0o600, 784_111_777));
-        assert_eq!(downloader.fetch(&url, None, Some(&known), dir.path()).unwrap(), Download::Unchanged);
+        assert_eq!(
+            downloader.fetch(&url, None, Some(&known), dir.path()).unwrap(),
+            DownloadOutcome::Unchanged
+        );
         let asked = server.join().unwrap();
         assert!(asked[0].starts_with("get /a/b%20c.txt?x=y") && asked[1].contains("if-none-match: \"v1\""));
     }
@@ -319,7 +337,7 @@ pub(in crate::engine::build) mod tests {
     fn the_wrong_content_and_no_content_are_refused() {
         let (address, server) = serve(vec![answer("200 OK", "other"), answer("404 Not Found", "gone")]);
         let dir = tempfile::tempdir().unwrap();
-        let downloader = Downloader::new(&Environment::default()).unwrap();
+        let downloader = HttpDownloader::new(&Environment::default()).unwrap();
         let fetch =
             || downloader.fetch(&format!("{address}/f"), Some(&Digest::of(b"content")), None, dir.path());
         let error = format!("{:#}", fetch().unwrap_err());
@@ -330,7 +348,7 @@ pub(in crate::engine::build) mod tests {
         )));
         let error = fetch().unwrap_err();
         assert!(format!("{error:#}").contains("invalid response status 404"));
-        assert_eq!(crate::error::kind_of(&error), Kind::NotFound);
+        assert_eq!(crate::error::kind_of(&error), FailureKind::NotFound);
         server.join().unwrap();
     }
 
@@ -339,7 +357,7 @@ pub(in crate::engine::build) mod tests {
         let of = |uri: &str, disposition: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("content-disposition", disposition.parse().unwrap());
-            name(&uri.parse().unwrap(), &headers)
+            file_name(&uri.parse().unwrap(), &headers)
         };
         assert_eq!(of("http://h/x/y.tar.gz", ""), "y.tar.gz");
         assert_eq!(of("http://h/x/", ""), "x");
@@ -350,12 +368,12 @@ pub(in crate::engine::build) mod tests {
 
     #[test]
     fn passwords_go_into_a_header_and_not_into_messages() {
-        let asked = request("https://me:p%40ss@host/x#part", None).unwrap();
+        let asked = build_request("https://me:p%40ss@host/x#part", None).unwrap();
         assert_eq!(asked.uri.to_string(), "https://host/x");
         assert_eq!(asked.authorization.unwrap(), "Basic bWU6cEBzcw==");
-        assert_eq!(without_password("https://me:secret@host/x"), "https://host/x");
+        assert_eq!(redact_userinfo("https://me:secret@host/x"), "https://host/x");
         for bad in ["ftp://host/x", "host/x", "http:///x", "http://"] {
-            assert!(request(bad, None).is_err(), "{bad}");
+            assert!(build_request(bad, None).is_err(), "{bad}");
         }
     }
 }

@@ -40,12 +40,12 @@ impl AuthFile {
     /// Replaces the file, following symbolic links, by one with mode 0600.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         // rename(2) would replace a symbolic link rather than its target.
-        let target = resolve(path);
+        let target = resolve_links(path);
         let mut text = Vec::new();
         let indented = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         self.content.serialize(&mut serde_json::Serializer::with_formatter(&mut text, indented))?;
         text.push(b'\n');
-        atomic::write(&target, &text, Durability::Lasting)
+        atomic::write(&target, &text, Durability::Synced)
             .with_context(|| format!("cannot write `{}`", path.display()))
     }
 
@@ -54,7 +54,7 @@ impl AuthFile {
         let own = self
             .content
             .get("credHelpers")
-            .and_then(|helpers| names(registry).iter().find_map(|name| helpers.get(name)?.as_str()));
+            .and_then(|helpers| registry_keys(registry).iter().find_map(|name| helpers.get(name)?.as_str()));
         own.or_else(|| self.content.get("credsStore")?.as_str()).filter(|name| !name.is_empty())
     }
 
@@ -63,8 +63,8 @@ impl AuthFile {
         let Some(auths) = self.content.get("auths").and_then(Value::as_object) else { return Ok(None) };
         let mut name = repository;
         loop {
-            if let Some(entry) = entry(auths, name)
-                && let Some(credential) = decode(entry)?
+            if let Some(entry) = find_entry(auths, name)
+                && let Some(credential) = decode_credential(entry)?
             {
                 return Ok(Some(credential));
             }
@@ -83,25 +83,25 @@ impl AuthFile {
             Credential::Identity(token) => json!({ "identitytoken": token }),
             Credential::Access(token) => json!({ "registrytoken": token }),
         };
-        self.change(|auths| auths.insert(key.to_owned(), entry));
+        self.update_auths(|auths| auths.insert(key.to_owned(), entry));
     }
 
     /// Adds an empty entry for a credential stored by a helper, as docker does.
-    pub(super) fn note(&mut self, key: &str) {
-        self.change(|auths| auths.insert(key.to_owned(), json!({})));
+    pub(super) fn insert_placeholder(&mut self, key: &str) {
+        self.update_auths(|auths| auths.insert(key.to_owned(), json!({})));
     }
 
     /// Removes the entry of a whole registry. Returns whether there was one.
     pub(super) fn remove(&mut self, registry: &str) -> bool {
-        self.change(|auths| {
+        self.update_auths(|auths| {
             let before = auths.len();
-            auths.retain(|key, _| !same(key, registry));
+            auths.retain(|key, _| !is_same_registry(key, registry));
             auths.len() < before
         })
     }
 
     /// Applies `change` to the `auths` object, creating it if needed.
-    fn change<T>(&mut self, change: impl FnOnce(&mut Map<String, Value>) -> T) -> T {
+    fn update_auths<T>(&mut self, change: impl FnOnce(&mut Map<String, Value>) -> T) -> T {
         let mut auths = match self.content.remove("auths") {
             Some(Value::Object(auths)) => auths,
             _ => Map::new(),
@@ -113,7 +113,7 @@ impl AuthFile {
 }
 
 /// All keys under which a registry's entry may be stored.
-fn names(registry: &str) -> Vec<&str> {
+fn registry_keys(registry: &str) -> Vec<&str> {
     if registry == DEFAULT_REGISTRY {
         vec![DOCKER_HUB_KEY, DEFAULT_REGISTRY, "index.docker.io"]
     } else {
@@ -121,22 +121,24 @@ fn names(registry: &str) -> Vec<&str> {
     }
 }
 
-fn entry<'a>(auths: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    if let Some(exact) = names(name).into_iter().find_map(|name| auths.get(name)) {
+fn find_entry<'a>(auths: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(exact) = registry_keys(name).into_iter().find_map(|name| auths.get(name)) {
         return Some(exact);
     }
-    auths.iter().find(|(key, _)| same(key, name)).map(|(_, value)| value)
+    auths.iter().find(|(key, _)| is_same_registry(key, name)).map(|(_, value)| value)
 }
 
 /// Whether a key refers to the registry or repository `name`: old files have URLs with the API version as
 /// path.
-fn same(key: &str, name: &str) -> bool {
+fn is_same_registry(key: &str, name: &str) -> bool {
     let bare = key.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
     let bare = bare.trim_end_matches("/v1").trim_end_matches("/v2");
-    names(name).contains(&key) || bare == name || name == DEFAULT_REGISTRY && bare == "index.docker.io"
+    registry_keys(name).contains(&key)
+        || bare == name
+        || name == DEFAULT_REGISTRY && bare == "index.docker.io"
 }
 
-fn decode(entry: &Value) -> Result<Option<Credential>> {
+fn decode_credential(entry: &Value) -> Result<Option<Credential>> {
     let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     if let Some(token) = text("registrytoken") {
         return Ok(Some(Credential::Access(token.to_owned())));
@@ -161,7 +163,7 @@ fn decode(entry: &Value) -> Result<Option<Credential>> {
 }
 
 /// Follows a chain of symbolic links; the final target need not exist.
-fn resolve(path: &Path) -> PathBuf {
+fn resolve_links(path: &Path) -> PathBuf {
     const LINKS: usize = 20;
     let mut target = path.to_owned();
     for _ in 0..LINKS {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::error::{Failure, Kind, invalid};
+use crate::error::{Failure, FailureKind, invalid};
 use crate::image::registry::auth::Credential;
 use crate::image::registry::text::printable;
 
@@ -16,31 +16,31 @@ const TOKEN_USER: &str = "<token>";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct HelperResponse {
     username: String,
     secret: String,
 }
 
 /// A helper named by a credentials file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Helper<'a> {
+pub(super) struct CredentialHelper<'a> {
     /// The part after `docker-credential-`.
     pub(super) name: &'a str,
     /// The `PATH` to search.
     pub(super) path: Option<&'a str>,
 }
 
-impl Helper<'_> {
+impl CredentialHelper<'_> {
     /// Queries the credential of `server`; `None` if the helper has none.
     pub(super) fn get(&self, server: &str) -> Result<Option<Credential>> {
         let name = self.name;
         let output = match self.run("get", server.as_bytes())? {
             Ok(output) => output,
             Err(said) if said.contains("credentials not found") => return Ok(None),
-            Err(said) => return Err(refused(name, &said).into()),
+            Err(said) => return Err(helper_failure(name, &said).into()),
         };
-        let answer: Answer = serde_json::from_slice(&output).map_err(|_| {
-            Failure::new(Kind::Other, format!("the answer of docker-credential-{name} is malformed"))
+        let answer: HelperResponse = serde_json::from_slice(&output).map_err(|_| {
+            Failure::new(FailureKind::Other, format!("the answer of docker-credential-{name} is malformed"))
         })?;
         if answer.secret.is_empty() {
             return Ok(None);
@@ -57,11 +57,13 @@ impl Helper<'_> {
             Credential::Identity(token) | Credential::Access(token) => (TOKEN_USER, token),
         };
         let text = json!({ "ServerURL": server, "Username": username, "Secret": secret }).to_string();
-        self.run("store", text.as_bytes())?.map(drop).map_err(|said| refused(self.name, &said).into())
+        self.run("store", text.as_bytes())?.map(drop).map_err(|said| helper_failure(self.name, &said).into())
     }
 
     pub(super) fn erase(&self, server: &str) -> Result<()> {
-        self.run("erase", server.as_bytes())?.map(drop).map_err(|said| refused(self.name, &said).into())
+        self.run("erase", server.as_bytes())?
+            .map(drop)
+            .map_err(|said| helper_failure(self.name, &said).into())
     }
 
     /// Runs the helper. The inner error is its output on failure.
@@ -99,6 +101,6 @@ impl Helper<'_> {
     }
 }
 
-fn refused(name: &str, said: &str) -> Failure {
-    Failure::new(Kind::Other, format!("docker-credential-{name} fails: {}", printable(said)))
+fn helper_failure(name: &str, said: &str) -> Failure {
+    Failure::new(FailureKind::Other, format!("docker-credential-{name} fails: {}", printable(said)))
 }

@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::auth::Credential;
-use super::config::{Endpoint, Registries};
-use super::repository::Source;
+use super::config::{RegistriesConfig, RegistryEndpoint};
+use super::repository::RepositorySource;
 use crate::model::environment::Environment;
-use crate::model::reference::{DEFAULT_REGISTRY, Reference};
+use crate::model::reference::{DEFAULT_REGISTRY, ImageReference};
 use file::AuthFile;
-use helper::Helper;
+use helper::CredentialHelper;
 
 /// The key of Docker Hub in docker's files.
 pub const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// The files that may contain credentials; they are read on demand.
 #[derive(Clone, Debug)]
-pub struct Credentials {
+pub struct CredentialStore {
     /// Docker's file; new credentials are written to it.
     config: Option<PathBuf>,
     others: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub struct Credentials {
 
 /// The result of a lookup, with non-fatal problems.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct CredentialLookup {
     pub credential: Option<Credential>,
     /// Failed helpers; the registry is then accessed without a credential.
     pub warnings: Vec<String>,
@@ -42,14 +42,14 @@ pub struct Found {
 
 /// Where a credential was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub enum CredentialLocation {
     /// In this file, readable as plain text.
     File(PathBuf),
     /// By this helper.
     Helper(String),
 }
 
-impl Credentials {
+impl CredentialStore {
     /// The files of the user of `environment`.
     pub fn new(environment: &Environment) -> Self {
         let docker = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
@@ -61,14 +61,16 @@ impl Credentials {
     }
 
     /// The credential for a repository (`registry/path`) or a whole registry.
-    pub fn find(&self, repository: &str) -> Result<Found> {
+    pub fn lookup(&self, repository: &str) -> Result<CredentialLookup> {
         let mut warnings = Vec::new();
         for path in self.config.iter().chain(&self.others) {
             let Some(file) = AuthFile::read(path)? else { continue };
             let registry = registry_of(repository);
             if let Some(helper) = self.helper(&file, registry) {
-                match helper.get(&key(registry)) {
-                    Ok(Some(credential)) => return Ok(Found { credential: Some(credential), warnings }),
+                match helper.get(&storage_key(registry)) {
+                    Ok(Some(credential)) => {
+                        return Ok(CredentialLookup { credential: Some(credential), warnings });
+                    }
                     Ok(None) => {}
                     Err(error) => {
                         // Not fatal: many images can be pulled anonymously, and the file itself may have a
@@ -81,27 +83,27 @@ impl Credentials {
                 format!("cannot use the credential for {registry} in `{}`", path.display())
             })?;
             if known.is_some() {
-                return Ok(Found { credential: known, warnings });
+                return Ok(CredentialLookup { credential: known, warnings });
             }
         }
-        Ok(Found { credential: None, warnings })
+        Ok(CredentialLookup { credential: None, warnings })
     }
 
     /// Stores a credential with the helper configured for `registry`, else in docker's file.
-    pub fn store(&self, registry: &str, credential: &Credential) -> Result<Stored> {
+    pub fn store(&self, registry: &str, credential: &Credential) -> Result<CredentialLocation> {
         let path = self.file()?;
         let mut file = AuthFile::read(path)?.unwrap_or_default();
         let stored = match self.helper(&file, registry) {
             Some(helper) => {
-                helper.store(&key(registry), credential)?;
+                helper.store(&storage_key(registry), credential)?;
                 let name = helper.name.to_owned();
                 // docker keeps an empty entry in `auths` for a credential that a helper holds.
-                file.note(&key(registry));
-                Stored::Helper(name)
+                file.insert_placeholder(&storage_key(registry));
+                CredentialLocation::Helper(name)
             }
             None => {
-                file.insert(&key(registry), credential);
-                Stored::File(path.to_owned())
+                file.insert(&storage_key(registry), credential);
+                CredentialLocation::File(path.to_owned())
             }
         };
         file.write(path)?;
@@ -114,9 +116,9 @@ impl Credentials {
         let Some(mut file) = AuthFile::read(path)? else { return Ok(false) };
         let mut known = false;
         if let Some(helper) = self.helper(&file, registry) {
-            known = helper.get(&key(registry))?.is_some();
+            known = helper.get(&storage_key(registry))?.is_some();
             if known {
-                helper.erase(&key(registry))?;
+                helper.erase(&storage_key(registry))?;
             }
         }
         if file.remove(registry) {
@@ -126,8 +128,8 @@ impl Credentials {
         Ok(known)
     }
 
-    fn helper<'a>(&'a self, file: &'a AuthFile, registry: &str) -> Option<Helper<'a>> {
-        Some(Helper { name: file.helper(registry)?, path: self.path.as_deref() })
+    fn helper<'a>(&'a self, file: &'a AuthFile, registry: &str) -> Option<CredentialHelper<'a>> {
+        Some(CredentialHelper { name: file.helper(registry)?, path: self.path.as_deref() })
     }
 
     fn file(&self) -> Result<&Path> {
@@ -141,25 +143,26 @@ impl Credentials {
 
 /// The servers that may hold `reference`, each with its credential, and warnings. Runs helper programs, so it
 /// must be called before the process enters a user namespace.
-pub fn sources(
-    registries: &Registries,
-    credentials: &Credentials,
-    reference: &Reference,
-) -> Result<(Vec<Source>, Vec<String>)> {
+pub fn resolve_sources(
+    registries: &RegistriesConfig,
+    credentials: &CredentialStore,
+    reference: &ImageReference,
+) -> Result<(Vec<RepositorySource>, Vec<String>)> {
     let mut sources = Vec::new();
     let mut warnings = Vec::new();
     for endpoint in registries.endpoints(reference)? {
-        let found = credentials.find(&name_at(&endpoint, reference))?;
+        let found = credentials.lookup(&name_at(&endpoint, reference))?;
         warnings.extend(found.warnings);
-        sources.push(Source { endpoint, credential: found.credential });
+        sources.push(RepositorySource { endpoint, credential: found.credential });
     }
     Ok((sources, warnings))
 }
 
 /// The name under which credentials for an endpoint are stored.
-fn name_at(endpoint: &Endpoint, reference: &Reference) -> String {
+fn name_at(endpoint: &RegistryEndpoint, reference: &ImageReference) -> String {
     // Hub's API host differs from the name under which docker and podman store its credential.
-    if endpoint.host == super::config::server(DEFAULT_REGISTRY) && reference.registry() == DEFAULT_REGISTRY {
+    if endpoint.host == super::config::api_host(DEFAULT_REGISTRY) && reference.registry() == DEFAULT_REGISTRY
+    {
         return format!("{DEFAULT_REGISTRY}/{}", endpoint.repository);
     }
     format!("{}/{}", endpoint.host, endpoint.repository)
@@ -170,7 +173,7 @@ fn registry_of(repository: &str) -> &str {
 }
 
 /// The key of a registry in docker's files and helpers.
-pub fn key(registry: &str) -> String {
+pub fn storage_key(registry: &str) -> String {
     if registry == DEFAULT_REGISTRY { DOCKER_HUB_KEY.to_owned() } else { registry.to_owned() }
 }
 
@@ -179,14 +182,14 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
-    fn home() -> (tempfile::TempDir, Credentials) {
+    fn home() -> (tempfile::TempDir, CredentialStore) {
         let dir = tempfile::tempdir().unwrap();
         let environment = Environment::from_iter([
             ("HOME", dir.path().to_owned()),
             ("XDG_RUNTIME_DIR", dir.path().join("run")),
             ("REGISTRY_AUTH_FILE", dir.path().join("named.json")),
         ]);
-        let credentials = Credentials::new(&environment);
+        let credentials = CredentialStore::new(&environment);
         (dir, credentials)
     }
 
@@ -194,8 +197,8 @@ mod tests {
         Credential::Password { username: username.into(), password: "p:w".into() }
     }
 
-    fn user(credentials: &Credentials, name: &str) -> Option<String> {
-        let found = credentials.find(name).unwrap();
+    fn user(credentials: &CredentialStore, name: &str) -> Option<String> {
+        let found = credentials.lookup(name).unwrap();
         found.credential.and_then(|credential| credential.username().map(str::to_owned))
     }
 
@@ -209,8 +212,11 @@ mod tests {
         let (dir, credentials) = home();
         let path = dir.path().join(".docker/config.json");
         write(path.clone(), r#"{"psFormat":"x","auths":{"other":{"auth":"YTpi"}}}"#);
-        assert_eq!(credentials.store("r.example:5000", &password("me")).unwrap(), Stored::File(path.clone()));
-        assert_eq!(credentials.find("r.example:5000/a/b").unwrap().credential, Some(password("me")));
+        assert_eq!(
+            credentials.store("r.example:5000", &password("me")).unwrap(),
+            CredentialLocation::File(path.clone())
+        );
+        assert_eq!(credentials.lookup("r.example:5000/a/b").unwrap().credential, Some(password("me")));
         assert_eq!(user(&credentials, "r.example/a"), None);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("psFormat") && text.contains("YTpi"), "{text}");
@@ -275,7 +281,7 @@ mod tests {
     fn a_missing_helper_is_a_warning() {
         let (dir, credentials) = home();
         write(dir.path().join(".docker/config.json"), r#"{"credsStore":"dhow-test-nonexistent"}"#);
-        let found = credentials.find("r.example/x").unwrap();
+        let found = credentials.lookup("r.example/x").unwrap();
         assert_eq!(found.credential, None);
         assert!(
             found.warnings[0].contains("docker-credential-dhow-test-nonexistent"),
@@ -299,16 +305,19 @@ mod tests {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", dir.path().join("bin").display());
         let environment = Environment::from_iter([("HOME", dir.path().to_str().unwrap()), ("PATH", &path)]);
-        let credentials = Credentials::new(&environment);
+        let credentials = CredentialStore::new(&environment);
         let config = dir.path().join(".docker/config.json");
         write(config.clone(), r#"{"credHelpers":{"r.example":"box"},"credsStore":"nonexistent"}"#);
         assert_eq!(user(&credentials, "r.example/a"), None);
-        assert_eq!(credentials.store("r.example", &password("me")).unwrap(), Stored::Helper("box".into()));
+        assert_eq!(
+            credentials.store("r.example", &password("me")).unwrap(),
+            CredentialLocation::Helper("box".into())
+        );
         assert!(!std::fs::read_to_string(&config).unwrap().contains("bWU6"));
-        assert_eq!(credentials.find("r.example/a").unwrap().credential, Some(password("me")));
+        assert_eq!(credentials.lookup("r.example/a").unwrap().credential, Some(password("me")));
         let token = Credential::Identity("t".into());
         credentials.store("r.example", &token).unwrap();
-        assert_eq!(credentials.find("r.example/a").unwrap().credential, Some(token));
+        assert_eq!(credentials.lookup("r.example/a").unwrap().credential, Some(token));
         assert!(credentials.erase("r.example").unwrap() && !kept.exists());
         assert!(!credentials.erase("r.example").unwrap());
         let calls = std::fs::read_to_string(dir.path().join("kept.calls")).unwrap();
@@ -319,11 +328,11 @@ mod tests {
     fn malformed_files_are_named() {
         let (dir, credentials) = home();
         write(dir.path().join(".docker/config.json"), "{");
-        let message = format!("{:#}", credentials.find("r.example").unwrap_err());
+        let message = format!("{:#}", credentials.lookup("r.example").unwrap_err());
         assert!(message.contains("config.json"), "{message}");
         write(dir.path().join(".docker/config.json"), r#"{"auths":{"r.example":{"auth":"%%"}}}"#);
-        assert!(credentials.find("r.example").is_err());
+        assert!(credentials.lookup("r.example").is_err());
         write(dir.path().join(".docker/config.json"), r#"{"auths":null,"credHelpers":null}"#);
-        assert_eq!(credentials.find("r.example").unwrap().credential, None);
+        assert_eq!(credentials.lookup("r.example").unwrap().credential, None);
     }
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::expr::{equal, get, text};
-use super::{Answer, Arguments};
+use super::expr::{as_text, index_value, values_equal};
+use super::{BuiltinResult, CallArguments};
 use crate::error::{Failure, invalid};
 
 /// The longest list that a function may create.
-const LONGEST: usize = 100_000;
+const MAX_ITEMS: usize = 100_000;
 
-pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
+pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
     Some(match name {
         "chunklist" => chunks(arguments),
         "coalesce" => first(arguments.0, |value| !value.is_null() && *value != ""),
@@ -22,8 +22,10 @@ pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
         "distinct" => arguments.list(0).map(|list| Value::Array(distinct(list.iter().cloned()))),
         "element" => element(arguments),
         "flatten" => arguments.list(0).map(|list| Value::Array(flatten(list))),
-        "hasindex" => Ok(Value::Bool(arguments.get(0).and_then(|list| get(list, arguments.get(1)?)).is_ok())),
-        "index" => arguments.get(0).and_then(|list| get(list, arguments.get(1)?)),
+        "hasindex" => {
+            Ok(Value::Bool(arguments.get(0).and_then(|list| index_value(list, arguments.get(1)?)).is_ok()))
+        }
+        "index" => arguments.get(0).and_then(|list| index_value(list, arguments.get(1)?)),
         "indexof" => position(arguments),
         "keys" => arguments.map(0).map(|map| map.keys().cloned().map(Value::String).collect()),
         "length" => length(arguments),
@@ -53,7 +55,7 @@ pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
 }
 
 fn holds(list: &[Value], value: &Value) -> bool {
-    list.iter().any(|item| equal(item, value))
+    list.iter().any(|item| values_equal(item, value))
 }
 
 fn distinct(items: impl Iterator<Item = Value>) -> Vec<Value> {
@@ -70,7 +72,7 @@ fn first(values: &[Value], good: impl Fn(&Value) -> bool) -> Result<Value, Failu
     values.iter().find(|value| good(value)).cloned().ok_or_else(|| invalid("no argument is left over"))
 }
 
-fn all_items(arguments: &Arguments<'_>) -> Result<Vec<Value>, Failure> {
+fn all_items(arguments: &CallArguments<'_>) -> Result<Vec<Value>, Failure> {
     let mut items = Vec::new();
     for at in 0..arguments.0.len() {
         items.extend(arguments.list(at)?.iter().cloned());
@@ -78,17 +80,17 @@ fn all_items(arguments: &Arguments<'_>) -> Result<Vec<Value>, Failure> {
     Ok(items)
 }
 
-fn has(arguments: &Arguments<'_>) -> Result<bool, Failure> {
+fn has(arguments: &CallArguments<'_>) -> Result<bool, Failure> {
     Ok(holds(arguments.list(0)?, arguments.get(1)?))
 }
 
-fn chunks(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn chunks(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (list, size) = (arguments.list(0)?, arguments.count(1)?);
     let size = if size == 0 { list.len().max(1) } else { size };
     Ok(list.chunks(size).map(|chunk| Value::Array(chunk.to_vec())).collect())
 }
 
-fn element(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn element(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (list, at) = (arguments.list(0)?, arguments.count(1)?);
     // As in go-cty the index wraps around.
     let at = at.checked_rem(list.len()).ok_or_else(|| invalid("the list is empty"))?;
@@ -103,13 +105,13 @@ fn flatten(list: &[Value]) -> Vec<Value> {
     list.iter().flat_map(flat).collect()
 }
 
-fn position(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn position(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let wanted = arguments.get(1)?;
-    let at = arguments.list(0)?.iter().position(|item| equal(item, wanted));
+    let at = arguments.list(0)?.iter().position(|item| values_equal(item, wanted));
     at.map(Value::from).ok_or_else(|| invalid("item not found"))
 }
 
-fn length(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn length(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     match arguments.get(0)? {
         Value::Array(list) => Ok(list.len().into()),
         Value::Object(map) => Ok(map.len().into()),
@@ -118,7 +120,7 @@ fn length(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     }
 }
 
-fn lookup(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn lookup(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (map, key) = (arguments.map(0)?, arguments.text(1)?);
     match (map.get(&key), arguments.0.get(2)) {
         (Some(value), _) => Ok(value.clone()),
@@ -127,7 +129,7 @@ fn lookup(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     }
 }
 
-fn merge(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn merge(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let mut merged = Map::new();
     for at in 0..arguments.0.len() {
         if !arguments.get(at)?.is_null() {
@@ -137,7 +139,7 @@ fn merge(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::Object(merged))
 }
 
-fn range(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn range(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (start, end, step) = match arguments.0.len() {
         1 => (0.0, arguments.number(0)?, None),
         2 => (arguments.number(0)?, arguments.number(1)?, None),
@@ -150,16 +152,16 @@ fn range(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     let mut list = Vec::new();
     let mut at = start;
     while (step > 0.0 && at < end) || (step < 0.0 && at > end) {
-        if list.len() >= LONGEST {
+        if list.len() >= MAX_ITEMS {
             return Err(invalid("the range is too long"));
         }
-        list.push(super::expr::to_number(at));
+        list.push(super::expr::number_value(at));
         at += step;
     }
     Ok(Value::Array(list))
 }
 
-fn reverse(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn reverse(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     match arguments.get(0)? {
         Value::Array(list) => Ok(list.iter().rev().cloned().collect()),
         _ => arguments.text(0).map(|text| Value::String(text.chars().rev().collect())),
@@ -167,7 +169,7 @@ fn reverse(arguments: &Arguments<'_>) -> Result<Value, Failure> {
 }
 
 fn sets(
-    arguments: &Arguments<'_>,
+    arguments: &CallArguments<'_>,
     join: impl Fn(&[Value], &[Value]) -> Vec<Value>,
 ) -> Result<Value, Failure> {
     let mut set = distinct(arguments.list(0)?.iter().cloned());
@@ -177,11 +179,11 @@ fn sets(
     Ok(Value::Array(set))
 }
 
-fn product(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn product(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for at in 0..arguments.0.len() {
         let list = arguments.list(at)?;
-        if rows.len().saturating_mul(list.len()) > LONGEST {
+        if rows.len().saturating_mul(list.len()) > MAX_ITEMS {
             return Err(invalid("the product is too large"));
         }
         let longer = |row: &Vec<Value>| -> Vec<Vec<Value>> {
@@ -192,23 +194,23 @@ fn product(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     Ok(rows.into_iter().map(Value::Array).collect())
 }
 
-fn slice(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn slice(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (from, to) = (arguments.count(1)?, arguments.count(2)?);
     let part = arguments.list(0)?.get(from..to).ok_or_else(|| invalid("the list is shorter than that"))?;
     Ok(Value::Array(part.to_vec()))
 }
 
-fn sort(arguments: &Arguments<'_>) -> Result<Value, Failure> {
-    let mut texts = arguments.list(0)?.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+fn sort(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
+    let mut texts = arguments.list(0)?.iter().map(as_text).collect::<Result<Vec<_>, _>>()?;
     texts.sort();
     Ok(texts.into_iter().map(Value::String).collect())
 }
 
-fn zip(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn zip(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (keys, values) = (arguments.list(0)?, arguments.list(1)?);
     if keys.len() != values.len() {
         return Err(invalid("the lists are of different lengths"));
     }
-    let keys = keys.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let keys = keys.iter().map(as_text).collect::<Result<Vec<_>, _>>()?;
     Ok(Value::Object(keys.into_iter().zip(values.iter().cloned()).collect()))
 }

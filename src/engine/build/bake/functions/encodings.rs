@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{Answer, Arguments};
+use super::{BuiltinResult, CallArguments};
 use crate::error::{Failure, invalid};
 use crate::model::{csv, digest};
 
-pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
+pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
     Some(match name {
         "base64decode" => decode(arguments),
         "base64encode" => arguments.text(0).map(|text| Value::String(STANDARD.encode(text))),
@@ -25,7 +25,7 @@ pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
     })
 }
 
-fn decode(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn decode(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let bytes = STANDARD.decode(arguments.text(0)?).map_err(|why| invalid(why.to_string()))?;
     String::from_utf8(bytes).map(Value::String).map_err(|_| invalid("the result is not UTF-8"))
 }
@@ -44,7 +44,7 @@ fn url(text: &str) -> String {
     out
 }
 
-fn csv(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn csv(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let text = arguments.text(0)?;
     let mut lines = text.lines().filter(|line| !line.is_empty());
     let header = csv::fields(lines.next().ok_or_else(|| invalid("the table has no heading"))?)?;

@@ -6,18 +6,18 @@ use crate::engine::build::bake::expr;
 use crate::error::{Failure, invalid};
 
 /// The largest width and precision.
-const WIDEST: usize = 1000;
+const MAX_WIDTH: usize = 1000;
 
 /// `format("%s-%03d", a, b)`.
 pub(super) fn format(arguments: &[Value]) -> Result<Value, Failure> {
     let (pattern, values) = arguments.split_first().ok_or_else(|| invalid("too few arguments"))?;
-    render(&expr::text(pattern)?, values).map(Value::String)
+    render(&expr::as_text(pattern)?, values).map(Value::String)
 }
 
 /// Formats once for each element of the lists among the arguments.
 pub(super) fn format_list(arguments: &[Value]) -> Result<Value, Failure> {
     let (pattern, values) = arguments.split_first().ok_or_else(|| invalid("too few arguments"))?;
-    let pattern = expr::text(pattern)?;
+    let pattern = expr::as_text(pattern)?;
     let mut lengths = values.iter().filter_map(|value| value.as_array().map(Vec::len));
     let length = lengths.next().unwrap_or(1);
     if lengths.any(|other| other != length) {
@@ -35,7 +35,7 @@ pub(super) fn format_list(arguments: &[Value]) -> Result<Value, Failure> {
 
 /// The part between `%` and the verb.
 #[derive(Default)]
-struct Flags {
+struct FormatFlags {
     left: bool,
     plus: bool,
     zero: bool,
@@ -57,7 +57,7 @@ fn render(pattern: &str, values: &[Value]) -> Result<String, Failure> {
             out.push('%');
             continue;
         }
-        let mut flags = Flags::default();
+        let mut flags = FormatFlags::default();
         while let Some(flag) = rest.next_if(|c| matches!(c, '-' | '+' | '0' | '#' | ' ')) {
             match flag {
                 '-' => flags.left = true,
@@ -73,7 +73,7 @@ fn render(pattern: &str, values: &[Value]) -> Result<String, Failure> {
         }
         let verb = rest.next().ok_or_else(|| invalid("the format ends behind `%`"))?;
         let value = values.next().ok_or_else(|| invalid(format!("not enough arguments for %{verb}")))?;
-        out += &padded(verb_of(verb, value, &flags)?, &flags);
+        out += &padded(format_verb(verb, value, &flags)?, &flags);
     }
     match values.next() {
         Some(_) => Err(invalid("too many arguments; no verb in the format uses the last")),
@@ -84,23 +84,23 @@ fn render(pattern: &str, values: &[Value]) -> Result<String, Failure> {
 fn digits(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> usize {
     let mut number = 0;
     while let Some(digit) = rest.next_if(char::is_ascii_digit) {
-        number = (number * 10 + digit.to_digit(10).unwrap_or(0) as usize).min(WIDEST);
+        number = (number * 10 + digit.to_digit(10).unwrap_or(0) as usize).min(MAX_WIDTH);
     }
     number
 }
 
-fn verb_of(verb: char, value: &Value, flags: &Flags) -> Result<String, Failure> {
-    let whole = || expr::number(value).map(|number| number.trunc() as i64);
+fn format_verb(verb: char, value: &Value, flags: &FormatFlags) -> Result<String, Failure> {
+    let whole = || expr::as_number(value).map(|number| number.trunc() as i64);
     let sign = |text: String| if flags.plus && !text.starts_with('-') { format!("+{text}") } else { text };
     Ok(match verb {
         's' => {
-            let text = expr::text(value)?;
+            let text = expr::as_text(value)?;
             flags.precision.map_or_else(|| text.clone(), |count| text.chars().take(count).collect())
         }
-        'q' => Value::String(expr::text(value)?).to_string(),
+        'q' => Value::String(expr::as_text(value)?).to_string(),
         'v' if flags.sharp => value.to_string(),
-        'v' => expr::text(value).unwrap_or_else(|_| value.to_string()),
-        't' => expr::boolean(value)?.to_string(),
+        'v' => expr::as_text(value).unwrap_or_else(|_| value.to_string()),
+        't' => expr::as_bool(value)?.to_string(),
         'd' => sign(whole()?.to_string()),
         'x' => format!("{:x}", whole()?),
         'X' => format!("{:X}", whole()?),
@@ -108,15 +108,15 @@ fn verb_of(verb: char, value: &Value, flags: &Flags) -> Result<String, Failure> 
         'b' => format!("{:b}", whole()?),
         'f' | 'F' => {
             let digits = flags.precision.unwrap_or(6);
-            sign(format!("{:.digits$}", expr::number(value)?))
+            sign(format!("{:.digits$}", expr::as_number(value)?))
         }
-        'e' => format!("{:e}", expr::number(value)?),
-        'g' => sign(expr::number(value)?.to_string()),
+        'e' => format!("{:e}", expr::as_number(value)?),
+        'g' => sign(expr::as_number(value)?.to_string()),
         other => return Err(invalid(format!("unsupported format verb %{other}"))),
     })
 }
 
-fn padded(text: String, flags: &Flags) -> String {
+fn padded(text: String, flags: &FormatFlags) -> String {
     let missing = flags.width.saturating_sub(text.chars().count());
     if missing == 0 {
         return text;

@@ -13,10 +13,10 @@ use super::expr;
 use crate::error::{Failure, invalid, unsupported};
 
 /// `None` if the module has no such function.
-type Answer = Option<Result<Value, Failure>>;
+type BuiltinResult = Option<Result<Value, Failure>>;
 
 /// Functions of buildx that are missing here; calls are refused by name.
-const ABSENT: [&str; 14] = [
+const UNSUPPORTED: [&str; 14] = [
     "bcrypt",
     "byteslen",
     "bytesslice",
@@ -34,7 +34,7 @@ const ABSENT: [&str; 14] = [
 ];
 
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Failure> {
-    let arguments = Arguments(arguments);
+    let arguments = CallArguments(arguments);
     let answer = texts::call(name, &arguments)
         .or_else(|| collections::call(name, &arguments))
         .or_else(|| numbers::call(name, &arguments))
@@ -42,7 +42,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Failure> {
         .or_else(|| times::call(name, &arguments));
     match answer {
         Some(result) => result.map_err(|why| invalid(format!("function {name:?}: {why}"))),
-        None if ABSENT.contains(&name) => {
+        None if UNSUPPORTED.contains(&name) => {
             Err(unsupported(format!("the function {name:?} of bake is not in this version of dhow")))
         }
         None => Err(invalid(format!(
@@ -52,19 +52,19 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Failure> {
     }
 }
 
-struct Arguments<'a>(&'a [Value]);
+struct CallArguments<'a>(&'a [Value]);
 
-impl Arguments<'_> {
+impl CallArguments<'_> {
     fn get(&self, at: usize) -> Result<&Value, Failure> {
         self.0.get(at).ok_or_else(|| invalid("too few arguments"))
     }
 
     fn text(&self, at: usize) -> Result<String, Failure> {
-        expr::text(self.get(at)?)
+        expr::as_text(self.get(at)?)
     }
 
     fn number(&self, at: usize) -> Result<f64, Failure> {
-        expr::number(self.get(at)?)
+        expr::as_number(self.get(at)?)
     }
 
     /// A non-negative integer.
@@ -101,16 +101,16 @@ mod tests {
 
     fn run(expression: &str) -> String {
         struct None_;
-        impl expr::Names for None_ {
+        impl expr::NameResolver for None_ {
             fn variable(&self, _: &str) -> Option<Result<Value, Failure>> {
                 None
             }
-            fn function(&self, _: &str) -> Option<&super::super::definition::Function> {
+            fn function(&self, _: &str) -> Option<&super::super::definition::BakeFunction> {
                 None
             }
         }
         let parsed: hcl::expr::Expression = expression.parse().unwrap();
-        match expr::Evaluator::new(&None_).value(&parsed, &expr::Bound::default()) {
+        match expr::ExprEvaluator::new(&None_).value(&parsed, &expr::LocalScope::default()) {
             Ok(value) => value.to_string(),
             Err(why) => format!("error: {why}"),
         }

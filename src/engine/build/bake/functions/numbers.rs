@@ -2,78 +2,78 @@
 
 use serde_json::Value;
 
-use super::expr::{boolean, equal, number, to_number};
-use super::{Answer, Arguments};
+use super::expr::{as_bool, as_number, number_value, values_equal};
+use super::{BuiltinResult, CallArguments};
 use crate::error::{Failure, invalid};
 
-pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
+pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
     Some(match name {
-        "absolute" => one(arguments, f64::abs),
-        "add" => two(arguments, |a, b| a + b),
-        "ceil" => one(arguments, f64::ceil),
-        "divide" => divisor(arguments).and_then(|()| two(arguments, |a, b| a / b)),
-        "floor" => one(arguments, f64::floor),
-        "int" => one(arguments, f64::trunc),
-        "log" => two(arguments, f64::log),
-        "max" => most(arguments, f64::max),
-        "min" => most(arguments, f64::min),
-        "modulo" => divisor(arguments).and_then(|()| two(arguments, |a, b| a % b)),
-        "multiply" => two(arguments, |a, b| a * b),
-        "negate" => one(arguments, |number| -number),
+        "absolute" => unary(arguments, f64::abs),
+        "add" => binary(arguments, |a, b| a + b),
+        "ceil" => unary(arguments, f64::ceil),
+        "divide" => check_divisor(arguments).and_then(|()| binary(arguments, |a, b| a / b)),
+        "floor" => unary(arguments, f64::floor),
+        "int" => unary(arguments, f64::trunc),
+        "log" => binary(arguments, f64::log),
+        "max" => fold(arguments, f64::max),
+        "min" => fold(arguments, f64::min),
+        "modulo" => check_divisor(arguments).and_then(|()| binary(arguments, |a, b| a % b)),
+        "multiply" => binary(arguments, |a, b| a * b),
+        "negate" => unary(arguments, |number| -number),
         "parseint" => parse(arguments),
-        "pow" => two(arguments, f64::powf),
-        "signum" => one(arguments, |number| if number == 0.0 { 0.0 } else { number.signum() }),
-        "subtract" => two(arguments, |a, b| a - b),
+        "pow" => binary(arguments, f64::powf),
+        "signum" => unary(arguments, |number| if number == 0.0 { 0.0 } else { number.signum() }),
+        "subtract" => binary(arguments, |a, b| a - b),
         "greaterthan" => compare(arguments, |a, b| a > b),
         "greaterthanorequalto" => compare(arguments, |a, b| a >= b),
         "lessthan" => compare(arguments, |a, b| a < b),
         "lessthanorequalto" => compare(arguments, |a, b| a <= b),
-        "and" => truths(arguments).map(|(a, b)| Value::Bool(a && b)),
-        "or" => truths(arguments).map(|(a, b)| Value::Bool(a || b)),
-        "not" => arguments.get(0).and_then(boolean).map(|value| Value::Bool(!value)),
-        "equal" => same(arguments).map(Value::Bool),
-        "notequal" => same(arguments).map(|same| Value::Bool(!same)),
+        "and" => bool_pair(arguments).map(|(a, b)| Value::Bool(a && b)),
+        "or" => bool_pair(arguments).map(|(a, b)| Value::Bool(a || b)),
+        "not" => arguments.get(0).and_then(as_bool).map(|value| Value::Bool(!value)),
+        "equal" => arguments_equal(arguments).map(Value::Bool),
+        "notequal" => arguments_equal(arguments).map(|same| Value::Bool(!same)),
         _ => return None,
     })
 }
 
 fn checked(number: f64) -> Result<Value, Failure> {
-    if number.is_finite() { Ok(to_number(number)) } else { Err(invalid("the result is no number")) }
+    if number.is_finite() { Ok(number_value(number)) } else { Err(invalid("the result is no number")) }
 }
 
-fn one(arguments: &Arguments<'_>, change: impl Fn(f64) -> f64) -> Result<Value, Failure> {
+fn unary(arguments: &CallArguments<'_>, change: impl Fn(f64) -> f64) -> Result<Value, Failure> {
     checked(change(arguments.number(0)?))
 }
 
-fn two(arguments: &Arguments<'_>, join: impl Fn(f64, f64) -> f64) -> Result<Value, Failure> {
+fn binary(arguments: &CallArguments<'_>, join: impl Fn(f64, f64) -> f64) -> Result<Value, Failure> {
     checked(join(arguments.number(0)?, arguments.number(1)?))
 }
 
-fn compare(arguments: &Arguments<'_>, holds: impl Fn(f64, f64) -> bool) -> Result<Value, Failure> {
+fn compare(arguments: &CallArguments<'_>, holds: impl Fn(f64, f64) -> bool) -> Result<Value, Failure> {
     Ok(Value::Bool(holds(arguments.number(0)?, arguments.number(1)?)))
 }
 
-fn truths(arguments: &Arguments<'_>) -> Result<(bool, bool), Failure> {
-    Ok((boolean(arguments.get(0)?)?, boolean(arguments.get(1)?)?))
+fn bool_pair(arguments: &CallArguments<'_>) -> Result<(bool, bool), Failure> {
+    Ok((as_bool(arguments.get(0)?)?, as_bool(arguments.get(1)?)?))
 }
 
-fn same(arguments: &Arguments<'_>) -> Result<bool, Failure> {
-    Ok(equal(arguments.get(0)?, arguments.get(1)?))
+fn arguments_equal(arguments: &CallArguments<'_>) -> Result<bool, Failure> {
+    Ok(values_equal(arguments.get(0)?, arguments.get(1)?))
 }
 
-fn divisor(arguments: &Arguments<'_>) -> Result<(), Failure> {
+fn check_divisor(arguments: &CallArguments<'_>) -> Result<(), Failure> {
     if arguments.number(1)? == 0.0 { Err(invalid("Division by zero")) } else { Ok(()) }
 }
 
-fn most(arguments: &Arguments<'_>, join: impl Fn(f64, f64) -> f64) -> Result<Value, Failure> {
+fn fold(arguments: &CallArguments<'_>, join: impl Fn(f64, f64) -> f64) -> Result<Value, Failure> {
     let mut best = arguments.number(0)?;
     for value in arguments.rest(1) {
-        best = join(best, number(value)?);
+        best = join(best, as_number(value)?);
     }
     checked(best)
 }
 
-fn parse(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn parse(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (text, base) = (arguments.text(0)?, arguments.count(1)?);
     let base = u32::try_from(base).ok().filter(|base| (2..=36).contains(base));
     let base = base.ok_or_else(|| invalid("the base is 2 to 36"))?;

@@ -4,50 +4,57 @@ use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 use super::format::{format, format_list};
-use super::{Answer, Arguments};
+use super::{BuiltinResult, CallArguments};
 use crate::error::{Failure, invalid};
 
-pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
+pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
     Some(match name {
-        "basename" => map(arguments, |text| {
+        "basename" => map_text(arguments, |text| {
             text.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
         }),
-        "dirname" => map(arguments, dirname),
-        "chomp" => map(arguments, |text| text.trim_end_matches(['\r', '\n']).to_owned()),
+        "dirname" => map_text(arguments, dirname),
+        "chomp" => map_text(arguments, |text| text.trim_end_matches(['\r', '\n']).to_owned()),
         "format" => format(arguments.0),
         "formatlist" => format_list(arguments.0),
         "indent" => indent(arguments),
         "join" => join(arguments),
-        "lower" => map(arguments, str::to_lowercase),
+        "lower" => map_text(arguments, str::to_lowercase),
         "regex" => regex(arguments),
         "regex_replace" => regex_replace(arguments),
         "regexall" => regex_all(arguments),
-        "replace" => with(arguments, |text, search, by| text.replace(search, by)),
-        "sanitize" => map(arguments, sanitize),
+        "replace" => map_text3(arguments, |text, search, by| text.replace(search, by)),
+        "sanitize" => map_text(arguments, sanitize),
         "semvercmp" => semver(arguments),
         "split" => split(arguments),
         "strlen" => arguments.text(0).map(|text| Value::from(text.chars().count())),
-        "strrev" => map(arguments, |text| text.chars().rev().collect()),
+        "strrev" => map_text(arguments, |text| text.chars().rev().collect()),
         "substr" => substr(arguments),
-        "title" => map(arguments, title),
-        "trim" => pair(arguments, |text, set| text.trim_matches(|c| set.contains(c)).to_owned()),
-        "trimprefix" => pair(arguments, |text, prefix| text.strip_prefix(prefix).unwrap_or(text).to_owned()),
-        "trimsuffix" => pair(arguments, |text, suffix| text.strip_suffix(suffix).unwrap_or(text).to_owned()),
-        "trimspace" => map(arguments, |text| text.trim().to_owned()),
-        "upper" => map(arguments, str::to_uppercase),
+        "title" => map_text(arguments, title),
+        "trim" => map_text2(arguments, |text, set| text.trim_matches(|c| set.contains(c)).to_owned()),
+        "trimprefix" => {
+            map_text2(arguments, |text, prefix| text.strip_prefix(prefix).unwrap_or(text).to_owned())
+        }
+        "trimsuffix" => {
+            map_text2(arguments, |text, suffix| text.strip_suffix(suffix).unwrap_or(text).to_owned())
+        }
+        "trimspace" => map_text(arguments, |text| text.trim().to_owned()),
+        "upper" => map_text(arguments, str::to_uppercase),
         _ => return None,
     })
 }
 
-fn map(arguments: &Arguments<'_>, change: impl Fn(&str) -> String) -> Result<Value, Failure> {
+fn map_text(arguments: &CallArguments<'_>, change: impl Fn(&str) -> String) -> Result<Value, Failure> {
     arguments.text(0).map(|text| Value::String(change(&text)))
 }
 
-fn pair(arguments: &Arguments<'_>, change: impl Fn(&str, &str) -> String) -> Result<Value, Failure> {
+fn map_text2(arguments: &CallArguments<'_>, change: impl Fn(&str, &str) -> String) -> Result<Value, Failure> {
     Ok(Value::String(change(&arguments.text(0)?, &arguments.text(1)?)))
 }
 
-fn with(arguments: &Arguments<'_>, change: impl Fn(&str, &str, &str) -> String) -> Result<Value, Failure> {
+fn map_text3(
+    arguments: &CallArguments<'_>,
+    change: impl Fn(&str, &str, &str) -> String,
+) -> Result<Value, Failure> {
     Ok(Value::String(change(&arguments.text(0)?, &arguments.text(1)?, &arguments.text(2)?)))
 }
 
@@ -79,24 +86,24 @@ fn title(text: &str) -> String {
     out
 }
 
-fn indent(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn indent(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     const WIDEST: usize = 1000;
     let blanks = " ".repeat(arguments.count(0)?.min(WIDEST));
     Ok(Value::String(arguments.text(1)?.replace('\n', &format!("\n{blanks}"))))
 }
 
-fn join(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn join(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let separator = arguments.text(0)?;
     let mut texts = Vec::new();
     for at in 1..arguments.0.len() {
         for item in arguments.list(at)? {
-            texts.push(super::expr::text(item)?);
+            texts.push(super::expr::as_text(item)?);
         }
     }
     Ok(Value::String(texts.join(&separator)))
 }
 
-fn split(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn split(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (separator, text) = (arguments.text(0)?, arguments.text(1)?);
     if separator.is_empty() {
         return Ok(text.chars().map(String::from).collect());
@@ -104,7 +111,7 @@ fn split(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     Ok(text.split(&separator).collect())
 }
 
-fn substr(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn substr(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let text: Vec<char> = arguments.text(0)?.chars().collect();
     let (from, length) = (arguments.number(1)?, arguments.number(2)?);
     let count = text.len() as f64;
@@ -119,7 +126,7 @@ fn pattern(text: &str) -> Result<Regex, Failure> {
     Regex::new(text).map_err(|why| invalid(format!("the pattern {text:?}: {why}")))
 }
 
-fn regex(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn regex(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (pattern, text) = (pattern(&arguments.text(0)?)?, arguments.text(1)?);
     let found = pattern
         .captures(&text)
@@ -127,7 +134,7 @@ fn regex(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     Ok(captured(&pattern, &found))
 }
 
-fn regex_all(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn regex_all(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (pattern, text) = (pattern(&arguments.text(0)?)?, arguments.text(1)?);
     Ok(pattern.captures_iter(&text).map(|found| captured(&pattern, &found)).collect())
 }
@@ -144,14 +151,14 @@ fn captured(pattern: &Regex, found: &regex_lite::Captures<'_>) -> Value {
     if named.is_empty() { (1..pattern.captures_len()).map(group).collect() } else { Value::Object(named) }
 }
 
-fn regex_replace(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn regex_replace(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (text, pattern) = (arguments.text(0)?, pattern(&arguments.text(1)?)?);
     Ok(Value::String(pattern.replace_all(&text, arguments.text(2)?.as_str()).into_owned()))
 }
 
 /// Whether a version satisfies constraints such as `>= 1.2, < 2`, `^1.2`, `~1.2.3`; `||` separates
 /// alternatives.
-fn semver(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn semver(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let found = version(&arguments.text(0)?)?.0;
     for alternative in arguments.text(1)?.split("||") {
         let mut holds = true;

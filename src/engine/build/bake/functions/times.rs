@@ -4,11 +4,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 use serde_json::Value;
 
-use super::{Answer, Arguments};
+use super::{BuiltinResult, CallArguments};
 use crate::error::{Failure, invalid};
 use crate::model::duration;
 
-pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
+pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
     Some(match name {
         "timestamp" => Ok(Value::String(Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())),
         "timeadd" => add(arguments),
@@ -22,7 +22,7 @@ fn read(text: &str) -> Result<Timestamp, Failure> {
     text.parse().map_err(|_| invalid(format!("{text:?} is no time")))
 }
 
-fn add(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn add(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (time, text) = (read(&arguments.text(0)?)?, arguments.text(1)?);
     let (negative, bare) = match text.strip_prefix('-') {
         Some(bare) => (true, bare),
@@ -33,7 +33,7 @@ fn add(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     moved.map(|time| Value::String(time.to_string())).map_err(|why| invalid(why.to_string()))
 }
 
-fn from_unix(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn from_unix(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let time = Timestamp::from_second(arguments.number(0)? as i64).map_err(|why| invalid(why.to_string()))?;
     let zoned = time.to_zoned(TimeZone::UTC);
     let field = |format: &str| zoned.strftime(format).to_string();
@@ -46,7 +46,7 @@ fn from_unix(arguments: &Arguments<'_>) -> Result<Value, Failure> {
 }
 
 /// `formatdate("YYYY-MM-DD", time)`: letters are replaced by parts of the time, quoted text is copied.
-fn format(arguments: &Arguments<'_>) -> Result<Value, Failure> {
+fn format(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let pattern = arguments.text(0)?;
     let time = read(&arguments.text(1)?)?.to_zoned(TimeZone::UTC);
     let mut out = String::new();
