@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::dockerfile::ast::{ArgDeclaration, Dockerfile, Instruction};
 use super::expand::{self, ReferencedNames, Variables};
-use crate::error::Failure;
-use crate::model::platform::Platform;
+use dhow_error::Failure;
+use dhow_model::platform::Platform;
 
 /// Predefined arguments that need no `ARG`; `RUN` sees them, history and cache keys leave them out.
-pub const PROXIES: [&str; 10] = [
+pub(crate) const PROXIES: [&str; 10] = [
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",
@@ -71,7 +71,7 @@ pub fn global_args(
 
 /// The value that `ARG` has in a stage: the `given` one, else its default expanded with what the stage has
 /// `seen` so far, else the `global` one. `None` if declared without a value.
-pub fn resolve_stage_arg(
+pub(crate) fn resolve_stage_arg(
     argument: &ArgDeclaration,
     escape: char,
     given: &BTreeMap<String, String>,

@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::build::dockerfile::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
-use crate::build::dockerfile::parse_statement;
-use crate::build::plan::{ImageInput, InputTree};
-use crate::build::{expand, suggest};
-use crate::error::{Failure, invalid, not_found};
-use crate::model::platform::Platform;
-use crate::model::reference::ImageReference;
+use crate::dockerfile::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
+use crate::dockerfile::parse_statement;
+use crate::plan::{ImageInput, InputTree};
+use crate::{expand, suggest};
+use dhow_error::{Failure, invalid, not_found};
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
 
 /// What stages are resolved against.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub struct StageNode {
 pub struct LinkedInstruction {
     pub statement: Statement,
     /// It is an ONBUILD trigger.
-    pub triggered: bool,
+    pub(crate) triggered: bool,
     /// What it reads: one for `COPY` and `ADD`, one per mount for `RUN`, otherwise none.
     pub trees: Vec<InputTree>,
 }

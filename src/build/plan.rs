@@ -5,11 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::dockerfile::ast::LineRange;
-use crate::build::run_command::RunArgv;
-use crate::build::run_mount::RunMountSpec;
-use crate::model::image::RunConfig;
-use crate::model::platform::Platform;
+use crate::dockerfile::ast::LineRange;
+use crate::run_command::RunArgv;
+use crate::run_mount::RunMountSpec;
+use dhow_model::image::RunConfig;
+use dhow_model::platform::Platform;
 
 /// A file tree that a step reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ pub struct PlanStep {
     pub shown: String,
     pub lines: LineRange,
     /// It comes from an ONBUILD trigger; its lines are those of `FROM`.
-    pub triggered: bool,
+    pub(crate) triggered: bool,
 }
 
 /// The operation of a step.
@@ -183,7 +183,7 @@ impl CopyOp {
 
     /// The op without its source tree, for cache keys: the key has the digest of the files instead.
     #[must_use]
-    pub fn without_source(&self) -> Self {
+    pub(crate) fn without_source(&self) -> Self {
         Self { from: InputTree::Scratch, ..self.clone() }
     }
 

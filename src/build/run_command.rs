@@ -19,7 +19,7 @@ pub struct RunArgv {
 }
 
 /// An empty `shell` means the default, `/bin/sh -c`.
-pub fn run_argv(command: &CommandLine, shell: &[String]) -> RunArgv {
+pub(crate) fn run_argv(command: &CommandLine, shell: &[String]) -> RunArgv {
     let (line, here_docs) = match command {
         CommandLine::Exec(args) => return RunArgv { args: args.clone(), scripts: Vec::new() },
         CommandLine::Shell { line, here_docs } => (line, here_docs),

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::suggest::did_you_mean;
-use crate::error::{Failure, invalid};
-use crate::model::bytes;
+use crate::suggest::did_you_mean;
+use dhow_error::{Failure, invalid};
+use dhow_model::bytes;
 
 /// The type of a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! "did you mean" suggestions, as BuildKit makes them: fewer than three edits apart.
 
 /// The candidate closest to `word`, if close enough to be a typo; `None` also if `word` itself is known.
-pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Untrusted names may be long, and the distance costs the product of both lengths.
     if word.len() > 128 {
         return None;
@@ -24,7 +24,11 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// Appends ` (did you mean …?)` to `message` if a known word is close.
-pub fn did_you_mean<'a>(message: String, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(
+    message: String,
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
     match closest(word, known) {
         Some(meant) => format!("{message} (did you mean {meant}?)"),
         None => message,

@@ -5,28 +5,28 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::push::PushTarget;
-use crate::error::{Failure, FailureKind, invalid, not_found};
-use crate::image::manifest::{Descriptor, DescriptorPlatform, Manifest, OCI_MANIFEST};
-use crate::image::push::assemble::build_index;
-use crate::image::push::copy::{RepositoryCopy, descriptor_of};
-use crate::image::registry::repository::{ManifestRef, RawManifest, Repository};
-use crate::model::environment::Environment;
-use crate::model::image::ImageConfig;
-use crate::model::reference::{DEFAULT_TAG, ImageReference};
-use crate::store::{ListedManifest, ManifestList, Store};
+use dhow_error::{Failure, FailureKind, invalid, not_found};
+use dhow_image::manifest::{Descriptor, DescriptorPlatform, Manifest, OCI_MANIFEST};
+use dhow_image::push::assemble::build_index;
+use dhow_image::push::copy::{RepositoryCopy, descriptor_of};
+use dhow_image::registry::push_target::PushTarget;
+use dhow_image::registry::repository::{ManifestRef, RawManifest, Repository};
+use dhow_model::environment::Environment;
+use dhow_model::image::ImageConfig;
+use dhow_model::reference::{DEFAULT_TAG, ImageReference};
+use dhow_store::{ListedManifest, ManifestList, Store};
 
 /// Limit on a configuration blob in bytes; other engines have the same.
 const CONFIG_LIMIT: u64 = 8 << 20;
 
 /// A manifest on a registry, and the repository it was fetched from.
-pub struct RemoteManifest {
+pub(crate) struct RemoteManifest {
     pub repository: Repository,
     pub raw: RawManifest,
 }
 
 /// Opens the repository of `reference` for reading.
-pub fn open_repository(
+pub(crate) fn open_repository(
     environment: &Environment,
     reference: &ImageReference,
     insecure: bool,
@@ -36,7 +36,7 @@ pub fn open_repository(
 }
 
 /// Fetches what a registry has under `reference`.
-pub fn fetch_manifest(
+pub(crate) fn fetch_manifest(
     environment: &Environment,
     reference: &ImageReference,
     insecure: bool,
@@ -47,7 +47,7 @@ pub fn fetch_manifest(
 }
 
 /// Fetches what `repository` has under the tag or digest of `reference`.
-pub fn read_manifest(repository: &Repository, reference: &ImageReference) -> Result<RawManifest> {
+pub(crate) fn read_manifest(repository: &Repository, reference: &ImageReference) -> Result<RawManifest> {
     let which = match (reference.digest(), reference.tag()) {
         (Some(digest), _) => ManifestRef::Digest(digest),
         (None, tag) => ManifestRef::Tag(tag.unwrap_or(DEFAULT_TAG)),

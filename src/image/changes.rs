@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use crate::sys::fs::MOUNT_STUB_XATTR;
+use dhow_sys::fs::MOUNT_STUB_XATTR;
 
 /// Each level holds descriptors.
 const MAX_DEPTH: usize = 400;
@@ -41,7 +41,7 @@ pub struct FileChange {
     /// A directory that hides the lower layers' entries.
     pub opaque: bool,
     /// Deleted by an opaque parent directory rather than by a whiteout of its own.
-    pub by_opaque_parent: bool,
+    pub(crate) by_opaque_parent: bool,
 }
 
 /// The changes of `upper` relative to the trees `lower` (topmost first), ordered by path, a directory before
@@ -58,7 +58,7 @@ pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
 /// Like [`changes`], for an unused tree that is to become a layer in place: entries that are no change are
 /// removed from it. These are mount points marked with [`STUB`] and otherwise unused, unchanged directories,
 /// whiteouts of missing names, and sockets. Mount points are recognised by the mark only, not by path.
-pub fn prune_unchanged(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
+pub(crate) fn prune_unchanged(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
     let lower =
         lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, invalid, unsupported};
+use dhow_error::{Failure, invalid, unsupported};
 
 /// A compression algorithm with its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl FromStr for Compression {
 }
 
 /// The equivalent OCI or docker media type of a layer.
-pub fn convert_media_type(media_type: &str, oci: bool) -> String {
+pub(crate) fn convert_media_type(media_type: &str, oci: bool) -> String {
     let compression = if media_type.ends_with("gzip") {
         Compression::Gzip(6)
     } else if media_type.ends_with("zstd") {

@@ -2,7 +2,7 @@
 
 use sha2::Digest as _;
 
-use crate::model::digest::Digest;
+use dhow_model::digest::Digest;
 
 #[derive(Clone)]
 pub enum DigestHasher {

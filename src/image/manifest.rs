@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{Failure, FailureKind, invalid, unsupported};
-use crate::model::digest::Digest;
-use crate::model::platform::Platform;
+use dhow_error::{Failure, FailureKind, invalid, unsupported};
+use dhow_model::digest::Digest;
+use dhow_model::platform::Platform;
 
-pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Docker and overlayfs support far fewer.
 const MAX_LAYERS: usize = 1000;
@@ -32,7 +32,7 @@ pub struct Descriptor {
     pub size: u64,
     /// Alternative download URLs; only foreign layers have them.
     #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
-    pub urls: Vec<String>,
+    pub(crate) urls: Vec<String>,
     #[serde(default, deserialize_with = "null_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// In an index: the platform of the image.

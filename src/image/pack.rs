@@ -10,17 +10,17 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sha2::Digest as _;
 
-use super::recipe::{TarSplitReader, TarSplitRecord};
-use crate::error::{Failure, corrupt};
-use crate::model::digest::Digest;
-use crate::store::Store;
+use super::tar_split::{TarSplitReader, TarSplitRecord};
+use dhow_error::{Failure, corrupt};
+use dhow_model::digest::Digest;
+use dhow_store::Store;
 
 /// Copy buffer.
 const BUFFER: usize = 256 << 10;
 
 /// Writes the tar stream of the layer `diff_id` to `out` and verifies its digest. On an error of kind corrupt
 /// the output is not the layer, and the caller must discard it.
-pub fn pack_layer(store: &Store, diff_id: &Digest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn pack_layer(store: &Store, diff_id: &Digest, out: &mut dyn Write) -> anyhow::Result<()> {
     let doing = || format!("cannot write layer {diff_id}");
     let mut packer = LayerPacker::open(store, diff_id, out).with_context(doing)?;
     packer.run().with_context(doing)?;

@@ -10,16 +10,16 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::adopt::InPlaceFixups;
 use super::changes::{ChangeKind, FileChange};
-use super::files::look::{DhowXattrs, FileInfo, inspect, read_content, read_xattr, xattr_names};
-use super::recipe::TarSplitWriter;
+use super::commit_upper::InPlaceFixups;
+use super::files::inspect::{DhowXattrs, FileInfo, inspect, read_content, read_xattr, xattr_names};
 use super::tar::write::{END_OF_ARCHIVE, member_header, padding};
 use super::tar::{TarMember, TarMemberKind, TarTime};
 use super::tar_hash::TarHash;
-use crate::model::layer::{LayerOwnership, LayerRecord};
-use crate::store::LayerDraft;
+use super::tar_split::TarSplitWriter;
 use anyhow::{Context as _, Result};
+use dhow_model::layer::{LayerOwnership, LayerRecord};
+use dhow_store::LayerDraft;
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
 };
@@ -408,10 +408,10 @@ pub(super) fn timestamps(time: TarTime) -> Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::changes::changes;
-    use crate::image::pack::pack_layer;
-    use crate::model::digest::Digest;
-    use crate::store::Store;
+    use crate::changes::changes;
+    use crate::pack::pack_layer;
+    use dhow_model::digest::Digest;
+    use dhow_store::Store;
     use std::fs;
 
     #[test]

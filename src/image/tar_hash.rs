@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
-use crate::model::digest::Digest;
+use dhow_model::digest::Digest;
 
 /// Bytes collected before hashing.
 const BATCH: usize = 256 << 10;

@@ -1,6 +1,6 @@
 //! Sizes, parsed and formatted like docker's go-units package.
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Parses `64m`, `1.5 GiB`, `512`: powers of 1024, any case, `i` and `b` optional.
 pub fn parse(text: &str) -> Result<u64, Failure> {

@@ -1,7 +1,7 @@
 //! One line of comma-separated values with double quotes (RFC 4180), as `--mount` and other flags in long
 //! form use it.
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 pub fn fields(line: &str) -> Result<Vec<String>, Failure> {
     let malformed = || invalid(format!("`{}` is not a list of comma-separated values", line.escape_debug()));

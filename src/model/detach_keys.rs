@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// The bytes that a terminal sends for the sequence; empty disables detaching.
 #[derive(Clone, Debug, PartialEq, Eq)]

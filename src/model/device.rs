@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::container::DeviceSpec;
-use crate::error::{Failure, invalid, unsupported};
+use dhow_error::{Failure, invalid, unsupported};
 
 impl FromStr for DeviceSpec {
     type Err = Failure;

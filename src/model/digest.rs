@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// A SHA-256 or SHA-512 digest, valid by construction, so that it is safe as a file name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

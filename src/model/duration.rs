@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Parses what Go's `time.ParseDuration` accepts, without a sign: `300ms`, `1.5h`, `2h45m`, `0`.
 pub fn parse(text: &str) -> Result<Duration, Failure> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::network::{EgressHost, EgressRule};
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// The longest domain name in bytes (RFC 1035, section 2.3.4, without the length bytes at both ends).
 const NAME: usize = 253;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// A `KEY=VALUE` condition; each command defines its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]

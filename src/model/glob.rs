@@ -1,6 +1,6 @@
 //! Go's `path.Match`: `*` and `?` do not match slashes, `[a-z]` and `[^a-z]` are classes.
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Whether all of `text` matches. Fails on a malformed pattern.
 pub fn matches(pattern: &str, text: &str) -> Result<bool, Failure> {

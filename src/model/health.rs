@@ -33,7 +33,7 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// The argv of a health check.
-pub type HealthTest = Vec<String>;
+pub(crate) type HealthTest = Vec<String>;
 
 impl HealthSpec {
     /// Disables the image's check.

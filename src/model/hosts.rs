@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// A placeholder for the host's address.
-pub const HOST_GATEWAY: &str = "host-gateway";
+pub(crate) const HOST_GATEWAY: &str = "host-gateway";
 
 /// Parses an entry for /etc/hosts into name and address. An IPv6 address may be in brackets.
 pub fn parse_entry(text: &str) -> Result<(String, String), Failure> {

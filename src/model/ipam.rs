@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::network::SubnetSpec;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// docker's default pools (`default-address-pools`): base, prefix length, and prefix length of the subnets
 /// cut from it.

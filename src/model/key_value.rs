@@ -3,7 +3,7 @@
 //! Lines of a file are literal: no quotes, no expansion, no trailing comments. Leading white space, blank lines and lines
 //! that start with `#` are skipped; a bare name takes its value from the environment.
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyValue {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::bytes;
-use crate::error::{Failure, invalid, unsupported};
+use dhow_error::{Failure, invalid, unsupported};
 
 /// `--log-driver` and `--log-opt` as given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

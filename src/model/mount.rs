@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::bytes;
 use super::container::{MountSource, MountSpec};
-use super::name::is_object_name;
+use super::object_name::is_object_name;
 use super::volume::VolumeSetup;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Mount propagation, as mount(8) names it.
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
@@ -142,7 +142,7 @@ pub(super) fn clean_host_path(path: &Path) -> Result<PathBuf, String> {
 }
 
 /// The target: absolute, lexically clean, and not the root itself.
-pub fn check_target(target: &str) -> Result<String, String> {
+pub(crate) fn check_target(target: &str) -> Result<String, String> {
     if !target.starts_with('/') {
         return Err(format!("mount path must be absolute: '{}'", target.escape_debug()));
     }

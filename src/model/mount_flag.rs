@@ -6,7 +6,7 @@ use super::container::{MountSource, MountSpec};
 use super::mount::{check_propagation, check_target, clean_host_path, octal, volume_source};
 use super::volume::{self, VolumeBacking, VolumeSetup};
 use super::{bytes, csv};
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Parses a `--mount` value; a source that starts with a dot is relative to `base`.
 pub fn parse(text: &str, base: &Path) -> Result<MountSpec, Failure> {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::container::{IpcMode, UsernsMode};
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Returns whether the host's namespace is shared (`host`) or not (empty, `private`); `flag` is for the
 /// error.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const DEFAULT: &str = "bridge";
 
 /// Driver option: the host address for published ports that name none.
-pub const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
+pub(crate) const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
 /// Endpoint option: the name of the interface in the container.
 pub const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";

@@ -8,7 +8,7 @@ use super::container::NetworkMode;
 use super::csv;
 use super::namespace::parse_container;
 use super::network::{self, INTERFACE_NAME, MacAddress, NetworkAttachment};
-use crate::error::{Failure, invalid, unsupported};
+use dhow_error::{Failure, invalid, unsupported};
 
 /// Endpoint option: sysctls of the interface.
 const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ipam::PoolSpec;
 use super::network::{EgressRule, HOST_BINDING};
-use crate::error::{Failure, FailureKind, invalid, not_found, unsupported};
+use dhow_error::{Failure, FailureKind, invalid, not_found, unsupported};
 
 /// Driver option: MTU.
 pub const MTU: &str = "com.docker.network.driver.mtu";

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Failure, invalid, unsupported};
+use dhow_error::{Failure, invalid, unsupported};
 
 /// Operating system and architecture in Go's names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,7 +85,7 @@ impl PortGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::network::PortProtocol;
+    use crate::network::PortProtocol;
 
     fn published(ip: &str, host: u16, container: u16) -> PublishedPort {
         PublishedPort { container, protocol: PortProtocol::Tcp, ip: ip.parse().unwrap(), host }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::container::ContainerSpec;
 use super::csv;
 use super::network::{PortProtocol, PortSpec};
-use crate::error::{Failure, invalid, unsupported};
+use dhow_error::{Failure, invalid, unsupported};
 
 /// Parses a `-p`; a range gives several ports.
 pub fn parse(text: &str) -> Result<Vec<PortSpec>, Failure> {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// The registry of names that do not include one.
 pub const DEFAULT_REGISTRY: &str = "docker.io";

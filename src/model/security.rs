@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::error::{Failure, invalid, unsupported};
+use dhow_error::{Failure, invalid, unsupported};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityOption {

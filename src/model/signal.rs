@@ -1,6 +1,6 @@
 //! Signal names and numbers, with or without `SIG`, for `--stop-signal` and `kill`.
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Linux's standard signals.
 const NAMES: [(i32, &str); 33] = [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// The sysctls of the IPC namespace besides `fs.mqueue.*`.
 const IPC: [&str; 8] = [

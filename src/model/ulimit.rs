@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use super::container::UlimitSpec;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// The resources of getrlimit(2), by docker's names.
-pub const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 15] = [
     "core",
     "cpu",
     "data",

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container::MountSource;
 use super::mount::{clean_host_path, parse_tmpfs};
-use crate::error::{Failure, invalid, not_found, unsupported};
+use dhow_error::{Failure, invalid, not_found, unsupported};
 
 /// The only driver.
 pub const DRIVER: &str = "local";

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FlowProtocol {
+pub(crate) enum FlowProtocol {
     Tcp,
     /// UDP between two address/port pairs.
     Udp,
@@ -14,7 +14,7 @@ pub enum FlowProtocol {
 
 /// What a container wants to reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EgressFlow {
+pub(crate) struct EgressFlow {
     pub protocol: FlowProtocol,
     pub source: SocketAddr,
     /// The destination as the container named it.
@@ -22,7 +22,7 @@ pub struct EgressFlow {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowVerdict {
+pub(crate) enum FlowVerdict {
     /// Forward to this address in the host's network. Replies still come from the address that the container
     /// named.
     Pass(SocketAddr),
@@ -32,7 +32,7 @@ pub enum FlowVerdict {
 
 /// Decides for the containers of one network. Several threads call it on the hot path: it must be quick and
 /// not block.
-pub trait FlowPolicy: Send + Sync {
+pub(crate) trait FlowPolicy: Send + Sync {
     /// Whether `flow` is allowed, and where it goes.
     fn judge(&self, flow: &EgressFlow) -> FlowVerdict;
 

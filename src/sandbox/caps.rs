@@ -26,8 +26,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 
-use crate::error::{Failure, invalid};
-use crate::sys;
+use dhow_error::{Failure, invalid};
 
 /// Names by number, without `CAP_`, from `linux/capability.h` of Linux 6.18.
 const NAMES: [&str; 41] = [
@@ -144,7 +143,7 @@ impl CapSet {
     }
 
     #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
+    pub(crate) const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
@@ -222,24 +221,24 @@ pub fn known_to_kernel(set: CapSet) -> (CapSet, CapSet) {
     if set.without(CapSet::DOCKER).is_empty() {
         return (set, CapSet::EMPTY);
     }
-    let known = CapSet(sys::caps::supported());
+    let known = CapSet(dhow_sys::caps::supported());
     (set.intersection(known), set.without(known))
 }
 
 /// Limits the bounding set to `keep`. Allocates nothing, so it may be called between fork and exec.
-pub fn limit_bounding_set(keep: CapSet) -> io::Result<()> {
-    sys::caps::limit_bounding(keep.bits())
+pub(crate) fn limit_bounding_set(keep: CapSet) -> io::Result<()> {
+    dhow_sys::caps::limit_bounding(keep.bits())
 }
 
 /// Sets permitted and effective set to what docker gives: `set` for root, nothing for other users; clears the
 /// inheritable and ambient sets. May be called between fork and exec.
 pub fn set_process_caps(set: CapSet, root: bool) -> io::Result<()> {
-    sys::caps::set_process(if root { set.bits() } else { 0 })
+    dhow_sys::caps::set_process(if root { set.bits() } else { 0 })
 }
 
 /// Sets `no_new_privs`, irrevocably. May be called between fork and exec.
 pub fn set_no_new_privs() -> io::Result<()> {
-    sys::caps::no_new_privs()
+    dhow_sys::caps::no_new_privs()
 }
 
 #[cfg(test)]
@@ -330,9 +329,9 @@ mod tests {
     #[test]
     fn limiting_takes_all_but_the_kept() {
         // Capabilities belong to the thread, so a thread of its own keeps the other tests unharmed.
-        let before = sys::caps::bounding().unwrap();
+        let before = dhow_sys::caps::bounding().unwrap();
         let outcome =
-            std::thread::spawn(|| limit_bounding_set(CapSet::DOCKER).map(|()| sys::caps::bounding()))
+            std::thread::spawn(|| limit_bounding_set(CapSet::DOCKER).map(|()| dhow_sys::caps::bounding()))
                 .join()
                 .unwrap();
         match outcome {
@@ -344,12 +343,12 @@ mod tests {
     #[test]
     fn settling_leaves_what_was_asked() {
         let permitted = std::thread::spawn(|| {
-            let had = sys::caps::permitted().unwrap();
+            let had = dhow_sys::caps::permitted().unwrap();
             let target = CapSet::from_bits(had).intersection(CapSet::DOCKER);
             set_process_caps(target, true).unwrap();
-            assert_eq!(sys::caps::permitted().unwrap(), target.bits());
+            assert_eq!(dhow_sys::caps::permitted().unwrap(), target.bits());
             set_process_caps(target, false).unwrap();
-            sys::caps::permitted().unwrap()
+            dhow_sys::caps::permitted().unwrap()
         });
         assert_eq!(permitted.join().unwrap(), 0);
     }

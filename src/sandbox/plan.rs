@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::caps::CapSet;
-use super::idmap::IdMap;
+use super::identity::idmap::IdMap;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SandboxPlan {

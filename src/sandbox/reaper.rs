@@ -9,10 +9,9 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions};
 
-use crate::error::{Failure, FailureKind, invalid};
-use crate::sys;
-use crate::sys::process::{ChildProcess, ForkSide};
-use crate::sys::signal::SignalFd;
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_sys::process::{ChildProcess, ForkSide};
+use dhow_sys::signal::SignalFd;
 
 /// When executed by this name, dhow acts as that init.
 pub const PROGRAM: &str = "docker-init";
@@ -22,8 +21,8 @@ pub fn run_reaper(args: &[OsString]) -> Result<i32> {
     let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
     let (program, rest) = args.split_first().ok_or_else(|| invalid("no program to run"))?;
     // Blocked before the fork, so that no signal is lost in between.
-    let signals = SignalFd::blocking(&sys::signal::forwardable()).context("receiving signals")?;
-    match sys::process::fork().context("starting the program")? {
+    let signals = SignalFd::blocking(&dhow_sys::signal::forwardable()).context("receiving signals")?;
+    match dhow_sys::process::fork().context("starting the program")? {
         ForkSide::Child => Err(become_program(program, rest)),
         ForkSide::Parent(child) => forward_and_reap(&signals, &child),
     }
@@ -45,12 +44,12 @@ fn become_program(program: &OsString, args: &[OsString]) -> anyhow::Error {
 fn take_foreground() -> Result<()> {
     rustix::process::setpgid(None, None).context("making a process group")?;
     let stdin = std::io::stdin();
-    if sys::pty::is_terminal(stdin.as_fd()) {
+    if dhow_sys::pty::is_terminal(stdin.as_fd()) {
         // SIGTTOU is still blocked here, so this does not stop the process.
         rustix::termios::tcsetpgrp(stdin.as_fd(), rustix::process::getpgrp())
             .context("taking the terminal")?;
     }
-    Ok(sys::signal::reset_signals()?)
+    Ok(dhow_sys::signal::reset_signals()?)
 }
 
 fn forward_and_reap(signals: &SignalFd, child: &ChildProcess) -> Result<i32> {

@@ -53,7 +53,11 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
 }
 
 /// Writes a value as JSON; see [`write`].
-pub fn write_json<T: serde::Serialize>(path: &Path, value: &T, durability: Durability) -> io::Result<()> {
+pub(crate) fn write_json<T: serde::Serialize>(
+    path: &Path,
+    value: &T,
+    durability: Durability,
+) -> io::Result<()> {
     let text = serde_json::to_vec(value).map_err(io::Error::other)?;
     write(path, &text, durability)
 }

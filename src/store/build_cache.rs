@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::{self, Durability};
 use super::lock::FileLock;
 use super::{Store, layout, list_dir, read_optional, read_record, timestamp_now};
-use crate::model::digest::Digest;
+use dhow_model::digest::Digest;
 
 /// The result of a build step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ impl Store {
     /// A damaged record counts as missing: the step runs again and replaces it.
     fn read_step(&self, key: &Digest) -> anyhow::Result<Option<StepRecord>> {
         match read_record(&self.step_path(key)) {
-            Err(error) if crate::error::kind_of(&error) == crate::error::FailureKind::Corrupt => Ok(None),
+            Err(error) if dhow_error::kind_of(&error) == dhow_error::FailureKind::Corrupt => Ok(None),
             other => other,
         }
     }
@@ -188,7 +188,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
 
     #[test]
     fn a_record_counts_while_its_layer_is_there() {

@@ -13,8 +13,8 @@ use super::atomic::{self, Durability};
 use super::layers::create_dir_0755;
 use super::lock::{FileLock, LockMode};
 use super::{Store, list_dir, make_private_dirs, read_record, timestamp_now};
-use crate::error::{Failure, FailureKind};
-use crate::model::digest::Digest;
+use dhow_error::{Failure, FailureKind};
+use dhow_model::digest::Digest;
 
 const MAX_PRIVATE_CACHES: u32 = 1000;
 
@@ -203,7 +203,7 @@ fn tree_size(path: &Path, depth: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
 
     #[test]
     fn it_stays_and_is_removed_when_nobody_uses_it() {

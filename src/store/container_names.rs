@@ -14,11 +14,11 @@ use std::io;
 use std::path::Path;
 
 use super::containers::{check_id, check_name, no_such_container};
-use super::edit::SpecEdit;
 use super::lock::{FileLock, LockMode};
+use super::spec_edit::SpecEdit;
 use super::{ContainerDir, Store, atomic, is_missing, list_dir, with_dir};
-use crate::error::{Failure, FailureKind, invalid};
-use crate::model::container::ContainerSpec;
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_model::container::ContainerSpec;
 
 /// The owner of a name.
 enum NameHolder {
@@ -196,9 +196,9 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::error::kind_of;
-    use crate::store::new_container_id;
-    use crate::store::scratch::store;
+    use crate::new_container_id;
+    use crate::scratch::store;
+    use dhow_error::kind_of;
 
     fn make(store: &Store, name: &str) -> ContainerDir {
         let spec = ContainerSpec { id: new_container_id().unwrap(), name: name.into(), ..Default::default() };
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn links(store: &Store) -> Vec<String> {
-        crate::store::list_dir(&store.by_name_dir()).unwrap()
+        crate::list_dir(&store.by_name_dir()).unwrap()
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
     fn a_sweep_takes_names_of_containers_that_never_came_to_be() {
         let (_dir, store) = store();
         let _kept = make(&store, "kept");
-        store.reserve_name(&crate::store::new_container_id().unwrap(), "never").unwrap();
+        store.reserve_name(&crate::new_container_id().unwrap(), "never").unwrap();
         store.sweep().unwrap();
         assert_eq!(links(&store), ["kept"]);
     }

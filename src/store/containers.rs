@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 
 use super::atomic::{self, Durability};
 use super::lock::{FileLock, LockMode};
-use super::remove::TrashedEntry;
+use super::trash::TrashedEntry;
 use super::{Store, list_dir, random_hex, read_record};
-use crate::error::{Failure, FailureKind, invalid, kind_of, not_found};
-use crate::model::container::{ContainerSpec, MountSource};
-use crate::model::event::EngineEvent;
+use dhow_error::{Failure, FailureKind, invalid, kind_of, not_found};
+use dhow_model::container::{ContainerSpec, MountSource};
+use dhow_model::event::EngineEvent;
 
 /// A container's directory together with its spec.
 #[derive(Clone, Debug)]
@@ -299,11 +299,11 @@ pub(super) fn no_such_container(text: &str) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::kind_of;
-    use crate::model::container::{ContainerImage, MountSpec};
-    use crate::model::volume::VolumeSetup;
-    use crate::store::images::tests::put;
-    use crate::store::scratch::store;
+    use crate::images::tests::put;
+    use crate::scratch::store;
+    use dhow_error::kind_of;
+    use dhow_model::container::{ContainerImage, MountSpec};
+    use dhow_model::volume::VolumeSetup;
 
     fn spec(name: &str) -> ContainerSpec {
         ContainerSpec { id: new_container_id().unwrap(), name: name.into(), ..Default::default() }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::lock::{FileLock, LockMode};
 use super::{Store, is_missing, make_private_dirs, with_dir};
-use crate::model::event::EngineEvent;
+use dhow_model::event::EngineEvent;
 
 /// Bytes after which the log is rotated; both files together take about twice as much.
 const ROTATE_SIZE: u64 = 1 << 20;
@@ -186,8 +186,8 @@ impl EventFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::EventKind;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
+    use dhow_model::event::EventKind;
 
     fn event(id: &str) -> EngineEvent {
         EngineEvent::new(EventKind::Volume, "create", id)

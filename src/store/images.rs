@@ -9,12 +9,12 @@ use super::atomic::{self, Durability};
 use super::layers::LayerLease;
 use super::lock::{FileLock, LockMode};
 use super::{ContainerDir, NameRecord, Store, layout, list_dir, read_optional, read_record, timestamp_now};
-use crate::error::{Failure, FailureKind, corrupt, not_found};
-use crate::model::digest::Digest;
-use crate::model::image::ImageConfig;
-use crate::model::layer::LayerOwnership;
-use crate::model::platform::Platform;
-use crate::model::reference::ImageReference;
+use dhow_error::{Failure, FailureKind, corrupt, not_found};
+use dhow_model::digest::Digest;
+use dhow_model::image::ImageConfig;
+use dhow_model::layer::LayerOwnership;
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
 
 /// Metadata of an image that its configuration does not contain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct ImageRecord {
     pub size: u64,
     pub stored: String,
     #[serde(default)]
-    pub manifest_digest: Option<Digest>,
+    pub(crate) manifest_digest: Option<Digest>,
     /// How the layers store owners (the same for all of them); `None` if there are no layers.
     #[serde(default)]
     pub identity: Option<LayerOwnership>,
@@ -319,11 +319,11 @@ fn no_such_image(text: &str) -> anyhow::Error {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::layer::LayerRecord;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
+    use dhow_model::layer::LayerRecord;
 
     /// Stores an image without layers that differs by `author`.
-    pub(in crate::store) fn put(store: &Store, author: &str) -> Digest {
+    pub(crate) fn put(store: &Store, author: &str) -> Digest {
         let config = format!(
             r#"{{"author":"{author}","architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}}}}"#
         );

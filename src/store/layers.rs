@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use super::atomic::{self, Durability};
 use super::lock::{FileLock, LockMode};
 use super::{Store, TempDir, layout, list_dir, read_record};
-use crate::error::{Failure, FailureKind};
-use crate::model::digest::Digest;
-use crate::model::layer::{LayerRecord, LayerSource};
+use dhow_error::{Failure, FailureKind};
+use dhow_model::digest::Digest;
+use dhow_model::layer::{LayerRecord, LayerSource};
 
 /// Result of [`Store::begin_layer`].
 #[derive(Debug)]
@@ -231,8 +231,8 @@ pub(super) fn create_dir_0755(dir: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::layer::LayerOwnership;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
+    use dhow_model::layer::LayerOwnership;
 
     fn record(diff_id: &Digest) -> LayerRecord {
         LayerRecord {

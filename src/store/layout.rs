@@ -75,7 +75,7 @@
 use std::path::PathBuf;
 
 use super::Store;
-use crate::model::digest::Digest;
+use dhow_model::digest::Digest;
 
 impl Store {
     /// The layer's directory, whether or not it exists yet.

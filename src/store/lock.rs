@@ -40,7 +40,7 @@ impl FileLock {
     }
 
     /// Takes the lock on `path`, or returns `None` if a conflicting lock is held.
-    pub fn try_acquire(path: &Path, mode: LockMode) -> io::Result<Option<FileLock>> {
+    pub(crate) fn try_acquire(path: &Path, mode: LockMode) -> io::Result<Option<FileLock>> {
         loop {
             let file = open(path)?;
             if !try_lock_file(&file, mode)? {
@@ -66,7 +66,7 @@ impl FileLock {
     }
 
     /// Whether somebody holds a lock on `path`; takes no lock itself. A missing file counts as not held.
-    pub fn is_held(path: &Path) -> io::Result<bool> {
+    pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
         let file = match options().open(path) {
             Err(error) if super::is_missing(&error) => return Ok(false),
             other => other?,

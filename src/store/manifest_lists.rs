@@ -4,11 +4,11 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
+use super::image_names::file_name;
 use super::lock::{FileLock, LockMode};
-use super::names::file_name;
 use super::{Store, read_record};
-use crate::model::digest::Digest;
-use crate::model::reference::ImageReference;
+use dhow_model::digest::Digest;
+use dhow_model::reference::ImageReference;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestList {

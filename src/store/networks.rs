@@ -14,12 +14,12 @@ use super::atomic::{self, Durability};
 use super::containers::check_id;
 use super::lock::{FileLock, LockMode};
 use super::{Store, list_dir, random_hex, read_record, timestamp_now, with_dir};
-use crate::error::{Failure, FailureKind, invalid, not_found};
-use crate::model::event::{EngineEvent, EventKind};
-use crate::model::ipam::{self, PoolSpec, overlap};
-use crate::model::network::{self, NetworkSpec, SubnetSpec};
-use crate::model::new_network::{NewNetwork, driver_options};
-use crate::sys::{random, routes};
+use dhow_error::{Failure, FailureKind, invalid, not_found};
+use dhow_model::event::{EngineEvent, EventKind};
+use dhow_model::ipam::{self, PoolSpec, overlap};
+use dhow_model::network::{self, NetworkSpec, SubnetSpec};
+use dhow_model::new_network::{NewNetwork, driver_options};
+use dhow_sys::{random, routes};
 
 /// How many random IPv6 prefixes are tried; a collision is practically impossible.
 const MAX_PREFIX_ATTEMPTS: usize = 8;
@@ -61,7 +61,7 @@ impl Store {
         if text == network::DEFAULT || text == "default" {
             return self.default_network();
         }
-        if crate::model::new_network::check_name(text).is_err() {
+        if dhow_model::new_network::check_name(text).is_err() {
             return Err(no_such_network(text));
         }
         if let Some(network) = self.network(text)? {
@@ -280,8 +280,8 @@ fn check_free(net: &IpNet, used: &[IpNet]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::kind_of;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
+    use dhow_error::kind_of;
 
     fn new(name: &str, subnets: &[&str]) -> NewNetwork {
         let subnets: Vec<String> = subnets.iter().map(|text| (*text).to_owned()).collect();

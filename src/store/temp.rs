@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::lock::{FileLock, LockMode};
-use super::{Store, atomic, list_dir, make_private_dirs, random_hex, remove};
+use super::{Store, atomic, list_dir, make_private_dirs, random_hex, trash};
 
 /// A directory that is removed with its contents on drop, or by the next [`Store::sweep`] after a crash.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Store {
             .and_then(|()| self.sweep_containers())
             .and_then(|()| atomic::sweep(&self.names_dir()))
             .and_then(|()| self.sweep_steps())
-            .and_then(|()| remove::empty_trash(&self.trash_dir()))
+            .and_then(|()| trash::empty_trash(&self.trash_dir()))
             .map_err(anyhow::Error::from)
             .and_then(|()| self.sweep_names())
             .context("cannot remove what an interrupted command left in the store")
@@ -89,7 +89,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
 
     #[test]
     fn dropping_leaves_nothing() {

@@ -9,10 +9,10 @@ use super::atomic::{self, Durability};
 use super::containers::is_valid_name;
 use super::lock::{FileLock, LockMode};
 use super::{ContainerDir, Store, list_dir, random_hex, read_record, timestamp_now};
-use crate::error::{Failure, FailureKind, invalid, not_found};
-use crate::model::container::MountSource;
-use crate::model::event::{EngineEvent, EventKind};
-use crate::model::volume::{ANONYMOUS_LABEL, VolumeBacking, VolumeSetup};
+use dhow_error::{Failure, FailureKind, invalid, not_found};
+use dhow_model::container::MountSource;
+use dhow_model::event::{EngineEvent, EventKind};
+use dhow_model::volume::{ANONYMOUS_LABEL, VolumeBacking, VolumeSetup};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -163,7 +163,7 @@ fn new_volume_name() -> anyhow::Result<String> {
 }
 
 /// Checks a volume name, with docker's message on failure.
-pub fn check_volume_name(name: &str) -> Result<(), Failure> {
+pub(crate) fn check_volume_name(name: &str) -> Result<(), Failure> {
     if is_valid_name(name) {
         return Ok(());
     }
@@ -177,8 +177,8 @@ pub fn check_volume_name(name: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::kind_of;
-    use crate::store::scratch::store;
+    use crate::scratch::store;
+    use dhow_error::kind_of;
 
     fn record(name: &str) -> VolumeRecord {
         VolumeRecord { name: name.into(), ..Default::default() }

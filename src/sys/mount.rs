@@ -78,7 +78,7 @@ pub fn set_attributes(
 }
 
 /// Like [`set_attributes`]; also clears the attributes `clear`.
-pub fn change_attributes(
+pub(crate) fn change_attributes(
     mount: BorrowedFd<'_>,
     set: MountAttrFlags,
     clear: MountAttrFlags,

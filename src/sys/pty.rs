@@ -74,7 +74,7 @@ impl SavedTermios {
 }
 
 /// Whether the caller's process group is in the foreground of `terminal`.
-pub fn in_foreground(terminal: BorrowedFd<'_>) -> bool {
+pub(crate) fn in_foreground(terminal: BorrowedFd<'_>) -> bool {
     // SAFETY: tcgetpgrp takes a number; the descriptor is open.
     let foreground = unsafe { libc::tcgetpgrp(terminal.as_fd().as_raw_fd()) };
     foreground == rustix::process::getpgrp().as_raw_nonzero().get()

@@ -32,7 +32,7 @@ impl From<SeqpacketSocket> for OwnedFd {
 }
 
 /// The most descriptors per message.
-pub const MAX_FDS: usize = 3;
+pub(crate) const MAX_FDS: usize = 3;
 
 /// A received message with its descriptors.
 #[derive(Debug)]

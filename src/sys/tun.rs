@@ -12,7 +12,7 @@ const F_CSUM: libc::c_ulong = 0x01;
 const F_USO: libc::c_ulong = 0x20 | 0x40;
 
 /// Length of the header in both directions.
-pub const VNET_HEADER_LEN: usize = 10;
+pub(crate) const VNET_HEADER_LEN: usize = 10;
 
 const NEEDS_CSUM: u8 = 1;
 const GSO_UDP_L4: u8 = 5;

@@ -3,29 +3,29 @@
 //! `syntax_rules` need the syntax tree alone; `stage_rules` track variables through each stage. A rule is skipped by
 //! `# check=skip=…`, by `BUILDKIT_DOCKERFILE_CHECK`, or by a comment above the instruction.
 
-mod file;
 mod options;
 mod report;
 mod rules;
-mod stages;
+mod stage_rules;
+mod syntax_rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use options::CheckOptions;
 pub use report::CheckReport;
-pub(in crate::build) use report::location;
-pub(in crate::build) use stages::{StageScope, initial_scope};
+pub use report::location;
+pub(crate) use stage_rules::{StageScope, initial_scope};
 
 use self::rules::CheckRule;
 use super::arguments;
 use super::dockerfile::ast::{Dockerfile, LineRange};
 use super::progress::CheckWarning;
-use super::reach;
-use crate::error::{Failure, invalid};
-use crate::model::platform::Platform;
+use super::reachability;
+use dhow_error::{Failure, invalid};
+use dhow_model::platform::Platform;
 
 /// Looks up the environment of a base image, by its expanded name in `FROM`.
-pub type BaseEnvironment<'a> = dyn Fn(&str) -> Option<Vec<(String, String)>> + 'a;
+pub(crate) type BaseEnvironment<'a> = dyn Fn(&str) -> Option<Vec<(String, String)>> + 'a;
 
 /// What the checks need besides the file.
 #[derive(Clone, Copy)]
@@ -48,12 +48,12 @@ pub struct CheckInputs<'a> {
 /// Runs the checks that `options` enable; sorted by line.
 pub fn check(file: &Dockerfile, options: &CheckOptions, around: &CheckInputs<'_>) -> Vec<CheckWarning> {
     let mut found = WarningCollector { options, warnings: Vec::new() };
-    file::check(file, &mut found);
+    syntax_rules::check(file, &mut found);
     let platform = arguments::platform_args(around.build, around.platform, around.target.unwrap_or_default());
     // If a global argument fails to expand, its values are unknown; the build reports that error itself.
     if let Ok(globals) = arguments::global_args(file, &platform, around.given) {
         let stages = checked_stages(file, around, &globals);
-        stages::check(file, around, &platform, &globals, &stages, &mut found);
+        stage_rules::check(file, around, &platform, &globals, &stages, &mut found);
     }
     let mut warnings = found.warnings;
     // The checks run one after the other; a stable sort keeps their order within a line.
@@ -70,8 +70,8 @@ fn checked_stages(
     if target.is_none() && around.all_stages {
         return (0..file.stages.len()).collect();
     }
-    reach::target_stage(file, target)
-        .map(|target| reach::needed_stages(file, target, globals))
+    reachability::target_stage(file, target)
+        .map(|target| reachability::needed_stages(file, target, globals))
         .unwrap_or_default()
 }
 

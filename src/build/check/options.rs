@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 
 use super::rules::CheckRule;
-use crate::build::dockerfile::ast::Dockerfile;
-use crate::error::{Failure, invalid};
+use crate::dockerfile::ast::Dockerfile;
+use dhow_error::{Failure, invalid};
 
 /// Which rules apply, and whether a violation fails the build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
     /// `skip=all`
-    pub skip_all: bool,
+    pub(crate) skip_all: bool,
     /// `skip=NAME,…`
     pub skip: BTreeSet<String>,
     /// `experimental=all`
-    pub experimental_all: bool,
+    pub(crate) experimental_all: bool,
     /// `experimental=NAME,…`
     pub experimental: BTreeSet<String>,
     /// `error=true`

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::build::dockerfile::ast::LineRange;
-use crate::build::dockerfile::excerpt::excerpt;
-use crate::build::progress::CheckWarning;
-use crate::error::Failure;
+use crate::dockerfile::ast::LineRange;
+use crate::dockerfile::excerpt::excerpt;
+use crate::progress::CheckWarning;
+use dhow_error::Failure;
 
 #[derive(Clone, Copy, Debug)]
 pub struct CheckReport<'a> {
@@ -65,7 +65,7 @@ fn warning(warning: &CheckWarning) -> Value {
 }
 
 /// A location in BuildKit's format.
-pub(in crate::build) fn location(lines: &LineRange) -> Value {
+pub fn location(lines: &LineRange) -> Value {
     json!({ "ranges": [{ "start": { "line": lines.start() }, "end": { "line": lines.end() } }] })
 }
 

@@ -1,7 +1,7 @@
 //! The rules, with BuildKit's names and texts (`docs.docker.com/reference/build-checks`).
 
-use crate::build::dockerfile::ast::LineRange;
-use crate::build::progress::CheckWarning;
+use crate::dockerfile::ast::LineRange;
+use crate::progress::CheckWarning;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CheckRule {

@@ -1,7 +1,7 @@
 //! Each rule: a file that breaks it, the same file mended.
 
 use super::*;
-use crate::build::dockerfile::parse;
+use crate::dockerfile::parse;
 
 /// The warnings as `line rule: message`.
 fn found_with(text: &str, options: &str, given: &[(&str, &str)]) -> Vec<String> {

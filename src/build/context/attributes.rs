@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{FileType, Gid, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::model::layer::LayerOwnership;
+use dhow_model::layer::LayerOwnership;
 
 /// The kernel's limits for a list of names (`XATTR_LIST_MAX`) and a value (`XATTR_SIZE_MAX`).
 const MAX_XATTR: usize = 64 << 10;

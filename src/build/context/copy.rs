@@ -14,14 +14,14 @@ use rustix::io::Errno;
 
 use super::attributes::{FileAttributes, read_xattrs};
 use super::hash::hash_content;
-use super::place::TargetDir;
+use super::layer_writer::{LayerWriter, TargetSlot};
 use super::select::{CopySelection, FileIdentity, FileRef, NodeKind, SelectedNode, SourceMatch};
 use super::stat_cache::{StatCache, now};
-use super::target::{LayerWriter, TargetSlot};
-use super::view::{display_path, join};
+use super::target_dir::TargetDir;
+use super::tree_view::{display_path, join};
 use super::{CopySpec, ScanResult, SourceTree, digest, select_and_hash};
-use crate::build::dockerfile::mode::{self, ChmodMode};
-use crate::error::not_found;
+use crate::dockerfile::chmod::{self, ChmodMode};
+use dhow_error::not_found;
 
 /// From this size on, the kernel is asked to share or copy the content (FICLONE, copy_file_range); in bytes.
 const REFLINK_MIN: u64 = 64 << 10;
@@ -119,7 +119,7 @@ impl<'a> SelectionCopier<'a> {
             path: spec.target.clone().into_bytes(),
             directory: spec.target.ends_with('/') || spec.parents,
             owner,
-            mode: spec.chmod.as_deref().map(mode::parse).transpose()?,
+            mode: spec.chmod.as_deref().map(chmod::parse).transpose()?,
             source: None,
             links: HashMap::new(),
             changed: false,

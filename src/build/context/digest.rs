@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::attributes::FileAttributes;
 use super::select::{CopySelection, NodeKind, SelectedNode};
-use crate::model::digest::Digest;
+use dhow_model::digest::Digest;
 
 /// Bump when what is hashed changes.
 const VERSION: &[u8] = b"dhow selection 1\n";

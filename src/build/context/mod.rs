@@ -18,16 +18,16 @@ mod attributes;
 mod copy;
 mod digest;
 mod hash;
-mod hidden;
-mod missing;
+mod ignored_paths;
+mod layer_writer;
+mod not_found;
 mod owner;
-mod place;
 mod select;
 mod stat_cache;
-mod target;
+mod target_dir;
 #[cfg(test)]
 mod tests;
-mod view;
+mod tree_view;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -37,18 +37,18 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::build::ignore::{self, IgnoreFile};
-use crate::build::pattern::{MatchInfo, clean};
-use crate::build::plan::InlineFile;
-use crate::error::invalid;
-use crate::model::digest::Digest;
+use crate::dockerignore::{self, IgnoreFile};
+use crate::path_pattern::{MatchInfo, clean};
+use crate::plan::InlineFile;
 pub use attributes::FileAttributes;
 pub use copy::{ArchiveExtractor, NoUnpack, copy_here_docs, copy_selected};
+use dhow_error::invalid;
+use dhow_model::digest::Digest;
 use hash::SourceRoots;
-pub use place::TargetDir;
+pub use layer_writer::{LayerWriter, UnstoredOwners};
 pub use stat_cache::StatCache;
-pub use target::{LayerWriter, TargetSlot, UnstoredOwners};
-use view::{ResolvedPath, TreeView, ViewEntry};
+pub use target_dir::TargetDir;
+use tree_view::{ResolvedPath, TreeView, ViewEntry};
 
 /// One COPY or ADD, fully expanded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ pub struct CopySpec {
 }
 
 /// Resolves a COPY destination against `workdir`.
-pub fn resolve_target_path(workdir: &str, written: &str) -> String {
+pub(crate) fn resolve_target_path(workdir: &str, written: &str) -> String {
     let path = if written.starts_with('/') { written.to_owned() } else { format!("/{workdir}/{written}") };
     let directory = written.is_empty()
         || written == "."
@@ -181,8 +181,8 @@ impl SourceTree {
 /// The ignore file for `dockerfile`, a path in the context: `NAME.dockerignore`, else `.dockerignore`.
 pub fn load_ignore_file(source: &SourceTree, dockerfile: Option<&str>) -> Result<IgnoreFile> {
     let own = dockerfile.map(|name| format!("{name}.dockerignore"));
-    for name in own.iter().map(String::as_str).chain([ignore::DEFAULT]) {
-        if let Some(text) = source.read(name, ignore::LIMIT)? {
+    for name in own.iter().map(String::as_str).chain([dockerignore::DEFAULT]) {
+        if let Some(text) = source.read(name, dockerignore::LIMIT)? {
             return Ok(IgnoreFile::parse(name, &text)?);
         }
     }

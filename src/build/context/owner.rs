@@ -4,8 +4,8 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, Result};
 
-use super::view::TreeView;
-use crate::error::invalid;
+use super::tree_view::TreeView;
+use dhow_error::invalid;
 
 /// Larger files are cut off; in bytes.
 const LIMIT: u64 = 16 << 20;

@@ -9,11 +9,11 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::attributes::{FileAttributes, FileTime, effective_owner, mtime, read_xattrs};
-use super::missing;
-use super::view::{ResolvedPath, ViewDir, ViewEntry, components, display_path, join, split};
+use super::not_found;
+use super::tree_view::{ResolvedPath, ViewDir, ViewEntry, components, display_path, join, split};
 use super::{CopySpec, SourceTree};
-use crate::build::pattern::{MatchInfo, PathPattern, PatternMatcher, has_wildcard};
-use crate::error::invalid;
+use crate::path_pattern::{MatchInfo, PathPattern, PatternMatcher, has_wildcard};
+use dhow_error::invalid;
 
 /// Deeper nesting is refused: each level holds open descriptors.
 const MAX_DEPTH: usize = 400;
@@ -127,7 +127,7 @@ impl SourceSelector<'_> {
             None => ("", written),
         };
         let clean =
-            |path: &str| crate::build::pattern::clean(&format!("/{path}")).trim_start_matches('/').to_owned();
+            |path: &str| crate::path_pattern::clean(&format!("/{path}")).trim_start_matches('/').to_owned();
         let (base, rest) = (clean(base), clean(rest));
         let bases = if base.is_empty() { vec![Vec::new()] } else { self.paths(&base, b"", written, true)? };
         let wild = has_wildcard(written);
@@ -147,7 +147,7 @@ impl SourceSelector<'_> {
         let prefix = join_text(base, &unescape(&parts.get(..fixed).unwrap_or_default().join("/")));
         let wild = parts.get(fixed..).unwrap_or_default().join("/");
         let start = self.resolve(&prefix, follow || !wild.is_empty())?;
-        let Some(start) = start else { return Err(missing::not_found(self.source, written, &prefix)) };
+        let Some(start) = start else { return Err(not_found::not_found(self.source, written, &prefix)) };
         if wild.is_empty() {
             return Ok(vec![prefix]);
         }
@@ -212,7 +212,7 @@ impl SourceSelector<'_> {
         let found = self.resolve(path, !self.spec.parents)?;
         let Some(found) = found else {
             // A dangling symlink that a wildcard matched.
-            return Err(missing::not_found(self.source, written, path));
+            return Err(not_found::not_found(self.source, written, path));
         };
         // A directory named literally is always copied; excludes apply to its contents.
         let judged = !found.is_dir() || wild || self.spec.parents;
@@ -241,7 +241,7 @@ impl SourceSelector<'_> {
                 let nodes = self.dir(&found.dir, &known, 0)?;
                 // Ignored, and nothing in it was re-included: for the build it does not exist.
                 if known.ignored.all && nodes.is_empty() {
-                    return Err(missing::not_found(self.source, written, path));
+                    return Err(not_found::not_found(self.source, written, path));
                 }
                 let attributes = self.dir_attributes(&found.dir, seen.as_ref())?;
                 Some(SelectedNode { name, kind: NodeKind::Dir(nodes), attributes })

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 /// Line numbers of the file, from 1.
-pub type LineRange = RangeInclusive<u32>;
+pub(crate) type LineRange = RangeInclusive<u32>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dockerfile {
@@ -13,7 +13,7 @@ pub struct Dockerfile {
     /// At least one.
     pub stages: Vec<Stage>,
     /// The last lines of instructions that contain an empty line, which BuildKit deprecates.
-    pub empty_continuations: Vec<u32>,
+    pub(crate) empty_continuations: Vec<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Stage {
     /// The name after `AS`, in lower case.
     pub name: Option<String>,
     /// The name as written.
-    pub written_name: Option<String>,
+    pub(crate) written_name: Option<String>,
     pub platform: Option<String>,
     pub statements: Vec<Statement>,
     /// The whole `FROM` instruction, continuation lines joined by a space.
@@ -44,11 +44,11 @@ pub struct Stage {
     /// The description for `--call outline`, from a comment `# NAME …` directly above.
     pub comment: Option<String>,
     /// The comment lines directly above, without `#`.
-    pub comments: Vec<String>,
+    pub(crate) comments: Vec<String>,
     /// `FROM` in the case as written, for the casing checks.
     pub keyword: String,
     /// `AS` in the case as written.
-    pub as_keyword: Option<String>,
+    pub(crate) as_keyword: Option<String>,
 }
 
 /// An instruction with its position.
@@ -61,7 +61,7 @@ pub struct Statement {
     pub text: String,
     pub lines: LineRange,
     /// The comment lines directly above, without `#`.
-    pub comments: Vec<String>,
+    pub(crate) comments: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::ast::{CopyInstruction, HereDoc};
 use super::flags::{FlagArity, InstructionFlags};
 use super::here_doc;
 use super::node::InstructionNode;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 const COPY: [(&str, FlagArity); 6] = [
     ("from", FlagArity::One),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::ast::ParserDirectives;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 const KNOWN: [&str; 3] = ["syntax", "escape", "check"];
 

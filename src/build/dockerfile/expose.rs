@@ -1,10 +1,10 @@
 //! The port syntax of `EXPOSE`.
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// A parsed port specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExposedPort {
+pub(crate) struct ExposedPort {
     pub ports: (u16, u16),
     /// As written; `tcp` by default.
     pub protocol: String,
@@ -13,7 +13,7 @@ pub struct ExposedPort {
 }
 
 /// The ports in expanded `words` as `80/tcp` each: ranges unfolded, host addresses and ports dropped.
-pub fn expand_ports(words: &[String]) -> Result<Vec<String>, Failure> {
+pub(crate) fn expand_ports(words: &[String]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for word in words {
         let ExposedPort { ports: (first, last), protocol, .. } = parse_exposed_port(word)?;
@@ -24,7 +24,7 @@ pub fn expand_ports(words: &[String]) -> Result<Vec<String>, Failure> {
 }
 
 /// Parses `[[address:]host port:]port[/protocol]`.
-pub fn parse_exposed_port(word: &str) -> Result<ExposedPort, Failure> {
+pub(crate) fn parse_exposed_port(word: &str) -> Result<ExposedPort, Failure> {
     let wrong = |why: String| invalid(format!("invalid port: \"{}\": {why}", word.escape_debug()));
     let (outside, port) = word.rsplit_once(':').unwrap_or(("", word));
     let (port, protocol) = port.split_once('/').unwrap_or((port, ""));

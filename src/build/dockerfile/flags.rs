@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::build::suggest::did_you_mean;
-use crate::error::{Failure, invalid};
+use crate::suggest::did_you_mean;
+use dhow_error::{Failure, invalid};
 
 /// How often a flag may occur, and with what value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::ast::{CommandLine, HealthCheckInstruction};
 use super::flags::{FlagArity, InstructionFlags};
 use super::node::{InstructionNode, NodeArguments};
 use super::run;
-use crate::error::{Failure, invalid};
-use crate::model::duration;
+use dhow_error::{Failure, invalid};
+use dhow_model::duration;
 
 const FLAGS: [(&str, FlagArity); 5] = [
     ("interval", FlagArity::One),
@@ -19,7 +19,7 @@ const FLAGS: [(&str, FlagArity); 5] = [
 
 /// The timing of a health check; `None` means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HealthTimings {
+pub(crate) struct HealthTimings {
     /// Between two checks.
     pub interval: Option<Duration>,
     /// Of one check.
@@ -71,7 +71,7 @@ fn build_check(mut flags: InstructionFlags, command: Option<CommandLine>) -> Hea
 }
 
 /// Durations are at least 1 ms; 0 means the default.
-pub fn parse_timings(check: &HealthCheckInstruction) -> Result<HealthTimings, Failure> {
+pub(crate) fn parse_timings(check: &HealthCheckInstruction) -> Result<HealthTimings, Failure> {
     Ok(HealthTimings {
         interval: time("interval", check.interval.as_deref())?,
         timeout: time("timeout", check.timeout.as_deref())?,

@@ -1,8 +1,8 @@
 //! Here-documents: finding their start in a line, and reading their text.
 
 use super::ast::HereDoc;
-use crate::build::expand::ShellLexer;
-use crate::error::Failure;
+use crate::expand::ShellLexer;
+use dhow_error::Failure;
 
 /// A here-document while it is being read.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub(super) fn find_in_line(line: &str) -> Result<Vec<OpenHereDoc>, Failure> {
 }
 
 /// Whether `word` is only the start of a here-document, as in `RUN <<EOF`.
-pub fn is_whole(word: &str) -> bool {
+pub(crate) fn is_whole(word: &str) -> bool {
     matches!(parse_word(word), Ok(Some(_)))
 }
 

@@ -5,36 +5,35 @@
 //! interprets each. The result, [`ast::Dockerfile`], is unexpanded.
 
 pub mod ast;
+pub(crate) mod chmod;
 mod copy;
 mod directives;
 pub mod excerpt;
-pub mod expose;
+pub(crate) mod expose;
 mod flags;
-pub mod health;
+pub(crate) mod health;
 mod here_doc;
-pub mod mode;
 mod node;
+mod reader;
 mod run;
-mod script;
-mod source;
 mod stage;
 mod statement;
+mod summary;
 mod words;
 
 pub use directives::detect_syntax;
-pub use here_doc::is_whole as is_here_doc;
-pub use script::here_doc_summary;
-pub use stage::description_of;
+pub(crate) use here_doc::is_whole as is_here_doc;
+pub(crate) use stage::description_of;
 
 use self::ast::{Dockerfile, Instruction, LineRange, Statement};
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Parses a whole Dockerfile. Errors carry the lines they refer to.
 pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
     if text.is_empty() {
         return Err(invalid("the Dockerfile cannot be empty"));
     }
-    let read = source::read_source(text)?;
+    let read = reader::read_source(text)?;
     let mut file = Dockerfile {
         directives: directives::parse_directives(text, read.escape),
         arguments: Vec::new(),
@@ -72,7 +71,7 @@ fn parse_error(failure: &Failure, lines: LineRange) -> Failure {
 /// Parses a single instruction other than `FROM`, with its here-documents on the following lines: an
 /// `ONBUILD` trigger, or `commit --change`.
 pub fn parse_statement(text: &str, escape: char) -> Result<Statement, Failure> {
-    let read = source::read_fragment(text.as_bytes(), Some(escape))?;
+    let read = reader::read_fragment(text.as_bytes(), Some(escape))?;
     let mut nodes = read.nodes.into_iter();
     match (nodes.next(), nodes.next()) {
         (Some(node), None) if node.is("from") => Err(invalid("FROM is not allowed here")),

@@ -4,7 +4,7 @@
 use super::ast::{HereDoc, LineRange};
 use super::here_doc::OpenHereDoc;
 use super::words;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// A split instruction.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::ast::{CommandLine, HereDoc, RunInstruction};
 use super::flags::{FlagArity, InstructionFlags};
 use super::node::{InstructionNode, NodeArguments};
-use crate::error::{Failure, invalid};
-use crate::model::csv;
+use dhow_error::{Failure, invalid};
+use dhow_model::csv;
 
 const FLAGS: [(&str, FlagArity); 4] = [
     ("mount", FlagArity::Many),

@@ -3,7 +3,7 @@
 use super::ast::Stage;
 use super::flags::{FlagArity, InstructionFlags};
 use super::node::InstructionNode;
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Parses `FROM [--platform=…] BASE [AS NAME]`.
 pub(super) fn parse_from(node: InstructionNode) -> Result<Stage, Failure> {
@@ -45,7 +45,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The description in a comment `# NAME …` above an instruction.
-pub fn description_of(comments: &[String], name: &str) -> Option<String> {
+pub(crate) fn description_of(comments: &[String], name: &str) -> Option<String> {
     let of_name = |line: &String| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
     comments.iter().find_map(of_name)
 }

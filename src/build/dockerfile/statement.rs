@@ -4,8 +4,8 @@ use super::ast::{ArgDeclaration, Instruction, NameValue, Statement};
 use super::flags::InstructionFlags;
 use super::node::{InstructionNode, NodeArguments};
 use super::{copy, health, run};
-use crate::build::suggest::did_you_mean;
-use crate::error::{Failure, invalid};
+use crate::suggest::did_you_mean;
+use dhow_error::{Failure, invalid};
 
 pub(super) const KEYWORDS: [&str; 18] = [
     "ADD",

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::{StageEvaluator, reject_if, set_env, text};
-use crate::build::dockerfile::ast::{CommandLine, HealthCheckInstruction, Instruction, NameValue};
-use crate::build::dockerfile::{expose, health};
-use crate::error::{Failure, invalid};
-use crate::model::health::HealthSpec;
-use crate::model::signal;
+use super::{StageEvaluator, reject_if, set_env};
+use crate::dockerfile::ast::{CommandLine, HealthCheckInstruction, Instruction, NameValue};
+use crate::dockerfile::{expose, health};
+use crate::go_format;
+use dhow_error::{Failure, invalid};
+use dhow_model::health::HealthSpec;
+use dhow_model::signal;
 
 impl StageEvaluator<'_, '_> {
     /// Applies an expanded instruction.
@@ -28,21 +29,21 @@ impl StageEvaluator<'_, '_> {
                 let ports = expose::expand_ports(words)?;
                 // The config has a Go map to empty structs.
                 run.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({}))));
-                format!("EXPOSE {}", text::plain_list(&ports))
+                format!("EXPOSE {}", go_format::plain_list(&ports))
             }
             Instruction::Volume(paths) => {
                 reject_if(paths.iter().any(String::is_empty), || {
                     "VOLUME specified can not be an empty string".into()
                 })?;
                 run.volumes.extend(paths.iter().map(|path| (path.clone(), json!({}))));
-                format!("VOLUME {}", text::plain_list(paths))
+                format!("VOLUME {}", go_format::plain_list(paths))
             }
             Instruction::Cmd(command) => {
                 let words = self.words(command);
                 self.state.config.run.cmd = Some(words.clone());
                 self.state.config.run.args_escaped = true;
                 self.state.command_set = true;
-                format!("CMD {}", text::quoted_list(&words))
+                format!("CMD {}", go_format::quoted_list(&words))
             }
             Instruction::Entrypoint(command) => {
                 let words = self.words(command);
@@ -53,11 +54,11 @@ impl StageEvaluator<'_, '_> {
                 if !self.state.command_set {
                     run.cmd = None;
                 }
-                format!("ENTRYPOINT {}", text::quoted_list(&words))
+                format!("ENTRYPOINT {}", go_format::quoted_list(&words))
             }
             Instruction::Shell(words) => {
                 run.shell = Some(words.clone());
-                format!("SHELL {}", text::plain_list(words))
+                format!("SHELL {}", go_format::plain_list(words))
             }
             Instruction::StopSignal(name) => {
                 signal::parse(name).map_err(|_| invalid(format!("Invalid signal: {name}")))?;
@@ -142,11 +143,11 @@ fn health_check(check: &HealthCheckInstruction) -> Result<HealthSpec, Failure> {
 fn health_history_text(check: &HealthSpec) -> String {
     format!(
         "HEALTHCHECK {{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
-        text::plain_list(&check.test),
-        text::duration(check.interval),
-        text::duration(check.timeout),
-        text::duration(check.start_period),
-        text::duration(check.start_interval),
+        go_format::plain_list(&check.test),
+        go_format::duration(check.interval),
+        go_format::duration(check.timeout),
+        go_format::duration(check.start_period),
+        go_format::duration(check.start_interval),
         check.retries
     )
 }

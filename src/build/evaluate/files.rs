@@ -1,16 +1,14 @@
 //! Instructions that change files (`RUN`, `COPY`, `ADD`, `WORKDIR`), as steps.
 
 use super::{StageEvaluator, join_clean, reject_if};
-use crate::build::arguments::PROXIES;
-use crate::build::context;
-use crate::build::dockerfile::ast::{CopyInstruction, RunInstruction};
-use crate::build::graph::LinkedInstruction;
-use crate::build::plan::{
-    CopyOp, CopySource, InlineFile, InputTree, Op, RunMount, RunNetwork, RunOp, WorkdirOp,
-};
-use crate::build::{run_command, run_mount};
-use crate::error::{Failure, invalid};
-use crate::model::digest::Digest;
+use crate::arguments::PROXIES;
+use crate::context;
+use crate::dockerfile::ast::{CopyInstruction, RunInstruction};
+use crate::graph::LinkedInstruction;
+use crate::plan::{CopyOp, CopySource, InlineFile, InputTree, Op, RunMount, RunNetwork, RunOp, WorkdirOp};
+use crate::{run_command, run_mount};
+use dhow_error::{Failure, invalid};
+use dhow_model::digest::Digest;
 
 impl StageEvaluator<'_, '_> {
     pub(super) fn workdir(&mut self, path: &str, linked: &LinkedInstruction) -> Result<(), Failure> {
@@ -149,7 +147,7 @@ fn check_copy(copy: &CopyInstruction, sources: &[CopySource], add: bool) -> Resu
     }
     // Only checked here: the mode is applied relative to each file's own.
     if let Some(chmod) = copy.chmod.as_deref().filter(|chmod| !chmod.is_empty()) {
-        crate::build::dockerfile::mode::parse(chmod)?;
+        crate::dockerfile::chmod::parse(chmod)?;
     }
     Ok(())
 }

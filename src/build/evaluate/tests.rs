@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::build::dockerfile::parse;
-use crate::build::graph::GraphInputs;
-use crate::model::image::RunConfig;
+use crate::dockerfile::parse;
+use crate::graph::GraphInputs;
+use dhow_model::image::RunConfig;
 
 #[derive(Default)]
 struct Case {

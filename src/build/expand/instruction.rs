@@ -1,15 +1,15 @@
 //! Which words of which instructions are expanded.
 
 use super::{ReferencedNames, Variables, expand_here_doc, expand_word};
-use crate::build::dockerfile::ast::{CopyInstruction, Instruction, NameValue};
-use crate::error::Failure;
+use crate::dockerfile::ast::{CopyInstruction, Instruction, NameValue};
+use dhow_error::Failure;
 
 /// A copy of `instruction` with everything expanded that BuildKit expands: names and values of `ENV` and
 /// `LABEL`; sources, destination, owner, mode, checksum and here-documents of `COPY` and `ADD`; `WORKDIR`,
 /// `USER`, `VOLUME`, `STOPSIGNAL`; the values of `RUN --mount` and `--device`; and `EXPOSE`, which is split
 /// into words afterwards. `ARG` is left alone: whether its default is used depends on the build arguments
 /// (see `build::arguments`).
-pub fn expand_instruction(
+pub(crate) fn expand_instruction(
     instruction: &Instruction,
     escape: char,
     variables: &dyn Variables,

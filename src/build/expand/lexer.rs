@@ -1,8 +1,8 @@
 //! The word lexer, equivalent to BuildKit's `shell.Lex`. Dockerfiles rely on its quirks, so they are kept.
 
-use super::pattern::{MatchLength, ShellPattern};
+use super::shell_pattern::{MatchLength, ShellPattern};
 use super::{ExpandedText, ReferencedNames, Variables};
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Maximum nesting of `${A:-${B:-…}}`; expansion recurses on the stack.
 const DEPTH: u32 = 100;
@@ -14,7 +14,7 @@ const WORK: usize = 1 << 28;
 /// Lexer modes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShellLexer {
-    pub(crate) escape: char,
+    pub escape: char,
     pub(crate) raw_quotes: bool,
     pub(crate) raw_escapes: bool,
     /// Treat quotes as plain characters (here-documents).

@@ -4,20 +4,20 @@
 
 mod instruction;
 mod lexer;
-mod pattern;
+mod shell_pattern;
 mod variables;
 
 use std::collections::BTreeSet;
 
-pub use instruction::expand_instruction;
+pub(crate) use instruction::expand_instruction;
 pub(crate) use lexer::ShellLexer;
-pub use variables::{VariableChain, Variables};
+pub(crate) use variables::Variables;
 
-use crate::error::Failure;
+use dhow_error::Failure;
 
 /// The variables that an expansion referred to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReferencedNames {
+pub(crate) struct ReferencedNames {
     /// Those that are set.
     pub used: BTreeSet<String>,
     /// Those that are not.
@@ -25,7 +25,7 @@ pub struct ReferencedNames {
 }
 
 impl ReferencedNames {
-    pub fn extend(&mut self, other: ReferencedNames) {
+    pub(crate) fn extend(&mut self, other: ReferencedNames) {
         self.used.extend(other.used);
         self.undefined.extend(other.undefined);
     }
@@ -33,7 +33,7 @@ impl ReferencedNames {
 
 /// The result of an expansion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExpandedText {
+pub(crate) struct ExpandedText {
     /// As a single word.
     pub text: String,
     /// Split at white space that was not quoted in the expanded text.
@@ -42,12 +42,16 @@ pub struct ExpandedText {
 }
 
 /// Removes quotes and escapes, and substitutes variables. `escape` is the file's escape character.
-pub fn expand_word(text: &str, escape: char, variables: &dyn Variables) -> Result<ExpandedText, Failure> {
+pub(crate) fn expand_word(
+    text: &str,
+    escape: char,
+    variables: &dyn Variables,
+) -> Result<ExpandedText, Failure> {
     ShellLexer::new(escape).expand(text, variables)
 }
 
 /// Expands a here-document: quotes are literal, and the escape character is always `\`.
-pub fn expand_here_doc(content: &str, variables: &dyn Variables) -> Result<ExpandedText, Failure> {
+pub(crate) fn expand_here_doc(content: &str, variables: &dyn Variables) -> Result<ExpandedText, Failure> {
     ShellLexer { skip_quotes: true, ..ShellLexer::new('\\') }.expand(content, variables)
 }
 

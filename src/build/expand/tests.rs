@@ -231,9 +231,9 @@ fn hostile_words_end() {
 }
 
 mod instructions {
-    use crate::build::dockerfile::ast::Instruction;
-    use crate::build::dockerfile::parse_statement;
-    use crate::error::Failure;
+    use crate::dockerfile::ast::Instruction;
+    use crate::dockerfile::parse_statement;
+    use dhow_error::Failure;
 
     fn expanded(line: &str) -> Result<Instruction, Failure> {
         let statement = parse_statement(line, '\\').unwrap();

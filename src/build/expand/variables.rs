@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 /// A set of variables.
-pub trait Variables {
+pub(crate) trait Variables {
     fn get(&self, name: &str) -> Option<&str>;
     /// In no particular order.
     fn names(&self) -> Vec<&str>;
@@ -62,7 +62,7 @@ impl Variables for () {
 }
 
 /// The first source that has a name decides.
-pub struct VariableChain<'a>(pub &'a [&'a dyn Variables]);
+pub(crate) struct VariableChain<'a>(pub &'a [&'a dyn Variables]);
 
 impl Variables for VariableChain<'_> {
     fn get(&self, name: &str) -> Option<&str> {

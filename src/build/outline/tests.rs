@@ -1,7 +1,7 @@
 //! A file with everything that is described, and the answers to it.
 
 use super::*;
-use crate::build::dockerfile::parse;
+use crate::dockerfile::parse;
 
 const FILE: &str = "\
 # BASE the distribution

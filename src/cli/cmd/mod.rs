@@ -2,14 +2,16 @@
 
 pub(crate) mod buildx;
 pub(crate) mod container;
+pub(crate) mod for_each;
 pub(crate) mod image;
+pub(crate) mod inspect;
 pub(crate) mod manifest;
 pub(crate) mod network;
 pub(crate) mod registry;
 pub(crate) mod system;
 pub(crate) mod volume;
 
-use super::entry::CommandEntry;
+use super::frame::command::CommandEntry;
 
 /// Every command.
 pub(crate) const ENTRIES: &[CommandEntry] = &[

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Context as _;
 
-use crate::model::key_value::{KeyValue, parse_file};
+use dhow_model::key_value::{KeyValue, parse_file};
 
 /// The largest file that is read, in bytes; a larger one is a mistake.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -18,7 +18,7 @@ pub(crate) fn read_flag_file(flag: &str, path: &str) -> anyhow::Result<Vec<u8>> 
     // One byte more than allowed shows that the file is too large.
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).with_context(doing)?;
     if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(crate::error::invalid("it is larger than 16 MiB")).with_context(doing);
+        return Err(dhow_error::invalid("it is larger than 16 MiB")).with_context(doing);
     }
     Ok(content)
 }

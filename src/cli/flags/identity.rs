@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::files;
-use crate::model::container::ContainerSpec;
-use crate::model::key_value::{self, KeyValue};
-use crate::model::{hosts, name, signal};
+use dhow_model::container::ContainerSpec;
+use dhow_model::key_value::{self, KeyValue};
+use dhow_model::{hosts, object_name, signal};
 
 /// Name, labels, life and end.
 #[derive(Args)]
 pub(crate) struct IdentityFlags {
     /// Name of the container; one is made up otherwise
-    #[arg(long, value_name = "NAME", value_parser = name::check)]
+    #[arg(long, value_name = "NAME", value_parser = object_name::check)]
     name: Option<String>,
     /// Host name inside; by default the beginning of the container's ID
     #[arg(short = 'h', long, value_name = "NAME", value_parser = hosts::check_hostname)]
@@ -53,7 +53,7 @@ pub(crate) struct IdentityFlags {
 impl IdentityFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
         if !self.disable_content_trust {
-            return Err(crate::error::unsupported(
+            return Err(dhow_error::unsupported(
                 "--disable-content-trust=false: content trust is not supported",
             )
             .into());

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::CommandContext;
-use crate::cli::report;
-use crate::error::{Failure, invalid, unsupported};
-use crate::model::bytes;
-use crate::model::container::ContainerSpec;
-use crate::model::limits::{
+use crate::frame::command::CommandContext;
+use crate::frame::report;
+use dhow_error::{Failure, invalid, unsupported};
+use dhow_model::bytes;
+use dhow_model::container::ContainerSpec;
+use dhow_model::limits::{
     DeviceRate, DeviceWeight, LimitsSpec, check_device_rule, parse_cpus, parse_iops, parse_swap,
 };
 

@@ -1,11 +1,10 @@
 //! The flags that define a container, shared by `run` and `create`, and the specification they make.
 
-mod absent;
 pub(crate) mod build;
-mod ending;
+pub(crate) mod checked;
 mod files;
 mod identity;
-mod life;
+mod lifecycle;
 mod limits;
 mod mounts;
 mod namespaces;
@@ -13,19 +12,20 @@ mod network;
 pub(crate) mod process;
 pub(crate) mod prune;
 mod security;
-pub(crate) mod table;
+mod stop;
+mod unsupported;
 
-pub(crate) use ending::StopFlags;
 pub(crate) use limits::UpdatableLimitFlags;
+pub(crate) use stop::StopFlags;
 
 use clap::Args;
 
-use super::entry::CommandContext;
-use super::usage::UsageError;
-use super::{environment, report};
-use crate::model::container::ContainerSpec;
-use crate::model::platform::Platform;
-use crate::model::run::{PullPolicy, RunRequest};
+use super::frame::command::CommandContext;
+use super::frame::usage::UsageError;
+use super::frame::{environment, report};
+use dhow_model::container::ContainerSpec;
+use dhow_model::platform::Platform;
+use dhow_model::run_request::{PullPolicy, RunRequest};
 
 /// Everything that `run` lets a user say about a container.
 #[derive(Args)]
@@ -33,7 +33,7 @@ pub(crate) struct ContainerFlags {
     #[command(flatten)]
     identity: identity::IdentityFlags,
     #[command(flatten)]
-    life: life::LifecycleFlags,
+    life: lifecycle::LifecycleFlags,
     #[command(flatten)]
     process: process::ProcessFlags,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(crate) struct ContainerFlags {
     #[command(flatten)]
     limits: limits::LimitFlags,
     #[command(flatten)]
-    absent: absent::UnsupportedFlags,
+    absent: unsupported::UnsupportedFlags,
     /// Ask the registry `always`, for what is `missing`, or `never`
     #[arg(long, value_name = "WHEN", default_value = "missing")]
     pull: PullPolicy,

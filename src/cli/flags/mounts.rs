@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::error::invalid;
-use crate::model::container::{ContainerSpec, DeviceSpec, MountSpec};
-use crate::model::{bytes, mount, mount_flag, volume};
+use dhow_error::invalid;
+use dhow_model::container::{ContainerSpec, DeviceSpec, MountSpec};
+use dhow_model::{bytes, mount, mount_flag, volume};
 
 /// Files and devices.
 #[derive(Args)]

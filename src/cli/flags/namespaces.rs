@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use crate::error::invalid;
-use crate::model::container::{ContainerSpec, IpcMode, UsernsMode};
-use crate::model::namespace::{parse_container, parse_host_or_private};
+use dhow_error::invalid;
+use dhow_model::container::{ContainerSpec, IpcMode, UsernsMode};
+use dhow_model::namespace::{parse_container, parse_host_or_private};
 
 /// Namespaces other than the network's.
 #[derive(Args)]

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::CommandContext;
-use crate::cli::{environment, report};
-use crate::error::invalid;
-use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
-use crate::model::network::MacAddress;
-use crate::model::{hosts, network_flag, port, publish, sysctl};
+use crate::frame::command::CommandContext;
+use crate::frame::{environment, report};
+use dhow_error::invalid;
+use dhow_model::container::{ContainerSpec, IpcMode, NetworkMode};
+use dhow_model::network::MacAddress;
+use dhow_model::{hosts, network_flag, port_range, publish, sysctl};
 
 /// Networks, ports, resolver and hosts file.
 #[derive(Args)]
@@ -86,7 +86,7 @@ impl ContainerNetworkFlags {
             return Err(invalid(format!("--dns-option `{}` contains white space", bad.escape_debug())).into());
         }
         for text in &self.expose {
-            let ports = port::parse(text).map_err(|why| {
+            let ports = port_range::parse(text).map_err(|why| {
                 invalid(format!("invalid range format for --expose: {}: {why}", text.escape_debug()))
             })?;
             spec.exposed_ports.extend(ports);

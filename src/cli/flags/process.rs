@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::files;
-use crate::error::invalid;
-use crate::model::container::{ContainerSpec, UlimitSpec};
-use crate::model::key_value::{self, KeyValue};
+use dhow_error::invalid;
+use dhow_model::container::{ContainerSpec, UlimitSpec};
+use dhow_model::key_value::{self, KeyValue};
 
 /// Environment, user, directory, terminal, limits by process.
 #[derive(Args)]

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::prompt;
-use crate::model::filter::ListFilter;
+use crate::frame::prompt;
+use dhow_model::filter::ListFilter;
 
 /// What to remove, and whether to ask first.
 #[derive(Args)]

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::files;
-use crate::error::invalid;
-use crate::model::container::{ContainerSpec, SeccompMode, SecuritySpec};
-use crate::model::security::SecurityOption;
-use crate::model::sysctl;
+use dhow_error::invalid;
+use dhow_model::container::{ContainerSpec, SeccompMode, SecuritySpec};
+use dhow_model::security::SecurityOption;
+use dhow_model::sysctl;
 
 /// Capabilities, filters, privileges, kernel settings.
 #[derive(Args)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use super::STARTED;
-use crate::model::environment::Environment;
+use dhow_model::environment::Environment;
 
 /// The demo's program: dhow's executable under another name.
 pub const PROGRAM: &str = "dhow-demo";

@@ -10,18 +10,17 @@ use serde_json::Value;
 
 use super::members::{ArchiveMembers, MemberContent};
 use super::oci;
-use crate::error::{invalid, not_found};
-use crate::model::digest::Digest;
-use crate::sys;
+use dhow_error::{invalid, not_found};
+use dhow_model::digest::Digest;
 
 pub(super) fn read_members(dir: &Path) -> Result<ArchiveMembers> {
-    let root = sys::fs::open_dir(dir).with_context(|| format!("cannot open `{}`", dir.display()))?;
+    let root = dhow_sys::fs::open_dir(dir).with_context(|| format!("cannot open `{}`", dir.display()))?;
     let mut found = Vec::new();
     add_file(&root, oci::INDEX_JSON, &mut found)?;
     for algorithm in ["sha256", "sha512"] {
         let blobs = format!("blobs/{algorithm}");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let list = match sys::fs::open_in_root(root.as_fd(), Path::new(&blobs), flags, Mode::empty()) {
+        let list = match dhow_sys::fs::open_in_root(root.as_fd(), Path::new(&blobs), flags, Mode::empty()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             other => other.with_context(|| format!("cannot open `{blobs}`"))?,
         };
@@ -43,7 +42,7 @@ pub(super) fn read_members(dir: &Path) -> Result<ArchiveMembers> {
 
 /// Adds a regular file with its size; anything else is ignored.
 fn add_file(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) -> Result<()> {
-    match sys::fs::open_in_root(root.as_fd(), Path::new(name), OFlags::PATH, Mode::empty()) {
+    match dhow_sys::fs::open_in_root(root.as_fd(), Path::new(name), OFlags::PATH, Mode::empty()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => {
             let stat = rustix::fs::fstat(other.with_context(|| format!("cannot open `{name}`"))?)?;

@@ -4,12 +4,12 @@
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use super::load::ArchivedImage;
 use super::members::{ArchiveMembers, digest_in_name, normalize_path};
-use super::read::ArchivedImage;
-use crate::error::{Failure, corrupt, invalid};
-use crate::model::digest::Digest;
-use crate::model::platform::Platform;
-use crate::model::reference::ImageReference;
+use dhow_error::{Failure, corrupt, invalid};
+use dhow_model::digest::Digest;
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
 
 pub(super) const MANIFEST_JSON: &str = "manifest.json";
 const MAX_IMAGES: usize = 10_000;

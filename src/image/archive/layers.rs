@@ -7,13 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
+use super::load::LoadOptions;
 use super::members::{ArchiveMembers, MemberContent};
-use super::read::LoadOptions;
-use crate::error::{corrupt, not_found};
-use crate::image::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
-use crate::model::digest::Digest;
-use crate::model::progress::{LayerEvent, LayerProgress};
-use crate::store::{LayerLease, LayerSlot, Store};
+use crate::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
+use dhow_error::{corrupt, not_found};
+use dhow_model::digest::Digest;
+use dhow_model::progress::{LayerEvent, LayerProgress};
+use dhow_store::{LayerLease, LayerSlot, Store};
 
 /// Each unpack keeps more than one processor busy.
 const MAX_CONCURRENT_UNPACKS: usize = 4;

@@ -12,18 +12,18 @@ use serde_json::json;
 use sha2::Digest as _;
 
 use super::members::blob_name;
-use super::write::{ArchiveWriter, LAYOUT_VERSION};
+use super::save::{ArchiveWriter, LAYOUT_VERSION};
 use super::{docker, oci};
-use crate::error::corrupt;
-use crate::image::compress::Compression;
-use crate::image::manifest::{Descriptor, OCI_INDEX};
-use crate::image::pack::pack_layer;
-use crate::image::push::assemble::ManifestSink;
-use crate::image::push::{ImageParts, ReadyManifest, build_manifest};
-use crate::model::digest::Digest;
-use crate::model::progress::{LayerEvent, LayerProgress};
-use crate::model::reference::ImageReference;
-use crate::store::{PackedBlob, Store, TempDir};
+use crate::compress::Compression;
+use crate::manifest::{Descriptor, OCI_INDEX};
+use crate::pack::pack_layer;
+use crate::push::assemble::ManifestSink;
+use crate::push::{ImageParts, ReadyManifest, build_manifest};
+use dhow_error::corrupt;
+use dhow_model::digest::Digest;
+use dhow_model::progress::{LayerEvent, LayerProgress};
+use dhow_model::reference::ImageReference;
+use dhow_store::{PackedBlob, Store, TempDir};
 
 pub struct OciLayout<'a> {
     store: &'a Store,

@@ -12,11 +12,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use crate::error::{Failure, FailureKind, corrupt};
-use crate::image::hash::DigestHasher;
-use crate::image::manifest::Descriptor;
-use crate::image::tar::{self, TarMember};
-use crate::model::digest::Digest;
+use crate::hash::DigestHasher;
+use crate::manifest::Descriptor;
+use crate::tar::{self, TarMember};
+use dhow_error::{Failure, FailureKind, corrupt};
+use dhow_model::digest::Digest;
 
 /// Maximum size of a listing, manifest or configuration in bytes; other engines allow 4 or 8 MiB.
 pub(super) const TEXT_LIMIT: u64 = 8 << 20;
@@ -132,7 +132,7 @@ impl ArchiveMembers {
         // O_NONBLOCK: opening a FIFO must not hang.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = Path::new(OsStr::from_bytes(name));
-        let file = File::from(crate::sys::fs::open_in_root(dir.as_fd(), path, flags, Mode::empty())?);
+        let file = File::from(dhow_sys::fs::open_in_root(dir.as_fd(), path, flags, Mode::empty())?);
         anyhow::ensure!(file.metadata()?.is_file(), "it is not a regular file");
         Ok(Box::new(file))
     }

@@ -7,14 +7,14 @@
 
 pub mod directory;
 mod docker;
-mod file;
+mod indexed;
 mod layers;
 pub mod layout;
+pub mod load;
 mod members;
 mod oci;
 pub mod output;
-pub mod read;
+pub mod save;
 mod stream;
 #[cfg(test)]
 mod tests;
-pub mod write;

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 
+use super::load::ArchivedImage;
 use super::members::{ArchiveMembers, blob_name};
-use super::read::ArchivedImage;
-use crate::error::invalid;
-use crate::image::manifest::{Descriptor, ImageIndex, ImageManifest, Manifest, OCI_INDEX};
-use crate::model::platform::Platform;
-use crate::model::reference::ImageReference;
+use crate::manifest::{Descriptor, ImageIndex, ImageManifest, Manifest, OCI_INDEX};
+use dhow_error::invalid;
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
 
 pub(super) const INDEX_JSON: &str = "index.json";
 /// Full image names, as containerd and docker write them.

@@ -6,8 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::model::digest::hex;
-use crate::sys;
+use dhow_model::digest::hex;
 
 /// A file written next to its target and removed unless it is renamed.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ impl OutputFile {
         let name = target
             .file_name()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
-        let random: [u8; 6] = sys::random::random_bytes()?;
+        let random: [u8; 6] = dhow_sys::random::random_bytes()?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}", hex(&random)));

@@ -9,9 +9,9 @@ use super::layers::ArchiveLayers;
 use super::members::{
     ArchiveMembers, MemberContent, TEXT_LIMIT, digest_in_name, link_target, normalize_path,
 };
-use crate::error::{Failure, corrupt, unsupported};
-use crate::image::tar::{TarMember, TarMemberKind, TarReader};
-use crate::image::unpack::decode::CompressionFormat;
+use crate::tar::{TarMember, TarMemberKind, TarReader};
+use crate::unpack::decode::CompressionFormat;
+use dhow_error::{Failure, corrupt, unsupported};
 
 /// Smaller members are kept in memory whatever they are; in bytes.
 const MAX_SMALL_MEMBER: u64 = 64 << 10;

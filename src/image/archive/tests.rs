@@ -7,13 +7,14 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::read::{ImageArchive, LoadOptions, LoadedImage, load_archive};
-use super::write::{ArchivePlan, SavedImage};
-use crate::image::unpack::decode::{CompressionFormat, tests::compress};
-use crate::model::digest::Digest;
-use crate::model::layer::LayerOwnership;
-use crate::model::progress::SilentProgress;
-use crate::store::Store;
+use super::load::{ImageArchive, LoadOptions, LoadedImage, load_archive};
+use super::save::{ArchivePlan, SavedImage};
+use crate::unpack::decode::CompressionFormat;
+use crate::unpack::decode::tests::compress;
+use dhow_model::digest::Digest;
+use dhow_model::layer::LayerOwnership;
+use dhow_model::progress::SilentProgress;
+use dhow_store::Store;
 
 /// Name and content; `Err` is the target of a symbolic link.
 type Entry = (String, Result<Vec<u8>, String>);
@@ -422,7 +423,7 @@ proptest! {
                 let found = fixture.store.image(&image.id).unwrap().unwrap();
                 for diff_id in &found.config.rootfs.diff_ids {
                     let mut out = Vec::new();
-                    crate::image::pack::pack_layer(&fixture.store, diff_id, &mut out).unwrap();
+                    crate::pack::pack_layer(&fixture.store, diff_id, &mut out).unwrap();
                 }
             },
             Err(_) => prop_assert!(fixture.is_clean()),

@@ -4,12 +4,12 @@
 //! one from an untrusted stream.
 
 pub mod extract;
-pub mod look;
-pub mod pack;
+pub mod inspect;
+pub mod pack_tree;
 
 /// Xattrs with a meaning for overlayfs, dhow or the kernel's integrity checks: archives neither set nor
 /// contain them.
-pub(crate) fn is_reserved(name: &[u8]) -> bool {
+pub fn is_reserved(name: &[u8]) -> bool {
     let starts = |prefix: &[u8]| name.starts_with(prefix);
     name.is_empty()
         || name.contains(&0)

@@ -6,10 +6,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{ImageParts, ImagePusher, ReadyManifest, build_manifest};
-use crate::image::manifest::{DOCKER_LIST, Descriptor, DescriptorPlatform, OCI_INDEX};
-use crate::image::registry::repository::ManifestRef;
-use crate::model::digest::Digest;
-use crate::model::platform::Platform;
+use crate::manifest::{DOCKER_LIST, Descriptor, DescriptorPlatform, OCI_INDEX};
+use crate::registry::repository::ManifestRef;
+use dhow_model::digest::Digest;
+use dhow_model::platform::Platform;
 
 /// Media type of an in-toto statement.
 const STATEMENT: &str = "application/vnd.in-toto+json";
@@ -101,7 +101,7 @@ pub fn build_index(entries: &[Descriptor], annotations: &BTreeMap<String, String
     ReadyManifest::new(media_type, &index, Vec::new())
 }
 
-pub fn descriptor_platform(platform: &Platform) -> DescriptorPlatform {
+pub(crate) fn descriptor_platform(platform: &Platform) -> DescriptorPlatform {
     // containerd normalises arm64/v8, the only arm64 variant in use, to plain arm64.
     let usual = platform.architecture == "arm64" && platform.variant == "v8";
     DescriptorPlatform {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use crate::error::{Failure, FailureKind, invalid};
-use crate::image::manifest::{Descriptor, ImageIndex, ImageManifest, Manifest};
-use crate::image::registry::repository::{ManifestRef, RawManifest, Repository};
-use crate::image::registry::upload::{BlobMount, UploadOutcome};
+use crate::manifest::{Descriptor, ImageIndex, ImageManifest, Manifest};
+use crate::registry::repository::{ManifestRef, RawManifest, Repository};
+use crate::registry::upload::{BlobMount, UploadOutcome};
+use dhow_error::{Failure, FailureKind, invalid};
 
 /// Maximum nesting of indexes.
 const MAX_INDEX_DEPTH: usize = 3;

@@ -7,7 +7,7 @@
 
 pub mod assemble;
 pub mod copy;
-mod send;
+mod upload_layer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,18 +16,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use self::send::LayerUpload;
+use self::upload_layer::LayerUpload;
 use super::compress::{Compression, convert_media_type};
 use super::manifest::{
     DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageManifest, Manifest, OCI_CONFIG, OCI_MANIFEST,
 };
 use super::registry::repository::{ManifestRef, Repository};
 use super::registry::upload::{BlobMount, UploadOutcome};
-use crate::error::{Failure, FailureKind, corrupt, unsupported};
-use crate::model::digest::Digest;
-use crate::model::layer::{LayerRecord, LayerSource};
-use crate::model::progress::{LayerEvent, LayerProgress};
-use crate::store::{PackedBlob, Store};
+use dhow_error::{Failure, FailureKind, corrupt, unsupported};
+use dhow_model::digest::Digest;
+use dhow_model::layer::{LayerRecord, LayerSource};
+use dhow_model::progress::{LayerEvent, LayerProgress};
+use dhow_store::{PackedBlob, Store};
 
 const MAX_CONCURRENT_UPLOADS: usize = 4;
 /// Maximum number of existing blobs per layer to look for on the registry.
@@ -107,7 +107,7 @@ enum OriginalBlob {
 
 impl ImagePusher<'_> {
     /// Uploads the missing parts of an image. The caller pushes the returned manifest.
-    pub fn push_image(&self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
+    pub(crate) fn push_image(&self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
         let layers = self.load_layers(cargo.layers)?;
         for layer in layers.iter().rev() {
             self.progress.event(layer.diff_id.short(), LayerEvent::Preparing);
@@ -133,7 +133,7 @@ impl ImagePusher<'_> {
     }
 
     /// Uploads layers with OCI media types; `diff_ids` has no duplicates.
-    pub fn push_layers(&self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
+    pub(crate) fn push_layers(&self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
         let layers = self.load_layers(diff_ids)?;
         self.run_concurrently(&layers, |layer| self.push_layer(layer, true))
     }
@@ -264,7 +264,7 @@ impl ImagePusher<'_> {
                 }
                 Ok(BlobMount::Refused(upload)) => upload.cancel(),
                 // The user may not read that repository; whether they may push shows later.
-                Err(error) if crate::error::kind_of(&error) == FailureKind::Denied => {}
+                Err(error) if dhow_error::kind_of(&error) == FailureKind::Denied => {}
                 Err(error) => return Err(error),
             }
         }
@@ -346,7 +346,7 @@ impl ImagePusher<'_> {
     }
 
     /// Uploads a blob from memory unless it exists.
-    pub fn push_blob(&self, digest: &Digest, content: &[u8]) -> Result<()> {
+    pub(crate) fn push_blob(&self, digest: &Digest, content: &[u8]) -> Result<()> {
         const ROUNDS: u32 = 3;
         let content = Arc::new(content.to_vec());
         for _ in 0..ROUNDS {
@@ -408,7 +408,7 @@ impl ImagePusher<'_> {
 }
 
 /// Builds the manifest of an image with these blobs.
-pub fn build_manifest(
+pub(crate) fn build_manifest(
     config: &[u8],
     layers: &[Descriptor],
     annotations: &BTreeMap<String, String>,

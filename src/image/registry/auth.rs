@@ -16,10 +16,10 @@ use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
 use super::challenge::{AuthChallenge, parse_challenges};
+use super::error_response::read_error;
 use super::http::{HttpClient, HttpFailure, HttpRequest, RetryAdvice, authority};
-use super::refusal::read_error;
 use super::text::{host_and_port, is_loopback, percent_encode, printable};
-use crate::error::{Failure, FailureKind};
+use dhow_error::{Failure, FailureKind};
 
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
@@ -56,7 +56,7 @@ impl fmt::Debug for Credential {
 
 /// Authentication state for one registry.
 #[derive(Debug)]
-pub struct RegistryAuth {
+pub(crate) struct RegistryAuth {
     credential: Option<Credential>,
     insecure: bool,
     state: Mutex<AuthState>,
@@ -94,16 +94,16 @@ struct TokenResponse {
 
 impl RegistryAuth {
     /// `insecure` if the user allowed unencrypted connections to the registry.
-    pub fn new(credential: Option<Credential>, insecure: bool) -> Self {
+    pub(crate) fn new(credential: Option<Credential>, insecure: bool) -> Self {
         Self { credential, insecure, state: Mutex::default() }
     }
 
-    pub fn has_credential(&self) -> bool {
+    pub(crate) fn has_credential(&self) -> bool {
         self.credential.is_some()
     }
 
     /// Records the challenges of a 401 response and drops the rejected token.
-    pub fn record_challenges(&self, response: &Response<Body>, scope: &str) {
+    pub(crate) fn record_challenges(&self, response: &Response<Body>, scope: &str) {
         let challenges: Vec<AuthChallenge> = response
             .headers()
             .get_all("www-authenticate")
@@ -117,7 +117,7 @@ impl RegistryAuth {
 
     /// The `Authorization` header for a request to `uri` within `scope`; `None` as long as the registry has
     /// not asked for one. Fetches a token if none is valid; concurrent callers wait for the first.
-    pub fn authorization(
+    pub(crate) fn authorization(
         &self,
         http: &HttpClient,
         uri: &Uri,
@@ -153,7 +153,7 @@ impl RegistryAuth {
     }
 
     /// The identity token that the token server returned in exchange for the password, if any.
-    pub fn identity(&self) -> Option<String> {
+    pub(crate) fn identity(&self) -> Option<String> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).identity.clone()
     }
 

@@ -9,10 +9,10 @@ use ureq::{Body, BodyReader};
 use super::repository::{LayerEventFn, Repository};
 use super::retry::RetryBackoff;
 use super::text::printable;
-use crate::error::{Failure, FailureKind, corrupt};
-use crate::image::hash::DigestHasher;
-use crate::image::manifest::Descriptor;
-use crate::model::progress::LayerEvent;
+use crate::hash::DigestHasher;
+use crate::manifest::Descriptor;
+use dhow_error::{Failure, FailureKind, corrupt};
+use dhow_model::progress::LayerEvent;
 
 /// Bytes of progress after which the retry count starts again.
 const MIN_PROGRESS: u64 = 256 * 1024;

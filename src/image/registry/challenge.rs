@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// One authentication scheme offered by a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthChallenge {
+pub(crate) struct AuthChallenge {
     /// In lower case: `bearer`, `basic`, …
     pub scheme: String,
     /// Names in lower case.
@@ -13,13 +13,13 @@ pub struct AuthChallenge {
 
 impl AuthChallenge {
     /// The value of a parameter; empty if it is missing.
-    pub fn parameter(&self, name: &str) -> &str {
+    pub(crate) fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map_or("", String::as_str)
     }
 }
 
 /// Parses one header value, which may contain several challenges. Malformed parts are skipped.
-pub fn parse_challenges(header: &str) -> Vec<AuthChallenge> {
+pub(crate) fn parse_challenges(header: &str) -> Vec<AuthChallenge> {
     let mut scanner = ChallengeScanner { rest: header };
     let mut challenges: Vec<AuthChallenge> = Vec::new();
     while let Some(word) = scanner.word() {

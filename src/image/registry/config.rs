@@ -12,9 +12,9 @@ use ureq::http::Uri;
 
 use super::proxy::{in_network, parse_network};
 use super::text::{is_loopback, split_port};
-use crate::error::{Failure, FailureKind, invalid};
-use crate::model::environment::Environment;
-use crate::model::reference::{DEFAULT_REGISTRY, ImageReference};
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_model::environment::Environment;
+use dhow_model::reference::{DEFAULT_REGISTRY, ImageReference};
 
 /// The host that serves docker.io's API.
 const DOCKER_HUB: &str = "registry-1.docker.io";
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(hosts(&set, "a.moved.example/x/y"), ["new.example/old/x/y Verified"]);
         assert_eq!(hosts(&set, "bad.example:5000/x"), ["bad.example:5000/x Verified"]);
         let error = set.endpoints(&"bad.example/x".parse().unwrap()).unwrap_err();
-        assert_eq!(crate::error::kind_of(&error), FailureKind::Denied);
+        assert_eq!(dhow_error::kind_of(&error), FailureKind::Denied);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use super::proxy::ProxySettings;
 use super::resolve::{HostResolver, SharedResolver};
 use super::text::{host_and_port, is_loopback, printable, resolve_location};
 use super::tls::TrustStore;
-use crate::error::{Failure, FailureKind, invalid};
-use crate::model::environment::Environment;
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_model::environment::Environment;
 
 const MAX_REDIRECTS: usize = 8;
 
@@ -136,7 +136,7 @@ impl HttpClient {
     }
 
     /// Whether the user configured certificate authorities for `registry`.
-    pub fn has_own_authorities(&self, registry: &str) -> Result<bool> {
+    pub(crate) fn has_own_authorities(&self, registry: &str) -> Result<bool> {
         Ok(self.trust.registry_certs(registry)?.has_authorities())
     }
 
@@ -168,7 +168,7 @@ impl HttpClient {
     /// Sends `request` once, without following redirects.
     pub fn exchange(&self, request: &HttpRequest, verify: bool) -> Result<Response<Body>, HttpFailure> {
         let agent = self.agent(&request.uri, verify).map_err(|error| {
-            permanent_failure(Failure::new(crate::error::kind_of(&error), format!("{error:#}")))
+            permanent_failure(Failure::new(dhow_error::kind_of(&error), format!("{error:#}")))
         })?;
         let mut builder =
             ureq::http::Request::builder().method(request.method.clone()).uri(request.uri.clone());

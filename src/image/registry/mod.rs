@@ -6,16 +6,17 @@
 //! connections. All calls block; callers run transfers in parallel threads.
 
 pub mod auth;
-pub mod blob;
-pub mod challenge;
+pub(crate) mod blob;
+pub(crate) mod challenge;
 pub mod config;
 pub mod credentials;
+pub(crate) mod error_response;
 pub mod http;
-pub mod proxy;
-pub mod refusal;
+pub(crate) mod proxy;
+pub mod push_target;
 pub mod repository;
-pub mod resolve;
-pub mod retry;
+pub(crate) mod resolve;
+pub(crate) mod retry;
 pub mod text;
-pub mod tls;
-pub mod upload;
+pub(crate) mod tls;
+pub(crate) mod upload;

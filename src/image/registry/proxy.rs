@@ -9,11 +9,11 @@ use ureq::Proxy;
 use ureq::http::Uri;
 
 use super::text::{host_and_port, is_loopback, split_port};
-use crate::error::invalid;
-use crate::model::environment::Environment;
+use dhow_error::invalid;
+use dhow_model::environment::Environment;
 
 #[derive(Debug, Default)]
-pub struct ProxySettings {
+pub(crate) struct ProxySettings {
     http: Option<Proxy>,
     https: Option<Proxy>,
     exceptions: Vec<NoProxyRule>,
@@ -22,7 +22,7 @@ pub struct ProxySettings {
 impl ProxySettings {
     /// Reads the variables. The error for a malformed URL names the variable but not the value, which may
     /// contain a password.
-    pub fn from_environment(environment: &Environment) -> Result<Self> {
+    pub(crate) fn from_environment(environment: &Environment) -> Result<Self> {
         let all = read_proxy(environment, "all_proxy")?;
         Ok(Self {
             http: read_proxy(environment, "http_proxy")?.or_else(|| all.clone()),
@@ -33,7 +33,7 @@ impl ProxySettings {
     }
 
     /// The proxy for `uri`, if any.
-    pub fn choose(&self, uri: &Uri) -> Option<&Proxy> {
+    pub(crate) fn choose(&self, uri: &Uri) -> Option<&Proxy> {
         let (host, port) = host_and_port(uri);
         let host = host.trim_matches(['[', ']']);
         if is_loopback(host) || self.exceptions.iter().any(|exception| exception.matches(host, port)) {
@@ -118,7 +118,7 @@ impl NoProxyRule {
 }
 
 /// Parses `address/bits`.
-pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
+pub(crate) fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
     let (address, bits) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
     let bits: u8 = bits.parse().ok()?;
@@ -126,7 +126,7 @@ pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 /// Whether `address` is in the network `network/bits`.
-pub fn in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+pub(crate) fn in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     let differing = match (address, network) {
         (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(a.to_bits() ^ b.to_bits()) << 96,
         (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() ^ b.to_bits(),

@@ -12,15 +12,15 @@ use ureq::http::{Response, Uri};
 use super::auth::{Credential, RegistryAuth};
 use super::blob::{BlobReader, read_blob};
 use super::config::{RegistryEndpoint, RegistryTransport};
+use super::error_response::{RequestSubject, error_response};
 use super::http::{HttpClient, HttpFailure, HttpRequest, RetryAdvice, authority};
-use super::refusal::{RequestSubject, error_response};
 use super::retry::{RetryBackoff, retry_after};
 use super::text::{host_and_port, is_loopback, printable, resolve_location, split_port};
-use crate::error::{Failure, FailureKind, corrupt, invalid};
-use crate::image::hash::DigestHasher;
-use crate::image::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST};
-use crate::model::digest::Digest;
-use crate::model::progress::LayerEvent;
+use crate::hash::DigestHasher;
+use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST};
+use dhow_error::{Failure, FailureKind, corrupt, invalid};
+use dhow_model::digest::Digest;
+use dhow_model::progress::LayerEvent;
 
 /// In bytes; the limit of registries themselves.
 const MANIFEST_LIMIT: u64 = 4 << 20;
@@ -59,7 +59,7 @@ pub struct RawManifest {
 }
 
 /// Receives progress and retry events of a transfer.
-pub type LayerEventFn<'a> = &'a (dyn Fn(LayerEvent) + Sync);
+pub(crate) type LayerEventFn<'a> = &'a (dyn Fn(LayerEvent) + Sync);
 
 impl Repository {
     /// Determines how to connect to the server of `source`. `name` is shown to the user.
@@ -68,7 +68,7 @@ impl Repository {
     }
 
     /// Like [`Repository::open`], with access for pushing.
-    pub fn open_to_push(http: Arc<HttpClient>, source: RepositorySource, name: &str) -> Result<Self> {
+    pub(crate) fn open_to_push(http: Arc<HttpClient>, source: RepositorySource, name: &str) -> Result<Self> {
         Self::open_to(http, source, name, "pull,push")
     }
 
@@ -118,7 +118,7 @@ impl Repository {
     }
 
     /// Cancels all transfers: they fail soon, since one of them has failed.
-    pub fn cancel_transfers(&self) {
+    pub(crate) fn cancel_transfers(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 

@@ -17,11 +17,11 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{NextTimeout, time};
 
 use super::text::{host_and_port, is_loopback, printable};
-use crate::error::{Failure, FailureKind};
+use dhow_error::{Failure, FailureKind};
 
 /// Resolves host names for all connections of a client, with a cache.
 #[derive(Debug)]
-pub struct HostResolver {
+pub(crate) struct HostResolver {
     hosts: PathBuf,
     known: Mutex<HashMap<String, Vec<IpAddr>>>,
 }
@@ -34,7 +34,7 @@ impl Default for HostResolver {
 
 impl HostResolver {
     /// The addresses of `host`; at least one.
-    pub fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
+    pub(crate) fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
         let host = host.trim_matches(['[', ']']);
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
@@ -102,7 +102,7 @@ fn from_dns(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
 
 /// Adapts the shared [`HostResolver`] to the HTTP library.
 #[derive(Debug)]
-pub struct SharedResolver(pub std::sync::Arc<HostResolver>);
+pub(crate) struct SharedResolver(pub std::sync::Arc<HostResolver>);
 
 impl Resolver for SharedResolver {
     fn resolve(

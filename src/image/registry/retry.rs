@@ -6,14 +6,12 @@ use jiff::Timestamp;
 use ureq::Body;
 use ureq::http::Response;
 
-use crate::sys;
-
 /// Maximum delay, chosen here or requested by a server.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Counts attempts.
 #[derive(Debug)]
-pub struct RetryBackoff {
+pub(crate) struct RetryBackoff {
     first: Duration,
     tries: u32,
     left: u32,
@@ -21,13 +19,13 @@ pub struct RetryBackoff {
 
 impl RetryBackoff {
     /// Allows `tries` attempts in total; the first delay is about `first`.
-    pub fn new(tries: u32, first: Duration) -> Self {
+    pub(crate) fn new(tries: u32, first: Duration) -> Self {
         Self { first, tries, left: tries.saturating_sub(1) }
     }
 
     /// The delay before the next attempt; `None` if there is none left, or if the server's requested delay
     /// `asked` is longer than a minute.
-    pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         if let Some(asked) = asked {
             return (asked <= MAX_DELAY).then_some(asked);
@@ -38,18 +36,18 @@ impl RetryBackoff {
     }
 
     /// Starts again after progress.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.left = self.tries.saturating_sub(1);
     }
 }
 
 /// Jitter, to spread clients that failed at the same time. Any value will do if randomness is unavailable.
 fn random_fraction() -> f64 {
-    f64::from(sys::random::random_bytes().map_or(0, u32::from_ne_bytes)) / f64::from(u32::MAX)
+    f64::from(dhow_sys::random::random_bytes().map_or(0, u32::from_ne_bytes)) / f64::from(u32::MAX)
 }
 
 /// The delay requested by a response (`Retry-After`, in seconds or as a date).
-pub fn retry_after(response: &Response<Body>) -> Option<Duration> {
+pub(crate) fn retry_after(response: &Response<Body>) -> Option<Duration> {
     let text = response.headers().get("retry-after")?.to_str().ok()?;
     parse_retry_after(text.trim(), Timestamp::now())
 }

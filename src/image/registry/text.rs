@@ -24,7 +24,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// Percent-encodes the value of a query parameter.
-pub fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -59,7 +59,7 @@ pub fn resolve_location(base: &Uri, location: &str) -> Option<Uri> {
 }
 
 /// The lower-case host and the port of a URL, by default the scheme's.
-pub fn host_and_port(uri: &Uri) -> (String, u16) {
+pub(crate) fn host_and_port(uri: &Uri) -> (String, u16) {
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
     (uri.host().unwrap_or_default().to_ascii_lowercase(), port)
 }

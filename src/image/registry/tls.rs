@@ -12,12 +12,12 @@ use rustls::crypto::CryptoProvider;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::text::split_port;
-use crate::error::{Failure, FailureKind, invalid};
-use crate::model::environment::Environment;
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_model::environment::Environment;
 
 /// Where certificates are found.
 #[derive(Debug)]
-pub struct TrustStore {
+pub(crate) struct TrustStore {
     directories: Vec<PathBuf>,
     system: OnceLock<Vec<Certificate<'static>>>,
     provider: Arc<CryptoProvider>,
@@ -25,21 +25,21 @@ pub struct TrustStore {
 
 /// The certificates configured for one registry.
 #[derive(Debug, Default)]
-pub struct RegistryCerts {
+pub(crate) struct RegistryCerts {
     authorities: Vec<Certificate<'static>>,
     client: Option<ClientCert>,
 }
 
 impl RegistryCerts {
     /// Whether the user configured CAs for this registry and so expects them to be checked.
-    pub fn has_authorities(&self) -> bool {
+    pub(crate) fn has_authorities(&self) -> bool {
         !self.authorities.is_empty()
     }
 }
 
 impl TrustStore {
     /// The directories of docker and podman; the user's take precedence over the system's.
-    pub fn new(environment: &Environment) -> Self {
+    pub(crate) fn new(environment: &Environment) -> Self {
         let mut directories = vec![PathBuf::from("/etc/docker/certs.d"), "/etc/containers/certs.d".into()];
         directories.extend(environment.config_home().map(|dir| dir.join("containers/certs.d")));
         directories.extend(environment.home().map(|home| home.join(".docker/certs.d")));
@@ -51,7 +51,7 @@ impl TrustStore {
     }
 
     /// Reads the certificates for `registry` (`host[:port]`). Malformed files are an error.
-    pub fn registry_certs(&self, registry: &str) -> Result<RegistryCerts> {
+    pub(crate) fn registry_certs(&self, registry: &str) -> Result<RegistryCerts> {
         let mut own = RegistryCerts::default();
         for directory in &self.directories {
             for name in directory_names(registry) {
@@ -65,7 +65,7 @@ impl TrustStore {
     }
 
     /// The TLS settings for a registry; without `verify` any certificate is accepted.
-    pub fn config(&self, own: &RegistryCerts, verify: bool) -> TlsConfig {
+    pub(crate) fn config(&self, own: &RegistryCerts, verify: bool) -> TlsConfig {
         let mut roots = own.authorities.clone();
         if verify {
             // The system's bundle is read once, on the first verified connection.

@@ -9,19 +9,19 @@ use anyhow::{Context as _, Result};
 use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
+use super::error_response::{RequestSubject, error_response};
 use super::http::{HttpFailure, HttpRequest, RequestBody};
-use super::refusal::{RequestSubject, error_response};
 use super::repository::{LayerEventFn, ManifestRef, Repository, header, is_busy};
 use super::retry::{RetryBackoff, retry_after};
 use super::text::{host_and_port, percent_encode, printable, resolve_location};
-use crate::error::{Failure, FailureKind};
-use crate::model::digest::Digest;
+use dhow_error::{Failure, FailureKind};
+use dhow_model::digest::Digest;
 
 const OCTET_STREAM: &str = "application/octet-stream";
 
 /// A blob upload in progress.
 #[derive(Debug)]
-pub struct BlobUpload<'a> {
+pub(crate) struct BlobUpload<'a> {
     repository: &'a Repository,
     location: Uri,
     /// Bytes that the registry has.
@@ -31,7 +31,7 @@ pub struct BlobUpload<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UploadOutcome {
+pub(crate) enum UploadOutcome {
     Accepted,
     /// The registry no longer knows the upload, or not all of it: start again.
     Lost,
@@ -39,7 +39,7 @@ pub enum UploadOutcome {
 
 /// The result of a cross-repository mount.
 #[derive(Debug)]
-pub enum BlobMount<'a> {
+pub(crate) enum BlobMount<'a> {
     /// The repository has the blob now.
     Done,
     /// The registry started a normal upload instead.
@@ -48,7 +48,7 @@ pub enum BlobMount<'a> {
 
 impl Repository {
     /// The size of a blob; `None` if the repository does not have it.
-    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+    pub(crate) fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let uri = self.uri(&format!("{}/blobs/{digest}", self.endpoint().repository))?;
         let request = HttpRequest { method: Method::HEAD, ..HttpRequest::get(uri) };
         let mut response = self.request(&request, &self.scope(), &|_| {})?;
@@ -60,7 +60,7 @@ impl Repository {
         }
     }
 
-    pub fn begin_upload(&self, notice: LayerEventFn<'_>) -> Result<BlobUpload<'_>> {
+    pub(crate) fn begin_upload(&self, notice: LayerEventFn<'_>) -> Result<BlobUpload<'_>> {
         let mut response = self.post("", &self.scope(), notice)?;
         match response.status().as_u16() {
             202 => self.upload_from(&response),
@@ -69,7 +69,12 @@ impl Repository {
     }
 
     /// Mounts a blob from the repository `from` of the same registry, or starts an upload of it.
-    pub fn mount_blob(&self, digest: &Digest, from: &str, notice: LayerEventFn<'_>) -> Result<BlobMount<'_>> {
+    pub(crate) fn mount_blob(
+        &self,
+        digest: &Digest,
+        from: &str,
+        notice: LayerEventFn<'_>,
+    ) -> Result<BlobMount<'_>> {
         let query = format!("?mount={}&from={}", percent_encode(digest.as_str()), percent_encode(from));
         // Mounting needs pull access to the source repository as well.
         let scope = format!("{} repository:{from}:pull", self.scope());
@@ -113,7 +118,7 @@ impl Repository {
         }
     }
 
-    pub fn has_manifest(&self, digest: &Digest) -> Result<bool> {
+    pub(crate) fn has_manifest(&self, digest: &Digest) -> Result<bool> {
         let uri = self.uri(&format!("{}/manifests/{digest}", self.endpoint().repository))?;
         let request = HttpRequest {
             method: Method::HEAD,
@@ -127,7 +132,11 @@ impl Repository {
 
 impl BlobUpload<'_> {
     /// Sends the next chunk, resuming where the registry's offset is.
-    pub fn send_piece(&mut self, bytes: &Arc<Vec<u8>>, notice: LayerEventFn<'_>) -> Result<UploadOutcome> {
+    pub(crate) fn send_piece(
+        &mut self,
+        bytes: &Arc<Vec<u8>>,
+        notice: LayerEventFn<'_>,
+    ) -> Result<UploadOutcome> {
         let start = self.offset;
         let end = start.saturating_add(bytes.len() as u64);
         let mut backoff = self.repository.backoff();
@@ -169,7 +178,7 @@ impl BlobUpload<'_> {
     }
 
     /// Completes the upload with the last bytes, `rest`, which are the whole blob if none were sent before.
-    pub fn finish(
+    pub(crate) fn finish(
         mut self,
         digest: &Digest,
         rest: &Arc<Vec<u8>>,
@@ -207,7 +216,7 @@ impl BlobUpload<'_> {
     }
 
     /// Cancels the upload; if that fails, the registry drops it eventually.
-    pub fn cancel(self) {
+    pub(crate) fn cancel(self) {
         let request = HttpRequest { method: Method::DELETE, ..HttpRequest::get(self.location.clone()) };
         let _ = self.repository.exchange(&request, &self.repository.scope());
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::sparse::SparseSegment;
 use super::{TarMember, TarReader};
-use crate::error::corrupt;
+use dhow_error::corrupt;
 
 /// Writes the content of `member`, the one read last, to the new file `file`; holes are preserved.
 pub fn write_content<R: BufRead>(

@@ -7,15 +7,15 @@
 
 pub mod fill;
 pub mod name;
-pub mod pax;
-pub mod sparse;
-pub mod write;
+pub(crate) mod pax;
+pub(crate) mod sparse;
+pub(crate) mod write;
 
 use std::io::{self, BufRead};
 
 use ::tar::{EntryType, Header};
 
-use crate::error::{Failure, corrupt};
+use dhow_error::{Failure, corrupt};
 use pax::PaxHeader;
 use sparse::SparseSegment;
 
@@ -88,7 +88,7 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// The underlying stream; after the end was reached, positioned at what follows the archive.
-    pub fn into_input(self) -> R {
+    pub(crate) fn into_input(self) -> R {
         self.input
     }
 

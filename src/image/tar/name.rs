@@ -1,6 +1,6 @@
 //! Member names, normalised so that they stay inside the target directory.
 
-use crate::error::{Failure, corrupt};
+use dhow_error::{Failure, corrupt};
 
 /// A relative directory and a name in it; both empty for the root.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::sparse::{self, SparseSegment};
 use super::{BLOCK, TarMember, TarTime, clamp_id};
-use crate::error::{Failure, corrupt};
+use dhow_error::{Failure, corrupt};
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
 /// Percent-encoded name and base64 value; libarchive writes this form in addition to the other.
@@ -11,7 +11,7 @@ const LIBARCHIVE_XATTR: &[u8] = b"LIBARCHIVE.xattr.";
 
 /// The records of one extended header.
 #[derive(Clone, Debug, Default)]
-pub struct PaxHeader {
+pub(crate) struct PaxHeader {
     any: bool,
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
@@ -35,7 +35,7 @@ struct SparseKeys {
 
 impl PaxHeader {
     /// Parses the content of an extended header.
-    pub fn parse(mut data: &[u8]) -> Result<PaxHeader, Failure> {
+    pub(crate) fn parse(mut data: &[u8]) -> Result<PaxHeader, Failure> {
         let mut pax = PaxHeader { any: true, ..PaxHeader::default() };
         // Some writers pad with zeros.
         while data.first().is_some_and(|b| *b != 0) {

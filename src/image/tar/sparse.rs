@@ -3,7 +3,7 @@
 use ::tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::BLOCK;
-use crate::error::{Failure, corrupt};
+use dhow_error::{Failure, corrupt};
 
 /// Each segment costs at least two bytes of the archive.
 const MAX_SEGMENTS: usize = 1 << 18;

@@ -6,21 +6,21 @@
 use super::{BLOCK, TarMember, TarMemberKind};
 
 /// Two zero blocks.
-pub const END_OF_ARCHIVE: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
+pub(crate) const END_OF_ARCHIVE: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
 
 /// The zeros that fill up the last block of `size` bytes of content.
-pub fn padding(size: u64) -> &'static [u8] {
+pub(crate) fn padding(size: u64) -> &'static [u8] {
     &END_OF_ARCHIVE[..(size.wrapping_neg() % BLOCK) as usize]
 }
 
 /// The size of `member` in bytes with a single header block.
-pub fn stored_length(member: &TarMember) -> u64 {
+pub(crate) fn stored_length(member: &TarMember) -> u64 {
     member.size.div_ceil(BLOCK).saturating_add(1).saturating_mul(BLOCK)
 }
 
 /// Everything before the content of `member`: extended header, header, and the map of a sparse file. The
 /// caller writes `member.size` bytes of content and their [`padding`] next.
-pub fn member_header(member: &TarMember) -> Vec<u8> {
+pub(crate) fn member_header(member: &TarMember) -> Vec<u8> {
     let map = member.sparse.as_ref().map(|(_, segments)| {
         let numbers = segments.iter().flat_map(|segment| [segment.offset, segment.length]);
         let mut map = format!("{}\n", segments.len()).into_bytes();
@@ -198,8 +198,8 @@ fn push_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::tar::sparse::SparseSegment;
-    use crate::image::tar::{TarReader, TarTime};
+    use crate::tar::sparse::SparseSegment;
+    use crate::tar::{TarReader, TarTime};
 
     fn member(path: &[u8]) -> TarMember {
         TarMember {

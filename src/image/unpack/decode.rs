@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 const XZ_MEMORY: u64 = 256 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CompressionFormat {
+pub enum CompressionFormat {
     Plain,
     Gzip,
     Zstd,
@@ -16,7 +16,7 @@ pub(crate) enum CompressionFormat {
 
 impl CompressionFormat {
     /// Detects the format of a stream that starts with `start`; unknown data counts as plain.
-    pub(crate) fn of(start: &[u8]) -> Self {
+    pub fn of(start: &[u8]) -> Self {
         const MAGIC: &[(&[u8], CompressionFormat)] = &[
             (&[0x1f, 0x8b], CompressionFormat::Gzip),
             (&[0x28, 0xb5, 0x2f, 0xfd], CompressionFormat::Zstd),
@@ -31,7 +31,7 @@ impl CompressionFormat {
 }
 
 /// A reader of the decompressed stream. Concatenated members and frames are read as one.
-pub(crate) fn decoder<'a>(
+pub fn decoder<'a>(
     format: CompressionFormat,
     source: impl BufRead + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
@@ -49,12 +49,12 @@ pub(crate) fn decoder<'a>(
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub mod tests {
     use std::io::Write as _;
 
     use super::*;
 
-    pub(crate) fn compress(format: CompressionFormat, plain: &[u8]) -> Vec<u8> {
+    pub fn compress(format: CompressionFormat, plain: &[u8]) -> Vec<u8> {
         match format {
             CompressionFormat::Plain => plain.to_vec(),
             CompressionFormat::Gzip => {

@@ -12,10 +12,10 @@ use anyhow::Context as _;
 
 use super::TarSplitRecorder;
 use super::tree::{LayerTree, TreeLocation};
-use crate::error::{corrupt, unsupported};
-use crate::image::tar::name::MemberPath;
-use crate::image::tar::sparse::SparseSegment;
-use crate::image::tar::{TarMember, TarMemberKind, TarReader};
+use crate::tar::name::MemberPath;
+use crate::tar::sparse::SparseSegment;
+use crate::tar::{TarMember, TarMemberKind, TarReader};
+use dhow_error::{corrupt, unsupported};
 
 const WHITEOUT: &[u8] = b".wh.";
 /// Prefix of AUFS's internal files, which mean nothing in a layer.

@@ -17,7 +17,7 @@
 //! Archives are untrusted: names are resolved by the kernel within the tree, sizes and counts are limited
 //! ([`UnpackLimits`]), and the digest is verified before the draft may be committed.
 
-pub(crate) mod decode;
+pub mod decode;
 mod entry;
 mod pipeline;
 #[cfg(test)]
@@ -30,13 +30,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 
-use super::recipe::TarSplitWriter;
 use super::tar::TarReader;
-use crate::error::{Failure, FailureKind, corrupt};
-use crate::model::digest::Digest;
-use crate::model::layer::{LayerOwnership, LayerRecord};
-use crate::model::progress::{LayerEvent, LayerProgress};
-use crate::store::LayerDraft;
+use super::tar_split::TarSplitWriter;
+use dhow_error::{Failure, FailureKind, corrupt};
+use dhow_model::digest::Digest;
+use dhow_model::layer::{LayerOwnership, LayerRecord};
+use dhow_model::progress::{LayerEvent, LayerProgress};
+use dhow_store::LayerDraft;
 
 #[derive(Clone, Debug)]
 pub struct UnpackOptions {
@@ -230,7 +230,7 @@ impl BufRead for TarSplitRecorder {
 
 impl Read for TarSplitRecorder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        crate::image::read_buffered(self, buffer)
+        crate::read_buffered(self, buffer)
     }
 }
 

@@ -19,7 +19,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 use sha2::Digest as _;
 
 use super::decode;
-use crate::model::digest::Digest;
+use dhow_model::digest::Digest;
 
 /// Buffer size in bytes: large enough for few hand-overs, small enough that the second reader finds it in the
 /// CPU cache.
@@ -142,7 +142,7 @@ impl BufRead for ChunkReader {
 
 impl Read for ChunkReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        crate::image::read_buffered(self, buffer)
+        crate::read_buffered(self, buffer)
     }
 }
 

@@ -3,18 +3,13 @@
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use dhow_testing::hostile_layers::{self as hostile, Verdict, archive, kind, member, pax};
 use proptest::prelude::*;
 
 use super::*;
-use crate::image::pack::pack_layer;
-use crate::model::progress::SilentProgress;
-use crate::store::{LayerSlot, Store};
-
-#[path = "../../../tests/support/hostile.rs"]
-#[allow(unreachable_pub, missing_docs, reason = "shared with the integration tests")]
-mod hostile;
-
-use hostile::{Verdict, archive, kind, member, pax};
+use crate::pack::pack_layer;
+use dhow_model::progress::SilentProgress;
+use dhow_store::{LayerSlot, Store};
 
 fn options() -> UnpackOptions {
     let identity =
@@ -200,7 +195,7 @@ fn another_digest_is_refused_by_name() {
     let wanted = Digest::of(b"something else");
     let error = fixture.unpack_as(&archive(&[]), &wanted, &options()).unwrap_err();
     assert!(error.to_string().contains(wanted.as_str()), "{error}");
-    assert_eq!(crate::error::kind_of(&error), FailureKind::Corrupt);
+    assert_eq!(dhow_error::kind_of(&error), FailureKind::Corrupt);
     assert!(fixture.is_clean());
 }
 
@@ -215,7 +210,7 @@ fn limits_stop_bombs() {
     ] {
         let error =
             fixture.unpack_as(&bomb, &Digest::of(&tar), &UnpackOptions { limits, ..options() }).unwrap_err();
-        assert_eq!(crate::error::kind_of(&error), FailureKind::Full, "{error:#}");
+        assert_eq!(dhow_error::kind_of(&error), FailureKind::Full, "{error:#}");
         assert!(fixture.is_clean());
     }
     fixture.unpack_as(&bomb, &Digest::of(&tar), &options()).unwrap();
@@ -249,11 +244,11 @@ fn a_changed_layer_is_not_written_as_the_old_one() {
     let tree = fixture.unpack(&tar).unwrap();
     let repack = || pack_layer(&fixture.store, &Digest::of(&tar), &mut std::io::sink());
     std::fs::write(tree.join("f"), "CONTENT").unwrap();
-    assert_eq!(crate::error::kind_of(&repack().unwrap_err()), FailureKind::Corrupt);
+    assert_eq!(dhow_error::kind_of(&repack().unwrap_err()), FailureKind::Corrupt);
     std::fs::write(tree.join("f"), "longer content").unwrap();
     assert!(format!("{:#}", repack().unwrap_err()).contains("at `f`"));
     std::fs::remove_file(tree.join("f")).unwrap();
-    assert_eq!(crate::error::kind_of(&repack().unwrap_err()), FailureKind::Corrupt);
+    assert_eq!(dhow_error::kind_of(&repack().unwrap_err()), FailureKind::Corrupt);
 }
 
 /// Members with frequently colliding names, in random order.

@@ -23,11 +23,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::error::{corrupt, unsupported};
-use crate::image::files::is_reserved;
-use crate::image::tar::{TarMember, TarMemberKind, TarTime};
-use crate::model::layer::LayerOwnership;
-use crate::store::LayerDraft;
+use crate::files::is_reserved;
+use crate::tar::{TarMember, TarMemberKind, TarTime};
+use dhow_error::{corrupt, unsupported};
+use dhow_model::layer::LayerOwnership;
+use dhow_store::LayerDraft;
 
 /// An open directory of the tree.
 pub(super) struct ParentDir {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, invalid};
-use crate::model::bytes;
+use crate::bytes;
+use dhow_error::{Failure, invalid};
 
 /// The I/O weight of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Lists of CPUs and memory nodes: `0-2,4`.
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// Guards against huge ranges; the kernel's NR_CPUS is at most 8192.
 const MAX_NUMBER: u32 = 8191;

@@ -8,7 +8,7 @@ pub use list::parse_list;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, invalid};
+use dhow_error::{Failure, invalid};
 
 /// docker's minimum memory limit, 6 MiB.
 const MIN_MEMORY: u64 = 6 << 20;

@@ -18,7 +18,7 @@ const MAX_ADDRESSES: usize = 2000;
 
 /// Encodes the answer to `query`. Over UDP it is truncated (TC) to what the client accepts. `None` if the
 /// query is malformed.
-pub fn build_answer(query: &[u8], found: &NameAnswer, udp: bool) -> Option<Vec<u8>> {
+pub(crate) fn build_answer(query: &[u8], found: &NameAnswer, udp: bool) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
     reply.metadata.message_type = MessageType::Response;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Length of a header in bytes.
-pub const HEADER: usize = 12;
+pub(crate) const HEADER: usize = 12;
 /// Maximum encoded length of a name in bytes (RFC 1035, section 2.3.4).
 const NAME: usize = 255;
 /// Maximum length of a query in bytes. Pending queries are kept in memory, and real ones are far shorter,
@@ -15,27 +15,27 @@ const LONGEST_QUERY: usize = 4096;
 const ADDRESSES: usize = 256;
 
 /// Response codes (RFC 1035, section 4.1.1).
-pub mod code {
+pub(crate) mod code {
     /// FORMERR: the query is malformed.
-    pub const FORMAT: u8 = 1;
+    pub(crate) const FORMAT: u8 = 1;
     /// SERVFAIL: the server cannot answer now.
-    pub const FAILURE: u8 = 2;
+    pub(crate) const FAILURE: u8 = 2;
     /// NOTIMP: an unknown kind of query.
-    pub const NOT_IMPLEMENTED: u8 = 4;
+    pub(crate) const NOT_IMPLEMENTED: u8 = 4;
     /// REFUSED: the server does not want to answer.
-    pub const REFUSED: u8 = 5;
+    pub(crate) const REFUSED: u8 = 5;
 }
 
 /// Record types.
-pub mod kind {
-    pub const A: u16 = 1;
-    pub const PTR: u16 = 12;
+pub(crate) mod kind {
+    pub(crate) const A: u16 = 1;
+    pub(crate) const PTR: u16 = 12;
     /// RFC 3596.
-    pub const AAAA: u16 = 28;
+    pub(crate) const AAAA: u16 = 28;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsQuestion {
+pub(crate) struct DnsQuestion {
     /// In lower case, without the trailing dot. Bytes other than letters, digits, `-` and `_` appear as
     /// `\DDD`.
     pub name: String,
@@ -47,7 +47,7 @@ pub struct DnsQuestion {
 
 /// How to handle a message that is no valid query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueryFault {
+pub(crate) enum QueryFault {
     /// Drop it: a reply to a reply could start a loop.
     Ignore,
     /// Reply with this [`code`].
@@ -55,7 +55,7 @@ pub enum QueryFault {
 }
 
 /// Parses a query.
-pub fn parse_query(message: &[u8]) -> Result<DnsQuestion, QueryFault> {
+pub(crate) fn parse_query(message: &[u8]) -> Result<DnsQuestion, QueryFault> {
     let [_, _, flags, ..] = message else { return Err(QueryFault::Ignore) };
     if message.len() < HEADER || flags & 0x80 != 0 {
         return Err(QueryFault::Ignore);
@@ -104,7 +104,7 @@ fn parse_question(message: &[u8]) -> Option<DnsQuestion> {
 
 /// Checks that `reply` answers `query`, which was sent with the ID `id`, and returns its [`code`]. A failing
 /// server may omit the question.
-pub fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &DnsQuestion) -> Option<u8> {
+pub(crate) fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &DnsQuestion) -> Option<u8> {
     let (flags, code) = (*reply.get(2)?, *reply.get(3)? & 0x0f);
     if reply.len() < HEADER || read_u16(reply, 0)? != id || flags & 0xf8 != 0x80 {
         return None;
@@ -117,7 +117,7 @@ pub fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &DnsQuestion) -> O
 }
 
 /// The addresses in the answer section, each with its TTL in seconds; the question ends at `end`.
-pub fn answer_addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
+pub(crate) fn answer_addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
     let mut found = Vec::new();
     let mut at = end;
     for _ in 0..read_u16(reply, 6).unwrap_or(0) {
@@ -161,7 +161,7 @@ fn parse_record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr,
 }
 
 /// A reply to `query` with nothing but `code`, and the question if it was understood.
-pub fn reply_with(query: &[u8], question: Option<&DnsQuestion>, code: u8) -> Vec<u8> {
+pub(crate) fn reply_with(query: &[u8], question: Option<&DnsQuestion>, code: u8) -> Vec<u8> {
     let mut reply = vec![0; HEADER];
     for (to, from) in reply.iter_mut().zip(query.iter().take(3)) {
         *to = *from;
@@ -176,24 +176,24 @@ pub fn reply_with(query: &[u8], question: Option<&DnsQuestion>, code: u8) -> Vec
     reply
 }
 
-pub fn id(message: &[u8]) -> u16 {
+pub(crate) fn id(message: &[u8]) -> u16 {
     read_u16(message, 0).unwrap_or(0)
 }
 
-pub fn set_id(message: &mut [u8], id: u16) {
+pub(crate) fn set_id(message: &mut [u8], id: u16) {
     for (to, from) in message.iter_mut().zip(id.to_be_bytes()) {
         *to = from;
     }
 }
 
 /// The name of a record type, such as `AAAA`.
-pub fn type_name(kind: u16) -> String {
+pub(crate) fn type_name(kind: u16) -> String {
     hickory_proto::rr::RecordType::from(kind).to_string()
 }
 
 /// Parses the address in a name below `in-addr.arpa` or `ip6.arpa` (RFC 1035, section 3.5; RFC 3596, section
 /// 2.5).
-pub fn parse_reverse_name(name: &str) -> Option<IpAddr> {
+pub(crate) fn parse_reverse_name(name: &str) -> Option<IpAddr> {
     if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
         let mut bytes = [0; 4];
         let mut labels = labels.rsplit('.');

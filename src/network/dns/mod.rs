@@ -17,13 +17,13 @@
 //! Each forwarded query has a socket (hence a port) and an ID of its own until it is answered, both random, against
 //! forged answers. The number of pending queries is capped per container and in total.
 
-pub mod answer;
-mod client;
-mod flight;
-pub mod host;
-pub mod message;
-pub mod names;
+pub(crate) mod answer;
+mod forward;
+pub(crate) mod message;
+pub(crate) mod names;
+pub(crate) mod resolv_conf;
 mod server;
+mod tcp;
 #[cfg(test)]
 mod tests;
 
@@ -40,11 +40,11 @@ use std::thread::JoinHandle;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use self::host::HostResolvers;
+use self::resolv_conf::HostResolvers;
 use self::server::{DnsCommand, DnsServer};
 use super::egress::EgressPolicy;
 use super::egress::log::EgressLog;
-use crate::model::network::{NetworkEndpoint, NetworkSpec};
+use dhow_model::network::{NetworkEndpoint, NetworkSpec};
 
 /// The name server's address for containers, as with docker.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -57,7 +57,7 @@ const BACKLOG: i32 = 64;
 
 /// The settings of the name service.
 #[derive(Clone, Debug)]
-pub struct DnsConfig {
+pub(crate) struct DnsConfig {
     /// The file that lists the host's resolvers: `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
     /// The port of all resolvers: [`PORT`].
@@ -66,7 +66,7 @@ pub struct DnsConfig {
 
 /// The name service. Dropping it ends its thread.
 #[derive(Debug)]
-pub struct DnsService {
+pub(crate) struct DnsService {
     commands: DnsCommandSender,
     keys: AtomicU64,
     thread: Option<JoinHandle<()>>,
@@ -81,7 +81,7 @@ struct DnsCommandSender {
 
 /// A container that may send queries.
 #[derive(Clone, Debug, Default)]
-pub struct DnsClient {
+pub(crate) struct DnsClient {
     /// 64 hexadecimal digits.
     pub id: String,
     pub name: String,
@@ -100,7 +100,7 @@ pub struct DnsClient {
 
 /// A container's membership in one network.
 #[derive(Clone, Debug)]
-pub struct DnsMembership {
+pub(crate) struct DnsMembership {
     /// Its addresses and names there.
     pub endpoint: NetworkEndpoint,
     pub network: Arc<NetworkSpec>,
@@ -110,7 +110,7 @@ pub struct DnsMembership {
 
 /// The `--dns` servers of a container.
 #[derive(Clone)]
-pub struct CustomUpstream {
+pub(crate) struct CustomUpstream {
     /// In the order of use.
     pub servers: Vec<IpAddr>,
     /// Creates sockets in the container's network namespace. Called on the server's thread, so it must be
@@ -119,7 +119,7 @@ pub struct CustomUpstream {
 }
 
 /// Creates a non-blocking, close-on-exec socket.
-pub type SocketFactory = Arc<dyn Fn(AddressFamily, SocketType) -> io::Result<OwnedFd> + Send + Sync>;
+pub(crate) type SocketFactory = Arc<dyn Fn(AddressFamily, SocketType) -> io::Result<OwnedFd> + Send + Sync>;
 
 impl fmt::Debug for CustomUpstream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,7 +129,7 @@ impl fmt::Debug for CustomUpstream {
 
 /// The sockets on which a container's queries arrive.
 #[derive(Debug)]
-pub struct DnsSockets {
+pub(crate) struct DnsSockets {
     pub udp: OwnedFd,
     pub tcp: OwnedFd,
 }
@@ -142,7 +142,7 @@ pub fn socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
 impl DnsSockets {
     /// Sockets at [`ADDRESS`] in the network namespace of the calling thread, even if its loopback interface
     /// is down (IP_FREEBIND). With `port` 0, on a port that is free for both protocols.
-    pub fn here(port: u16) -> io::Result<Self> {
+    pub(crate) fn here(port: u16) -> io::Result<Self> {
         Self::at((ADDRESS, port).into())
     }
 
@@ -172,7 +172,7 @@ impl DnsSockets {
     }
 
     /// The common port.
-    pub fn port(&self) -> io::Result<u16> {
+    pub(crate) fn port(&self) -> io::Result<u16> {
         Ok(local(&self.udp)?.port())
     }
 }
@@ -183,7 +183,7 @@ fn local(socket: &OwnedFd) -> io::Result<SocketAddr> {
 
 impl DnsService {
     /// Starts the server in the calling thread's network namespace, which must be the host's.
-    pub fn start(config: DnsConfig) -> io::Result<Self> {
+    pub(crate) fn start(config: DnsConfig) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (queue, orders) = channel();
         let server = DnsServer::new(
@@ -202,7 +202,7 @@ impl DnsService {
     }
 
     /// Serves a container at `sockets` from now on.
-    pub fn add(&self, asker: DnsClient, sockets: DnsSockets) -> io::Result<DnsClientHandle> {
+    pub(crate) fn add(&self, asker: DnsClient, sockets: DnsSockets) -> io::Result<DnsClientHandle> {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let gone = || io::Error::other("the name server has ended");
         self.commands.send(DnsCommand::Add(key, Arc::new(asker), sockets)).ok_or_else(gone)?;
@@ -231,14 +231,14 @@ impl DnsCommandSender {
 
 /// A container that is served. Dropping this closes its sockets and removes its names.
 #[derive(Debug)]
-pub struct DnsClientHandle {
+pub(crate) struct DnsClientHandle {
     key: u64,
     orders: DnsCommandSender,
 }
 
 impl DnsClientHandle {
     /// Changes its name or networks, from the next query on.
-    pub fn update(&self, asker: DnsClient) {
+    pub(crate) fn update(&self, asker: DnsClient) {
         let _ = self.orders.send(DnsCommand::Update(self.key, Arc::new(asker)));
     }
 }

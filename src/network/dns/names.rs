@@ -18,7 +18,7 @@ const SHORT: usize = 12;
 
 /// What a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameAnswer {
+pub(crate) enum NameAnswer {
     Addresses(Vec<IpAddr>),
     /// The name of the container with the queried address.
     Name(String),
@@ -28,7 +28,7 @@ pub enum NameAnswer {
 
 /// The names on all networks.
 #[derive(Debug, Default)]
-pub struct NameTable {
+pub(crate) struct NameTable {
     clients: HashMap<u64, Arc<DnsClient>>,
     networks: HashMap<String, NetworkNames>,
     /// Counts answers, to rotate the addresses.
@@ -52,12 +52,12 @@ impl NetworkNames {
 }
 
 impl NameTable {
-    pub fn get(&self, key: u64) -> Option<&Arc<DnsClient>> {
+    pub(crate) fn get(&self, key: u64) -> Option<&Arc<DnsClient>> {
         self.clients.get(&key)
     }
 
     /// Adds a container, replacing what was stored under `key`.
-    pub fn insert(&mut self, key: u64, asker: Arc<DnsClient>) {
+    pub(crate) fn insert(&mut self, key: u64, asker: Arc<DnsClient>) {
         self.remove(key);
         for membership in named_memberships(&asker) {
             let network = self.networks.entry(membership.network.id.clone()).or_default();
@@ -70,7 +70,7 @@ impl NameTable {
         self.clients.insert(key, asker);
     }
 
-    pub fn remove(&mut self, key: u64) {
+    pub(crate) fn remove(&mut self, key: u64) {
         let Some(asker) = self.clients.remove(&key) else { return };
         for membership in named_memberships(&asker) {
             let Some(network) = self.networks.get_mut(&membership.network.id) else { continue };
@@ -92,7 +92,7 @@ impl NameTable {
     }
 
     /// Resolves `name`, in lower case, for the client `key`; `None` if it is no name of its networks.
-    pub fn resolve(&mut self, key: u64, name: &str, kind: u16) -> Option<NameAnswer> {
+    pub(crate) fn resolve(&mut self, key: u64, name: &str, kind: u16) -> Option<NameAnswer> {
         let asker = Arc::clone(self.clients.get(&key)?);
         if kind == kind::PTR
             && let Some(address) = parse_reverse_name(name)

@@ -14,13 +14,13 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::answer::build_answer;
-use super::client::DnsConnection;
-use super::flight::ForwardedQuery;
-use super::host::HostResolvers;
+use super::forward::ForwardedQuery;
 use super::message::{self, DnsQuestion, QueryFault, code};
 use super::names::NameTable;
+use super::resolv_conf::HostResolvers;
+use super::tcp::DnsConnection;
 use super::{DnsClient, DnsSockets};
-use crate::network::egress::log::{EgressLog, EgressRecord};
+use crate::egress::log::{EgressLog, EgressRecord};
 
 /// Maximum length of a message in bytes.
 pub(super) const MAX_MESSAGE: usize = 65535;

@@ -10,8 +10,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::message::code;
 use super::*;
-use crate::network::egress::EgressMember;
-use crate::network::policy::{EgressFlow, FlowPolicy as _, FlowProtocol, FlowVerdict};
+use crate::egress::EgressMember;
+use crate::policy::{EgressFlow, FlowPolicy as _, FlowProtocol, FlowVerdict};
 
 /// A container called `name` on `memberships`; its ID starts with the bytes of the name.
 pub(super) fn asker(name: &str, memberships: Vec<DnsMembership>) -> DnsClient {
@@ -396,7 +396,7 @@ fn servers_of_its_own_are_asked_from_the_container_unless_answers_allow_connecti
     assert_eq!(client.ask("example.org.", RecordType::A), "0 192.0.2.2");
     assert_eq!(made.load(Ordering::Relaxed), 1);
     // Its loopback is not the host's.
-    let rules = Some(vec![crate::model::egress::parse("example.org").unwrap()]);
+    let rules = Some(vec![dhow_model::egress::parse("example.org").unwrap()]);
     let policy = EgressPolicy::new(&NetworkSpec { egress: rules, ..NetworkSpec::default() });
     let mut restricted = DnsClient { upstream: own("127.0.0.2"), ..plain("web") };
     restricted.memberships[0].egress = Some(policy);
@@ -410,7 +410,7 @@ fn an_answer_opens_the_way_before_it_is_heard_and_is_written_down() {
     let world = simple();
     let (mut reader, writer) = io::pipe().unwrap();
     let log = EgressLog::start(writer.into()).unwrap();
-    let rules = Some(vec![crate::model::egress::parse("*.example.org:443").unwrap()]);
+    let rules = Some(vec![dhow_model::egress::parse("*.example.org:443").unwrap()]);
     let policy = EgressPolicy::new(&NetworkSpec { egress: rules, ..NetworkSpec::default() });
     let member = EgressMember {
         name: "web".into(),

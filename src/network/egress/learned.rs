@@ -13,11 +13,11 @@ const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// For each address, the indices of the rules that allow it, each with its expiry.
 #[derive(Debug, Default)]
-pub struct LearnedAddresses(HashMap<IpAddr, Vec<(usize, Instant)>>);
+pub(crate) struct LearnedAddresses(HashMap<IpAddr, Vec<(usize, Instant)>>);
 
 impl LearnedAddresses {
     /// Allows `address` by the rule at index `rule`, for `seconds` from `now` and some minutes longer.
-    pub fn learn(&mut self, address: IpAddr, rule: usize, seconds: u32, now: Instant) {
+    pub(crate) fn learn(&mut self, address: IpAddr, rule: usize, seconds: u32, now: Instant) {
         let until = now + Duration::from_secs(seconds.into()).min(MAX_TTL) + GRACE;
         if self.0.len() >= MAX_ADDRESSES && !self.0.contains_key(&address) {
             self.make_room(now);
@@ -30,7 +30,7 @@ impl LearnedAddresses {
     }
 
     /// The indices of the rules that allow `address` at `now`.
-    pub fn rules(&self, address: IpAddr, now: Instant) -> impl Iterator<Item = usize> {
+    pub(crate) fn rules(&self, address: IpAddr, now: Instant) -> impl Iterator<Item = usize> {
         let rules = self.0.get(&address).into_iter().flatten();
         rules.filter(move |(_, until)| *until > now).map(|(rule, _)| *rule)
     }

@@ -31,7 +31,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct EgressRecord {
+pub(crate) struct EgressRecord {
     pub container: String,
     /// `dns`, `tcp`, `udp` or `icmp`.
     pub kind: &'static str,
@@ -67,7 +67,7 @@ struct LostRecords {
 
 /// An open log. Dropping the last reference writes what is queued.
 #[derive(Debug)]
-pub struct EgressLog {
+pub(crate) struct EgressLog {
     queue: Option<SyncSender<(SystemTime, EgressRecord)>>,
     lost: Arc<AtomicU64>,
     done: Mutex<Receiver<()>>,
@@ -75,7 +75,7 @@ pub struct EgressLog {
 
 impl EgressLog {
     /// Writes to `file` from now on.
-    pub fn start(file: OwnedFd) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(file: OwnedFd) -> io::Result<Arc<Self>> {
         let (queue, lines) = sync_channel::<(SystemTime, EgressRecord)>(QUEUE_LENGTH);
         let (ended, done) = sync_channel(1);
         let lost = Arc::new(AtomicU64::new(0));
@@ -89,7 +89,7 @@ impl EgressLog {
     }
 
     /// Queues `line` with the current time, without blocking.
-    pub fn record(&self, line: EgressRecord) {
+    pub(crate) fn record(&self, line: EgressRecord) {
         if let Some(queue) = &self.queue
             && queue.try_send((SystemTime::now(), line)).is_err()
         {

@@ -14,8 +14,8 @@
 //!
 //! Everything is refused at once, as a closed port would.
 
-pub mod learned;
-pub mod log;
+pub(crate) mod learned;
+pub(crate) mod log;
 
 use std::collections::HashMap;
 use std::io;
@@ -28,14 +28,14 @@ use ipnet::IpNet;
 use self::learned::LearnedAddresses;
 use self::log::{EgressLog, EgressRecord};
 use super::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
-use crate::model::network::{self, NetworkSpec};
+use dhow_model::network::{self, NetworkSpec};
 
 /// Names remembered for the log, per container.
 const MAX_ASKED_NAMES: usize = 1024;
 
 /// The egress policy of one network.
 #[derive(Debug)]
-pub struct EgressPolicy {
+pub(crate) struct EgressPolicy {
     internal: bool,
     subnets: Vec<IpNet>,
     gateways: Vec<IpAddr>,
@@ -46,7 +46,7 @@ pub struct EgressPolicy {
 
 /// A container on the network.
 #[derive(Clone, Debug, Default)]
-pub struct EgressMember {
+pub(crate) struct EgressMember {
     pub name: String,
     /// All of its addresses on the network.
     pub addresses: Vec<IpAddr>,
@@ -65,14 +65,14 @@ struct MemberEntry {
 
 /// A container's membership in the network; dropping it ends the membership.
 #[derive(Debug)]
-pub struct EgressMembership {
+pub(crate) struct EgressMembership {
     network: Arc<EgressPolicy>,
     joined: Arc<MemberEntry>,
 }
 
 impl EgressPolicy {
     /// The policy of the network `spec`.
-    pub fn new(spec: &NetworkSpec) -> Arc<Self> {
+    pub(crate) fn new(spec: &NetworkSpec) -> Arc<Self> {
         let (v4, v6) = (spec.v4.as_ref(), spec.v6.as_ref());
         let nets = [v4.map(|subnet| IpNet::from(subnet.net)), v6.map(|subnet| IpNet::from(subnet.net))];
         let gateways = [v4.map(|subnet| subnet.gateway.into()), v6.map(|subnet| subnet.gateway.into())];
@@ -88,7 +88,7 @@ impl EgressPolicy {
 
     /// Adds a container. Must be called before its first packet. Takes its addresses over from previous
     /// members.
-    pub fn join(self: &Arc<Self>, member: EgressMember) -> EgressMembership {
+    pub(crate) fn join(self: &Arc<Self>, member: EgressMember) -> EgressMembership {
         let joined = Arc::new(MemberEntry { member, asked: Mutex::default() });
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         for address in &joined.member.addresses {
@@ -98,14 +98,14 @@ impl EgressPolicy {
         EgressMembership { network: Arc::clone(self), joined }
     }
 
-    pub fn restricts(&self) -> bool {
+    pub(crate) fn restricts(&self) -> bool {
         self.rules.is_some()
     }
 
     /// Records that DNS is about to answer the container at `asker`: `name` (lower case, no trailing dot) has
     /// these addresses, each with its TTL in seconds. Answers of a server that the container could influence
     /// are not `trusted`, and allow nothing.
-    pub fn learn_answer(&self, asker: IpAddr, name: &str, addresses: &[(IpAddr, u32)], trusted: bool) {
+    pub(crate) fn learn_answer(&self, asker: IpAddr, name: &str, addresses: &[(IpAddr, u32)], trusted: bool) {
         if let Some(joined) = self.member(asker)
             && joined.member.log.is_some()
         {
@@ -232,7 +232,7 @@ impl MemberEntry {
 
 impl EgressMembership {
     /// Renames the container. The names that it resolved are kept.
-    pub fn rename(&mut self, name: &str) {
+    pub(crate) fn rename(&mut self, name: &str) {
         let member = EgressMember { name: name.to_owned(), ..self.joined.member.clone() };
         let asked = std::mem::take(&mut *lock(&self.joined.asked));
         let renamed = Arc::new(MemberEntry { member, asked: Mutex::new(asked) });
@@ -262,7 +262,8 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
-    use crate::model::{egress, network::SubnetSpec};
+    use dhow_model::egress;
+    use dhow_model::network::SubnetSpec;
 
     fn spec(rules: Option<&[&str]>) -> NetworkSpec {
         let subnet = |net: &str, gateway: &str| (net.parse().unwrap(), gateway.parse().unwrap());

@@ -6,16 +6,14 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use netlink_packet_route::link::LinkAttribute;
 
-use super::size::MAX_MTU;
+use super::mtu::MAX_MTU;
 use super::{BRIDGE_INDEX, BRIDGE_NAME, GatewayConfig};
-use crate::model::network::MacAddress;
-use crate::network::gate::device::{PacketDevice, PacketSocket, TunDevice};
-use crate::network::netlink::requests::{
-    Ipv4Devconf, RouteSpec, RuleSelector, TABLE_LOCAL, TABLE_MAIN, VethEnd,
-};
-use crate::network::netlink::{NetlinkSocket, RouteBatch};
-use crate::network::nft;
-use crate::network::rung::NetworkBackend;
+use crate::backend::NetworkBackend;
+use crate::forwarder::device::{PacketDevice, PacketSocket, TunDevice};
+use crate::netlink::requests::{Ipv4Devconf, RouteSpec, RuleSelector, TABLE_LOCAL, TABLE_MAIN, VethEnd};
+use crate::netlink::{NetlinkSocket, RouteBatch};
+use crate::nft;
+use dhow_model::network::MacAddress;
 
 /// MTU of the device, in bytes: large enough for a reassembled packet and for several UDP datagrams as one
 /// (GSO).

@@ -22,10 +22,10 @@
 //!   device are closed.
 
 mod links;
+mod mtu;
 mod ports;
-mod settings;
-mod size;
 mod sweep;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 
@@ -38,19 +38,18 @@ use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rustix::fs::{Mode, OFlags};
 
-use super::gate::device::PacketDevice;
-use super::gate::tcp::{self, OriginalDst};
-use super::inside::NetnsThread;
+use super::backend::NetworkBackend;
+use super::forwarder::device::PacketDevice;
+use super::forwarder::tcp::{self, OriginalDst};
 use super::netlink::requests::Ipv4Devconf;
 use super::netlink::{NetlinkFamily, NetlinkSocket};
+use super::netns::NetnsThread;
 use super::nft::{self, NftTransaction, tproxy::GatewayInterfaces};
-use super::rung::NetworkBackend;
-use crate::model::network::{MacAddress, NetworkSpec};
-use crate::sys;
+use dhow_model::network::{MacAddress, NetworkSpec};
+use mtu::MtuSizes;
 use ports::BridgePorts;
-use size::MtuSizes;
 
-pub use super::nft::name_server::forward_names;
+pub(crate) use super::nft::dns_redirect::forward_names;
 
 const BRIDGE_INDEX: u32 = 10;
 const BRIDGE_NAME: &str = "br0";
@@ -60,7 +59,7 @@ const LISTENER_PORT: nft::SocketPort = 7070;
 
 /// A network's gateway.
 #[derive(Debug)]
-pub struct Gateway {
+pub(crate) struct Gateway {
     netns_thread: Arc<NetnsThread>,
     netns: Arc<OwnedFd>,
     route: NetlinkSocket,
@@ -153,10 +152,10 @@ struct GatewayParts {
 impl Gateway {
     /// Creates the namespace and everything in it for the backend `rung`. The caller needs CAP_SYS_ADMIN and
     /// CAP_NET_ADMIN in its user namespace.
-    pub fn open(spec: &NetworkSpec, rung: NetworkBackend) -> anyhow::Result<Self> {
+    pub(crate) fn open(spec: &NetworkSpec, rung: NetworkBackend) -> anyhow::Result<Self> {
         let mut shape = GatewayConfig::of(spec, rung);
         // Without IPv6 in the kernel, the network has only IPv4.
-        shape.v6 = shape.v6.filter(|_| settings::has_v6());
+        shape.v6 = shape.v6.filter(|_| sysctl::has_v6());
         let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
         let inside = NetnsThread::start("dhow-gateway", enter).context("cannot make a network namespace")?;
         let for_thread = shape.clone();
@@ -177,37 +176,37 @@ impl Gateway {
         })
     }
 
-    pub fn rung(&self) -> NetworkBackend {
+    pub(crate) fn rung(&self) -> NetworkBackend {
         self.backend
     }
 
     /// Whether containers reach IPv6 destinations.
-    pub fn has_v6_out(&self) -> bool {
+    pub(crate) fn has_v6_out(&self) -> bool {
         self.v6_out
     }
 
     /// A file descriptor of the namespace.
-    pub fn namespace(&self) -> BorrowedFd<'_> {
+    pub(crate) fn namespace(&self) -> BorrowedFd<'_> {
         self.netns.as_fd()
     }
 
     /// The thread that creates sockets in this gateway.
-    pub fn inside(&self) -> &Arc<NetnsThread> {
+    pub(crate) fn inside(&self) -> &Arc<NetnsThread> {
         &self.netns_thread
     }
 
     /// The device whose packets the forwarder handles, once; `None` for an internal network.
-    pub fn take_device(&mut self) -> Option<Arc<dyn PacketDevice>> {
+    pub(crate) fn take_device(&mut self) -> Option<Arc<dyn PacketDevice>> {
         self.device.take()
     }
 
     /// The sockets that accept intercepted connections, one per family, once.
-    pub fn take_listeners(&mut self) -> Vec<OwnedFd> {
+    pub(crate) fn take_listeners(&mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.listeners)
     }
 
     /// How the listeners' accepted sockets tell their original destination.
-    pub fn original_dst(&self) -> OriginalDst {
+    pub(crate) fn original_dst(&self) -> OriginalDst {
         if self.backend == NetworkBackend::Redirect {
             OriginalDst::Redirected
         } else {
@@ -216,17 +215,17 @@ impl Gateway {
     }
 
     /// MTU within the network, in bytes.
-    pub fn mtu(&self) -> u32 {
+    pub(crate) fn mtu(&self) -> u32 {
         self.config.mtu.mtu
     }
 
     /// The longest packet that gets further than to a neighbour or the host, in bytes.
-    pub fn mtu_out(&self) -> u32 {
+    pub(crate) fn mtu_out(&self) -> u32 {
         self.config.mtu.external.unwrap_or(self.config.mtu.mtu)
     }
 
     /// Runs `work` in the network namespace `netns`, on this gateway's thread.
-    pub fn run_in<R: Send + 'static>(
+    pub(crate) fn run_in<R: Send + 'static>(
         &self,
         netns: BorrowedFd<'_>,
         work: impl FnOnce() -> R + Send + 'static,
@@ -234,19 +233,19 @@ impl Gateway {
         let there = netns.try_clone_to_owned()?;
         let home = Arc::clone(&self.netns);
         self.netns_thread.call(move || {
-            sys::namespace::setns(there.as_fd(), sys::process::ns::NET)?;
+            dhow_sys::namespace::setns(there.as_fd(), dhow_sys::process::ns::NET)?;
             let result = work();
-            sys::namespace::setns(home.as_fd(), sys::process::ns::NET)?;
+            dhow_sys::namespace::setns(home.as_fd(), dhow_sys::process::ns::NET)?;
             Ok(result)
         })?
     }
 }
 
 fn create(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result<GatewayParts> {
-    settings::apply_gateway(rung, shape.v6.is_some())?;
+    sysctl::apply_gateway(rung, shape.v6.is_some())?;
     // slirp4netns only knows IPv6 addresses of its own prefix.
     let leads = !shape.internal && rung != NetworkBackend::Slirp4netns;
-    let v6_out = shape.v6.is_some() && leads && settings::enable_v6_forwarding();
+    let v6_out = shape.v6.is_some() && leads && sysctl::enable_v6_forwarding();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
     let route = NetlinkSocket::open(NetlinkFamily::Route)?;
@@ -274,7 +273,7 @@ fn create(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result<Gateway
             let refused = || format!("the kernel does not take the rules (it needs {parts})");
             datapath_rules(shape, rung, link.index).commit(filter).with_context(refused)?;
             if rung == NetworkBackend::Redirect {
-                settings::apply_conntrack()?;
+                sysctl::apply_conntrack()?;
             }
             for family in shape.default_prefixes() {
                 let any = SocketAddr::new(family.addr(), LISTENER_PORT);
@@ -301,7 +300,7 @@ fn install_filter(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result
     let filter =
         NetlinkSocket::open(NetlinkFamily::Netfilter).map_err(anyhow::Error::from).and_then(|socket| {
             let refused = "the kernel does not take rules for bridges (it needs nf_tables)";
-            nft::sources::rules(shape.v6.is_some()).commit(&socket).context(refused)?;
+            nft::anti_spoof::rules(shape.v6.is_some()).commit(&socket).context(refused)?;
             Ok(socket)
         });
     match filter {

@@ -11,12 +11,12 @@ use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::link::LinkAttribute;
 
-use super::{BRIDGE_INDEX, BRIDGE_NAME, Gateway, links, settings};
-use crate::model::network::{MacAddress, NetworkEndpoint};
-use crate::network::netlink::requests::{RouteSpec, TABLE_MAIN, VethPeer, is_delivered_locally};
-use crate::network::netlink::{NetlinkError, NetlinkFamily, NetlinkSocket, RouteBatch};
-use crate::network::nft;
-use crate::sys::net;
+use super::{BRIDGE_INDEX, BRIDGE_NAME, Gateway, links, sysctl};
+use crate::netlink::requests::{RouteSpec, TABLE_MAIN, VethPeer, is_delivered_locally};
+use crate::netlink::{NetlinkError, NetlinkFamily, NetlinkSocket, RouteBatch};
+use crate::nft;
+use dhow_model::network::{MacAddress, NetworkEndpoint};
+use dhow_sys::interface;
 
 /// Index of the first port. Indices are never reused.
 const FIRST_INDEX: u32 = BRIDGE_INDEX + 1;
@@ -66,14 +66,14 @@ impl BridgePort {
 impl Gateway {
     /// Attaches the container whose network namespace is `netns`: creates its interface there, with addresses
     /// and routes, ready for use. Replaces what was attached with the same hardware address.
-    pub fn attach(&self, netns: BorrowedFd<'_>, endpoint: &NetworkEndpoint) -> anyhow::Result<()> {
+    pub(crate) fn attach(&self, netns: BorrowedFd<'_>, endpoint: &NetworkEndpoint) -> anyhow::Result<()> {
         let endpoint = &self.supported_endpoint(endpoint);
         let mut ports = self.ports();
         self.remove_port(&mut ports, endpoint.mac).context("cannot unplug what was there before")?;
         let v6 = endpoint.v6.is_some();
         let there = self
             .run_in(netns, move || {
-                settings::apply_container(v6)?;
+                sysctl::apply_container(v6)?;
                 anyhow::Ok(NetlinkSocket::open(NetlinkFamily::Route)?)
             })
             .context("cannot enter the container's network namespace")??;
@@ -103,13 +103,13 @@ impl Gateway {
     }
 
     /// Detaches a container. Its interface is gone when this returns.
-    pub fn detach(&self, endpoint: &NetworkEndpoint) -> anyhow::Result<()> {
+    pub(crate) fn detach(&self, endpoint: &NetworkEndpoint) -> anyhow::Result<()> {
         self.remove_port(&mut self.ports(), endpoint.mac)?;
         Ok(())
     }
 
     /// Detaches a container that has exited, without waiting for its interface to go.
-    pub fn detach_later(&self, endpoint: &NetworkEndpoint) {
+    pub(crate) fn detach_later(&self, endpoint: &NetworkEndpoint) {
         let mut ports = self.ports();
         let Some(port) = ports.by_mac.remove(&endpoint.mac) else { return };
         // The container is gone, so nobody could use the addresses any more.
@@ -142,7 +142,7 @@ impl Gateway {
     /// Allows a port to use its addresses as a sender, or forbids it.
     fn allow_addresses(&self, may: bool, port: &BridgePort, mac: MacAddress) -> Result<(), NetlinkError> {
         let Some(filter) = &self.filter else { return Ok(()) };
-        nft::sources::change_allowed(may, port.index, mac, &port.addresses).commit(filter)
+        nft::anti_spoof::change_allowed(may, port.index, mac, &port.addresses).commit(filter)
     }
 
     /// Creates the veth pair and tells the bridge, or the routing table if this is the only container, who is
@@ -245,7 +245,11 @@ impl Gateway {
     }
 
     /// Routes an attached container's default routes through this gateway, in place of the ones it has.
-    pub fn set_default_route(&self, netns: BorrowedFd<'_>, endpoint: &NetworkEndpoint) -> anyhow::Result<()> {
+    pub(crate) fn set_default_route(
+        &self,
+        netns: BorrowedFd<'_>,
+        endpoint: &NetworkEndpoint,
+    ) -> anyhow::Result<()> {
         let there = self.run_in(netns, || NetlinkSocket::open(NetlinkFamily::Route))??;
         let index = rustix::net::netdevice::name_to_index(there.as_fd(), &endpoint.interface)?;
         let mut batch = RouteBatch::default();
@@ -335,9 +339,9 @@ fn await_ready(interfaces: &[(BorrowedFd<'_>, &str)], there: &NetlinkSocket, end
     let deadline = Instant::now() + READY_TIMEOUT;
     for (socket, name) in interfaces {
         // Makes the kernel update the link state now (Linux 6.8); by itself it takes its time.
-        let _ = net::refresh_link_state(*socket, name);
+        let _ = interface::refresh_link_state(*socket, name);
     }
-    let runs = |(socket, name): &(BorrowedFd<'_>, &str)| net::is_running(*socket, name).unwrap_or(true);
+    let runs = |(socket, name): &(BorrowedFd<'_>, &str)| interface::is_running(*socket, name).unwrap_or(true);
     let taken =
         || endpoint.v6.is_none_or(|net| is_delivered_locally(there, net.addr().into()).unwrap_or(true));
     while !(interfaces.iter().all(runs) && taken()) && Instant::now() < deadline {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::BRIDGE_INDEX;
 use super::ports::{BridgePort, BridgePorts, lock};
-use crate::network::netlink::{NetlinkSocket, RouteBatch};
+use crate::netlink::{NetlinkSocket, RouteBatch};
 
 /// Stack size of the thread, in bytes.
 const STACK: usize = 64 << 10;

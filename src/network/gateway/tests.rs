@@ -10,11 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::*;
-use crate::model::network::{NetworkEndpoint, SubnetSpec};
-use crate::network::gate::device::PacketOffload;
-use crate::network::netlink::RouteBatch;
-use crate::network::netlink::requests::is_delivered_locally;
-use crate::network::packet::IpPacket;
+use crate::forwarder::device::PacketOffload;
+use crate::netlink::RouteBatch;
+use crate::netlink::requests::is_delivered_locally;
+use crate::packet::IpPacket;
+use dhow_model::network::{NetworkEndpoint, SubnetSpec};
 
 /// Time-out for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,15 +23,14 @@ const MOMENT: Duration = Duration::from_millis(300);
 
 /// Runs one of the tests below, which need capabilities, in a user namespace.
 fn in_user_namespace(test: &str) {
-    let test = format!("network::gateway::tests::{test}");
+    if !dhow_testing::can_unshare(&["--user", "--map-root-user"]) {
+        return;
+    }
+    let test = format!("gateway::tests::{test}");
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "--map-root-user"]).arg(std::env::current_exe().unwrap());
     let output = unshare.args(["--exact", &test, "--ignored", "--nocapture"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    if said.starts_with("unshare:") {
-        // This machine does not allow user namespaces.
-        return;
-    }
     assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
 }
@@ -92,7 +91,7 @@ fn container(number: u8) -> Container {
     let inside = NetnsThread::start("container", unshare).unwrap();
     let netns = inside
         .call(|| {
-            sys::net::loopback_up().unwrap();
+            dhow_sys::interface::loopback_up().unwrap();
             std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()
         })
         .unwrap();
@@ -309,7 +308,7 @@ fn published(gateway: &Gateway, container: &Container) {
         let connect = move || {
             let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
-            sys::transparent::allow_any_address(socket.as_fd(), at.is_ipv6()).unwrap();
+            dhow_sys::transparent_socket::allow_any_address(socket.as_fd(), at.is_ipv6()).unwrap();
             rustix::net::bind(&socket, &client).unwrap();
             rustix::net::sockopt::set_socket_timeout(
                 &socket,

@@ -4,9 +4,9 @@
 //! when the last of them is gone. A container's state is dropped with its connection, a network's with the last container
 //! on it.
 
-mod bridge;
-mod member;
-pub mod wire;
+mod active_network;
+pub mod protocol;
+mod session;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -15,13 +15,12 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use self::member::{HelperSession, HelperState};
-pub use self::wire::{HelperReply, HelperRequest, OpenRequest};
-use crate::error::Failure;
-use crate::network::publish::PortUnavailable;
-use crate::network::rung::NetworkBackend;
-use crate::sys;
-use crate::sys::socket::{SeqpacketListener, SeqpacketSocket};
+pub use self::protocol::{HelperReply, HelperRequest, OpenRequest};
+use self::session::{HelperSession, HelperState};
+use crate::backend::NetworkBackend;
+use crate::publish::PortUnavailable;
+use dhow_error::Failure;
+use dhow_sys::socket::{SeqpacketListener, SeqpacketSocket};
 
 /// Stack size of the threads that shut networks down, in bytes.
 const STACK: usize = 256 << 10;
@@ -47,7 +46,7 @@ pub fn serve(
             1
         }
     };
-    sys::process::exit_now(code)
+    dhow_sys::process::exit_now(code)
 }
 
 struct HelperServer {
@@ -139,7 +138,7 @@ impl HelperServer {
     /// Handles a request of the session at `index`; `None` if the supervisor is gone.
     fn handle_message(&mut self, index: usize) -> Option<()> {
         let (socket, member) = self.sessions.get_mut(index)?;
-        let message = wire::receive(socket).ok().filter(|message| !message.bytes.is_empty())?;
+        let message = protocol::receive(socket).ok().filter(|message| !message.bytes.is_empty())?;
         let request: HelperRequest = serde_json::from_slice(&message.bytes).ok()?;
         let done = match (request, member.as_mut()) {
             (HelperRequest::Open(opening), None) => {
@@ -168,7 +167,7 @@ impl HelperServer {
 
 /// A client that does not read loses the reply: the helper must not block.
 fn send(socket: &SeqpacketSocket, reply: &HelperReply, fds: &[BorrowedFd<'_>]) {
-    let _ = wire::send(socket, reply, fds, true);
+    let _ = protocol::send(socket, reply, fds, true);
 }
 
 /// The user namespace of this process.

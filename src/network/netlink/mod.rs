@@ -11,7 +11,7 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessag
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::net::{RecvFlags, SendFlags};
 
-pub(crate) use crate::sys::netlink::NetlinkFamily;
+pub(crate) use dhow_sys::netlink::NetlinkFamily;
 
 /// Length of `struct nlmsghdr`, in bytes.
 pub(crate) const HEADER: usize = 16;
@@ -27,8 +27,8 @@ const ATTR_MSG: u16 = 1;
 #[derive(Debug)]
 pub(crate) struct NetlinkError {
     /// What was requested, such as `add the route to …`.
-    pub(crate) request: String,
-    pub(crate) error: io::Error,
+    pub request: String,
+    pub error: io::Error,
     /// The kernel's explanation.
     text: Option<String>,
 }
@@ -60,9 +60,9 @@ impl std::error::Error for NetlinkError {
 /// An acknowledgement with an error.
 pub(crate) struct NetlinkAck {
     /// The sequence number of the request.
-    pub(crate) sequence: u32,
-    pub(crate) error: io::Error,
-    pub(crate) text: Option<String>,
+    pub sequence: u32,
+    pub error: io::Error,
+    pub text: Option<String>,
 }
 
 impl NetlinkAck {
@@ -80,7 +80,7 @@ pub(crate) struct NetlinkSocket(OwnedFd);
 impl NetlinkSocket {
     /// A socket in the network namespace of the calling thread.
     pub(crate) fn open(service: NetlinkFamily) -> io::Result<Self> {
-        Ok(Self(crate::sys::netlink::open_socket(service)?))
+        Ok(Self(dhow_sys::netlink::open_socket(service)?))
     }
 
     /// For ioctls, which any socket of the namespace serves.

@@ -19,7 +19,7 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{NetlinkSocket, RouteBatch};
-use crate::model::network::MacAddress;
+use dhow_model::network::MacAddress;
 
 /// Per-interface IPv4 settings that netlink can change, with their numbers in `linux/ip.h`
 /// (`IPV4_DEVCONF_*`).
@@ -42,29 +42,29 @@ pub(crate) const TABLE_MAIN: u8 = 254;
 
 /// The end of a veth pair that moves into another namespace.
 pub(crate) struct VethPeer<'a> {
-    pub(crate) netns: BorrowedFd<'a>,
-    pub(crate) name: &'a str,
-    pub(crate) mac: MacAddress,
+    pub netns: BorrowedFd<'a>,
+    pub name: &'a str,
+    pub mac: MacAddress,
 }
 
 /// The end of a veth pair that stays here.
 pub(crate) struct VethEnd<'a> {
-    pub(crate) index: u32,
-    pub(crate) name: &'a str,
-    pub(crate) mac: MacAddress,
+    pub index: u32,
+    pub name: &'a str,
+    pub mac: MacAddress,
 }
 
 pub(crate) struct RouteSpec {
     /// The destination; everything of the family if the prefix length is 0.
-    pub(crate) to: IpNet,
-    pub(crate) via: Option<IpAddr>,
+    pub to: IpNet,
+    pub via: Option<IpAddr>,
     /// The interface's index.
-    pub(crate) out: u32,
-    pub(crate) table: u8,
+    pub out: u32,
+    pub table: u8,
     /// Whether the destination is this machine itself.
-    pub(crate) local: bool,
+    pub local: bool,
     /// The MTU of the route in bytes, if it differs from the interface's.
-    pub(crate) mtu: Option<u32>,
+    pub mtu: Option<u32>,
 }
 
 /// The packets that a routing rule matches.

@@ -1,9 +1,9 @@
 //! nf_tables rules, encoded as in `linux/netfilter/nf_tables.h` without any program or library.
 
+pub(crate) mod anti_spoof;
+pub(crate) mod dns_redirect;
 mod expression;
-pub(crate) mod name_server;
 pub(crate) mod redirect;
-pub(crate) mod sources;
 pub(crate) mod tproxy;
 
 use super::netlink::{HEADER, NetlinkError, NetlinkSocket};

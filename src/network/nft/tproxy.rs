@@ -14,7 +14,7 @@ pub(super) const PRIORITY: i32 = -150;
 #[derive(Clone, Copy)]
 pub(crate) struct GatewayInterfaces {
     /// The bridge, if containers' packets come in through it alone.
-    pub(crate) bridge: Option<u32>,
+    pub bridge: Option<u32>,
     /// The device of the forwarder.
     pub(crate) forwarder: u32,
 }

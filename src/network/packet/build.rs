@@ -7,7 +7,7 @@ use super::checksum::InternetChecksum;
 
 /// The fields of an IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IpFields {
+pub(crate) struct IpFields {
     pub source: IpAddr,
     /// Of the same family as `source`.
     pub target: IpAddr,
@@ -24,12 +24,12 @@ pub struct IpFields {
 
 impl IpFields {
     /// An unfragmentable packet with default hops and TOS.
-    pub fn reply(source: IpAddr, target: IpAddr, protocol: u8) -> Self {
+    pub(crate) fn reply(source: IpAddr, target: IpAddr, protocol: u8) -> Self {
         Self { source, target, protocol, hops: 64, tos: 0, id: None }
     }
 
     /// The header in front of `length` bytes; `None` if that is too long, or the families differ.
-    pub fn header(&self, length: usize) -> Option<PacketHeader> {
+    pub(crate) fn header(&self, length: usize) -> Option<PacketHeader> {
         let mut header = PacketHeader { bytes: [0; SPACE], length: 0 };
         match (self.source, self.target) {
             (IpAddr::V4(source), IpAddr::V4(target)) => {
@@ -59,7 +59,7 @@ impl IpFields {
 
     /// Fragments an IPv6 packet with `payload` (from the transport header on) for an MTU of `mtu` bytes (RFC
     /// 8200 §4.5), with the identification `id`.
-    pub fn fragments_v6<'a>(
+    pub(crate) fn fragments_v6<'a>(
         &'a self,
         payload: &'a [u8],
         mtu: usize,
@@ -85,7 +85,7 @@ const SPACE: usize = 40 + 8 + 8;
 
 /// The headers of a packet, on the stack.
 #[derive(Clone, Copy, Debug)]
-pub struct PacketHeader {
+pub(crate) struct PacketHeader {
     bytes: [u8; SPACE],
     length: usize,
 }

@@ -6,12 +6,12 @@ use std::net::IpAddr;
 /// result equals the sum of 16-bit words. Byte order does not matter as long as the result is stored in the
 /// same order (RFC 1071 §2 (B)), so words are added as they lie in memory.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct InternetChecksum(u64);
+pub(crate) struct InternetChecksum(u64);
 
 impl InternetChecksum {
     /// Adds `bytes`, which must start at an even offset of the data.
     #[must_use]
-    pub fn with(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn with(mut self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<4>();
         for word in words {
             self.0 += u64::from(u32::from_ne_bytes(*word));
@@ -26,12 +26,12 @@ impl InternetChecksum {
 
     /// Adds a 16-bit number.
     #[must_use]
-    pub fn with_u16(self, number: u16) -> Self {
+    pub(crate) fn with_u16(self, number: u16) -> Self {
         self.with(&number.to_be_bytes())
     }
 
     /// The pseudo header of TCP, UDP and ICMPv6 for `length` bytes (RFC 9293 §3.1, RFC 8200 §8.1).
-    pub fn pseudo(source: IpAddr, target: IpAddr, protocol: u8, length: usize) -> Self {
+    pub(crate) fn pseudo(source: IpAddr, target: IpAddr, protocol: u8, length: usize) -> Self {
         let sum = match (source, target) {
             (IpAddr::V4(source), IpAddr::V4(target)) => {
                 Self::default().with(&source.octets()).with(&target.octets())
@@ -50,7 +50,7 @@ impl InternetChecksum {
 
     /// The sum folded to 16 bits, not complemented: for a packet whose checksum the kernel completes
     /// (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
-    pub fn folded(self) -> [u8; 2] {
+    pub(crate) fn folded(self) -> [u8; 2] {
         let mut sum = self.0;
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
@@ -59,13 +59,13 @@ impl InternetChecksum {
     }
 
     /// The checksum as stored in a packet. Over data with a correct checksum, this is `[0, 0]`.
-    pub fn finish(self) -> [u8; 2] {
+    pub(crate) fn finish(self) -> [u8; 2] {
         let [a, b] = self.folded();
         [!a, !b]
     }
 
     /// The checksum of UDP, where 0 would mean none (RFC 768).
-    pub fn finish_udp(self) -> [u8; 2] {
+    pub(crate) fn finish_udp(self) -> [u8; 2] {
         match self.finish() {
             [0, 0] => [0xff, 0xff],
             sum => sum,

@@ -14,7 +14,7 @@ const ECHO_REPLY_V6: u8 = 129;
 
 /// An echo request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EchoRequest<'a> {
+pub(crate) struct EchoRequest<'a> {
     /// Tells the pings of one sender apart.
     pub ident: u16,
     pub sequence: u16,
@@ -25,7 +25,7 @@ pub struct EchoRequest<'a> {
 
 impl<'a> EchoRequest<'a> {
     /// Parses an ICMP or ICMPv6 echo request; `None` for any other message.
-    pub fn parse(message: &'a [u8], v4: bool) -> Option<Self> {
+    pub(crate) fn parse(message: &'a [u8], v4: bool) -> Option<Self> {
         let ([kind, code, _, _, i0, i1, s0, s1], data) = message.split_first_chunk::<8>()?;
         let request = if v4 { ECHO_V4 } else { ECHO_V6 };
         (*kind == request && *code == 0).then(|| Self {
@@ -38,13 +38,19 @@ impl<'a> EchoRequest<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EchoKind {
+pub(crate) enum EchoKind {
     Request,
     Reply,
 }
 
 /// Builds an echo message as a whole packet; `None` if it is too long or the families differ.
-pub fn build_echo(ip: &IpFields, way: EchoKind, ident: u16, sequence: u16, data: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn build_echo(
+    ip: &IpFields,
+    way: EchoKind,
+    ident: u16,
+    sequence: u16,
+    data: &[u8],
+) -> Option<Vec<u8>> {
     let v4 = ip.source.is_ipv4();
     let kind = match (way, v4) {
         (EchoKind::Request, true) => ECHO_V4,
@@ -59,7 +65,7 @@ pub fn build_echo(ip: &IpFields, way: EchoKind, ident: u16, sequence: u16, data:
 
 /// Why a packet was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IcmpError {
+pub(crate) enum IcmpError {
     /// No route to the network.
     Net,
     /// Host unreachable.
@@ -84,7 +90,7 @@ pub enum IcmpError {
 
 impl IcmpError {
     /// What a router would report when our kernel returns `error`; `None` if it would stay silent.
-    pub fn from_io(error: &io::Error) -> Option<Self> {
+    pub(crate) fn from_io(error: &io::Error) -> Option<Self> {
         match error.raw_os_error()? {
             libc::ECONNREFUSED => Some(Self::Port),
             libc::EHOSTUNREACH | libc::EHOSTDOWN => Some(Self::Host),
@@ -118,7 +124,7 @@ impl IcmpError {
 
 /// Builds the error message about `packet`, sent from `from`; `None` where there must not be one (RFC 1122
 /// §3.2.2, RFC 4443 §2.4 (e)).
-pub fn build_error(packet: &IpPacket<'_>, error: IcmpError, from: IpAddr) -> Option<Vec<u8>> {
+pub(crate) fn build_error(packet: &IpPacket<'_>, error: IcmpError, from: IpAddr) -> Option<Vec<u8>> {
     let first = packet.fragment.is_none_or(|fragment| fragment.offset == 0);
     let kind = packet.payload.first().copied();
     let itself = match packet.protocol {
@@ -138,7 +144,12 @@ pub fn build_error(packet: &IpPacket<'_>, error: IcmpError, from: IpAddr) -> Opt
 
 /// Like [`build_error`], for a packet that is no longer at hand or looked different on its way: `quote` is
 /// its beginning.
-pub fn build_error_quoting(to: IpAddr, quote: &[u8], error: IcmpError, from: IpAddr) -> Option<Vec<u8>> {
+pub(crate) fn build_error_quoting(
+    to: IpAddr,
+    quote: &[u8],
+    error: IcmpError,
+    from: IpAddr,
+) -> Option<Vec<u8>> {
     // As much as fits into a packet that every link carries (RFC 1812 §4.3.2.3, RFC 4443 §2.4 (c)).
     let (room, protocol) = match to {
         IpAddr::V4(_) => (576 - 20 - 8, protocol::ICMP),

@@ -3,12 +3,12 @@
 //! Received packets come from a kernel that has verified the IP header, so its checksum is not verified again.
 //! Everything else is what a container chose to send.
 
-pub mod build;
-pub mod checksum;
-pub mod icmp;
-pub mod reassemble;
-pub mod tcp;
-pub mod udp;
+pub(crate) mod build;
+pub(crate) mod checksum;
+pub(crate) mod icmp;
+pub(crate) mod reassemble;
+pub(crate) mod tcp;
+pub(crate) mod udp;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,14 +16,14 @@ use checksum::InternetChecksum;
 
 /// Maximum packet length in bytes (RFC 791; RFC 8200 without jumbograms, where the length excludes the
 /// header).
-pub const MAX: usize = 65_535 + 40;
+pub(crate) const MAX: usize = 65_535 + 40;
 
 /// Protocol numbers (IANA, "Assigned Internet Protocol Numbers").
-pub mod protocol {
-    pub const ICMP: u8 = 1;
-    pub const TCP: u8 = 6;
-    pub const UDP: u8 = 17;
-    pub const ICMPV6: u8 = 58;
+pub(crate) mod protocol {
+    pub(crate) const ICMP: u8 = 1;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
+    pub(crate) const ICMPV6: u8 = 58;
 }
 
 /// IPv6 extension headers (RFC 8200 §4).
@@ -37,7 +37,7 @@ const MAX_EXTENSIONS: usize = 8;
 
 /// An IP packet, or a fragment of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IpPacket<'a> {
+pub(crate) struct IpPacket<'a> {
     pub source: IpAddr,
     /// Of the same family as `source`.
     pub target: IpAddr,
@@ -48,7 +48,7 @@ pub struct IpPacket<'a> {
     /// TOS, or traffic class: DSCP and ECN.
     pub tos: u8,
     /// Whether it may not be fragmented; always true with IPv6.
-    pub dont_fragment: bool,
+    pub(crate) dont_fragment: bool,
     /// Set if this is a fragment.
     pub fragment: Option<FragmentInfo>,
     /// From the IP header to the end of the payload.
@@ -59,7 +59,7 @@ pub struct IpPacket<'a> {
 
 /// A fragment's place in its packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FragmentInfo {
+pub(crate) struct FragmentInfo {
     /// The packet's identification.
     pub id: u32,
     /// In bytes, a multiple of 8.
@@ -70,11 +70,11 @@ pub struct FragmentInfo {
 
 /// A packet that cannot be parsed; it is dropped silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MalformedPacket;
+pub(crate) struct MalformedPacket;
 
 impl<'a> IpPacket<'a> {
     /// Parses the IP headers. Bytes after the packet are ignored.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, MalformedPacket> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, MalformedPacket> {
         match bytes.first().map(|first| first >> 4) {
             Some(4) => Self::parse_v4(bytes),
             Some(6) => Self::parse_v6(bytes),
@@ -159,7 +159,7 @@ impl<'a> IpPacket<'a> {
     }
 
     /// Whether the TCP, UDP or ICMP checksum is correct; true for other protocols.
-    pub fn is_intact(&self) -> bool {
+    pub(crate) fn is_intact(&self) -> bool {
         let pseudo = || InternetChecksum::pseudo(self.source, self.target, self.protocol, self.payload.len());
         let sum = match self.protocol {
             protocol::ICMP => InternetChecksum::default(),
@@ -171,16 +171,16 @@ impl<'a> IpPacket<'a> {
         sum.with(self.payload).finish() == [0, 0]
     }
 
-    pub fn tcp(&self) -> Option<tcp::TcpSegment<'a>> {
+    pub(crate) fn tcp(&self) -> Option<tcp::TcpSegment<'a>> {
         self.carries(protocol::TCP).then(|| tcp::TcpSegment::parse(self.payload)).flatten()
     }
 
-    pub fn udp(&self) -> Option<udp::UdpDatagram<'a>> {
+    pub(crate) fn udp(&self) -> Option<udp::UdpDatagram<'a>> {
         self.carries(protocol::UDP).then(|| udp::UdpDatagram::parse(self.payload)).flatten()
     }
 
     /// The echo request in this packet, if it is one.
-    pub fn echo(&self) -> Option<icmp::EchoRequest<'a>> {
+    pub(crate) fn echo(&self) -> Option<icmp::EchoRequest<'a>> {
         let protocol = if self.source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
         self.carries(protocol)
             .then(|| icmp::EchoRequest::parse(self.payload, self.source.is_ipv4()))
@@ -195,7 +195,7 @@ impl<'a> IpPacket<'a> {
 /// Completes the checksum of a packet received with `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the 16 bits at `start +
 /// offset`, which hold the pseudo header's sum, become the checksum of everything from `start` on. Returns
 /// false if that lies outside of the packet.
-pub fn complete_checksum(bytes: &mut [u8], start: usize, offset: usize) -> bool {
+pub(crate) fn complete_checksum(bytes: &mut [u8], start: usize, offset: usize) -> bool {
     let Some(covered) = bytes.get_mut(start..) else { return false };
     let sum = InternetChecksum::default().with(covered).finish_udp();
     match offset.checked_add(2).and_then(|end| covered.get_mut(offset..end)) {

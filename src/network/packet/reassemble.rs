@@ -46,7 +46,7 @@ struct PartialPacket {
 
 /// The packets that are not complete yet.
 #[derive(Debug, Default)]
-pub struct Reassembler {
+pub(crate) struct Reassembler {
     partial: HashMap<FragmentKey, PartialPacket>,
 }
 
@@ -55,7 +55,7 @@ impl Reassembler {
     /// packet (RFC 8200 §4.5; Linux does the same for IPv4). With too many incomplete packets, the oldest one
     /// of the sender with most of them is dropped: fragments come in a row, so the missing ones of an old
     /// packet were lost.
-    pub fn add(&mut self, packet: &IpPacket<'_>, now: Instant) -> Option<Vec<u8>> {
+    pub(crate) fn add(&mut self, packet: &IpPacket<'_>, now: Instant) -> Option<Vec<u8>> {
         let fragment = packet.fragment?;
         let protocol = if packet.source.is_ipv4() { packet.protocol } else { 0 };
         let key = FragmentKey { source: packet.source, target: packet.target, protocol, id: fragment.id };
@@ -95,7 +95,7 @@ impl Reassembler {
     }
 
     /// Drops packets that timed out. Returns when the next one will.
-    pub fn expire(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Instant> {
         self.partial.retain(|_, partial| partial.until > now);
         self.partial.values().map(|partial| partial.until).min()
     }
@@ -105,7 +105,7 @@ impl Reassembler {
         self.partial.len()
     }
 
-    pub fn forget(&mut self, source: IpAddr) {
+    pub(crate) fn forget(&mut self, source: IpAddr) {
         self.partial.retain(|key, _| key.source != source);
     }
 }

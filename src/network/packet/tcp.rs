@@ -4,18 +4,18 @@ use super::build::IpFields;
 use super::checksum::InternetChecksum;
 use super::{IpPacket, protocol};
 
-pub const FIN: u8 = 1;
-pub const SYN: u8 = 2;
-pub const RST: u8 = 4;
-pub const PSH: u8 = 8;
-pub const ACK: u8 = 16;
+pub(crate) const FIN: u8 = 1;
+pub(crate) const SYN: u8 = 2;
+pub(crate) const RST: u8 = 4;
+pub(crate) const PSH: u8 = 8;
+pub(crate) const ACK: u8 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpSegment<'a> {
+pub(crate) struct TcpSegment<'a> {
     pub source: u16,
     pub target: u16,
     pub sequence: u32,
-    pub acknowledgement: u32,
+    pub(crate) acknowledgement: u32,
     /// The control bits, such as [`SYN`].
     pub flags: u8,
     /// As sent, not scaled.
@@ -27,7 +27,7 @@ pub struct TcpSegment<'a> {
 
 impl<'a> TcpSegment<'a> {
     /// Parses a segment; `None` if it is malformed.
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<20>()?;
         let [s0, s1, t0, t1, q0, q1, q2, q3, a0, a1, a2, a3, length, flags, w0, w1, ..] = *header;
         let options = usize::from(length >> 4).checked_mul(4)?.checked_sub(20)?;
@@ -45,14 +45,14 @@ impl<'a> TcpSegment<'a> {
     }
 
     /// Whether it opens a connection (a SYN without ACK).
-    pub fn is_first(&self) -> bool {
+    pub(crate) fn is_first(&self) -> bool {
         self.flags & (SYN | ACK | RST | FIN) == SYN
     }
 }
 
 /// Builds the reset that a closed port would answer `packet` with (RFC 9293 §3.10.7.1). A reset is not
 /// answered.
-pub fn build_reset(packet: &IpPacket<'_>) -> Option<Vec<u8>> {
+pub(crate) fn build_reset(packet: &IpPacket<'_>) -> Option<Vec<u8>> {
     let segment = packet.tcp()?;
     if segment.flags & RST != 0 {
         return None;

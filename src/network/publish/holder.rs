@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::model::network::PortProtocol;
+use dhow_model::network::PortProtocol;
 
 /// States in `/proc/net/tcp` of a listening socket (`TCP_LISTEN`, net/tcp_states.h) and of one that is only
 /// bound.

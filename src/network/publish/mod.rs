@@ -9,7 +9,7 @@
 //! The host's kernel accepts a client before anybody can ask the container, as with any user-space forwarder: if nobody
 //! listens inside, the client's connection is established and then reset.
 
-mod entry;
+mod dialer;
 mod holder;
 mod reserve;
 mod sockets;
@@ -24,27 +24,28 @@ use std::sync::Arc;
 use ipnet::{Ipv4Net, Ipv6Net};
 use rustix::net::sockopt;
 
-use crate::model::network::PortProtocol;
-use crate::network::relay::{AcceptHandler, QuotaPermit, RelayPair, TcpRelay, WorkerPool};
+use crate::relay::{AcceptHandler, QuotaPermit, RelayPair, TcpRelay, WorkerPool};
+use dhow_model::network::PortProtocol;
 
-pub(crate) use entry::{ContainerDialer, PublishedClient};
+pub(crate) use dialer::{ContainerDialer, PublishedClient};
 pub use holder::port_holder;
-pub use reserve::{BoundPort, PortUnavailable, ReservedPorts, reserve_ports};
-pub use sockets::GatewaySockets;
+pub use reserve::PortUnavailable;
+pub(crate) use reserve::{BoundPort, ReservedPorts, reserve_ports};
+pub(crate) use sockets::GatewaySockets;
 
 /// Accept backlog; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// The container behind published ports, on the network that they are published through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PublishTarget {
+pub(crate) struct PublishTarget {
     pub v4: Option<TargetSubnet<Ipv4Net, Ipv4Addr>>,
     pub v6: Option<TargetSubnet<Ipv6Net, Ipv6Addr>>,
 }
 
 /// A container's addresses in one subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TargetSubnet<N, A> {
+pub(crate) struct TargetSubnet<N, A> {
     pub container: A,
     pub gateway: A,
     pub subnet: N,
@@ -52,7 +53,7 @@ pub struct TargetSubnet<N, A> {
 
 /// Published TCP ports. Dropping this closes them and resets their connections.
 #[derive(Debug)]
-pub struct TcpPublication {
+pub(crate) struct TcpPublication {
     pool: Arc<WorkerPool>,
     owner: u64,
     dialer: Arc<dyn ContainerDialer>,

@@ -9,19 +9,19 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use serde::{Deserialize, Serialize};
 
 use super::BACKLOG;
-use crate::error::{Failure, FailureKind};
-use crate::model::network::{PortProtocol, PortSpec, PublishedPort};
+use dhow_error::{Failure, FailureKind};
+use dhow_model::network::{PortProtocol, PortSpec, PublishedPort};
 
 /// How often to let the kernel choose a port, which may be free in one family and taken in the other.
 const ATTEMPTS: u32 = 64;
 
 /// Bound ports; dropping this releases them.
 #[derive(Debug)]
-pub struct ReservedPorts(Vec<BoundPort>);
+pub(crate) struct ReservedPorts(Vec<BoundPort>);
 
 /// A port bound on one address.
 #[derive(Debug)]
-pub struct BoundPort {
+pub(crate) struct BoundPort {
     pub published: PublishedPort,
     /// Bound. A TCP socket usually does not listen yet.
     pub socket: OwnedFd,
@@ -29,22 +29,22 @@ pub struct BoundPort {
 
 impl ReservedPorts {
     /// The ports, with the numbers that were chosen.
-    pub fn published(&self) -> Vec<PublishedPort> {
+    pub(crate) fn published(&self) -> Vec<PublishedPort> {
         self.0.iter().map(|binding| binding.published).collect()
     }
 
     /// Takes the UDP ports out.
-    pub fn take_udp(&mut self) -> Vec<BoundPort> {
+    pub(crate) fn take_udp(&mut self) -> Vec<BoundPort> {
         self.0.extract_if(.., |binding| binding.published.protocol == PortProtocol::Udp).collect()
     }
 
     /// All ports, to be handed to another process.
-    pub fn into_bindings(self) -> Vec<BoundPort> {
+    pub(crate) fn into_bindings(self) -> Vec<BoundPort> {
         self.0
     }
 
     /// Ports received from another process.
-    pub fn from_bindings(bindings: Vec<BoundPort>) -> Self {
+    pub(crate) fn from_bindings(bindings: Vec<BoundPort>) -> Self {
         Self(bindings)
     }
 }
@@ -60,7 +60,7 @@ pub struct PortUnavailable {
 }
 
 /// Binds the ports in the caller's network namespace.
-pub fn reserve_ports(ports: &[PortSpec]) -> Result<ReservedPorts, PortUnavailable> {
+pub(crate) fn reserve_ports(ports: &[PortSpec]) -> Result<ReservedPorts, PortUnavailable> {
     let mut reserved = Vec::new();
     for port in ports {
         match reserve_one(port) {

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::{ContainerDialer, PublishedClient};
-use crate::network::inside::NetnsThread;
-use crate::network::relay::{RelayPair, lock, reset_on_close};
+use crate::netns::NetnsThread;
+use crate::relay::{RelayPair, lock, reset_on_close};
 
 /// Sockets of a family kept ready once there has been a client, and the number below which more are created.
 const POOL_SIZE: usize = 32;
@@ -20,7 +20,7 @@ const REFILL_BELOW: usize = 16;
 
 /// The sockets of one gateway, for both families.
 #[derive(Debug)]
-pub struct GatewaySockets {
+pub(crate) struct GatewaySockets {
     netns_thread: Arc<NetnsThread>,
     pools: [Arc<SocketPool>; 2],
 }
@@ -36,7 +36,7 @@ struct SocketPool {
 impl GatewaySockets {
     /// Sockets of the gateway that `inside` runs in, with CAP_NET_ADMIN over it. The first one is created on
     /// demand.
-    pub fn new(inside: Arc<NetnsThread>) -> Arc<Self> {
+    pub(crate) fn new(inside: Arc<NetnsThread>) -> Arc<Self> {
         let pool = |v6| Arc::new(SocketPool { v6, ..SocketPool::default() });
         Arc::new(Self { netns_thread: inside, pools: [pool(false), pool(true)] })
     }
@@ -106,11 +106,11 @@ fn create_transparent(v6: bool) -> io::Result<OwnedFd> {
     let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    crate::sys::transparent::allow_any_address(socket.as_fd(), v6)?;
+    dhow_sys::transparent_socket::allow_any_address(socket.as_fd(), v6)?;
     // A client may connect to several published ports from the same source port.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     reset_on_close(&socket);
-    crate::sys::transparent::choose_port_late(socket.as_fd())?;
+    dhow_sys::transparent_socket::choose_port_late(socket.as_fd())?;
     Ok(socket)
 }

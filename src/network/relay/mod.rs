@@ -27,7 +27,7 @@
 //! - No process may fork once the workers run.
 
 mod conn;
-mod guest;
+mod event_source;
 mod pipes;
 mod quota;
 mod slab;
@@ -48,9 +48,9 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 
 pub(crate) use conn::{RelayPair, reset_on_close};
-pub(crate) use guest::{EventSource, SourceHandle, SourceRegistration};
+pub(crate) use event_source::{EventSource, SourceHandle, SourceRegistration};
 pub(crate) use quota::ConnectionLimits;
-pub use quota::{ConnectionQuota, QuotaPermit, ShareCount};
+pub(crate) use quota::{ConnectionQuota, QuotaPermit, ShareCount};
 use slab::{Slab, SlabKey};
 use worker::{RelayWorker, token};
 
@@ -63,7 +63,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The workers. Dropping this stops them and resets their connections.
 #[derive(Debug)]
-pub struct TcpRelay {
+pub(crate) struct TcpRelay {
     pool: Arc<WorkerPool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -77,11 +77,11 @@ pub(crate) struct WorkerPool {
     owners: AtomicU64,
     next_mailbox: AtomicUsize,
     /// What the limit on descriptors allows.
-    pub(crate) limits: ConnectionLimits,
+    pub limits: ConnectionLimits,
     /// The running forwarders. They share the descriptors that are not reserved for connections.
     pub(crate) forwarders: ShareCount,
     /// All connections, established or being made.
-    pub(crate) all: Arc<ConnectionQuota>,
+    pub all: Arc<ConnectionQuota>,
     expiry_handlers: Mutex<Vec<Weak<dyn ExpiryHandler>>>,
     /// Whether the first worker's expiry timer runs.
     expiry_pending: AtomicBool,
@@ -159,7 +159,7 @@ pub(crate) struct PendingConnect {
 impl TcpRelay {
     /// Starts the workers, one per CPU but at most four, and raises this process's limit on descriptors as
     /// far as allowed. No process may fork afterwards.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
         Self::with_workers(count, ConnectionLimits::raise())
     }
@@ -187,7 +187,7 @@ impl TcpRelay {
     }
 
     /// The number of connections, including those being made.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.pool.all.used()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::sys::rlimit::RlimitResource;
+use dhow_sys::rlimit::RlimitResource;
 
 /// Maximum number of connections per helper, whatever the limit on descriptors.
 const MAX_CONNECTIONS: usize = 131_072;
@@ -12,21 +12,21 @@ const RESERVED_FDS: usize = 256;
 
 /// A counter with a maximum.
 #[derive(Debug)]
-pub struct ConnectionQuota {
+pub(crate) struct ConnectionQuota {
     used: AtomicUsize,
     limit: usize,
 }
 
 /// One unit of one or more quotas; returned when dropped.
 #[derive(Debug)]
-pub struct QuotaPermit(Vec<Arc<ConnectionQuota>>);
+pub(crate) struct QuotaPermit(Vec<Arc<ConnectionQuota>>);
 
 impl ConnectionQuota {
-    pub fn new(most: usize) -> Arc<Self> {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), limit: most })
     }
 
-    pub fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -42,7 +42,7 @@ impl ConnectionQuota {
 
 impl QuotaPermit {
     /// Takes one unit of each quota, or none.
-    pub fn acquire(quotas: &[&Arc<ConnectionQuota>]) -> Option<Self> {
+    pub(crate) fn acquire(quotas: &[&Arc<ConnectionQuota>]) -> Option<Self> {
         let mut taken = Self(Vec::with_capacity(quotas.len()));
         for quota in quotas {
             if !quota.take() {
@@ -62,11 +62,11 @@ impl Drop for QuotaPermit {
 
 /// Counts the users of a shared limit: the number of clones, without the original.
 #[derive(Clone, Debug, Default)]
-pub struct ShareCount(Arc<()>);
+pub(crate) struct ShareCount(Arc<()>);
 
 impl ShareCount {
     /// At least 1.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         Arc::strong_count(&self.0).saturating_sub(1).max(1)
     }
 }
@@ -74,10 +74,10 @@ impl ShareCount {
 /// How many connections the limit on descriptors allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
-    pub(crate) connections: usize,
+    pub connections: usize,
     pub(crate) per_container: usize,
     /// Connections being made, in total.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// Connections being made, per container.
     pub(crate) waiting_per_container: usize,
 }

@@ -244,7 +244,7 @@ fn a_container_that_goes_loses_its_connections_and_a_listener_its_port() {
 #[test]
 fn without_descriptors_new_ones_are_refused_and_others_served() {
     // The limit is per process, so run this in its own.
-    let test = "network::relay::tests::alone_without_descriptors";
+    let test = "relay::tests::alone_without_descriptors";
     let path = std::env::current_exe().unwrap();
     let output = std::process::Command::new(path)
         .args(["--ignored", "--exact", test, "--test-threads=1"])
@@ -263,7 +263,7 @@ fn alone_without_descriptors() {
         .map(|_| rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap())
         .map(TcpStream::from)
         .collect();
-    let files = crate::sys::rlimit::RlimitResource::by_name("nofile").unwrap();
+    let files = dhow_sys::rlimit::RlimitResource::by_name("nofile").unwrap();
     let (_, hard) = files.get().unwrap();
     let taken: Vec<OwnedFd> = {
         files.set(128, hard).unwrap();

@@ -17,7 +17,7 @@ use rustix::net::SocketFlags;
 
 use super::conn::{RelayConn, RelayTurn, WorkerBuffers};
 use super::slab::{Slab, SlabKey};
-use super::{EventSource, RelayListener, WorkerCommand, WorkerMailbox, WorkerPool, guest, lock};
+use super::{EventSource, RelayListener, WorkerCommand, WorkerMailbox, WorkerPool, event_source, lock};
 
 /// Events per epoll_wait(2).
 const EVENTS: usize = 256;
@@ -35,19 +35,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The 64 bits of an epoll event: a kind in the lowest bits, and a number.
 pub(super) mod token {
     const BITS: u32 = 3;
-    pub(in super::super) const WAKE: u64 = 0;
-    pub(in super::super) const LISTENER: u64 = 1;
-    pub(in super::super) const DIAL: u64 = 2;
+    pub(crate) const WAKE: u64 = 0;
+    pub(crate) const LISTENER: u64 = 1;
+    pub(crate) const DIAL: u64 = 2;
     /// The inner socket of a connection; the outer one is the next kind.
-    pub(in super::super) const CONN: u64 = 3;
-    pub(in super::super) const OUTER: u64 = 4;
-    pub(in super::super) const GUEST: u64 = 5;
+    pub(crate) const CONN: u64 = 3;
+    pub(crate) const OUTER: u64 = 4;
+    pub(crate) const GUEST: u64 = 5;
 
-    pub(in super::super) fn of(kind: u64, number: u64) -> u64 {
+    pub(crate) fn of(kind: u64, number: u64) -> u64 {
         number << BITS | kind
     }
 
-    pub(in super::super) fn split(token: u64) -> (u64, u64) {
+    pub(crate) fn split(token: u64) -> (u64, u64) {
         (token & ((1 << BITS) - 1), token >> BITS)
     }
 }
@@ -286,7 +286,7 @@ impl RelayWorker {
     }
 
     fn notify_source(&mut self, number: u64) {
-        let (number, what) = guest::decode_source_token(number);
+        let (number, what) = event_source::decode_source_token(number);
         if let Some(hosted) = self.sources.iter_mut().find(|hosted| hosted.id == number) {
             hosted.source.notice(what);
             hosted.ready = true;

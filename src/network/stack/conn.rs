@@ -17,8 +17,8 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint};
 
 use super::link::ConnLink;
-use crate::network::gate::PacketSink;
-use crate::network::relay::QuotaPermit;
+use crate::forwarder::PacketSink;
+use crate::relay::QuotaPermit;
 
 /// How long the container may take to answer during the handshake, or to acknowledge the last segment.
 /// Otherwise silence is allowed.
@@ -61,7 +61,7 @@ pub(super) struct StackConn {
     container_done: bool,
     finished_cleanly: bool,
     pub(super) ends: ConnEnds,
-    /// See [`crate::network::relay::RelayPair::owner`].
+    /// See [`crate::relay::RelayPair::owner`].
     pub(super) owner: u64,
     _permit: QuotaPermit,
 }

@@ -3,7 +3,7 @@
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-use crate::network::gate::PacketSink;
+use crate::forwarder::PacketSink;
 
 /// Holds at most one received packet, and sends to `out`.
 pub(super) struct ConnLink<'a> {

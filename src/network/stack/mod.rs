@@ -34,14 +34,13 @@ use rustix::time::{
 use smoltcp::time::Instant;
 
 use self::conn::{ConnEnds, StackConn, StackConnParts, StackTurn};
-use super::gate::device::PacketDevice;
-use super::gate::tcp::SynInterceptor;
-use super::gate::{PacketSink, ProtocolHandler};
+use super::forwarder::device::PacketDevice;
+use super::forwarder::tcp::SynInterceptor;
+use super::forwarder::{PacketSink, ProtocolHandler};
 use super::packet::{IpPacket, tcp};
 use super::policy::FlowPolicy;
 use super::publish::{self, PublishedClient};
 use super::relay::{QuotaPermit, RelayPair, TcpRelay, lock};
-use crate::sys;
 
 /// Maximum number of connections per network, and per container: each has two buffers.
 const MAX_CONNECTIONS: usize = 4096;
@@ -65,7 +64,7 @@ const TIMER: u64 = 1;
 const FIRST: u64 = 2;
 
 /// The stack of one gateway: the forwarder's handler for TCP.
-pub struct TcpStack {
+pub(crate) struct TcpStack {
     interceptor: SynInterceptor,
     mailbox: Arc<StackMailbox>,
     epoll: OwnedFd,
@@ -94,7 +93,7 @@ struct ConnEntry {
 }
 
 /// How other threads reach a stack.
-pub struct StackMailbox {
+pub(crate) struct StackMailbox {
     commands: Mutex<Vec<StackCommand>>,
     wake: OwnedFd,
 }
@@ -162,7 +161,7 @@ impl fmt::Debug for StackMailbox {
 impl TcpStack {
     /// A stack that sends its packets to `device`, with at most `mtu` bytes; `policy` decides which
     /// connections are allowed.
-    pub fn new(
+    pub(crate) fn new(
         device: Arc<dyn PacketDevice>,
         mtu: u16,
         relay: &TcpRelay,
@@ -196,11 +195,11 @@ impl TcpStack {
         })
     }
 
-    pub fn gate(&self) -> &SynInterceptor {
+    pub(crate) fn gate(&self) -> &SynInterceptor {
         &self.interceptor
     }
 
-    pub fn desk(&self) -> &Arc<StackMailbox> {
+    pub(crate) fn desk(&self) -> &Arc<StackMailbox> {
         &self.mailbox
     }
 
@@ -279,7 +278,7 @@ impl TcpStack {
         permit: QuotaPermit,
     ) -> Option<StackConnParts> {
         let of_this = self.per_container.get(&ends.container.ip()).copied().unwrap_or(0);
-        let seed = sys::random::random_bytes().map(u64::from_ne_bytes);
+        let seed = dhow_sys::random::random_bytes().map(u64::from_ne_bytes);
         if self.conns.len() >= MAX_CONNECTIONS
             || of_this >= MAX_PER_CONTAINER
             || self.by_ends.contains_key(&(ends.container, ends.other))

@@ -12,10 +12,10 @@ use smoltcp::wire::{HardwareAddress, IpCidr};
 
 use super::link::ConnLink;
 use super::*;
-use crate::network::gate::device::PacketOffload;
-use crate::network::policy::{EgressFlow, FlowVerdict};
-use crate::network::publish::ContainerDialer as _;
-use crate::network::relay::reset_on_close;
+use crate::forwarder::device::PacketOffload;
+use crate::policy::{EgressFlow, FlowVerdict};
+use crate::publish::ContainerDialer as _;
+use crate::relay::reset_on_close;
 
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);

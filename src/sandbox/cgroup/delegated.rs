@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use rustix::fs::{Access, access};
 
+use super::cgroupfs;
 use super::controller::ControllerSet;
-use super::group;
 use super::hierarchy::CgroupHierarchy;
 
 /// The leaf for processes that are in the way.
@@ -71,16 +71,16 @@ impl DelegatedDir {
         if self.occupied {
             self.move_processes_to_leaf()?;
         }
-        group::enable_controllers(&self.path, self.controllers);
+        cgroupfs::enable_controllers(&self.path, self.controllers);
         let path = self.path.join(format!("dhow-{id}"));
-        group::make_dir(&path)?;
+        cgroupfs::make_dir(&path)?;
         Ok(path)
     }
 
     /// Moves all processes of the directory to a leaf below it.
     fn move_processes_to_leaf(&self) -> Result<()> {
         let leaf = self.path.join(LEAF);
-        group::make_dir(&leaf)?;
+        cgroupfs::make_dir(&leaf)?;
         for _ in 0..ROUNDS {
             let processes = std::fs::read_to_string(self.path.join("cgroup.procs"))?;
             // 0 stands for a process outside of this pid namespace; it cannot be moved.
@@ -89,7 +89,7 @@ impl DelegatedDir {
                 break;
             }
             for pid in pids {
-                match group::move_process(&leaf, pid) {
+                match cgroupfs::move_process(&leaf, pid) {
                     Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                         return Err(error).with_context(|| {
                             format!("moving process {pid} of this job to the cgroup `{}`", leaf.display())

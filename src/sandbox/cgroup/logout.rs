@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::SessionInfo;
 use super::hierarchy;
-use crate::sandbox::dbus::{BusConnection, BusError, BusPeer, MethodCall};
+use crate::dbus::{BusConnection, BusError, BusPeer, MethodCall};
 
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 

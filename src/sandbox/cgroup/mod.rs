@@ -16,15 +16,15 @@
 //! …/the job's cgroup, or one above/dhow-ID/          limits and processes, in a directory that is ours
 //! ```
 
+mod cgroupfs;
 mod controller;
 mod delegated;
-mod group;
 mod hierarchy;
 mod logout;
+mod manager;
 mod settings;
 mod systemd;
 mod usage;
-mod way;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,14 +35,14 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
-use crate::error::{Failure, FailureKind};
-use crate::model::limits::LimitsSpec;
+use dhow_error::{Failure, FailureKind};
+use dhow_model::limits::LimitsSpec;
 use hierarchy::CgroupHierarchy;
 
 pub use controller::{CgroupController, ControllerSet};
 pub use logout::{LogoutEffect, logout_effect};
+pub use manager::{CgroupManager, check_host_resources};
 pub use usage::ResourceUsage;
-pub use way::{CgroupManager, check_host_resources};
 
 /// File system type of cgroup v2 in statfs(2): `CGROUP2_SUPER_MAGIC`.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
@@ -90,7 +90,7 @@ impl CgroupMembership {
 /// Moves a process, or this one if `pid` is 0, into a cgroup. From a login session only systemd may do that
 /// (EACCES).
 fn move_process(path: &Path, pid: i32, surroundings: &SessionInfo) -> Result<()> {
-    match group::move_process(path, &pid.to_string()) {
+    match cgroupfs::move_process(path, &pid.to_string()) {
         // The process has ended.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
@@ -137,7 +137,7 @@ impl Cgroup {
             return Err(strange().into());
         }
         let found = match Self::open_at(path.to_owned()) {
-            Err(error) if crate::error::kind_of(&error) == FailureKind::NotFound => return Ok(None),
+            Err(error) if dhow_error::kind_of(&error) == FailureKind::NotFound => return Ok(None),
             other => other?,
         };
         if rustix::fs::fstatfs(&found.dir)?.f_type.cast_unsigned() != CGROUP2_MAGIC {
@@ -169,7 +169,7 @@ impl Cgroup {
             }
             // Of several names for one setting, the first that the kernel has is used.
             for (file, value) in setting.files.iter().zip(setting.values.iter().cycle()) {
-                match group::write_value(&self.path.join(file), value) {
+                match cgroupfs::write_value(&self.path.join(file), value) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(refused(file, value, &error).into()),
                     Ok(()) => break,
@@ -205,7 +205,7 @@ impl Cgroup {
 
     /// Freezes or thaws all processes, and waits until that has happened.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
-        group::write_value(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+        cgroupfs::write_value(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
             .context("freezing the container's processes")?;
         let wanted = u64::from(frozen);
         if self.await_event("frozen", wanted)? {
@@ -217,7 +217,7 @@ impl Cgroup {
     /// Kills all processes and waits until none is left. False if some remain after a while, in
     /// uninterruptible sleep.
     pub fn kill(&self) -> Result<bool> {
-        match group::write_value(&self.path.join("cgroup.kill"), "1") {
+        match cgroupfs::write_value(&self.path.join("cgroup.kill"), "1") {
             // cgroup.kill exists since Linux 5.14.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_each(&self.path)?,
             other => other.context("killing the container's processes")?,
@@ -242,13 +242,13 @@ impl Cgroup {
             }
             std::thread::sleep(POLL_INTERVAL);
         }
-        group::child_cgroups(path).iter().try_for_each(|below| self.kill_each(below))
+        cgroupfs::child_cgroups(path).iter().try_for_each(|below| self.kill_each(below))
     }
 
     /// Number of processes that the OOM killer has killed.
     pub fn oom_kills(&self) -> u64 {
         let events = std::fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
-        group::value_of(&events, "oom_kill").unwrap_or_default()
+        cgroupfs::value_of(&events, "oom_kill").unwrap_or_default()
     }
 
     pub fn usage(&self) -> ResourceUsage {
@@ -259,7 +259,7 @@ impl Cgroup {
     pub fn remove(self) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            match group::remove_tree(&self.path) {
+            match cgroupfs::remove_tree(&self.path) {
                 // EBUSY: a killed process is still exiting.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
                     std::thread::sleep(POLL_INTERVAL);
@@ -279,7 +279,7 @@ impl Cgroup {
             let mut text = String::new();
             io::Seek::rewind(&mut &events)?;
             io::Read::read_to_string(&mut &events, &mut text)?;
-            if group::value_of(&text, key) == Some(wanted) {
+            if cgroupfs::value_of(&text, key) == Some(wanted) {
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -5,8 +5,8 @@ use std::io;
 use rustix::fs::{FileType, major, minor, stat};
 
 use super::controller::{CgroupController, ControllerSet};
-use crate::error::{Failure, FailureKind, invalid};
-use crate::model::limits::{DeviceRate, LimitsSpec};
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_model::limits::{DeviceRate, LimitsSpec};
 
 /// A value to be written to a cgroup file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result};
 
 use super::controller::ControllerSet;
 use super::hierarchy::{self, CgroupHierarchy};
-use super::{SessionInfo, group};
-use crate::error::{Failure, FailureKind};
-use crate::sandbox::dbus::{ArgWriter, BusConnection, BusError, BusPeer, MethodCall};
+use super::{SessionInfo, cgroupfs};
+use crate::dbus::{ArgWriter, BusConnection, BusError, BusPeer, MethodCall};
+use dhow_error::{Failure, FailureKind};
 
 /// How long systemd may take to move a process, and how often to check.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -72,12 +72,12 @@ impl SystemdManager {
         let supervisor = scope.join(SUPERVISOR);
         // Controllers can be enabled only while no process is in the scope's own cgroup ("no internal
         // processes" rule).
-        group::make_dir(&supervisor)?;
-        group::move_process(&supervisor, "0").context("moving the supervisor below its scope")?;
+        cgroupfs::make_dir(&supervisor)?;
+        cgroupfs::move_process(&supervisor, "0").context("moving the supervisor below its scope")?;
         let controllers = ControllerSet::read(&scope.join("cgroup.controllers"));
-        group::enable_controllers(&scope, controllers);
+        cgroupfs::enable_controllers(&scope, controllers);
         let container = scope.join(CONTAINER);
-        group::make_dir(&container)?;
+        cgroupfs::make_dir(&container)?;
         Ok(container)
     }
 

@@ -3,18 +3,18 @@
 //! It speaks to two kinds of socket: a bus, which expects a Hello and routes messages, and systemd's private socket
 //! (`$XDG_RUNTIME_DIR/systemd/private`), which systemctl uses as well and which exists without a bus.
 
-mod wire;
+mod message;
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use message::{BusMessage, BusMessageType};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use wire::{BusMessage, BusMessageType};
 
-pub(crate) use wire::{ArgReader, ArgWriter, MethodCall};
+pub(crate) use message::{ArgReader, ArgWriter, MethodCall};
 
 /// How long to wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ impl BusConnection {
                 count => said.extend(buffer.iter().take(count)),
             }
             if said.len() > MAX_ANSWER {
-                return Err(wire::malformed());
+                return Err(message::malformed());
             }
             let text = String::from_utf8_lossy(&said);
             if !text.ends_with("\r\n") {
@@ -120,7 +120,7 @@ impl BusConnection {
     ) -> Result<BusReply, BusError> {
         self.serial += 1;
         let serial = self.serial;
-        self.stream.write_all(&wire::encode(call, serial, arguments))?;
+        self.stream.write_all(&message::encode(call, serial, arguments))?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let message = self.receive()?;
@@ -172,14 +172,14 @@ impl BusConnection {
     }
 
     fn receive(&mut self) -> io::Result<BusMessage> {
-        let mut bytes = vec![0; wire::FIXED];
+        let mut bytes = vec![0; message::FIXED];
         self.stream.read_exact(&mut bytes)?;
-        let length = wire::length(&bytes)?;
+        let length = message::length(&bytes)?;
         bytes.resize(length, 0);
-        if let Some(rest) = bytes.get_mut(wire::FIXED..) {
+        if let Some(rest) = bytes.get_mut(message::FIXED..) {
             self.stream.read_exact(rest)?;
         }
-        wire::decode(&bytes)
+        message::decode(&bytes)
     }
 }
 

@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use super::rule::{ArgCondition, CompareOp, FilterAction, SyscallFilter, SyscallRule};
 use super::syscalls::{Arch, Syscall};
-use crate::error::{Failure, invalid, unsupported};
-use crate::sandbox::caps::CapSet;
-use crate::sys::seccomp::{LOG, SPEC_ALLOW};
+use crate::caps::CapSet;
+use dhow_error::{Failure, invalid, unsupported};
+use dhow_sys::seccomp::{LOG, SPEC_ALLOW};
 
 /// What the meaning of a profile depends on, besides its text.
 pub(super) struct ProfileTarget {

@@ -23,8 +23,8 @@ use std::os::fd::OwnedFd;
 use anyhow::Result;
 
 use super::caps::CapSet;
-use crate::error::invalid;
-use crate::sys::seccomp::{self, Instruction};
+use dhow_error::invalid;
+use dhow_sys::seccomp::{self, Instruction};
 use syscalls::Arch;
 
 mod bpf;
@@ -124,6 +124,6 @@ pub fn root_emulation() -> SeccompProgram {
 }
 
 /// Root emulation that leaves changes of owner to a listener, which remembers them.
-pub fn owner_emulation() -> SeccompProgram {
+pub(crate) fn owner_emulation() -> SeccompProgram {
     SeccompProgram::fixed(&REMEMBERING)
 }

@@ -3,7 +3,7 @@
 //! Taken from `seccomp/default.json` in moby/profiles as published with Docker Engine 29 in 2026, the revision that
 //! lists the address families for socket(2) (earlier ones only denied AF_VSOCK). Every call that is not allowed here
 //! fails with `EPERM`. Omitted: architectures that dhow does not run on, and the condition on kernels before 4.8,
-//! which cannot run dhow. `tests/fixtures/seccomp-default.json` is the same profile in docker's notation; the tests
+//! which cannot run dhow. `seccomp-default.json` of the crate `dhow-testing` is the same profile in docker's notation; the tests
 //! keep the two in step.
 
 use super::rule::{ArgCondition, CompareOp, ENOSYS, EPERM, FilterAction, SyscallFilter, SyscallRule};

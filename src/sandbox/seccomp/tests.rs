@@ -12,7 +12,7 @@ use super::*;
 
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
-const FIXTURE: &str = include_str!("../../../tests/fixtures/seccomp-default.json");
+const FIXTURE: &str = dhow_testing::DOCKER_SECCOMP_PROFILE;
 const ARCHES: [Arch; 5] = [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm];
 
 /// A call as the kernel presents it to a filter.

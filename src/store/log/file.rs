@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::super::atomic::ignore_missing;
-use crate::model::log::{LogRotation, OutputStream};
+use crate::atomic::ignore_missing;
+use dhow_model::log::{LogRotation, OutputStream};
 
 /// Maximum bytes per write.
 const MAX_BATCH: usize = 64 << 10;

@@ -6,10 +6,11 @@ mod read;
 use anyhow::Result;
 
 pub use file::LogWriter;
-pub use read::{LogEntry, LogReader};
+pub use read::LogEntry;
+pub(crate) use read::LogReader;
 
 use super::ContainerDir;
-use crate::model::log::LogRotation;
+use dhow_model::log::LogRotation;
 
 impl ContainerDir {
     /// Opens the log for appending; `extras` is a JSON object stored with each line. Only for the container's

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::file::{COMPRESSED, rotated_path};
-use crate::model::log::OutputStream;
+use dhow_model::log::OutputStream;
 
 /// Upper bound on the number of log files.
 const MAX_FILES: u32 = 1000;
@@ -240,7 +240,7 @@ fn count_lines(mut from: impl Read) -> io::Result<usize> {
 mod tests {
     use super::super::file::LogWriter;
     use super::*;
-    use crate::model::log::LogRotation;
+    use dhow_model::log::LogRotation;
 
     fn log(dir: &Path, compress: bool) -> LogWriter {
         let rotation = LogRotation { max_size: Some(1000), max_files: 4, compress };

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::{World, spec};
-use crate::build::context::*;
+use crate::context::*;
 
 fn digest_of(world: &World, ignore: &str, spec: &CopySpec) -> Digest {
     scan_source(&world.context(ignore), spec, &mut StatCache::default()).unwrap().digest

@@ -1,7 +1,7 @@
 //! What is refused: in which words, and at which lines.
 
 use super::read;
-use crate::build::dockerfile::parse;
+use crate::dockerfile::parse;
 
 /// Each text behind `FROM x`; the message without what BuildKit puts before it.
 fn refused(cases: &[(&str, &str)]) {

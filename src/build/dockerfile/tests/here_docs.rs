@@ -1,7 +1,7 @@
 //! Here-documents.
 
 use super::{check, statement};
-use crate::build::dockerfile::{is_here_doc, parse_statement};
+use crate::dockerfile::{is_here_doc, parse_statement};
 
 #[test]
 fn their_lines_are_taken_as_they_are() {

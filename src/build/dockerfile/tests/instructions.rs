@@ -1,8 +1,8 @@
 //! Every instruction in all its forms.
 
 use super::{check_one, statement};
-use crate::build::dockerfile::ast::Stage;
-use crate::build::dockerfile::{expose, health, parse, parse_statement};
+use crate::dockerfile::ast::Stage;
+use crate::dockerfile::{expose, health, parse, parse_statement};
 
 fn stage(line: &str) -> Stage {
     parse(line.as_bytes()).unwrap().stages.remove(0)

@@ -1,7 +1,7 @@
 //! Lines: directives, comments, continuations, escapes.
 
 use super::{check, read};
-use crate::build::dockerfile::{detect_syntax, parse};
+use crate::dockerfile::{detect_syntax, parse};
 
 #[test]
 fn lines_end_where_no_escape_character_is() {

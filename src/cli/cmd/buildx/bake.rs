@@ -7,17 +7,20 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::baking::{self, BakeOptions};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::build::{invocation_env, parse_call, progress_mode};
-use crate::cli::progress::build::ProgressMode;
-use crate::cli::{builders, environment, output, report, table};
-use crate::engine::build::ask::ClientEnv;
-use crate::engine::build::bake::{BakeConfig, BakeFile, BakeListing, DEFAULT_FILES};
-use crate::error::{invalid, not_found};
-use crate::model::csv;
-use crate::model::environment::Environment;
-use crate::store::Store;
+use crate::cmd::buildx::bake_run::{self, BakeOptions};
+use crate::cmd::buildx::builders;
+use crate::flags::build::{invocation_env, parse_call, progress_mode};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use crate::output;
+use crate::output::progress::build::ProgressMode;
+use crate::output::table;
+use dhow_builder::bake::{BakeConfig, BakeFile, BakeListing, DEFAULT_FILES};
+use dhow_builder::buildflags::ClientEnv;
+use dhow_error::{invalid, not_found};
+use dhow_model::csv;
+use dhow_model::environment::Environment;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxBakeArgs>(
     &["buildx bake", "bake", "buildx f"],
@@ -109,7 +112,7 @@ impl BuildxBakeArgs {
     fn bake(&self, context: &CommandContext, verbose: bool) -> CommandResult {
         let around = invocation_env(context)?;
         if let Some(url) = self.targets.iter().find(|target| target.contains("://")) {
-            return Err(crate::error::unsupported(format!(
+            return Err(dhow_error::unsupported(format!(
                 "the definition {url:?} is remote: dhow reads files of targets from this machine"
             ))
             .hint("fetch it first, and name it with -f")
@@ -139,7 +142,7 @@ impl BuildxBakeArgs {
             metadata: self.metadata_file.as_deref(),
             verbose,
         };
-        baking::run_bake(context, &store, &order)
+        bake_run::run_bake(context, &store, &order)
     }
 
     /// The values of `--set`, and of flags that set a key of all targets.

@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::builders::{DEFAULT_BUILDER, check_new_name};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, report};
-use crate::error::{Failure, FailureKind, invalid};
-use crate::store::Store;
-use crate::store::builders::{BuilderRecord, random_builder_name};
+use crate::cmd::buildx::builders::{DEFAULT_BUILDER, check_new_name};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use crate::output;
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_store::Store;
+use dhow_store::builders::{BuilderRecord, random_builder_name};
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxCreateArgs>(
     &["buildx create"],
@@ -82,7 +83,7 @@ impl CommandArgs for BuildxCreateArgs {
             match (builders.named.get_mut(&name), changes) {
                 (Some(_), true) => {}
                 (Some(_), false) => return Err(already_exists(&name).into()),
-                (None, true) => return Err(crate::cli::builders::unknown_builder(&name).into()),
+                (None, true) => return Err(crate::cmd::buildx::builders::unknown_builder(&name).into()),
                 (None, false) => drop(builders.named.insert(name.clone(), self.record(&name))),
             }
             if switch {
@@ -102,7 +103,7 @@ impl BuildxCreateArgs {
             return Err(invalid(message).hint(format!("there are: {}", DRIVERS.join(", "))).into());
         }
         for platform in &self.platform {
-            platform.parse::<crate::model::platform::Platform>()?;
+            platform.parse::<dhow_model::platform::Platform>()?;
         }
         let name = match &self.name {
             Some(name) => name.clone(),

@@ -3,13 +3,16 @@
 use clap::Args;
 
 use super::prune::parse_cache_filter;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{builders, environment, human, output, table};
-use crate::engine::build::prune::{CacheEntry, CachePruneRequest, list_cache, prune_cache};
-use crate::engine::namespace;
-use crate::model::bytes;
-use crate::model::filter::ListFilter;
-use crate::store::Store;
+use crate::cmd::buildx::builders;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::{humanize, table};
+use dhow_builder::prune::{CacheEntry, CachePruneRequest, list_cache, prune_cache};
+use dhow_model::bytes;
+use dhow_model::filter::ListFilter;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<BuildxDuArgs>(&["buildx du"], "[OPTIONS]", "Show what the build cache holds");
@@ -30,7 +33,7 @@ pub(crate) struct BuildxDuArgs {
 
 impl CommandArgs for BuildxDuArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
-        namespace::enter(&environment::all())?;
+        userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         builders::check_builder(&store, self.builder.as_deref())?;
         let entries = match self.filter.is_empty() {
@@ -59,7 +62,7 @@ pub(super) fn cache_table(entries: &[CacheEntry]) -> String {
     for entry in entries {
         let mutable = if entry.mutable { "*" } else { "" };
         let shared = if entry.shared { "*" } else { "" };
-        let last = entry.last_used.as_deref().map(human::ago).unwrap_or_default();
+        let last = entry.last_used.as_deref().map(humanize::ago).unwrap_or_default();
         let (id, free, size) = (&entry.id, !entry.in_use, bytes::human(entry.size));
         text += &format!("{id}{mutable}\t{free}\t{size}{shared}\t{last}\n");
     }
@@ -73,7 +76,7 @@ pub(super) fn cache_details(entry: &CacheEntry) -> String {
         lines.push(("Parents", entry.parents.join(", ")));
     }
     lines.extend([
-        ("Created at", human::local_time(&entry.created)),
+        ("Created at", humanize::local_time(&entry.created)),
         ("Mutable", entry.mutable.to_string()),
         ("Reclaimable", (!entry.in_use).to_string()),
         ("Shared", entry.shared.to_string()),
@@ -84,7 +87,7 @@ pub(super) fn cache_details(entry: &CacheEntry) -> String {
     }
     lines.push(("Usage count", entry.uses.to_string()));
     if let Some(used) = &entry.last_used {
-        lines.push(("Last used", human::ago(used)));
+        lines.push(("Last used", humanize::ago(used)));
     }
     lines.push(("Type", entry.kind.clone()));
     let text: String = lines.into_iter().map(|(name, value)| format!("{name}:\t{value}\n")).collect();

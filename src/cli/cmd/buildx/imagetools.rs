@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::reindent::reindent;
-use crate::cli::template::Template;
-use crate::cli::{fetch, output};
-use crate::engine::imagetools::{self, ImagetoolsRequest, RegistryInspection};
-use crate::error::{Failure, invalid};
-use crate::image::manifest::Descriptor;
-use crate::model::platform::Platform;
-use crate::model::reference::ImageReference;
+use crate::cmd::image::fetch;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::output;
+use crate::output::reindent::reindent;
+use crate::output::template::Template;
+use dhow_engine::buildx::imagetools::{self, ImagetoolsRequest, RegistryInspection};
+use dhow_error::{Failure, invalid};
+use dhow_image::manifest::Descriptor;
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagetoolsArgs>(
     &["buildx imagetools"],

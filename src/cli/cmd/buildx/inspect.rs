@@ -2,10 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::builders::{NamedBuilder, find_builder, requested_builder};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, human, output};
-use crate::store::Store;
+use crate::cmd::buildx::builders::{NamedBuilder, find_builder, requested_builder};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::humanize;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<BuildxInspectArgs>(&["buildx inspect"], "[OPTIONS] [NAME]", "Show what a builder is");
@@ -44,14 +46,14 @@ fn describe(builder: &NamedBuilder) -> String {
     let record = &builder.record;
     let mut lines = vec![("Name", builder.name.clone()), ("Driver", record.driver.clone())];
     if !record.created.is_empty() {
-        lines.push(("Last Activity", human::local_time(&record.created)));
+        lines.push(("Last Activity", humanize::local_time(&record.created)));
     }
     let mut text = columns(&lines);
     text += "\nNodes:\n";
     let mut node = vec![("Name", builder.node_name()), ("Endpoint", record.endpoint.clone())];
     if !record.options.is_empty() {
         let quoted = record.options.iter().map(|option| match option.split_once('=') {
-            Some((key, value)) => format!("{key}={}", human::quote(value.trim_matches('"'))),
+            Some((key, value)) => format!("{key}={}", humanize::quote(value.trim_matches('"'))),
             None => option.clone(),
         });
         node.push(("Driver Options", quoted.collect::<Vec<_>>().join(" ")));

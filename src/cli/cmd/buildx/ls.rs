@@ -4,12 +4,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::inspect::BUILDKIT_VERSION;
-use crate::cli::builders::{NamedBuilder, list_builders};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::ListingRow;
-use crate::cli::template::Template;
-use crate::cli::{environment, output, table};
-use crate::store::Store;
+use crate::cmd::buildx::builders::{NamedBuilder, list_builders};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::listing::ListingRow;
+use crate::output::table;
+use crate::output::template::Template;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<BuildxLsArgs>(&["buildx ls"], "[OPTIONS]", "List builders");

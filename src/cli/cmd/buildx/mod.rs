@@ -2,6 +2,9 @@
 //! builder is only a name, for scripts that create their own.
 
 pub(crate) mod bake;
+pub(crate) mod bake_run;
+pub(crate) mod build_run;
+pub(crate) mod builders;
 pub(crate) mod create;
 pub(crate) mod du;
 pub(crate) mod imagetools;

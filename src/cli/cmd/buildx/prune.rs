@@ -3,14 +3,16 @@
 use clap::Args;
 
 use super::du::{cache_details, cache_table};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{builders, environment, output, prompt};
-use crate::engine::build::prune::{CacheEntry, CachePruneRequest, prune_cache};
-use crate::engine::namespace;
-use crate::error::Failure;
-use crate::model::bytes;
-use crate::model::filter::ListFilter;
-use crate::store::Store;
+use crate::cmd::buildx::builders;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, prompt};
+use crate::output;
+use dhow_builder::prune::{CacheEntry, CachePruneRequest, prune_cache};
+use dhow_error::Failure;
+use dhow_model::bytes;
+use dhow_model::filter::ListFilter;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const BUILDER_PRUNE_ENTRY: CommandEntry = CommandEntry::new::<BuilderPruneArgs>(
     &["builder prune"],
@@ -51,7 +53,7 @@ impl CachePruneFlags {
         if !self.force && !prompt::confirm(warning)? {
             return Ok(None);
         }
-        namespace::enter(&environment::all())?;
+        userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let keep = self.keep_storage.or(keep).filter(|keep| *keep > 0);
@@ -124,7 +126,7 @@ impl BuildxPruneArgs {
             Some(wanted) => {
                 let disk = rustix::fs::statvfs(store.root())?;
                 let missing = wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize));
-                let held = crate::engine::build::prune::list_cache(store)?;
+                let held = dhow_builder::prune::list_cache(store)?;
                 // What is missing on the disk has to come out of the cache.
                 Some(total_size(&held).saturating_sub(missing))
             }

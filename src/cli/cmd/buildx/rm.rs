@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::builders::{DEFAULT_BUILDER, requested_builder, unknown_builder};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, prompt, report};
-use crate::error::{Failure, FailureKind};
-use crate::store::Store;
+use crate::cmd::buildx::builders::{DEFAULT_BUILDER, requested_builder, unknown_builder};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, prompt, report};
+use crate::output;
+use dhow_error::{Failure, FailureKind};
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<BuildxRmArgs>(&["buildx rm"], "[OPTIONS] [NAME...]", "Forget names of the builder");

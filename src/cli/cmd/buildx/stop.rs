@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::builders::{find_builder, requested_builder};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::environment;
-use crate::store::Store;
+use crate::cmd::buildx::builders::{find_builder, requested_builder};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxStopArgs>(
     &["buildx stop"],

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::output;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::output;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxVersionArgs>(
     &["buildx version"],

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, settings};
-use crate::engine::attach::attach;
-use crate::engine::start::AttachRequest;
-use crate::model::detach_keys::DetachKeys;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{docker_config, environment};
+use dhow_engine::container::attach::attach;
+use dhow_model::detach_keys::DetachKeys;
+use dhow_runtime::attach::AttachRequest;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerAttachArgs>(
     &["container attach", "attach"],
@@ -39,7 +39,7 @@ impl CommandArgs for ContainerAttachArgs {
         let attachment = AttachRequest {
             wanted: [!self.no_stdin, true, true],
             sig_proxy: self.sig_proxy,
-            detach_keys: settings::detach_keys(self.detach_keys, tty, context)?,
+            detach_keys: docker_config::detach_keys(self.detach_keys, tty, context)?,
         };
         let code = attach(&store, &self.container, attachment)?;
         Ok(u8::try_from(code).unwrap_or(u8::MAX))

@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output};
-use crate::engine::commit::{CommitRequest, commit};
-use crate::engine::namespace;
-use crate::model::reference::ImageReference;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::container::commit::{CommitRequest, commit};
+use dhow_model::reference::ImageReference;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCommitArgs>(
     &["container commit", "commit"],
@@ -52,7 +53,7 @@ impl CommandArgs for ContainerCommitArgs {
             pause: self.pause && !self.no_pause,
         };
         let store = Store::open(environment::data_root()?)?;
-        let id = commit(&store, &request, &namespace::probe_identity(&environment::all()))?;
+        let id = commit(&store, &request, &userns::probe_identity(&environment::all()))?;
         output::print_line(id.as_str())?;
         Ok(0)
     }

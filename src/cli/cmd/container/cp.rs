@@ -5,13 +5,15 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, human, output, report};
-use crate::engine::copy::{CopyOptions, copy_from, copy_into};
-use crate::engine::namespace;
-use crate::model::copy::{CopyRequest, HostEndpoint, PathArg};
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::usage::UsageError;
+use crate::frame::{environment, report};
+use crate::output;
+use crate::output::humanize;
+use dhow_engine::container::cp::{CopyOptions, copy_from, copy_into};
+use dhow_model::copy_request::{CopyRequest, HostEndpoint, PathArg};
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCpArgs>(
     &["container cp", "cp"],
@@ -44,7 +46,7 @@ impl CommandArgs for ContainerCpArgs {
         let copy = CopyRequest::parse(&self.source, &self.target, &environment::working_dir()?)?;
         let options = CopyOptions { archive: self.archive, follow: self.follow_link };
         let store = Store::open(environment::data_root()?)?;
-        let identity = namespace::probe_identity(&environment::all());
+        let identity = userns::probe_identity(&environment::all());
         let (copied, target) = match &copy {
             CopyRequest::From { container, source, target } => {
                 if *target == HostEndpoint::Stream && output::stdout_is_terminal() {
@@ -80,7 +82,7 @@ impl CommandArgs for ContainerCpArgs {
         if let Some(target) = target
             && !self.quiet.unwrap_or(!output::stdout_is_terminal())
         {
-            output::eprint_line(&format!("Successfully copied {} to {target}", human::size(copied.bytes)));
+            output::eprint_line(&format!("Successfully copied {} to {target}", humanize::size(copied.bytes)));
         }
         Ok(0)
     }

@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::ContainerFlags;
-use crate::cli::front::CommandUi;
-use crate::cli::{environment, output};
-use crate::engine;
-use crate::store::Store;
+use crate::cmd::container::ui::CommandUi;
+use crate::flags::ContainerFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::container::create::create;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCreateArgs>(
     &["container create", "create"],
@@ -30,7 +31,7 @@ impl CommandArgs for ContainerCreateArgs {
         process.stdin_once = process.interactive;
         let store = Store::open(environment::data_root()?)?;
         let mut front = CommandUi::new(context, &request);
-        output::print_line(&engine::create::create(&store, request, &mut front)?)?;
+        output::print_line(&create(&store, request, &mut front)?)?;
         Ok(0)
     }
 }

@@ -4,12 +4,13 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output};
-use crate::engine::diff::diff;
-use crate::engine::namespace;
-use crate::image::changes::ChangeKind;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::container::diff::diff;
+use dhow_image::changes::ChangeKind;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerDiffArgs>(
     &["container diff", "diff"],
@@ -30,7 +31,7 @@ impl CommandArgs for ContainerDiffArgs {
         let store = Store::open(environment::data_root()?)?;
         // First, because entering the namespace costs more than finding that there is no such container.
         store.find_container(&self.container)?;
-        namespace::enter_as_root(&environment::all())?;
+        userns::enter_as_root(&environment::all())?;
         let mut text = Vec::new();
         for change in diff(&store, &self.container)? {
             let letter = match change.kind {

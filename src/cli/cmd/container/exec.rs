@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::process;
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, settings, tty};
-use crate::engine::exec::exec;
-use crate::model::detach_keys::DetachKeys;
-use crate::model::exec::ExecRequest;
-use crate::store::Store;
+use crate::flags::process;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::usage::UsageError;
+use crate::frame::{docker_config, environment, tty};
+use dhow_engine::container::exec::exec;
+use dhow_model::detach_keys::DetachKeys;
+use dhow_model::exec_request::ExecRequest;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerExecArgs>(
     &["container exec", "exec"],
@@ -72,7 +72,7 @@ impl CommandArgs for ContainerExecArgs {
             tty: self.tty,
             interactive: self.interactive,
             detach: self.detach,
-            detach_keys: settings::detach_keys(self.detach_keys, self.tty && !self.detach, context)?,
+            detach_keys: docker_config::detach_keys(self.detach_keys, self.tty && !self.detach, context)?,
         };
         let store = Store::open(environment::data_root()?)?;
         let code = exec(&store, request, &environment::all())?;

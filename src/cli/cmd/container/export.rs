@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, output};
-use crate::engine::{export, namespace};
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::frame::usage::UsageError;
+use crate::output;
+use dhow_engine::container::export;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerExportArgs>(
     &["container export", "export"],
@@ -37,9 +39,8 @@ impl CommandArgs for ContainerExportArgs {
         }
         let environment = environment::all();
         let store = Store::open(environment::data_root()?)?;
-        let export =
-            export::prepare_export(&store, &self.container, &namespace::probe_identity(&environment))?;
-        namespace::enter_as_root(&environment)?;
+        let export = export::prepare_export(&store, &self.container, &userns::probe_identity(&environment))?;
+        userns::enter_as_root(&environment)?;
         match &self.output {
             Some(path) => export.write_to_file(path)?,
             None => {

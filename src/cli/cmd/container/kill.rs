@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::each::for_each_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::environment;
-use crate::engine::kill::kill;
-use crate::model::signal;
-use crate::store::Store;
+use crate::cmd::for_each::for_each_name;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use dhow_engine::container::kill::kill;
+use dhow_model::signal;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerKillArgs>(
     &["container kill", "kill"],

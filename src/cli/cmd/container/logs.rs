@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::environment;
-use crate::engine::logs::{LogQuery, logs};
-use crate::model::log::OutputStream;
-use crate::store::{LogEntry, Store};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use dhow_engine::container::logs::{LogQuery, logs};
+use dhow_model::log::OutputStream;
+use dhow_store::{LogEntry, Store};
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerLogsArgs>(
     &["container logs", "logs"],

@@ -3,14 +3,18 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::{Listing, ListingRow};
-use crate::cli::{environment, human, output, report, settings};
-use crate::engine::namespace;
-use crate::engine::ps::{ContainerQuery, ContainerSummary, ImageNames, list, mount_name, network_names};
-use crate::model::container::ContainerSpec;
-use crate::model::filter::ListFilter;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{docker_config, environment, report};
+use crate::output;
+use crate::output::humanize;
+use crate::output::listing::{Listing, ListingRow};
+use dhow_engine::container::ls::{
+    ContainerQuery, ContainerSummary, ImageNames, list, mount_name, network_names,
+};
+use dhow_model::container::ContainerSpec;
+use dhow_model::filter::ListFilter;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerLsArgs>(
     &["container ls", "ps", "container list", "container ps"],
@@ -73,13 +77,13 @@ impl CommandArgs for ContainerLsArgs {
         let with_size = self.size || format.contains(".Size");
         // Counting sizes reads files of every owner and mode.
         if with_size {
-            namespace::enter_as_root(&environment::all())?;
+            userns::enter_as_root(&environment::all())?;
         }
         let last = usize::try_from(self.last).ok().filter(|last| *last > 0);
         let last = if self.latest { Some(1) } else { last };
         let query = ContainerQuery { all: self.all, last, filters: self.filter };
         let mut images = ImageNames::new(&store);
-        let listed = list(&store, &query, || namespace::probe_identity(&environment::all()))?;
+        let listed = list(&store, &query, || userns::probe_identity(&environment::all()))?;
         let (whole, sizes) = (self.no_trunc, with_size.then_some(&store));
         let rows =
             listed.into_iter().map(|c| container_row(&c, images.shown(c.dir.spec(), whole), whole, sizes));
@@ -93,7 +97,7 @@ impl CommandArgs for ContainerLsArgs {
 
 impl ContainerLsArgs {
     fn chosen_format(&self, context: &CommandContext) -> String {
-        let set = || if self.quiet { None } else { settings::read_client_config(context).ps_format };
+        let set = || if self.quiet { None } else { docker_config::read_client_config(context).ps_format };
         let format = self.format.clone().or_else(set).unwrap_or_default();
         if self.quiet && !format.is_empty() && format != "table" {
             report::warn(context, "Ignoring custom format, because both --format and --quiet are set.");
@@ -112,7 +116,7 @@ pub(crate) fn container_row(
 ) -> ListingRow {
     let spec = container.dir.spec();
     let short =
-        |text: &str, length: usize| if whole { text.to_owned() } else { human::ellipsis(text, length) };
+        |text: &str, length: usize| if whole { text.to_owned() } else { humanize::ellipsis(text, length) };
     let mounts: Vec<String> = spec.mounts.iter().map(|mount| mount_name(&mount.source)).collect();
     let mounts: Vec<String> =
         mounts.iter().filter(|name| !name.is_empty()).map(|name| short(name, 15)).collect();
@@ -120,8 +124,8 @@ pub(crate) fn container_row(
     let id = if whole { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
     let labels: Vec<String> = spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let fields = json!({
-        "ID": id, "Image": image, "Command": human::quote(&short(&command_text(spec), 20)),
-        "CreatedAt": human::local_time(&spec.created), "RunningFor": human::ago(&spec.created),
+        "ID": id, "Image": image, "Command": humanize::quote(&short(&command_text(spec), 20)),
+        "CreatedAt": humanize::local_time(&spec.created), "RunningFor": humanize::ago(&spec.created),
         "Status": status_text(container), "State": container.status(), "Ports": container.ports(), "Names": spec.name,
         "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size_text(container, store)), "Labels": labels.join(","),
         "Mounts": mounts.join(","), "LocalVolumes": volumes.to_string(), "Networks": network_names(spec),
@@ -152,15 +156,15 @@ fn command_text(spec: &ContainerSpec) -> String {
 fn status_text(container: &ContainerSummary) -> String {
     match container.status() {
         "running" => match container.health() {
-            "none" => format!("Up {}", human::span_since(&container.state.started)),
-            "starting" => format!("Up {} (health: starting)", human::span_since(&container.state.started)),
-            health => format!("Up {} ({health})", human::span_since(&container.state.started)),
+            "none" => format!("Up {}", humanize::span_since(&container.state.started)),
+            "starting" => format!("Up {} (health: starting)", humanize::span_since(&container.state.started)),
+            health => format!("Up {} ({health})", humanize::span_since(&container.state.started)),
         },
-        "paused" => format!("Up {} (Paused)", human::span_since(&container.state.started)),
+        "paused" => format!("Up {} (Paused)", humanize::span_since(&container.state.started)),
         "restarting" => {
-            format!("Restarting ({}) {}", container.exit_code(), human::ago(container.finished()))
+            format!("Restarting ({}) {}", container.exit_code(), humanize::ago(container.finished()))
         }
-        "exited" => format!("Exited ({}) {}", container.exit_code(), human::ago(container.finished())),
+        "exited" => format!("Exited ({}) {}", container.exit_code(), humanize::ago(container.finished())),
         _ => "Created".to_owned(),
     }
 }
@@ -170,8 +174,8 @@ fn size_text(container: &ContainerSummary, store: &Store) -> String {
     let written = container.written();
     match container.image_size(store) {
         Some(image) => {
-            format!("{} (virtual {})", human::size(written), human::size(image.saturating_add(written)))
+            format!("{} (virtual {})", humanize::size(written), humanize::size(image.saturating_add(written)))
         }
-        None => human::size(written),
+        None => humanize::size(written),
     }
 }

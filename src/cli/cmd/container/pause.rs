@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::each::for_each_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::environment;
-use crate::engine::pause::pause;
-use crate::store::Store;
+use crate::cmd::for_each::for_each_name;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use dhow_engine::container::pause::pause;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPauseArgs>(
     &["container pause", "pause"],

@@ -2,14 +2,15 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output};
-use crate::engine::ps::published;
-use crate::error::{invalid, not_found};
-use crate::model::network::PublishedPort;
-use crate::model::port;
-use crate::model::port_list::join_host_port;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::container::ls::published;
+use dhow_error::{invalid, not_found};
+use dhow_model::network::PublishedPort;
+use dhow_model::port_list::join_host_port;
+use dhow_model::port_range;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPortArgs>(
     &["container port", "port"],
@@ -39,7 +40,7 @@ impl CommandArgs for ContainerPortArgs {
             output::print(&lines.collect::<String>())?;
             return Ok(0);
         };
-        let ports = port::parse(&text)?;
+        let ports = port_range::parse(&text)?;
         let [port] = ports.as_slice() else {
             return Err(invalid(format!("`{}` is more than one port", text.escape_debug())).into());
         };

@@ -2,14 +2,15 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::prune::PruneFlags;
-use crate::cli::{environment, output};
-use crate::engine::container_prune::{PrunedContainers, prune_containers};
-use crate::engine::namespace;
-use crate::engine::prune::PruneConditions;
-use crate::model::bytes;
-use crate::store::Store;
+use crate::flags::prune::PruneFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::container::prune::{PrunedContainers, prune_containers};
+use dhow_engine::prune_conditions::PruneConditions;
+use dhow_model::bytes;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPruneArgs>(
     &["container prune"],
@@ -30,7 +31,7 @@ impl CommandArgs for ContainerPruneArgs {
         if !self.flags.confirmed("This will remove all stopped containers.")? {
             return Ok(0);
         }
-        let identity = namespace::enter(&environment::all())?;
+        let identity = userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let pruned = prune_containers(&store, &conditions, &identity)?;

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::each::for_each_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::environment;
-use crate::cli::flags::StopFlags;
-use crate::engine::restart::restart;
-use crate::store::Store;
+use crate::cmd::for_each::for_each_name;
+use crate::flags::StopFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use dhow_engine::container::restart::restart;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRestartArgs>(
     &["container restart", "restart"],

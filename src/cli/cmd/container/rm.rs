@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, report};
-use crate::engine::namespace;
-use crate::engine::rm::{RmOptions, rm};
-use crate::error::{FailureKind, kind_of, unsupported};
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use crate::output;
+use dhow_engine::container::rm::{RmOptions, rm};
+use dhow_error::{FailureKind, kind_of, unsupported};
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRmArgs>(
     &["container rm", "rm", "container remove"],
@@ -38,7 +39,7 @@ impl CommandArgs for ContainerRmArgs {
             return Err(unsupported("--link is not in this version of dhow").into());
         }
         let store = Store::open(environment::data_root()?)?;
-        let identity = namespace::probe_identity(&environment::all());
+        let identity = userns::probe_identity(&environment::all());
         let options = RmOptions { force: self.force, volumes: self.volumes };
         let mut code = 0;
         for container in &self.containers {

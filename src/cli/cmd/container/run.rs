@@ -2,16 +2,16 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::ContainerFlags;
-use crate::cli::front::CommandUi;
-use crate::cli::{environment, output, settings, tty};
-use crate::engine;
-use crate::engine::run::RunResult;
-use crate::error::invalid;
-use crate::model::detach_keys::DetachKeys;
-use crate::model::run::RunRequest;
-use crate::store::Store;
+use crate::cmd::container::ui::CommandUi;
+use crate::flags::ContainerFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{docker_config, environment, tty};
+use crate::output;
+use dhow_engine::container::run::RunResult;
+use dhow_error::invalid;
+use dhow_model::detach_keys::DetachKeys;
+use dhow_model::run_request::RunRequest;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRunArgs>(
     &["container run", "run"],
@@ -46,11 +46,11 @@ impl CommandArgs for ContainerRunArgs {
             process.interactive && (process.attach.is_empty() || process.attach.iter().any(|s| s == "stdin"));
         tty::check_tty(process.tty && attached && !self.detach)?;
         process.stdin_once = process.interactive && !self.detach;
-        let detach_keys = settings::detach_keys(self.detach_keys, process.tty && !self.detach, context)?;
+        let detach_keys = docker_config::detach_keys(self.detach_keys, process.tty && !self.detach, context)?;
         let request = RunRequest { sig_proxy: self.sig_proxy, detach: self.detach, detach_keys, ..request };
         let store = Store::open(environment::data_root()?)?;
         let mut front = CommandUi::new(context, &request);
-        match engine::run::run(&store, request, &mut front)? {
+        match dhow_engine::container::run::run(&store, request, &mut front)? {
             RunResult::Attached(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
             RunResult::Detached(id) => {
                 output::print_line(&id)?;

@@ -4,14 +4,15 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 
-use crate::cli::each::for_each_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, settings};
-use crate::engine::start::{AttachRequest, start};
-use crate::error::{invalid, unsupported};
-use crate::model::detach_keys::DetachKeys;
-use crate::store::Store;
+use crate::cmd::for_each::for_each_name;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::usage::UsageError;
+use crate::frame::{docker_config, environment};
+use dhow_engine::container::start::start;
+use dhow_error::{invalid, unsupported};
+use dhow_model::detach_keys::DetachKeys;
+use dhow_runtime::attach::AttachRequest;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerStartArgs>(
     &["container start", "start"],
@@ -67,7 +68,7 @@ impl CommandArgs for ContainerStartArgs {
         let attachment = AttachRequest {
             wanted: [self.interactive, true, true],
             sig_proxy: self.sig_proxy,
-            detach_keys: settings::detach_keys(self.detach_keys, tty, context)?,
+            detach_keys: docker_config::detach_keys(self.detach_keys, tty, context)?,
         };
         let code = start(&store, name, Some(attachment), &environment)?;
         Ok(u8::try_from(code).unwrap_or(u8::MAX))

@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::{Listing, ListingRow};
-use crate::cli::{environment, human, output, settings};
-use crate::engine::stats::{StatsSample, StatsSampler};
-use crate::model::bytes;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{docker_config, environment};
+use crate::output;
+use crate::output::humanize;
+use crate::output::listing::{Listing, ListingRow};
+use dhow_engine::container::stats::{StatsSample, StatsSampler};
+use dhow_model::bytes;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerStatsArgs>(
     &["container stats", "stats"],
@@ -62,7 +64,7 @@ impl CommandArgs for ContainerStatsArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let format = self.format.clone().filter(|format| !format.is_empty());
-        let format = format.or_else(|| settings::read_client_config(context).stats_format);
+        let format = format.or_else(|| docker_config::read_client_config(context).stats_format);
         let mut meter = StatsSampler::new(&store, self.containers.clone(), self.all)?;
         meter.measure()?;
         sleep(FIRST_INTERVAL);
@@ -96,7 +98,7 @@ fn row(stats: &StatsSample, whole: bool) -> ListingRow {
     let id = if whole { stats.id.as_str() } else { stats.id.get(..12).unwrap_or(&stats.id) };
     let name = if stats.name.is_empty() { "--" } else { stats.name.as_str() };
     let shown = |text: String, nothing: &str| if stats.valid { text } else { nothing.to_owned() };
-    let pair = |one: u64, other: u64| format!("{} / {}", human::size(one), human::size(other));
+    let pair = |one: u64, other: u64| format!("{} / {}", humanize::size(one), humanize::size(other));
     let memory = format!("{} / {}", bytes::binary(stats.memory), bytes::binary(stats.memory_limit));
     let fields = json!({
         "Container": stats.container, "ID": id, "Name": name,

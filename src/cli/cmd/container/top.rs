@@ -2,10 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, table};
-use crate::engine::top::top;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::table;
+use dhow_engine::container::top::top;
+use dhow_store::Store;
 
 /// docker's columns are at least this wide here.
 const MIN_COLUMN_WIDTH: usize = 20;

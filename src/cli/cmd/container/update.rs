@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::each::for_each_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::UpdatableLimitFlags;
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, report};
-use crate::engine::update::{UpdateRequest, update};
-use crate::model::restart::RestartPolicy;
-use crate::store::Store;
+use crate::cmd::for_each::for_each_name;
+use crate::flags::UpdatableLimitFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::usage::UsageError;
+use crate::frame::{environment, report};
+use dhow_engine::container::update::{UpdateRequest, update};
+use dhow_model::restart::RestartPolicy;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerUpdateArgs>(
     &["container update", "update"],

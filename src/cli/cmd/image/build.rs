@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::building::{self, BuildResultFiles};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::build::{BuildFlags, BuildInvocation};
-use crate::cli::{environment, fetch, report};
-use crate::store::Store;
+use crate::cmd::buildx::build_run::{self, BuildResultFiles};
+use crate::cmd::image::fetch;
+use crate::flags::build::{BuildFlags, BuildInvocation};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageBuildArgs>(
     &["image build", "build", "builder build", "buildx build", "buildx b"],
@@ -27,7 +28,7 @@ impl CommandArgs for ImageBuildArgs {
         match self.prepare(context) {
             Ok((store, order, files)) => {
                 let environment = fetch::command_environment(context);
-                building::run_build(context, &store, &environment, &order, &files, verbose)
+                build_run::run_build(context, &store, &environment, &order, &files, verbose)
             }
             // Usage errors have exit codes of their own, all others are failed builds.
             Err(error) if report::is_usage_error(&error) => Err(error),
@@ -46,7 +47,7 @@ impl ImageBuildArgs {
         let builder = self.flags.builder.take();
         let order = self.flags.into_invocation(context)?;
         let store = Store::open(environment::data_root()?)?;
-        crate::cli::builders::check_builder(&store, builder.as_deref())?;
+        crate::cmd::buildx::builders::check_builder(&store, builder.as_deref())?;
         Ok((store, order, files))
     }
 }

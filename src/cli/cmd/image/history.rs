@@ -5,13 +5,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::{Listing, ListingRow};
-use crate::cli::{environment, human, output};
-use crate::engine::history::{HistoryStep, history};
-use crate::engine::images::find;
-use crate::model::platform::Platform;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::humanize;
+use crate::output::listing::{Listing, ListingRow};
+use dhow_engine::image::history::{HistoryStep, history};
+use dhow_engine::image::ls::find;
+use dhow_model::platform::Platform;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageHistoryArgs>(
     &["image history", "history"],
@@ -69,10 +71,10 @@ impl ImageHistoryArgs {
         let fields = json!({
             "Comment": step.history.comment,
             "CreatedAt": rfc3339_local(created),
-            "CreatedBy": if self.no_trunc { instruction } else { human::ellipsis(&instruction, INSTRUCTION_WIDTH) },
-            "CreatedSince": if self.human { human::ago(created) } else { rfc3339_local(created) },
+            "CreatedBy": if self.no_trunc { instruction } else { humanize::ellipsis(&instruction, INSTRUCTION_WIDTH) },
+            "CreatedSince": if self.human { humanize::ago(created) } else { rfc3339_local(created) },
             "ID": id.unwrap_or("<missing>"),
-            "Size": if self.human { human::size(step.size) } else { step.size.to_string() },
+            "Size": if self.human { humanize::size(step.size) } else { step.size.to_string() },
         });
         match fields {
             Value::Object(fields) => ListingRow { fields, labels: Map::new() },

@@ -4,15 +4,17 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::lines::ProgressStream;
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, output, progress};
-use crate::engine::import::{ImportRequest, ImportSource, import};
-use crate::engine::namespace;
-use crate::model::platform::Platform;
-use crate::model::reference::ImageReference;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::frame::usage::UsageError;
+use crate::output;
+use crate::output::progress;
+use crate::output::progress::lines::ProgressStream;
+use dhow_engine::image::import::{ImportRequest, ImportSource, import};
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageImportArgs>(
     &["image import", "import"],
@@ -59,10 +61,10 @@ impl CommandArgs for ImageImportArgs {
         };
         let environment = environment::all();
         // Layers are unpacked with the owners of their files.
-        let identity = namespace::enter(&environment)?;
+        let identity = userns::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        let ownership = namespace::layer_ownership(&identity);
+        let ownership = userns::layer_ownership(&identity);
         let id = import(&store, &environment, &request, ownership, &*progress::progress_on(channel))?;
         output::print_line(id.as_str())?;
         Ok(0)

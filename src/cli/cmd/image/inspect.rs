@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::inspect::inspect_objects;
-use crate::engine::inspect::{InspectRequest, ObjectKind};
-use crate::model::platform::Platform;
+use crate::cmd::inspect::inspect_objects;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use dhow_engine::system::inspect::{InspectRequest, ObjectKind};
+use dhow_model::platform::Platform;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageInspectArgs>(
     &["image inspect"],

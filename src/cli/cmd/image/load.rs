@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::lines::ProgressStream;
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, output, progress};
-use crate::engine::load::{LoadRequest, LoadedImage, load};
-use crate::engine::namespace;
-use crate::model::platform::Platform;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::frame::usage::UsageError;
+use crate::output;
+use crate::output::progress;
+use crate::output::progress::lines::ProgressStream;
+use dhow_engine::image::load::{LoadRequest, LoadedImage, load};
+use dhow_model::platform::Platform;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageLoadArgs>(
     &["image load", "load"],
@@ -44,11 +46,11 @@ impl CommandArgs for ImageLoadArgs {
         let request = LoadRequest { input: self.input, platform: self.platform };
         let channel = (!self.quiet).then_some(ProgressStream::Stdout);
         // Layers are unpacked with the owners of their files.
-        let identity = namespace::enter(&environment::all())?;
+        let identity = userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let loaded =
-            load(&store, &request, namespace::layer_ownership(&identity), &*progress::progress_on(channel))?;
+            load(&store, &request, userns::layer_ownership(&identity), &*progress::progress_on(channel))?;
         output::print(&loaded.iter().map(loaded_lines).collect::<String>())?;
         Ok(0)
     }

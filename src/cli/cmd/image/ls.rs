@@ -3,13 +3,15 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::{Listing, ListingRow};
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, human, output, settings};
-use crate::engine::images::{ImageSummary, list};
-use crate::model::filter::ListFilter;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::usage::UsageError;
+use crate::frame::{docker_config, environment};
+use crate::output;
+use crate::output::humanize;
+use crate::output::listing::{Listing, ListingRow};
+use dhow_engine::image::ls::{ImageSummary, list};
+use dhow_model::filter::ListFilter;
+use dhow_store::Store;
 
 use super::tree;
 
@@ -52,7 +54,7 @@ impl CommandArgs for ImageLsArgs {
     fn run(mut self, context: &CommandContext) -> CommandResult {
         self.check_tree()?;
         if self.format.is_none() && !self.quiet && !self.tree {
-            self.format = settings::read_client_config(context).images_format;
+            self.format = docker_config::read_client_config(context).images_format;
         }
         if let Some(name) = self.name.take() {
             // docker treats the argument as a filter, too.
@@ -133,11 +135,11 @@ impl ImageLsArgs {
     fn row(&self, item: &ImageSummary, repository: &str, tag: &str, digest: &str) -> ListingRow {
         let image = &item.image;
         let created = image.config.created.as_deref().unwrap_or_default();
-        let size = human::size(image.record.size);
+        let size = humanize::size(image.record.size);
         let fields = json!({
             "Containers": "N/A",
-            "CreatedAt": human::local_time(created),
-            "CreatedSince": human::ago(created),
+            "CreatedAt": humanize::local_time(created),
+            "CreatedSince": humanize::ago(created),
             "Digest": digest,
             "ID": if self.no_trunc { image.id.as_str() } else { image.id.short() },
             "Repository": repository,

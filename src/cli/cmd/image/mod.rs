@@ -1,6 +1,7 @@
 //! Commands on images.
 
 pub(crate) mod build;
+pub(crate) mod fetch;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod inspect;

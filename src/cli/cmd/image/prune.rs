@@ -2,15 +2,16 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::prune::PruneFlags;
-use crate::cli::{environment, output};
-use crate::engine::image_prune::{ImagePruneRequest, prune_images};
-use crate::engine::namespace;
-use crate::engine::rmi::{ImageRemoval, RemovedItem};
-use crate::error::Failure;
-use crate::model::bytes;
-use crate::store::Store;
+use crate::flags::prune::PruneFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::image::prune::{ImagePruneRequest, prune_images};
+use dhow_engine::image::rm::{ImageRemoval, RemovedItem};
+use dhow_error::Failure;
+use dhow_model::bytes;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePruneArgs>(
     &["image prune"],
@@ -34,7 +35,7 @@ impl CommandArgs for ImagePruneArgs {
         if !self.flags.confirmed(warning(request.all))? {
             return Ok(0);
         }
-        namespace::enter(&environment::all())?;
+        userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let removal = prune_images(&store, &request)?;

@@ -2,15 +2,17 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::lines::ProgressStream;
-use crate::cli::{environment, fetch, output};
-use crate::engine::namespace;
-use crate::engine::pull::PullRequest;
-use crate::error::unsupported;
-use crate::model::platform::Platform;
-use crate::model::reference::{DEFAULT_TAG, ImageReference};
-use crate::store::Store;
+use crate::cmd::image::fetch;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::progress::lines::ProgressStream;
+use dhow_engine::image::pull::PullRequest;
+use dhow_error::unsupported;
+use dhow_model::platform::Platform;
+use dhow_model::reference::{DEFAULT_TAG, ImageReference};
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePullArgs>(
     &["image pull", "pull"],
@@ -55,7 +57,7 @@ impl CommandArgs for ImagePullArgs {
         let environment = fetch::command_environment(context);
         // Before the user namespace is entered, so that credential helpers run as the user.
         let ready = fetch::prepare_pull(context, &environment, request)?;
-        namespace::enter(&environment)?;
+        userns::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let channel = (!self.quiet).then_some(ProgressStream::Stdout);

@@ -2,17 +2,20 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::lines::ProgressStream;
-use crate::cli::{environment, fetch, output, progress, report};
-use crate::engine::namespace;
-use crate::engine::push::{self, PushRequest};
-use crate::error::{Failure, invalid, unsupported};
-use crate::image::compress::Compression;
-use crate::image::push::PushFormat;
-use crate::model::platform::Platform;
-use crate::model::reference::{DEFAULT_TAG, ImageReference};
-use crate::store::Store;
+use crate::cmd::image::fetch;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use crate::output;
+use crate::output::progress;
+use crate::output::progress::lines::ProgressStream;
+use dhow_engine::image::push::{self, PushRequest};
+use dhow_error::{Failure, invalid, unsupported};
+use dhow_image::compress::Compression;
+use dhow_image::push::PushFormat;
+use dhow_model::platform::Platform;
+use dhow_model::reference::{DEFAULT_TAG, ImageReference};
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePushArgs>(
     &["image push", "push"],
@@ -84,7 +87,7 @@ impl CommandArgs for ImagePushArgs {
         // Before the user namespace is entered, so that credential helpers run as the user.
         let prepared = push::prepare(&environment, request)?;
         prepared.target.warnings.iter().for_each(|warning| report::warn(context, warning));
-        namespace::enter(&environment)?;
+        userns::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         let channel = (!self.quiet).then_some(ProgressStream::Stdout);
         push::push(&store, &prepared, &*progress::progress_on(channel))?;

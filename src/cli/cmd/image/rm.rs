@@ -2,15 +2,16 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, report};
-use crate::engine::images::find;
-use crate::engine::namespace;
-use crate::engine::remove::remove_abandoned;
-use crate::engine::rmi::{RemovedItem, remove_image};
-use crate::error::{FailureKind, kind_of};
-use crate::model::platform::Platform;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use crate::output;
+use dhow_engine::image::ls::find;
+use dhow_engine::image::rm::{RemovedItem, remove_image};
+use dhow_error::{FailureKind, kind_of};
+use dhow_model::platform::Platform;
+use dhow_runtime::remove::remove_abandoned;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageRmArgs>(
     &["image rm", "rmi", "image remove"],
@@ -40,8 +41,8 @@ impl CommandArgs for ImageRmArgs {
         let environment = environment::all();
         let store = Store::open(environment::data_root()?)?;
         // Containers with --rm whose supervisor was killed would keep their images in use.
-        remove_abandoned(&store, &namespace::probe_identity(&environment))?;
-        namespace::enter(&environment)?;
+        remove_abandoned(&store, &userns::probe_identity(&environment))?;
+        userns::enter(&environment)?;
         store.sweep()?;
         let mut code = 0;
         for image in &self.images {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, output};
-use crate::engine::namespace;
-use crate::engine::save::{SaveRequest, save, save_to_file};
-use crate::model::platform::Platform;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::frame::usage::UsageError;
+use crate::output;
+use dhow_engine::image::save::{SaveRequest, save, save_to_file};
+use dhow_model::platform::Platform;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageSaveArgs>(
     &["image save", "save"],
@@ -42,7 +43,7 @@ impl CommandArgs for ImageSaveArgs {
         }
         let request = SaveRequest { images: self.images, platform: self.platform };
         // Layers hold files of any owner.
-        namespace::enter(&environment::all())?;
+        userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         match &self.output {
             Some(path) => save_to_file(&store, &request, path)?,

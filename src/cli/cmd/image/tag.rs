@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::environment;
-use crate::engine::tag::tag;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use dhow_engine::image::tag::tag;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageTagArgs>(
     &["image tag", "tag"],

@@ -1,8 +1,8 @@
 //! `images --tree`: each image with its platform, its size on disk and the size of its compressed layers.
 
-use crate::cli::{human, table};
-use crate::engine::images::ImageSummary;
-use crate::store::Store;
+use crate::output::{humanize, table};
+use dhow_engine::image::ls::ImageSummary;
+use dhow_store::Store;
 
 pub(super) fn render(store: &Store, images: &[ImageSummary]) -> anyhow::Result<String> {
     let mut text = String::from("IMAGE\tID\tDISK USAGE\tCONTENT SIZE\tIN USE\n");
@@ -16,7 +16,7 @@ pub(super) fn render(store: &Store, images: &[ImageSummary]) -> anyhow::Result<S
         let cells = format!(
             "{}\t{}\t{}\t{used}",
             image.id.short(),
-            human::size(image.record.size),
+            humanize::size(image.record.size),
             content_size(store, item)?
         );
         let mut names: Vec<String> = item.tags.iter().map(|name| name.familiar()).collect();
@@ -46,5 +46,5 @@ fn content_size(store: &Store, item: &ImageSummary) -> anyhow::Result<String> {
             None => return Ok("N/A".into()),
         }
     }
-    Ok(human::size(sum))
+    Ok(humanize::size(sum))
 }

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::parse_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::environment;
-use crate::engine::manifest::{self, PlatformAnnotation};
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use dhow_engine::manifest::{self, PlatformAnnotation};
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestAnnotateArgs>(
     &["manifest annotate"],

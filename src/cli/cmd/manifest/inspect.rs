@@ -3,11 +3,13 @@
 use clap::Args;
 
 use super::parse_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::reindent::reindent;
-use crate::cli::{environment, fetch, output};
-use crate::engine::manifest::{self, ManifestInspection};
-use crate::store::Store;
+use crate::cmd::image::fetch;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::reindent::reindent;
+use dhow_engine::manifest::{self, ManifestInspection};
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestInspectArgs>(
     &["manifest inspect"],

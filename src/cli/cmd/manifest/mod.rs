@@ -6,7 +6,7 @@ pub(crate) mod inspect;
 pub(crate) mod push;
 pub(crate) mod rm;
 
-use crate::model::reference::ImageReference;
+use dhow_model::reference::ImageReference;
 
 /// Parses a name; its tag is `latest` if it has none.
 fn parse_name(text: &str) -> anyhow::Result<ImageReference> {

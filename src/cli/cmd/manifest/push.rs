@@ -3,10 +3,12 @@
 use clap::Args;
 
 use super::parse_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, fetch, output};
-use crate::engine::manifest;
-use crate::store::Store;
+use crate::cmd::image::fetch;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::manifest;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestPushArgs>(
     &["manifest push"],

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::parse_name;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, report};
-use crate::engine::manifest;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use dhow_engine::manifest;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestRmArgs>(
     &["manifest rm"],

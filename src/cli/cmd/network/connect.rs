@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, report};
-use crate::engine::networks::connect::connect;
-use crate::error::invalid;
-use crate::model::network::NetworkAttachment;
-use crate::model::network_flag::{self, is_user_defined};
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use dhow_engine::network::connect::connect;
+use dhow_error::invalid;
+use dhow_model::network::NetworkAttachment;
+use dhow_model::network_flag::{self, is_user_defined};
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkConnectArgs>(
     &["network connect"],

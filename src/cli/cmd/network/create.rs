@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, report};
-use crate::engine::networks::create;
-use crate::error::{Failure, invalid, not_found, unsupported};
-use crate::model::new_network::NewNetwork;
-use crate::model::{egress, ipam, key_value};
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use crate::output;
+use dhow_engine::network::create;
+use dhow_error::{Failure, invalid, not_found, unsupported};
+use dhow_model::new_network::NewNetwork;
+use dhow_model::{egress, ipam, key_value};
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<NetworkCreateArgs>(&["network create"], "[OPTIONS] NETWORK", "Make a network");

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::inspect::inspect_objects;
-use crate::engine::inspect::{InspectRequest, ObjectKind};
+use crate::cmd::inspect::inspect_objects;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use dhow_engine::system::inspect::{InspectRequest, ObjectKind};
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkInspectArgs>(
     &["network inspect"],

@@ -3,12 +3,14 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::{Listing, ListingRow};
-use crate::cli::{environment, human, output};
-use crate::engine::networks::{ResolvedNetwork, list};
-use crate::model::filter::ListFilter;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::humanize;
+use crate::output::listing::{Listing, ListingRow};
+use dhow_engine::network::{ResolvedNetwork, list};
+use dhow_model::filter::ListFilter;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<NetworkLsArgs>(&["network ls", "network list"], "[OPTIONS]", "List networks");
@@ -62,7 +64,7 @@ fn row(network: &ResolvedNetwork, whole: bool) -> ListingRow {
     let texts: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let id = if whole { network.id() } else { network.id().get(..12).unwrap_or_default() };
     let fields = json!({
-        "CreatedAt": spec.map(|spec| human::local_time(&spec.created)).unwrap_or_default(),
+        "CreatedAt": spec.map(|spec| humanize::local_time(&spec.created)).unwrap_or_default(),
         "Driver": network.driver(), "ID": id,
         "IPv4": spec.is_none_or(|spec| spec.v4.is_some()).to_string(),
         "IPv6": spec.is_some_and(|spec| spec.v6.is_some()).to_string(),

@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::prune::PruneFlags;
-use crate::cli::{environment, output};
-use crate::engine::networks::prune;
-use crate::engine::prune::PruneConditions;
-use crate::store::Store;
+use crate::flags::prune::PruneFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::network::prune;
+use dhow_engine::prune_conditions::PruneConditions;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkPruneArgs>(
     &["network prune"],

@@ -5,14 +5,16 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::usage::UsageError;
-use crate::cli::{fetch, output, prompt, report};
-use crate::engine::login;
-use crate::error::{Failure, FailureKind, invalid};
-use crate::image::registry::auth::Credential;
-use crate::image::registry::credentials::CredentialLocation;
-use crate::model::environment::Environment;
+use crate::cmd::image::fetch;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::usage::UsageError;
+use crate::frame::{prompt, report};
+use crate::output;
+use dhow_engine::registry::login;
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_image::registry::auth::Credential;
+use dhow_image::registry::credentials::CredentialLocation;
+use dhow_model::environment::Environment;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<LoginArgs>(
     &["login"],

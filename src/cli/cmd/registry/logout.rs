@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{fetch, output};
-use crate::engine::login;
+use crate::cmd::image::fetch;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::output;
+use dhow_engine::registry::login;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<LogoutArgs>(
     &["logout"],

@@ -3,8 +3,9 @@
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{help, output};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::help;
+use crate::output;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<CompletionArgs>(&["completion"], "SHELL", "Print the completion script of a shell");

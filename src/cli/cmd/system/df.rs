@@ -3,18 +3,20 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::cmd::container::ls::container_row;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::{Listing, ListingRow};
-use crate::cli::template::Template;
-use crate::cli::{environment, human, output};
-use crate::engine::build::prune::{CacheEntry, list_cache};
-use crate::engine::df::{DiskUsage, ImageUsage, VolumeUsage, disk_usage};
-use crate::engine::namespace;
-use crate::engine::ps::ImageNames;
-use crate::model::bytes;
-use crate::model::volume::DRIVER;
-use crate::store::Store;
+use crate::cmd::container::ls::container_row;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::humanize;
+use crate::output::listing::{Listing, ListingRow};
+use crate::output::template::Template;
+use dhow_builder::prune::{CacheEntry, list_cache};
+use dhow_engine::container::ls::ImageNames;
+use dhow_engine::system::df::{DiskUsage, ImageUsage, VolumeUsage, disk_usage};
+use dhow_model::bytes;
+use dhow_model::volume::DRIVER;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<SystemDfArgs>(&["system df"], "[OPTIONS]", "Show what takes up room");
@@ -32,7 +34,7 @@ pub(crate) struct SystemDfArgs {
 
 impl CommandArgs for SystemDfArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
-        let identity = namespace::enter(&environment::all())?;
+        let identity = userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         let usage = disk_usage(&store, &identity)?;
         let format = self.format.as_deref().filter(|format| !format.is_empty());
@@ -179,14 +181,14 @@ const CACHE: Listing<'static> = Listing {
 impl DiskUsageDetails {
     fn of(store: &Store, usage: &DiskUsage, cache: &[CacheEntry]) -> Self {
         let mut names = ImageNames::new(store);
-        let mut container = |container: &crate::engine::df::ContainerUsage| {
+        let mut container = |container: &dhow_engine::system::df::ContainerUsage| {
             let mut row = container_row(
                 &container.listed,
                 names.shown(container.listed.dir.spec(), false),
                 false,
                 None,
             );
-            row.fields.insert("Size".into(), human::size(container.written).into());
+            row.fields.insert("Size".into(), humanize::size(container.written).into());
             row
         };
         Self {
@@ -243,10 +245,10 @@ fn image_rows(usage: &ImageUsage) -> Vec<ListingRow> {
     let row = |(repository, tag): (String, String)| {
         json_row(json!({
             "Repository": repository, "Tag": tag, "ID": image.id.short(), "Digest": "<none>",
-            "CreatedSince": human::ago(created), "CreatedAt": human::local_time(created),
-            "Size": human::size(image.record.size), "VirtualSize": human::size(image.record.size),
-            "SharedSize": human::size(usage.shared),
-            "UniqueSize": human::size(image.record.size.saturating_sub(usage.shared)),
+            "CreatedSince": humanize::ago(created), "CreatedAt": humanize::local_time(created),
+            "Size": humanize::size(image.record.size), "VirtualSize": humanize::size(image.record.size),
+            "SharedSize": humanize::size(usage.shared),
+            "UniqueSize": humanize::size(image.record.size.saturating_sub(usage.shared)),
             "Containers": usage.containers.to_string(),
         }))
     };
@@ -256,10 +258,10 @@ fn image_rows(usage: &ImageUsage) -> Vec<ListingRow> {
 fn cache_row(entry: &CacheEntry) -> ListingRow {
     json_row(json!({
         "ID": entry.id, "Parent": entry.parents.join(","), "CacheType": entry.kind,
-        "Description": entry.description, "Size": human::size(entry.size),
-        "CreatedAt": human::local_time(&entry.created), "CreatedSince": human::ago(&entry.created),
-        "LastUsedAt": entry.last_used.as_deref().map(human::local_time).unwrap_or_default(),
-        "LastUsedSince": entry.last_used.as_deref().map(human::ago).unwrap_or_default(),
+        "Description": entry.description, "Size": humanize::size(entry.size),
+        "CreatedAt": humanize::local_time(&entry.created), "CreatedSince": humanize::ago(&entry.created),
+        "LastUsedAt": entry.last_used.as_deref().map(humanize::local_time).unwrap_or_default(),
+        "LastUsedSince": entry.last_used.as_deref().map(humanize::ago).unwrap_or_default(),
         "UsageCount": entry.uses.to_string(), "InUse": entry.in_use.to_string(),
         "Shared": entry.shared.to_string(),
     }))
@@ -271,7 +273,7 @@ fn volume_row(usage: &VolumeUsage) -> ListingRow {
     json_row(json!({
         "Name": record.name, "Driver": DRIVER, "Scope": "local", "Labels": labels.join(","),
         "Mountpoint": usage.listed.mountpoint.display().to_string(), "Links": usage.links.to_string(),
-        "Size": human::size(usage.size), "Status": "N/A", "Availability": "N/A", "Group": "N/A",
+        "Size": humanize::size(usage.size), "Status": "N/A", "Availability": "N/A", "Group": "N/A",
     }))
 }
 

@@ -5,13 +5,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::template::Template;
-use crate::cli::{environment, output};
-use crate::engine::events::{EventQuery, events};
-use crate::model::event::{EngineEvent, EventKind};
-use crate::model::filter::ListFilter;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::template::Template;
+use dhow_engine::system::events::{EventQuery, events};
+use dhow_model::event::{EngineEvent, EventKind};
+use dhow_model::filter::ListFilter;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemEventsArgs>(
     &["system events", "events"],

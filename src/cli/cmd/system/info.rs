@@ -6,15 +6,17 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::version;
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::template::Template;
-use crate::cli::{environment, output};
-use crate::engine::info::{self, SystemInfo};
-use crate::engine::namespace;
-use crate::model::log::LogDriver;
-use crate::model::{bytes, environment::Environment};
-use crate::sandbox::cgroup::CgroupController;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::template::Template;
+use dhow_engine::system::info::{self, SystemInfo};
+use dhow_model::bytes;
+use dhow_model::environment::Environment;
+use dhow_model::log::LogDriver;
+use dhow_runtime::userns;
+use dhow_sandbox::cgroup::CgroupController;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemInfoArgs>(
     &["system info", "info"],
@@ -34,7 +36,7 @@ impl CommandArgs for SystemInfoArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
-        let info = info::info(&store, &namespace::probe_identity(&environment), &environment)?;
+        let info = info::info(&store, &userns::probe_identity(&environment), &environment)?;
         let root = store.root().display().to_string();
         match self.format.as_deref() {
             None | Some("") => output::print(&info_text(&info, &root, context))?,

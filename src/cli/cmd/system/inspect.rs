@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::inspect::inspect_objects;
-use crate::engine::inspect::{InspectRequest, ObjectKind};
-use crate::error::{Failure, invalid, unsupported};
+use crate::cmd::inspect::inspect_objects;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use dhow_engine::system::inspect::{InspectRequest, ObjectKind};
+use dhow_error::{Failure, invalid, unsupported};
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<InspectArgs>(
     &["inspect"],

@@ -3,9 +3,10 @@
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output};
-use crate::engine::autostart::{AutostartConfig, install, uninstall};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::system::install_autostart::{AutostartConfig, install, uninstall};
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemInstallAutostartArgs>(
     &["system install-autostart"],

@@ -2,17 +2,19 @@
 
 use clap::Args;
 
-use crate::cli::cmd::{buildx, container, image, network, volume};
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::prune::PruneFlags;
-use crate::cli::{environment, output};
-use crate::engine::container_prune::prune_containers;
-use crate::engine::image_prune::{self, prune_images};
-use crate::engine::prune::PruneConditions;
-use crate::engine::{build, namespace, networks, volumes};
-use crate::error::{Failure, invalid};
-use crate::model::bytes;
-use crate::store::Store;
+use crate::cmd::{buildx, container, image, network, volume};
+use crate::flags::prune::PruneFlags;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::container::prune::prune_containers;
+use dhow_engine::image::prune::{self, prune_images};
+use dhow_engine::prune_conditions::PruneConditions;
+use dhow_engine::{network as engine_network, volume as engine_volume};
+use dhow_error::{Failure, invalid};
+use dhow_model::bytes;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemPruneArgs>(
     &["system prune"],
@@ -39,25 +41,25 @@ impl CommandArgs for SystemPruneArgs {
         if !self.flags.confirmed(&self.warning())? {
             return Ok(0);
         }
-        let identity = namespace::enter(&environment::all())?;
+        let identity = userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         // Containers first: their removal may leave more networks, volumes and images unused.
         let containers = prune_containers(&store, &conditions, &identity)?;
         let mut text = container::prune::deleted_lines(&containers);
         let mut reclaimed = containers.reclaimed;
-        text += &network::prune::deleted_lines(&networks::prune(&store, &conditions)?);
+        text += &network::prune::deleted_lines(&engine_network::prune(&store, &conditions)?);
         if self.volumes {
-            let request = volumes::VolumePruneRequest { all: false, conditions: conditions.clone() };
-            let pruned = volumes::prune(&store, &request)?;
+            let request = engine_volume::VolumePruneRequest { all: false, conditions: conditions.clone() };
+            let pruned = engine_volume::prune(&store, &request)?;
             text += &volume::prune::deleted_lines(&pruned);
             reclaimed = reclaimed.saturating_add(pruned.reclaimed);
         }
-        let images = prune_images(&store, &image_prune::ImagePruneRequest { all: self.all, conditions })?;
+        let images = prune_images(&store, &prune::ImagePruneRequest { all: self.all, conditions })?;
         text += &image::prune::deleted_lines(&images);
         reclaimed = reclaimed.saturating_add(images.reclaimed);
         if let Some(request) = self.cache() {
-            let gone = build::prune::prune_cache(&store, &request)?;
+            let gone = dhow_builder::prune::prune_cache(&store, &request)?;
             text += &buildx::prune::deleted_lines(&gone);
             reclaimed = reclaimed.saturating_add(buildx::prune::total_size(&gone));
         }
@@ -75,10 +77,10 @@ impl SystemPruneArgs {
     }
 
     /// What to prune of the build cache. None with filters other than `until`: cache entries have no labels.
-    fn cache(&self) -> Option<build::prune::CachePruneRequest> {
+    fn cache(&self) -> Option<dhow_builder::prune::CachePruneRequest> {
         let filters = self.flags.filter.clone();
         let known = filters.iter().all(|filter| filter.key == "until");
-        known.then_some(build::prune::CachePruneRequest {
+        known.then_some(dhow_builder::prune::CachePruneRequest {
             all: self.all,
             filters,
             keep: None,

@@ -3,10 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::output;
-use crate::cli::template::Template;
-use crate::model::platform::Platform;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::output;
+use crate::output::template::Template;
+use dhow_model::platform::Platform;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VersionArgs>(
     &["version"],

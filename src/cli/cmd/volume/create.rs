@@ -2,14 +2,15 @@
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::flags::table::{CheckedFlag, FlagShape, add_flags, given_flags};
-use crate::cli::{environment, output};
-use crate::engine::volumes::{NewVolume, create};
-use crate::error::{Failure, unsupported};
-use crate::model::key_value;
-use crate::model::volume::StringMap;
-use crate::store::Store;
+use crate::flags::checked::{CheckedFlag, FlagShape, add_flags, given_flags};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use dhow_engine::volume::{NewVolume, create};
+use dhow_error::{Failure, unsupported};
+use dhow_model::key_value;
+use dhow_model::volume::StringMap;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<VolumeCreateArgs>(&["volume create"], "[OPTIONS] [VOLUME]", "Make a volume");

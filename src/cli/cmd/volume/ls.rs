@@ -3,14 +3,15 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::listing::{Listing, ListingRow};
-use crate::cli::{environment, output};
-use crate::engine::volumes::{VolumeSummary, list};
-use crate::error::unsupported;
-use crate::model::filter::ListFilter;
-use crate::model::volume::DRIVER;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
+use crate::output;
+use crate::output::listing::{Listing, ListingRow};
+use dhow_engine::volume::{VolumeSummary, list};
+use dhow_error::unsupported;
+use dhow_model::filter::ListFilter;
+use dhow_model::volume::DRIVER;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
     CommandEntry::new::<VolumeLsArgs>(&["volume ls", "volume list"], "[OPTIONS]", "List volumes");

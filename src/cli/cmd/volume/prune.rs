@@ -2,13 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, prompt};
-use crate::engine::namespace;
-use crate::engine::volumes::{PrunedVolumes, VolumePruneRequest, prune};
-use crate::model::bytes;
-use crate::model::filter::ListFilter;
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, prompt};
+use crate::output;
+use dhow_engine::volume::{PrunedVolumes, VolumePruneRequest, prune};
+use dhow_model::bytes;
+use dhow_model::filter::ListFilter;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumePruneArgs>(
     &["volume prune"],
@@ -37,7 +38,7 @@ impl CommandArgs for VolumePruneArgs {
             return Ok(0);
         }
         // Volumes may hold files of any owner.
-        namespace::enter(&environment::all())?;
+        userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let pruned = prune(&store, &request)?;

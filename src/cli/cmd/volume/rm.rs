@@ -2,10 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::entry::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::cli::{environment, output, report};
-use crate::engine::{namespace, volumes};
-use crate::store::Store;
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::{environment, report};
+use crate::output;
+use dhow_engine::volume;
+use dhow_runtime::userns;
+use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumeRmArgs>(
     &["volume rm", "volume remove"],
@@ -27,12 +29,12 @@ pub(crate) struct VolumeRmArgs {
 impl CommandArgs for VolumeRmArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         // Volumes may hold files of any owner.
-        namespace::enter(&environment::all())?;
+        userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let mut code = 0;
         for name in &self.volumes {
-            match volumes::rm(&store, name, self.force) {
+            match volume::rm(&store, name, self.force) {
                 Ok(()) => output::print_line(name)?,
                 Err(error) => {
                     report::print_error(context, &error);

@@ -1,8 +1,8 @@
 //! `--call`: what to do with a Dockerfile instead of building it, and how to print the result.
 
-use crate::engine::build::request::CallFunc;
-use crate::error::{Failure, invalid};
-use crate::model::csv;
+use dhow_builder::request::CallFunc;
+use dhow_error::{Failure, invalid};
+use dhow_model::csv;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

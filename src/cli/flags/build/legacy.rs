@@ -3,11 +3,11 @@
 
 use clap::Args;
 
-use crate::cli::entry::CommandContext;
-use crate::cli::report;
-use crate::error::{Failure, invalid, unsupported};
-use crate::model::bytes;
-use crate::model::limits::{LimitsSpec, parse_swap};
+use crate::frame::command::CommandContext;
+use crate::frame::report;
+use dhow_error::{Failure, invalid, unsupported};
+use dhow_model::bytes;
+use dhow_model::limits::{LimitsSpec, parse_swap};
 
 /// What only the legacy builder honoured, and limits.
 #[derive(Args)]

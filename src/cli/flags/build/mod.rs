@@ -8,18 +8,20 @@ use clap::Args;
 
 pub(crate) use self::call::{CallFormat, parse_call};
 use self::legacy::LegacyBuildFlags;
-use crate::cli::entry::CommandContext;
-use crate::cli::progress::build::ProgressMode;
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, fetch, output, report, settings};
-use crate::engine::build::ask::{ClientEnv, args, context, secret, typed};
-use crate::engine::build::request::{BuildRequest, CallFunc, OptionsEntry};
-use crate::error::{Failure, invalid};
-use crate::model::container::UlimitSpec;
-use crate::model::environment::Environment;
-use crate::model::platform::Platform;
-use crate::model::reference::ImageReference;
-use crate::model::{bytes, hosts};
+use crate::cmd::image::fetch;
+use crate::frame::command::CommandContext;
+use crate::frame::usage::UsageError;
+use crate::frame::{docker_config, environment, report};
+use crate::output;
+use crate::output::progress::build::ProgressMode;
+use dhow_builder::buildflags::{ClientEnv, args, context, entries, secret};
+use dhow_builder::request::{BuildRequest, CallFunc, OptionsEntry};
+use dhow_error::{Failure, invalid};
+use dhow_model::container::UlimitSpec;
+use dhow_model::environment::Environment;
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
+use dhow_model::{bytes, hosts};
 
 /// Everything that `build` lets a user say.
 #[derive(Args)]
@@ -171,7 +173,7 @@ impl BuildFlags {
         let source = context::parse_main(words, &around)?;
         let (limits, cgroup_parent) = (self.legacy.limits(context)?, self.cgroup_parent.clone());
         let mut args = args::parse_build_args(&self.build_arg, &around)?;
-        settings::add_proxy_args(&mut args, context);
+        docker_config::add_proxy_args(&mut args, context);
         let epoch = args::parse_epoch(&mut args, &around)?;
         let request = BuildRequest {
             dockerfile: context::parse_dockerfile(self.file.as_deref(), &source, &around)?,
@@ -217,25 +219,25 @@ impl BuildFlags {
     }
 
     fn outputs(&self) -> Result<Vec<OptionsEntry>, Failure> {
-        let mut outputs = parse_each(&self.output, typed::parse_output)?;
+        let mut outputs = parse_each(&self.output, entries::parse_output)?;
         outputs.iter().try_for_each(check_output)?;
         if self.push {
-            typed::apply_push(&mut outputs);
+            entries::apply_push(&mut outputs);
         }
         if self.load {
-            typed::apply_load(&mut outputs);
+            entries::apply_load(&mut outputs);
         }
         Ok(outputs)
     }
 
     fn attests(&self, environment: &Environment) -> Result<Vec<OptionsEntry>, Failure> {
-        let mut all = parse_each(&self.attest, typed::parse_attest)?;
+        let mut all = parse_each(&self.attest, entries::parse_attest)?;
         for (kind, given) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
             if let Some(text) = given {
-                all.push(typed::parse_short_attest(kind, text)?);
+                all.push(entries::parse_short_attest(kind, text)?);
             }
         }
-        typed::merge_attests(with_default_provenance(all, environment))
+        entries::merge_attests(with_default_provenance(all, environment))
     }
 }
 
@@ -247,7 +249,7 @@ pub(crate) fn with_default_provenance(
 ) -> Vec<OptionsEntry> {
     let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").is_some_and(is_true);
     if off && !attests.iter().any(|attest| attest.kind == "provenance") {
-        attests.extend(typed::parse_short_attest("provenance", "false"));
+        attests.extend(entries::parse_short_attest("provenance", "false"));
     }
     attests
 }
@@ -305,7 +307,7 @@ pub(crate) fn parse_each<T>(
 
 /// Parses the caches of several flags, each of which may name several.
 pub(crate) fn parse_caches(texts: &[String]) -> Result<Vec<OptionsEntry>, Failure> {
-    Ok(parse_each(texts, typed::parse_cache)?.into_iter().flatten().collect())
+    Ok(parse_each(texts, entries::parse_cache)?.into_iter().flatten().collect())
 }
 
 /// Parses platforms; `local` is the host's. Without any, `DOCKER_DEFAULT_PLATFORM` applies.
@@ -351,7 +353,7 @@ pub(crate) fn check_output(typed: &OptionsEntry) -> Result<(), Failure> {
 fn parse_contexts(
     texts: &[String],
     around: &ClientEnv,
-) -> Result<std::collections::BTreeMap<String, crate::engine::build::request::ContextSource>, Failure> {
+) -> Result<std::collections::BTreeMap<String, dhow_builder::request::ContextSource>, Failure> {
     texts.iter().map(|text| context::parse_named(text, around)).collect()
 }
 

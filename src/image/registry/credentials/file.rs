@@ -11,10 +11,10 @@ use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
 use super::DOCKER_HUB_KEY;
-use crate::error::invalid;
-use crate::image::registry::auth::Credential;
-use crate::model::reference::DEFAULT_REGISTRY;
-use crate::store::atomic::{self, Durability};
+use crate::registry::auth::Credential;
+use dhow_error::invalid;
+use dhow_model::reference::DEFAULT_REGISTRY;
+use dhow_store::atomic::{self, Durability};
 
 #[derive(Debug, Default)]
 pub(super) struct AuthFile {

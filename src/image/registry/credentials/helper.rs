@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::error::{Failure, FailureKind, invalid};
-use crate::image::registry::auth::Credential;
-use crate::image::registry::text::printable;
+use crate::registry::auth::Credential;
+use crate::registry::text::printable;
+use dhow_error::{Failure, FailureKind, invalid};
 
 /// The user name that marks a secret as an identity token.
 const TOKEN_USER: &str = "<token>";

@@ -14,13 +14,13 @@ use anyhow::{Context, Result};
 use super::auth::Credential;
 use super::config::{RegistriesConfig, RegistryEndpoint};
 use super::repository::RepositorySource;
-use crate::model::environment::Environment;
-use crate::model::reference::{DEFAULT_REGISTRY, ImageReference};
+use dhow_model::environment::Environment;
+use dhow_model::reference::{DEFAULT_REGISTRY, ImageReference};
 use file::AuthFile;
 use helper::CredentialHelper;
 
 /// The key of Docker Hub in docker's files.
-pub const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(crate) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// The files that may contain credentials; they are read on demand.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl CredentialStore {
 
     fn file(&self) -> Result<&Path> {
         self.config.as_deref().ok_or_else(|| {
-            crate::error::invalid("there is no place for credentials: HOME is not set")
+            dhow_error::invalid("there is no place for credentials: HOME is not set")
                 .hint("set HOME, or DOCKER_CONFIG to a directory")
                 .into()
         })

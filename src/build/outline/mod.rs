@@ -1,0 +1,377 @@
+//! The output of `--call outline` (the parameters of a target) and `--call targets` (the targets of a file).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::arguments;
+use super::check::{CheckInputs, StageScope, initial_scope, location};
+use super::dockerfile::ast::{ArgDeclaration, Dockerfile, Instruction, LineRange, Statement};
+use super::dockerfile::description_of;
+use super::expand::{self, ReferencedNames};
+use super::{reachability, run_mount};
+use dhow_error::Failure;
+
+/// The parameters of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetOutline {
+    name: String,
+    description: String,
+    arguments: Vec<BuildArgument>,
+    secrets: Vec<RequiredMount>,
+    ssh: Vec<RequiredMount>,
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BuildArgument {
+    name: String,
+    value: String,
+    description: String,
+    lines: LineRange,
+}
+
+/// A secret or an SSH agent that some `RUN` mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RequiredMount {
+    name: String,
+    required: bool,
+    lines: LineRange,
+}
+
+impl TargetOutline {
+    /// Describes the target of `file`, whose text is `source`, including the stages it needs.
+    pub fn describe(file: &Dockerfile, source: &str, around: &CheckInputs<'_>) -> Result<Self, Failure> {
+        let target = reachability::target_stage(file, around.target)?;
+        let platform =
+            arguments::platform_args(around.build, around.platform, around.target.unwrap_or_default());
+        let globals = arguments::global_args(file, &platform, around.given)?;
+        let needed = reachability::needed_stages(file, target, &globals);
+        let mut walk =
+            OutlineBuilder { file, around, globals: &globals, found: OutlineParameters::default() };
+        walk.global_arguments(&platform)?;
+        let mut states = Vec::with_capacity(file.stages.len());
+        for index in 0..file.stages.len() {
+            states.push(walk.stage(index, needed.contains(&index), &states)?);
+        }
+        let found = walk.found;
+        let by_line = |mut all: Vec<RequiredMount>| {
+            all.sort_by_key(|one| *one.lines.start());
+            all
+        };
+        let mut arguments: Vec<BuildArgument> = found
+            .arguments
+            .into_iter()
+            // Only what the target uses, directly or by a default.
+            .filter(|(name, _)| found.used.contains(name))
+            .map(|(_, all)| all)
+            .collect();
+        arguments.sort_by_key(|argument| *argument.lines.start());
+        let stage = file.stages.get(target);
+        Ok(Self {
+            name: stage.and_then(|stage| stage.name.clone()).unwrap_or_default(),
+            description: stage.and_then(|stage| stage.comment.clone()).unwrap_or_default(),
+            arguments,
+            secrets: by_line(found.secrets),
+            ssh: by_line(found.ssh),
+            source: source.to_owned(),
+        })
+    }
+
+    /// As text, in BuildKit's table layout.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.name.is_empty() || !self.description.is_empty() {
+            let name = if self.name.is_empty() { "(default)" } else { &self.name };
+            let mut rows = vec![vec!["TARGET:", name]];
+            if !self.description.is_empty() {
+                rows.push(vec!["DESCRIPTION:", &self.description]);
+            }
+            text.push_str(&table(&rows, 1));
+            text.push('\n');
+        }
+        if !self.arguments.is_empty() {
+            let mut rows = vec![vec!["BUILD ARG", "VALUE", "DESCRIPTION"]];
+            rows.extend(
+                self.arguments
+                    .iter()
+                    .map(|all| vec![all.name.as_str(), all.value.as_str(), all.description.as_str()]),
+            );
+            text.push_str(&table(&rows, 3));
+            text.push('\n');
+        }
+        for (title, all) in [("SECRET", &self.secrets), ("SSH", &self.ssh)] {
+            if all.is_empty() {
+                continue;
+            }
+            let mut rows = vec![vec![title, "REQUIRED"]];
+            rows.extend(
+                all.iter().map(|one| vec![one.name.as_str(), if one.required { "true" } else { "" }]),
+            );
+            text.push_str(&table(&rows, 3));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// As JSON, in the format of BuildKit's `frontend.outline`.
+    pub fn json(&self) -> Value {
+        let needed = |all: &[RequiredMount]| -> Value {
+            let one = |one: &RequiredMount| json!({ "name": one.name, "required": one.required, "location": location(&one.lines) });
+            all.iter().map(one).map(without_empty).collect()
+        };
+        let arguments: Value = self
+            .arguments
+            .iter()
+            .map(|all| {
+                without_empty(json!({
+                    "name": all.name,
+                    "description": all.description,
+                    "value": all.value,
+                    "location": location(&all.lines),
+                }))
+            })
+            .collect();
+        without_empty(json!({
+            "name": self.name,
+            "description": self.description,
+            "args": arguments,
+            "secrets": needed(&self.secrets),
+            "ssh": needed(&self.ssh),
+            "sources": [STANDARD.encode(&self.source)],
+        }))
+    }
+}
+
+#[derive(Default)]
+struct OutlineParameters {
+    /// All declared arguments, each as declared last.
+    arguments: BTreeMap<String, BuildArgument>,
+    /// The variables that the defaults of global arguments refer to.
+    references: BTreeMap<String, ReferencedNames>,
+    /// Those that a needed stage uses.
+    used: BTreeSet<String>,
+    secrets: Vec<RequiredMount>,
+    ssh: Vec<RequiredMount>,
+}
+
+impl OutlineParameters {
+    // Transitive: a used global argument uses what its default refers to.
+    fn mark_used(&mut self, names: impl IntoIterator<Item = String>) {
+        let mut open: Vec<String> = names.into_iter().collect();
+        while let Some(name) = open.pop() {
+            if let Some(needs) = self.references.get(&name)
+                && !self.used.contains(&name)
+            {
+                open.extend(needs.used.iter().cloned());
+            }
+            self.used.insert(name);
+        }
+    }
+}
+
+struct OutlineBuilder<'a> {
+    file: &'a Dockerfile,
+    around: &'a CheckInputs<'a>,
+    globals: &'a BTreeMap<String, String>,
+    found: OutlineParameters,
+}
+
+impl OutlineBuilder<'_> {
+    fn declare(&mut self, argument: &ArgDeclaration, value: Option<String>, statement: &Statement) {
+        let declared = BuildArgument {
+            name: argument.name.clone(),
+            value: value.unwrap_or_default(),
+            description: description_of(&statement.comments, &argument.name).unwrap_or_default(),
+            lines: statement.lines.clone(),
+        };
+        self.found.arguments.insert(argument.name.clone(), declared);
+    }
+
+    /// Global arguments, in order; each sees those before it.
+    fn global_arguments(&mut self, platform: &[(String, String)]) -> Result<(), Failure> {
+        let file = self.file;
+        let mut seen = platform.to_vec();
+        for statement in &file.arguments {
+            let Instruction::Arg(all) = &statement.instruction else { continue };
+            for argument in all {
+                let escape = file.directives.escape;
+                let (value, names) =
+                    arguments::resolve_stage_arg(argument, escape, self.around.given, &(), &seen)
+                        .map_err(|failure| failure.at(statement.lines.clone()))?;
+                seen.extend(value.clone().map(|value| (argument.name.clone(), value)));
+                self.found.references.insert(argument.name.clone(), names);
+                self.declare(argument, value, statement);
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks a stage and returns its final scope.
+    fn stage(&mut self, index: usize, needed: bool, states: &[StageScope]) -> Result<StageScope, Failure> {
+        let mut state = initial_scope(self.file, index, self.around, self.globals, states);
+        let file = self.file;
+        let Some(stage) = file.stages.get(index) else { return Ok(state) };
+        let escape = file.directives.escape;
+        if needed {
+            for text in std::iter::once(&stage.base).chain(&stage.platform) {
+                let names = expand::expand_word(text, escape, self.globals)?.names;
+                self.found.mark_used(names.used);
+            }
+        }
+        for statement in &stage.statements {
+            let expanded = expand::expand_instruction(&statement.instruction, escape, &state.variables);
+            let located = |failure: Failure| failure.at(statement.lines.clone());
+            match expanded.map_err(located)?.0 {
+                Instruction::Arg(all) => {
+                    for argument in &all {
+                        let seen = &state.variables;
+                        let (value, _) = arguments::resolve_stage_arg(
+                            argument,
+                            escape,
+                            self.around.given,
+                            self.globals,
+                            seen,
+                        )
+                        .map_err(located)?;
+                        self.argument(argument, value.clone(), statement, needed);
+                        if let Some(value) = value {
+                            state.set(&argument.name, &value);
+                        }
+                    }
+                }
+                Instruction::Env(pairs) => {
+                    pairs.iter().for_each(|pair| state.set(&pair.name, &pair.value));
+                }
+                Instruction::Run(run) if needed => {
+                    for fields in &run.mounts {
+                        let mount = run_mount::parse(fields, "/").map_err(located)?;
+                        self.mount(mount, statement);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(state)
+    }
+
+    /// A bare `ARG NAME` that inherits a global value keeps the description of the global one.
+    fn argument(
+        &mut self,
+        argument: &ArgDeclaration,
+        value: Option<String>,
+        statement: &Statement,
+        needed: bool,
+    ) {
+        if !needed {
+            return;
+        }
+        let given = self.around.given.contains_key(&argument.name);
+        let inherited = argument.value.is_none() && !given && self.globals.contains_key(&argument.name);
+        if !inherited {
+            self.declare(argument, value, statement);
+        }
+        self.found.mark_used([argument.name.clone()]);
+    }
+
+    fn mount(&mut self, mount: run_mount::RunMountSpec, statement: &Statement) {
+        let all = match mount.kind {
+            run_mount::RunMountKind::Secret => &mut self.found.secrets,
+            run_mount::RunMountKind::Ssh => &mut self.found.ssh,
+            _ => return,
+        };
+        match all.iter_mut().find(|one| one.name == mount.id) {
+            Some(known) => known.required |= mount.required,
+            None => all.push(RequiredMount {
+                name: mount.id,
+                required: mount.required,
+                lines: statement.lines.clone(),
+            }),
+        }
+    }
+}
+
+/// The targets of a Dockerfile.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetList<'a> {
+    pub file: &'a Dockerfile,
+    pub source: &'a str,
+}
+
+impl TargetList<'_> {
+    /// As text, in BuildKit's table layout.
+    pub fn text(&self) -> String {
+        let last = self.file.stages.len();
+        let named: Vec<(String, &str)> = (1..)
+            .zip(&self.file.stages)
+            .map(|(number, stage)| {
+                let name = match (stage.name.as_deref().unwrap_or_default(), number == last) {
+                    ("", true) => "(default)".to_owned(),
+                    (name, true) => format!("{name} (default)"),
+                    (name, false) => name.to_owned(),
+                };
+                (name, stage.comment.as_deref().unwrap_or_default())
+            })
+            .collect();
+        let mut rows = vec![vec!["TARGET", "DESCRIPTION"]];
+        rows.extend(named.iter().map(|(name, description)| vec![name.as_str(), *description]));
+        table(&rows, 1)
+    }
+
+    /// As JSON, in the format of BuildKit's `frontend.targets`.
+    pub fn json(&self) -> Value {
+        let last = self.file.stages.len();
+        let targets: Value = (1..)
+            .zip(&self.file.stages)
+            .map(|(number, stage)| {
+                without_empty(json!({
+                    "name": stage.name.as_deref().unwrap_or_default(),
+                    "default": number == last,
+                    "description": stage.comment.as_deref().unwrap_or_default(),
+                    "base": stage.base,
+                    "platform": stage.platform.as_deref().unwrap_or_default(),
+                    "location": location(&stage.lines),
+                }))
+            })
+            .collect();
+        json!({ "targets": targets, "sources": [STANDARD.encode(self.source)] })
+    }
+}
+
+/// Drops empty members, as Go's `omitempty` does.
+fn without_empty(mut value: Value) -> Value {
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|_, value| match value {
+            Value::String(text) => !text.is_empty(),
+            Value::Array(all) => !all.is_empty(),
+            Value::Bool(yes) => *yes,
+            _ => true,
+        });
+    }
+    value
+}
+
+/// Columns as Go's tabwriter lays them out: all but the last are as wide as their widest cell plus `padding`.
+fn table(rows: &[Vec<&str>], padding: usize) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            + padding
+    };
+    let mut text = String::new();
+    for row in rows {
+        let last = row.len().saturating_sub(1);
+        for (column, cell) in row.iter().enumerate() {
+            match column == last {
+                true => text.push_str(cell),
+                false => text.push_str(&format!("{cell:<0$}", width(column))),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

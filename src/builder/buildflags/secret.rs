@@ -1,0 +1,154 @@
+//! `--secret id=…,src=…|env=…` and `--ssh default|ID=PATH`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::ClientEnv;
+use crate::request::{SecretFrom, SecretSource, SshSource};
+use dhow_error::{Failure, invalid, not_found};
+use dhow_model::csv;
+
+/// The largest secret that BuildKit accepts, in bytes.
+const LIMIT: u64 = 500 * 1024;
+
+#[derive(Default)]
+struct SecretFields {
+    id: String,
+    kind: String,
+    file: String,
+    variable: String,
+}
+
+/// Parses one `--secret`.
+pub fn parse_secret(text: &str, around: &ClientEnv) -> Result<SecretSource, Failure> {
+    let mut fields = parse_fields(text)?;
+    if fields.kind == "env" && fields.variable.is_empty() {
+        fields.variable = std::mem::take(&mut fields.file);
+    }
+    if fields.id.is_empty() {
+        return Err(invalid(format!("secret missing ID: `{}`", text.escape_debug())));
+    }
+    // `id=X` alone is the variable X, else the file X, as in buildx.
+    if fields.variable.is_empty() && fields.file.is_empty() {
+        match around.environment.raw(&fields.id) {
+            Some(_) => fields.variable = fields.id.clone(),
+            None => fields.file = fields.id.clone(),
+        }
+    }
+    let from = if fields.file.is_empty() {
+        variable(&fields.variable, around)?
+    } else {
+        SecretFrom::File(file(&fields, around)?)
+    };
+    Ok(SecretSource { id: fields.id, from })
+}
+
+fn parse_fields(text: &str) -> Result<SecretFields, Failure> {
+    let mut read = SecretFields::default();
+    for field in csv::fields(text)? {
+        let (key, value) = field
+            .split_once('=')
+            .ok_or_else(|| invalid(format!("invalid field '{field}' must be a key=value pair")))?;
+        match key.to_lowercase().as_str() {
+            "type" if value != "file" && value != "env" => {
+                return Err(invalid(format!("unsupported secret type {value:?}")));
+            }
+            "type" => read.kind = value.to_owned(),
+            "id" => read.id = value.to_owned(),
+            "source" | "src" => read.file = value.to_owned(),
+            "env" => read.variable = value.to_owned(),
+            key => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
+        }
+    }
+    Ok(read)
+}
+
+/// An unset variable is an empty secret, as in BuildKit: the step decides whether it is required.
+fn variable(name: &str, around: &ClientEnv) -> Result<SecretFrom, Failure> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let value = around.environment.raw(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
+    if value.len() as u64 > LIMIT {
+        return Err(too_big(name));
+    }
+    Ok(SecretFrom::Value(value))
+}
+
+fn file(fields: &SecretFields, around: &ClientEnv) -> Result<PathBuf, Failure> {
+    let path = around.absolute(&fields.file);
+    let found =
+        fs::metadata(&path).map_err(|why| not_found(format!("failed to stat {}: {why}", fields.file)))?;
+    if found.len() > LIMIT {
+        return Err(too_big(&fields.id));
+    }
+    Ok(path)
+}
+
+fn too_big(id: &str) -> Failure {
+    invalid(format!("secret {} too big. max size 500KB", id.escape_debug()))
+}
+
+/// Parses one `--ssh`: `default`, `ID=SOCKET` or `ID=KEY[,KEY]`.
+pub fn parse_ssh(text: &str, around: &ClientEnv) -> Result<SshSource, Failure> {
+    let (id, paths) = text.split_once('=').map_or((text, None), |(id, paths)| (id, Some(paths)));
+    let given: Vec<&str> =
+        paths.into_iter().flat_map(|paths| paths.split(',')).filter(|path| !path.is_empty()).collect();
+    if given.is_empty() {
+        let agent = around
+            .environment
+            .path("SSH_AUTH_SOCK")
+            .ok_or_else(|| invalid("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set"))?;
+        return Ok(SshSource { id: id.to_owned(), paths: vec![around.absolute(agent)] });
+    }
+    let paths = given.into_iter().map(|path| ssh_path(path, around)).collect::<Result<_, _>>()?;
+    Ok(SshSource { id: id.to_owned(), paths })
+}
+
+fn ssh_path(path: &str, around: &ClientEnv) -> Result<PathBuf, Failure> {
+    let absolute = around.absolute(path);
+    match fs::metadata(&absolute) {
+        Ok(_) => Ok(absolute),
+        Err(why) => Err(not_found(format!("failed to open {path}: {why}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dhow_model::environment::Environment;
+
+    fn around() -> ClientEnv {
+        let environment = Environment::from_iter([("TOKEN", "s3"), ("EMPTY", "")]);
+        ClientEnv { environment, dir: "/etc".into() }
+    }
+
+    fn from(text: &str) -> Result<SecretFrom, String> {
+        parse_secret(text, &around()).map(|secret| secret.from).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn secrets() {
+        assert_eq!(from("id=a,src=passwd"), Ok(SecretFrom::File("/etc/passwd".into())));
+        assert_eq!(from("type=file,id=a,source=/etc/passwd"), Ok(SecretFrom::File("/etc/passwd".into())));
+        assert_eq!(from("id=a,env=TOKEN"), Ok(SecretFrom::Value(b"s3".into())));
+        assert_eq!(from("id=a,type=env,src=TOKEN"), Ok(SecretFrom::Value(b"s3".into())));
+        assert_eq!(from("id=TOKEN"), Ok(SecretFrom::Value(b"s3".into())));
+        assert_eq!(from("id=EMPTY"), Ok(SecretFrom::Value(Vec::new())));
+        assert_eq!(from("id=passwd"), Ok(SecretFrom::File("/etc/passwd".into())));
+        assert!(from("id=a,src=/no/such").unwrap_err().starts_with("failed to stat /no/such"));
+        assert_eq!(from("a"), Err("invalid field 'a' must be a key=value pair".into()));
+        assert_eq!(from("id=a,x=y"), Err("unexpected key 'x' in 'x=y'".into()));
+        assert_eq!(from("type=vault,id=a"), Err("unsupported secret type \"vault\"".into()));
+        assert!(from("src=passwd").unwrap_err().starts_with("secret missing ID"));
+    }
+
+    #[test]
+    fn agents() {
+        assert!(parse_ssh("default", &around()).unwrap_err().to_string().contains("SSH_AUTH_SOCK"));
+        let mut around = around();
+        around.environment = around.environment.with("SSH_AUTH_SOCK", "/run/agent");
+        assert_eq!(parse_ssh("default", &around).unwrap().paths, [PathBuf::from("/run/agent")]);
+        let source = parse_ssh("git=passwd,group", &around).unwrap();
+        assert_eq!((source.id.as_str(), source.paths.len()), ("git", 2));
+        assert!(parse_ssh("git=/no/such", &around).is_err());
+    }
+}

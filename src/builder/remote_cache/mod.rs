@@ -1,0 +1,275 @@
+//! Remote caches, `--cache-from` and `--cache-to`: step results on a registry, in a directory, or inside an image.
+//!
+//! The format is BuildKit's (`application/vnd.buildkit.cacheconfig.v0`): a manifest whose layers are those of the
+//! results, and whose config lists records, each with a step's cache key and the layer it produced. The keys are
+//! dhow's own, so dhow and BuildKit find nothing in each other's caches, but can copy them.
+//!
+//! # Life of a remote cache
+//!
+//! 1. [`RemoteCache::prepare`] parses the options and finds credentials, as the user.
+//! 2. [`RemoteCache::import`] reads the records of one source, in a job; [`RemoteCache::add_imported`] adds them to the
+//!    index. No layer is downloaded yet.
+//! 3. [`RemoteCache::get`] looks a key up; [`RemoteCache::fetch_layer`] downloads the layer of a hit.
+//! 4. [`RemoteCache::export`] writes the results to every target.
+
+mod config;
+pub(crate) mod local;
+pub(crate) mod options;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::config::inline_cache;
+use self::config::{ImportedRecord, read_records, write_manifest};
+use self::local::LocalCache;
+use self::options::{CacheBackend, CacheOptions};
+use super::request::BuildRequest;
+use dhow_error::not_found;
+use dhow_image::archive::layout::OciLayout;
+use dhow_image::manifest::Descriptor;
+use dhow_image::pull::ImagePuller;
+use dhow_image::push::ImagePusher;
+use dhow_image::registry::push_target::PushTarget;
+use dhow_image::registry::repository::ManifestRef;
+use dhow_model::digest::Digest;
+use dhow_model::environment::Environment;
+use dhow_model::layer;
+use dhow_model::platform::Platform;
+use dhow_model::progress::LayerProgress;
+use dhow_model::reference::DEFAULT_TAG;
+use dhow_store::Store;
+
+/// A result to export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExportRecord {
+    pub key: Digest,
+    pub layer: Option<Digest>,
+    /// RFC 3339.
+    pub created: String,
+}
+
+/// A result in a remote cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemoteResult {
+    /// `None` if the step changed no file.
+    pub layer: Option<RemoteLayer>,
+    /// RFC 3339.
+    pub created: String,
+}
+
+/// A layer in a remote cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemoteLayer {
+    pub diff_id: Digest,
+    /// Index of the `--cache-from`.
+    pub source: usize,
+    pub descriptor: Descriptor,
+}
+
+/// The records of one `--cache-from`, and problems that do not stop the build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImportedCache {
+    /// By cache key.
+    pub entries: Vec<(Digest, RemoteResult)>,
+    pub warnings: Vec<String>,
+}
+
+/// The remote caches of a build.
+#[derive(Debug, Default)]
+pub(crate) struct RemoteCache {
+    from: Vec<(CacheOptions, Option<PushTarget>)>,
+    to: Vec<(CacheOptions, Option<PushTarget>)>,
+    entries: BTreeMap<Digest, RemoteResult>,
+}
+
+impl RemoteCache {
+    /// Parses the options and finds registries and credentials. Unsupported types are refused by name.
+    pub(crate) fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
+        let mut cache = Self::default();
+        for typed in &request.cache_from {
+            let wanted = CacheOptions::parse(typed, false)?;
+            let target = push_target(environment, &wanted)?;
+            cache.from.push((wanted, target));
+        }
+        for typed in &request.cache_to {
+            let wanted = CacheOptions::parse(typed, true)?;
+            let target = push_target(environment, &wanted)?;
+            cache.to.push((wanted, target));
+        }
+        Ok(cache)
+    }
+
+    /// Whether a cache is to be written anywhere but into the image.
+    pub(crate) fn has_exports(&self) -> bool {
+        self.to.iter().any(|(wanted, _)| wanted.kind != CacheBackend::Inline)
+    }
+
+    /// Whether the image is to hold an inline cache.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.to.iter().any(|(wanted, _)| wanted.kind == CacheBackend::Inline)
+    }
+
+    /// The step title for each `--cache-from`.
+    pub(crate) fn step_titles(&self) -> Vec<String> {
+        self.from
+            .iter()
+            .map(|(wanted, _)| format!("importing cache manifest from {}", wanted.name()))
+            .collect()
+    }
+
+    /// Reads the records of one `--cache-from`, without layers. Called in a job.
+    pub(crate) fn import(&self, source: usize, platform: &Platform) -> ImportedCache {
+        let Some((wanted, target)) = self.from.get(source) else { return ImportedCache::default() };
+        match import_records(source, wanted, target.as_ref(), platform) {
+            Ok(entries) => ImportedCache { entries, warnings: Vec::new() },
+            // As in BuildKit, a cache that cannot be read (it may not exist yet) does not stop the build.
+            Err(error) => ImportedCache {
+                entries: Vec::new(),
+                warnings: vec![format!("cannot import the cache {}: {error:#}", wanted.name())],
+            },
+        }
+    }
+
+    /// Adds the result of [`RemoteCache::import`]. If sources have the same key, the first one wins.
+    pub(crate) fn add_imported(&mut self, imported: ImportedCache) {
+        for (key, remote) in imported.entries {
+            self.entries.entry(key).or_insert(remote);
+        }
+    }
+
+    pub(crate) fn get(&self, key: &Digest) -> Option<&RemoteResult> {
+        self.entries.get(key)
+    }
+
+    /// Downloads a layer into the store. Called in a job that can create files of every owner.
+    pub(crate) fn fetch_layer(
+        &self,
+        store: &Store,
+        layer: &RemoteLayer,
+        identity: layer::LayerOwnership,
+        progress: &dyn LayerProgress,
+    ) -> Result<dhow_store::LayerLease> {
+        let gone = || not_found("the cache is not known any more");
+        let (wanted, target) = self.from.get(layer.source).ok_or_else(gone)?;
+        match (&wanted.kind, target) {
+            (CacheBackend::Local(dir), _) => LocalCache::new(dir).layer(store, layer, identity, progress),
+            (_, Some(target)) => {
+                let repository = target.open_to_read()?;
+                let puller = ImagePuller {
+                    store,
+                    repository: &repository,
+                    registry: target.reference.registry(),
+                    identity,
+                    platform: &Platform::host(),
+                    progress,
+                };
+                puller.fetch_single_layer(&layer.descriptor, &layer.diff_id)
+            }
+            _ => Err(gone().into()),
+        }
+    }
+
+    /// Writes the caches: `result` holds the results that the targets are built on (`mode=min`), `all` those
+    /// of every step (`mode=max`). Called in a job that can read files of every owner. `say` gets progress
+    /// lines.
+    pub(crate) fn export(
+        &self,
+        store: &Store,
+        result: &[ExportRecord],
+        all: &[ExportRecord],
+        say: &mut dyn FnMut(&str),
+        progress: &dyn LayerProgress,
+    ) -> Result<()> {
+        for (wanted, target) in &self.to {
+            if wanted.kind == CacheBackend::Inline {
+                continue;
+            }
+            let entries = if wanted.max { all } else { result };
+            let done = write_cache(store, wanted, target.as_ref(), entries, say, progress)
+                .with_context(|| format!("error writing the cache {}", wanted.name()));
+            match done {
+                Err(error) if wanted.ignore_error => say(&format!("{error:#}")),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push_target(environment: &Environment, wanted: &CacheOptions) -> Result<Option<PushTarget>> {
+    let CacheBackend::Registry(reference) = &wanted.kind else { return Ok(None) };
+    let target = PushTarget::resolve(environment, reference)?;
+    Ok(Some(if wanted.insecure { target.insecure() } else { target }))
+}
+
+fn import_records(
+    source: usize,
+    wanted: &CacheOptions,
+    target: Option<&PushTarget>,
+    platform: &Platform,
+) -> Result<Vec<(Digest, RemoteResult)>> {
+    let found =
+        match (&wanted.kind, target) {
+            (CacheBackend::Local(dir), _) => {
+                let directory = LocalCache::new(dir);
+                let (text, media_type) = directory.manifest(wanted.tag.as_deref(), wanted.digest.as_ref())?;
+                read_records(&text, &media_type, platform, &|descriptor, _| directory.blob(descriptor))?
+            }
+            (_, Some(target)) => {
+                let repository = target.open_to_read()?;
+                let reference = &target.reference;
+                let which = match reference.digest() {
+                    Some(digest) => ManifestRef::Digest(digest),
+                    None => ManifestRef::Tag(reference.tag().unwrap_or(DEFAULT_TAG)),
+                };
+                let raw = repository.manifest(&which, &reference.familiar())?;
+                read_records(&raw.text, &raw.media_type, platform, &|descriptor, is_manifest| {
+                    match is_manifest {
+                        true => Ok(repository.manifest(&ManifestRef::Digest(&descriptor.digest), "")?.text),
+                        false => repository.small_blob(descriptor, config::CONFIG_LIMIT),
+                    }
+                })?
+            }
+            _ => Vec::new(),
+        };
+    let remote = |ImportedRecord { key, layer, created }: ImportedRecord| {
+        let layer = layer.map(|(diff_id, descriptor)| RemoteLayer { diff_id, source, descriptor });
+        (key, RemoteResult { layer, created })
+    };
+    Ok(found.into_iter().map(remote).collect())
+}
+
+fn write_cache(
+    store: &Store,
+    wanted: &CacheOptions,
+    target: Option<&PushTarget>,
+    entries: &[ExportRecord],
+    say: &mut dyn FnMut(&str),
+    progress: &dyn LayerProgress,
+) -> Result<()> {
+    say("preparing build cache for export");
+    match (&wanted.kind, target) {
+        (CacheBackend::Local(dir), _) => {
+            let mut layout = OciLayout::new(store, wanted.form.compression, true, progress)?;
+            let ready = write_manifest(&mut layout, entries, wanted.image_manifest)?;
+            layout.write_index_for_tag(&ready, wanted.tag.as_deref().unwrap_or(DEFAULT_TAG))?;
+            super::export::make_dirs(dir)?;
+            say(&format!("writing cache manifest {}", ready.descriptor.digest));
+            layout.write_to_dir(dir)
+        }
+        (_, Some(target)) => {
+            let repository = target.open()?;
+            let mut form = wanted.form;
+            form.oci = Some(true);
+            let registry = target.reference.registry();
+            let mut pusher = ImagePusher { store, repository: &repository, registry, form, progress };
+            let ready = write_manifest(&mut pusher, entries, wanted.image_manifest)?;
+            say(&format!("writing cache manifest {}", ready.descriptor.digest));
+            let tag = target.reference.tag().unwrap_or(DEFAULT_TAG);
+            ImagePusher::push_manifest(&pusher, &ManifestRef::Tag(tag), &ready)
+        }
+        _ => Ok(()),
+    }
+}

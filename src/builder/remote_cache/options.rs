@@ -1,0 +1,172 @@
+//! `--cache-to` and `--cache-from`, parsed and checked.
+
+use std::path::PathBuf;
+
+use crate::request::OptionsEntry;
+use dhow_error::{Failure, invalid, unsupported};
+use dhow_image::compress::Compression;
+use dhow_image::push::PushFormat;
+use dhow_model::digest::Digest;
+use dhow_model::reference::ImageReference;
+
+/// BuildKit's cache backend types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CacheBackend {
+    Registry(ImageReference),
+    /// An OCI image layout in a directory.
+    Local(PathBuf),
+    /// The configuration of the image that is built.
+    Inline,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CacheOptions {
+    pub kind: CacheBackend,
+    /// `mode=max`: export every step's result, not only those the target is built on.
+    pub max: bool,
+    /// The manifest in a `local` cache.
+    pub tag: Option<String>,
+    pub digest: Option<Digest>,
+    pub form: PushFormat,
+    /// Write an image manifest, which every registry accepts, instead of an index, BuildKit's older format.
+    pub(crate) image_manifest: bool,
+    /// A cache that cannot be written does not fail the build.
+    pub(crate) ignore_error: bool,
+    /// Allow plain http.
+    pub insecure: bool,
+}
+
+impl CacheOptions {
+    /// Parses one; `to` for `--cache-to`.
+    pub(crate) fn parse(typed: &OptionsEntry, to: bool) -> Result<Self, Failure> {
+        let get = |key: &str| typed.attributes.get(key).map(String::as_str);
+        let (kind, known): (CacheBackend, &[&str]) = match typed.kind.as_str() {
+            "registry" => {
+                let text = get("ref").ok_or_else(|| invalid("a cache of type registry needs ref=NAME"))?;
+                (
+                    CacheBackend::Registry(text.parse::<ImageReference>()?.or_latest()),
+                    &["ref", "registry.insecure"],
+                )
+            }
+            "local" => {
+                let key = if to { "dest" } else { "src" };
+                let path = get(key).filter(|path| !path.is_empty());
+                let path =
+                    path.ok_or_else(|| invalid(format!("a cache of type local needs {key}=DIRECTORY")))?;
+                (
+                    CacheBackend::Local(path.into()),
+                    if to { &["dest", "tag"] } else { &["src", "tag", "digest"] },
+                )
+            }
+            "inline" if to => (CacheBackend::Inline, &[]),
+            "inline" => {
+                return Err(invalid("a cache in an image is read by its name")
+                    .hint("--cache-from type=registry,ref=NAME"));
+            }
+            other => return Err(unsupported_backend(other)),
+        };
+        let form = [
+            "mode",
+            "compression",
+            "compression-level",
+            "force-compression",
+            "oci-mediatypes",
+            "image-manifest",
+            "ignore-error",
+        ];
+        let unknown = typed
+            .attributes
+            .keys()
+            .find(|key| !(known.contains(&key.as_str()) || to && form.contains(&key.as_str())));
+        if let Some(key) = unknown {
+            return Err(invalid(format!(
+                "`{}` is not an attribute of a cache of type {}",
+                key.escape_debug(),
+                typed.kind
+            )));
+        }
+        let max = match get("mode") {
+            None | Some("min") => false,
+            Some("max") => true,
+            Some(other) => {
+                return Err(invalid(format!("`{}` is not a mode: min or max", other.escape_debug())));
+            }
+        };
+        let level = get("compression-level")
+            .map(|text| text.parse().map_err(|_| invalid(format!("`{}` is no level", text.escape_debug()))));
+        let compression = match (get("compression"), level.transpose()?) {
+            (None, None) => Compression::default(),
+            (kind, level) => Compression::from_name(kind.unwrap_or("gzip"), level)?,
+        };
+        let flag = |key: &str, usual: bool| match get(key) {
+            None => Ok(usual),
+            Some("" | "1" | "true") => Ok(true),
+            Some("0" | "false") => Ok(false),
+            Some(other) => {
+                Err(invalid(format!("`{key}={}` is neither true nor false", other.escape_debug())))
+            }
+        };
+        if !flag("oci-mediatypes", true)? {
+            return Err(unsupported("caches have OCI's media types"));
+        }
+        Ok(Self {
+            max,
+            tag: get("tag").map(str::to_owned),
+            digest: get("digest").map(str::parse).transpose()?,
+            form: PushFormat { compression, force: flag("force-compression", false)?, oci: Some(true) },
+            image_manifest: flag("image-manifest", true)?,
+            ignore_error: flag("ignore-error", false)?,
+            insecure: flag("registry.insecure", false)?,
+            kind,
+        })
+    }
+
+    /// As displayed.
+    pub(crate) fn name(&self) -> String {
+        match &self.kind {
+            CacheBackend::Registry(reference) => reference.familiar(),
+            CacheBackend::Local(path) => path.display().to_string(),
+            CacheBackend::Inline => "inline".into(),
+        }
+    }
+}
+
+fn unsupported_backend(kind: &str) -> Failure {
+    match kind {
+        "gha" | "s3" | "azblob" => unsupported(format!("dhow keeps no build cache of type {kind}"))
+            .hint("types are registry, local and inline"),
+        other => {
+            invalid(format!("`{}` is not a type of cache: registry, local or inline", other.escape_debug()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, pairs: &[(&str, &str)], to: bool) -> Result<CacheOptions, Failure> {
+        let attributes = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        CacheOptions::parse(&OptionsEntry { kind: kind.into(), attributes }, to)
+    }
+
+    #[test]
+    fn kinds_and_attributes() {
+        let wanted = read("registry", &[("ref", "r.example/x"), ("mode", "max")], true).unwrap();
+        assert!(wanted.max && wanted.image_manifest);
+        assert_eq!(wanted.name(), "r.example/x:latest");
+        assert!(
+            read("local", &[("src", "/x"), ("digest", &format!("sha256:{}", "0".repeat(64)))], false).is_ok()
+        );
+        for (kind, pairs, to) in [
+            ("registry", vec![], true),
+            ("local", vec![("dest", "x")], false),
+            ("inline", vec![], false),
+            ("inline", vec![("mode", "middle")], true),
+            ("local", vec![("src", "x"), ("mode", "max")], false),
+        ] {
+            assert!(read(kind, &pairs, to).is_err(), "{kind} {pairs:?}");
+        }
+        assert!(read("gha", &[], true).unwrap_err().to_string().contains("gha"));
+    }
+}

@@ -1,0 +1,7 @@
+//! The remote sources of a build: archives, git repositories, URLs.
+
+pub(crate) mod git;
+mod git_url;
+pub(crate) mod http;
+pub(crate) mod oci_layout;
+pub(crate) mod tar;

@@ -1,0 +1,68 @@
+//! What the engine needs from the command line while it creates a container: environment, pulls, messages.
+
+use crate::cmd::image::fetch::{self, PendingPull};
+use crate::frame::command::CommandContext;
+use crate::frame::report;
+use crate::output;
+use crate::output::progress::lines::ProgressStream;
+use dhow_engine::demo::DemoImage;
+use dhow_engine::image::pull::PullRequest;
+use dhow_error::not_found;
+use dhow_model::environment::Environment;
+use dhow_model::platform::Platform;
+use dhow_model::reference::ImageReference;
+use dhow_model::run_request::RunRequest;
+use dhow_runtime::create::{BuiltInImage, CreateCallbacks};
+use dhow_store::Store;
+
+/// The user interface of `create` and `run`.
+pub(crate) struct CommandUi<'a> {
+    context: &'a CommandContext,
+    environment: Environment,
+    platform: Option<Platform>,
+    pending_pull: Option<PendingPull>,
+}
+
+impl<'a> CommandUi<'a> {
+    pub(crate) fn new(context: &'a CommandContext, request: &RunRequest) -> Self {
+        Self {
+            context,
+            environment: fetch::command_environment(context),
+            platform: request.platform.clone(),
+            pending_pull: None,
+        }
+    }
+}
+
+impl CreateCallbacks for CommandUi<'_> {
+    fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    fn built_in(&self) -> &'static dyn BuiltInImage {
+        &DemoImage
+    }
+
+    fn warn(&self, message: &str) {
+        report::warn(self.context, message);
+    }
+
+    fn inform(&self, message: &str) {
+        output::eprint_line(message);
+    }
+
+    fn prepare_pull(&mut self, image: &str) -> anyhow::Result<()> {
+        let reference: ImageReference = image.parse()?;
+        let request = PullRequest { reference, all_tags: false, platform: self.platform.clone() };
+        self.pending_pull = Some(fetch::prepare_pull(self.context, &self.environment, request)?);
+        Ok(())
+    }
+
+    fn pull_image(&self, store: &Store, image: &str, request: &RunRequest) -> anyhow::Result<()> {
+        let Some(ready) = &self.pending_pull else {
+            return Err(not_found(format!("No such image: {image}")).into());
+        };
+        let channel = (!request.quiet).then_some(ProgressStream::Stderr);
+        fetch::run_pull(self.context, store, ready, channel)
+    }
+}

@@ -1,0 +1,70 @@
+//! The process environment: where data, settings and the home directory are.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use dhow_error::Failure;
+use dhow_error::FailureKind;
+use dhow_model::environment::Environment;
+use dhow_model::platform::Platform;
+
+/// All variables as a value; the layers below do not read the environment themselves.
+pub(crate) fn all() -> Environment {
+    std::env::vars_os().collect()
+}
+
+/// `$DOCKER_DEFAULT_PLATFORM`: the platform of images unless a flag names one.
+pub(crate) fn default_platform() -> anyhow::Result<Option<Platform>> {
+    let text = std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
+    text.map(|text| text.parse()).transpose().context("cannot use DOCKER_DEFAULT_PLATFORM")
+}
+
+/// A variable as a path; None if it is unset or empty.
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The data root: `$DHOW_ROOT`, `$XDG_DATA_HOME/dhow` or `~/.local/share/dhow`.
+pub(crate) fn data_root() -> anyhow::Result<PathBuf> {
+    if let Some(root) = path("DHOW_ROOT") {
+        return std::path::absolute(&root)
+            .with_context(|| format!("cannot use DHOW_ROOT={}", root.display()));
+    }
+    // The XDG specification: a relative value is to be ignored.
+    if let Some(data) = path("XDG_DATA_HOME").filter(|data| data.is_absolute()) {
+        return Ok(data.join("dhow"));
+    }
+    Ok(home()?.join(".local/share/dhow"))
+}
+
+/// The user's settings: `$XDG_CONFIG_HOME` or `~/.config`.
+pub(crate) fn config_home() -> anyhow::Result<PathBuf> {
+    match path("XDG_CONFIG_HOME").filter(|config| config.is_absolute()) {
+        Some(config) => Ok(config),
+        None => Ok(home()?.join(".config")),
+    }
+}
+
+pub(crate) fn working_dir() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("cannot find the working directory")
+}
+
+/// The user's home directory: `$HOME`, else the entry in /etc/passwd.
+pub(crate) fn home() -> anyhow::Result<PathBuf> {
+    path("HOME").filter(|home| home.is_absolute()).or_else(home_of_account).ok_or_else(|| {
+        Failure::new(
+            FailureKind::Invalid,
+            "cannot find the home directory: HOME is not set and /etc/passwd has no entry for this user",
+        )
+        .hint("set HOME, or DHOW_ROOT to a directory for dhow's data")
+        .into()
+    })
+}
+
+fn home_of_account() -> Option<PathBuf> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = accounts.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()))?;
+    line.split(':').nth(5).filter(|home| home.starts_with('/')).map(PathBuf::from)
+}

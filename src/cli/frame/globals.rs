@@ -1,0 +1,120 @@
+//! The flags in front of the command, and which of docker's are refused.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, FromArgMatches};
+
+use super::command::docker_parser;
+use super::{help, usage};
+use dhow_error::{Failure, unsupported};
+
+/// Flags that precede the command.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct GlobalFlags {
+    /// Directory of docker's client configuration (credentials, detach keys)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only `default` exists: there is no remote engine to choose
+    #[arg(short, long, value_name = "NAME")]
+    context: Option<String>,
+    /// Show each cause of an error on a line of its own
+    #[arg(short = 'D', long)]
+    pub(crate) debug: bool,
+    /// Not possible: dhow is the engine itself and connects to none
+    #[arg(short = 'H', long, value_name = "ADDRESS")]
+    host: Vec<String>,
+    /// How much to say: debug, info, warn, error, fatal
+    #[arg(short, long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Not possible: there is no connection to protect
+    #[arg(long)]
+    tls: bool,
+    /// Not possible: there is no connection to protect
+    #[arg(long, value_name = "FILE")]
+    tlscacert: Option<String>,
+    /// Not possible: there is no connection to protect
+    #[arg(long, value_name = "FILE")]
+    tlscert: Option<String>,
+    /// Not possible: there is no connection to protect
+    #[arg(long, value_name = "FILE")]
+    tlskey: Option<String>,
+    /// Not possible: there is no connection to protect
+    #[arg(long)]
+    tlsverify: bool,
+    /// Print the version and stop
+    #[arg(short, long)]
+    pub(crate) version: bool,
+    /// Show help and stop
+    #[arg(short = 'h', long, action = ArgAction::SetTrue)]
+    pub(crate) help: bool,
+}
+
+#[derive(Args)]
+struct RawCommandLine {
+    #[command(flatten)]
+    globals: GlobalFlags,
+    #[arg(trailing_var_arg = true)]
+    rest: Vec<OsString>,
+}
+
+/// Splits `arguments` into the flags in front and the rest, which begins with the command.
+pub(crate) fn split_globals(arguments: Vec<OsString>) -> anyhow::Result<(GlobalFlags, Vec<OsString>)> {
+    let command =
+        docker_parser(RawCommandLine::augment_args(help::bare_command("dhow"))).no_binary_name(true);
+    let line = command
+        .try_get_matches_from(arguments)
+        .and_then(|matches| RawCommandLine::from_arg_matches(&matches));
+    match line {
+        Ok(line) => Ok((line.globals, line.rest)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            Ok((GlobalFlags { help: true, ..GlobalFlags::default() }, Vec::new()))
+        }
+        Err(error) => Err(usage::from_clap(&error).into()),
+    }
+}
+
+impl GlobalFlags {
+    /// Refuses flags that only a client of a daemon could honour.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if let Some(host) = self.host.last() {
+            return Err(no_daemon(format!("--host {}", host.escape_debug())));
+        }
+        if let Some(context) = self.context.as_deref().filter(|name| *name != "default") {
+            return Err(no_daemon(format!("--context {}", context.escape_debug())));
+        }
+        let files = [&self.tlscacert, &self.tlscert, &self.tlskey];
+        if self.tls || self.tlsverify || files.iter().any(|file| file.is_some()) {
+            return Err(no_daemon("a --tls flag".into()));
+        }
+        self.check_level()
+    }
+
+    fn check_level(&self) -> Result<(), Failure> {
+        match self.log_level.as_deref() {
+            None | Some("debug" | "info" | "warn" | "warning" | "error" | "fatal" | "panic" | "trace") => {
+                Ok(())
+            }
+            Some(other) => Err(dhow_error::invalid(format!(
+                "unable to parse logging level: {} (debug, info, warn, error or fatal)",
+                other.escape_debug()
+            ))),
+        }
+    }
+
+    /// Whether each cause of an error gets its own line.
+    pub(crate) fn verbose(&self) -> bool {
+        self.debug || matches!(self.log_level.as_deref(), Some("debug" | "trace"))
+    }
+
+    /// Whether warnings are printed.
+    pub(crate) fn warnings(&self) -> bool {
+        !matches!(self.log_level.as_deref(), Some("error" | "fatal" | "panic"))
+    }
+}
+
+fn no_daemon(what: String) -> Failure {
+    unsupported(format!("{what} has no meaning here: dhow is the engine and connects to none"))
+        .hint("leave the flag out, or run dhow on that machine")
+}

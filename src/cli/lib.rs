@@ -1,0 +1,76 @@
+//! The command line: the only layer that knows clap, standard output, the process environment and exit codes.
+//!
+//! # Start-up
+//! `main` first looks at the name that dhow was called by, which may select another program (see `multicall`). It
+//! then splits off the flags in front of the command, looks the command's words up in a table, and builds the clap
+//! definition of that one command. The tree of all commands is built for help, completions and man pages only, so a
+//! start does not get slower with every command added.
+//!
+//! # Terms
+//! - An *entry* is a row of the command table: names, one line of help, and the type of the arguments.
+//! - The *arguments* of a command are a clap `Args` struct; its `run` carries the command out.
+//! - The *context* is what a command gets besides its arguments: the words as typed and the flags in front of them.
+//! - The *result* is an exit code, or an error that `report` turns into a line on standard error and an exit code.
+//!
+//! # Exit codes
+//! As docker's: 125 if `run` fails before its process starts or a flag is invalid, 126 and 127 if the process cannot
+//! be executed or found, 130 if interrupted, 141 if the reader of standard output went away, otherwise 1.
+//!
+//! # Rules
+//! Layers below get the environment as a value and never print. Parsing a command line has no side effects.
+
+pub(crate) mod frame;
+use crate::frame::command;
+use crate::frame::globals;
+use crate::frame::help;
+use crate::frame::multicall;
+use crate::frame::report;
+mod cmd;
+mod flags;
+mod output;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use frame::command::{CommandContext, CommandResult};
+use frame::globals::GlobalFlags;
+
+pub use frame::help::command_tree;
+
+/// Runs the command that the arguments name and returns its exit code.
+pub fn main() -> ExitCode {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let program = program_name(arguments.first());
+    if let Some(run) = multicall::find_program(&program) {
+        return run(arguments);
+    }
+    // execve allows an empty list of arguments.
+    let rest = arguments.split_off(arguments.len().min(1));
+    let mut context = CommandContext { program, words: String::new(), globals: GlobalFlags::default() };
+    let outcome = dispatch(&mut context, rest);
+    report::finish(&context, outcome)
+}
+
+fn program_name(first: Option<&OsString>) -> String {
+    let name = first.map(std::path::Path::new).and_then(|path| path.file_name());
+    name.map_or_else(|| "dhow".into(), |name| name.to_string_lossy().into_owned())
+}
+
+fn dispatch(context: &mut CommandContext, mut arguments: Vec<OsString>) -> CommandResult {
+    // Without a flag in front there is nothing to parse, which is the usual case and keeps the start fast.
+    if arguments.first().is_some_and(|first| first.as_encoded_bytes().starts_with(b"-")) {
+        let (globals, rest) = globals::split_globals(arguments)?;
+        context.globals = globals;
+        arguments = rest;
+    }
+    if context.globals.version {
+        return cmd::system::version::print_version_line(context);
+    }
+    context.globals.check()?;
+    let Some(found) = command::find_command(&arguments) else {
+        return help::answer_unmatched(context, &arguments);
+    };
+    context.words = found.words;
+    arguments.drain(..found.consumed);
+    found.entry.execute(context, arguments)
+}

@@ -1,0 +1,3 @@
+//! TODO-HEADER engine::buildx
+
+pub mod imagetools;

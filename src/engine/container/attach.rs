@@ -1,0 +1,47 @@
+//! `attach`: attaches to a running container.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use anyhow::Result;
+
+use dhow_error::{Failure, FailureKind};
+use dhow_runtime::attach::streams::{AttachStreams, piped_streams};
+use dhow_runtime::attach::{
+    AttachRequest, UserTerminal, attach_options, command_exit_code, effective_streams, run_attached,
+};
+use dhow_runtime::control::protocol::ControlRequest;
+use dhow_runtime::control::{ContainerAccess, connect_or_lock};
+use dhow_store::Store;
+use dhow_sys::signal::SignalFd;
+
+/// Attaches to the container `text` (a name, an ID or a prefix of one) until it exits or the user detaches.
+/// Returns the exit code of the command.
+pub fn attach(store: &Store, text: &str, attachment: AttachRequest) -> Result<i32> {
+    let (container, command) = match connect_or_lock(store.find_container(text)?)? {
+        ContainerAccess::Supervised(container, command) => (container, command),
+        ContainerAccess::Unsupervised(_) => {
+            let message = "You cannot attach to a stopped container, start it first";
+            return Err(Failure::new(FailureKind::Conflict, message).into());
+        }
+    };
+    let tty = container.spec().process.tty;
+    let wanted = effective_streams(container.spec(), attachment.wanted);
+    let AttachStreams { ends, relays } = piped_streams(wanted)?;
+    let stdin = std::io::stdin();
+    if tty && wanted[0] && !dhow_sys::pty::is_terminal(stdin.as_fd()) {
+        let message = "cannot attach stdin to a TTY-enabled container because stdin is not a terminal";
+        return Err(Failure::new(FailureKind::Invalid, message)
+            .hint("--no-stdin attaches the output only")
+            .into());
+    }
+    let terminal = if tty { UserTerminal::of_stdin(stdin.as_fd())? } else { None };
+    let signals = SignalFd::blocking(&dhow_sys::signal::forwardable())?;
+    // The supervisor gets duplicates; ours are closed below, or the command would never see end of file on
+    // them.
+    let fds: Vec<BorrowedFd<'_>> = ends.iter().flatten().map(|end| end.as_fd()).collect();
+    command.send_request(&ControlRequest::Attach(wanted), &fds);
+    drop(fds);
+    drop(ends);
+    let options = attach_options(tty, AttachRequest { wanted, ..attachment });
+    run_attached(&command, &signals, relays, terminal, options).map(|outcome| command_exit_code(&outcome))
+}

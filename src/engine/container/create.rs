@@ -1,0 +1,25 @@
+//! `create`: makes a container without starting it.
+
+use anyhow::Result;
+
+use dhow_model::run_request::RunRequest;
+use dhow_runtime::create::{CreateCallbacks, make_container};
+use dhow_runtime::state::ContainerState;
+use dhow_runtime::{plan, remove};
+use dhow_store::Store;
+
+/// Creates a container without starting it and returns its ID. The process must be single-threaded.
+pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn CreateCallbacks) -> Result<String> {
+    let made = make_container(store, &mut request, front)?;
+    match plan::make_plan(store, &made.container, &made.layers, &made.identity, None) {
+        Ok(_) => {
+            // A state file marks it as "created" even with `--rm`; without one it would look abandoned.
+            made.container.write_state(&ContainerState::default())?;
+            Ok(request.spec.id)
+        }
+        Err(error) => {
+            remove::remove_container(store, made.container, true, &made.identity)?;
+            Err(error)
+        }
+    }
+}

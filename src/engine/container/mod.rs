@@ -1,0 +1,25 @@
+//! TODO-HEADER engine::container
+
+pub mod attach;
+pub mod commit;
+pub mod cp;
+pub mod create;
+pub mod diff;
+pub mod exec;
+pub mod export;
+pub(crate) mod inspect;
+pub mod kill;
+pub mod logs;
+pub mod ls;
+pub mod pause;
+pub mod prune;
+pub mod rename;
+pub mod restart;
+pub mod rm;
+pub mod run;
+pub mod start;
+pub mod stats;
+pub mod stop;
+pub mod top;
+pub mod update;
+pub mod wait;

@@ -1,0 +1,64 @@
+//! `load`: loads images from a docker or OCI archive into the store.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use dhow_image::archive::load::{ImageArchive, LoadOptions, load_archive};
+use dhow_model::layer::LayerOwnership;
+use dhow_model::platform::Platform;
+use dhow_model::progress::LayerProgress;
+use dhow_store::Store;
+use dhow_store::event_log;
+
+pub use dhow_image::archive::load::LoadedImage;
+
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    pub input: Option<PathBuf>,
+    /// Load only images for this platform.
+    pub platform: Option<Platform>,
+}
+
+/// Loads all images of an archive, in the archive's order. It may be compressed with gzip, zstd, bzip2 or xz.
+///
+/// The process must be allowed to create files with the owners of `identity` (see `userns`). It starts threads.
+/// `progress` gets a `Loading` event per layer, and a line where a name moves from another image.
+pub fn load(
+    store: &Store,
+    request: &LoadRequest,
+    identity: LayerOwnership,
+    progress: &dyn LayerProgress,
+) -> Result<Vec<LoadedImage>> {
+    let loaded = read(store, request, identity, progress)?;
+    for one in &loaded {
+        if let Some(image) = store.image(&one.id)? {
+            event_log::image_event(store, "load", &image);
+        }
+    }
+    Ok(loaded)
+}
+
+fn read(
+    store: &Store,
+    request: &LoadRequest,
+    identity: LayerOwnership,
+    progress: &dyn LayerProgress,
+) -> Result<Vec<LoadedImage>> {
+    let options = LoadOptions { identity, platform: request.platform.clone() };
+    match &request.input {
+        Some(path) => {
+            let doing = || format!("cannot load {}", path.display());
+            let file = File::open(path).with_context(doing)?;
+            load_archive(store, ImageArchive::open(file).with_context(doing)?, &options, progress)
+                .with_context(doing)
+        }
+        None => {
+            let stdin =
+                File::from(rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?);
+            let archive = ImageArchive::open(stdin).context("cannot read standard input")?;
+            load_archive(store, archive, &options, progress).context("cannot load from standard input")
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `pull`: pulls images from a registry into the store.
+
+use anyhow::Result;
+
+use crate::demo;
+use dhow_error::invalid;
+use dhow_image::pull::request;
+use dhow_model::environment::Environment;
+
+pub use request::{PreparedPull, PullRequest, fetch};
+
+/// Finds servers and credentials. Runs credential helpers; starts no threads.
+pub fn prepare(environment: &Environment, request: PullRequest) -> Result<PreparedPull> {
+    let name = request.reference.familiar();
+    let with_tag_conflict =
+        request.all_tags && (request.reference.tag().is_some() || request.reference.digest().is_some());
+    if !with_tag_conflict && demo::is_demo(&name) {
+        return Err(invalid("the demonstration is built into dhow and on no registry")
+            .hint(format!("`dhow run {name}` makes it"))
+            .into());
+    }
+    request::prepare(environment, request)
+}

@@ -1,0 +1,3 @@
+//! TODO-HEADER engine::registry
+
+pub mod login;

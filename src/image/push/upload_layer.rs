@@ -1,0 +1,248 @@
+//! Uploads a layer: regenerated from its tree and compressed by one thread while another uploads.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use anyhow::{Context as _, Result, anyhow};
+use sha2::Digest as _;
+
+use crate::compress::Compression;
+use crate::pack::pack_layer;
+use crate::registry::repository::{LayerEventFn, Repository};
+use crate::registry::upload::{BlobUpload, UploadOutcome};
+use dhow_error::{Failure, FailureKind, kind_of};
+use dhow_model::digest::Digest;
+use dhow_model::progress::LayerEvent;
+use dhow_store::Store;
+
+/// Chunk size in bytes; chunks stay in memory until the registry has accepted them. A blob of at most one
+/// takes a single request.
+const PIECE_SIZE: usize = 8 << 20;
+/// How often an upload is restarted.
+const MAX_ROUNDS: u32 = 4;
+/// Bytes between progress reports.
+const REPORT_INTERVAL: u64 = 512 << 10;
+
+/// A blob that is on the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UploadedBlob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// The registry had it already, which shows only once its digest is known.
+    pub(crate) existed: bool,
+}
+
+enum BlobMessage {
+    Piece(Arc<Vec<u8>>),
+    End { digest: Digest, size: u64, rest: Arc<Vec<u8>> },
+}
+
+pub(crate) struct LayerUpload<'a> {
+    pub store: &'a Store,
+    pub repository: &'a Repository,
+    pub diff_id: &'a Digest,
+    /// In bytes.
+    pub tar_size: u64,
+    pub compression: Compression,
+    pub notice: LayerEventFn<'a>,
+}
+
+impl LayerUpload<'_> {
+    /// Uploads the layer, restarting if the registry loses the upload.
+    pub(super) fn upload(&self) -> Result<UploadedBlob> {
+        for _ in 0..MAX_ROUNDS {
+            if let Some(landed) = self.try_upload()? {
+                return Ok(landed);
+            }
+        }
+        let message = format!("{} loses the upload again and again", self.repository);
+        Err(Failure::new(FailureKind::Network, message).into())
+    }
+
+    /// One attempt; `None` if the registry has lost the upload.
+    fn try_upload(&self) -> Result<Option<UploadedBlob>> {
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(1);
+            let producer = scope.spawn(move || self.produce(sender));
+            let sent = self.consume(receiver);
+            let produced = producer.join().unwrap_or_else(|_| Err(anyhow!("compressing broke off")));
+            match (sent, produced) {
+                // If the layer cannot be read, the upload fails only as a consequence.
+                (Ok(None), Err(error)) if !is_receiver_gone(&error) => Err(error),
+                // Otherwise the upload's result counts: a broken pipe in the producer is its consequence.
+                (sent, _) => sent.map(|outcome| outcome.flatten()),
+            }
+        })
+    }
+
+    fn produce(&self, sender: SyncSender<BlobMessage>) -> Result<()> {
+        let pieces = PieceWriter { sender, buffer: Vec::new(), hash: sha2::Sha256::new(), size: 0 };
+        let compressor = self.compression.writer(pieces).context("cannot compress")?;
+        let mut counted = ProgressWriter { parcel: self, out: compressor, done: 0, reported: 0 };
+        pack_layer(self.store, self.diff_id, &mut counted)?;
+        Ok(counted.out.finish().context("cannot compress")?.send_end()?)
+    }
+
+    /// `Ok(None)` if compression ended early, `Ok(Some(None))` if the registry has lost the upload.
+    fn consume(&self, receiver: Receiver<BlobMessage>) -> Result<Option<Option<UploadedBlob>>> {
+        let Ok(first) = receiver.recv() else { return Ok(None) };
+        if let BlobMessage::End { digest, size, rest } = first {
+            return Ok(Some(self.upload_whole(digest, size, &rest)?));
+        }
+        let mut upload = self.repository.begin_upload(self.notice)?;
+        match self.upload_pieces(&mut upload, first, receiver) {
+            Ok(Some(Some((digest, size, rest)))) => {
+                let sent = upload.finish(&digest, &rest, self.notice)?;
+                Ok(Some((sent == UploadOutcome::Accepted).then_some(UploadedBlob {
+                    digest,
+                    size,
+                    existed: false,
+                })))
+            }
+            Ok(lost) => {
+                upload.cancel();
+                Ok(lost.map(|_| None))
+            }
+            Err(error) => {
+                // After a network error the cancel request would fail or time out too.
+                if kind_of(&error) != FailureKind::Network {
+                    upload.cancel();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Uploads a blob that fits into one request; its digest is known in advance, so its existence is checked
+    /// first.
+    fn upload_whole(
+        &self,
+        digest: Digest,
+        size: u64,
+        content: &Arc<Vec<u8>>,
+    ) -> Result<Option<UploadedBlob>> {
+        if self.repository.blob_size(&digest)?.is_some() {
+            return Ok(Some(UploadedBlob { digest, size, existed: true }));
+        }
+        let sent = self.repository.begin_upload(self.notice)?.finish(&digest, content, self.notice)?;
+        Ok((sent == UploadOutcome::Accepted).then_some(UploadedBlob { digest, size, existed: false }))
+    }
+
+    /// Uploads all chunks but the last. Results as in [`LayerUpload::consume`].
+    #[expect(clippy::type_complexity, reason = "two ways to have nothing, and a blob's end")]
+    fn upload_pieces(
+        &self,
+        upload: &mut BlobUpload<'_>,
+        first: BlobMessage,
+        receiver: Receiver<BlobMessage>,
+    ) -> Result<Option<Option<(Digest, u64, Arc<Vec<u8>>)>>> {
+        let mut gathered: Vec<u8> = Vec::new();
+        let mut message = Ok(first);
+        loop {
+            match message {
+                Ok(BlobMessage::Piece(piece)) => {
+                    // Some registries require a larger minimum chunk size.
+                    let whole = if gathered.is_empty() && piece.len() as u64 >= upload.minimum {
+                        piece
+                    } else {
+                        gathered.extend_from_slice(&piece);
+                        if (gathered.len() as u64) < upload.minimum {
+                            message = receiver.recv();
+                            continue;
+                        }
+                        Arc::new(std::mem::take(&mut gathered))
+                    };
+                    if upload.send_piece(&whole, self.notice)? == UploadOutcome::Lost {
+                        return Ok(Some(None));
+                    }
+                }
+                Ok(BlobMessage::End { digest, size, rest }) => {
+                    let rest = if gathered.is_empty() {
+                        rest
+                    } else {
+                        gathered.extend_from_slice(&rest);
+                        Arc::new(gathered)
+                    };
+                    return Ok(Some(Some((digest, size, rest))));
+                }
+                Err(_) => return Ok(None),
+            }
+            message = receiver.recv();
+        }
+    }
+}
+
+/// Whether compression ended because the uploading side has stopped.
+fn is_receiver_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Counts the uncompressed bytes and reports progress.
+struct ProgressWriter<'a, 'p, W> {
+    parcel: &'a LayerUpload<'p>,
+    out: W,
+    done: u64,
+    reported: u64,
+}
+
+impl<W: Write> Write for ProgressWriter<'_, '_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let amount = self.out.write(bytes)?;
+        self.done += amount as u64;
+        if self.done - self.reported >= REPORT_INTERVAL || self.done == self.parcel.tar_size {
+            self.reported = self.done;
+            let total = self.parcel.tar_size;
+            (self.parcel.notice)(LayerEvent::Pushing { current: self.done, total });
+        }
+        Ok(amount)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Hashes the compressed stream and splits it into chunks.
+struct PieceWriter {
+    sender: SyncSender<BlobMessage>,
+    buffer: Vec<u8>,
+    hash: sha2::Sha256,
+    size: u64,
+}
+
+impl PieceWriter {
+    fn send_message(&mut self, message: BlobMessage) -> io::Result<()> {
+        self.sender.send(message).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn send_end(mut self) -> io::Result<()> {
+        let digest = Digest::from_sha256(std::mem::take(&mut self.hash).finalize().as_slice());
+        let rest = Arc::new(std::mem::take(&mut self.buffer));
+        let size = self.size;
+        self.send_message(BlobMessage::End { digest, size, rest })
+    }
+}
+
+impl Write for PieceWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Sent only when more data follows, so that the last chunk is never empty.
+        if self.buffer.len() >= PIECE_SIZE {
+            let piece = Arc::new(std::mem::take(&mut self.buffer));
+            self.send_message(BlobMessage::Piece(piece))?;
+        }
+        let amount = bytes.len().min(PIECE_SIZE - self.buffer.len());
+        let taken = bytes.get(..amount).unwrap_or_default();
+        self.buffer.extend_from_slice(taken);
+        self.hash.update(taken);
+        self.size += amount as u64;
+        Ok(amount)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

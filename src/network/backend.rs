@@ -1,0 +1,202 @@
+//! The backends that can carry a network, best first, and the choice among them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use dhow_error::{Failure, FailureKind, invalid};
+
+/// How a network is carried. The order of the variants is the order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkBackend {
+    /// Kernel TCP on both sides, with `tproxy` rules and a TUN device.
+    Tproxy,
+    /// Like `Tproxy`, with a veth pair and a packet socket in place of the TUN device.
+    Packet,
+    /// Like `Tproxy`, with destination NAT in place of `tproxy`; either device.
+    Redirect,
+    /// A user-space TCP stack towards the containers; either device, no nf_tables rules.
+    Stack,
+    /// pasta(1) in the gateway.
+    Pasta,
+    /// slirp4netns(1) in the gateway.
+    Slirp4netns,
+}
+
+const NAMES: [(NetworkBackend, &str); 6] = [
+    (NetworkBackend::Tproxy, "tproxy"),
+    (NetworkBackend::Packet, "packet"),
+    (NetworkBackend::Redirect, "redirect"),
+    (NetworkBackend::Stack, "stack"),
+    (NetworkBackend::Pasta, "pasta"),
+    (NetworkBackend::Slirp4netns, "slirp4netns"),
+];
+
+impl NetworkBackend {
+    /// All backends, best first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(rung, _)| *rung)
+    }
+
+    /// Whether the helper makes the connections itself, so that its own egress policy applies.
+    pub(crate) fn uses_forwarder(self) -> bool {
+        self <= Self::Stack
+    }
+
+    /// Whether the kernel terminates the containers' TCP connections, at listeners in the gateway.
+    pub(crate) fn has_listeners(self) -> bool {
+        self <= Self::Redirect
+    }
+}
+
+impl fmt::Display for NetworkBackend {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(rung, _)| rung == self).map_or("", |(_, name)| *name);
+        out.write_str(name)
+    }
+}
+
+impl FromStr for NetworkBackend {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let found = NAMES.iter().find(|(_, name)| *name == text);
+        found.map(|(rung, _)| *rung).ok_or_else(|| {
+            let names = NAMES.map(|(_, name)| name).join(", ");
+            invalid(format!("`{}` is no way to make a network; there are {names}", text.escape_debug()))
+        })
+    }
+}
+
+/// Selects the best backend that works by trying each, and remembers those that failed.
+#[derive(Debug, Default)]
+pub(crate) struct BackendSelector {
+    forced: Option<NetworkBackend>,
+    refused: Mutex<Vec<(NetworkBackend, String)>>,
+}
+
+impl BackendSelector {
+    /// Selects among all backends, or only `forced`.
+    pub(crate) fn new(forced: Option<NetworkBackend>) -> Self {
+        Self { forced, refused: Mutex::default() }
+    }
+
+    /// Tries the backends, best first, until one works. Backends that failed are not retried once another has
+    /// worked.
+    pub(crate) fn select<T>(
+        &self,
+        mut attempt: impl FnMut(NetworkBackend) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(NetworkBackend, T)> {
+        if let Some(rung) = self.forced {
+            let made = attempt(rung).map_err(|error| {
+                let why = format!("{error:#}");
+                let failure =
+                    Failure::new(FailureKind::Unsupported, format!("the way {rung} does not work: {why}"));
+                *self.lock_refused() = vec![(rung, why)];
+                failure.hint(FALLBACK_HINT)
+            });
+            return Ok((rung, made?));
+        }
+        let mut refused = self.refused();
+        // Last time nothing worked. The cause may be fixed by now, so try everything again.
+        if refused.len() == NAMES.len() {
+            refused.clear();
+        }
+        for rung in NetworkBackend::all() {
+            if refused.iter().any(|(known, _)| *known == rung) {
+                continue;
+            }
+            match attempt(rung) {
+                Ok(made) => {
+                    // Worse backends that failed earlier are not worth reporting.
+                    refused.retain(|(other, _)| *other < rung);
+                    *self.lock_refused() = refused;
+                    return Ok((rung, made));
+                }
+                Err(error) => refused.push((rung, format!("{error:#}"))),
+            }
+        }
+        refused.sort();
+        self.lock_refused().clone_from(&refused);
+        Err(no_backend_error(&refused).into())
+    }
+
+    /// The backends that do not work, with the reason.
+    pub(crate) fn refused(&self) -> Vec<(NetworkBackend, String)> {
+        self.lock_refused().clone()
+    }
+
+    fn lock_refused(&self) -> std::sync::MutexGuard<'_, Vec<(NetworkBackend, String)>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const FALLBACK_HINT: &str = "--network host uses the host's network, --network none has none";
+
+fn no_backend_error(refused: &[(NetworkBackend, String)]) -> Failure {
+    let reasons: String = refused.iter().map(|(rung, why)| format!("\n  {rung}: {why}")).collect();
+    Failure::new(FailureKind::Unsupported, format!("there is no way to make a network here:{reasons}"))
+        .hint(FALLBACK_HINT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for rung in NetworkBackend::all() {
+            assert_eq!(rung.to_string().parse::<NetworkBackend>().unwrap(), rung);
+            assert_eq!(serde_json::to_string(&rung).unwrap(), format!("\"{rung}\""));
+        }
+        let error = "magic".parse::<NetworkBackend>().unwrap_err().to_string();
+        assert!(error.contains("magic") && error.contains("slirp4netns"), "{error}");
+    }
+
+    #[test]
+    fn the_best_that_works_is_taken_and_the_others_are_not_tried_again() {
+        let ladder = BackendSelector::new(None);
+        let mut tried = Vec::new();
+        let mut attempt = |rung| {
+            tried.push(rung);
+            if rung < NetworkBackend::Redirect { Err(anyhow::anyhow!("lacks a thing")) } else { Ok(()) }
+        };
+        assert_eq!(ladder.select(&mut attempt).unwrap().0, NetworkBackend::Redirect);
+        assert_eq!(ladder.select(&mut attempt).unwrap().0, NetworkBackend::Redirect);
+        assert_eq!(
+            tried,
+            [
+                NetworkBackend::Tproxy,
+                NetworkBackend::Packet,
+                NetworkBackend::Redirect,
+                NetworkBackend::Redirect
+            ]
+        );
+        assert_eq!(ladder.refused()[1], (NetworkBackend::Packet, "lacks a thing".to_owned()));
+    }
+
+    #[test]
+    fn where_nothing_works_all_reasons_are_said_and_all_is_tried_again() {
+        let ladder = BackendSelector::new(None);
+        let error = ladder.select::<()>(|rung| Err(anyhow::anyhow!("no {rung} today"))).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(
+            NetworkBackend::all().all(|rung| said.contains(&format!("{rung}: no {rung} today"))),
+            "{said}"
+        );
+        assert_eq!(ladder.refused().len(), NAMES.len());
+        assert_eq!(ladder.select(|_| Ok(())).unwrap().0, NetworkBackend::Tproxy);
+        assert!(ladder.refused().is_empty());
+    }
+
+    #[test]
+    fn a_way_that_is_forced_is_the_only_one() {
+        let ladder = BackendSelector::new(Some(NetworkBackend::Stack));
+        assert_eq!(ladder.select(|_| Ok(())).unwrap().0, NetworkBackend::Stack);
+        let error = ladder.select::<()>(|_| Err(anyhow::anyhow!("broken"))).unwrap_err();
+        assert_eq!(format!("{error:#}"), "the way stack does not work: broken");
+    }
+}

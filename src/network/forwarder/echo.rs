@@ -1,0 +1,213 @@
+//! ICMP echo between containers and the host's network, through unprivileged ping sockets (icmp(7), allowed
+//! by `net.ipv4.ping_group_range`): one per address and ident of a container.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
+
+use super::flow_table::{FlowTable, SocketWatcher};
+use super::udp::set_dont_fragment;
+use super::writer::PacketWriter;
+use super::{FlowLimits, ForwarderSettings, PacketSink as _, icmp_errors};
+use crate::packet::build::IpFields;
+use crate::packet::{IpPacket, icmp, protocol};
+use crate::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
+use dhow_sys::datagram::{self, OutgoingDatagram, ReceiveBatch, ReportOptions};
+
+/// Replies received by one call.
+const BATCH: usize = 8;
+
+/// Pings are rare: all limits are this fraction of those for UDP.
+const FLOW_FRACTION: usize = 8;
+
+/// Whether the host lets this user send pings.
+pub(crate) fn is_ping_allowed() -> bool {
+    socket(false).is_ok()
+}
+
+fn socket(v6: bool) -> io::Result<OwnedFd> {
+    let (family, protocol) =
+        if v6 { (AddressFamily::INET6, ipproto::ICMPV6) } else { (AddressFamily::INET, ipproto::ICMP) };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, Some(protocol))?;
+    datagram::enable_reports(
+        fd.as_fd(),
+        v6,
+        ReportOptions { errors: true, tos: true, ..ReportOptions::default() },
+    )?;
+    Ok(fd)
+}
+
+/// The pings of a gateway. In the addresses of its flows, the ident stands in place of a container's port.
+pub(crate) struct EchoForwarder {
+    flows: FlowTable,
+    inbox: ReceiveBatch,
+    writer: Arc<PacketWriter>,
+    policy: Arc<dyn FlowPolicy>,
+    settings: Arc<ForwarderSettings>,
+}
+
+impl EchoForwarder {
+    pub(crate) fn new(
+        watch: SocketWatcher,
+        writer: Arc<PacketWriter>,
+        policy: Arc<dyn FlowPolicy>,
+        settings: Arc<ForwarderSettings>,
+    ) -> Self {
+        let all = settings.limits;
+        let limits = FlowLimits {
+            sockets: all.sockets / FLOW_FRACTION,
+            sockets_per_container: all.sockets_per_container / FLOW_FRACTION,
+            flows: all.flows / FLOW_FRACTION,
+            flows_per_container: all.flows_per_container / FLOW_FRACTION,
+            // A container that pings does so every second, or has stopped.
+            replied: all.unreplied,
+            ..all
+        };
+        let inbox = ReceiveBatch::new(BATCH, 1 << 16);
+        Self { flows: FlowTable::new(watch, limits), inbox, writer, policy, settings }
+    }
+
+    /// Forwards a container's request; `whole` if it may not be fragmented.
+    pub(crate) fn outbound(
+        &mut self,
+        packet: &IpPacket<'_>,
+        echo: &icmp::EchoRequest<'_>,
+        whole: bool,
+        now: Instant,
+    ) {
+        let source = SocketAddr::new(packet.source, echo.ident);
+        let target = SocketAddr::new(packet.target, 0);
+        let outcome = self.send(packet, echo, (source, target), whole, now);
+        let Err(error) = outcome else { return };
+        let why = match error.raw_os_error() {
+            Some(libc::EMSGSIZE) => icmp::IcmpError::TooBig(self.drain_errors(source).unwrap_or(1280)),
+            Some(libc::EAGAIN | libc::ENOBUFS) => return,
+            // A ping has no port that could refuse, so answer as a router that forbids it.
+            Some(libc::ECONNREFUSED) => icmp::IcmpError::Prohibited,
+            _ => match icmp::IcmpError::from_io(&error) {
+                Some(why) => why,
+                None => return,
+            },
+        };
+        self.writer.refuse(packet, why, self.settings.gateway(packet.source));
+    }
+
+    fn send(
+        &mut self,
+        packet: &IpPacket<'_>,
+        echo: &icmp::EchoRequest<'_>,
+        (source, target): (SocketAddr, SocketAddr),
+        whole: bool,
+        now: Instant,
+    ) -> io::Result<()> {
+        if self.flows.find(source, target, now).is_none() {
+            let flow = EgressFlow { protocol: FlowProtocol::Echo, source, target };
+            let outcome = self.open(&flow, now);
+            self.policy.note(&flow, outcome.as_ref().copied());
+            outcome?;
+        }
+        let mut again = true;
+        loop {
+            let Some((socket, host)) = self.flows.find(source, target, now) else { return Ok(()) };
+            if socket.dont_fragment != Some(whole)
+                && set_dont_fragment(socket.fd.as_fd(), host, whole).is_ok()
+            {
+                socket.dont_fragment = Some(whole);
+            }
+            let hops = super::forwarded_hop_limit(packet.hops);
+            let parts = [IoSlice::new(echo.message)];
+            let message =
+                OutgoingDatagram { to: host, from: None, parts: &parts, segment: 0, tos: packet.tos, hops };
+            match datagram::send(socket.fd.as_fd(), &[message]) {
+                Ok(_) => return Ok(()),
+                // The error may belong to an earlier request: drain the error queue and try once more.
+                Err(error) if again && error.raw_os_error() != Some(libc::EMSGSIZE) => {
+                    again = false;
+                    self.drain_errors(source);
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn open(&mut self, flow: &EgressFlow, now: Instant) -> io::Result<()> {
+        let host =
+            match self.policy.judge(&EgressFlow { source: SocketAddr::new(flow.source.ip(), 0), ..*flow }) {
+                FlowVerdict::Pass(host) if host.is_ipv4() == flow.source.is_ipv4() => {
+                    SocketAddr::new(host.ip(), 0)
+                }
+                FlowVerdict::Pass(_) => return Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
+                FlowVerdict::Refuse => return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
+            };
+        self.flows.set_share(self.settings.forwarders.count());
+        self.flows.open(flow.source, flow.target, host, now, || socket(host.is_ipv6()))
+    }
+
+    /// Receives from the socket with this number.
+    pub(crate) fn ready(&mut self, fd: RawFd, now: Instant) {
+        if let Some(container) = self.flows.source(fd) {
+            self.inbound(container, now);
+        }
+    }
+
+    fn inbound(&mut self, container: SocketAddr, now: Instant) {
+        let Some(socket) = self.flows.socket(container) else { return };
+        if self.inbox.receive(socket.fd.as_fd()).is_err() {
+            self.drain_errors(container);
+            return;
+        }
+        for one in self.inbox.iter() {
+            let from = SocketAddr::new(one.from.ip(), 0);
+            let Some(named) = socket.note_reply(from, now) else { continue };
+            let Some(([_, _, _, _, _, _, s0, s1], data)) = one.bytes.split_first_chunk::<8>() else {
+                continue;
+            };
+            // The kernel writes its own ident into the request, so put the container's back.
+            let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
+            let ip = IpFields { tos: one.tos, ..IpFields::reply(named.ip(), container.ip(), protocol) };
+            self.writer.echo_reply(ip, container.port(), u16::from_be_bytes([*s0, *s1]), data);
+        }
+    }
+
+    /// Passes ICMP errors on to the container. Returns the path MTU if the kernel itself reported one.
+    fn drain_errors(&mut self, container: SocketAddr) -> Option<u32> {
+        let Self { flows, writer, settings, policy, .. } = self;
+        let mut mtu = None;
+        let socket = flows.socket(container)?;
+        while let Ok(Some(trouble)) = datagram::next_queued_error(socket.fd.as_fd()) {
+            if trouble.icmp.is_none() && trouble.error.raw_os_error() == Some(libc::EMSGSIZE) {
+                mtu = Some(trouble.info);
+            }
+            let to = trouble.to.map(|to| SocketAddr::new(to.ip(), 0));
+            let Some(named) = to.and_then(|to| socket.visible_peer(to)) else { continue };
+            let Some((why, from)) = icmp_errors::translate(&trouble, named, settings) else { continue };
+            policy.note(
+                &EgressFlow { protocol: FlowProtocol::Echo, source: container, target: named },
+                Err(&trouble.error),
+            );
+            let Some(([_, _, _, _, _, _, s0, s1], data)) = trouble.payload.split_first_chunk::<8>() else {
+                continue;
+            };
+            let quote = icmp_errors::quote_echo(container, named.ip(), u16::from_be_bytes([*s0, *s1]), data);
+            let answer = quote.and_then(|quote| icmp::build_error_quoting(container.ip(), &quote, why, from));
+            answer.iter().for_each(|answer| writer.packet(answer));
+        }
+        mtu
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Instant> {
+        self.flows.expire(now)
+    }
+
+    pub(crate) fn forget(&mut self, container: IpAddr) {
+        self.flows.forget(container);
+    }
+}

@@ -1,0 +1,173 @@
+//! A network in use: its gateway and everything that serves it, created for the first container and dropped
+//! with the last.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result};
+
+use crate::backend::{BackendSelector, NetworkBackend};
+use crate::datapath::{self, Datapath, DatapathContext, DropGuard};
+use crate::egress::{self, EgressPolicy};
+use crate::gateway::Gateway;
+use crate::relay::TcpRelay;
+use dhow_error::{Failure, FailureKind};
+use dhow_model::network::{MacAddress, NetworkEndpoint, NetworkSpec};
+
+/// A network in use. A thread starts to set it up at once; whoever needs it waits for that.
+pub(crate) struct ActiveNetwork {
+    pub spec: Arc<NetworkSpec>,
+    setup_thread: Mutex<Option<JoinHandle<Result<NetworkServices>>>>,
+    services: OnceLock<Result<NetworkServices, Failure>>,
+    /// The hardware addresses in use: the gateway tells containers apart by them.
+    macs_in_use: Mutex<HashSet<MacAddress>>,
+}
+
+/// What serves a network. Fields are dropped in this order.
+pub(crate) struct NetworkServices {
+    pub egress: Arc<EgressPolicy>,
+    /// `None` for an internal network.
+    pub datapath: Option<Box<dyn Datapath>>,
+    gateway: Gateway,
+}
+
+impl ActiveNetwork {
+    /// Starts to set the network up.
+    pub(super) fn start(
+        spec: NetworkSpec,
+        ladder: &Arc<BackendSelector>,
+        relay: &Arc<TcpRelay>,
+    ) -> Result<Self> {
+        let spec = Arc::new(spec);
+        let (network, ladder, relay) = (spec.clone(), ladder.clone(), relay.clone());
+        let making = std::thread::Builder::new()
+            .name("network".into())
+            .stack_size(STACK)
+            .spawn(move || Ok(ladder.select(|rung| NetworkServices::start(&network, rung, &relay))?.1))
+            .context("starting a thread")?;
+        Ok(Self {
+            spec,
+            setup_thread: Mutex::new(Some(making)),
+            services: OnceLock::new(),
+            macs_in_use: Mutex::default(),
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<MacAddress>> {
+        self.macs_in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What serves the network, once it is set up.
+    pub(super) fn works(&self) -> Result<&NetworkServices, Failure> {
+        let works = self.services.get_or_init(|| {
+            let making = self.setup_thread.lock().ok().and_then(|mut making| making.take());
+            let made = making.map(JoinHandle::join);
+            match made {
+                Some(Ok(made)) => made
+                    .with_context(|| format!("cannot set up network {}", self.spec.name))
+                    .map_err(|error| Failure::from_chain(&error)),
+                _ => Err(Failure::new(
+                    FailureKind::Other,
+                    format!("setting up network {} failed", self.spec.name),
+                )),
+            }
+        });
+        works.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// Stack size of the thread that sets a network up, in bytes.
+const STACK: usize = 256 << 10;
+
+impl NetworkServices {
+    fn start(spec: &NetworkSpec, rung: NetworkBackend, relay: &Arc<TcpRelay>) -> Result<Self> {
+        let mut gateway = Gateway::open(spec, rung)?;
+        let egress = EgressPolicy::new(spec);
+        let what = DatapathContext { spec, egress: &egress, relay };
+        let way = if spec.internal { None } else { Some(datapath::open_datapath(rung, &mut gateway, what)?) };
+        Ok(Self { egress, datapath: way, gateway })
+    }
+}
+
+/// A container attached to a network; dropping it detaches the container.
+pub(crate) struct AttachedEndpoint {
+    /// Declared before `bridge`, which may be dropped with it.
+    _joined: Option<DropGuard>,
+    bridge: Arc<ActiveNetwork>,
+    pub endpoint: NetworkEndpoint,
+    membership: egress::EgressMembership,
+}
+
+impl AttachedEndpoint {
+    /// Attaches the network namespace `container` as `endpoint`; `member` describes it to the egress policy.
+    pub(super) fn attach(
+        bridge: Arc<ActiveNetwork>,
+        endpoint: NetworkEndpoint,
+        member: egress::EgressMember,
+        container: BorrowedFd<'_>,
+    ) -> Result<Self> {
+        let doing = || format!("cannot connect to network {}", bridge.spec.name);
+        let works = bridge.works()?;
+        if !bridge.taken().insert(endpoint.mac) {
+            let message = format!("a container on it has the hardware address {} already", endpoint.mac);
+            return Err(Failure::new(FailureKind::Conflict, message)).with_context(doing);
+        }
+        let joined = works.gateway.attach(container.as_fd(), &endpoint).and_then(|()| {
+            let joined = works.datapath.as_ref().map(|way| way.join(&endpoint, &member)).transpose();
+            // Report the first error.
+            joined.inspect_err(|_| drop(works.gateway.detach(&endpoint)))
+        });
+        match joined {
+            Ok(joined) => {
+                Ok(Self { _joined: joined, membership: works.egress.join(member), bridge, endpoint })
+            }
+            Err(error) => {
+                bridge.taken().remove(&endpoint.mac);
+                Err(error).with_context(doing)
+            }
+        }
+    }
+
+    /// Makes this network the container's default route, or notes that it no longer is.
+    pub(crate) fn set_default_route(&mut self, leads: bool, container: BorrowedFd<'_>) -> Result<()> {
+        if leads && !self.endpoint.default_route {
+            self.bridge.works()?.gateway.set_default_route(container, &self.endpoint)?;
+        }
+        // The kernel replaces the old route when another network becomes the default.
+        self.endpoint.default_route = leads;
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, name: &str) {
+        self.membership.rename(name);
+    }
+
+    /// Detaches a container that goes on running.
+    pub(super) fn detach(&self) -> Result<()> {
+        self.bridge.works()?.gateway.detach(&self.endpoint)
+    }
+
+    pub(super) fn bridge(&self) -> &Arc<ActiveNetwork> {
+        &self.bridge
+    }
+}
+
+impl Drop for AttachedEndpoint {
+    fn drop(&mut self) {
+        let Ok(works) = self.bridge.works() else { return };
+        let addresses = endpoint_addresses(&self.endpoint);
+        works.gateway.detach_later(&self.endpoint);
+        self.bridge.taken().remove(&self.endpoint.mac);
+        if let Some(way) = &works.datapath {
+            addresses.into_iter().for_each(|address| way.forget(address));
+        }
+    }
+}
+
+/// A container's own addresses on a network.
+pub(crate) fn endpoint_addresses(endpoint: &NetworkEndpoint) -> Vec<std::net::IpAddr> {
+    let v4 = endpoint.v4.iter().map(|net| net.addr().into());
+    v4.chain(endpoint.v6.iter().map(|net| net.addr().into())).collect()
+}

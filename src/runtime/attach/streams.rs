@@ -1,0 +1,86 @@
+//! The streams between a command and a container.
+//!
+//! There are two ways to connect them. A container that runs in the foreground with `--rm` keeps no log, so it
+//! gets the caller's files and pipes directly ([`direct_streams`]): nothing is copied. Every other container writes
+//! to its supervisor, which keeps the log and copies to each attached command through pipes that this command makes
+//! ([`piped_streams`]).
+//!
+//! A terminal of the caller is never passed into a container: the container could read the user's keys from it or
+//! change its settings. The container gets a pipe instead, and the command copies between the two.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::relay::StreamRelay;
+use dhow_sys::pty;
+
+/// The ends of the streams for the other side, and the relays between them and the command's own stdio.
+pub struct AttachStreams<T> {
+    /// For the other side: standard input, output and error.
+    pub ends: T,
+    /// For the command.
+    pub relays: Vec<StreamRelay>,
+}
+
+/// Stdio for a container that is connected directly. `wanted` says which of the command's streams it gets;
+/// /dev/null stands in for the others.
+pub fn direct_streams(wanted: [bool; 3]) -> Result<AttachStreams<[OwnedFd; 3]>> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let mut relays = Vec::new();
+    let input =
+        if wanted[0] { input_without_terminal(stdin.as_fd(), &mut relays)? } else { open_dev_null()? };
+    let mut output = |wanted: bool, fd: BorrowedFd<'_>| match wanted {
+        true => output_without_terminal(fd, &mut relays),
+        false => open_dev_null(),
+    };
+    let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
+    Ok(AttachStreams { ends, relays })
+}
+
+/// Pipes to hand to the supervisor, one for each stream that is `wanted`.
+pub fn piped_streams(wanted: [bool; 3]) -> Result<AttachStreams<[Option<OwnedFd>; 3]>> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let mut relays = Vec::new();
+    let input = wanted[0].then(|| input_pipe(stdin.as_fd(), &mut relays)).transpose()?;
+    let mut output =
+        |wanted: bool, fd: BorrowedFd<'_>| wanted.then(|| output_pipe(fd, &mut relays)).transpose();
+    let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
+    Ok(AttachStreams { ends, relays })
+}
+
+pub fn open_dev_null() -> Result<OwnedFd> {
+    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context("opening /dev/null")
+}
+
+fn input_without_terminal(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
+    match pty::is_terminal(fd) {
+        true => input_pipe(fd, relays),
+        false => Ok(fd.try_clone_to_owned()?),
+    }
+}
+
+fn output_without_terminal(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
+    match pty::is_terminal(fd) {
+        true => output_pipe(fd, relays),
+        false => Ok(fd.try_clone_to_owned()?),
+    }
+}
+
+fn input_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
+    let (read, write) = cloexec_pipe()?;
+    rustix::fs::fcntl_setfl(&write, OFlags::NONBLOCK)?;
+    relays.push(StreamRelay::new(fd.try_clone_to_owned()?, write));
+    Ok(read)
+}
+
+fn output_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
+    let (read, write) = cloexec_pipe()?;
+    relays.push(StreamRelay::output(read, fd.try_clone_to_owned()?));
+    Ok(write)
+}
+
+pub fn cloexec_pipe() -> Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}

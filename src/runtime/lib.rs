@@ -1,0 +1,19 @@
+//! TODO-HEADER runtime
+
+pub mod attach;
+pub mod cgroup;
+pub mod control;
+pub mod create;
+pub mod first_process;
+pub(crate) mod log;
+pub mod network;
+pub mod plan;
+pub(crate) mod recover;
+pub mod remove;
+pub mod rootfs_view;
+pub(crate) mod shared_namespaces;
+pub mod spawn;
+pub mod state;
+pub(crate) mod supervisor;
+pub mod userns;
+pub(crate) mod volumes_from;

@@ -1,0 +1,470 @@
+//! A container's part in its networks: what it needs, and its lease at the network helper.
+//!
+//! # Roles
+//!
+//! The network helper is a process per account that runs the networks: bridges, datapath, DNS, published ports. A
+//! supervisor holds a connection to it, the lease; when it is closed the helper disconnects the container.
+//!
+//! # Order at a start
+//!
+//! 1. The command resolves the networks and allocates addresses ([`prepare_networks`] → [`NetworkPlan`]).
+//! 2. It connects to the helper or starts to fork it ([`reach_helper`] → [`PendingHelper`]), and goes on meanwhile.
+//! 3. The supervisor opens the lease, which reserves the published ports ([`HelperLease::acquire`]).
+//! 4. The sandbox calls back with the container's network namespace ([`HelperLease::connect`]).
+//!
+//! # When the helper is killed
+//!
+//! The namespaces of running containers survive. Each supervisor sees its connection close, and one of them starts a
+//! new helper in the user namespace of the old one, where the rest of the network namespaces belong
+//! ([`HelperLease::recover`]).
+
+pub(crate) mod file_edit;
+mod helper_client;
+mod legacy_links;
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+
+pub(crate) use self::helper_client::PendingHelper;
+use self::helper_client::{HelperClient, HelperStarter};
+use super::state::ContainerState;
+use dhow_error::{Failure, FailureKind};
+use dhow_model::container::{ContainerSpec, NetworkMode};
+use dhow_model::environment::Environment;
+use dhow_model::network::{NetworkEndpoint, NetworkSpec, PortSpec, PublishedPort};
+use dhow_network::backend::NetworkBackend;
+use dhow_network::helper::{HelperOptions, HelperReply, HelperRequest, OpenRequest};
+use dhow_network::publish::{self, PortUnavailable};
+use dhow_sandbox::identity::HostIdentity;
+use dhow_sandbox::launch::nested::ParentUserns;
+use dhow_store::{ContainerDir, LockedContainer, Store, elect_default_route};
+
+/// What a container needs of networks, resolved before it starts.
+#[derive(Clone, Debug)]
+pub struct NetworkPlan {
+    /// The networks, with the container's endpoint on each.
+    pub(crate) attached_networks: Vec<(NetworkSpec, NetworkEndpoint)>,
+    /// Addresses of linked containers on the default network, with the names for each.
+    pub links: Vec<(IpAddr, String)>,
+    /// Options for the helper, in case this container is the one that starts it.
+    pub start: HelperOptions,
+}
+
+impl NetworkPlan {
+    /// From the state of a running container; `None` if it has no networks of its own.
+    pub(crate) fn of_running(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
+        let state: Option<ContainerState> = container.read_state()?;
+        let mut places = Vec::new();
+        for endpoint in state.map(|state| state.endpoints).unwrap_or_default() {
+            if let Some(network) = store.network(&endpoint.network)? {
+                places.push((network, endpoint));
+            }
+        }
+        // A link's target may have exited since.
+        let links = legacy_links::legacy_links(store, container.spec(), &places).unwrap_or_default();
+        Ok(Some(Self { attached_networks: places, links, start: HelperOptions::default() })
+            .filter(|wanted| !wanted.attached_networks.is_empty()))
+    }
+
+    pub fn endpoints(&self) -> Vec<NetworkEndpoint> {
+        self.attached_networks.iter().map(|(_, endpoint)| endpoint.clone()).collect()
+    }
+
+    /// Addresses of the networks' gateways, those of the default route's network first.
+    pub fn gateways(&self) -> Vec<IpAddr> {
+        let mut places: Vec<_> = self.attached_networks.iter().collect();
+        places.sort_by_key(|(_, endpoint)| !endpoint.default_route);
+        let v4 = |network: &NetworkSpec| network.v4.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
+        let v6 = |network: &NetworkSpec| network.v6.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
+        places.first().into_iter().flat_map(|(network, _)| [v4(network), v6(network)]).flatten().collect()
+    }
+
+    /// Whether the container is on no network but the default one.
+    pub(crate) fn is_default_only(&self) -> bool {
+        self.attached_networks.iter().all(|(network, _)| network.is_default())
+    }
+}
+
+/// A container's lease at the network helper.
+pub struct HelperLease {
+    store: Store,
+    identity: HostIdentity,
+    start: HelperOptions,
+    attached_networks: Vec<(NetworkSpec, NetworkEndpoint)>,
+    opening: OpenRequest,
+    log: Option<std::fs::File>,
+    client: HelperClient,
+    /// The helper's user namespace, the parent of the container's.
+    parent_userns: OwnedFd,
+    /// The container's network namespace, once it exists.
+    namespace: Option<OwnedFd>,
+    published: Vec<PublishedPort>,
+}
+
+impl HelperLease {
+    /// Opens the lease. Fails if a published port is taken.
+    pub fn acquire(
+        store: &Store,
+        identity: &HostIdentity,
+        spec: &ContainerSpec,
+        wanted: NetworkPlan,
+        reached: Option<PendingHelper>,
+    ) -> Result<Self> {
+        let NetworkPlan { attached_networks: places, links: _, start } = wanted;
+        let opening = lease_opening(spec, &places);
+        let log = spec.egress_log.as_deref().map(open_log).transpose()?;
+        let (contact, outer, published) = {
+            let survivors = || surviving_userns(store);
+            let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
+            open_lease(&starter, reached, &opening, log.as_ref())?
+        };
+        let (store, identity) = (store.clone(), identity.clone());
+        Ok(Self {
+            store,
+            identity,
+            start,
+            attached_networks: places,
+            opening,
+            log,
+            client: contact,
+            parent_userns: outer,
+            namespace: None,
+            published,
+        })
+    }
+
+    /// The user namespace below which the container's is created.
+    pub fn outer(&self) -> Result<ParentUserns> {
+        Ok(ParentUserns { userns: self.parent_userns.try_clone()?, ids: self.identity.map((0, 0)) })
+    }
+
+    /// Connects the container's network namespace.
+    pub fn connect(&mut self, namespace: BorrowedFd<'_>) -> Result<()> {
+        self.namespace = Some(namespace.try_clone_to_owned()?);
+        match self.wire_namespace() {
+            Err(error) if is_helper_gone(&error) => self.recover(),
+            wired => wired,
+        }
+    }
+
+    fn wire_namespace(&mut self) -> Result<()> {
+        let Some(namespace) = &self.namespace else { return Ok(()) };
+        let request = HelperRequest::Wire(self.endpoints());
+        let answer = self.client.request(&request, &[namespace.as_fd()])?;
+        self.update_published(answer.0);
+        Ok(())
+    }
+
+    fn update_published(&mut self, reply: HelperReply) {
+        if let HelperReply::Wired(published) = reply {
+            self.published = published;
+        }
+    }
+
+    pub fn endpoints(&self) -> Vec<NetworkEndpoint> {
+        self.attached_networks.iter().map(|(_, endpoint)| endpoint.clone()).collect()
+    }
+
+    /// The networks, with the container's endpoint on each.
+    pub fn places(&self) -> &[(NetworkSpec, NetworkEndpoint)] {
+        &self.attached_networks
+    }
+
+    pub fn published(&self) -> &[PublishedPort] {
+        &self.published
+    }
+
+    /// Readable when the helper is gone.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.client.as_fd()
+    }
+
+    /// After the helper is gone: connects to another or starts one, and restores everything as it was.
+    pub fn recover(&mut self) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            match self.reconnect() {
+                Err(error) if tries < MAX_TRIES && is_helper_gone(&error) => tries += 1,
+                recovered => return recovered,
+            }
+        }
+    }
+
+    fn reconnect(&mut self) -> Result<()> {
+        // Ports that were chosen at random must be the same ones again.
+        let same: Vec<PortSpec> = self.published.iter().map(PublishedPort::as_spec).collect();
+        let ports = if same.is_empty() { self.opening.ports.clone() } else { same };
+        let opening = OpenRequest { ports, ..self.opening.clone() };
+        let outer = self.parent_userns.as_fd();
+        let survivors = || Ok(Some(outer.try_clone_to_owned()?));
+        let starter = HelperStarter {
+            store: &self.store,
+            identity: &self.identity,
+            start: &self.start,
+            survivors: &survivors,
+        };
+        let (contact, outer, published) = open_lease(&starter, None, &opening, self.log.as_ref())?;
+        (self.client, self.parent_userns, self.published) = (contact, outer, published);
+        self.wire_namespace()
+    }
+
+    /// Sends a request; if the helper is gone, to its successor.
+    fn request(&mut self, request: &HelperRequest) -> Result<HelperReply> {
+        match self.client.request(request, &[]) {
+            Err(error) if is_helper_gone(&error) => {
+                self.recover()?;
+                Ok(self.client.request(request, &[])?.0)
+            }
+            answer => Ok(answer?.0),
+        }
+    }
+
+    /// Connects the container of `spec` to one more network.
+    pub fn join_network(
+        &mut self,
+        spec: &ContainerSpec,
+        network: NetworkSpec,
+        endpoint: NetworkEndpoint,
+    ) -> Result<()> {
+        let mut places = self.attached_networks.clone();
+        places.push((network.clone(), endpoint.clone()));
+        elect_default_route(spec, &mut places);
+        let (network, endpoint) = (Box::new(network), Box::new(endpoint));
+        let request = HelperRequest::Connect { network, endpoint, lead: default_route_network(&places) };
+        self.change_networks(&request, places)
+    }
+
+    /// Disconnects the container of `spec` from a network.
+    pub fn leave_network(&mut self, spec: &ContainerSpec, network: &str) -> Result<()> {
+        let mut places = self.attached_networks.clone();
+        places.retain(|(other, _)| other.id != network);
+        elect_default_route(spec, &mut places);
+        let request =
+            HelperRequest::Disconnect { network: network.to_owned(), lead: default_route_network(&places) };
+        self.change_networks(&request, places)
+    }
+
+    fn change_networks(
+        &mut self,
+        request: &HelperRequest,
+        places: Vec<(NetworkSpec, NetworkEndpoint)>,
+    ) -> Result<()> {
+        let reply = self.request(request)?;
+        self.update_published(reply);
+        self.opening.networks = places.iter().map(|(network, _)| network.clone()).collect();
+        self.opening.lead = default_route_network(&places);
+        self.attached_networks = places;
+        Ok(())
+    }
+
+    /// The container's name as the helper's DNS knows it.
+    pub fn name(&self) -> &str {
+        &self.opening.name
+    }
+
+    /// Tells the helper the container's new name.
+    pub fn rename(&mut self, name: &str) -> Result<()> {
+        name.clone_into(&mut self.opening.name);
+        self.request(&HelperRequest::Rename(name.to_owned()))?;
+        Ok(())
+    }
+}
+
+/// Opens a lease at the helper, trying again with its successor if it exits just then.
+fn open_lease(
+    starter: &HelperStarter<'_>,
+    mut reached: Option<PendingHelper>,
+    opening: &OpenRequest,
+    log: Option<&std::fs::File>,
+) -> Result<(HelperClient, OwnedFd, Vec<PublishedPort>)> {
+    let mut tries = 0;
+    loop {
+        let contact = reached.take().map_or_else(|| helper_client::reach_helper(starter), Ok)?.wait()?;
+        let log = log.map(std::os::fd::AsFd::as_fd);
+        let request = HelperRequest::Open(Box::new(opening.clone()));
+        match contact.request(&request, log.as_slice()) {
+            Ok((HelperReply::Opened(published), mut fds)) => {
+                let outer = fds.pop().context("the network helper kept its user namespace to itself")?;
+                return Ok((contact, outer, published));
+            }
+            Ok(_) => return Err(Failure::new(FailureKind::Other, "the network helper gave no answer").into()),
+            Err(error) if tries < MAX_TRIES && is_helper_gone(&error) => tries += 1,
+            Err(error) => {
+                return Err(match error.downcast::<PortUnavailable>() {
+                    Ok(port) => port.failure(port_holder(starter.store, &port).as_deref()).into(),
+                    Err(error) => error,
+                });
+            }
+        }
+    }
+}
+
+/// What holds a port: a container, or a process as far as it can be seen.
+fn port_holder(store: &Store, port: &PortUnavailable) -> Option<String> {
+    if !port.is_taken() {
+        return None;
+    }
+    // 0.0.0.0 and :: overlap with every address of their family.
+    let overlaps = |held: &&PublishedPort| {
+        let ip = port.at.ip();
+        (held.protocol, held.host) == (port.protocol, port.at.port())
+            && held.ip.is_ipv4() == ip.is_ipv4()
+            && (held.ip == ip || held.ip.is_unspecified() || ip.is_unspecified())
+    };
+    let containers = store.scan_containers(false, ContainerState::may_run).unwrap_or_default();
+    let container = containers.into_iter().find(|one| {
+        one.state
+            .as_ref()
+            .is_some_and(|state: &ContainerState| state.published.iter().any(|held| overlaps(&held)))
+    });
+    match container {
+        Some(container) => Some(format!("container {}", container.dir.spec().name)),
+        None => publish::port_holder(port.protocol, port.at.port()),
+    }
+}
+
+/// How often in a row a helper may exit while it is being talked to.
+const MAX_TRIES: u32 = 20;
+
+// EPIPE and ECONNRESET: it exited with our request unread. Interrupted: it closed the connection.
+fn is_helper_gone(error: &anyhow::Error) -> bool {
+    use rustix::io::Errno;
+    let broken = |code: i32| [Errno::PIPE, Errno::CONNRESET].iter().any(|errno| errno.raw_os_error() == code);
+    dhow_error::kind_of(error) == FailureKind::Interrupted
+        || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).is_some_and(broken)
+}
+
+fn lease_opening(spec: &ContainerSpec, places: &[(NetworkSpec, NetworkEndpoint)]) -> OpenRequest {
+    let servers: Vec<IpAddr> = spec.dns.servers.iter().filter_map(|server| server.parse().ok()).collect();
+    OpenRequest {
+        id: spec.id.clone(),
+        name: spec.name.clone(),
+        hostname: spec.hostname.clone(),
+        networks: places.iter().map(|(network, _)| network.clone()).collect(),
+        lead: default_route_network(places),
+        ports: spec.ports_to_publish(),
+        dns: servers,
+        ndots_set: spec.dns.options.iter().any(|option| option.starts_with("ndots:") && option != "ndots:0"),
+        host_gateway: spec.extra_hosts.iter().any(|(_, address)| address == "host-gateway"),
+    }
+}
+
+/// ID of the network that the default route goes through.
+fn default_route_network(places: &[(NetworkSpec, NetworkEndpoint)]) -> Option<String> {
+    let (network, _) = places.iter().find(|(_, endpoint)| endpoint.default_route)?;
+    Some(network.id.clone())
+}
+
+/// Opened before the fork with the user's rights, so that the container has no say in what is opened.
+fn open_log(path: &std::path::Path) -> Result<std::fs::File> {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    file.with_context(|| format!("cannot open the egress log `{}`", path.display()))
+}
+
+/// The user namespace that running containers live in, if their helper was killed.
+fn surviving_userns(store: &Store) -> Result<Option<OwnedFd>> {
+    for container in store.containers()? {
+        if container.spec().namespaces.network != Some(NetworkMode::Networks) {
+            continue;
+        }
+        if let Some(namespace) = helper_userns_of(&container)? {
+            return Ok(Some(namespace));
+        }
+    }
+    Ok(None)
+}
+
+/// The user namespace of the helper that served `container`; `None` if that does not run any more.
+fn helper_userns_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
+    let Some(first) = super::first_process::find(container)? else { return Ok(None) };
+    let namespace = match dhow_sandbox::launch::open_namespace(first.pid(), "user") {
+        Ok(namespace) => namespace,
+        Err(_) => return Ok(None),
+    };
+    if first.has_ended()? {
+        return Ok(None);
+    }
+    // The container's may be nested deeper, below that of a donor. The helper's is the one whose parent is ours.
+    let mut outermost = namespace;
+    while let Some(above) = dhow_sys::namespace::parent_namespace(outermost.as_fd())? {
+        if dhow_sys::namespace::parent_namespace(above.as_fd())?.is_none() {
+            return Ok(Some(outermost));
+        }
+        outermost = above;
+    }
+    Ok(None)
+}
+
+/// Connects to the helper, or starts to fork it, if the container of `spec` needs networks. The result is for
+/// the container's supervisor. The process must be single-threaded.
+pub fn reach_helper(
+    store: &Store,
+    identity: &HostIdentity,
+    spec: &ContainerSpec,
+    wanted: Option<&NetworkPlan>,
+) -> Result<Option<PendingHelper>> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    let survivors = || surviving_userns(store);
+    let starter = HelperStarter { store, identity, start: &wanted.start, survivors: &survivors };
+    helper_client::reach_helper(&starter)
+        .with_context(|| format!("cannot start container {}", spec.name))
+        .map(Some)
+}
+
+/// Resolves the networks of a container whose lock this process holds, and allocates its addresses.
+pub fn prepare_networks(
+    store: &Store,
+    container: &LockedContainer,
+    environment: &Environment,
+) -> Result<Option<NetworkPlan>> {
+    if container.spec().namespaces.network != Some(NetworkMode::Networks) {
+        return Ok(None);
+    }
+    let rung = forced_backend(environment)?;
+    let state: Option<ContainerState> = container.read_state()?;
+    let previous = state.map(|state| state.endpoints).unwrap_or_default();
+    let places = store.join_networks(container.spec(), &previous)?;
+    let links = match legacy_links::legacy_links(store, container.spec(), &places) {
+        Ok(links) => links,
+        Err(error) => {
+            let endpoints: Vec<NetworkEndpoint> = places.into_iter().map(|(_, endpoint)| endpoint).collect();
+            // Addresses that stay allocated are reclaimed by whoever needs them.
+            let _ = store.leave_networks(container.spec(), &endpoints);
+            return Err(error);
+        }
+    };
+    Ok(Some(NetworkPlan { attached_networks: places, links, start: HelperOptions { rung } }))
+}
+
+/// A connection that only keeps the helper alive.
+pub struct HelperKeepalive(#[expect(unused, reason = "what counts is that it is open")] HelperClient);
+
+/// Connects to the helper or starts it, and keeps it alive. The process must be single-threaded.
+pub fn hold_helper(
+    store: &Store,
+    identity: &HostIdentity,
+    environment: &Environment,
+) -> Result<HelperKeepalive> {
+    let start = HelperOptions { rung: forced_backend(environment)? };
+    let survivors = || surviving_userns(store);
+    let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
+    Ok(HelperKeepalive(helper_client::reach_helper(&starter)?.wait()?))
+}
+
+/// Allocates the addresses of a build step, whose directory the caller holds.
+pub fn prepare_step_networks(
+    store: &Store,
+    spec: &ContainerSpec,
+    environment: &Environment,
+) -> Result<NetworkPlan> {
+    let start = HelperOptions { rung: forced_backend(environment)? };
+    Ok(NetworkPlan { attached_networks: store.join_networks(spec, &[])?, links: Vec::new(), start })
+}
+
+/// The network backend that the environment forces (`DHOW_NETWORK`).
+pub fn forced_backend(environment: &Environment) -> Result<Option<NetworkBackend>> {
+    let name = environment.text("DHOW_NETWORK");
+    name.map(str::parse).transpose().context("cannot use DHOW_NETWORK")
+}

@@ -1,0 +1,273 @@
+//! All mounts of a container: the system's, the generated files, and those that the user asked for, which
+//! win.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{INIT_PATH, generated_files, system_mounts, volume_mount};
+use crate::network::NetworkPlan;
+use dhow_error::{Failure, FailureKind, invalid};
+use dhow_model::container::{ContainerSpec, DeviceSpec, MountSource, MountSpec};
+use dhow_sandbox::identity::idmap::IdMap;
+use dhow_sandbox::plan::{
+    BindMount, MountAttributes, MountKind, MountPropagation, NamespaceSet, PlannedMount,
+};
+use dhow_store::{ContainerDir, Store};
+use dhow_sys::fs::clean_absolute;
+
+/// In the order in which they are mounted.
+pub(crate) fn all_mounts(
+    store: &Store,
+    container: &ContainerDir,
+    map: &IdMap,
+    unshare: NamespaceSet,
+    networks: Option<&NetworkPlan>,
+) -> Result<Vec<PlannedMount>> {
+    let spec = container.spec();
+    let mut mounts = system_mounts::system_mounts(spec, map, unshare);
+    mounts.extend(generated_files::generated_mounts(store, spec, networks)?);
+    mounts.extend(devices(spec)?);
+    let asked = requested_mounts(store, container)?;
+    mounts.retain(|mount| !asked.iter().any(|asked| replaces_system_mount(&asked.target, &mount.target)));
+    mounts.extend(asked);
+    if spec.init {
+        mounts.push(init_mount()?);
+    }
+    Ok(mounts)
+}
+
+/// Whether a mount requested at `asked` replaces the system's at `own`: at the same path, or above it in /dev
+/// and /sys. /proc always stays the container's own.
+pub fn replaces_system_mount(asked: &str, own: &str) -> bool {
+    let below = own.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    below && own != "/proc"
+}
+
+fn devices(spec: &ContainerSpec) -> Result<Vec<PlannedMount>> {
+    let mut mounts = Vec::new();
+    for device in &spec.devices {
+        mounts.extend(device_mounts(device)?);
+    }
+    Ok(mounts)
+}
+
+/// A device node, or every node below a directory.
+fn device_mounts(device: &DeviceSpec) -> Result<Vec<PlannedMount>> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let gathering = |why: String| {
+        Failure::new(
+            FailureKind::Invalid,
+            format!(
+                "error gathering device information while adding custom device \"{}\": {why}",
+                device.host.display()
+            ),
+        )
+    };
+    let data = std::fs::metadata(&device.host).map_err(|error| gathering(error.to_string()))?;
+    if data.is_dir() {
+        let mut below = Vec::new();
+        for entry in std::fs::read_dir(&device.host).map_err(|error| gathering(error.to_string()))? {
+            let entry = entry?;
+            let child = DeviceSpec {
+                host: entry.path(),
+                container: format!(
+                    "{}/{}",
+                    device.container.trim_end_matches('/'),
+                    entry.file_name().to_string_lossy()
+                ),
+                permissions: device.permissions.clone(),
+            };
+            below.extend(device_mounts(&child).unwrap_or_default());
+        }
+        return Ok(below);
+    }
+    if !data.file_type().is_char_device() && !data.file_type().is_block_device() {
+        return Err(gathering("not a device node".into()).into());
+    }
+    Ok(vec![system_mounts::device_node(&device.host.to_string_lossy(), &device.container)])
+}
+
+/// `-v`, `--mount` and `--tmpfs`: parents before what lies below them, and only the last mount at each
+/// target.
+pub(crate) fn requested_mounts(store: &Store, container: &ContainerDir) -> Result<Vec<PlannedMount>> {
+    let mut mounts: Vec<PlannedMount> = Vec::new();
+    for wish in &container.spec().mounts {
+        let mount = requested_mount(store, container, wish)?;
+        mounts.retain(|other| other.target != mount.target);
+        mounts.push(mount);
+    }
+    mounts.sort_by_key(|mount| mount.target.matches('/').count());
+    Ok(mounts)
+}
+
+fn requested_mount(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<PlannedMount> {
+    let target = clean_absolute(Path::new(&wish.target)).to_string_lossy().into_owned();
+    if target == "/" {
+        return Err(invalid("invalid mount: the destination can't be '/'").into());
+    }
+    if target == "/proc" || target.starts_with("/proc/") {
+        return Err(invalid(format!("\"{target}\" cannot be mounted because it is inside /proc")).into());
+    }
+    let kind = match &wish.source {
+        MountSource::Bind {
+            path,
+            create,
+            propagation,
+            recursive,
+            recursive_writable,
+            recursive_readonly_forced: _,
+        } => {
+            ensure_bind_source(path, *create)?;
+            MountKind::Bind(BindMount {
+                source: path.clone(),
+                subpath: None,
+                recursive: *recursive,
+                flags: MountAttributes { read_only: wish.read_only, ..MountAttributes::default() },
+                recursive_flags: !recursive_writable,
+                propagation: propagation_of(propagation),
+                copy_up: false,
+                optional: false,
+            })
+        }
+        MountSource::Volume { name, no_copy, subpath, .. } => {
+            let name =
+                name.as_deref().ok_or_else(|| invalid(format!("the volume for `{target}` has no name")))?;
+            let wish = volume_mount::VolumeMountRequest {
+                name,
+                subpath: subpath.as_deref(),
+                no_copy: *no_copy,
+                read_only: wish.read_only,
+            };
+            volume_mount::volume_mount(store, container, &wish)?
+        }
+        MountSource::Tmpfs { size, mode, options } => tmpfs(*size, *mode, options, wish.read_only)?,
+    };
+    Ok(PlannedMount { target, kind })
+}
+
+/// `-v` creates a missing source directory; `--mount` requires it.
+fn ensure_bind_source(path: &Path, create: bool) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => std::fs::create_dir_all(path)
+            .map_err(|error| {
+                Failure::new(
+                    FailureKind::Denied,
+                    format!("cannot make the missing source `{}`: {error}", path.display()),
+                )
+                .into()
+            }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(invalid(format!(
+            "invalid mount config for type \"bind\": bind source path does not exist: {}",
+            path.display()
+        ))
+        .into()),
+        Err(error) => Err(Failure::new(
+            FailureKind::Denied,
+            format!("cannot look at the mount source `{}`: {error}", path.display()),
+        )
+        .into()),
+    }
+}
+
+fn propagation_of(text: &str) -> MountPropagation {
+    match text {
+        "shared" | "rshared" => MountPropagation::Shared,
+        "slave" | "rslave" => MountPropagation::Slave,
+        _ => MountPropagation::Private,
+    }
+}
+
+/// docker's defaults are `noexec,nosuid,nodev`; options undo them individually.
+pub(super) fn tmpfs(
+    size: Option<u64>,
+    mode: Option<u32>,
+    options: &[String],
+    read_only: bool,
+) -> Result<MountKind> {
+    let mut flags = MountAttributes { read_only, nosuid: true, nodev: true, noexec: true };
+    let mut params: Vec<(String, Option<String>)> = Vec::new();
+    let mut set = |name: &str, value: String| {
+        params.retain(|(known, _)| known != name);
+        params.push((name.to_owned(), Some(value)));
+    };
+    for option in options {
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("rw", "") => flags.read_only = false,
+            ("ro", "") => flags.read_only = true,
+            ("exec", "") => flags.noexec = false,
+            ("noexec", "") => flags.noexec = true,
+            ("suid", "") => flags.nosuid = false,
+            ("nosuid", "") => flags.nosuid = true,
+            ("dev", "") => flags.nodev = false,
+            ("nodev", "") => flags.nodev = true,
+            // Accepted and ignored, as a tmpfs has no use for them.
+            (
+                "noatime" | "relatime" | "strictatime" | "atime" | "diratime" | "nodiratime" | "async"
+                | "sync" | "defaults",
+                "",
+            ) => {}
+            ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave", "") => {}
+            (name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value)
+                if !value.is_empty() =>
+            {
+                set(name, value.to_owned())
+            }
+            _ => return Err(invalid(format!("invalid tmpfs option \"{}\"", option.escape_debug())).into()),
+        }
+    }
+    if let Some(size) = size {
+        set("size", size.to_string());
+    }
+    if let Some(mode) = mode {
+        set("mode", format!("{mode:o}"));
+    }
+    // Without a mode docker keeps that of the directory below the mount.
+    let keep_mode = !params.iter().any(|(name, _)| name == "mode");
+    Ok(MountKind::Tmpfs { params, flags, keep_mode })
+}
+
+/// dhow's executable, which acts as an init when called by that name.
+fn init_mount() -> Result<PlannedMount> {
+    let own = std::fs::read_link("/proc/self/exe")
+        .map_err(|error| Failure::new(FailureKind::Unsupported, format!("--init needs /proc: {error}")))?;
+    Ok(PlannedMount {
+        target: INIT_PATH.into(),
+        kind: MountKind::Bind(BindMount {
+            source: own,
+            subpath: None,
+            recursive: false,
+            flags: MountAttributes { read_only: true, ..MountAttributes::default() },
+            recursive_flags: false,
+            propagation: MountPropagation::Private,
+            copy_up: false,
+            optional: false,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_asked_for_win_but_not_proc() {
+        assert!(replaces_system_mount("/dev", "/dev/null"));
+        assert!(replaces_system_mount("/etc/hosts", "/etc/hosts"));
+        assert!(!replaces_system_mount("/dev/nul", "/dev/null"));
+        assert!(!replaces_system_mount("/", "/proc"));
+    }
+
+    #[test]
+    fn tmpfs_options_undo_the_defaults() {
+        let options = ["exec".to_owned(), "size=1m".into(), "size=2m".into()];
+        let MountKind::Tmpfs { params, flags, keep_mode } = tmpfs(None, None, &options, false).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(params, [("size".to_owned(), Some("2m".to_owned()))]);
+        assert!(!flags.noexec && flags.nosuid && flags.nodev && keep_mode);
+        assert!(tmpfs(None, None, &["huge=always".into()], false).is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! Pausing and unpausing a container, and applying a changed specification.
+
+use anyhow::Result;
+
+use super::ContainerSupervisor;
+use super::container_run::ContainerRun;
+use dhow_error::{Failure, FailureKind};
+
+impl ContainerSupervisor {
+    pub(super) fn pause(&mut self, run: &ContainerRun) -> Result<()> {
+        if self.state.paused {
+            return Err(self.conflict("is already paused").into());
+        }
+        run.freeze()?;
+        self.set_paused(true)
+    }
+
+    pub(super) fn unpause(&mut self, run: &ContainerRun) -> Result<()> {
+        if !self.state.paused {
+            return Err(self.conflict("is not paused").into());
+        }
+        run.thaw()?;
+        self.set_paused(false)
+    }
+
+    /// Applies the specification that a command has changed on disk.
+    pub(super) fn reload(&mut self, run: &mut ContainerRun) -> Result<()> {
+        self.container.reload()?;
+        // `rename` and `update` both end here; each part finds out whether it has something to do.
+        self.rename_on_networks()?;
+        run.apply_limits(self.container.spec(), &self.surroundings)?;
+        if self.state.cgroup != run.cgroup_path() {
+            self.state.cgroup = run.cgroup_path();
+            self.container.write_state(&self.state)?;
+        }
+        Ok(())
+    }
+
+    fn set_paused(&mut self, paused: bool) -> Result<()> {
+        self.state.paused = paused;
+        self.record_event(if paused { "pause" } else { "unpause" }, &[]);
+        self.container.write_state(&self.state)
+    }
+
+    fn conflict(&self, what: &str) -> Failure {
+        Failure::new(FailureKind::Conflict, format!("Container {} {what}", self.container.spec().name))
+    }
+}

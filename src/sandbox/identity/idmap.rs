@@ -1,0 +1,129 @@
+//! Maps between the ids of a user namespace and those outside.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+/// One extent of a uid_map or gid_map (user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMapExtent {
+    pub inside: u32,
+    pub outside: u32,
+    pub count: u32,
+}
+
+/// The id map of a user namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    pub uids: Vec<IdMapExtent>,
+    pub gids: Vec<IdMapExtent>,
+}
+
+impl IdMap {
+    /// The map of process `pid`'s user namespace, with outside ids as the caller's namespace sees them.
+    pub fn of_process(pid: i32) -> io::Result<Self> {
+        let read = |which: &str| std::fs::read_to_string(format!("/proc/{pid}/{which}_map"));
+        Ok(Self { uids: parse(&read("uid")?), gids: parse(&read("gid")?) })
+    }
+
+    /// Whether exactly one user id is mapped.
+    pub fn is_single(&self) -> bool {
+        matches!(self.uids.as_slice(), [IdMapExtent { count: 1, .. }])
+    }
+
+    /// Translates this map, whose outside ids are the host's, for a namespace nested in one with the map
+    /// `parent`: outside ids become the parent's inside ids. `None` if the parent lacks an id.
+    pub(crate) fn nested_in(&self, parent: &Self) -> Option<Self> {
+        Some(Self {
+            uids: nest_extents(&self.uids, &parent.uids)?,
+            gids: nest_extents(&self.gids, &parent.gids)?,
+        })
+    }
+
+    pub(crate) fn has_uid(&self, id: u32) -> bool {
+        contains(&self.uids, id)
+    }
+
+    pub fn has_gid(&self, id: u32) -> bool {
+        contains(&self.gids, id)
+    }
+}
+
+fn contains(lines: &[IdMapExtent], id: u32) -> bool {
+    lines.iter().any(|line| id >= line.inside && id - line.inside < line.count)
+}
+
+fn nest_extents(lines: &[IdMapExtent], parent: &[IdMapExtent]) -> Option<Vec<IdMapExtent>> {
+    let mut translated = Vec::new();
+    for line in lines {
+        let mut done = 0;
+        while done < line.count {
+            // An extent may span several extents of the parent, so it is split at their borders.
+            let outside = line.outside.checked_add(done)?;
+            let within = |p: &&IdMapExtent| outside >= p.outside && outside - p.outside < p.count;
+            let found = parent.iter().find(within)?;
+            let offset = outside - found.outside;
+            let count = (line.count - done).min(found.count - offset);
+            translated.push(IdMapExtent {
+                inside: line.inside.checked_add(done)?,
+                outside: found.inside.checked_add(offset)?,
+                count,
+            });
+            done += count;
+        }
+    }
+    Some(translated)
+}
+
+/// The format of /proc/PID/uid_map.
+pub fn render(lines: &[IdMapExtent]) -> String {
+    lines.iter().map(|l| format!("{} {} {}\n", l.inside, l.outside, l.count)).collect()
+}
+
+/// Parses what [`render`] writes and the kernel shows; malformed lines are skipped.
+fn parse(text: &str) -> Vec<IdMapExtent> {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+        let line =
+            IdMapExtent { inside: numbers.next()??, outside: numbers.next()??, count: numbers.next()?? };
+        (line.count > 0 && numbers.next().is_none()).then_some(line)
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_shows_is_what_was_written() {
+        let lines = [
+            IdMapExtent { inside: 0, outside: 1000, count: 1 },
+            IdMapExtent { inside: 1, outside: 100_000, count: 65_536 },
+        ];
+        assert_eq!(parse(&render(&lines)), lines);
+        assert_eq!(parse("         0       1000          1\nx y z\n1 2\n5 6 0\n1 2 3 4\n"), lines[..1]);
+    }
+
+    #[test]
+    fn a_child_counts_in_its_parents_numbers() {
+        let line = |inside, outside, count| IdMapExtent { inside, outside, count };
+        let host = [line(0, 1000, 1), line(1, 100_000, 65_536)];
+        let kept =
+            [line(0, 100_999, 1), line(1, 100_000, 999), line(1000, 1000, 1), line(1001, 101_000, 64_536)];
+        assert_eq!(nest_extents(&host, &host).unwrap(), [line(0, 0, 1), line(1, 1, 65_536)]);
+        let mixed = nest_extents(&host, &kept).unwrap();
+        assert_eq!(mixed, [line(0, 1000, 1), line(1, 1, 999), line(1000, 0, 1), line(1001, 1001, 64_536)]);
+        assert!(nest_extents(&host, &host[..1]).is_none());
+    }
+
+    #[test]
+    fn one_id_is_told_from_several() {
+        let map = |count| {
+            let lines = vec![IdMapExtent { inside: 7, outside: 1000, count }];
+            IdMap { uids: lines.clone(), gids: lines }
+        };
+        assert!(map(1).is_single() && !map(2).is_single());
+        assert!(IdMap::of_process(std::process::id().cast_signed()).unwrap().has_uid(0));
+    }
+}

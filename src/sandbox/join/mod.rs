@@ -1,0 +1,330 @@
+//! Starts a further process in a running container (`docker exec`).
+//!
+//! ```text
+//! caller ──fork──► intermediate ──setns──► ··· ──fork──► process ──► exec stub ──► program
+//! ```
+//!
+//! The intermediate process leaves the caller's namespaces for the container's and forks there with `CLONE_PARENT`,
+//! so the new process is a child of the caller, who can wait for it. A process that outlives its caller is waited for
+//! by [`super::exec_monitor`].
+//!
+//! # Trust
+//!
+//! The container may be hostile and wait for this moment. Before it joins, the intermediate process closes every
+//! descriptor but the streams and its own, hides its command line, and makes itself undumpable: nothing inside can
+//! open its files, directories or memory, since they belong to a process of the host's user namespace. It stays
+//! undumpable until it becomes the exec stub, which holds nothing of the host ([`dhow_sys::exec_stub`]). Inside,
+//! the container's /proc is not consulted, paths are resolved without magic links, and no file is read that could
+//! block.
+
+pub mod exec_monitor;
+pub(crate) mod userns;
+use std::convert::Infallible;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::PipeFlags;
+
+use super::cgroup::CgroupMembership;
+use super::confine;
+use super::confine::program::{self, ResolvedProgram};
+use super::confine::user::{ProcessUser, UserDatabase};
+use super::identity::idmap::IdMap;
+use super::launch::namespace_flags;
+use super::plan::{Confinement, NamespaceSet, ProcessPlan};
+use super::sync_socket::{self, SyncMessage, SyncSocket};
+use dhow_error::{Failure, FailureKind};
+use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
+use dhow_sys::process::{ChildProcess, ForkSide, ns};
+
+/// A hostile container could keep the stub's status pipe open to block its caller, so the caller waits no
+/// longer than this.
+const EXEC_TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// What is executed, in which container, and how it is confined.
+#[derive(Clone, Debug)]
+pub struct JoinPlan {
+    pub name: String,
+    pub cgroup: Option<CgroupMembership>,
+    /// The namespaces to join: those that are the container's own.
+    pub unshare: NamespaceSet,
+    /// The ids of the container's user namespace.
+    pub ids: IdMap,
+    /// Its working directory must exist.
+    pub process: ProcessPlan,
+    pub confinement: Confinement,
+    /// A path and an environment variable; the variable is set if the path exists in the container.
+    pub env_if_file: Option<(&'static str, String)>,
+}
+
+/// A process that has become its program.
+pub struct JoinedProcess {
+    pub process: ChildProcess,
+    /// The master side of the terminal, if the plan has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// The descriptors that the intermediate process and the new process keep open.
+struct JoinFds {
+    channel: SyncSocket,
+    stub: ExecStub,
+    container_pidfd: OwnedFd,
+    streams: [OwnedFd; 3],
+    /// Entered last: the namespace from [`userns::userns_for_user`](super::userns), if one is needed.
+    userns: Option<OwnedFd>,
+}
+
+/// Starts `plan` in the namespaces of the process behind the pidfd `container`. `streams` are standard input,
+/// output and error unless the plan has a terminal. The process must have one thread.
+pub fn spawn_in_container(
+    plan: &JoinPlan,
+    container: BorrowedFd<'_>,
+    streams: [BorrowedFd<'_>; 3],
+) -> Result<JoinedProcess> {
+    let (ours, theirs) = sync_socket::socket_pair()?;
+    let (status, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    match dhow_sys::process::clone_into(0).context("starting a process")? {
+        ForkSide::Child => {
+            let gathered = JoinFds::gather(plan, &theirs, &told, container, streams);
+            let error = match gathered.and_then(|tools| run_intermediate(plan, tools)) {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            theirs.send_failure(&Failure::from_chain(&error));
+            dhow_sys::process::exit_now(125)
+        }
+        ForkSide::Parent(usher) => {
+            drop((theirs, told));
+            let joined = await_process(&ours);
+            // Reaped before the outcome is looked at, so that a failure leaves no zombie.
+            usher.wait()?;
+            let joined = joined?;
+            match await_exec(&status, &joined.process)? {
+                None => Ok(joined),
+                Some(error) => {
+                    joined.process.wait()?;
+                    Err(program::explain_exec_error(
+                        plan.process.args.first().map_or("", String::as_str),
+                        &error,
+                    )
+                    .into())
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the process has become the exec stub. Messages from it and from the intermediate process come
+/// in any order.
+fn await_process(channel: &SyncSocket) -> Result<JoinedProcess> {
+    let (mut process, mut terminal, mut failure) = (None, None, None);
+    loop {
+        match channel.receive()? {
+            SyncMessage::Process(child) => process = Some(child),
+            SyncMessage::Terminal(master) => terminal = Some(master),
+            // Only a container's first process has an owner listener.
+            SyncMessage::Listener(_) => {}
+            SyncMessage::Failed(why) => failure = Some(why),
+            SyncMessage::Running => break,
+        }
+    }
+    match (failure, process) {
+        (None, Some(process)) => Ok(JoinedProcess { process, terminal }),
+        (failure, process) => {
+            process.map(|process| process.wait()).transpose()?;
+            let killed = || Failure::new(FailureKind::Interrupted, "the process was killed before it ran");
+            Err(failure.unwrap_or_else(killed).into())
+        }
+    }
+}
+
+/// Waits until the stub has become the program. Returns the error of execve(2) if it could not.
+fn await_exec(status: &OwnedFd, process: &ChildProcess) -> Result<Option<std::io::Error>> {
+    let mut fds = [
+        PollFd::from_borrowed_fd(status.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN),
+    ];
+    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&EXEC_TIMEOUT)))?;
+    let mut errno = [0; 4];
+    match rustix::io::read(status, &mut errno) {
+        Ok(4) => Ok(Some(std::io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
+        _ => Ok(None),
+    }
+}
+
+impl JoinFds {
+    /// Moves all descriptors above [`STATUS_FD`], which the stub uses.
+    fn gather(
+        plan: &JoinPlan,
+        channel: &SyncSocket,
+        told: &OwnedFd,
+        container: BorrowedFd<'_>,
+        streams: [BorrowedFd<'_>; 3],
+    ) -> Result<Self> {
+        let raised = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, STATUS_FD + 1);
+        let alias = userns::userns_for_user(plan, container)?;
+        let tools = Self {
+            userns: alias.as_ref().map(|alias| raised(alias.as_fd())).transpose()?,
+            channel: channel.at_or_above(STATUS_FD + 1)?,
+            stub: ExecStub::new().map_err(|error| explain_no_stub(&error))?,
+            container_pidfd: raised(container)?,
+            streams: [raised(streams[0])?, raised(streams[1])?, raised(streams[2])?],
+        };
+        dhow_sys::process::place_fd(told.as_fd(), STATUS_FD)?;
+        Ok(tools)
+    }
+
+    /// Closes all other descriptors. Safe because their owners never run again: this process ends or execs.
+    fn close_others(&self) -> std::io::Result<()> {
+        let own = [self.channel.as_fd(), self.stub.as_fd(), self.container_pidfd.as_fd()];
+        let others = self.streams.iter().chain(&self.userns).map(|fd| fd.as_fd());
+        let keep: Vec<BorrowedFd<'_>> = own.into_iter().chain(others).collect();
+        dhow_sys::process::close_others(STATUS_FD.cast_unsigned() + 1, &keep)
+    }
+}
+
+fn run_intermediate(plan: &JoinPlan, tools: JoinFds) -> Result<Infallible> {
+    let failed = |error: anyhow::Error| -> ! {
+        tools.channel.send_failure(&Failure::from_chain(&error));
+        dhow_sys::process::exit_now(125)
+    };
+    // Not returned: after the descriptors are closed, nothing of the caller may run again.
+    match enter_container(plan, &tools) {
+        Ok(never) => match never {},
+        Err(error) => failed(error),
+    }
+}
+
+fn enter_container(plan: &JoinPlan, tools: &JoinFds) -> Result<Infallible> {
+    // /proc/PID/cmdline is world-readable and would show the caller's command line inside the container.
+    dhow_sys::process::set_title(&format!("dhow: {}", plan.name));
+    // By the host's /proc; the container's own is not to be trusted.
+    confine::set_oom_score(&plan.process)?;
+    if let Some(cgroup) = &plan.cgroup {
+        // Before joining: afterwards the host's cgroup file system is out of reach.
+        cgroup.enter()?;
+    }
+    tools.close_others()?;
+    dhow_sys::process::set_dumpable(false)?;
+    dhow_sys::namespace::setns(tools.container_pidfd.as_fd(), namespace_flags(plan.unshare))
+        .map_err(|error| explain_join_refusal(&error))?;
+    match dhow_sys::process::clone_sibling(0, None).map_err(|error| explain_join_refusal(&error))? {
+        ForkSide::Child => become_process(plan, tools),
+        ForkSide::Parent(process) => {
+            tools.channel.send_process(&process)?;
+            dhow_sys::process::exit_now(0)
+        }
+    }
+}
+
+/// Explains why the container could not be entered. Once its first process is ending, fork(2) fails with
+/// `ENOMEM` in its pid namespace.
+pub(super) fn explain_join_refusal(error: &std::io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        Some(libc::ESRCH | libc::ENOMEM) => container_ended().into(),
+        _ => Failure::new(FailureKind::Denied, format!("the kernel refused to enter the container: {error}"))
+            .into(),
+    }
+}
+
+/// Explains why the exec stub could not be created. Exec without it would expose dhow's own file to the
+/// container.
+pub(super) fn explain_no_stub(error: &std::io::Error) -> Failure {
+    let failure =
+        Failure::new(FailureKind::Denied, format!("the kernel runs no program from memory: {error}"));
+    match error.raw_os_error() {
+        Some(libc::EACCES) => failure.hint("root can allow it with `sysctl vm.memfd_noexec=1`"),
+        _ => failure,
+    }
+}
+
+pub(super) fn container_ended() -> Failure {
+    Failure::new(FailureKind::Conflict, "the container has ended")
+}
+
+/// In the new process, inside the container: takes on its identity and execs.
+fn become_process(plan: &JoinPlan, tools: &JoinFds) -> Result<Infallible> {
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let root = dhow_sys::fs::open_dir(Path::new("/"))?;
+    let user = resolve_user(&UserDatabase::read(root.as_fd()), &plan.process)?;
+    confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
+    let terminal = match plan.process.tty {
+        true => Some(open_terminal(root.as_fd(), tools, &user, plan.process.terminal_size)?),
+        false => None,
+    };
+    enter_workdir(root.as_fd(), &plan.process.cwd)?;
+    let process = with_conditional_env(plan, root.as_fd());
+    drop(root);
+    let [input, output, error] = &tools.streams;
+    confine::attach_streams(terminal.as_ref(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
+    // Late: in the nested namespace, this process has no capabilities over the container's own namespaces.
+    confine::set_rlimits(&process)?;
+    if let Some(alias) = &tools.userns {
+        dhow_sys::namespace::setns(alias.as_fd(), ns::USER).context("entering the user's namespace")?;
+    }
+    confine::drop_privileges(&plan.confinement, &user)?;
+    if process.die_with_parent {
+        confine::die_with_parent(&tools.channel)?;
+    }
+    ResolvedProgram::resolve(&process, &user)?.exec_via_stub(&tools.stub, &plan.confinement.seccomp)
+}
+
+/// Resolves the user. A user that does not exist has docker's exit code for a command that cannot be run
+/// (126).
+pub(super) fn resolve_user(database: &UserDatabase, process: &ProcessPlan) -> Result<ProcessUser, Failure> {
+    let found = database.resolve(&process.user, &process.groups);
+    found.map_err(|failure| Failure::new(FailureKind::CommandNotExecutable, failure.to_string()))
+}
+
+/// Opens a terminal on the container's own devpts, as a program inside would.
+fn open_terminal(
+    root: BorrowedFd<'_>,
+    tools: &JoinFds,
+    user: &ProcessUser,
+    size: Option<(u16, u16)>,
+) -> Result<OwnedFd> {
+    let devpts = dhow_sys::fs::open_in_root(
+        root,
+        Path::new("dev/pts"),
+        OFlags::PATH | OFlags::DIRECTORY,
+        Mode::empty(),
+    )
+    .context("opening /dev/pts")?;
+    let (master, slave) = confine::open_terminal(devpts.as_fd(), user, size)?;
+    tools.channel.send_terminal(&master)?;
+    Ok(slave)
+}
+
+/// Enters the working directory. Unlike for a container's first process, a missing one is not created.
+fn enter_workdir(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
+    let dir =
+        dhow_sys::fs::open_in_root(root, Path::new(cwd), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+            .and_then(|dir| Ok(rustix::process::fchdir(&dir)?));
+    dir.map_err(|error| {
+        let kind = match error.raw_os_error() {
+            Some(libc::ENOENT) => FailureKind::CommandNotFound,
+            _ => FailureKind::CommandNotExecutable,
+        };
+        let text = match error.raw_os_error() {
+            Some(libc::ENOENT) => "no such file or directory".to_owned(),
+            Some(libc::ENOTDIR) => "not a directory".to_owned(),
+            Some(libc::EACCES) => "permission denied".to_owned(),
+            Some(libc::ELOOP) => "it leads through a link of /proc".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure::new(kind, format!("chdir to cwd (\"{}\"): {text}", cwd.escape_debug())).into()
+    })
+}
+
+/// Adds what can only be determined inside, namely [`JoinPlan::env_if_file`].
+fn with_conditional_env(plan: &JoinPlan, root: BorrowedFd<'_>) -> ProcessPlan {
+    let mut process = plan.process.clone();
+    if let Some((file, variable)) = &plan.env_if_file {
+        let found = dhow_sys::fs::open_in_root(root, Path::new(file), OFlags::PATH, Mode::empty());
+        process.env.extend(found.is_ok().then(|| variable.clone()));
+    }
+    process
+}

@@ -1,0 +1,144 @@
+//! The first process of a container from clone to exec: it builds the root file system, enters it, drops its
+//! privileges, and becomes the container's program.
+//!
+//! It has one thread and is alone in its namespaces. Nothing here returns to the supervisor's code: a failure is sent
+//! over the sync socket and the process exits.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::shared::ReceivedMounts;
+use crate::confine::program::ResolvedProgram;
+use crate::confine::user::{ProcessUser, UserDatabase};
+use crate::plan::SandboxPlan;
+use crate::sync_socket::SyncSocket;
+use crate::{confine, join, rootfs};
+use dhow_error::Failure;
+use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
+
+/// Standard input, output and error of a container without a terminal.
+pub(crate) struct StdioFds<'a>(pub [BorrowedFd<'a>; 3]);
+
+/// Becomes the container's program. Ends by exec, or exits with 125 after reporting the failure.
+pub(crate) fn run_init(
+    plan: &SandboxPlan,
+    channel: &SyncSocket,
+    streams: &StdioFds<'_>,
+    gifts: ReceivedMounts,
+) -> ! {
+    let error = match become_container(plan, channel, streams, gifts) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    channel.send_failure(&Failure::from_chain(&error));
+    dhow_sys::process::exit_now(125)
+}
+
+fn become_container(
+    plan: &SandboxPlan,
+    channel: &SyncSocket,
+    streams: &StdioFds<'_>,
+    mut gifts: ReceivedMounts,
+) -> Result<std::convert::Infallible> {
+    dhow_sys::process::set_name(&format!("dhow: {}", plan.name));
+    // The caller's umask must not leak in; docker's is 022.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    if plan.unshare.net {
+        dhow_sys::interface::loopback_up().context("bringing up the loopback interface")?;
+    }
+    let mut prepared = rootfs::open_sources(&plan.mounts)?;
+    prepared.add_peer_mounts(&plan.mounts, |kin| gifts.take(kin));
+    // A filter of the user's own may forbid memfd_create(2), so this comes before any is loaded.
+    let stub = gifts
+        .stub_status
+        .as_ref()
+        .map(|_| ExecStub::new())
+        .transpose()
+        .map_err(|error| join::explain_no_stub(&error))?;
+    channel.await_go()?;
+    // From here on the ids are mapped, so files can be created and owned.
+    if plan.unshare.uts {
+        set_names(plan)?;
+    }
+    let root = rootfs::build_rootfs(plan, prepared)?;
+    let user = UserDatabase::read(root.as_fd()).resolve(&plan.process.user, &plan.process.groups)?;
+    confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
+    let terminal = match plan.process.tty {
+        true => Some(open_terminal(root.as_fd(), channel, &user, plan.process.terminal_size)?),
+        false => None,
+    };
+    rootfs::pivot_into(root.as_fd())?;
+    // Holding the old root open would be a way out of the container.
+    drop(root);
+    enter_workdir(&plan.process.cwd)?;
+    confine::attach_streams(terminal.as_ref(), streams.0)?;
+    confine::set_rlimits(&plan.process)?;
+    // A process that others can see has set its score in the intermediate process: undumpable, it cannot
+    // write its /proc.
+    if stub.is_none() {
+        confine::set_oom_score(&plan.process)?;
+    }
+    // The network is connected while the root is built; the program must not run before both are done.
+    if plan.awaits_network {
+        channel.await_go()?;
+    }
+    if let Some(listener) = confine::drop_privileges(&plan.confinement, &user)? {
+        channel.send_listener(&listener)?;
+    }
+    if plan.process.die_with_parent {
+        confine::die_with_parent(channel)?;
+    }
+    let program = ResolvedProgram::resolve(&plan.process, &user)?;
+    match (stub, &gifts.stub_status) {
+        (Some(stub), Some(tells)) => {
+            dhow_sys::process::place_fd(tells.as_fd(), STATUS_FD)?;
+            program.exec_via_stub(&stub, &plan.confinement.seccomp)
+        }
+        _ => program.exec(),
+    }
+}
+
+fn set_names(plan: &SandboxPlan) -> Result<()> {
+    if let Some(name) = &plan.hostname {
+        rustix::system::sethostname(name.as_bytes())
+            .with_context(|| format!("setting the host name `{name}`"))?;
+    }
+    if let Some(name) = &plan.domainname {
+        rustix::system::setdomainname(name.as_bytes())
+            .with_context(|| format!("setting the domain name `{name}`"))?;
+    }
+    Ok(())
+}
+
+/// Opens the container's terminal on its own devpts, binds it to /dev/console, and sends the master side out.
+fn open_terminal(
+    root: BorrowedFd<'_>,
+    channel: &SyncSocket,
+    user: &ProcessUser,
+    size: Option<(u16, u16)>,
+) -> Result<OwnedFd> {
+    let devpts = dhow_sys::fs::open_in_root(
+        root,
+        Path::new("dev/pts"),
+        OFlags::PATH | OFlags::DIRECTORY,
+        Mode::empty(),
+    )?;
+    let (master, slave) = confine::open_terminal(devpts.as_fd(), user, size)?;
+    let console = dhow_sys::fs::ensure_file_in_root(root, Path::new("dev/console"))?;
+    let tree = dhow_sys::mount::clone_tree(slave.as_fd(), false)?;
+    dhow_sys::mount::attach(tree.as_fd(), console.as_fd()).context("mounting /dev/console")?;
+    channel.send_terminal(&master)?;
+    Ok(slave)
+}
+
+/// Enters the working directory; a missing one is created, as docker does.
+fn enter_workdir(cwd: &str) -> Result<()> {
+    let root = dhow_sys::fs::open_dir(Path::new("/"))?;
+    let dir = dhow_sys::fs::ensure_dir_in_root(root.as_fd(), Path::new(cwd))
+        .with_context(|| format!("making the working directory `{cwd}`"))?;
+    rustix::process::fchdir(&dir).with_context(|| format!("entering the working directory `{cwd}`"))?;
+    Ok(())
+}

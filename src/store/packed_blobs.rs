@@ -1,0 +1,44 @@
+//! Compressed forms of a layer that were produced before, so that their digest is known without compressing
+//! again.
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Durability};
+use super::lock::{FileLock, LockMode};
+use super::{Store, read_record};
+use dhow_model::digest::Digest;
+
+/// A compressed form of a layer that can be reproduced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedBlob {
+    /// Algorithm and level, for example `gzip-6`.
+    pub compression: String,
+    /// Digest of the compressed bytes.
+    pub digest: Digest,
+    /// Compressed size in bytes.
+    pub size: u64,
+}
+
+impl Store {
+    /// The known forms, oldest first.
+    pub fn packed_blobs(&self, diff_id: &Digest) -> anyhow::Result<Vec<PackedBlob>> {
+        Ok(read_record(&self.layer_dir(diff_id).join("blobs.json"))?.unwrap_or_default())
+    }
+
+    /// Records a form, replacing an older one with the same compression.
+    pub fn add_packed_blob(&self, diff_id: &Digest, blob: PackedBlob) -> anyhow::Result<()> {
+        let doing = || format!("cannot remember the digest of layer {diff_id}");
+        let _lock = FileLock::acquire(&self.lock_path("unpack", diff_id.hex()), LockMode::Exclusive)
+            .with_context(doing)?;
+        let mut known = self.packed_blobs(diff_id)?;
+        // The layer may have been removed meanwhile; do not recreate its directory.
+        if known.contains(&blob) || self.layer(diff_id)?.is_none() {
+            return Ok(());
+        }
+        known.retain(|other| other.compression != blob.compression);
+        known.push(blob);
+        atomic::write_json(&self.layer_dir(diff_id).join("blobs.json"), &known, Durability::Unsynced)
+            .with_context(doing)
+    }
+}

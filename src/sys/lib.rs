@@ -1,0 +1,26 @@
+//! Safe wrappers of kernel facilities, one per file, with [`std::io::Error`] and no types of dhow. The only `unsafe`.
+//!
+//! A wrapper names the man page it wraps and the errnos that callers branch on; it takes borrowed descriptors and
+//! returns owned ones, always close-on-exec. Everything that `rustix` wraps safely is called through it.
+
+pub mod caps;
+pub mod datagram;
+pub mod exec_stub;
+pub mod fs;
+pub mod interface;
+pub mod memory;
+pub mod mount;
+pub mod namespace;
+pub mod netlink;
+pub mod packet_socket;
+pub mod pdeathsig;
+pub mod process;
+pub mod pty;
+pub mod random;
+pub mod rlimit;
+pub mod routes;
+pub mod seccomp;
+pub mod signal;
+pub mod socket;
+pub mod transparent_socket;
+pub mod tun;
