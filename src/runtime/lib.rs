@@ -8,6 +8,7 @@ pub mod first_process;
 pub(crate) mod log;
 pub mod network;
 pub mod plan;
+pub mod process;
 pub(crate) mod recover;
 pub mod remove;
 pub mod rootfs_view;

@@ -1,44 +1,29 @@
 //! One run of a container, from the start of its first process to its exit.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use super::clients::ClientSet;
+use super::event::SupervisorEvent;
 use super::health::HealthMonitor;
-use super::poll::{PollSet, SupervisorEvent, earlier_deadline};
-use super::streams::{ContainerStreams, ReadBuffer, StreamRead};
 use crate::cgroup;
 use crate::control::protocol::StopOptions;
 use crate::first_process::boundary;
-use crate::network::HelperLease;
+use crate::process::poll::{PollSet, earlier_deadline};
+use crate::process::{ContainerProcess, LaunchInputs};
 use dhow_model::container::ContainerSpec;
-use dhow_model::log::OutputStream;
 use dhow_model::signal;
-use dhow_sandbox::cgroup::{Cgroup, SessionInfo};
-use dhow_sandbox::identity::HostIdentity;
-use dhow_sandbox::launch::shared::SharedNamespaces;
-use dhow_sandbox::launch::{LaunchContext, LaunchedContainer, launch};
+use dhow_sandbox::cgroup::SessionInfo;
 use dhow_sandbox::pause;
-use dhow_sandbox::plan::SandboxPlan;
 use dhow_sandbox::processes::NamespaceBoundary;
-use dhow_store::LockedContainer;
 use dhow_sys::process::ChildExit;
 
 /// docker's default stop timeout, in seconds.
 const DEFAULT_TIMEOUT: i64 = 10;
 
-/// Upper bound on reads that drain output after the exit: other processes may hold the pipes and go on
-/// writing.
-const MAX_DRAIN_READS: usize = 1024;
-
 pub(crate) struct ContainerRun {
-    running: LaunchedContainer,
-    /// `None` without a cgroup of its own.
-    cgroup: Option<Cgroup>,
-    pub streams: ContainerStreams,
+    pub process: ContainerProcess,
     /// How to tell its processes from others.
     boundary: NamespaceBoundary,
     began: Instant,
@@ -48,92 +33,25 @@ pub(crate) struct ContainerRun {
 }
 
 impl ContainerRun {
-    /// Starts the container in `cgroup`, sharing namespaces with `kin`, on `network`. `direct` are streams to
-    /// pass on; without them the container writes to the supervisor.
-    pub(super) fn start(
-        plan: &SandboxPlan,
-        identity: &HostIdentity,
-        container: &LockedContainer,
-        direct: Option<[OwnedFd; 3]>,
-        cgroup: Option<Cgroup>,
-        kin: Option<SharedNamespaces>,
-        network: Option<&mut HelperLease>,
-    ) -> Result<Self> {
-        let surroundings = (cgroup.as_ref(), kin.as_ref(), network);
-        match Self::launch(plan, identity, container, direct, surroundings) {
-            Ok((running, streams, checks)) => {
-                let boundary = boundary(container.spec());
-                Ok(Self {
-                    running,
-                    cgroup,
-                    streams,
-                    boundary,
-                    began: Instant::now(),
-                    kill_at: None,
-                    health: checks,
-                })
-            }
-            Err(error) => {
-                // The failure is what counts; an empty cgroup directory may stay.
-                let _ = cgroup.map(Cgroup::remove);
-                Err(error)
-            }
+    /// Starts the container.
+    pub(super) fn start(inputs: LaunchInputs<'_>) -> Result<Self> {
+        let spec = inputs.container.spec();
+        let mut health = HealthMonitor::new(spec, &inputs.plan.ids)?;
+        if let (Some(health), Some(cgroup)) = (&mut health, &inputs.cgroup) {
+            health.use_cgroup(cgroup);
         }
-    }
-
-    fn launch(
-        plan: &SandboxPlan,
-        identity: &HostIdentity,
-        container: &LockedContainer,
-        direct: Option<[OwnedFd; 3]>,
-        (cgroup, kin, network): (Option<&Cgroup>, Option<&SharedNamespaces>, Option<&mut HelperLease>),
-    ) -> Result<(LaunchedContainer, ContainerStreams, Option<HealthMonitor>)> {
-        let process = &container.spec().process;
-        let mut checks = HealthMonitor::new(container.spec(), &plan.ids)?;
-        if let (Some(checks), Some(cgroup)) = (&mut checks, cgroup) {
-            checks.use_cgroup(cgroup);
-        }
-        let (ends, streams) = match direct {
-            Some(ends) => (ends, ContainerStreams::default()),
-            None if process.tty => (ContainerStreams::placeholders()?, ContainerStreams::default()),
-            None => ContainerStreams::pipes(process.interactive)?,
-        };
-        let ends = ends.each_ref().map(|end| end.as_fd());
-        let cgroup = cgroup.map(AsFd::as_fd);
-        let mut running = match network {
-            Some(network) => {
-                let outer = network.outer()?;
-                let place = LaunchContext { shared: kin, parent_userns: Some(&outer), cgroup };
-                // The sandbox calls this between the creation of the network namespace and the start of the
-                // program.
-                let mut connect = |namespace: BorrowedFd<'_>| network.connect(namespace);
-                launch(plan, identity, ends, container.as_fd(), place, Some(&mut connect))?
-            }
-            None => {
-                let place = LaunchContext { shared: kin, parent_userns: None, cgroup };
-                launch(plan, identity, ends, container.as_fd(), place, None)?
-            }
-        };
-        let streams = running.terminal.take().map_or(Ok(streams), ContainerStreams::terminal)?;
-        Ok((running, streams, checks))
+        let boundary = boundary(spec);
+        let process = ContainerProcess::launch(inputs)?;
+        Ok(Self { process, boundary, began: Instant::now(), kill_at: None, health })
     }
 
     pub(super) fn pid(&self) -> i32 {
-        self.running.process.pid
-    }
-
-    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
-        self.running.process.pidfd()
+        self.process.pid()
     }
 
     /// In clock ticks since boot.
     pub(crate) fn start_ticks(&self) -> u64 {
         crate::first_process::start_ticks(self.pid()).unwrap_or_default()
-    }
-
-    /// The container's user namespace, in which its files can be handled.
-    pub(super) fn user_namespace(&self) -> BorrowedFd<'_> {
-        self.running.userns.as_fd()
     }
 
     /// Reaps the first process, which has exited, and kills what it left behind. In a PID namespace of its
@@ -143,7 +61,7 @@ impl ContainerRun {
             // What cannot be killed must not delay the container's exit.
             let _ = pause::kill_others(self.pid(), self.boundary);
         }
-        self.running.process.wait()
+        self.process.wait()
     }
 
     pub(super) fn uptime(&self) -> Duration {
@@ -151,23 +69,19 @@ impl ContainerRun {
     }
 
     /// What is polled for while it runs.
-    pub(super) fn watch<'a>(&'a self, watch: &mut PollSet<'a>, clients: &'a ClientSet) {
-        watch.add_readable(SupervisorEvent::Exited, self.running.process.pidfd());
+    pub(super) fn watch<'a>(&'a self, watch: &mut PollSet<'a, SupervisorEvent>, clients: &'a ClientSet) {
+        // Backpressure: while a client has not taken the last chunk, the container's pipe fills up instead.
+        self.process.watch(watch, SupervisorEvent::Exited, SupervisorEvent::Output, |stream| {
+            !clients.is_backlogged(stream)
+        });
         if let Some(checks) = &self.health {
             checks.watch(watch);
         }
-        for (stream, fd) in self.streams.outputs() {
-            // Backpressure: while a client has not taken the last chunk, the container's pipe fills up
-            // instead.
-            if !clients.is_backlogged(stream) {
-                watch.add_readable(SupervisorEvent::Output(stream), fd);
-            }
-        }
-        if let Some(fd) = self.streams.waiting_input() {
+        if let Some(fd) = self.process.streams.waiting_input() {
             watch.add_writable(SupervisorEvent::Input, fd);
         }
         for client in clients.iter() {
-            if let (Some(fd), true) = (client.input(), self.streams.takes_input()) {
+            if let (Some(fd), true) = (client.input(), self.process.streams.takes_input()) {
                 watch.add_readable(SupervisorEvent::ClientInput(client.id), fd);
             }
             for (stream, fd) in client.waiting_outputs() {
@@ -190,14 +104,14 @@ impl ContainerRun {
             self.signal(libc::SIGKILL)?;
         }
         match &mut self.health {
-            Some(checks) => checks.on_timer(self.running.process.pidfd(), held),
+            Some(checks) => checks.on_timer(self.process.pidfd(), held),
             None => Ok(false),
         }
     }
 
     /// Sends a signal to the first process.
     pub(super) fn signal(&self, signal: i32) -> Result<()> {
-        Ok(self.running.process.signal(signal)?)
+        self.process.signal(signal)
     }
 
     /// Sends the stop signal and arranges for SIGKILL after the timeout. If it is called again, the earlier
@@ -213,7 +127,7 @@ impl ContainerRun {
 
     /// Freezes all processes: by the cgroup's freezer, or without a cgroup by SIGSTOP.
     pub(super) fn freeze(&self) -> Result<()> {
-        match &self.cgroup {
+        match &self.process.cgroup {
             Some(cgroup) => cgroup.freeze(true),
             None => pause::stop_all(self.pid(), self.boundary).context("holding the container's processes"),
         }
@@ -221,7 +135,7 @@ impl ContainerRun {
 
     /// Thaws all processes.
     pub(crate) fn thaw(&self) -> Result<()> {
-        match &self.cgroup {
+        match &self.process.cgroup {
             Some(cgroup) => cgroup.freeze(false),
             None => pause::resume_all(self.pid(), self.boundary)
                 .context("letting the container's processes go on"),
@@ -230,45 +144,17 @@ impl ContainerRun {
 
     /// Applies the limits of `spec`. A container that has no cgroup and needs one now is moved into one.
     pub(crate) fn apply_limits(&mut self, spec: &ContainerSpec, surroundings: &SessionInfo) -> Result<()> {
-        match &self.cgroup {
+        match &self.process.cgroup {
             Some(cgroup) => cgroup.apply(&spec.limits)?,
             None if cgroup::needs_cgroup(spec) => {
-                self.cgroup = cgroup::create_for_running(spec, self.pid(), surroundings)?;
-                if let (Some(checks), Some(cgroup)) = (&mut self.health, &self.cgroup) {
+                self.process.cgroup = cgroup::create_for_running(spec, self.pid(), surroundings)?;
+                if let (Some(checks), Some(cgroup)) = (&mut self.health, &self.process.cgroup) {
                     checks.use_cgroup(cgroup);
                 }
             }
             None => {}
         }
         Ok(())
-    }
-
-    pub(crate) fn cgroup_path(&self) -> Option<PathBuf> {
-        self.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned())
-    }
-
-    /// Kills what is left in its cgroup and removes that. Returns whether the OOM killer killed one of its
-    /// processes.
-    pub(crate) fn remove_cgroup(&mut self) -> bool {
-        // Read before the cgroup and its counters are gone.
-        let Some(cgroup) = self.cgroup.take() else { return false };
-        let killed = cgroup.oom_kills() > 0;
-        // What cannot be killed stays for the next start or the removal of the container.
-        let _ = cgroup.kill().and_then(|_| cgroup.remove());
-        killed
-    }
-
-    /// Reads the rest of its output, after the exit.
-    pub(crate) fn drain_output(&mut self, mut take: impl FnMut(OutputStream, &[u8])) {
-        let mut buffer = ReadBuffer::new();
-        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
-            for _ in 0..MAX_DRAIN_READS {
-                match self.streams.read(stream, &mut buffer) {
-                    StreamRead::Bytes(bytes) => take(stream, bytes),
-                    StreamRead::Nothing | StreamRead::End => break,
-                }
-            }
-        }
     }
 }
 

@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::ContainerSupervisor;
 use super::clients::ClientId;
 use super::container_run::{ContainerRun, stop_signal};
+use super::event::SupervisorEvent;
 use super::health::HealthMonitor;
-use super::poll::SupervisorEvent;
-use super::streams::{ReadBuffer, StreamRead};
 use crate::control::protocol::{ControlReport, ControlRequest, StopOptions};
+use crate::process::streams::{ReadBuffer, StreamRead};
 use crate::state::HealthState;
 use dhow_error::{Failure, FailureKind};
 use dhow_model::log::OutputStream;
@@ -40,7 +40,7 @@ impl ContainerSupervisor {
                 }
             }
             (SupervisorEvent::ClientInput(id), Some(run)) => self.copy_input(id, run),
-            (SupervisorEvent::Input, Some(run)) => run.streams.flush_input(),
+            (SupervisorEvent::Input, Some(run)) => run.process.streams.flush_input(),
             (SupervisorEvent::ProbeOutput, Some(run)) => run.health.iter_mut().for_each(HealthMonitor::read),
             (SupervisorEvent::ProbeExited, Some(run)) => {
                 run.health.as_mut().map_or(Ok(()), HealthMonitor::take_result)?;
@@ -71,8 +71,8 @@ impl ContainerSupervisor {
     }
 
     fn copy_output(&mut self, stream: OutputStream, run: &mut ContainerRun) {
-        let mut buffer = ReadBuffer::new();
-        if let StreamRead::Bytes(bytes) = run.streams.read(stream, &mut buffer) {
+        let mut buffer = ReadBuffer::default();
+        if let StreamRead::Bytes(bytes) = run.process.streams.read(stream, &mut buffer) {
             self.deliver_output(stream, bytes);
         }
     }
@@ -81,14 +81,14 @@ impl ContainerSupervisor {
         let Some(client) = self.clients.get(id) else { return };
         let mut buffer = [0; 4096];
         match client.read_input(&mut buffer) {
-            Some(length) => run.streams.write_input(buffer.get(..length).unwrap_or_default()),
+            Some(length) => run.process.streams.write_input(buffer.get(..length).unwrap_or_default()),
             None => self.input_ended(run),
         }
     }
 
     fn input_ended(&self, run: &mut ContainerRun) {
         if self.container.spec().process.stdin_once {
-            run.streams.close_input();
+            run.process.streams.close_input();
         }
     }
 
@@ -146,7 +146,7 @@ impl ContainerSupervisor {
             // Forgotten, so that a later exit of the command does not look as if it had been killed.
             (ControlRequest::Detach, _) => drop(self.clients.remove(id)),
             (ControlRequest::Signal(signal), Some(run)) => run.signal(signal)?,
-            (ControlRequest::Resize(rows, columns), Some(run)) => run.streams.resize(rows, columns),
+            (ControlRequest::Resize(rows, columns), Some(run)) => run.process.streams.resize(rows, columns),
             // Too late, and nobody waits for an answer.
             (ControlRequest::Signal(_) | ControlRequest::Resize(..), None) => {}
             (ControlRequest::Wait, _) => self.await_end(id),

@@ -7,9 +7,10 @@ use anyhow::Result;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::poll::{PollSet, SupervisorEvent};
+use super::event::SupervisorEvent;
 use crate::attach::streams::cloexec_pipe;
 use crate::plan;
+use crate::process::poll::PollSet;
 use crate::state::{HealthState, HealthcheckResult, now_rfc3339};
 use dhow_error::Failure;
 use dhow_error::start_failure_exit_code;
@@ -72,7 +73,7 @@ impl HealthMonitor {
         &self.health
     }
 
-    pub(super) fn watch<'a>(&'a self, watch: &mut PollSet<'a>) {
+    pub(super) fn watch<'a>(&'a self, watch: &mut PollSet<'a, SupervisorEvent>) {
         let Some(check) = &self.under_way else { return };
         watch.add_readable(SupervisorEvent::ProbeExited, check.process.pidfd());
         if let Some(output) = &check.output {

@@ -35,11 +35,10 @@
 mod clients;
 mod container_run;
 mod dispatch;
+mod event;
 mod health;
 mod network;
 mod pause;
-mod poll;
-mod streams;
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -48,7 +47,7 @@ use anyhow::{Context as _, Result};
 
 use self::clients::{ClientSet, ForegroundOwner};
 use self::container_run::ContainerRun;
-use self::poll::PollSet;
+use self::event::SupervisorEvent;
 use super::cgroup;
 use super::control::protocol::{self, ControlListener, ControlReport};
 use super::log::ContainerLog;
@@ -56,6 +55,8 @@ use super::network::{HelperLease, NetworkPlan, PendingHelper};
 use super::remove::{self, DeletionNamespace};
 use super::shared_namespaces;
 use super::state::{ContainerState, now_rfc3339};
+use crate::process::poll::PollSet;
+use crate::process::{LaunchInputs, StdioSetup};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::event::EngineEvent as Happening;
 use dhow_model::restart::RestartBackoff;
@@ -235,15 +236,15 @@ impl ContainerSupervisor {
         let run = shared_namespaces::find_donor(&self.store, self.container.spec())
             .and_then(|kin| {
                 let direct = self.direct.take();
-                ContainerRun::start(
-                    &self.plan,
-                    &self.identity,
-                    &self.container,
-                    direct,
+                ContainerRun::start(LaunchInputs {
+                    plan: &self.plan,
+                    identity: &self.identity,
+                    container: &self.container,
+                    stdio: self.stdio_setup(direct),
                     cgroup,
-                    kin,
-                    network.as_mut(),
-                )
+                    shared: kin,
+                    network: network.as_mut(),
+                })
             })
             .with_context(doing)?;
         let endpoints = network.as_ref().map(HelperLease::endpoints).unwrap_or_default();
@@ -252,7 +253,7 @@ impl ContainerSupervisor {
         self.state = ContainerState {
             pid: run.pid(),
             ticks: run.start_ticks(),
-            cgroup: run.cgroup_path(),
+            cgroup: run.process.cgroup_path(),
             started: now_rfc3339(),
             restarting: false,
             oom_killed: false,
@@ -277,6 +278,16 @@ impl ContainerSupervisor {
             let _ = dhow_sys::memory::release_unused();
         }
         Ok(run)
+    }
+
+    /// Streams handed over by the command are passed on; without them the container writes to the supervisor.
+    fn stdio_setup(&self, direct: Option<[OwnedFd; 3]>) -> StdioSetup {
+        let process = &self.container.spec().process;
+        match direct {
+            Some(ends) => StdioSetup::Direct(ends),
+            None if process.tty => StdioSetup::Terminal,
+            None => StdioSetup::Piped { keep_input: process.interactive },
+        }
     }
 
     /// Records an event.
@@ -319,7 +330,7 @@ impl ContainerSupervisor {
             self.watch(&mut watch);
             run.watch(&mut watch, &self.clients);
             for event in watch.wait(run.deadline())? {
-                if event == poll::SupervisorEvent::Exited {
+                if event == SupervisorEvent::Exited {
                     return Ok(run.wait()?);
                 }
                 self.handle_event(event, Some(run))?;
@@ -331,16 +342,16 @@ impl ContainerSupervisor {
     }
 
     /// What is polled for in either state, running or waiting.
-    fn watch<'a>(&'a self, watch: &mut PollSet<'a>) {
-        watch.add_readable(poll::SupervisorEvent::Signal, self.signals.as_fd());
+    fn watch<'a>(&'a self, watch: &mut PollSet<'a, SupervisorEvent>) {
+        watch.add_readable(SupervisorEvent::Signal, self.signals.as_fd());
         if let Some(control) = &self.control {
-            watch.add_readable(poll::SupervisorEvent::Connection, control.as_fd());
+            watch.add_readable(SupervisorEvent::Connection, control.as_fd());
         }
         if let Some(network) = &self.network {
-            watch.add_readable(poll::SupervisorEvent::HelperGone, network.as_fd());
+            watch.add_readable(SupervisorEvent::HelperGone, network.as_fd());
         }
         for client in self.clients.iter() {
-            watch.add_readable(poll::SupervisorEvent::Request(client.id), client.socket().as_fd());
+            watch.add_readable(SupervisorEvent::Request(client.id), client.socket().as_fd());
         }
     }
 
@@ -348,12 +359,12 @@ impl ContainerSupervisor {
     fn on_exit(&mut self, mut run: ContainerRun, ended: ChildExit) -> Result<Option<Duration>> {
         // Drops the lease: the ports must be free before anybody hears of the exit.
         self.network = None;
-        run.drain_output(|stream, bytes| self.deliver_output(stream, bytes));
+        run.process.drain_output(|stream, bytes| self.deliver_output(stream, bytes));
         if let Some(log) = &mut self.log {
             log.finish();
         }
         let code = ended.code();
-        let oom_killed = run.remove_cgroup();
+        let oom_killed = run.process.remove_cgroup();
         if oom_killed {
             self.record_event("oom", &[]);
         }
@@ -445,7 +456,7 @@ impl ContainerSupervisor {
                 if let Some(run) = last_run {
                     // Nobody is left to be told: what cannot be deleted stays in the trash for the next
                     // command.
-                    let _ = leftovers.delete(&store, DeletionNamespace::Open(run.user_namespace()));
+                    let _ = leftovers.delete(&store, DeletionNamespace::Open(run.process.user_namespace()));
                 }
             }
             Err(error) => clients.notify_exit(&ControlReport::Failed(Failure::new(

@@ -107,13 +107,13 @@ impl ContainerSupervisor {
         self.container.write_state(&self.state)?;
         let spec = self.container.spec();
         // A container that replaced the file, or has none, manages it itself.
-        let _ = file_edit::edit_file(run.pidfd(), "etc/hosts", |text| change(text, spec));
+        let _ = file_edit::edit_file(run.process.pidfd(), "etc/hosts", |text| change(text, spec));
         let new = generated_files::network_files(spec, self.networks.as_ref())?;
         if new.resolv_conf != old.resolv_conf {
             // A file that the container has edited is left alone.
             let or_own =
                 |text: &str| if text == old.resolv_conf { &new.resolv_conf } else { text }.to_owned();
-            let _ = file_edit::edit_file(run.pidfd(), "etc/resolv.conf", or_own);
+            let _ = file_edit::edit_file(run.process.pidfd(), "etc/resolv.conf", or_own);
         }
         generated_files::update_network_files(&mut self.plan, new);
         Ok(())

@@ -29,8 +29,8 @@ impl ContainerSupervisor {
         // `rename` and `update` both end here; each part finds out whether it has something to do.
         self.rename_on_networks()?;
         run.apply_limits(self.container.spec(), &self.surroundings)?;
-        if self.state.cgroup != run.cgroup_path() {
-            self.state.cgroup = run.cgroup_path();
+        if self.state.cgroup != run.process.cgroup_path() {
+            self.state.cgroup = run.process.cgroup_path();
             self.container.write_state(&self.state)?;
         }
         Ok(())

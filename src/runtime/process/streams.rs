@@ -1,4 +1,4 @@
-//! The supervisor's side of a container's stdio: pipes, or the master side of its terminal.
+//! The parent's side of a container's stdio: pipes, or the master side of its terminal.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -13,11 +13,11 @@ use dhow_model::log::OutputStream;
 const CHUNK: usize = 32 << 10;
 
 /// The container's stdin, stdout and stderr.
-pub(crate) type ContainerStdio = [OwnedFd; 3];
+pub(super) type ContainerStdio = [OwnedFd; 3];
 
-/// The supervisor's ends.
+/// The parent's ends.
 #[derive(Default)]
-pub(crate) struct ContainerStreams {
+pub struct ContainerStreams {
     /// `None` once the input is closed.
     input: Option<OwnedFd>,
     /// Input that the container has not taken yet.
@@ -28,7 +28,7 @@ pub(crate) struct ContainerStreams {
     terminal: Option<OwnedFd>,
 }
 
-pub(crate) enum StreamRead<'a> {
+pub enum StreamRead<'a> {
     Bytes(&'a [u8]),
     Nothing,
     End,
@@ -53,7 +53,7 @@ impl ContainerStreams {
     }
 
     /// For a container with a terminal, which replaces these once it exists.
-    pub(crate) fn placeholders() -> Result<ContainerStdio> {
+    pub(super) fn placeholders() -> Result<ContainerStdio> {
         Ok([open_dev_null()?, open_dev_null()?, open_dev_null()?])
     }
 
@@ -68,12 +68,12 @@ impl ContainerStreams {
         })
     }
 
-    pub(super) fn outputs(&self) -> impl Iterator<Item = (OutputStream, BorrowedFd<'_>)> {
+    pub fn outputs(&self) -> impl Iterator<Item = (OutputStream, BorrowedFd<'_>)> {
         self.outputs.iter().map(|(stream, fd)| (*stream, fd.as_fd()))
     }
 
     /// Reads what is available of `stream` into `buffer`.
-    pub(super) fn read<'a>(&mut self, stream: OutputStream, buffer: &'a mut ReadBuffer) -> StreamRead<'a> {
+    pub fn read<'a>(&mut self, stream: OutputStream, buffer: &'a mut ReadBuffer) -> StreamRead<'a> {
         let Some(index) = self.outputs.iter().position(|(known, _)| *known == stream) else {
             return StreamRead::Nothing;
         };
@@ -125,7 +125,7 @@ impl ContainerStreams {
         }
     }
 
-    pub(super) fn resize(&self, rows: u16, columns: u16) {
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
         if let Some(terminal) = &self.terminal {
             // The container may be exiting.
             let _ = dhow_sys::pty::set_rows_and_columns(terminal.as_fd(), rows, columns);
@@ -133,10 +133,10 @@ impl ContainerStreams {
     }
 }
 
-pub(crate) struct ReadBuffer([u8; CHUNK]);
+pub struct ReadBuffer([u8; CHUNK]);
 
-impl ReadBuffer {
-    pub(super) fn new() -> Self {
+impl Default for ReadBuffer {
+    fn default() -> Self {
         Self([0; CHUNK])
     }
 }

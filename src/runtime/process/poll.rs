@@ -1,4 +1,4 @@
-//! What a supervisor waits for: one poll(2) over everything that can happen.
+//! One poll(2) over everything that a caller waits for, with what each descriptor means to it.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -7,53 +7,33 @@ use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::clients::ClientId;
-use dhow_model::log::OutputStream;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SupervisorEvent {
-    /// The container's first process has exited.
-    Exited,
-    /// The network helper is gone.
-    HelperGone,
-    Signal,
-    /// A command connects to the control socket.
-    Connection,
-    /// A client sent a request, or is gone.
-    Request(ClientId),
-    /// A client has input for the container.
-    ClientInput(ClientId),
-    /// A client can take more output.
-    ClientOutput(ClientId, OutputStream),
-    /// The container can take more input.
-    Input,
-    Output(OutputStream),
-    ProbeOutput,
-    ProbeExited,
-}
-
 /// The descriptors to wait for, and what each of them means.
-#[derive(Default)]
-pub(crate) struct PollSet<'a> {
-    events: Vec<SupervisorEvent>,
+pub struct PollSet<'a, E> {
+    events: Vec<E>,
     fds: Vec<PollFd<'a>>,
 }
 
-impl<'a> PollSet<'a> {
+impl<E> Default for PollSet<'_, E> {
+    fn default() -> Self {
+        Self { events: Vec::new(), fds: Vec::new() }
+    }
+}
+
+impl<'a, E> PollSet<'a, E> {
     /// Waits until `fd` is readable or at its end.
-    pub(crate) fn add_readable(&mut self, event: SupervisorEvent, fd: BorrowedFd<'a>) {
+    pub fn add_readable(&mut self, event: E, fd: BorrowedFd<'a>) {
         self.events.push(event);
         self.fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
     }
 
     /// Waits until `fd` is writable.
-    pub(crate) fn add_writable(&mut self, event: SupervisorEvent, fd: BorrowedFd<'a>) {
+    pub(crate) fn add_writable(&mut self, event: E, fd: BorrowedFd<'a>) {
         self.events.push(event);
         self.fds.push(PollFd::from_borrowed_fd(fd, PollFlags::OUT));
     }
 
     /// Waits for events or `deadline`. Empty at the deadline, and when a signal interrupts the wait.
-    pub(super) fn wait(mut self, deadline: Option<Instant>) -> Result<Vec<SupervisorEvent>> {
+    pub fn wait(mut self, deadline: Option<Instant>) -> Result<Vec<E>> {
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         match poll(&mut self.fds, timeout.as_ref()) {
             Ok(_) => {}
