@@ -121,7 +121,7 @@ fn anonymous_volumes(spec: &ContainerSpec) -> Vec<String> {
 fn sweep_inside(store: &Store, namespace: BorrowedFd<'_>) -> Result<()> {
     match dhow_sys::process::fork().context("starting a process to remove files of subordinate ids")? {
         dhow_sys::process::ForkSide::Child => {
-            let done = dhow_sys::mount::enter_namespace(namespace)
+            let done = dhow_sys::namespace::setns(namespace, 0)
                 .map_err(anyhow::Error::from)
                 .and_then(|()| store.sweep());
             dhow_sys::process::exit_now(i32::from(done.is_err()))

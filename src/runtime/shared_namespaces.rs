@@ -10,9 +10,9 @@ use super::{first_process, plan};
 use dhow_error::{Failure, FailureKind, invalid, unsupported};
 use dhow_model::container::{ContainerSpec, IpcMode, NetworkMode};
 use dhow_sandbox::identity::idmap::IdMap;
-use dhow_sandbox::launch::open_namespace;
 use dhow_sandbox::launch::shared::SharedNamespaces;
 use dhow_store::{ContainerDir, Store};
+use dhow_sys::namespace::open_namespace;
 
 /// Replaces the names of donors in a new specification by IDs, and takes over what comes with a shared
 /// namespace.

@@ -83,7 +83,7 @@ pub fn run_in_userns<T: Serialize + DeserializeOwned>(
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     fork_and_wait(|| {
-        dhow_sys::mount::enter_namespace(namespace)?;
+        dhow_sys::namespace::setns(namespace, 0)?;
         work()
     })
 }

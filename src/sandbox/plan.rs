@@ -1,4 +1,5 @@
-//! The plan of a container: every decision as plain data, in the order in which it is carried out.
+//! The plan of a container, or of a process that joins one: every decision as plain data, in the order in which it
+//! is carried out.
 //!
 //! Whoever makes a plan has validated everything that can be validated outside. `init` carries it out step by step
 //! and decides only what can be known inside alone: names in the image's user database, and where symbolic links
@@ -6,12 +7,14 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use dhow_sys::process::ns;
 
-use super::caps::CapSet;
-use super::identity::idmap::IdMap;
+use crate::caps::CapSet;
+use crate::cgroup::CgroupMembership;
+use crate::identity::idmap::IdMap;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A container to be launched.
+#[derive(Clone, Debug)]
 pub struct SandboxPlan {
     /// Shown in messages and process listings.
     pub name: String,
@@ -37,8 +40,24 @@ pub struct SandboxPlan {
     pub confinement: Confinement,
 }
 
+/// What is executed in a running container, and how it is confined.
+#[derive(Clone, Debug)]
+pub struct JoinPlan {
+    pub name: String,
+    pub cgroup: Option<CgroupMembership>,
+    /// The namespaces to join: those that are the container's own.
+    pub unshare: NamespaceSet,
+    /// The ids of the container's user namespace.
+    pub ids: IdMap,
+    /// Its working directory must exist.
+    pub process: ProcessPlan,
+    pub confinement: Confinement,
+    /// A path and an environment variable; the variable is set if the path exists in the container.
+    pub env_if_file: Option<(&'static str, String)>,
+}
+
 /// A set of namespaces, beside user and mount namespaces, which are always new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag a namespace, as the kernel has them")]
 pub struct NamespaceSet {
     pub net: bool,
@@ -50,8 +69,25 @@ pub struct NamespaceSet {
     pub cgroup: bool,
 }
 
+impl NamespaceSet {
+    /// As flags of clone(2) and setns(2), including the user and mount namespaces.
+    pub(crate) fn clone_flags(self) -> u64 {
+        let flags = [
+            (self.net, ns::NET),
+            (self.pid, ns::PID),
+            (self.ipc, ns::IPC),
+            (self.uts, ns::UTS),
+            (self.cgroup, ns::CGROUP),
+        ];
+        flags
+            .iter()
+            .filter(|(is_member, _)| *is_member)
+            .fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag)
+    }
+}
+
 /// Where the container's `/` comes from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct RootPlan {
     /// A host directory on which the root is mounted while it is built; hidden once it is the root.
     pub stage: PathBuf,
@@ -66,14 +102,14 @@ pub struct RootPlan {
     pub mount_stubs: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum RootSource {
     Overlay(OverlayLayers),
     Directory(PathBuf),
 }
 
 /// The directories of an overlayfs mount.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct OverlayLayers {
     /// The directory that the paths below are relative to; keeps each within the 255 bytes of an fsconfig(2)
     /// parameter.
@@ -90,13 +126,13 @@ pub struct OverlayLayers {
 }
 
 /// One mount at an absolute path inside the container; a missing target is created.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct PlannedMount {
     pub target: String,
     pub kind: MountKind,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag an attribute, as the kernel has them")]
 pub struct MountAttributes {
     pub read_only: bool,
@@ -105,7 +141,7 @@ pub struct MountAttributes {
     pub noexec: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum MountKind {
     /// A new file system instance.
     NewFilesystem {
@@ -167,7 +203,7 @@ pub enum MountKind {
 }
 
 /// A file system that belongs to a namespace of another container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerMount {
     /// A new /proc of its pid namespace.
     Proc,
@@ -177,7 +213,7 @@ pub enum PeerMount {
     Mqueue,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct BindMount {
     /// An absolute path on the host.
     pub source: PathBuf,
@@ -196,7 +232,7 @@ pub struct BindMount {
 }
 
 /// Propagation of later mounts (mount_namespaces(7)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MountPropagation {
     #[default]
     Private,
@@ -207,7 +243,7 @@ pub enum MountPropagation {
 }
 
 /// The process to execute.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "independent choices of the command line")]
 pub struct ProcessPlan {
     /// Program and arguments; never empty.
@@ -235,7 +271,7 @@ pub struct ProcessPlan {
 }
 
 /// What the process is allowed to do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Confinement {
     /// The capability bounding set; bit *n* is capability number *n*.
     pub capabilities: u64,
@@ -253,7 +289,7 @@ impl Confinement {
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub enum SeccompPlan {
     /// Docker's default profile for the given capabilities.
     Default,

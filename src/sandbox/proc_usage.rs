@@ -21,7 +21,7 @@ pub fn usage_of_processes(pids: &[i32]) -> ResourceUsage {
         let text = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let stat = text("stat");
         add(&mut sum.cpu, ticks(&stat).saturating_mul(1_000_000 / TICKS));
-        add(&mut sum.pids, stat_number(&stat, 20));
+        add(&mut sum.pids, field(&stat, 20));
         // Pss divides shared pages among their users, so the sum is what the container really uses.
         // Unreadable: fall back to Rss.
         let memory =
@@ -59,15 +59,11 @@ fn add(sum: &mut Option<u64>, value: u64) {
 
 /// User and system time of the process and of the children it has waited for (proc_pid_stat(5)).
 fn ticks(stat: &str) -> u64 {
-    (14..=17).map(|number| stat_number(stat, number)).fold(0, u64::saturating_add)
+    (14..=17).map(|number| field(stat, number)).fold(0, u64::saturating_add)
 }
 
-/// A numeric field of `/proc/PID/stat` by its number in proc_pid_stat(5), from 3 on; 0 if it is missing or no
-/// number. The process name in parentheses may contain anything, so fields are counted from its end.
-pub fn stat_number(stat: &str, number: usize) -> u64 {
-    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let word = number.checked_sub(3).and_then(|index| rest.split_whitespace().nth(index));
-    word.and_then(|word| word.parse().ok()).unwrap_or_default()
+fn field(stat: &str, number: usize) -> u64 {
+    dhow_sys::process::stat_field(stat, number).unwrap_or_default()
 }
 
 fn number(text: &str, key: &str) -> Option<u64> {
@@ -85,7 +81,7 @@ mod tests {
     #[test]
     fn the_files_of_proc_are_read() {
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 5 0 99 1000 2";
-        assert_eq!((ticks(stat), stat_number(stat, 20)), (100, 5));
+        assert_eq!((ticks(stat), field(stat, 20)), (100, 5));
         assert_eq!(ticks("nonsense"), 0);
         let table = "Inter-| Receive | Transmit\n face |bytes\n    lo: 5 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0\n  eth0: 100 2 0 0 0 0 0 0 30 1 0 0 0 0 0 0\n  eth1:1 1 0 0 0 0 0 0 2 1 0 0 0 0 0 0\n";
         assert_eq!(sum_of_interfaces(table), (101, 32));

@@ -22,20 +22,6 @@ pub fn limit_bounding(keep: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The bounding set, queried one capability at a time until the kernel knows no more.
-pub fn bounding() -> io::Result<u64> {
-    let mut set = 0;
-    for bit in (0..64).map(|n| 1_u64 << n) {
-        match thread::capability_is_in_bounding_set(CapabilitySet::from_bits_retain(bit)) {
-            Ok(true) => set |= bit,
-            Ok(false) => {}
-            Err(Errno::INVAL) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(set)
-}
-
 /// Every capability that the running kernel knows.
 pub fn supported() -> u64 {
     caps::runtime::thread_all_supported().iter().fold(0, |set, capability| set | capability.bitmask())

@@ -23,9 +23,6 @@ use super::process::null_terminated;
 /// The descriptor on which the stub reports that the program could not be executed.
 pub const STATUS_FD: i32 = 3;
 
-/// The stub's exit status if the program could not be executed.
-pub(crate) const STUB_EXIT_CODE: i32 = 126;
-
 // fcntl(3, F_SETFD, FD_CLOEXEC); execve(argv[0], argv + 1, envp); write(3, &errno, 4); exit_group(126)
 #[cfg(target_arch = "x86_64")]
 global_asm!(
@@ -208,6 +205,9 @@ mod tests {
     use std::io::Read as _;
     use std::os::unix::process::CommandExt as _;
     use std::process::{Command, Stdio};
+
+    /// The stub's exit status if the program could not be executed.
+    const STUB_EXIT_CODE: i32 = 126;
 
     /// Runs the stub in a child: returns what it wrote to the status pipe, its output and its exit code.
     fn run(args: &[&str], status: bool) -> (Vec<u8>, String, Option<i32>) {

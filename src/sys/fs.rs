@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 
 /// Symbolic links followed in one look-up, as in the kernel (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
@@ -29,6 +29,11 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode
 /// Opens a directory by its path on the host (`O_PATH`), to be used as a root.
 pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens /dev/null for reading and writing.
+pub fn open_null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// The extended attribute that marks mount stubs ([`CreateMode::MountStubs`]).
@@ -112,12 +117,7 @@ fn create_with(
     rustix::fs::fsetxattr(&new, MOUNT_STUB_XATTR, b"1", rustix::fs::XattrFlags::empty())?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(parent, ".", flags, Mode::empty())?;
-    let time = |seconds, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos.cast_signed() };
-    let times = rustix::fs::Timestamps {
-        last_access: time(before.st_atime, before.st_atime_nsec),
-        last_modification: time(before.st_mtime, before.st_mtime_nsec),
-    };
-    Ok(rustix::fs::futimens(&parent, &times)?)
+    Ok(rustix::fs::futimens(&parent, &times_of(&before))?)
 }
 
 /// Opens (`O_PATH`) the file or directory `path` inside `root`, creating an empty file if nothing exists.
@@ -200,6 +200,15 @@ pub fn symlink_unless_exists(text: &str, dir: BorrowedFd<'_>, name: &str) -> io:
     match rustix::fs::symlinkat(text, dir, name) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Access and modification time, for utimensat(2).
+pub fn times_of(stat: &rustix::fs::Stat) -> Timestamps {
+    let time = |seconds, nanos: u64| Timespec { tv_sec: seconds, tv_nsec: nanos.cast_signed() };
+    Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     }
 }
 

@@ -47,7 +47,7 @@ pub fn refresh_link_state(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> 
 }
 
 /// A request about the interface `name`, which is cut to the length of an interface name.
-fn request_for(name: &str) -> libc::ifreq {
+pub(crate) fn request_for(name: &str) -> libc::ifreq {
     // SAFETY: an all-zero ifreq is a valid value of that plain C structure.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // The last byte stays zero.

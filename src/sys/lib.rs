@@ -22,5 +22,6 @@ pub mod routes;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+mod socket_option;
 pub mod transparent_socket;
 pub mod tun;

@@ -57,6 +57,13 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::mount::move_mount(mount, "", target, "", flags)?)
 }
 
+/// Attaches a detached mount on the directory `target` of the host. Returns a duplicate of `mount`, its root.
+pub fn attach_at(mount: BorrowedFd<'_>, target: &Path) -> io::Result<OwnedFd> {
+    let target = super::fs::open_dir(target)?;
+    attach(mount, target.as_fd())?;
+    Ok(rustix::io::fcntl_dupfd_cloexec(mount, 3)?)
+}
+
 /// `struct mount_attr` of mount_setattr(2).
 #[repr(C)]
 struct MountAttr {
@@ -121,11 +128,4 @@ pub fn pivot_to_working_directory() -> io::Result<()> {
 pub fn overlay_by_options(target: &Path, options: &CStr) -> io::Result<()> {
     rustix::mount::mount("overlay", target, "overlay", rustix::mount::MountFlags::empty(), options)?;
     Ok(())
-}
-
-/// Moves the calling thread to the namespace that `fd` refers to.
-pub fn enter_namespace(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: setns takes a descriptor that is open for the whole call and no pointers.
-    let result = unsafe { libc::setns(fd.as_raw_fd(), 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,14 +1,22 @@
-//! Namespaces of other processes: setns(2), ioctl_nsfs(2).
+//! Namespaces of other processes: setns(2), ioctl_nsfs(2), /proc/PID/ns.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use rustix::fs::{Mode, OFlags};
+
 /// `NS_GET_PARENT` of `linux/nsfs.h`.
 const GET_PARENT: libc::Ioctl = 0xb702;
 
-/// Moves this process, which must have one thread, to the namespaces `kinds` (flags of
-/// [`super::process::ns`]) of the process behind the pidfd `fd` (all or none, Linux 5.8), or to the single
-/// namespace that `fd` refers to. A pid namespace takes effect for children only.
+/// Opens the namespace of type `kind` (a name in /proc/PID/ns) of process `pid`.
+pub fn open_namespace(pid: i32, kind: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(format!("/proc/{pid}/ns/{kind}"), flags, Mode::empty())?)
+}
+
+/// Moves this process, which must have one thread, to the namespaces `kinds` (flags of [`super::process::ns`]) of the
+/// process behind the pidfd `fd` (all or none, Linux 5.8), or to the single namespace that `fd` refers to, whatever
+/// its type if `kinds` is 0. A pid namespace takes effect for children only.
 pub fn setns(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
     let kinds = i32::try_from(kinds).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: setns takes numbers only; the descriptor is open.

@@ -1,10 +1,11 @@
 //! Sockets to kernel subsystems: netlink(7).
 
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink};
+
+use super::socket_option::set_int;
 
 /// A kernel subsystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +27,7 @@ pub fn open_socket(service: NetlinkFamily) -> io::Result<OwnedFd> {
     let socket =
         rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
     for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
-        let on: libc::c_int = 1;
-        // SAFETY: the option is an integer, which is initialised and outlives the call; its size is given with it.
-        let result = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_NETLINK,
-                option,
-                (&raw const on).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            )
-        };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        set_int(socket.as_fd(), libc::SOL_NETLINK, option, 1)?;
     }
     Ok(socket)
 }

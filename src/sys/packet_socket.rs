@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use super::socket_option::set_int;
 use super::tun::{PacketOffload, VNET_HEADER_LEN};
 
 /// Options of `linux/if_packet.h`: a virtio_net header before each frame (Linux 2.6.27), and no copies of
@@ -37,8 +38,8 @@ impl PacketSocket {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // Without a protocol it receives nothing until it is bound.
         let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
-        turn_on(&fd, VNET_HDR)?;
-        turn_on(&fd, IGNORE_OUTGOING)?;
+        set_int(fd.as_fd(), libc::SOL_PACKET, VNET_HDR, 1)?;
+        set_int(fd.as_fd(), libc::SOL_PACKET, IGNORE_OUTGOING, 1)?;
         // Limited by net.core.rmem_max and wmem_max; smaller buffers work too.
         let _ = sockopt::set_socket_recv_buffer_size(&fd, QUEUE);
         let _ = sockopt::set_socket_send_buffer_size(&fd, QUEUE);
@@ -79,21 +80,6 @@ impl PacketSocket {
         rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &all))?;
         Ok(())
     }
-}
-
-fn turn_on(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the option is an integer, which is initialised and outlives the call; its size is given with it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            option,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sends an ARP announcement (RFC 5227) on the interface `index`, in the network namespace of the calling

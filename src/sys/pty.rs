@@ -1,7 +1,7 @@
 //! Pseudo-terminals and terminal settings: pty(7), termios(3), ioctl_tty(2).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::termios::{OptionalActions, Termios, Winsize};
@@ -71,11 +71,4 @@ impl SavedTermios {
         raw.make_raw();
         Ok(rustix::termios::tcsetattr(terminal, OptionalActions::Drain, &raw)?)
     }
-}
-
-/// Whether the caller's process group is in the foreground of `terminal`.
-pub(crate) fn in_foreground(terminal: BorrowedFd<'_>) -> bool {
-    // SAFETY: tcgetpgrp takes a number; the descriptor is open.
-    let foreground = unsafe { libc::tcgetpgrp(terminal.as_fd().as_raw_fd()) };
-    foreground == rustix::process::getpgrp().as_raw_nonzero().get()
 }

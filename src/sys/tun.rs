@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
+use super::interface::request_for;
+
 /// `TUNSETOFFLOAD` with its flags: checksums (Linux 2.6.27), and UDP segmentation (6.2), which requires the
 /// former.
 const SET_OFFLOAD: libc::Ioctl = 0x4004_54d0;
@@ -65,14 +67,10 @@ impl TunDevice {
     pub fn open(name: &str) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
-        // SAFETY: an all-zero ifreq is a valid value of that plain C structure.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        if name.is_empty() || name.len() >= request.ifr_name.len() {
+        if name.is_empty() || name.len() >= libc::IFNAMSIZ {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-            *to = from.cast_signed();
-        }
+        let mut request = request_for(name);
         let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
         // The flags fit in 16 bits, and the kernel reads them as unsigned.
         request.ifr_ifru.ifru_flags = flags as libc::c_short;

@@ -34,7 +34,7 @@ impl ChownMonitor {
             ForkSide::Child => {
                 // The order matters: entering a user namespace clears the death signal.
                 let entered = process::close_others(3, &[listener.as_fd(), namespace])
-                    .and_then(|()| dhow_sys::mount::enter_namespace(namespace))
+                    .and_then(|()| dhow_sys::namespace::setns(namespace, 0))
                     .and_then(|()| process::die_with_parent());
                 if entered.is_ok() {
                     answer_calls(listener.as_fd());

@@ -23,7 +23,8 @@ use dhow_runtime::plan;
 use dhow_runtime::state::ContainerState;
 use dhow_sandbox::identity::idmap::IdMap;
 use dhow_sandbox::join::exec_monitor;
-use dhow_sandbox::join::{self, JoinPlan, JoinedProcess};
+use dhow_sandbox::join::{self, JoinedProcess};
+use dhow_sandbox::plan::JoinPlan;
 use dhow_store::{ContainerDir, Store, new_container_id};
 use dhow_sys::signal::SignalFd;
 

@@ -379,7 +379,7 @@ fn surviving_userns(store: &Store) -> Result<Option<OwnedFd>> {
 /// The user namespace of the helper that served `container`; `None` if that does not run any more.
 fn helper_userns_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
     let Some(first) = super::first_process::find(container)? else { return Ok(None) };
-    let namespace = match dhow_sandbox::launch::open_namespace(first.pid(), "user") {
+    let namespace = match dhow_sys::namespace::open_namespace(first.pid(), "user") {
         Ok(namespace) => namespace,
         Err(_) => return Ok(None),
     };

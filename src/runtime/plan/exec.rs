@@ -8,7 +8,7 @@ use dhow_model::container::ContainerSpec;
 use dhow_model::exec_request::ExecRequest;
 use dhow_sandbox::caps::{CapSet, known_to_kernel};
 use dhow_sandbox::identity::idmap::IdMap;
-use dhow_sandbox::join::JoinPlan;
+use dhow_sandbox::plan::JoinPlan;
 use dhow_sandbox::plan::{Confinement, ProcessPlan, SeccompPlan};
 
 /// The plan for `request` in a container of `spec`, whose user namespace maps `ids`.

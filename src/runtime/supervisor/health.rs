@@ -19,8 +19,8 @@ use dhow_model::exec_request::ExecRequest;
 use dhow_model::health::HealthSpec;
 use dhow_sandbox::cgroup::{Cgroup, SessionInfo};
 use dhow_sandbox::identity::idmap::IdMap;
-use dhow_sandbox::join::JoinPlan;
 use dhow_sandbox::join::exec_monitor;
+use dhow_sandbox::plan::JoinPlan;
 use dhow_sys::process::ChildProcess;
 
 /// Number of results that are kept, and the bytes of output of each.

@@ -142,6 +142,17 @@ pub(crate) fn explain_exec_error(name: &str, error: &std::io::Error) -> Failure 
     Failure::new(kind, format!("exec: \"{}\": {text}", name.escape_debug()))
 }
 
+/// Explains why the exec stub could not be created. Exec without it would expose dhow's own file to the
+/// container.
+pub(crate) fn explain_no_stub(error: &std::io::Error) -> Failure {
+    let failure =
+        Failure::new(FailureKind::Denied, format!("the kernel runs no program from memory: {error}"));
+    match error.raw_os_error() {
+        Some(libc::EACCES) => failure.hint("root can allow it with `sysctl vm.memfd_noexec=1`"),
+        _ => failure,
+    }
+}
+
 /// Fails if executing `path` would execute dhow's own file, directly or as a script's interpreter.
 fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
     let root = dhow_sys::fs::open_dir(Path::new("/"))?;

@@ -1,7 +1,8 @@
 //! Maps between the ids of a user namespace and those outside.
 
-use std::io;
+use std::io::{self, Write as _};
 
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 /// One extent of a uid_map or gid_map (user_namespaces(7)).
@@ -24,6 +25,17 @@ impl IdMap {
     pub fn of_process(pid: i32) -> io::Result<Self> {
         let read = |which: &str| std::fs::read_to_string(format!("/proc/{pid}/{which}_map"));
         Ok(Self { uids: parse(&read("uid")?), gids: parse(&read("gid")?) })
+    }
+
+    /// Writes both maps of process `pid`, which is in a new user namespace: permitted for one's own id, and for all ids
+    /// to root of the parent namespace (user_namespaces(7)).
+    pub(crate) fn write_for(&self, pid: i32, deny_setgroups: bool) -> Result<()> {
+        if deny_setgroups {
+            // An unprivileged process may write gid_map only after giving up setgroups(2) (CVE-2014-8989).
+            write_once(&format!("/proc/{pid}/setgroups"), "deny")?;
+        }
+        write_once(&format!("/proc/{pid}/uid_map"), &render(&self.uids))?;
+        write_once(&format!("/proc/{pid}/gid_map"), &render(&self.gids))
     }
 
     /// Whether exactly one user id is mapped.
@@ -73,6 +85,13 @@ fn nest_extents(lines: &[IdMapExtent], parent: &[IdMapExtent]) -> Option<Vec<IdM
         }
     }
     Some(translated)
+}
+
+/// These files accept exactly one write(2).
+fn write_once(path: &str, text: &str) -> Result<()> {
+    let mut file =
+        std::fs::OpenOptions::new().write(true).open(path).with_context(|| format!("opening {path}"))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {path}"))
 }
 
 /// The format of /proc/PID/uid_map.

@@ -4,23 +4,23 @@
 //! its parent does not reap remains a zombie, and as that parent is outside the pid namespace, the zombie would even
 //! keep the container's init from exiting.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-
-use super::{JoinPlan, JoinedProcess};
-use crate::join;
-use crate::sync_socket::{self, SyncMessage, SyncSocket};
 use dhow_error::{Failure, FailureKind};
+use dhow_sys::fs::open_null;
 use dhow_sys::process::{ChildExit, ChildProcess, ForkSide};
 use dhow_sys::signal::SignalFd;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::{JoinedProcess, spawn_in_container};
+use crate::plan::JoinPlan;
+use crate::sync_socket::{self, SyncMessage, SyncSocket};
 
 /// Starts `plan` so that it outlives this process, with its streams on /dev/null; returns when its program
 /// runs. `at_end` is called with the exit code in the monitor process, which has no descriptor of this one.
-/// Arguments and conditions are those of [`join::spawn_in_container`].
+/// Arguments and conditions are those of [`spawn_in_container`].
 pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>, at_end: impl FnOnce(i32)) -> Result<()> {
     let (ours, theirs) = sync_socket::socket_pair()?;
     match dhow_sys::process::clone_into(0).context("starting a process")? {
@@ -44,7 +44,7 @@ fn run_detached(
 ) -> ! {
     let started = detach_from_caller(&plan.name, &[container, channel.as_fd()]).and_then(|()| {
         let null = open_null()?;
-        join::spawn_in_container(plan, container, [null.as_fd(); 3])
+        spawn_in_container(plan, container, [null.as_fd(); 3])
     });
     match started {
         Ok(joined) => exit_like_child(&joined, at_end),
@@ -74,7 +74,7 @@ pub fn start_probe(
                 dhow_sys::signal::reset_signals()?;
                 dhow_sys::process::die_with_parent()?;
                 let null = open_null()?;
-                join::spawn_in_container(plan, container, [null.as_fd(), output, output])
+                spawn_in_container(plan, container, [null.as_fd(), output, output])
             });
             match started {
                 Ok(joined) => exit_like_child(&joined, |_| {}),
@@ -117,10 +117,6 @@ fn detach_from_caller(name: &str, keep: &[BorrowedFd<'_>]) -> Result<()> {
         dhow_sys::process::place_fd(null.as_fd(), number)?;
     }
     Ok(())
-}
-
-fn open_null() -> Result<OwnedFd> {
-    Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Asks the monitor to kill the program, which it must then still reap.

@@ -6,7 +6,7 @@
 //!
 //! The intermediate process leaves the caller's namespaces for the container's and forks there with `CLONE_PARENT`,
 //! so the new process is a child of the caller, who can wait for it. A process that outlives its caller is waited for
-//! by [`super::exec_monitor`].
+//! by [`exec_monitor`].
 //!
 //! # Trust
 //!
@@ -18,47 +18,29 @@
 //! block.
 
 pub mod exec_monitor;
-pub(crate) mod userns;
+mod userns;
+
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use dhow_error::{Failure, FailureKind};
+use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
+use dhow_sys::process::{ChildProcess, ForkSide, ns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
-use super::cgroup::CgroupMembership;
-use super::confine;
-use super::confine::program::{self, ResolvedProgram};
-use super::confine::user::{ProcessUser, UserDatabase};
-use super::identity::idmap::IdMap;
-use super::launch::namespace_flags;
-use super::plan::{Confinement, NamespaceSet, ProcessPlan};
-use super::sync_socket::{self, SyncMessage, SyncSocket};
-use dhow_error::{Failure, FailureKind};
-use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
-use dhow_sys::process::{ChildProcess, ForkSide, ns};
+use crate::confine;
+use crate::confine::program::{self, ResolvedProgram, explain_no_stub};
+use crate::confine::user::{ProcessUser, UserDatabase};
+use crate::plan::{JoinPlan, ProcessPlan};
+use crate::sync_socket::{self, SyncMessage, SyncSocket};
 
 /// A hostile container could keep the stub's status pipe open to block its caller, so the caller waits no
 /// longer than this.
 const EXEC_TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-
-/// What is executed, in which container, and how it is confined.
-#[derive(Clone, Debug)]
-pub struct JoinPlan {
-    pub name: String,
-    pub cgroup: Option<CgroupMembership>,
-    /// The namespaces to join: those that are the container's own.
-    pub unshare: NamespaceSet,
-    /// The ids of the container's user namespace.
-    pub ids: IdMap,
-    /// Its working directory must exist.
-    pub process: ProcessPlan,
-    pub confinement: Confinement,
-    /// A path and an environment variable; the variable is set if the path exists in the container.
-    pub env_if_file: Option<(&'static str, String)>,
-}
 
 /// A process that has become its program.
 pub struct JoinedProcess {
@@ -73,7 +55,7 @@ struct JoinFds {
     stub: ExecStub,
     container_pidfd: OwnedFd,
     streams: [OwnedFd; 3],
-    /// Entered last: the namespace from [`userns::userns_for_user`](super::userns), if one is needed.
+    /// Entered last: the namespace from [`userns::userns_for_user`], if one is needed.
     userns: Option<OwnedFd>,
 }
 
@@ -85,22 +67,20 @@ pub fn spawn_in_container(
     streams: [BorrowedFd<'_>; 3],
 ) -> Result<JoinedProcess> {
     let (ours, theirs) = sync_socket::socket_pair()?;
-    let (status, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let (status, status_writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     match dhow_sys::process::clone_into(0).context("starting a process")? {
         ForkSide::Child => {
-            let gathered = JoinFds::gather(plan, &theirs, &told, container, streams);
-            let error = match gathered.and_then(|tools| run_intermediate(plan, tools)) {
-                Ok(never) => match never {},
-                Err(error) => error,
-            };
-            theirs.send_failure(&Failure::from_chain(&error));
+            match JoinFds::gather(plan, &theirs, &status_writer, container, streams) {
+                Ok(fds) => run_intermediate(plan, &fds),
+                Err(error) => theirs.send_failure(&Failure::from_chain(&error)),
+            }
             dhow_sys::process::exit_now(125)
         }
-        ForkSide::Parent(usher) => {
-            drop((theirs, told));
+        ForkSide::Parent(intermediate) => {
+            drop((theirs, status_writer));
             let joined = await_process(&ours);
             // Reaped before the outcome is looked at, so that a failure leaves no zombie.
-            usher.wait()?;
+            intermediate.wait()?;
             let joined = joined?;
             match await_exec(&status, &joined.process)? {
                 None => Ok(joined),
@@ -143,11 +123,11 @@ fn await_process(channel: &SyncSocket) -> Result<JoinedProcess> {
 
 /// Waits until the stub has become the program. Returns the error of execve(2) if it could not.
 fn await_exec(status: &OwnedFd, process: &ChildProcess) -> Result<Option<std::io::Error>> {
-    let mut fds = [
+    let mut poll_fds = [
         PollFd::from_borrowed_fd(status.as_fd(), PollFlags::IN),
         PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN),
     ];
-    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&EXEC_TIMEOUT)))?;
+    rustix::io::retry_on_intr(|| poll(&mut poll_fds, Some(&EXEC_TIMEOUT)))?;
     let mut errno = [0; 4];
     match rustix::io::read(status, &mut errno) {
         Ok(4) => Ok(Some(std::io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
@@ -160,21 +140,21 @@ impl JoinFds {
     fn gather(
         plan: &JoinPlan,
         channel: &SyncSocket,
-        told: &OwnedFd,
+        status_writer: &OwnedFd,
         container: BorrowedFd<'_>,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Self> {
         let raised = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, STATUS_FD + 1);
-        let alias = userns::userns_for_user(plan, container)?;
-        let tools = Self {
-            userns: alias.as_ref().map(|alias| raised(alias.as_fd())).transpose()?,
+        let userns = userns::userns_for_user(plan, container)?;
+        let gathered = Self {
+            userns: userns.as_ref().map(|userns| raised(userns.as_fd())).transpose()?,
             channel: channel.at_or_above(STATUS_FD + 1)?,
             stub: ExecStub::new().map_err(|error| explain_no_stub(&error))?,
             container_pidfd: raised(container)?,
             streams: [raised(streams[0])?, raised(streams[1])?, raised(streams[2])?],
         };
-        dhow_sys::process::place_fd(told.as_fd(), STATUS_FD)?;
-        Ok(tools)
+        dhow_sys::process::place_fd(status_writer.as_fd(), STATUS_FD)?;
+        Ok(gathered)
     }
 
     /// Closes all other descriptors. Safe because their owners never run again: this process ends or execs.
@@ -186,19 +166,17 @@ impl JoinFds {
     }
 }
 
-fn run_intermediate(plan: &JoinPlan, tools: JoinFds) -> Result<Infallible> {
-    let failed = |error: anyhow::Error| -> ! {
-        tools.channel.send_failure(&Failure::from_chain(&error));
-        dhow_sys::process::exit_now(125)
-    };
-    // Not returned: after the descriptors are closed, nothing of the caller may run again.
-    match enter_container(plan, &tools) {
+fn run_intermediate(plan: &JoinPlan, fds: &JoinFds) -> ! {
+    let error = match enter_container(plan, fds) {
         Ok(never) => match never {},
-        Err(error) => failed(error),
-    }
+        Err(error) => error,
+    };
+    // Not returned: once descriptors have been closed, nothing of the caller may run again.
+    fds.channel.send_failure(&Failure::from_chain(&error));
+    dhow_sys::process::exit_now(125)
 }
 
-fn enter_container(plan: &JoinPlan, tools: &JoinFds) -> Result<Infallible> {
+fn enter_container(plan: &JoinPlan, fds: &JoinFds) -> Result<Infallible> {
     // /proc/PID/cmdline is world-readable and would show the caller's command line inside the container.
     dhow_sys::process::set_title(&format!("dhow: {}", plan.name));
     // By the host's /proc; the container's own is not to be trusted.
@@ -207,14 +185,14 @@ fn enter_container(plan: &JoinPlan, tools: &JoinFds) -> Result<Infallible> {
         // Before joining: afterwards the host's cgroup file system is out of reach.
         cgroup.enter()?;
     }
-    tools.close_others()?;
+    fds.close_others()?;
     dhow_sys::process::set_dumpable(false)?;
-    dhow_sys::namespace::setns(tools.container_pidfd.as_fd(), namespace_flags(plan.unshare))
+    dhow_sys::namespace::setns(fds.container_pidfd.as_fd(), plan.unshare.clone_flags())
         .map_err(|error| explain_join_refusal(&error))?;
     match dhow_sys::process::clone_sibling(0, None).map_err(|error| explain_join_refusal(&error))? {
-        ForkSide::Child => become_process(plan, tools),
+        ForkSide::Child => become_process(plan, fds),
         ForkSide::Parent(process) => {
-            tools.channel.send_process(&process)?;
+            fds.channel.send_process(&process)?;
             dhow_sys::process::exit_now(0)
         }
     }
@@ -230,46 +208,35 @@ pub(super) fn explain_join_refusal(error: &std::io::Error) -> anyhow::Error {
     }
 }
 
-/// Explains why the exec stub could not be created. Exec without it would expose dhow's own file to the
-/// container.
-pub(super) fn explain_no_stub(error: &std::io::Error) -> Failure {
-    let failure =
-        Failure::new(FailureKind::Denied, format!("the kernel runs no program from memory: {error}"));
-    match error.raw_os_error() {
-        Some(libc::EACCES) => failure.hint("root can allow it with `sysctl vm.memfd_noexec=1`"),
-        _ => failure,
-    }
-}
-
 pub(super) fn container_ended() -> Failure {
     Failure::new(FailureKind::Conflict, "the container has ended")
 }
 
 /// In the new process, inside the container: takes on its identity and execs.
-fn become_process(plan: &JoinPlan, tools: &JoinFds) -> Result<Infallible> {
+fn become_process(plan: &JoinPlan, fds: &JoinFds) -> Result<Infallible> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let root = dhow_sys::fs::open_dir(Path::new("/"))?;
     let user = resolve_user(&UserDatabase::read(root.as_fd()), &plan.process)?;
     confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
     let terminal = match plan.process.tty {
-        true => Some(open_terminal(root.as_fd(), tools, &user, plan.process.terminal_size)?),
+        true => Some(open_terminal(root.as_fd(), fds, &user, plan.process.terminal_size)?),
         false => None,
     };
     enter_workdir(root.as_fd(), &plan.process.cwd)?;
     let process = with_conditional_env(plan, root.as_fd());
     drop(root);
-    let [input, output, error] = &tools.streams;
+    let [input, output, error] = &fds.streams;
     confine::attach_streams(terminal.as_ref(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
-    // Late: in the nested namespace, this process has no capabilities over the container's own namespaces.
     confine::set_rlimits(&process)?;
-    if let Some(alias) = &tools.userns {
-        dhow_sys::namespace::setns(alias.as_fd(), ns::USER).context("entering the user's namespace")?;
+    if let Some(userns) = &fds.userns {
+        // Late: inside it, this process has no capabilities over the container's own namespaces.
+        dhow_sys::namespace::setns(userns.as_fd(), ns::USER).context("entering the user's namespace")?;
     }
     confine::drop_privileges(&plan.confinement, &user)?;
     if process.die_with_parent {
-        confine::die_with_parent(&tools.channel)?;
+        confine::die_with_parent(&fds.channel)?;
     }
-    ResolvedProgram::resolve(&process, &user)?.exec_via_stub(&tools.stub, &plan.confinement.seccomp)
+    ResolvedProgram::resolve(&process, &user)?.exec_via_stub(&fds.stub, &plan.confinement.seccomp)
 }
 
 /// Resolves the user. A user that does not exist has docker's exit code for a command that cannot be run
@@ -282,7 +249,7 @@ pub(super) fn resolve_user(database: &UserDatabase, process: &ProcessPlan) -> Re
 /// Opens a terminal on the container's own devpts, as a program inside would.
 fn open_terminal(
     root: BorrowedFd<'_>,
-    tools: &JoinFds,
+    fds: &JoinFds,
     user: &ProcessUser,
     size: Option<(u16, u16)>,
 ) -> Result<OwnedFd> {
@@ -294,7 +261,7 @@ fn open_terminal(
     )
     .context("opening /dev/pts")?;
     let (master, slave) = confine::open_terminal(devpts.as_fd(), user, size)?;
-    tools.channel.send_terminal(&master)?;
+    fds.channel.send_terminal(&master)?;
     Ok(slave)
 }
 

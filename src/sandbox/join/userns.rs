@@ -8,25 +8,26 @@
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{Mode, OFlags};
-
-use super::JoinPlan;
-use crate::confine::user::UserDatabase;
-use crate::identity::idmap::{IdMap, IdMapExtent};
-use crate::sync_socket::{self, SyncSocket};
-use crate::{identity, join};
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::process::{ForkSide, ns};
+use rustix::fs::{Mode, OFlags};
+
+use super::{container_ended, resolve_user};
+use crate::confine::user::UserDatabase;
+use crate::identity;
+use crate::identity::idmap::{IdMap, IdMapExtent};
+use crate::plan::JoinPlan;
+use crate::sync_socket::{self, SyncSocket};
 
 /// Creates the namespace that the process of `plan` enters last; `None` if it needs none. To be called
 /// outside the container.
-pub(crate) fn userns_for_user(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+pub(super) fn userns_for_user(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let ([uid], [gid]) = (plan.ids.uids.as_slice(), plan.ids.gids.as_slice()) else { return Ok(None) };
     let root_is_meant = plan.process.user.is_empty() && uid.inside == 0;
     if !plan.ids.is_single() || root_is_meant {
         return Ok(None);
     }
-    let user = join::resolve_user(&UserDatabase::read(open_root_of(container)?.as_fd()), &plan.process)?;
+    let user = resolve_user(&UserDatabase::read(open_root_of(container)?.as_fd()), &plan.process)?;
     if (user.uid, user.gid) == (uid.inside, gid.inside) {
         return Ok(None);
     }
@@ -49,7 +50,7 @@ fn open_root_of(container: BorrowedFd<'_>) -> Result<OwnedFd> {
     let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).map_or("", str::trim);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
-    Ok(root.map_err(|_| join::container_ended())?)
+    Ok(root.map_err(|_| container_ended())?)
 }
 
 /// Creates a user namespace nested in the container's, with `map`, and opens it.
@@ -63,15 +64,13 @@ fn create_userns(map: &IdMap, container: BorrowedFd<'_>) -> Result<OwnedFd> {
             }
             dhow_sys::process::exit_now(0)
         }
-        ForkSide::Parent(maker) => {
+        ForkSide::Parent(holder) => {
             drop(theirs);
-            let made = ours.await_go().and_then(|()| {
-                let path = format!("/proc/{}/ns/user", maker.pid);
-                Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
-            });
+            let opened =
+                ours.await_go().and_then(|()| Ok(dhow_sys::namespace::open_namespace(holder.pid, "user")?));
             drop(ours);
-            maker.wait()?;
-            made.context("making a user namespace inside the container")
+            holder.wait()?;
+            opened.context("making a user namespace inside the container")
         }
     }
 }
@@ -81,7 +80,7 @@ fn hold_userns(map: &IdMap, container: BorrowedFd<'_>, channel: &SyncSocket) -> 
     dhow_sys::process::close_others(3, &[container, channel.as_fd()])?;
     dhow_sys::namespace::setns(container, ns::USER)?;
     identity::unshare_user()?;
-    identity::write_maps(map, rustix::process::getpid().as_raw_nonzero().get(), true)?;
+    map.write_for(rustix::process::getpid().as_raw_nonzero().get(), true)?;
     channel.send_go()?;
     // Returns with an error as soon as the other side closes its end, which is all that matters here.
     let _ = channel.await_go();

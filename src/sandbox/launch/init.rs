@@ -10,26 +10,45 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::shared::ReceivedMounts;
-use crate::confine::program::ResolvedProgram;
+use crate::confine::program::{self, ResolvedProgram};
 use crate::confine::user::{ProcessUser, UserDatabase};
-use crate::plan::SandboxPlan;
+use crate::plan::{PeerMount, SandboxPlan};
 use crate::sync_socket::SyncSocket;
-use crate::{confine, join, rootfs};
+use crate::{confine, rootfs};
 use dhow_error::Failure;
 use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
 
 /// Standard input, output and error of a container without a terminal.
-pub(crate) struct StdioFds<'a>(pub [BorrowedFd<'a>; 3]);
+pub(super) struct StdioFds<'a>(pub(super) [BorrowedFd<'a>; 3]);
+
+/// What the new container's first process receives from the other container.
+#[derive(Default)]
+pub(super) struct ReceivedMounts {
+    mounts: Vec<(PeerMount, OwnedFd)>,
+    /// Where the exec stub reports, if the process is visible to others: /dev/null, since nobody listens.
+    pub(super) stub_status: Option<OwnedFd>,
+}
+
+impl ReceivedMounts {
+    pub(super) fn new(mounts: Vec<(PeerMount, OwnedFd)>) -> Self {
+        Self { mounts, stub_status: None }
+    }
+
+    /// Takes the mount of this kind; `None` if it was taken before or never requested.
+    fn take(&mut self, kind: PeerMount) -> Option<OwnedFd> {
+        let at = self.mounts.iter().position(|(other, _)| *other == kind)?;
+        Some(self.mounts.swap_remove(at).1)
+    }
+}
 
 /// Becomes the container's program. Ends by exec, or exits with 125 after reporting the failure.
-pub(crate) fn run_init(
+pub(super) fn run_init(
     plan: &SandboxPlan,
     channel: &SyncSocket,
     streams: &StdioFds<'_>,
-    gifts: ReceivedMounts,
+    received: ReceivedMounts,
 ) -> ! {
-    let error = match become_container(plan, channel, streams, gifts) {
+    let error = match become_container(plan, channel, streams, received) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -41,7 +60,7 @@ fn become_container(
     plan: &SandboxPlan,
     channel: &SyncSocket,
     streams: &StdioFds<'_>,
-    mut gifts: ReceivedMounts,
+    mut received: ReceivedMounts,
 ) -> Result<std::convert::Infallible> {
     dhow_sys::process::set_name(&format!("dhow: {}", plan.name));
     // The caller's umask must not leak in; docker's is 022.
@@ -49,21 +68,21 @@ fn become_container(
     if plan.unshare.net {
         dhow_sys::interface::loopback_up().context("bringing up the loopback interface")?;
     }
-    let mut prepared = rootfs::open_sources(&plan.mounts)?;
-    prepared.add_peer_mounts(&plan.mounts, |kin| gifts.take(kin));
+    let mut sources = rootfs::open_sources(&plan.mounts)?;
+    sources.add_peer_mounts(&plan.mounts, |kind| received.take(kind));
     // A filter of the user's own may forbid memfd_create(2), so this comes before any is loaded.
-    let stub = gifts
+    let stub = received
         .stub_status
         .as_ref()
         .map(|_| ExecStub::new())
         .transpose()
-        .map_err(|error| join::explain_no_stub(&error))?;
+        .map_err(|error| program::explain_no_stub(&error))?;
     channel.await_go()?;
     // From here on the ids are mapped, so files can be created and owned.
     if plan.unshare.uts {
         set_names(plan)?;
     }
-    let root = rootfs::build_rootfs(plan, prepared)?;
+    let root = rootfs::build_rootfs(plan, sources)?;
     let user = UserDatabase::read(root.as_fd()).resolve(&plan.process.user, &plan.process.groups)?;
     confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
     let terminal = match plan.process.tty {
@@ -91,13 +110,13 @@ fn become_container(
     if plan.process.die_with_parent {
         confine::die_with_parent(channel)?;
     }
-    let program = ResolvedProgram::resolve(&plan.process, &user)?;
-    match (stub, &gifts.stub_status) {
-        (Some(stub), Some(tells)) => {
-            dhow_sys::process::place_fd(tells.as_fd(), STATUS_FD)?;
-            program.exec_via_stub(&stub, &plan.confinement.seccomp)
+    let resolved = ResolvedProgram::resolve(&plan.process, &user)?;
+    match (stub, &received.stub_status) {
+        (Some(stub), Some(status)) => {
+            dhow_sys::process::place_fd(status.as_fd(), STATUS_FD)?;
+            resolved.exec_via_stub(&stub, &plan.confinement.seccomp)
         }
-        _ => program.exec(),
+        _ => resolved.exec(),
     }
 }
 

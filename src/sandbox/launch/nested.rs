@@ -11,23 +11,20 @@
 //! ```
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
-
-use super::init;
-use super::shared::ReceivedMounts;
-use super::{
-    ConnectNetwork, LaunchedContainer, OpenNamespaces, handshake, namespace_flags, replace_lock_fd,
-    split_clone_flags, via_intermediate,
-};
-use crate::identity;
-use crate::identity::explain_userns_refusal;
-use crate::identity::idmap::IdMap;
-use crate::plan::SandboxPlan;
-use crate::sync_socket::SyncSocket;
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::process::{self, ForkSide, ns};
+
+use super::handshake::{
+    ConnectNetwork, LaunchInput, LaunchedContainer, OpenNamespaces, handshake, split_clone_flags,
+    via_intermediate,
+};
+use super::init::{self, ReceivedMounts};
+use crate::identity::explain_userns_refusal;
+use crate::identity::idmap::IdMap;
+use crate::sync_socket::SyncSocket;
 
 /// The user namespace to nest containers in.
 #[derive(Debug)]
@@ -37,45 +34,40 @@ pub struct ParentUserns {
     pub ids: IdMap,
 }
 
-/// Like [`super::launch`], nested in `outer`.
-pub(crate) fn launch_nested(
-    plan: &SandboxPlan,
-    outer: &ParentUserns,
-    streams: [BorrowedFd<'_>; 3],
-    lock: BorrowedFd<'_>,
-    cgroup: Option<BorrowedFd<'_>>,
+/// Like [`super::launch`], nested in `parent`.
+pub(super) fn launch_nested(
+    input: &LaunchInput<'_>,
+    parent: &ParentUserns,
     connect: Option<ConnectNetwork<'_>>,
 ) -> Result<LaunchedContainer> {
-    let map = plan.ids.nested_in(&outer.ids).ok_or_else(|| {
+    let map = input.plan.ids.nested_in(&parent.ids).ok_or_else(|| {
         Failure::new(FailureKind::Unsupported, "the networks' user namespace lacks ids of this container")
             .hint("the account's subordinate ids have changed: stop the containers that are on networks")
     })?;
-    let usher = |channel: &SyncSocket| {
-        replace_lock_fd(streams, lock)?;
-        run_intermediate(plan, outer, &map, channel, streams, cgroup)
-    };
-    via_intermediate(usher, |channel, _| handshake(channel, OpenNamespaces::default(), connect))
+    via_intermediate(
+        input,
+        |channel| run_intermediate(input, parent, &map, channel),
+        |channel, _| handshake(channel, OpenNamespaces::default(), connect),
+    )
 }
 
 /// In the intermediate process: creates the container's first process below the parent user namespace.
 fn run_intermediate(
-    plan: &SandboxPlan,
-    outer: &ParentUserns,
+    input: &LaunchInput<'_>,
+    parent: &ParentUserns,
     map: &IdMap,
     channel: &SyncSocket,
-    streams: [BorrowedFd<'_>; 3],
-    cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Infallible> {
-    dhow_sys::namespace::setns(outer.userns.as_fd(), ns::USER)
+    dhow_sys::namespace::setns(parent.userns.as_fd(), ns::USER)
         .context("joining the networks' user namespace")?;
-    let (now, then) = split_clone_flags(namespace_flags(plan.unshare), cgroup.is_some());
-    match process::clone_sibling(now, cgroup).map_err(|error| explain_userns_refusal(&error))? {
+    let (at_clone, after) = split_clone_flags(input.plan.unshare.clone_flags(), input.cgroup.is_some());
+    match process::clone_sibling(at_clone, input.cgroup).map_err(|error| explain_userns_refusal(&error))? {
         ForkSide::Child => {
-            nix::sched::unshare(then).context("making a cgroup namespace")?;
-            init::run_init(plan, channel, &init::StdioFds(streams), ReceivedMounts::default())
+            nix::sched::unshare(after).context("making a cgroup namespace")?;
+            init::run_init(input.plan, channel, &init::StdioFds(input.streams), ReceivedMounts::default())
         }
         ForkSide::Parent(process) => {
-            let mapped = identity::write_maps(map, process.pid, map.is_single());
+            let mapped = map.write_for(process.pid, map.is_single());
             // Sent even if mapping failed: the supervisor has to kill the process in that case.
             channel.send_process(&process)?;
             mapped.context("mapping user ids below those of the networks")?;

@@ -21,24 +21,25 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use dhow_error::{Failure, FailureKind};
+use dhow_sys::exec_stub::STATUS_FD;
+use dhow_sys::mount::Attr;
+use dhow_sys::namespace::open_namespace;
+use dhow_sys::process::{self, ChildProcess, ForkSide, ns};
+use dhow_sys::socket::SeqpacketSocket;
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
 
-use super::init;
-use super::nested::ParentUserns;
-use super::{
-    ConnectNetwork, LaunchedContainer, OpenNamespaces, handshake, namespace_flags, open_namespace,
-    replace_lock_fd, split_clone_flags, via_intermediate,
+use super::handshake::{
+    ConnectNetwork, LaunchInput, LaunchedContainer, OpenNamespaces, handshake, split_clone_flags,
+    via_intermediate,
 };
+use super::init::{self, ReceivedMounts};
+use super::nested::ParentUserns;
 use crate::identity::idmap::IdMap;
 use crate::plan::{MountKind, NamespaceSet, PeerMount, SandboxPlan};
 use crate::sync_socket::{self, SyncSocket};
 use crate::{confine, identity, join};
-use dhow_error::{Failure, FailureKind};
-use dhow_sys::exec_stub::STATUS_FD;
-use dhow_sys::mount::Attr;
-use dhow_sys::process::{self, ChildProcess, ForkSide, ns};
-use dhow_sys::socket::SeqpacketSocket;
 
 /// The running container whose namespaces are shared.
 pub struct SharedNamespaces {
@@ -51,30 +52,14 @@ pub struct SharedNamespaces {
     pub share: NamespaceSet,
 }
 
-/// What the new container's first process receives from the other container.
-#[derive(Default)]
-pub(crate) struct ReceivedMounts {
-    mounts: Vec<(PeerMount, OwnedFd)>,
-    /// Where the exec stub reports, if the process is visible to others: /dev/null, since nobody listens.
-    pub(crate) stub_status: Option<OwnedFd>,
-}
-
-impl ReceivedMounts {
-    /// Takes the mount of this kind; `None` if it was taken before or never requested.
-    pub(crate) fn take(&mut self, kin: PeerMount) -> Option<OwnedFd> {
-        let at = self.mounts.iter().position(|(kind, _)| *kind == kin)?;
-        Some(self.mounts.swap_remove(at).1)
-    }
-}
-
-/// Checks that the new user namespace will be a descendant of `outer`, which it is if the other container's
+/// Checks that the new user namespace will be a descendant of `parent`, which it is if the other container's
 /// is. Only then can the network helper configure the container's network.
-pub(crate) fn check_nested_below(relation: &SharedNamespaces, outer: &ParentUserns) -> Result<()> {
-    let wanted = rustix::fs::fstat(&outer.userns)?;
-    let mut namespace = Some(relation.userns.try_clone()?);
+pub(super) fn check_nested_below(peer: &SharedNamespaces, parent: &ParentUserns) -> Result<()> {
+    let ancestor = rustix::fs::fstat(&parent.userns)?;
+    let mut namespace = Some(peer.userns.try_clone()?);
     while let Some(this) = namespace {
         let stat = rustix::fs::fstat(&this)?;
-        if (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino) {
+        if (stat.st_dev, stat.st_ino) == (ancestor.st_dev, ancestor.st_ino) {
             return Ok(());
         }
         namespace = dhow_sys::namespace::parent_namespace(this.as_fd())?;
@@ -85,77 +70,74 @@ pub(crate) fn check_nested_below(relation: &SharedNamespaces, outer: &ParentUser
         .into())
 }
 
-/// Like [`super::launch`], sharing namespaces of `relation`.
-pub(crate) fn launch_shared(
-    plan: &SandboxPlan,
-    relation: &SharedNamespaces,
-    streams: [BorrowedFd<'_>; 3],
-    lock: BorrowedFd<'_>,
-    cgroup: Option<BorrowedFd<'_>>,
+/// Like [`super::launch`], sharing namespaces of `peer`.
+pub(super) fn launch_shared(
+    input: &LaunchInput<'_>,
+    peer: &SharedNamespaces,
     connect: Option<ConnectNetwork<'_>>,
 ) -> Result<LaunchedContainer> {
-    let usher = |channel: &SyncSocket| {
-        replace_lock_fd(streams, lock)?;
-        run_intermediate(plan, relation, channel, streams, cgroup)
-    };
-    via_intermediate(usher, |channel, usher| {
-        let known = open_namespaces(channel, usher, connect.is_some())?;
-        handshake(channel, known, connect)
-    })
+    via_intermediate(
+        input,
+        |channel| run_intermediate(input, peer, channel),
+        |channel, intermediate| {
+            let namespaces = open_namespaces(channel, intermediate, connect.is_some())?;
+            handshake(channel, namespaces, connect)
+        },
+    )
 }
 
 /// Opens the new container's user namespace, which the intermediate process has entered by now, and its
 /// network namespace if it is to be connected. Done early because the first process may be undumpable.
-fn open_namespaces(channel: &SyncSocket, usher: &ChildProcess, net: bool) -> Result<OpenNamespaces> {
+fn open_namespaces(channel: &SyncSocket, intermediate: &ChildProcess, net: bool) -> Result<OpenNamespaces> {
     channel.await_go()?;
-    let user = open_namespace(usher.pid, "user")?;
-    let net = net.then(|| open_namespace(usher.pid, "net")).transpose()?;
+    let user = open_namespace(intermediate.pid, "user")?;
+    let net = net.then(|| open_namespace(intermediate.pid, "net")).transpose()?;
     channel.send_go()?;
     Ok(OpenNamespaces { userns: Some(user), netns: net })
 }
 
 /// In the intermediate process: joins the shared namespaces and creates the container's first process.
 fn run_intermediate(
-    plan: &SandboxPlan,
-    relation: &SharedNamespaces,
+    input: &LaunchInput<'_>,
+    peer: &SharedNamespaces,
     channel: &SyncSocket,
-    streams: [BorrowedFd<'_>; 3],
-    cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Infallible> {
-    let map = plan.ids.nested_in(&relation.ids).ok_or_else(|| {
+    let plan = input.plan;
+    let map = plan.ids.nested_in(&peer.ids).ok_or_else(|| {
         Failure::new(FailureKind::Unsupported, "the other container's user namespace lacks ids of this one")
             .hint("give both the same --userns")
     })?;
-    let mut gifts = request_mounts(plan, relation)?;
-    let mapper = IdMapHelper::start(&map, relation)?;
+    let mut received = request_mounts(plan, peer)?;
+    let id_map_helper = IdMapHelper::start(&map, peer)?;
     // Not the mount namespace: the new container has its own. A shared pid namespace takes effect for
     // children only.
-    let shared = namespace_flags(relation.share) & !ns::MOUNT;
-    dhow_sys::namespace::setns(relation.init_pidfd.as_fd(), shared)
+    let shared = peer.share.clone_flags() & !ns::MOUNT;
+    dhow_sys::namespace::setns(peer.init_pidfd.as_fd(), shared)
         .map_err(|error| join::explain_join_refusal(&error))?;
     identity::unshare_user()?;
-    mapper.map()?;
-    // Created here and not by clone(2), so that the supervisor can open it through this process.
-    let mut to_make = namespace_flags(plan.unshare) & !ns::USER;
+    id_map_helper.map()?;
+    let mut to_create = plan.unshare.clone_flags() & !ns::USER;
     if plan.awaits_network {
+        // Here and not by clone(2), so that the supervisor can open it through this process.
         nix::sched::unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
-        to_make &= !ns::NET;
+        to_create &= !ns::NET;
     }
     channel.send_go()?;
     channel.await_go()?;
-    if relation.share.pid {
+    if peer.share.pid {
         confine::set_oom_score(&plan.process)?;
         process::set_dumpable(false)?;
-        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        gifts.stub_status = Some(null);
+        received.stub_status = Some(dhow_sys::fs::open_null()?);
     }
     // The exec stub needs the number [`STATUS_FD`].
     let channel = channel.at_or_above(STATUS_FD + 1)?;
-    let (now, then) = split_clone_flags(to_make, cgroup.is_some());
-    match process::clone_sibling(now, cgroup).map_err(|error| join::explain_join_refusal(&error))? {
+    let (at_clone, after) = split_clone_flags(to_create, input.cgroup.is_some());
+    match process::clone_sibling(at_clone, input.cgroup)
+        .map_err(|error| join::explain_join_refusal(&error))?
+    {
         ForkSide::Child => {
-            nix::sched::unshare(then).context("making a cgroup namespace")?;
-            init::run_init(plan, &channel, &init::StdioFds(streams), gifts)
+            nix::sched::unshare(after).context("making a cgroup namespace")?;
+            init::run_init(plan, &channel, &init::StdioFds(input.streams), received)
         }
         ForkSide::Parent(process) => {
             channel.send_process(&process)?;
@@ -171,17 +153,17 @@ struct IdMapHelper {
 }
 
 impl IdMapHelper {
-    fn start(map: &IdMap, relation: &SharedNamespaces) -> Result<Self> {
+    fn start(map: &IdMap, peer: &SharedNamespaces) -> Result<Self> {
         let (ours, theirs) = sync_socket::socket_pair()?;
-        let usher = rustix::process::getpid().as_raw_nonzero().get();
+        let intermediate = rustix::process::getpid().as_raw_nonzero().get();
         match process::clone_into(0).context("starting a process")? {
             ForkSide::Child => {
                 drop(ours);
                 let done = (|| {
-                    process::close_others(3, &[relation.init_pidfd.as_fd(), theirs.as_fd()])?;
-                    dhow_sys::namespace::setns(relation.init_pidfd.as_fd(), ns::USER)?;
+                    process::close_others(3, &[peer.init_pidfd.as_fd(), theirs.as_fd()])?;
+                    dhow_sys::namespace::setns(peer.init_pidfd.as_fd(), ns::USER)?;
                     theirs.await_go()?;
-                    identity::write_maps(map, usher, map.is_single())
+                    map.write_for(intermediate, map.is_single())
                 })();
                 match done {
                     Ok(()) => drop(theirs.send_go()),
@@ -202,44 +184,44 @@ impl IdMapHelper {
 }
 
 /// Fetches the mounts that `plan` needs from the other container.
-fn request_mounts(plan: &SandboxPlan, relation: &SharedNamespaces) -> Result<ReceivedMounts> {
-    let wanted: Vec<PeerMount> = plan
+fn request_mounts(plan: &SandboxPlan, peer: &SharedNamespaces) -> Result<ReceivedMounts> {
+    let requested: Vec<PeerMount> = plan
         .mounts
         .iter()
-        .filter_map(|mount| if let MountKind::FromPeer(kin) = mount.kind { Some(kin) } else { None })
+        .filter_map(|mount| if let MountKind::FromPeer(kind) = mount.kind { Some(kind) } else { None })
         .collect();
-    if wanted.is_empty() {
+    if requested.is_empty() {
         return Ok(ReceivedMounts::default());
     }
     let (ours, theirs) = SeqpacketSocket::pair()?;
     match process::clone_into(0).context("starting a process")? {
         ForkSide::Child => {
             drop(ours);
-            if let Err(error) = send_mounts(&wanted, relation, &theirs) {
+            if let Err(error) = send_mounts(&requested, peer, &theirs) {
                 let _ =
                     theirs.send(&serde_json::to_vec(&Failure::from_chain(&error)).unwrap_or_default(), &[]);
             }
             process::exit_now(0)
         }
-        ForkSide::Parent(giver) => {
+        ForkSide::Parent(helper) => {
             drop(theirs);
             let message = ours.receive()?;
-            giver.wait()?;
+            helper.wait()?;
             if let Ok(failure) = serde_json::from_slice::<Failure>(&message.bytes) {
                 return Err(anyhow::Error::from(failure).context("looking into the other container"));
             }
-            Ok(ReceivedMounts { mounts: wanted.into_iter().zip(message.fds).collect(), stub_status: None })
+            Ok(ReceivedMounts::new(requested.into_iter().zip(message.fds).collect()))
         }
     }
 }
 
 /// In the mount helper: creates the mounts inside the other container and sends their descriptors.
-fn send_mounts(wanted: &[PeerMount], relation: &SharedNamespaces, socket: &SeqpacketSocket) -> Result<()> {
-    process::close_others(3, &[relation.init_pidfd.as_fd(), socket.as_fd()])?;
+fn send_mounts(requested: &[PeerMount], peer: &SharedNamespaces, socket: &SeqpacketSocket) -> Result<()> {
+    process::close_others(3, &[peer.init_pidfd.as_fd(), socket.as_fd()])?;
     process::set_dumpable(false)?;
     // None of the mounts depends on the network namespace.
-    let shared = NamespaceSet { net: false, ..relation.share };
-    dhow_sys::namespace::setns(relation.init_pidfd.as_fd(), namespace_flags(shared))
+    let shared = NamespaceSet { net: false, ..peer.share };
+    dhow_sys::namespace::setns(peer.init_pidfd.as_fd(), shared.clone_flags())
         .map_err(|error| join::explain_join_refusal(&error))?;
     // The pid namespace applies to children only, and a new /proc shows that of the process that mounts it.
     match process::clone_into(0).map_err(|error| join::explain_join_refusal(&error))? {
@@ -249,17 +231,19 @@ fn send_mounts(wanted: &[PeerMount], relation: &SharedNamespaces, socket: &Seqpa
         }
         ForkSide::Child => {
             let root = dhow_sys::fs::open_dir(Path::new("/"))?;
-            let mounts =
-                wanted.iter().map(|kin| open_peer_mount(*kin, root.as_fd())).collect::<Result<Vec<_>>>()?;
+            let mounts = requested
+                .iter()
+                .map(|kind| open_peer_mount(*kind, root.as_fd()))
+                .collect::<Result<Vec<_>>>()?;
             let fds: Vec<BorrowedFd<'_>> = mounts.iter().map(|mount| mount.as_fd()).collect();
             Ok(socket.send(b"mounts", &fds)?)
         }
     }
 }
 
-fn open_peer_mount(kin: PeerMount, root: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn open_peer_mount(kind: PeerMount, root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let attributes = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
-    let path = match kin {
+    let path = match kind {
         PeerMount::Proc => {
             return dhow_sys::mount::new_filesystem("proc", &[], attributes)
                 .context("mounting a /proc of the other container's processes");

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 /// Directories nested deeper than this are not copied; no image has them on purpose.
@@ -16,7 +16,7 @@ const UNFINISHED: &str = "user.dhow.unfinished";
 
 /// Fills the directory `to` with the content of `from`, and copies owner, mode and times, unless `to` is not
 /// empty. Does nothing unless both are directories.
-pub(crate) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     if !is_dir(from)? || !is_dir(to)? {
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub(crate) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     let stat = rustix::fs::fstat(from)?;
     dhow_sys::fs::chown_fd(to, stat.st_uid, stat.st_gid)?;
     let to = reopen(to)?;
@@ -157,12 +157,7 @@ fn copy_metadata(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     copy_xattrs(from, to);
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-    let time = |sec, nsec| rustix::fs::Timespec { tv_sec: sec, tv_nsec: nsec };
-    let times = Timestamps {
-        last_access: time(stat.st_atime, stat.st_atime_nsec.cast_signed()),
-        last_modification: time(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-    };
-    Ok(rustix::fs::futimens(to, &times)?)
+    Ok(rustix::fs::futimens(to, &dhow_sys::fs::times_of(&stat))?)
 }
 
 /// Copies what the volume's file system accepts; a volume without attributes is still usable.

@@ -47,9 +47,8 @@ pub(super) fn filter(native: Arch) -> SyscallFilter {
 }
 
 /// Like [`filter`], but a listener is asked about changes of owner.
-#[allow(dead_code, reason = "for the build script, which shares this file")]
 pub(super) fn remembering(native: Arch) -> SyscallFilter {
-    emulating(native, FilterAction::NOTIFY)
+    emulating(native, NOTIFY)
 }
 
 fn emulating(native: Arch, owner: FilterAction) -> SyscallFilter {
@@ -72,6 +71,9 @@ fn emulating(native: Arch, owner: FilterAction) -> SyscallFilter {
 
 /// The call is skipped and returns 0.
 const PRETEND: FilterAction = FilterAction::errno(0);
+
+/// A listener decides; without one, the call fails with `ENOSYS` (`SECCOMP_RET_USER_NOTIF`).
+const NOTIFY: FilterAction = FilterAction(0x7fc0_0000);
 
 /// The chown family, with the `32` variants of 32-bit architectures, whose ids once had 16 bits.
 const OWNER: &str = "chown chown32 lchown lchown32 fchown fchown32 fchownat";

@@ -4,7 +4,7 @@ use super::syscalls::{Arch, Syscall};
 
 /// What happens to a call, as encoded by the kernel (`SECCOMP_RET_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FilterAction(u32);
+pub(super) struct FilterAction(pub(super) u32);
 
 impl FilterAction {
     /// The call is executed.
@@ -22,10 +22,6 @@ impl FilterAction {
     pub(super) const fn errno(number: u16) -> Self {
         Self(0x0005_0000 | number as u32)
     }
-
-    /// A listener decides; without one, the call fails with `ENOSYS`.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the build script's filters use it"))]
-    pub(super) const NOTIFY: Self = Self(0x7fc0_0000);
 
     /// A tracer decides, and receives `message`; without one, the call fails with `ENOSYS`.
     pub(super) const fn trace(message: u16) -> Self {

@@ -7,6 +7,8 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
+use super::socket_option::set_int;
+
 /// `UDP_GRO` (Linux 5.0) and `UDP_SEGMENT` (4.18) of `linux/udp.h`.
 const UDP_GRO: i32 = libc::UDP_GRO;
 const UDP_SEGMENT: i32 = libc::UDP_SEGMENT;
@@ -45,28 +47,14 @@ pub fn enable_reports(fd: BorrowedFd<'_>, v6: bool, reports: ReportOptions) -> i
         (reports.local, choose(IP_PKTINFO, IPV6_RECVPKTINFO)),
     ] {
         if wanted {
-            set(fd, level, name, 1)?;
+            set_int(fd, level, name, 1)?;
         }
     }
     if reports.gro {
         // Before Linux 5.0, datagrams arrive one by one, which works as well.
-        let _ = set(fd, libc::SOL_UDP, UDP_GRO, 1);
+        let _ = set_int(fd, libc::SOL_UDP, UDP_GRO, 1);
     }
     Ok(())
-}
-
-fn set(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
-    // SAFETY: the kernel reads an int that outlives the call, of the size that is given.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            size_of::<i32>() as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// A datagram to send.

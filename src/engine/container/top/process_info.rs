@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dhow_sandbox::proc_usage::stat_number;
+use dhow_sys::process::stat_field;
 
 pub(crate) struct ProcessInfo {
     pub pid: i32,
@@ -44,7 +44,7 @@ impl ProcessInfo {
 
     /// A field of `stat`, by its number in the man page.
     pub(super) fn stat(&self, number: usize) -> u64 {
-        stat_number(&self.stat, number)
+        stat_field(&self.stat, number).unwrap_or_default()
     }
 
     /// The state's letter.

@@ -1,0 +1,308 @@
+//! Mounts the parts of a container's root file system one by one, each on a target opened inside the root.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use dhow_error::{Failure, FailureKind, not_found};
+use dhow_sys::fs::{self, CreateMode};
+use dhow_sys::mount::{self, Attr, FsParam};
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::copy_up;
+use super::memory_files::{MemoryFiles, ignore_unmapped_owner};
+use crate::plan::{BindMount, MountAttributes, MountKind, MountPropagation, PlannedMount, RootPlan};
+
+/// A root file system under construction, attached outside of any `/`.
+pub(super) struct RootfsBuilder {
+    root: OwnedFd,
+    memory_files: MemoryFiles,
+    /// How missing mount points are created.
+    create_mode: CreateMode,
+}
+
+impl RootfsBuilder {
+    pub(super) fn new(root: OwnedFd, memory_files: MemoryFiles, create_mode: CreateMode) -> Self {
+        Self { root, memory_files, create_mode }
+    }
+
+    pub(super) fn into_root(self) -> OwnedFd {
+        self.root
+    }
+
+    /// Mounts one thing; `source` is its tree from [`super::MountSources`], if it has one.
+    pub(super) fn mount(&mut self, planned: &PlannedMount, source: Option<OwnedFd>) -> Result<()> {
+        let target = Path::new(&planned.target);
+        match &planned.kind {
+            MountKind::NewFilesystem { kind, params, flags, fallback, optional } => {
+                self.new_instance(target, kind, params, *flags, fallback.as_deref(), *optional)
+            }
+            MountKind::Bind(bind) => match source {
+                Some(tree) => self.bind(target, bind, &tree),
+                None => Ok(()),
+            },
+            MountKind::FromPeer(_) => match source {
+                Some(tree) => Ok(mount::attach(tree.as_fd(), self.ensure_dir(target)?.as_fd())?),
+                None => Ok(()),
+            },
+            MountKind::OwnedBind { bind, mode, owner } => match source {
+                Some(tree) => {
+                    set_owner_and_mode(tree.as_fd(), *mode, *owner)?;
+                    self.bind(target, bind, &tree)
+                }
+                None => Ok(()),
+            },
+            MountKind::EphemeralOverlay { read_only, .. } => match source {
+                Some(tree) => self.mount_layers(target, &tree, *read_only),
+                None => Ok(()),
+            },
+            MountKind::File { content, mode, read_only, owner } => {
+                self.mount_file(target, content, *mode, *owner, *read_only)
+            }
+            MountKind::Marker => Ok(self.ensure_file(target).map(drop)?),
+            MountKind::Symlink(text) => self.symlink(target, text),
+            MountKind::Directory => self.ensure_dir(target).map(drop),
+            MountKind::Tmpfs { params, flags, keep_mode } => {
+                self.mount_tmpfs(target, params, *flags, *keep_mode)
+            }
+        }
+    }
+
+    fn ensure_dir(&self, target: &Path) -> Result<OwnedFd> {
+        Ok(fs::make_dir_in_root(self.root.as_fd(), target, self.create_mode)?)
+    }
+
+    fn ensure_file(&self, target: &Path) -> std::io::Result<OwnedFd> {
+        fs::make_file_in_root(self.root.as_fd(), target, self.create_mode)
+    }
+
+    /// Opens or creates the target of the mount `tree`: a directory, or a file if `tree` is one. True for a
+    /// directory.
+    fn ensure_target(&self, target: &Path, tree: &OwnedFd) -> Result<(OwnedFd, bool)> {
+        let is_dir = fs::file_type(tree.as_fd())? == FileType::Directory;
+        Ok((if is_dir { self.ensure_dir(target)? } else { self.ensure_file(target)? }, is_dir))
+    }
+
+    fn mount_layers(&self, target: &Path, tree: &OwnedFd, read_only: bool) -> Result<()> {
+        let (place, is_dir) = self.ensure_target(target, tree)?;
+        if is_dir != (fs::file_type(place.as_fd())? == FileType::Directory) {
+            let (source, target) = if is_dir { ("a directory", "not") } else { ("not a directory", "one") };
+            let message = format!("the source is {source} and the target is {target}");
+            return Err(Failure::new(FailureKind::Invalid, message).into());
+        }
+        let attrs = mount_attributes(MountAttributes { read_only, ..MountAttributes::default() });
+        mount::set_attributes(tree.as_fd(), attrs, libc::MS_PRIVATE, false)?;
+        Ok(mount::attach(tree.as_fd(), place.as_fd())?)
+    }
+
+    fn new_instance(
+        &self,
+        target: &Path,
+        kind: &str,
+        params: &[(String, Option<String>)],
+        flags: MountAttributes,
+        fallback: Option<&Path>,
+        optional: bool,
+    ) -> Result<()> {
+        let target = match self.ensure_dir(target) {
+            Err(_) if optional => return Ok(()),
+            target => target?,
+        };
+        let tree = match (mount::new_filesystem(kind, &fs_params(params), mount_attributes(flags)), fallback)
+        {
+            (Ok(tree), _) => tree,
+            // The kernel refuses a new procfs or sysfs while the host's is partly masked
+            // (`mount_too_revealing`, fs/namespace.c).
+            (Err(_), Some(host)) => bind_host_instead(host, flags)?,
+            (Err(_), None) if optional => return Ok(()),
+            (Err(error), None) => return Err(error).with_context(|| format!("making a new {kind}")),
+        };
+        Ok(mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn bind(&self, target: &Path, bind: &BindMount, tree: &OwnedFd) -> Result<()> {
+        let (target, is_dir) = self.ensure_target(target, tree)?;
+        if is_dir != (fs::file_type(target.as_fd())? == FileType::Directory) {
+            return Err(not_a_directory(bind, is_dir));
+        }
+        if bind.copy_up {
+            copy_up::copy_up(target.as_fd(), tree.as_fd())
+                .context("copying the image's content into the new volume")?;
+        }
+        let propagation = match bind.propagation {
+            MountPropagation::Private => libc::MS_PRIVATE,
+            MountPropagation::Slave => libc::MS_SLAVE,
+            MountPropagation::Shared => libc::MS_SHARED,
+        };
+        // Two calls: propagation applies to the whole tree, the flags maybe to its top only.
+        mount::set_attributes(tree.as_fd(), Attr::empty(), propagation, bind.recursive)?;
+        let attrs = mount_attributes(bind.flags);
+        if !attrs.is_empty() {
+            mount::set_attributes(tree.as_fd(), attrs, 0, bind.recursive && bind.recursive_flags)?;
+        }
+        Ok(mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn mount_file(
+        &mut self,
+        target: &Path,
+        content: &[u8],
+        mode: u32,
+        owner: (u32, u32),
+        read_only: bool,
+    ) -> Result<()> {
+        let tree = self.memory_files.create(content, mode, owner)?;
+        if read_only {
+            mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)?;
+        }
+        let target = self.ensure_file(target)?;
+        Ok(mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn symlink(&self, target: &Path, text: &str) -> Result<()> {
+        let parent = self.ensure_dir(target.parent().unwrap_or(Path::new("/")))?;
+        let name =
+            target.file_name().and_then(|n| n.to_str()).ok_or_else(|| not_found("a link has no name"))?;
+        Ok(fs::symlink_unless_exists(text, parent.as_fd(), name)?)
+    }
+
+    fn mount_tmpfs(
+        &self,
+        target: &Path,
+        params: &[(String, Option<String>)],
+        flags: MountAttributes,
+        keep_mode: bool,
+    ) -> Result<()> {
+        let below = self.ensure_dir(target)?;
+        let tmpfs = mount::new_filesystem("tmpfs", &fs_params(params), Attr::empty())?;
+        if keep_mode {
+            // Before the mount covers the directory.
+            copy_up::copy_attributes(below.as_fd(), tmpfs.as_fd())?;
+        }
+        mount::set_attributes(tmpfs.as_fd(), mount_attributes(flags), 0, false)?;
+        Ok(mount::attach(tmpfs.as_fd(), below.as_fd())?)
+    }
+
+    /// Writes sysctls while /proc/sys is still writable.
+    pub(super) fn set_sysctls(&self, sysctls: &[(String, String)]) -> Result<()> {
+        for (path, value) in sysctls {
+            let file = Path::new("proc/sys").join(path);
+            let written = fs::open_in_root(self.root.as_fd(), &file, OFlags::WRONLY, Mode::empty())
+                .and_then(|fd| Ok(rustix::io::write(&fd, value.as_bytes())?));
+            written.with_context(|| {
+                format!("setting sysctl `{}` to `{}`", path.replace('/', "."), value.escape_debug())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes paths read-only and masks others.
+    pub(super) fn restrict_paths(&self, masked: &[String], read_only: &[String]) -> Result<()> {
+        for path in read_only {
+            self.make_read_only(path).with_context(|| format!("making `{path}` read-only"))?;
+        }
+        // One empty tmpfs serves all masked directories.
+        let mut empty: Option<OwnedFd> = None;
+        for path in masked {
+            self.mask(path, &mut empty).with_context(|| format!("masking `{path}`"))?;
+        }
+        Ok(())
+    }
+
+    fn make_read_only(&self, path: &str) -> Result<()> {
+        let Some(target) = self.open_existing(path)? else { return Ok(()) };
+        let tree = mount::clone_tree(target.as_fd(), true)?;
+        mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, true)?;
+        Ok(mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn mask(&self, path: &str, empty: &mut Option<OwnedFd>) -> Result<()> {
+        let Some(target) = self.open_existing(path)? else { return Ok(()) };
+        if fs::file_type(target.as_fd())? == FileType::Directory {
+            let attrs = Attr::MOUNT_ATTR_RDONLY
+                | Attr::MOUNT_ATTR_NOSUID
+                | Attr::MOUNT_ATTR_NODEV
+                | Attr::MOUNT_ATTR_NOEXEC;
+            let tree = match empty {
+                Some(attached) => mount::clone_tree(attached.as_fd(), false)?,
+                None => mount::new_filesystem(
+                    "tmpfs",
+                    &[FsParam::Text("nr_inodes", "1"), FsParam::Text("mode", "0755")],
+                    attrs,
+                )?,
+            };
+            mount::attach(tree.as_fd(), target.as_fd())?;
+            empty.get_or_insert(tree);
+            return Ok(());
+        }
+        // Files are masked by /dev/null, as in runc.
+        let null = fs::open_in_root(self.root.as_fd(), Path::new("dev/null"), OFlags::PATH, Mode::empty())?;
+        let tree = mount::clone_tree(null.as_fd(), false)?;
+        Ok(mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    /// Makes the root read-only if the plan says so; mounts below are not affected.
+    pub(super) fn finish_root(&self, root: &RootPlan) -> Result<()> {
+        if root.read_only {
+            mount::set_attributes(self.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)
+                .context("making the root file system read-only")?;
+        }
+        Ok(())
+    }
+
+    fn open_existing(&self, path: &str) -> Result<Option<OwnedFd>> {
+        match fs::open_in_root(self.root.as_fd(), Path::new(path), OFlags::PATH, Mode::empty()) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Sets owner and mode of something that was made for the container.
+fn set_owner_and_mode(tree: BorrowedFd<'_>, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
+    ignore_unmapped_owner(fs::chown_fd(tree, uid, gid))?;
+    let path = fs::fd_path(tree);
+    Ok(rustix::fs::chmodat(rustix::fs::CWD, path, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())?)
+}
+
+fn not_a_directory(bind: &BindMount, source_is_dir: bool) -> anyhow::Error {
+    let (source, target) = if source_is_dir { ("a directory", "not") } else { ("not a directory", "one") };
+    let message = format!(
+        "`{}` on the host is {source} and the target in the container is {target}",
+        bind.source.display()
+    );
+    Failure::new(FailureKind::Invalid, message)
+        .hint("check if the host path exists and is of the type you expect")
+        .into()
+}
+
+/// Binds the host's own tree in place of a new instance that the kernel refuses.
+fn bind_host_instead(host: &Path, flags: MountAttributes) -> Result<OwnedFd> {
+    let dir = fs::open_dir(host).with_context(|| format!("opening `{}`", host.display()))?;
+    let tree = mount::clone_tree(dir.as_fd(), true)?;
+    mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
+    mount::set_attributes(tree.as_fd(), mount_attributes(flags), 0, true)?;
+    Ok(tree)
+}
+
+fn mount_attributes(flags: MountAttributes) -> Attr {
+    let pairs = [
+        (flags.read_only, Attr::MOUNT_ATTR_RDONLY),
+        (flags.nosuid, Attr::MOUNT_ATTR_NOSUID),
+        (flags.nodev, Attr::MOUNT_ATTR_NODEV),
+        (flags.noexec, Attr::MOUNT_ATTR_NOEXEC),
+    ];
+    pairs.into_iter().filter(|(on, _)| *on).fold(Attr::empty(), |all, (_, attr)| all | attr)
+}
+
+fn fs_params(params: &[(String, Option<String>)]) -> Vec<FsParam<'_>> {
+    params
+        .iter()
+        .map(|(name, value)| value.as_ref().map_or(FsParam::Flag(name), |value| FsParam::Text(name, value)))
+        .collect()
+}
