@@ -5,16 +5,21 @@
 //! - A *step* is BuildKit's vertex: one `RUN`, `COPY`, `ADD` or `WORKDIR`, or an internal task such as loading the
 //!   context. Steps have a [`StepId`](dhow_build::progress::StepId) and report progress.
 //! - An *op* ([`dhow_build::plan::Op`]) is what a step does, with all variables expanded.
-//! - A *job* ([`job`]) is a forked process that does slow work for a step; the [`job_runner`] starts and polls jobs.
+//! - A *job* ([`job`]) is a forked process that does slow work for a step; [`job::runner`] starts and polls jobs.
 //! - The *solver* ([`solve`]) schedules the steps of all stages and looks each one up in the cache first.
-//! - A *cache key* ([`dhow_build::key`]) is a digest of everything that a step's result depends on, never of a time.
+//! - A *cache key* ([`dhow_build::cache_key`]) is a digest of everything that a step's result depends on, never of a time.
 //! - An *exporter* ([`export`]) turns the result into an image, an archive or a directory.
 //!
 //! # Phases
 //!
-//! [`load`] fetches the contexts and reads the Dockerfile. [`prepare`] resolves base images and makes one
-//! [`Plan`] per platform. [`solve`] runs the plans, importing remote caches first. [`export_job`] runs the
-//! exporters, then [`cache_transfer`] writes the remote caches.
+//! 1. [`load`] fetches the contexts and reads the Dockerfile.
+//! 2. [`prepare`] resolves base images and makes one [`BuildPlan`] per platform.
+//! 3. [`remote_cache`] imports the records of `--cache-from`.
+//! 4. [`solve`] runs the plans; [`step`] runs one step, [`run_step`] its container if it is a `RUN`.
+//! 5. [`export`] runs the exporters, then [`remote_cache`] writes `--cache-to`.
+//!
+//! Entry points besides [`build()`]: [`bake`] turns targets of bake files into build requests, [`buildflags`] parses
+//! the values of flags, [`prune`] lists and prunes the build cache.
 //!
 //! # Invariants
 //!
@@ -22,27 +27,19 @@
 //! Every layer that a result refers to is leased until the exporters are done.
 
 pub mod bake;
-mod base_images;
 pub mod buildflags;
-mod cache_transfer;
-mod capture;
-mod context_scan;
-pub(crate) mod export;
-mod export_job;
-mod image_config;
-pub(crate) mod job;
-mod job_runner;
+mod export;
+mod job;
+mod layers;
 mod load;
 mod prepare;
 pub mod prune;
-pub(crate) mod remote_cache;
-mod remote_context;
-mod remote_sources;
+mod remote_cache;
 pub mod request;
-pub(crate) mod run_step;
+mod run_step;
 mod solve;
 mod solve_error;
-pub(crate) mod sources;
+mod sources;
 mod step;
 mod subrequest;
 
@@ -50,12 +47,12 @@ use anyhow::Result;
 use serde_json::json;
 
 use self::export::{ExporterSet, PlatformResult};
-use self::image_config::ResultImage;
-use self::job_runner::JobRunner;
-use self::load::BuildSources;
+use self::job::runner::JobRunner;
+use self::load::{BuildSources, SourceLoader};
 use self::prepare::PreparedBuild;
 use self::remote_cache::RemoteCache;
 use self::request::{BuildRequest, BuildResult};
+use self::solve::image_config::{ResultImage, root_tree};
 use self::solve::{BuildInputs, Solver};
 use dhow_build::dockerfile::ast::Dockerfile;
 use dhow_build::dockerfile::parse;
@@ -81,16 +78,15 @@ pub fn build(
     if store.has_leftovers() {
         sweep_leftovers(store, environment);
     }
-    let mut director = JobRunner::begin(environment, watcher)?;
-    let built = match sources::oci_layout::load_layouts(&mut director, store, request) {
+    let mut runner = JobRunner::begin(environment, watcher)?;
+    let built = match load::oci_layout::load_layouts(&mut runner, store, request) {
         Ok(loaded) => {
             request_of_images = loaded;
-            BuildRun { store, request: &request_of_images, environment, built_in, runner: &mut director }
-                .run()
+            BuildRun { store, request: &request_of_images, environment, built_in, runner: &mut runner }.run()
         }
-        Err(error) => Err(solve_error::report_failure(&mut director, "", b"", error)),
+        Err(error) => Err(solve_error::report_failure(&mut runner, "", b"", error)),
     };
-    director.shut_down()?;
+    runner.shut_down()?;
     if built.is_err() && store.has_leftovers() {
         // An interrupted build leaves containers and drafts behind.
         sweep_leftovers(store, environment);
@@ -114,13 +110,22 @@ struct BuildRun<'a, 'd> {
 
 impl<'a> BuildRun<'a, '_> {
     fn run(mut self) -> Result<BuildResult> {
-        let loaded = load::load_sources(self.runner, self.store, self.request, self.environment);
+        let loaded = self.source_loader().load();
         let mut loaded = loaded.map_err(|error| solve_error::report_failure(self.runner, "", b"", error))?;
         let built = self.solve_and_export(&mut loaded);
         let definition = &loaded.definition;
         built.map_err(|error| {
             solve_error::report_failure(self.runner, &definition.name, &definition.text, error)
         })
+    }
+
+    fn source_loader(&mut self) -> SourceLoader<'_, 'a> {
+        SourceLoader {
+            runner: self.runner,
+            store: self.store,
+            request: self.request,
+            environment: self.environment,
+        }
     }
 
     fn solve_and_export(&mut self, loaded: &mut BuildSources) -> Result<BuildResult> {
@@ -134,9 +139,9 @@ impl<'a> BuildRun<'a, '_> {
         self.report_frontend(&dockerfile);
         let prepared = self.prepare(loaded, &dockerfile)?;
         if let Some(plan) = prepared.plans.first() {
-            cache_transfer::import_caches(self.runner, &mut remote, &plan.platform)?;
+            remote_cache::transfer::import_caches(self.runner, &mut remote, &plan.platform)?;
         }
-        let matter = BuildInputs {
+        let inputs = BuildInputs {
             store: self.store,
             environment: self.environment,
             request: self.request,
@@ -144,30 +149,30 @@ impl<'a> BuildRun<'a, '_> {
             bases: &prepared.bases,
             contexts: &loaded.contexts,
             images: &prepared.images,
-            epoch: self.request.epoch,
             remote_cache: &remote,
         };
         let bases: Vec<_> = (0..)
             .zip(&prepared.plans)
             .map(|(index, plan)| self.base_config(index, plan, &prepared))
             .collect();
-        let inline_asked = self.wants_inline_cache() || remote.is_inline();
-        let mut solver = Solver::new(self.runner, matter);
+        // `BUILDKIT_INLINE_CACHE` is the older way to request an inline cache.
+        let inline_asked = self.request.is_arg_set("BUILDKIT_INLINE_CACHE") || remote.is_inline();
+        let mut solver = Solver::new(self.runner, inputs);
         solver.solve()?;
+        let target = solver.stages().target_results(&prepared.plans);
+        let all = solver.stages().all_results(&prepared.plans);
         let mut outputs = Vec::with_capacity(prepared.plans.len());
         for ((index, plan), base) in prepared.plans.iter().enumerate().zip(bases) {
             let finished = ResultImage {
+                index,
                 plan,
-                progress: &|stage| solver.stage_progress((index, stage)),
+                stages: solver.stages(),
                 base,
                 epoch: self.request.epoch,
                 implicit: self.request.platforms.is_empty(),
             };
             let inline = if inline_asked {
-                Some(remote_cache::inline_cache(
-                    &cache_transfer::export_records(&solver, &prepared.plans, false),
-                    &finished.layers(),
-                )?)
+                Some(remote_cache::inline_cache(&target, &finished.layers())?)
             } else {
                 None
             };
@@ -175,26 +180,25 @@ impl<'a> BuildRun<'a, '_> {
                 platform: plan.platform.clone(),
                 config: finished.config(inline),
                 layers: finished.layers(),
-                capture: capture::capture_provenance(self.request, loaded, plan, &prepared.bases, &started),
+                capture: export::capture::capture_provenance(
+                    self.request,
+                    loaded,
+                    plan,
+                    &prepared.bases,
+                    &started,
+                ),
             });
         }
         // Layers stay leased until the exporters have registered them in images.
-        let result = cache_transfer::export_records(&solver, &prepared.plans, false);
-        let all = cache_transfer::export_records(&solver, &prepared.plans, true);
         let leases = solver.into_leases();
-        let built = export_job::run_exports(self.runner, self.store, &exports, &outputs).and_then(|built| {
-            cache_transfer::export_caches(self.runner, self.store, &remote, &result, &all).map(|()| built)
+        let built = export::job::run_exports(self.runner, self.store, &exports, &outputs).and_then(|built| {
+            remote_cache::transfer::export_caches(self.runner, self.store, &remote, &target, &all)
+                .map(|()| built)
         });
         drop(leases);
         let mut built = built?;
-        built.metadata.insert("buildx.build.ref".into(), json!(capture::new_build_ref()));
+        built.metadata.insert("buildx.build.ref".into(), json!(export::capture::new_build_ref()));
         Ok(built)
-    }
-
-    /// `BUILDKIT_INLINE_CACHE`, the older way to request an inline cache.
-    fn wants_inline_cache(&self) -> bool {
-        let given = self.request.args.get("BUILDKIT_INLINE_CACHE");
-        given.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
     }
 
     /// The configuration of the base image of a plan's result.
@@ -204,7 +208,7 @@ impl<'a> BuildRun<'a, '_> {
         plan: &BuildPlan,
         prepared: &'p PreparedBuild,
     ) -> Option<&'p ImageConfig> {
-        match image_config::root_tree(plan, plan.target)? {
+        match root_tree(plan, plan.target)? {
             InputTree::Image(image) => Some(&prepared.bases.get(plan.images.get(*image)?)?.config),
             InputTree::Context(name) if prepared.images.contains_key(&(index, name.clone())) => {
                 let image = self.context_image(name, &plan.platform)?;

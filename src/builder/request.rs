@@ -45,6 +45,9 @@ pub enum DockerfileSource {
     Inline(String),
 }
 
+/// The largest secret that BuildKit accepts, in bytes.
+pub(crate) const MAX_SECRET: u64 = 500 << 10;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSource {
     pub id: String,
@@ -147,6 +150,13 @@ pub struct BuildRequest {
     pub resume: bool,
     /// `SOURCE_DATE_EPOCH` from the environment or the build arguments, in seconds.
     pub epoch: Option<i64>,
+}
+
+impl BuildRequest {
+    /// Whether a build argument that is a switch of BuildKit's frontend is on.
+    pub(crate) fn is_arg_set(&self, name: &str) -> bool {
+        self.args.get(name).is_some_and(|value| matches!(value.as_str(), "1" | "true"))
+    }
 }
 
 #[derive(Clone, Debug, Default)]

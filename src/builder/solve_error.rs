@@ -1,6 +1,6 @@
 //! How a failed build is reported.
 
-use super::job_runner::JobRunner;
+use crate::job::runner::JobRunner;
 use dhow_build::dockerfile::excerpt::excerpt;
 use dhow_build::progress::BuildEvent;
 use dhow_error::{Failure, FailureKind, kind_of, lines_of};
@@ -19,7 +19,7 @@ pub(crate) fn resume_hint(name: &str) -> String {
 
 /// Shows the Dockerfile lines that an error refers to, and words the error as BuildKit does.
 pub(crate) fn report_failure(
-    director: &mut JobRunner<'_>,
+    runner: &mut JobRunner<'_>,
     file: &str,
     text: &[u8],
     error: anyhow::Error,
@@ -30,7 +30,7 @@ pub(crate) fn report_failure(
     if let Some(lines) = lines_of(&error) {
         let shown = excerpt(file, &String::from_utf8_lossy(text), &lines);
         if !shown.is_empty() {
-            director.event(BuildEvent::Excerpt(shown));
+            runner.event(BuildEvent::Excerpt(shown));
         }
     }
     let failure = Failure::from_chain(&error);

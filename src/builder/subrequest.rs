@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::BuildRun;
-use super::load::BuildSources;
-use super::request::{BuildResult, CallFunc};
+use crate::load::BuildSources;
+use crate::request::{BuildResult, CallFunc};
 use dhow_build::check::{CheckInputs, CheckReport};
 use dhow_build::dockerfile::ast::Dockerfile;
 use dhow_build::dockerfile::parse;

@@ -16,6 +16,7 @@ mod request;
 mod resolve;
 mod scope;
 mod target;
+mod value;
 
 #[cfg(test)]
 mod tests;

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::definition::{BakeBlock, BakeDefinitions};
-use super::expr::{ExprEvaluator, LocalScope, as_text, key_values};
+use super::expr::{ExprEvaluator, LocalScope};
 use super::overrides::TargetOverride;
 use super::scope::BakeScope;
 use super::target::BakeTarget;
+use super::value::{as_text, key_values};
 use crate::buildflags::ClientEnv;
 use dhow_error::{Failure, invalid, not_found};
 use dhow_model::glob;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::definition::{BakeDefinitions, BakeFunction, BakeVariable};
-use super::expr::{ExprEvaluator, LocalScope, NameResolver, as_bool, as_text};
+use super::expr::{ExprEvaluator, LocalScope, NameResolver};
+use super::value::{as_bool, as_number, as_text, number_value};
 use crate::buildflags::ClientEnv;
 use dhow_error::{Failure, invalid};
 use dhow_model::csv;
@@ -141,15 +142,13 @@ fn parse_variable(
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
             _ => Err(wrong("bool")),
         },
-        "number" => {
-            super::expr::as_number(&raw.into()).map(super::expr::number_value).map_err(|_| wrong("number"))
-        }
+        "number" => as_number(&raw.into()).map(number_value).map_err(|_| wrong("number")),
         "list" | "set" | "tuple" if raw.is_empty() => Ok(Value::Array(Vec::new())),
         "list" | "set" | "tuple" => {
             let fields = csv::fields(raw)?;
             let number = kind.contains("number");
             let item = |text: String| match number {
-                true => super::expr::as_number(&text.into()).map(super::expr::number_value),
+                true => as_number(&text.into()).map(number_value),
                 false => Ok(Value::String(text)),
             };
             fields.into_iter().map(item).collect()

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value};
 
-use super::expr::{as_bool, as_text};
+use super::value::{as_bool, as_text};
+use crate::buildflags::entries::quoted_field;
 use dhow_error::{Failure, invalid};
 use dhow_model::csv;
 
@@ -214,9 +215,7 @@ fn csv_text(value: &Value) -> Result<String, Failure> {
             Some(Value::Null) | None => continue,
             Some(one) => as_text(one)?,
         };
-        let field = format!("{key}={value}");
-        let quoted = field.contains([',', '"', '\n']);
-        fields.push(if quoted { format!("\"{}\"", field.replace('"', "\"\"")) } else { field });
+        fields.push(quoted_field(format!("{key}={value}")));
     }
     Ok(fields.join(","))
 }

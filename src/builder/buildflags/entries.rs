@@ -111,12 +111,16 @@ pub fn apply_load(outputs: &mut Vec<OptionsEntry>) {
 pub(crate) fn to_csv(typed: &OptionsEntry) -> String {
     let mut text = format!("type={}", typed.kind);
     for (key, value) in &typed.attributes {
-        let field = format!("{key}={value}");
-        let quoted = field.contains(['"', ',', '\n']);
         text.push(',');
-        text += &if quoted { format!("\"{}\"", field.replace('"', "\"\"")) } else { field };
+        text += &quoted_field(format!("{key}={value}"));
     }
     text
+}
+
+/// A CSV field, in quotes if it needs them.
+pub(crate) fn quoted_field(field: String) -> String {
+    let needs_quotes = field.contains(['"', ',', '\n']);
+    if needs_quotes { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }
 
 fn single_attribute(key: &str, value: &str) -> BTreeMap<String, String> {

@@ -4,12 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::ClientEnv;
-use crate::request::{SecretFrom, SecretSource, SshSource};
+use crate::request::{MAX_SECRET, SecretFrom, SecretSource, SshSource};
 use dhow_error::{Failure, invalid, not_found};
 use dhow_model::csv;
-
-/// The largest secret that BuildKit accepts, in bytes.
-const LIMIT: u64 = 500 * 1024;
 
 #[derive(Default)]
 struct SecretFields {
@@ -67,7 +64,7 @@ fn parse_fields(text: &str) -> Result<SecretFields, Failure> {
 fn variable(name: &str, around: &ClientEnv) -> Result<SecretFrom, Failure> {
     use std::os::unix::ffi::OsStrExt as _;
     let value = around.environment.raw(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
-    if value.len() as u64 > LIMIT {
+    if value.len() as u64 > MAX_SECRET {
         return Err(too_big(name));
     }
     Ok(SecretFrom::Value(value))
@@ -77,7 +74,7 @@ fn file(fields: &SecretFields, around: &ClientEnv) -> Result<PathBuf, Failure> {
     let path = around.absolute(&fields.file);
     let found =
         fs::metadata(&path).map_err(|why| not_found(format!("failed to stat {}: {why}", fields.file)))?;
-    if found.len() > LIMIT {
+    if found.len() > MAX_SECRET {
         return Err(too_big(&fields.id));
     }
     Ok(path)

@@ -3,7 +3,9 @@
 //! [`ExporterSet::prepare`] runs as the user, since it looks for credentials. [`ExporterSet::export_all`] runs in a
 //! job that can read files of every owner.
 
+pub(crate) mod capture;
 mod files;
+pub(crate) mod job;
 pub(crate) mod options;
 pub(crate) mod provenance;
 
@@ -20,8 +22,9 @@ use self::files::MergedTree;
 pub(crate) use self::files::make_dirs;
 use self::options::{AnnotationSet, ExportDest, ExportOptions, ExporterKind};
 use self::provenance::{ProvenanceCapture, ProvenanceOptions};
-use super::request::BuildRequest;
-use dhow_error::{Failure, corrupt, invalid};
+use crate::layers::lease_existing;
+use crate::request::BuildRequest;
+use dhow_error::{Failure, invalid};
 use dhow_image::archive::layout::OciLayout;
 use dhow_image::archive::output::OutputFile;
 use dhow_image::push::assemble::{IndexMember, ManifestSink, StatementFn, assemble_manifest};
@@ -33,7 +36,7 @@ use dhow_model::environment::Environment;
 use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
 use dhow_model::reference::ImageReference;
-use dhow_store::{LayerLease, LayerSlot, NewImage, Store};
+use dhow_store::{LayerLease, NewImage, Store};
 
 /// The result for one platform.
 #[derive(Clone, Debug)]
@@ -110,26 +113,13 @@ impl ExporterSet {
         Ok(targets)
     }
 
-    /// Whether the only output is an image in the store under [`ExporterSet::tags`].
+    /// Whether the only output is an image in the store under the names of `--tag`.
     pub(crate) fn is_store_only(&self) -> bool {
         let plain = |wanted: &ExportOptions| {
             matches!(wanted.kind, ExporterKind::Image { push: false, store: true, .. })
                 && wanted.names.is_none()
         };
         matches!(self.outputs.as_slice(), [(wanted, _)] if plain(wanted))
-    }
-
-    /// `--tag`.
-    pub(crate) fn tags(&self) -> &[ImageReference] {
-        &self.tags
-    }
-
-    /// Whether an exporter writes to standard output, which must then get nothing else.
-    pub(crate) fn to_stdout(&self) -> bool {
-        self.outputs.iter().any(|(wanted, _)| match &wanted.kind {
-            ExporterKind::Archive { to, .. } | ExporterKind::Files { to, .. } => *to == ExportDest::Stdout,
-            ExporterKind::Image { .. } | ExporterKind::Cache => false,
-        })
     }
 
     /// The step title of each exporter: `exporting to image` and so on.
@@ -156,7 +146,9 @@ impl ExporterSet {
     ) -> Result<ExportResult> {
         let mut exported = ExportResult::default();
         // Held until the images refer to the layers.
-        let leases = outputs.iter().map(|output| leases(store, output)).collect::<Result<Vec<_>>>()?;
+        let lease = |layer: &Digest| lease_existing(store, layer);
+        let leases = outputs.iter().map(|output| output.layers.iter().map(lease).collect());
+        let leases = leases.collect::<Result<Vec<Vec<_>>>>()?;
         // Mounting needs a single thread, and so files come first.
         for (wanted, _) in &self.outputs {
             if let ExporterKind::Files { tar, to, split } = &wanted.kind {
@@ -244,14 +236,6 @@ fn parse_tag(tag: &str) -> Result<ImageReference, Failure> {
         Some(_) => Err(invalid(format!("invalid tag \"{}\": it has a digest", tag.escape_debug()))),
         None => Ok(reference.or_latest()),
     }
-}
-
-fn leases(store: &Store, output: &PlatformResult) -> Result<Vec<LayerLease>> {
-    let lease = |diff_id: &Digest| match store.begin_layer(diff_id)? {
-        LayerSlot::Present(lease) => Ok(lease),
-        LayerSlot::Draft(_) => Err(corrupt(format!("layer {diff_id} is gone")).into()),
-    };
-    output.layers.iter().map(lease).collect()
 }
 
 /// Calls `write` with standard output, or with a file that appears only when complete.

@@ -180,16 +180,8 @@ impl AttributeReader<'_> {
     }
 
     fn form(&mut self, oci_archive: bool) -> Result<PushFormat, Failure> {
-        let level = match self.text("compression-level") {
-            None => None,
-            Some(text) => {
-                Some(text.parse().map_err(|_| invalid(format!("`{}` is no level", text.escape_debug())))?)
-            }
-        };
-        let compression = match self.text("compression") {
-            None if level.is_none() => Compression::default(),
-            kind => Compression::from_name(kind.unwrap_or("gzip"), level)?,
-        };
+        let level = self.text("compression-level").map(str::to_owned);
+        let compression = parse_compression(self.text("compression"), level.as_deref())?;
         if self.flag("prefer-nondist-layers", false)? {
             return Err(unsupported("layers that may not be distributed are not made by dhow"));
         }
@@ -230,6 +222,16 @@ impl AttributeReader<'_> {
                 self.typed.kind
             ))),
         }
+    }
+}
+
+/// Parses `compression` and `compression-level`; a level alone means gzip.
+pub(crate) fn parse_compression(name: Option<&str>, level: Option<&str>) -> Result<Compression, Failure> {
+    let parse =
+        |text: &str| text.parse().map_err(|_| invalid(format!("`{}` is no level", text.escape_debug())));
+    match (name, level.map(parse).transpose()?) {
+        (None, None) => Ok(Compression::default()),
+        (name, level) => Compression::from_name(name.unwrap_or("gzip"), level),
     }
 }
 

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ExportRecord;
+use crate::step::StepResult;
 use dhow_error::{Failure, corrupt, invalid};
 use dhow_image::manifest::{Descriptor, ImageIndex, ImageManifest, OCI_INDEX, OCI_MANIFEST};
 use dhow_image::push::ReadyManifest;
@@ -144,7 +144,7 @@ fn importable_records(
 /// caller writes.
 pub(crate) fn write_manifest(
     sink: &mut dyn ManifestSink,
-    entries: &[ExportRecord],
+    entries: &[StepResult],
     image_manifest: bool,
 ) -> Result<ReadyManifest> {
     let mut diff_ids: Vec<Digest> = Vec::new();
@@ -174,7 +174,7 @@ pub(crate) fn write_manifest(
     ReadyManifest::new(OCI_INDEX, &value, blobs)
 }
 
-fn to_records(entries: &[ExportRecord], layers: &[Digest]) -> Vec<CacheRecord> {
+fn to_records(entries: &[StepResult], layers: &[Digest]) -> Vec<CacheRecord> {
     let mut records: Vec<CacheRecord> = Vec::new();
     for entry in entries {
         if records.iter().any(|known| known.digest == entry.key) {
@@ -194,7 +194,7 @@ fn to_records(entries: &[ExportRecord], layers: &[Digest]) -> Vec<CacheRecord> {
 }
 
 /// The value under [`INLINE`]: those of `entries` whose layers the image has.
-pub(crate) fn inline_cache(entries: &[ExportRecord], layers: &[Digest]) -> Result<Value, Failure> {
+pub(crate) fn inline_cache(entries: &[StepResult], layers: &[Digest]) -> Result<Value, Failure> {
     let text = serde_json::to_vec(&to_records(entries, layers))
         .map_err(|error| invalid(format!("cannot write the cache: {error}")))?;
     Ok(Value::String(STANDARD.encode(text)))
@@ -204,8 +204,8 @@ pub(crate) fn inline_cache(entries: &[ExportRecord], layers: &[Digest]) -> Resul
 mod tests {
     use super::*;
 
-    fn entries() -> Vec<ExportRecord> {
-        let entry = |key: &[u8], layer: Option<&[u8]>| ExportRecord {
+    fn entries() -> Vec<StepResult> {
+        let entry = |key: &[u8], layer: Option<&[u8]>| StepResult {
             key: Digest::of(key),
             layer: layer.map(Digest::of),
             created: "2020-01-01T00:00:00Z".into(),

@@ -15,6 +15,7 @@
 mod config;
 pub(crate) mod local;
 pub(crate) mod options;
+pub(crate) mod transfer;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,8 @@ pub(crate) use self::config::inline_cache;
 use self::config::{ImportedRecord, read_records, write_manifest};
 use self::local::LocalCache;
 use self::options::{CacheBackend, CacheOptions};
-use super::request::BuildRequest;
+use crate::request::BuildRequest;
+use crate::step::StepResult;
 use dhow_error::not_found;
 use dhow_image::archive::layout::OciLayout;
 use dhow_image::manifest::Descriptor;
@@ -40,15 +42,6 @@ use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
 use dhow_model::reference::DEFAULT_TAG;
 use dhow_store::Store;
-
-/// A result to export.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ExportRecord {
-    pub key: Digest,
-    pub layer: Option<Digest>,
-    /// RFC 3339.
-    pub created: String,
-}
 
 /// A result in a remote cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,8 +170,8 @@ impl RemoteCache {
     pub(crate) fn export(
         &self,
         store: &Store,
-        result: &[ExportRecord],
-        all: &[ExportRecord],
+        result: &[StepResult],
+        all: &[StepResult],
         say: &mut dyn FnMut(&str),
         progress: &dyn LayerProgress,
     ) -> Result<()> {
@@ -245,7 +238,7 @@ fn write_cache(
     store: &Store,
     wanted: &CacheOptions,
     target: Option<&PushTarget>,
-    entries: &[ExportRecord],
+    entries: &[StepResult],
     say: &mut dyn FnMut(&str),
     progress: &dyn LayerProgress,
 ) -> Result<()> {
@@ -255,7 +248,7 @@ fn write_cache(
             let mut layout = OciLayout::new(store, wanted.form.compression, true, progress)?;
             let ready = write_manifest(&mut layout, entries, wanted.image_manifest)?;
             layout.write_index_for_tag(&ready, wanted.tag.as_deref().unwrap_or(DEFAULT_TAG))?;
-            super::export::make_dirs(dir)?;
+            crate::export::make_dirs(dir)?;
             say(&format!("writing cache manifest {}", ready.descriptor.digest));
             layout.write_to_dir(dir)
         }

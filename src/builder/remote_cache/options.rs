@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::export::options::parse_compression;
 use crate::request::OptionsEntry;
 use dhow_error::{Failure, invalid, unsupported};
-use dhow_image::compress::Compression;
 use dhow_image::push::PushFormat;
 use dhow_model::digest::Digest;
 use dhow_model::reference::ImageReference;
@@ -92,12 +92,7 @@ impl CacheOptions {
                 return Err(invalid(format!("`{}` is not a mode: min or max", other.escape_debug())));
             }
         };
-        let level = get("compression-level")
-            .map(|text| text.parse().map_err(|_| invalid(format!("`{}` is no level", text.escape_debug()))));
-        let compression = match (get("compression"), level.transpose()?) {
-            (None, None) => Compression::default(),
-            (kind, level) => Compression::from_name(kind.unwrap_or("gzip"), level)?,
-        };
+        let compression = parse_compression(get("compression"), get("compression-level"))?;
         let flag = |key: &str, usual: bool| match get(key) {
             None => Ok(usual),
             Some("" | "1" | "true") => Ok(true),

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::{RunStep, StepContext};
-use dhow_error::{corrupt, not_found};
+use crate::layers::lease_existing;
+use dhow_error::not_found;
 use dhow_image::changes::changes;
 use dhow_image::snapshot::snapshot;
 use dhow_model::digest::Digest;
@@ -13,7 +14,7 @@ use dhow_model::image::{ImageConfig, ImageRootFs, RunConfig};
 use dhow_model::layer::LayerRecord;
 use dhow_runtime::state::now_rfc3339;
 use dhow_runtime::{rootfs_view, userns};
-use dhow_store::{FailedState, LayerDraft, LayerLease, LayerSlot, LockedContainer, NewImage, Store};
+use dhow_store::{FailedState, LayerDraft, LayerLease, LockedContainer, NewImage};
 
 /// The repository of these images.
 const REPOSITORY: &str = "dhow.local/failed";
@@ -26,7 +27,8 @@ pub(crate) fn keep_failed_state(
     record: Option<LayerRecord>,
 ) -> Result<FailedState> {
     let store = context.store;
-    let mut layers = step.layers.iter().map(|layer| lease(store, layer)).collect::<Result<Vec<_>>>()?;
+    let mut layers =
+        step.layers.iter().map(|layer| lease_existing(store, layer)).collect::<Result<Vec<_>>>()?;
     let changed = record.map(|record| draft.commit(record)).transpose()?;
     let changed_id = changed.as_ref().map(|layer| layer.diff_id.clone());
     layers.extend(changed);
@@ -48,13 +50,6 @@ pub(crate) fn keep_failed_state(
     };
     store.put_failed_state(&state)?;
     Ok(state)
-}
-
-fn lease(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
-    match store.begin_layer(diff_id)? {
-        LayerSlot::Present(lease) => Ok(lease),
-        LayerSlot::Draft(_) => Err(corrupt(format!("layer {diff_id} is gone")).into()),
-    }
 }
 
 /// The step's own configuration, so that a container of this image starts where the command ran.
@@ -94,7 +89,7 @@ pub(crate) fn restore_failed_state(
     let Some(changed) = &state.changed else { return store.remove_failed_state(key) };
     userns::run_in_root_child(identity, || {
         // Lease the layer before its image goes, or a concurrent prune could remove it in between.
-        let lease = lease(store, changed)?;
+        let lease = lease_existing(store, changed)?;
         store.remove_failed_state(key)?;
         drop(lease);
         if store.take_layer_tree(changed, &held.upper())? {

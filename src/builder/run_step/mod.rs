@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::helper_lease::NetworkHelperLease;
 use self::mounts::PreparedMounts;
 use self::process::StepProcess;
-use super::request::BuildRequest;
+use crate::request::BuildRequest;
 use dhow_build::run_command::RunArgv;
 use dhow_build::run_mount::RunMountSpec;
 use dhow_model::container::{ContainerSpec, NetworkMode};

@@ -9,17 +9,14 @@ use anyhow::{Context as _, Result};
 use super::cache_mounts::{self, HeldCacheMount};
 use super::ssh_agent::{self, AgentForwarder};
 use super::{MountFrom, RunStep, StepContext, StepMount};
-use crate::request::SecretFrom;
+use crate::request::{MAX_SECRET, SecretFrom};
 use dhow_build::run_command::SCRIPTS;
-use dhow_build::run_mount::{RunMountKind as MountType, RunMountSpec as Wish};
+use dhow_build::run_mount::{RunMountKind, RunMountSpec};
 use dhow_error::{Failure, FailureKind, invalid, not_found};
 use dhow_sandbox::plan::{
     BindMount, MountAttributes, MountKind, MountPropagation, OverlayLayers, PlannedMount,
 };
 use dhow_store::{LayerDraft, write_new};
-
-/// The largest secret that BuildKit accepts, in bytes.
-const MAX_SECRET: u64 = 500 << 10;
 
 /// A step's mounts, and what must live as long as they do.
 pub(crate) struct PreparedMounts {
@@ -73,18 +70,18 @@ impl MountBuilder<'_> {
         caches: &[HeldCacheMount],
     ) -> Result<()> {
         match mount.kind {
-            MountType::Bind => {
+            RunMountKind::Bind => {
                 let kind = self.source_mount(from, &mount.source, mount.read_only)?;
                 self.add(&mount.target, kind);
             }
-            MountType::Cache => {
+            RunMountKind::Cache => {
                 let taken = caches.iter().find(|taken| taken.mounts.contains(&index));
                 let taken = taken.context("the cache was not taken")?;
                 self.cache(mount, from, taken)?;
             }
-            MountType::Tmpfs => self.add(&mount.target, tmpfs(mount)),
-            MountType::Secret => self.secret(mount)?,
-            MountType::Ssh => self.ssh(index, mount)?,
+            RunMountKind::Tmpfs => self.add(&mount.target, tmpfs(mount)),
+            RunMountKind::Secret => self.secret(mount)?,
+            RunMountKind::Ssh => self.ssh(index, mount)?,
         }
         Ok(())
     }
@@ -173,7 +170,7 @@ impl MountBuilder<'_> {
         Ok(layer)
     }
 
-    fn cache(&mut self, mount: &Wish, from: &MountFrom, taken: &HeldCacheMount) -> Result<()> {
+    fn cache(&mut self, mount: &RunMountSpec, from: &MountFrom, taken: &HeldCacheMount) -> Result<()> {
         let starts_with_content = match from {
             MountFrom::Nothing => false,
             MountFrom::Layers(layers) => !layers.is_empty(),
@@ -199,7 +196,7 @@ impl MountBuilder<'_> {
         Ok(())
     }
 
-    fn secret(&mut self, mount: &Wish) -> Result<()> {
+    fn secret(&mut self, mount: &RunMountSpec) -> Result<()> {
         let known = self.context.request.secrets.iter().find(|secret| secret.id == mount.id);
         let Some(secret) = known else {
             return match mount.required {
@@ -231,7 +228,7 @@ impl MountBuilder<'_> {
         Ok(())
     }
 
-    fn ssh(&mut self, index: usize, mount: &Wish) -> Result<()> {
+    fn ssh(&mut self, index: usize, mount: &RunMountSpec) -> Result<()> {
         let Some(source) = ssh_agent::agent_source(self.context, mount)? else { return Ok(()) };
         let dir = self.scratch("agent")?;
         let agent = AgentForwarder::start(source, &dir)?;
@@ -284,7 +281,7 @@ fn bind_mount(path: &Path, inside: Option<&str>, read_only: bool) -> BindMount {
 }
 
 /// As in BuildKit: without noexec.
-fn tmpfs(mount: &Wish) -> MountKind {
+fn tmpfs(mount: &RunMountSpec) -> MountKind {
     let size = (mount.size > 0).then(|| ("size".to_owned(), Some(mount.size.to_string())));
     let mode = ("mode".to_owned(), Some("1777".to_owned()));
     MountKind::Tmpfs {

@@ -3,5 +3,4 @@
 pub(crate) mod git;
 mod git_url;
 pub(crate) mod http;
-pub(crate) mod oci_layout;
 pub(crate) mod tar;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{BuiltinResult, CallArguments};
-use crate::bake::expr::{as_text, index_value, values_equal};
+use crate::bake::value::{as_text, index_value, values_equal};
 use dhow_error::{Failure, invalid};
 
 /// The longest list that a function may create.
@@ -155,7 +155,7 @@ fn range(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
         if list.len() >= MAX_ITEMS {
             return Err(invalid("the range is too long"));
         }
-        list.push(crate::bake::expr::number_value(at));
+        list.push(crate::bake::value::number_value(at));
         at += step;
     }
     Ok(Value::Array(list))

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::bake::expr;
+use crate::bake::value;
 use dhow_error::{Failure, invalid};
 
 /// The largest width and precision.
@@ -11,13 +11,13 @@ const MAX_WIDTH: usize = 1000;
 /// `format("%s-%03d", a, b)`.
 pub(super) fn format(arguments: &[Value]) -> Result<Value, Failure> {
     let (pattern, values) = arguments.split_first().ok_or_else(|| invalid("too few arguments"))?;
-    render(&expr::as_text(pattern)?, values).map(Value::String)
+    render(&value::as_text(pattern)?, values).map(Value::String)
 }
 
 /// Formats once for each element of the lists among the arguments.
 pub(crate) fn format_list(arguments: &[Value]) -> Result<Value, Failure> {
     let (pattern, values) = arguments.split_first().ok_or_else(|| invalid("too few arguments"))?;
-    let pattern = expr::as_text(pattern)?;
+    let pattern = value::as_text(pattern)?;
     let mut lengths = values.iter().filter_map(|value| value.as_array().map(Vec::len));
     let length = lengths.next().unwrap_or(1);
     if lengths.any(|other| other != length) {
@@ -90,17 +90,17 @@ fn digits(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> usize {
 }
 
 fn format_verb(verb: char, value: &Value, flags: &FormatFlags) -> Result<String, Failure> {
-    let whole = || expr::as_number(value).map(|number| number.trunc() as i64);
+    let whole = || value::as_number(value).map(|number| number.trunc() as i64);
     let sign = |text: String| if flags.plus && !text.starts_with('-') { format!("+{text}") } else { text };
     Ok(match verb {
         's' => {
-            let text = expr::as_text(value)?;
+            let text = value::as_text(value)?;
             flags.precision.map_or_else(|| text.clone(), |count| text.chars().take(count).collect())
         }
-        'q' => Value::String(expr::as_text(value)?).to_string(),
+        'q' => Value::String(value::as_text(value)?).to_string(),
         'v' if flags.sharp => value.to_string(),
-        'v' => expr::as_text(value).unwrap_or_else(|_| value.to_string()),
-        't' => expr::as_bool(value)?.to_string(),
+        'v' => value::as_text(value).unwrap_or_else(|_| value.to_string()),
+        't' => value::as_bool(value)?.to_string(),
         'd' => sign(whole()?.to_string()),
         'x' => format!("{:x}", whole()?),
         'X' => format!("{:X}", whole()?),
@@ -108,10 +108,10 @@ fn format_verb(verb: char, value: &Value, flags: &FormatFlags) -> Result<String,
         'b' => format!("{:b}", whole()?),
         'f' | 'F' => {
             let digits = flags.precision.unwrap_or(6);
-            sign(format!("{:.digits$}", expr::as_number(value)?))
+            sign(format!("{:.digits$}", value::as_number(value)?))
         }
-        'e' => format!("{:e}", expr::as_number(value)?),
-        'g' => sign(expr::as_number(value)?.to_string()),
+        'e' => format!("{:e}", value::as_number(value)?),
+        'g' => sign(value::as_number(value)?.to_string()),
         other => return Err(invalid(format!("unsupported format verb %{other}"))),
     })
 }

@@ -9,7 +9,7 @@ mod times;
 
 use serde_json::Value;
 
-use super::expr;
+use super::value;
 use dhow_error::{Failure, invalid, unsupported};
 
 /// `None` if the module has no such function.
@@ -60,11 +60,11 @@ impl CallArguments<'_> {
     }
 
     fn text(&self, at: usize) -> Result<String, Failure> {
-        expr::as_text(self.get(at)?)
+        value::as_text(self.get(at)?)
     }
 
     fn number(&self, at: usize) -> Result<f64, Failure> {
-        expr::as_number(self.get(at)?)
+        value::as_number(self.get(at)?)
     }
 
     /// A non-negative integer.
@@ -101,7 +101,7 @@ mod tests {
 
     fn run(expression: &str) -> String {
         struct None_;
-        impl expr::NameResolver for None_ {
+        impl crate::bake::expr::NameResolver for None_ {
             fn variable(&self, _: &str) -> Option<Result<Value, Failure>> {
                 None
             }
@@ -110,7 +110,9 @@ mod tests {
             }
         }
         let parsed: hcl::expr::Expression = expression.parse().unwrap();
-        match expr::ExprEvaluator::new(&None_).value(&parsed, &expr::LocalScope::default()) {
+        match crate::bake::expr::ExprEvaluator::new(&None_)
+            .value(&parsed, &crate::bake::expr::LocalScope::default())
+        {
             Ok(value) => value.to_string(),
             Err(why) => format!("error: {why}"),
         }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{BuiltinResult, CallArguments};
-use crate::bake::expr::{as_bool, as_number, number_value, values_equal};
+use crate::bake::value::{as_bool, as_number, number_value, values_equal};
 use dhow_error::{Failure, invalid};
 
 pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {

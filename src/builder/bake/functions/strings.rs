@@ -97,7 +97,7 @@ fn join(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let mut texts = Vec::new();
     for at in 1..arguments.0.len() {
         for item in arguments.list(at)? {
-            texts.push(crate::bake::expr::as_text(item)?);
+            texts.push(crate::bake::value::as_text(item)?);
         }
     }
     Ok(Value::String(texts.join(&separator)))

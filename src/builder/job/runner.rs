@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::job::{self, BuildJob, JobMessage, JobReporter, JobUserns};
+use super::{BuildJob, JobMessage, JobReporter, JobUserns, parse_result};
 use dhow_build::progress::{BuildEvent, BuildObserver, StepId};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::environment::Environment;
@@ -47,7 +47,7 @@ pub(crate) struct FinishedJob {
 impl FinishedJob {
     /// The job's result. The job's leases are held until this value is released.
     pub(crate) fn outcome<T: DeserializeOwned>(&self) -> Result<T> {
-        job::parse_result(&self.result)
+        parse_result(&self.result)
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::sources::{git, http};
+use crate::sources::{git, http};
 use dhow_build::plan::CopyOp;
 use dhow_error::Failure;
 use dhow_model::digest::Digest;

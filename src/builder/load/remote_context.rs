@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::job::JobUserns;
-use super::job_runner::JobRunner;
-use super::load::{DOCKERFILE_LIMIT, read_limited, stdin};
-use super::request::ContextSource;
-use super::sources::{git, http, tar};
+use super::input::{DOCKERFILE_LIMIT, read_limited, stdin};
+use crate::job::JobUserns;
+use crate::job::runner::JobRunner;
+use crate::request::ContextSource;
+use crate::sources::{git, http, tar};
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_model::environment::Environment;
 use dhow_store::Store;
@@ -42,7 +42,7 @@ fn download(address: &str, into: &Path, environment: &Environment) -> Result<Pat
 
 /// Fetches a context into the directory `into`, in a job.
 pub(crate) fn fetch_context(
-    director: &mut JobRunner<'_>,
+    runner: &mut JobRunner<'_>,
     source: &ContextSource,
     into: &Path,
     environment: &Environment,
@@ -53,12 +53,12 @@ pub(crate) fn fetch_context(
         ContextSource::Url(address) => format!("[internal] load remote build context {address}"),
         _ => "[internal] load remote build context".to_owned(),
     };
-    let step = director.add_step(name, Vec::new());
+    let step = runner.add_step(name, Vec::new());
     let (source, into, environment) = (source.clone(), into.to_owned(), environment.clone());
-    let brought = director.run_job(step, JobUserns::Inherited, move |_| {
+    let brought = runner.run_job(step, JobUserns::Inherited, move |_| {
         fetch_in_job(&source, &into, &environment, keep_git_dir)
     });
-    director.complete_step(step, brought)
+    runner.complete_step(step, brought)
 }
 
 /// Called in a job.

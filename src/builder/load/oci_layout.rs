@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::job::JobUserns;
-use crate::job_runner::JobRunner;
+use crate::job::runner::JobRunner;
 use crate::request::{BuildRequest, ContextSource};
 use dhow_image::archive::directory::LayoutSelector;
 use dhow_image::archive::load::{LoadOptions, load_layout};
@@ -15,23 +15,23 @@ use dhow_store::Store;
 
 /// The request with its OCI layouts replaced by images, which are then in the store.
 pub(crate) fn load_layouts<'r>(
-    director: &mut JobRunner<'_>,
+    runner: &mut JobRunner<'_>,
     store: &Store,
     request: &'r BuildRequest,
 ) -> Result<Cow<'r, BuildRequest>> {
     let mut request = Cow::Borrowed(request);
     for (name, source) in request.contexts.clone() {
         let ContextSource::OciLayout(address) = source else { continue };
-        let step = director.add_step(format!("[context {name}] oci-layout://{address}"), Vec::new());
+        let step = runner.add_step(format!("[context {name}] oci-layout://{address}"), Vec::new());
         let options =
-            LoadOptions { identity: director.ownership(), platform: request.platforms.first().cloned() };
+            LoadOptions { identity: runner.ownership(), platform: request.platforms.first().cloned() };
         let (store, address) = (store.clone(), address.clone());
-        let id = director.run_job(step, JobUserns::Root, move |reporter| {
+        let id = runner.run_job(step, JobUserns::Root, move |reporter| {
             let (path, which) = parse_layout_address(&address);
             load_layout(&store, Path::new(path), &which, &options, reporter)
                 .with_context(|| format!("cannot use the OCI layout `{address}`"))
         });
-        let id = director.complete_step(step, id)?;
+        let id = runner.complete_step(step, id)?;
         request.to_mut().contexts.insert(name, ContextSource::Image(id.as_str().to_owned()));
     }
     Ok(request)

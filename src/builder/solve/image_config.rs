@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::base_images::platform_of;
-use super::solve::StageProgress;
-use dhow_build::plan::{BuildPlan, InputTree, RunOp, StagePlan};
+use super::stage::{StageProgress, Stages};
+use crate::prepare::base_images::platform_of;
+use dhow_build::plan::{BuildPlan, InputTree, StagePlan};
 use dhow_model::digest::Digest;
 use dhow_model::image::{HistoryEntry, ImageConfig, ImageRootFs};
 use dhow_model::platform::Platform;
@@ -24,9 +24,10 @@ pub(crate) fn root_tree(plan: &BuildPlan, mut stage: usize) -> Option<&InputTree
 
 /// One platform's result.
 pub(crate) struct ResultImage<'a> {
-    pub plan: &'a BuildPlan,
-    /// The progress of a stage, which holds the results of its steps.
-    pub progress: &'a dyn Fn(usize) -> Option<&'a StageProgress>,
+    /// The plan, by index and value.
+    pub(crate) index: usize,
+    pub(crate) plan: &'a BuildPlan,
+    pub(crate) stages: &'a Stages,
     /// The configuration of its base image.
     pub base: Option<&'a ImageConfig>,
     /// `SOURCE_DATE_EPOCH`.
@@ -36,9 +37,13 @@ pub(crate) struct ResultImage<'a> {
 }
 
 impl ResultImage<'_> {
+    fn stage(&self, stage: usize) -> Option<&StageProgress> {
+        self.stages.get((self.index, stage))
+    }
+
     /// Diff IDs, lowest first.
     pub(crate) fn layers(&self) -> Vec<Digest> {
-        (self.progress)(self.plan.target).map(|target| target.chain.layers.clone()).unwrap_or_default()
+        self.stage(self.plan.target).map(|target| target.chain.layers.clone()).unwrap_or_default()
     }
 
     /// The image configuration as JSON. `cache` is the inline cache, if one is exported.
@@ -88,7 +93,7 @@ impl ResultImage<'_> {
         let mut history = self.base.map(base_history).unwrap_or_default();
         let fixed = self.epoch.map(format_epoch);
         for line in &target.history {
-            let result = line.step.and_then(|(stage, step)| (self.progress)(stage)?.results.get(step));
+            let result = line.step.and_then(|(stage, step)| self.stage(stage)?.results.get(step));
             let layer = result.filter(|result| result.layer.is_some());
             history.push(HistoryEntry {
                 created: fixed.clone().or_else(|| layer.map(|result| result.created.clone())),
@@ -159,25 +164,6 @@ fn is_empty(value: &Value) -> bool {
 /// Seconds since the epoch as RFC 3339.
 pub(crate) fn format_epoch(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
-}
-
-/// The configuration that a stage has just before the RUN `op`: for the image kept if it fails.
-pub(crate) fn config_before_run(stage: &StagePlan, op: &RunOp, layers: &[Digest]) -> ImageConfig {
-    let mut run = stage.config.run.clone();
-    run.env.clone_from(&op.env);
-    run.user.clone_from(&op.user);
-    run.working_dir.clone_from(&op.workdir);
-    run.entrypoint = None;
-    run.cmd = Some(op.command.args.clone());
-    run.healthcheck = None;
-    ImageConfig {
-        architecture: stage.platform.architecture.clone(),
-        variant: stage.platform.variant.clone(),
-        os: stage.platform.os.clone(),
-        config: run,
-        rootfs: ImageRootFs { kind: "layers".into(), diff_ids: layers.to_vec() },
-        ..ImageConfig::default()
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::base_images::BaseImages;
-use super::export::provenance::{ProvenanceCapture, ProvenanceMaterial};
-use super::load::BuildSources;
-use super::request::BuildRequest;
+use crate::export::provenance::{ProvenanceCapture, ProvenanceMaterial};
+use crate::load::BuildSources;
+use crate::prepare::base_images::BaseImages;
+use crate::request::BuildRequest;
 use dhow_build::plan::BuildPlan;
 use dhow_runtime::state::now_rfc3339;
 use dhow_sys::random;

@@ -1,14 +1,16 @@
 //! From the Dockerfile to one plan per platform: resolves base images, adds their ONBUILD triggers, expands
 //! variables.
 
+pub(crate) mod base_images;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::BuildRun;
-use super::base_images::{BaseImage, BaseImages, BaseLookup};
-use super::load::BuildSources;
-use super::request::ContextSource;
+use self::base_images::{BaseImage, BaseImages, BaseLookup};
+use crate::BuildRun;
+use crate::load::BuildSources;
+use crate::request::ContextSource;
 use dhow_build::arguments;
 use dhow_build::check::{self, CheckOptions};
 use dhow_build::dockerfile::ast::Dockerfile;
@@ -149,7 +151,7 @@ impl BuildRun<'_, '_> {
                     prepared.images.insert((plan, name), layers.unwrap_or_default());
                 }
                 _ if loaded.contexts.contains_key(&name) => {}
-                other => loaded.add_context(self.runner, self.store, &name, other, self.environment)?,
+                other => self.source_loader().add_context(loaded, &name, other)?,
             }
         }
         Ok(())
@@ -215,7 +217,7 @@ impl BuildRun<'_, '_> {
             Some(base.config.config.env.iter().filter_map(pair).collect())
         };
         let ignore = loaded.contexts.get("").map(|context| &context.ignore);
-        let ignored = |path: &str| ignore.is_some_and(|ignore| super::load::is_ignored(ignore, path));
+        let ignored = |path: &str| ignore.is_some_and(|ignore| crate::load::is_ignored(ignore, path));
         // With exceptions, a directory may be ignored although some file in it is copied.
         let is_plain = ignore.is_some_and(|ignore| !ignore.file().is_empty() && !ignore.has_exceptions());
         let around = check::CheckInputs {

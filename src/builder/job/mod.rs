@@ -14,6 +14,8 @@
 //! After `E` the job waits until the runner closes the socket. Until then it keeps its leases and locks, so that the
 //! runner can take its own first.
 
+pub(crate) mod runner;
+
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
@@ -122,13 +124,13 @@ impl BuildJob {
         work: impl FnOnce(&JobReporter) -> Result<(T, G)>,
     ) -> Result<Self> {
         let (ours, theirs) = SeqpacketSocket::pair()?;
-        let director = rustix::process::getpid();
+        let runner = rustix::process::getpid();
         match process::fork().context("starting a process")? {
             ForkSide::Child => {
                 // Or the job would hold the runner's end open itself and never see it closed.
                 drop(ours);
                 let reporter = JobReporter { socket: theirs };
-                let done = set_up_child(place, identity, director).and_then(|()| work(&reporter));
+                let done = set_up_child(place, identity, runner).and_then(|()| work(&reporter));
                 let (result, held) = match done {
                     Ok((value, held)) => (Ok(value), Some(held)),
                     Err(error) => (Err(Failure::from_chain(&error)), None),
@@ -195,7 +197,7 @@ pub(crate) fn parse_result<T: DeserializeOwned>(said: &[u8]) -> Result<T> {
 }
 
 /// Prepares the child: own process group, own user namespace if requested, dies with the runner.
-fn set_up_child(place: JobUserns, identity: &HostIdentity, director: rustix::process::Pid) -> Result<()> {
+fn set_up_child(place: JobUserns, identity: &HostIdentity, runner: rustix::process::Pid) -> Result<()> {
     // In a process group of its own it does not receive Ctrl-C from the terminal: the runner decides what is
     // stopped.
     let _ = rustix::process::setpgid(None, None);
@@ -212,7 +214,7 @@ fn set_up_child(place: JobUserns, identity: &HostIdentity, director: rustix::pro
     process::die_with_parent()?;
     // The runner may have died before the death signal was set.
     let parent = rustix::process::getppid();
-    if parent.is_some_and(|parent| parent != director) {
+    if parent.is_some_and(|parent| parent != runner) {
         return Err(Failure::new(FailureKind::Interrupted, "interrupted").into());
     }
     Ok(())

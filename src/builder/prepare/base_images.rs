@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
-use super::job::JobUserns;
-use super::job_runner::{JobId, JobRunner};
+use crate::job::JobUserns;
+use crate::job::runner::{JobId, JobRunner};
 use dhow_build::evaluate::full_image_name;
 use dhow_build::plan::ImageInput;
 use dhow_build::progress::StepId;
@@ -75,7 +75,7 @@ impl BaseImages {
     /// Resolves those of `wanted` that are not resolved yet; pulls run concurrently.
     pub(crate) fn resolve(
         &mut self,
-        director: &mut JobRunner<'_>,
+        runner: &mut JobRunner<'_>,
         look: BaseLookup<'_>,
         wanted: &[&ImageInput],
     ) -> Result<()> {
@@ -86,24 +86,23 @@ impl BaseImages {
             {
                 continue;
             }
-            let step = director.add_step(step_title(image, look.multi_platform), Vec::new());
-            director.step_started(step);
+            let step = runner.add_step(step_title(image, look.multi_platform), Vec::new());
+            runner.step_started(step);
             // An ID names local content, so there is nothing to pull.
-            let here =
-                if look.pull && !is_id(&image.name) { None } else { find_local(look, image, director)? };
+            let here = if look.pull && !is_id(&image.name) { None } else { find_local(look, image, runner)? };
             match here {
                 Some(found) => {
                     let base = open_base(look.store, &found, image);
-                    let base = director.complete_step(step, base).map_err(|error| at_lines(error, image))?;
+                    let base = runner.complete_step(step, base).map_err(|error| at_lines(error, image))?;
                     self.resolved.insert(base_key(image), base);
                 }
                 None => {
-                    let token = start_pull(director, look, image, step)
+                    let token = start_pull(runner, look, image, step)
                         .map_err(|error| at_lines(resolve_error(error, image), image));
                     match token {
                         Ok(token) => pulls.push((token, step, image)),
                         Err(error) => {
-                            director.step_failed(step, format!("{error:#}"));
+                            runner.step_failed(step, format!("{error:#}"));
                             return Err(error);
                         }
                     }
@@ -111,15 +110,15 @@ impl BaseImages {
             }
         }
         for (token, step, image) in pulls {
-            let finished = director.wait_for(token)?;
+            let finished = runner.wait_for(token)?;
             let pulled: Result<Digest> = finished.outcome();
             let found = pulled.and_then(|id| {
                 let gone = || Failure::new(FailureKind::NotFound, "the image was removed while it was used");
                 open_base(look.store, &look.store.image(&id)?.ok_or_else(gone)?, image)
             });
-            director.release(finished);
+            runner.release(finished);
             let found = found.map_err(|error| at_lines(resolve_error(error, image), image));
-            let found = director.complete_step(step, found)?;
+            let found = runner.complete_step(step, found)?;
             self.resolved.insert(base_key(image), found);
         }
         Ok(())
@@ -155,10 +154,10 @@ fn is_id(name: &str) -> bool {
 fn find_local(
     look: BaseLookup<'_>,
     image: &ImageInput,
-    director: &mut JobRunner<'_>,
+    runner: &mut JobRunner<'_>,
 ) -> Result<Option<StoredImage>> {
     if look.built_in.is_named(&image.name) {
-        return Ok(Some(look.built_in.ensure(look.store, director.identity())?));
+        return Ok(Some(look.built_in.ensure(look.store, runner.identity())?));
     }
     let named = match image.name.parse::<ImageReference>() {
         Ok(reference) => look.store.name(&reference.or_latest())?,
@@ -196,7 +195,7 @@ pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
 }
 
 fn start_pull(
-    director: &mut JobRunner<'_>,
+    runner: &mut JobRunner<'_>,
     look: BaseLookup<'_>,
     image: &ImageInput,
     step: StepId,
@@ -208,11 +207,11 @@ fn start_pull(
     let request = PullRequest { reference, all_tags: false, platform };
     let prepared = request::prepare(look.environment, request)?;
     for warning in &prepared.warnings {
-        director.log(step, &format!("{warning}\n"));
+        runner.log(step, &format!("{warning}\n"));
     }
     let store = look.store.clone();
-    let ownership = director.ownership();
-    director.start_job(step, JobUserns::Root, move |reporter| {
+    let ownership = runner.ownership();
+    runner.start_job(step, JobUserns::Root, move |reporter| {
         let pulled = request::fetch(&store, &prepared, ownership, reporter)?;
         let first = pulled.into_iter().next().context("nothing was pulled")?;
         // Sent along with the result, so that the layers are held until the runner has its own leases.

@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::job::JobUserns;
-use super::job_runner::{FinishedJob, JobId, JobRunner};
-use super::load::HostContext;
+use crate::job::JobUserns;
+use crate::job::runner::{FinishedJob, JobId, JobRunner};
+use crate::load::HostContext;
 use dhow_build::context::{CopySpec, StatCache, scan_source};
-use dhow_build::plan::{CopyOp, InputTree, Op};
-use dhow_build::run_mount::RunMountKind;
 use dhow_error::Failure;
 use dhow_model::digest::Digest;
 use dhow_store::Store;
@@ -50,7 +48,7 @@ impl ContextScans {
     /// Starts one job for each context.
     pub(crate) fn start(
         &mut self,
-        director: &mut JobRunner<'_>,
+        runner: &mut JobRunner<'_>,
         store: &Store,
         contexts: &BTreeMap<String, HostContext>,
     ) -> Result<()> {
@@ -60,8 +58,8 @@ impl ContextScans {
                 "" => "[internal] load build context".to_owned(),
                 name => format!("[context {name}] load from client"),
             };
-            let step = director.add_step(text, Vec::new());
-            let token = director.start_job(step, JobUserns::Inherited, |reporter| {
+            let step = runner.add_step(text, Vec::new());
+            let token = runner.start_job(step, JobUserns::Inherited, |reporter| {
                 let mut cache = match context.persistent {
                     true => StatCache::parse(&store.context_files(&context.dir)),
                     false => StatCache::default(),
@@ -93,12 +91,12 @@ impl ContextScans {
     }
 
     /// Takes over the result of a job, if it was started here.
-    pub(crate) fn job_finished(&mut self, director: &mut JobRunner<'_>, finished: FinishedJob) -> Result<()> {
+    pub(crate) fn job_finished(&mut self, runner: &mut JobRunner<'_>, finished: FinishedJob) -> Result<()> {
         let Some(name) = self.jobs.remove(&finished.id) else { return Ok(()) };
         let found: Result<Vec<Result<ScannedFiles, Failure>>> = finished.outcome();
         let step = finished.step;
-        director.release(finished);
-        let found = director.complete_step(step, found)?;
+        runner.release(finished);
+        let found = runner.complete_step(step, found)?;
         let wanted = self.requested.get(&name).map(Vec::as_slice).unwrap_or_default();
         for ((id, _), found) in wanted.iter().zip(found) {
             self.results.insert((name.clone(), id.clone()), found);
@@ -109,60 +107,4 @@ impl ContextScans {
 
 fn spec_id(spec: &CopySpec) -> String {
     serde_json::to_string(spec).unwrap_or_default()
-}
-
-/// The local sources of a copy.
-pub(crate) fn copy_spec(copy: &CopyOp) -> CopySpec {
-    CopySpec {
-        sources: copy.local().map(str::to_owned).collect(),
-        here_docs: copy.here_docs.clone(),
-        target: copy.target.clone(),
-        chown: copy.chown.clone().filter(|text| !text.is_empty()),
-        chmod: copy.chmod.clone().filter(|text| !text.is_empty()),
-        link: copy.link,
-        parents: copy.parents,
-        exclude: copy.exclude.clone(),
-        unpack: copy.unpack.unwrap_or(copy.add),
-    }
-}
-
-/// The same, reduced to what decides which files are selected.
-fn content_spec(copy: &CopyOp) -> CopySpec {
-    CopySpec { here_docs: Vec::new(), target: "/".into(), chown: None, chmod: None, ..copy_spec(copy) }
-}
-
-/// All files below a path, for a mount.
-pub(crate) fn subtree_spec(path: &str) -> CopySpec {
-    CopySpec {
-        sources: vec![path.to_owned()],
-        here_docs: Vec::new(),
-        target: "/".into(),
-        chown: None,
-        chmod: None,
-        link: false,
-        parents: false,
-        exclude: Vec::new(),
-        unpack: false,
-    }
-}
-
-/// The trees that a step reads, with the selected files if they can be selected.
-pub(crate) fn input_trees(op: &Op) -> Vec<(&InputTree, Option<CopySpec>)> {
-    match op {
-        Op::Workdir(_) => Vec::new(),
-        Op::Copy(copy) => match copy.local().next() {
-            Some(_) => vec![(&copy.from, Some(content_spec(copy)))],
-            None => Vec::new(),
-        },
-        Op::Run(run) => run
-            .mounts
-            .iter()
-            .filter(|mount| matches!(mount.mount.kind, RunMountKind::Bind | RunMountKind::Cache))
-            .map(|mount| (&mount.from, Some(subtree_spec(&mount.mount.source))))
-            .collect(),
-    }
-}
-
-pub(crate) fn input_specs(op: &Op) -> Vec<(&InputTree, CopySpec)> {
-    input_trees(op).into_iter().filter_map(|(tree, spec)| Some((tree, spec?))).collect()
 }

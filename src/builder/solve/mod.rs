@@ -24,56 +24,35 @@
 //!
 //! Every layer named by a [`StepResult`] is leased in `leases` until the build ends.
 
+mod context_scan;
+pub(crate) mod image_config;
+mod inputs;
+pub(crate) mod stage;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::base_images::BaseImages;
-use super::context_scan::{ContextScans, ScannedFiles};
-use super::job_runner::{FinishedJob, JobId, JobRunner};
-use super::load::HostContext;
-use super::remote_cache::RemoteCache;
-use super::remote_sources::RemoteSource;
-use super::request::BuildRequest;
-use super::run_step::NetworkHelperLease;
-use super::solve_error;
-use super::step::{StepOutcome, StepOutput};
-use dhow_build::cache_key::{self, KeyInputs, ParentChain};
-use dhow_build::context::CopySpec;
+use self::context_scan::ContextScans;
+use self::stage::{StageId, Stages};
+use crate::job::runner::{FinishedJob, JobId, JobRunner};
+use crate::load::HostContext;
+use crate::prepare::base_images::BaseImages;
+use crate::remote_cache::{RemoteCache, transfer};
+use crate::request::BuildRequest;
+use crate::run_step::{NetworkHelperLease, StepContext};
+use crate::solve_error;
+use crate::step::inputs::input_trees;
+use crate::step::{StepJob, StepOutcome, StepResult};
+use dhow_build::cache_key::ParentChain;
 use dhow_build::plan::{BuildPlan, InputTree, Op, PlanStep, StagePlan};
 use dhow_build::progress::StepId;
-use dhow_error::{Failure, FailureKind, not_found};
+use dhow_error::{Failure, FailureKind};
 use dhow_model::digest::Digest;
 use dhow_model::environment::Environment;
-use dhow_model::layer;
-use dhow_store::{LayerLease, Store, TempDir};
-
-/// Index of the plan, and of the stage within it.
-pub(crate) type StageId = (usize, usize);
-
-#[derive(Clone, Debug)]
-pub(crate) struct StepResult {
-    pub key: Digest,
-    /// `None` if the step changed no file.
-    pub layer: Option<Digest>,
-    /// RFC 3339.
-    pub created: String,
-}
-
-#[derive(Default)]
-pub(crate) struct StageProgress {
-    /// The layers so far, including those of the base.
-    pub chain: ParentChain,
-    /// Results of the completed steps, in order.
-    pub results: Vec<StepResult>,
-    begun: bool,
-    busy: bool,
-    done: bool,
-    /// What the next step's URLs stand for, once known.
-    pub fetched: Option<Vec<RemoteSource>>,
-    /// Where they are downloaded to.
-    pub(crate) fetch_dir: Option<TempDir>,
-}
+use dhow_model::layer::LayerOwnership;
+use dhow_sandbox::identity::HostIdentity;
+use dhow_store::{LayerLease, Store};
 
 /// Everything that the solver reads and never changes.
 #[derive(Clone, Copy)]
@@ -86,25 +65,25 @@ pub(crate) struct BuildInputs<'a> {
     pub contexts: &'a BTreeMap<String, HostContext>,
     /// Layers of named contexts that are images, by plan and name.
     pub images: &'a BTreeMap<(usize, String), Vec<Digest>>,
-    pub epoch: Option<i64>,
     pub(crate) remote_cache: &'a RemoteCache,
 }
 
 pub(crate) struct Solver<'a, 'd, 'w> {
-    pub runner: &'d mut JobRunner<'w>,
-    pub build: BuildInputs<'a>,
-    pub ownership: layer::LayerOwnership,
-    stages: BTreeMap<StageId, StageProgress>,
+    runner: &'d mut JobRunner<'w>,
+    build: BuildInputs<'a>,
+    identity: HostIdentity,
+    ownership: LayerOwnership,
+    stages: Stages,
     /// Steps of ops, and of the base images that stages start from.
     step_ids: BTreeMap<(usize, usize, usize), StepId>,
     base_ids: BTreeMap<StageId, StepId>,
-    pub(crate) scans: ContextScans,
+    scans: ContextScans,
     leases: BTreeMap<Digest, LayerLease>,
     jobs: BTreeMap<JobId, StageId>,
     /// Keys of running steps: the same step of another platform waits for the result.
     running_keys: BTreeSet<Digest>,
     /// Held from the first step that needs a network.
-    pub(crate) helper_lease: Option<NetworkHelperLease>,
+    helper_lease: Option<NetworkHelperLease>,
     max_jobs: usize,
 }
 
@@ -117,13 +96,15 @@ enum StageAdvance {
 
 impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     pub(crate) fn new(runner: &'d mut JobRunner<'w>, build: BuildInputs<'a>) -> Self {
+        let identity = runner.identity().clone();
         let ownership = runner.ownership();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             runner,
             build,
+            identity,
             ownership,
-            stages: BTreeMap::new(),
+            stages: Stages::default(),
             step_ids: BTreeMap::new(),
             base_ids: BTreeMap::new(),
             scans: ContextScans::default(),
@@ -142,14 +123,14 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         loop {
             let mut moved = false;
             let mut open = false;
-            let places: Vec<StageId> = self.stages.keys().copied().collect();
-            for place in places {
-                if self.stages.get(&place).is_none_or(|progress| progress.done || progress.busy) {
-                    open |= self.stages.get(&place).is_some_and(|progress| progress.busy);
+            let stage_ids: Vec<StageId> = self.stages.ids();
+            for stage_id in stage_ids {
+                if self.stages.get(stage_id).is_none_or(|progress| progress.done || progress.busy) {
+                    open |= self.stages.get(stage_id).is_some_and(|progress| progress.busy);
                     continue;
                 }
                 open = true;
-                match self.advance(place)? {
+                match self.advance(stage_id)? {
                     StageAdvance::Advanced | StageAdvance::Done => moved = true,
                     StageAdvance::Waiting => {}
                 }
@@ -165,19 +146,6 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    pub(crate) fn stage_progress(&self, place: StageId) -> Option<&StageProgress> {
-        self.stages.get(&place)
-    }
-
-    pub(crate) fn stage_progress_mut(&mut self, place: StageId) -> Option<&mut StageProgress> {
-        self.stages.get_mut(&place)
-    }
-
-    /// The part that all cache keys share.
-    pub(crate) fn common<'c>(&self, chain: &'c ParentChain) -> KeyInputs<'c> {
-        KeyInputs { parents: chain, epoch: self.build.epoch, identity: self.ownership }
-    }
-
     fn stage(&self, (plan, stage): StageId) -> Option<&'a StagePlan> {
         self.build.plans.get(plan)?.stages.get(stage)?.as_ref()
     }
@@ -186,11 +154,11 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     fn announce_steps(&mut self) {
         for (plan_index, plan) in self.build.plans.iter().enumerate() {
             for (stage_index, stage) in plan.needed() {
-                let place = (plan_index, stage_index);
+                let stage_id = (plan_index, stage_index);
                 let mut inputs = Vec::new();
                 if let Some(shown) = &stage.from_shown {
                     let id = self.runner.add_step(self.base_title(plan, stage, shown), Vec::new());
-                    self.base_ids.insert(place, id);
+                    self.base_ids.insert(stage_id, id);
                     inputs = vec![id];
                 }
                 for (index, step) in stage.steps.iter().enumerate() {
@@ -198,7 +166,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                     self.step_ids.insert((plan_index, stage_index, index), id);
                     inputs = vec![id];
                 }
-                self.stages.insert(place, StageProgress::default());
+                self.stages.add(stage_id);
             }
         }
     }
@@ -217,7 +185,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         for plan in self.build.plans {
             for (_, stage) in plan.needed() {
                 for step in &stage.steps {
-                    for (tree, spec) in super::context_scan::input_specs(&step.op) {
+                    for (tree, spec) in input_trees(&step.op) {
                         if let InputTree::Context(name) = tree
                             && self.build.contexts.contains_key(name)
                         {
@@ -231,108 +199,67 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         self.scans.start(self.runner, store, contexts)
     }
 
-    fn advance(&mut self, place: StageId) -> Result<StageAdvance> {
-        let Some(stage) = self.stage(place) else { return Ok(StageAdvance::Done) };
-        if !self.begin_stage(place, stage)? {
+    fn advance(&mut self, stage_id: StageId) -> Result<StageAdvance> {
+        let Some(stage) = self.stage(stage_id) else { return Ok(StageAdvance::Done) };
+        if !self.begin_stage(stage_id, stage)? {
             return Ok(StageAdvance::Waiting);
         }
-        let Some(progress) = self.stages.get_mut(&place) else { return Ok(StageAdvance::Done) };
+        let Some(progress) = self.stages.get_mut(stage_id) else { return Ok(StageAdvance::Done) };
         let index = progress.results.len();
         let Some(step) = stage.steps.get(index) else {
             progress.done = true;
             return Ok(StageAdvance::Done);
         };
-        let moved = self.advance_step(place, stage, step, index);
-        moved.map_err(|error| self.step_error(place, index, error))
+        let moved = self.advance_step(stage_id, stage, step, index);
+        moved.map_err(|error| self.step_error(stage_id, index, error))
     }
 
     /// Sets a stage's base, once that is available.
-    fn begin_stage(&mut self, place: StageId, stage: &StagePlan) -> Result<bool> {
-        if self.stages.get(&place).is_some_and(|progress| progress.begun) {
+    fn begin_stage(&mut self, stage_id: StageId, stage: &StagePlan) -> Result<bool> {
+        if self.stages.get(stage_id).is_some_and(|progress| progress.begun) {
             return Ok(true);
         }
         let chain = match &stage.base {
-            InputTree::Stage(base) => match self.stages.get(&(place.0, *base)) {
+            InputTree::Stage(base) => match self.stages.get((stage_id.0, *base)) {
                 Some(base) if base.done => base.chain.clone(),
                 _ => return Ok(false),
             },
-            other => {
-                ParentChain { layers: self.layers(place.0, other)?.unwrap_or_default(), last_noop_run: None }
-            }
+            other => ParentChain {
+                layers: self.layers(stage_id.0, other)?.unwrap_or_default(),
+                last_noop_run: None,
+            },
         };
         // The image was resolved before the solver started, so `FROM` is always reported as cached.
-        if let Some(id) = self.base_ids.get(&place) {
+        if let Some(id) = self.base_ids.get(&stage_id) {
             self.runner.step_cached(*id);
         }
-        if let Some(progress) = self.stages.get_mut(&place) {
+        if let Some(progress) = self.stages.get_mut(stage_id) {
             progress.chain = chain;
             progress.begun = true;
         }
         Ok(true)
     }
 
-    /// The layers of a step's input; `None` if a stage is not done, or for a host directory.
-    pub(crate) fn layers(&self, plan: usize, tree: &InputTree) -> Result<Option<Vec<Digest>>> {
-        Ok(match tree {
-            InputTree::Scratch => Some(Vec::new()),
-            InputTree::Stage(stage) => self
-                .stages
-                .get(&(plan, *stage))
-                .filter(|stage| stage.done)
-                .map(|stage| stage.chain.layers.clone()),
-            InputTree::Image(image) => {
-                let image = self.build.plans.get(plan).and_then(|plan| plan.images.get(*image));
-                let base = image.and_then(|image| self.build.bases.get(image));
-                let gone = || Failure::new(FailureKind::Other, "an image of the build was not looked up");
-                Some(base.ok_or_else(gone)?.layers.clone())
-            }
-            InputTree::Context(name) => self.build.images.get(&(plan, name.clone())).cloned(),
-        })
-    }
-
-    /// Whether all inputs of a step are available.
-    fn inputs_ready(&self, plan: usize, step: &PlanStep) -> Result<bool> {
-        for (tree, spec) in super::context_scan::input_trees(&step.op) {
-            let ready = match (tree, spec) {
-                (InputTree::Context(name), Some(spec)) if self.build.contexts.contains_key(name) => {
-                    self.scans.get(name, &spec).is_some()
-                }
-                (tree, _) => self.layers(plan, tree)?.is_some() || matches!(tree, InputTree::Context(_)),
-            };
-            if !ready {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// The digest of a context's files, as it goes into a key.
-    pub(crate) fn context_input(&self, name: &str, spec: &CopySpec) -> Result<String> {
-        match self.scans.get(name, spec) {
-            Some(Ok(ScannedFiles { digest, .. })) => Ok(format!("content {digest}")),
-            Some(Err(failure)) => Err(failure.clone().into()),
-            None => Err(not_found(format!("the build context \"{name}\" could not be found")).into()),
-        }
-    }
-
     fn advance_step(
         &mut self,
-        place: StageId,
+        stage_id: StageId,
         stage: &StagePlan,
         step: &PlanStep,
         index: usize,
     ) -> Result<StageAdvance> {
-        if !self.inputs_ready(place.0, step)? {
+        if !self.inputs_ready(stage_id.0, step)? {
             return Ok(StageAdvance::Waiting);
         }
-        let Some(&id) = self.step_ids.get(&(place.0, place.1, index)) else { return Ok(StageAdvance::Done) };
-        let Some(progress) = self.stages.get(&place) else { return Ok(StageAdvance::Done) };
-        let mut inputs = self.step_inputs(place.0, step)?;
+        let Some(&id) = self.step_ids.get(&(stage_id.0, stage_id.1, index)) else {
+            return Ok(StageAdvance::Done);
+        };
+        let Some(progress) = self.stages.get(stage_id) else { return Ok(StageAdvance::Done) };
+        let mut inputs = self.step_inputs(stage_id.0, step)?;
         inputs.extend(progress.fetched.iter().flatten().map(|fetched| fetched.input.clone()));
         let elsewhere = matches!(&step.op, Op::Copy(copy) if copy.remote().next().is_some());
         // Until its URLs are resolved the key of an `ADD` is incomplete and must not be looked up.
         let unknown = elsewhere && progress.fetched.is_none();
-        let key = self.step_key(place, stage, step, &inputs);
+        let key = self.step_key(stage_id, stage, step, &inputs);
         // Another platform runs the same step; its result will be found in the cache.
         if self.running_keys.contains(&key) {
             return Ok(StageAdvance::Waiting);
@@ -342,73 +269,57 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         let mut result = None;
         if !fresh && !unknown {
             result = match self.load_cached(&key)? {
-                None => super::cache_transfer::fetch_result(self, id, step, &key)?,
+                None if self.fetch_cached(id, step, &key)? => self.load_cached(&key)?,
                 found => found,
             };
         }
         if let Some(result) = result {
             self.runner.step_cached(id);
-            self.finish_step(place, step, result);
+            self.finish_step(stage_id, step, result);
             return Ok(StageAdvance::Advanced);
         }
         if self.runner.running_jobs() >= self.max_jobs {
             return Ok(StageAdvance::Waiting);
         }
-        let token = super::step::start_step(
-            self,
-            place,
+        let Some(progress) = self.stages.get(stage_id) else { return Ok(StageAdvance::Done) };
+        let job = StepJob {
+            context: StepContext {
+                store: self.build.store,
+                identity: &self.identity,
+                environment: self.build.environment,
+                request: self.build.request,
+            },
+            ownership: self.ownership,
+            id,
             stage,
             step,
-            super::step::StepStart { id, key: &key, inputs, ignore_cache: fresh },
-        )?;
-        self.jobs.insert(token, place);
+            key: key.clone(),
+            inputs,
+            files: self.input_files(stage_id.0, step)?,
+            chain: progress.chain.clone(),
+            parents: progress.results.last().map(|last| last.key.clone()).into_iter().collect(),
+            ignore_cache: fresh,
+            fetched: progress.fetched.clone(),
+        };
+        let started = job.start(self.runner, &mut self.helper_lease)?;
+        self.jobs.insert(started.job, stage_id);
         self.running_keys.insert(key);
-        if let Some(progress) = self.stages.get_mut(&place) {
+        if let Some(progress) = self.stages.get_mut(stage_id) {
             progress.busy = true;
+            // Kept until the step is done, since a later job copies from it.
+            progress.fetch_dir = started.fetch_dir.or(progress.fetch_dir.take());
         }
         Ok(StageAdvance::Advanced)
     }
 
-    /// Identifies each input's files, for the key.
-    fn step_inputs(&self, plan: usize, step: &PlanStep) -> Result<Vec<String>> {
-        let mut inputs = Vec::new();
-        for (tree, spec) in super::context_scan::input_trees(&step.op) {
-            inputs.push(match (tree, spec) {
-                (InputTree::Context(name), Some(spec)) if self.build.contexts.contains_key(name) => {
-                    self.context_input(name, &spec)?
-                }
-                (tree, _) => match self.layers(plan, tree)? {
-                    Some(layers) => cache_key::layers_input(&layers),
-                    None => {
-                        let name = if let InputTree::Context(name) = tree { name.as_str() } else { "" };
-                        let message = format!("the build context \"{name}\" could not be found");
-                        return Err(not_found(message).into());
-                    }
-                },
-            });
-        }
-        Ok(inputs)
-    }
-
-    fn step_key(&self, place: StageId, stage: &StagePlan, step: &PlanStep, inputs: &[String]) -> Digest {
-        let empty = ParentChain::default();
-        let chain = self.stages.get(&place).map_or(&empty, |progress| &progress.chain);
-        let common = self.common(chain);
-        match &step.op {
-            Op::Run(run) => cache_key::run_key(
-                common,
-                run,
-                &stage.platform,
-                inputs,
-                &super::step::request_key_input(self.build.request),
-            ),
-            Op::Copy(copy) => cache_key::copy_key(common, copy, &inputs.join("\n")),
-            Op::Workdir(dir) => cache_key::workdir_key(common, dir),
-        }
+    /// Fetches the result for a key from a remote cache into the store. False if there is none.
+    fn fetch_cached(&mut self, id: StepId, step: &PlanStep, key: &Digest) -> Result<bool> {
+        let BuildInputs { remote_cache, store, .. } = self.build;
+        transfer::fetch_result(self.runner, remote_cache, store, id, &step.shown, key)
     }
 
     /// Looks a key up in the store; its layer is leased from then on.
-    pub(crate) fn load_cached(&mut self, key: &Digest) -> Result<Option<StepResult>> {
+    fn load_cached(&mut self, key: &Digest) -> Result<Option<StepResult>> {
         let Some((key, record)) = self.build.store.step(key)? else { return Ok(None) };
         // The layer was pruned, or its owners are stored in the other mode: a cache miss.
         if let Some(layer) = &record.layer
@@ -439,8 +350,8 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    fn finish_step(&mut self, place: StageId, step: &PlanStep, result: StepResult) {
-        if let Some(progress) = self.stages.get_mut(&place) {
+    fn finish_step(&mut self, stage_id: StageId, step: &PlanStep, result: StepResult) {
+        if let Some(progress) = self.stages.get_mut(stage_id) {
             progress.chain.push(&result.key, result.layer.as_ref(), matches!(step.op, Op::Run(_)));
             progress.results.push(result);
             progress.fetched = None;
@@ -451,32 +362,32 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
 
     /// Applies the result of a finished job.
     fn job_finished(&mut self, finished: FinishedJob) -> Result<()> {
-        let Some(place) = self.jobs.remove(&finished.id) else {
+        let Some(stage_id) = self.jobs.remove(&finished.id) else {
             // Not a step's job, so it is a context scan.
             return self.scans.job_finished(self.runner, finished);
         };
-        let index = self.stages.get(&place).map_or(0, |progress| progress.results.len());
+        let index = self.stages.get(stage_id).map_or(0, |progress| progress.results.len());
         let outcome: Result<StepOutcome> = finished.outcome();
         let id = finished.step;
         // Apply first, release afterwards: the job holds the leases on its layer.
-        let taken = outcome.and_then(|outcome| self.apply_outcome(place, index, id, outcome));
+        let taken = outcome.and_then(|outcome| self.apply_outcome(stage_id, index, id, outcome));
         self.runner.release(finished);
-        taken.map_err(|error| self.step_error(place, index, error))
+        taken.map_err(|error| self.step_error(stage_id, index, error))
     }
 
     fn apply_outcome(
         &mut self,
-        place: StageId,
+        stage_id: StageId,
         index: usize,
         id: StepId,
         outcome: StepOutcome,
     ) -> Result<()> {
-        let step = self.stage(place).and_then(|stage| stage.steps.get(index));
+        let step = self.stage(stage_id).and_then(|stage| stage.steps.get(index));
         let Some(step) = step else { return Ok(()) };
         match outcome {
-            StepOutcome::Completed(StepOutput { initial_key: began, key, layer, created, cached }) => {
-                self.running_keys.remove(&began);
-                if let Some(layer) = &layer
+            StepOutcome::Completed { initial_key, result, cached } => {
+                self.running_keys.remove(&initial_key);
+                if let Some(layer) = &result.layer
                     && !self.hold_layer(layer)?
                 {
                     let message = format!("layer {layer} was removed while it was used");
@@ -487,11 +398,11 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                 } else {
                     self.runner.step_completed(id);
                 }
-                self.finish_step(place, step, StepResult { key, layer, created });
+                self.finish_step(stage_id, step, result);
             }
-            StepOutcome::Fetched { began, fetched } => {
-                self.running_keys.remove(&began);
-                if let Some(progress) = self.stages.get_mut(&place) {
+            StepOutcome::Fetched { initial_key, fetched } => {
+                self.running_keys.remove(&initial_key);
+                if let Some(progress) = self.stages.get_mut(stage_id) {
                     progress.fetched = Some(fetched);
                     progress.busy = false;
                 }
@@ -504,15 +415,20 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// Reports a failed step, and adds its lines to the error.
-    fn step_error(&mut self, place: StageId, index: usize, error: anyhow::Error) -> anyhow::Error {
-        let step = self.stage(place).and_then(|stage| stage.steps.get(index));
-        if let (Some(step), Some(&id)) = (step, self.step_ids.get(&(place.0, place.1, index))) {
+    fn step_error(&mut self, stage_id: StageId, index: usize, error: anyhow::Error) -> anyhow::Error {
+        let step = self.stage(stage_id).and_then(|stage| stage.steps.get(index));
+        if let (Some(step), Some(&id)) = (step, self.step_ids.get(&(stage_id.0, stage_id.1, index))) {
             // It may have failed before its job was started.
             self.runner.step_started(id);
             self.runner.step_failed(id, solve_error::one_line(&error));
             return Failure::from_chain(&error).at(step.lines.clone()).into();
         }
         error
+    }
+
+    /// The results of all stages.
+    pub(crate) fn stages(&self) -> &Stages {
+        &self.stages
     }
 
     /// The leases on all layers of the results, for the exporters.
