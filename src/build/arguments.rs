@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::dockerfile::ast::{ArgDeclaration, Dockerfile, Instruction};
+use super::ast::{ArgDeclaration, Dockerfile, Instruction};
 use super::expand::{self, ReferencedNames, Variables};
 use dhow_error::Failure;
 use dhow_model::platform::Platform;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dockerfile::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
+use crate::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
 use crate::dockerfile::parse_statement;
 use crate::plan::{ImageInput, InputTree};
 use crate::{expand, suggest};

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Dockerfile text
-//!   │  dockerfile     parser: lines → instructions (`dockerfile::ast`)
+//!   │  dockerfile     parser: lines → instructions (`ast`)
 //!   │  graph          stages, what they build on and copy from; ONBUILD triggers; pruned to the target
 //!   │  evaluate       each instruction expanded (`expand`, `arguments`), with its effect on the image config
 //!   ▼
@@ -23,6 +23,7 @@
 //! and no cache key contains a timestamp.
 
 pub mod arguments;
+pub mod ast;
 pub mod cache_key;
 pub mod check;
 pub mod context;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dockerfile::ast::LineRange;
+use crate::ast::LineRange;
 use crate::run_command::RunArgv;
 use crate::run_mount::RunMountSpec;
 use dhow_model::image::RunConfig;

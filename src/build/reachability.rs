@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::dockerfile::ast::{Dockerfile, Instruction, Stage};
+use super::ast::{Dockerfile, Instruction, Stage};
 use super::expand::{self, Variables};
 use super::suggest::did_you_mean;
 use dhow_error::{Failure, not_found};

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dockerfile::ast::{CommandLine, HereDoc};
+use super::ast::{CommandLine, HereDoc};
 use super::dockerfile::is_here_doc;
 
 /// The directory in the container for scripts from here-documents.

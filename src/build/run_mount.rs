@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::path_pattern::clean_join;
 use crate::suggest::did_you_mean;
 use dhow_error::{Failure, invalid};
-use dhow_model::bytes;
+use dhow_model::{boolean, bytes};
 
 /// The type of a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +153,7 @@ impl RunMountParser {
         };
         let truth = |value: Option<&str>| match value {
             None => Ok(true),
-            Some(value) => boolean(value)
+            Some(value) => boolean::parse(value)
                 .ok_or_else(|| invalid(format!("invalid value for {key}: {}", value.escape_debug()))),
         };
         match key.as_str() {
@@ -207,16 +208,18 @@ impl RunMountParser {
             RunMountKind::Secret => self.secret()?,
             RunMountKind::Ssh => self.ssh()?,
             // Like BuildKit: two cache mounts at the same target share their files, unless they have IDs.
-            RunMountKind::Cache if self.mount.id.is_empty() => self.mount.id = clean("/", &self.mount.target),
+            RunMountKind::Cache if self.mount.id.is_empty() => {
+                self.mount.id = clean_join("/", &self.mount.target)
+            }
             _ => {}
         }
         let mut mount = self.mount;
         mount.source = match kind {
-            RunMountKind::Bind | RunMountKind::Cache => clean("/", &mount.source),
+            RunMountKind::Bind | RunMountKind::Cache => clean_join("/", &mount.source),
             _ => String::new(),
         };
         if !(mount.target.is_empty() && matches!(kind, RunMountKind::Secret)) {
-            mount.target = clean(workdir, &mount.target);
+            mount.target = clean_join(workdir, &mount.target);
         }
         if mount.target == "/" {
             return Err(invalid("invalid mount target \"/\""));
@@ -235,12 +238,12 @@ impl RunMountParser {
             (true, true) if mount.target.is_empty() => {
                 return Err(invalid("invalid secret mount. one of source, target required"));
             }
-            (true, true) => mount.id = base(&mount.target),
+            (true, true) => mount.id = base_name(&mount.target),
             (true, false) => {}
         }
         if mount.target.is_empty() && mount.env.is_none() {
             // BuildKit's default locations for secrets and agents.
-            mount.target = format!("/run/secrets/{}", base(&mount.id));
+            mount.target = format!("/run/secrets/{}", base_name(&mount.id));
         }
         Ok(())
     }
@@ -288,31 +291,9 @@ fn number(text: &str, radix: u32, name: &str) -> Result<u32, Failure> {
         .map_err(|_| invalid(format!("invalid value {} for {name}", text.escape_debug())))
 }
 
-/// Go's `strconv.ParseBool`.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-fn base(path: &str) -> String {
+/// The last component of a path.
+fn base_name(path: &str) -> String {
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/").to_owned()
-}
-
-/// Resolves `path` against `workdir` lexically.
-fn clean(workdir: &str, path: &str) -> String {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{workdir}/{path}") };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

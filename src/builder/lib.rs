@@ -54,7 +54,7 @@ use self::remote_cache::RemoteCache;
 use self::request::{BuildRequest, BuildResult};
 use self::solve::image_config::{ResultImage, root_tree};
 use self::solve::{BuildInputs, Solver};
-use dhow_build::dockerfile::ast::Dockerfile;
+use dhow_build::ast::Dockerfile;
 use dhow_build::dockerfile::parse;
 use dhow_build::plan::{BuildPlan, InputTree};
 use dhow_build::progress::BuildObserver;

@@ -12,9 +12,9 @@ use super::digest::Digest;
 use super::health::HealthSpec;
 use super::limits::LimitsSpec;
 use super::log::LogSpec;
+use super::mount::MountSpec;
 use super::network::{NetworkAttachment, PortSpec};
 use super::restart::RestartPolicy;
-use super::volume::VolumeSetup;
 
 /// Everything that defines a container. Stored as JSON: a field name is part of the format.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -122,57 +122,6 @@ pub struct ProcessSpec {
     pub stdin_once: bool,
     /// Any of `stdin`, `stdout`, `stderr`; empty means the default.
     pub attach: Vec<String>,
-}
-
-/// A mount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountSpec {
-    /// Path in the container.
-    pub target: String,
-    pub source: MountSource,
-    pub read_only: bool,
-}
-
-/// What is mounted, with the options of its type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "type")]
-pub enum MountSource {
-    /// A file or directory of the host.
-    Bind {
-        /// Absolute.
-        path: PathBuf,
-        /// Create a missing directory: `-v` does, `--mount type=bind` refuses.
-        create: bool,
-        /// `rprivate`, `private`, `rshared`, `shared`, `rslave`, `slave`; `rprivate` where empty.
-        propagation: String,
-        /// Include mounts below the source (default; `bind-recursive=disabled` excludes them).
-        recursive: bool,
-        /// With a read-only recursive bind: leave submounts writable (`bind-recursive=writable`).
-        recursive_writable: bool,
-        /// Fail if submounts cannot be made read-only (`bind-recursive=readonly`).
-        recursive_readonly_forced: bool,
-    },
-    Volume {
-        /// `None` for an anonymous volume until the engine names it.
-        name: Option<String>,
-        /// Created for this container only; removed with it by `--rm`.
-        anonymous: bool,
-        /// Do not copy the image's content into a new volume.
-        no_copy: bool,
-        /// Mount this path of the volume instead of its root.
-        subpath: Option<String>,
-        /// Settings if the volume has to be created.
-        #[serde(default, skip_serializing_if = "VolumeSetup::is_empty")]
-        setup: VolumeSetup,
-    },
-    Tmpfs {
-        /// In bytes.
-        size: Option<u64>,
-        /// Mode of the root directory.
-        mode: Option<u32>,
-        /// Other mount options as given (`exec`, `uid=…`).
-        options: Vec<String>,
-    },
 }
 
 /// A host device, or a directory of devices.

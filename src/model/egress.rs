@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::flags::hosts::is_dns_label;
 use super::network::{EgressHost, EgressRule};
 use dhow_error::{Failure, invalid};
 
@@ -55,12 +56,6 @@ fn network(text: &str) -> Option<IpNet> {
 
 fn name(text: &str) -> Result<String, &'static str> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let good = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
     let labels = name.strip_prefix("*.").unwrap_or(&name);
     if !name.is_ascii() {
         return Err("write the name in its ASCII form (xn--…)");
@@ -69,7 +64,7 @@ fn name(text: &str) -> Result<String, &'static str> {
     if labels.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit())) {
         return Err("neither an address nor a name");
     }
-    if name.len() > NAME || !labels.split('.').all(good) {
+    if name.len() > NAME || !labels.split('.').all(is_dns_label) {
         return Err("neither an address, nor a subnet, nor a name");
     }
     Ok(name)

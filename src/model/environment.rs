@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+/// `PATH` of a container whose image sets none, as in docker and BuildKit.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Passed down as a value, so that everything below the command line can be tested without touching the
 /// process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

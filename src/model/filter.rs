@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use super::boolean;
 use dhow_error::{Failure, invalid};
 
 /// A `KEY=VALUE` condition; each command defines its keys.
@@ -32,15 +33,13 @@ impl ListFilter {
 
     /// Parses the value as a boolean.
     pub fn boolean(&self) -> Result<bool, Failure> {
-        match self.value.to_ascii_lowercase().as_str() {
-            "1" | "t" | "true" => Ok(true),
-            "0" | "f" | "false" => Ok(false),
-            _ => Err(invalid(format!(
+        boolean::parse_any_case(&self.value).ok_or_else(|| {
+            invalid(format!(
                 "invalid filter '{}={}': true or false is expected",
                 self.key,
                 self.value.escape_debug()
-            ))),
-        }
+            ))
+        })
     }
 }
 

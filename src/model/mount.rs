@@ -1,120 +1,86 @@
-//! Parses `-v`, `--mount` and `--tmpfs` into [`MountSpec`].
+//! Mounts of a container: [`MountSpec`], and the checks shared by `-v`, `--mount`, `--tmpfs` and volume options.
 //!
-//! They differ as docker's do: `-v` creates a missing host directory, `--mount type=bind` refuses; `-v` is positional,
-//! `--mount` has keys (`mount_flag`). Targets are absolute and lexically clean; symlinks of the image are resolved when
-//! mounting.
+//! Targets are absolute and lexically clean; symlinks of the image are resolved when mounting.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::bytes;
-use super::container::{MountSource, MountSpec};
 use super::object_name::is_object_name;
-use super::volume::VolumeSetup;
 use dhow_error::{Failure, invalid};
 
 /// Mount propagation, as mount(8) names it.
-const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+pub(crate) const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
-/// Parses `[SOURCE:]TARGET[:OPTIONS]`; a source that starts with a dot is relative to `base`.
-pub fn parse_volume(text: &str, base: &Path) -> Result<MountSpec, Failure> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (source, target, options) = match parts.as_slice() {
-        [target] => (None, *target, ""),
-        [source, target] if !target.is_empty() && !is_mode(target) => (Some(*source), *target, ""),
-        [source, target, options] if !options.is_empty() => (Some(*source), *target, *options),
-        _ => return Err(bad_volume(text, "three parts at most, none of them empty")),
-    };
-    let target = check_target(target).map_err(|why| bad_volume(text, &why))?;
-    let options = VolumeOptions::parse(options).map_err(|why| bad_volume(text, &why))?;
-    let source = match source {
-        Some("") => return Err(bad_volume(text, "the source is empty")),
-        Some(path) if path.starts_with(['/', '.']) => options.bind(base.join(path)),
-        name => options.volume(name),
-    };
-    let source = source.map_err(|why| bad_volume(text, &why))?;
-    Ok(MountSpec { target, source, read_only: options.read_only })
+/// A mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSpec {
+    /// Path in the container.
+    pub target: String,
+    pub source: MountSource,
+    pub read_only: bool,
 }
 
-fn bad_volume(text: &str, why: &str) -> Failure {
-    invalid(format!("invalid volume specification: '{}': {why}", text.escape_debug()))
-        .hint("[SOURCE:]TARGET[:OPTIONS], SOURCE being an absolute path or a volume's name")
+/// What is mounted, with the options of its type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "type")]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Bind {
+        /// Absolute.
+        path: PathBuf,
+        /// Create a missing directory: `-v` does, `--mount type=bind` refuses.
+        create: bool,
+        /// `rprivate`, `private`, `rshared`, `shared`, `rslave`, `slave`; `rprivate` where empty.
+        propagation: String,
+        /// Include mounts below the source (default; `bind-recursive=disabled` excludes them).
+        recursive: bool,
+        /// With a read-only recursive bind: leave submounts writable (`bind-recursive=writable`).
+        recursive_writable: bool,
+        /// Fail if submounts cannot be made read-only (`bind-recursive=readonly`).
+        recursive_readonly_forced: bool,
+    },
+    Volume {
+        /// `None` for an anonymous volume until the engine names it.
+        name: Option<String>,
+        /// Created for this container only; removed with it by `--rm`.
+        anonymous: bool,
+        /// Do not copy the image's content into a new volume.
+        no_copy: bool,
+        /// Mount this path of the volume instead of its root.
+        subpath: Option<String>,
+        /// Settings if the volume has to be created.
+        #[serde(default, skip_serializing_if = "VolumeSetup::is_empty")]
+        setup: VolumeSetup,
+    },
+    Tmpfs {
+        /// In bytes.
+        size: Option<u64>,
+        /// Mode of the root directory.
+        mode: Option<u32>,
+        /// Other mount options as given (`exec`, `uid=…`).
+        options: Vec<String>,
+    },
 }
 
-/// Whether `text` can only be options, so that `-v /path:ro` is reported as incomplete.
-fn is_mode(text: &str) -> bool {
-    VolumeOptions::parse(text).is_ok()
+/// Settings for a volume that a mount creates (`volume-label`, `volume-opt`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeSetup {
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
 }
 
-/// The third part of `-v`.
-#[derive(Default)]
-struct VolumeOptions {
-    read_only: bool,
-    no_copy: bool,
-    propagation: Option<String>,
-}
-
-impl VolumeOptions {
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut options = Self::default();
-        // docker allows one option per group: access, relabelling, copying, propagation, consistency.
-        let mut seen = [false; 5];
-        for option in text.split(',').filter(|_| !text.is_empty()) {
-            let group =
-                options.set(option).ok_or_else(|| format!("invalid mode: {}", option.escape_debug()))?;
-            if std::mem::replace(&mut seen[group], true) {
-                return Err(format!("invalid mode: {text}: contradicting or repeated options"));
-            }
-        }
-        Ok(options)
-    }
-
-    /// Applies an option and returns its group; each group may be set once.
-    fn set(&mut self, option: &str) -> Option<usize> {
-        match option {
-            "rw" | "ro" => {
-                self.read_only = option == "ro";
-                Some(0)
-            }
-            // SELinux relabelling: nothing to do without SELinux or for an unprivileged user.
-            "z" | "Z" => Some(1),
-            "nocopy" => {
-                self.no_copy = true;
-                Some(2)
-            }
-            _ if PROPAGATIONS.contains(&option) => {
-                self.propagation = Some(option.to_owned());
-                Some(3)
-            }
-            // For Docker Desktop; a local mount is always consistent.
-            "consistent" | "cached" | "delegated" | "default" => Some(4),
-            _ => None,
-        }
-    }
-
-    fn bind(&self, path: PathBuf) -> Result<MountSource, String> {
-        if self.no_copy {
-            return Err("nocopy is for volumes, and this is a path of the host".into());
-        }
-        Ok(MountSource::Bind {
-            path: clean_host_path(&path)?,
-            create: true,
-            propagation: self.propagation.clone().unwrap_or_default(),
-            recursive: true,
-            recursive_writable: false,
-            recursive_readonly_forced: false,
-        })
-    }
-
-    fn volume(&self, name: Option<&str>) -> Result<MountSource, String> {
-        if let Some(propagation) = &self.propagation {
-            return Err(format!("{propagation} is for paths of the host, and this is a volume"));
-        }
-        volume_source(name.unwrap_or_default(), self.no_copy, None, VolumeSetup::default())
+impl VolumeSetup {
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.options.is_empty()
     }
 }
 
 /// The source for the volume `name`; anonymous if that is empty.
-pub(super) fn volume_source(
+pub(crate) fn volume_source(
     name: &str,
     no_copy: bool,
     subpath: Option<String>,
@@ -131,7 +97,7 @@ pub(super) fn volume_source(
 }
 
 /// Removes `.` and duplicate slashes; `..` is left to the kernel, which resolves symlinks before it.
-pub(super) fn clean_host_path(path: &Path) -> Result<PathBuf, String> {
+pub(crate) fn clean_host_path(path: &Path) -> Result<PathBuf, String> {
     if path.as_os_str().as_encoded_bytes().contains(&0) {
         return Err("the source contains a NUL byte".into());
     }
@@ -166,7 +132,7 @@ pub(crate) fn check_target(target: &str) -> Result<String, String> {
 }
 
 /// Validates a propagation.
-pub(super) fn check_propagation(text: &str) -> Result<String, String> {
+pub(crate) fn check_propagation(text: &str) -> Result<String, String> {
     match PROPAGATIONS.contains(&text) {
         true => Ok(text.to_owned()),
         false => Err(format!("invalid propagation: {}", text.escape_debug())),
@@ -233,7 +199,7 @@ fn tmpfs_option(spec: &mut MountSpec, option: &str) -> Result<(), String> {
 }
 
 /// A mode as chmod(1) takes it.
-pub(super) fn octal(text: &str) -> Result<u32, String> {
+pub(crate) fn octal(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o7777)
@@ -243,76 +209,6 @@ pub(super) fn octal(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn volume(text: &str) -> Result<MountSpec, Failure> {
-        parse_volume(text, Path::new("/work dir"))
-    }
-
-    fn bind(text: &str) -> (String, String, bool, String) {
-        match volume(text).unwrap() {
-            MountSpec { target, read_only, source: MountSource::Bind { path, propagation, create, .. } } => {
-                assert!(create);
-                (path.display().to_string(), target, read_only, propagation)
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn binds() {
-        let expect = |a: &str, b: &str, ro, p: &str| (a.to_owned(), b.to_owned(), ro, p.to_owned());
-        assert_eq!(bind("/a:/b"), expect("/a", "/b", false, ""));
-        assert_eq!(bind("/a/:/b/:ro"), expect("/a", "/b", true, ""));
-        assert_eq!(bind("/a:/b:ro,Z,rslave"), expect("/a", "/b", true, "rslave"));
-        assert_eq!(bind("./a:/b/../c"), expect("/work dir/a", "/c", false, ""));
-        assert_eq!(bind(".:/b"), expect("/work dir", "/b", false, ""));
-        assert_eq!(bind("/a:/b:cached"), expect("/a", "/b", false, ""));
-    }
-
-    #[test]
-    fn volumes() {
-        let named = volume("data:/d:nocopy").unwrap().source;
-        let expected = |name: Option<&str>, no_copy| MountSource::Volume {
-            name: name.map(str::to_owned),
-            anonymous: name.is_none(),
-            no_copy,
-            subpath: None,
-            setup: VolumeSetup::default(),
-        };
-        assert_eq!(named, expected(Some("data"), true));
-        assert_eq!(volume("/d").unwrap().source, expected(None, false));
-    }
-
-    #[test]
-    fn refuses_what_docker_refuses() {
-        for bad in [
-            "",
-            ":",
-            "a:",
-            ":/b",
-            "/a:b",
-            "/a:/b:",
-            "/a:/b:xx",
-            "/a:/b:ro:rw",
-            "/a:/b:ro,rw",
-            "/a:/",
-            "/",
-            "x:/b",
-            "/a:ro",
-            "data",
-            "a/b:/c",
-            "~/x:/y",
-            "/a:/b:z,Z",
-            "/a:/b:shared,private",
-            "/a:/b:nocopy",
-            "data:/d:shared",
-            "/a:/b/..",
-            "/a:/b:,",
-            "/a:/b\0",
-        ] {
-            assert!(volume(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn tmpfs() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::boolean;
 use super::ipam::PoolSpec;
 use super::network::{EgressRule, HOST_BINDING};
 use dhow_error::{Failure, FailureKind, invalid, not_found, unsupported};
@@ -128,11 +129,12 @@ pub fn driver_options(options: &BTreeMap<String, String>) -> Result<DriverOption
                 let mtu = value.parse::<u32>().ok().filter(|mtu| *mtu == 0 || (68..=65535).contains(mtu));
                 read.mtu = Some(mtu.ok_or_else(wrong)?).filter(|mtu| *mtu != 0);
             }
-            ICC => read.no_icc = !boolean(value).ok_or_else(wrong)?,
+            ICC => read.no_icc = !boolean::parse_any_case(value).ok_or_else(wrong)?,
             PREFIX if is_prefix(value) => {}
             HOST_BINDING if value.parse::<std::net::IpAddr>().is_ok() => {}
             PREFIX | HOST_BINDING => return Err(wrong()),
-            "com.docker.network.bridge.enable_ip_masquerade" if boolean(value) == Some(true) => {}
+            "com.docker.network.bridge.enable_ip_masquerade"
+                if boolean::parse_any_case(value) == Some(true) => {}
             "com.docker.network.bridge.gateway_mode_ipv4" | "com.docker.network.bridge.gateway_mode_ipv6"
                 if value.is_empty() || value == "nat" => {}
             "com.docker.network.bridge.enable_ip_masquerade"
@@ -154,14 +156,6 @@ pub fn driver_options(options: &BTreeMap<String, String>) -> Result<DriverOption
 fn is_prefix(text: &str) -> bool {
     (1..=10).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "t" | "true" => Some(true),
-        "0" | "f" | "false" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

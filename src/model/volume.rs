@@ -6,10 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::container::MountSource;
-use super::mount::{clean_host_path, parse_tmpfs};
+use super::mount::{MountSource, clean_host_path, parse_tmpfs};
 use dhow_error::{Failure, invalid, not_found, unsupported};
 
 /// The only driver.
@@ -19,20 +16,6 @@ pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 
 /// Driver options, or labels.
 pub type StringMap = BTreeMap<String, String>;
-
-/// Settings for a volume that a mount creates (`volume-label`, `volume-opt`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VolumeSetup {
-    pub labels: StringMap,
-    pub options: StringMap,
-}
-
-impl VolumeSetup {
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty() && self.options.is_empty()
-    }
-}
 
 /// Where a volume's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use super::recover;
 use super::state::ContainerState;
 use super::userns::run_in_child;
 use dhow_error::{Failure, FailureKind, kind_of};
-use dhow_model::container::{ContainerSpec, MountSource};
+use dhow_model::container::ContainerSpec;
+use dhow_model::mount::MountSource;
 use dhow_sandbox::identity::HostIdentity;
 use dhow_store::{LockedContainer, Store, TrashedEntry};
 

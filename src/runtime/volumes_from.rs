@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use dhow_error::{Failure, invalid};
-use dhow_model::container::{ContainerSpec, MountSource, MountSpec};
+use dhow_model::container::ContainerSpec;
+use dhow_model::mount::{MountSource, MountSpec};
 use dhow_store::Store;
 
 /// Adds the mounts of the containers that `spec` names. At the same target the container's own mounts win,

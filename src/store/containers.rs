@@ -15,8 +15,9 @@ use super::lock::{FileLock, LockMode};
 use super::trash::TrashedEntry;
 use super::{Store, list_dir, random_hex, read_record};
 use dhow_error::{Failure, FailureKind, invalid, kind_of, not_found};
-use dhow_model::container::{ContainerSpec, MountSource};
+use dhow_model::container::ContainerSpec;
 use dhow_model::event::EngineEvent;
+use dhow_model::mount::MountSource;
 
 /// A container's directory together with its spec.
 #[derive(Clone, Debug)]
@@ -302,8 +303,9 @@ mod tests {
     use crate::images::tests::put;
     use crate::scratch::store;
     use dhow_error::kind_of;
-    use dhow_model::container::{ContainerImage, MountSpec};
-    use dhow_model::volume::VolumeSetup;
+    use dhow_model::container::ContainerImage;
+    use dhow_model::mount::MountSpec;
+    use dhow_model::mount::VolumeSetup;
 
     fn spec(name: &str) -> ContainerSpec {
         ContainerSpec { id: new_container_id().unwrap(), name: name.into(), ..Default::default() }

@@ -1,9 +1,10 @@
 //! Writes events about images, volumes and networks to the event log, with docker's actions and attributes.
 
 use crate::{Store, StoredImage};
-use dhow_model::container::{ContainerSpec, MountSource, MountSpec};
+use dhow_model::container::ContainerSpec;
 use dhow_model::digest::Digest;
 use dhow_model::event::{EngineEvent, EventKind};
+use dhow_model::mount::{MountSource, MountSpec};
 use dhow_model::network::NetworkSpec;
 use dhow_model::reference::ImageReference;
 use dhow_model::volume::DRIVER;

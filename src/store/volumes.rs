@@ -10,9 +10,10 @@ use super::containers::is_valid_name;
 use super::lock::{FileLock, LockMode};
 use super::{ContainerDir, Store, list_dir, random_hex, read_record, timestamp_now};
 use dhow_error::{Failure, FailureKind, invalid, not_found};
-use dhow_model::container::MountSource;
 use dhow_model::event::{EngineEvent, EventKind};
-use dhow_model::volume::{ANONYMOUS_LABEL, VolumeBacking, VolumeSetup};
+use dhow_model::mount::MountSource;
+use dhow_model::mount::VolumeSetup;
+use dhow_model::volume::{ANONYMOUS_LABEL, VolumeBacking};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

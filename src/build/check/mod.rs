@@ -18,7 +18,7 @@ pub(crate) use stage_rules::{StageScope, initial_scope};
 
 use self::rules::CheckRule;
 use super::arguments;
-use super::dockerfile::ast::{Dockerfile, LineRange};
+use super::ast::{Dockerfile, LineRange};
 use super::progress::CheckWarning;
 use super::reachability;
 use dhow_error::{Failure, invalid};

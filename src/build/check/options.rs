@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::rules::CheckRule;
-use crate::dockerfile::ast::Dockerfile;
+use crate::ast::Dockerfile;
 use dhow_error::{Failure, invalid};
+use dhow_model::boolean;
 
 /// Which rules apply, and whether a violation fails the build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl CheckOptions {
             match key.trim() {
                 "skip" => (options.skip_all, options.skip) = names(value),
                 "experimental" => (options.experimental_all, options.experimental) = names(value),
-                "error" => options.error = boolean(value).ok_or_else(|| unknown(part))?,
+                "error" => options.error = boolean::parse(value).ok_or_else(|| unknown(part))?,
                 other => return Err(unknown(other)),
             }
         }
@@ -76,15 +77,6 @@ fn names(value: &str) -> (bool, BTreeSet<String>) {
     match value {
         "all" => (true, BTreeSet::new()),
         names => (false, names.split(',').map(|name| name.trim().to_owned()).collect()),
-    }
-}
-
-/// What Go's `strconv.ParseBool` accepts.
-fn boolean(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::dockerfile::ast::LineRange;
+use crate::ast::LineRange;
 use crate::dockerfile::excerpt::excerpt;
 use crate::progress::CheckWarning;
 use dhow_error::Failure;

@@ -1,6 +1,6 @@
 //! The rules, with BuildKit's names and texts (`docs.docker.com/reference/build-checks`).
 
-use crate::dockerfile::ast::LineRange;
+use crate::ast::LineRange;
 use crate::progress::CheckWarning;
 
 #[derive(Debug, PartialEq, Eq)]

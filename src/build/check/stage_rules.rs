@@ -10,13 +10,12 @@ use super::rules::{
 };
 use super::{CheckInputs, WarningCollector};
 use crate::arguments;
-use crate::dockerfile::ast::{
-    ArgDeclaration, CommandLine, Dockerfile, Instruction, LineRange, Stage, Statement,
-};
+use crate::ast::{ArgDeclaration, CommandLine, Dockerfile, Instruction, LineRange, Stage, Statement};
 use crate::dockerfile::expose::parse_exposed_port;
 use crate::expand::{self, ReferencedNames, Variables};
 use crate::reachability;
 use crate::suggest::closest;
+use dhow_model::environment::DEFAULT_PATH;
 use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
 
@@ -167,7 +166,7 @@ pub(crate) fn initial_scope(
     let vague = environment.is_none();
     let mut variables = environment.unwrap_or_default();
     if Variables::get(&variables, PATH).is_none() {
-        variables.push((PATH.into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()));
+        variables.push((PATH.into(), DEFAULT_PATH.into()));
     }
     StageScope { variables, base_unknown: vague, ..StageScope::default() }
 }

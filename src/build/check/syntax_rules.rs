@@ -8,7 +8,7 @@ use super::rules::{
     LEGACY_KEY_VALUE_FORMAT, MAINTAINER_DEPRECATED, NO_EMPTY_CONTINUATION, RESERVED_STAGE_NAME,
     STAGE_NAME_CASING,
 };
-use crate::dockerfile::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
+use crate::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
 
 /// Names with a special meaning in `FROM` and `--from`.
 const RESERVED: [&str; 2] = ["context", "scratch"];

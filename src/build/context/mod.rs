@@ -38,7 +38,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::dockerignore::{self, IgnoreFile};
-use crate::path_pattern::{MatchInfo, clean};
+use crate::path_pattern::{MatchInfo, clean_join};
 use crate::plan::InlineFile;
 pub use attributes::FileAttributes;
 pub use copy::{ArchiveExtractor, NoUnpack, copy_here_docs, copy_selected};
@@ -70,13 +70,12 @@ pub struct CopySpec {
 
 /// Resolves a COPY destination against `workdir`.
 pub(crate) fn resolve_target_path(workdir: &str, written: &str) -> String {
-    let path = if written.starts_with('/') { written.to_owned() } else { format!("/{workdir}/{written}") };
     let directory = written.is_empty()
         || written == "."
         || written.ends_with('/')
         || written.ends_with("/.")
         || written.ends_with("..");
-    match clean(&path) {
+    match clean_join(workdir, written) {
         path if directory && path != "/" => format!("{path}/"),
         path => path,
     }

@@ -1,9 +1,9 @@
 //! Parses `COPY` and `ADD`.
 
-use super::ast::{CopyInstruction, HereDoc};
 use super::flags::{FlagArity, InstructionFlags};
 use super::here_doc;
 use super::node::InstructionNode;
+use crate::ast::{CopyInstruction, HereDoc};
 use dhow_error::{Failure, invalid};
 
 const COPY: [(&str, FlagArity); 6] = [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ast::ParserDirectives;
+use crate::ast::ParserDirectives;
 use dhow_error::{Failure, invalid};
 
 const KNOWN: [&str; 3] = ["syntax", "escape", "check"];

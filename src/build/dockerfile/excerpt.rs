@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::ast::LineRange;
+use crate::ast::LineRange;
 
 const FRAME: &str = "--------------------\n";
 

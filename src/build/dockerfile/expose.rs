@@ -1,6 +1,7 @@
 //! The port syntax of `EXPOSE`.
 
 use dhow_error::{Failure, invalid};
+use dhow_model::port_range::parse_bounds;
 
 /// A parsed port specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,23 +41,13 @@ pub(crate) fn parse_exposed_port(word: &str) -> Result<ExposedPort, Failure> {
     if !address.is_empty() && address.parse::<std::net::IpAddr>().is_err() {
         return Err(wrong(format!("invalid IP address: {address}")));
     }
-    let ports = range(port).ok_or_else(|| wrong(format!("invalid containerPort: {port}")))?;
+    let ports = parse_bounds(port).ok_or_else(|| wrong(format!("invalid containerPort: {port}")))?;
     if !host.is_empty() {
-        let (first, last) = range(host).ok_or_else(|| wrong(format!("invalid hostPort: {host}")))?;
+        let (first, last) = parse_bounds(host).ok_or_else(|| wrong(format!("invalid hostPort: {host}")))?;
         if last - first != ports.1 - ports.0 && ports.0 != ports.1 {
             let why = format!("invalid ranges specified for container and host Ports: {port} and {host}");
             return Err(wrong(why));
         }
     }
     Ok(ExposedPort { ports, protocol: protocol.to_owned(), published: word.contains(':') })
-}
-
-fn range(text: &str) -> Option<(u16, u16)> {
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u16>().ok().filter(|_| digits)
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (number(first)?, number(last)?);
-    (first <= last).then_some((first, last))
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::ast::{CommandLine, HealthCheckInstruction};
 use super::flags::{FlagArity, InstructionFlags};
 use super::node::{InstructionNode, NodeArguments};
 use super::run;
+use crate::ast::{CommandLine, HealthCheckInstruction};
 use dhow_error::{Failure, invalid};
 use dhow_model::duration;
 

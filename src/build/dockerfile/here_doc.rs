@@ -1,6 +1,6 @@
 //! Here-documents: finding their start in a line, and reading their text.
 
-use super::ast::HereDoc;
+use crate::ast::HereDoc;
 use crate::expand::ShellLexer;
 use dhow_error::Failure;
 

@@ -2,9 +2,8 @@
 //!
 //! Two passes, so that errors appear in BuildKit's order: `reader` joins physical lines into logical ones (directives,
 //! comments, continuations, here-documents) and `node` splits them into keyword, flags and words; then `statement`
-//! interprets each. The result, [`ast::Dockerfile`], is unexpanded.
+//! interprets each. The result, [`Dockerfile`], is unexpanded.
 
-pub mod ast;
 pub(crate) mod chmod;
 mod copy;
 mod directives;
@@ -25,7 +24,7 @@ pub use directives::detect_syntax;
 pub(crate) use here_doc::is_whole as is_here_doc;
 pub(crate) use stage::description_of;
 
-use self::ast::{Dockerfile, Instruction, LineRange, Statement};
+use crate::ast::{Dockerfile, Instruction, LineRange, Statement};
 use dhow_error::{Failure, invalid};
 
 /// Parses a whole Dockerfile. Errors carry the lines they refer to.

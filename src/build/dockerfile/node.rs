@@ -1,9 +1,9 @@
 //! Splits a logical line into keyword, flags and words, and reports errors that need no knowledge of the
 //! instruction.
 
-use super::ast::{HereDoc, LineRange};
 use super::here_doc::OpenHereDoc;
 use super::words;
+use crate::ast::{HereDoc, LineRange};
 use dhow_error::{Failure, invalid};
 
 /// A split instruction.

@@ -1,10 +1,10 @@
 //! Parses `RUN`, and commands in shell and exec form.
 
-use super::ast::{CommandLine, HereDoc, RunInstruction};
 use super::flags::{FlagArity, InstructionFlags};
 use super::node::{InstructionNode, NodeArguments};
+use crate::ast::{CommandLine, HereDoc, RunInstruction};
 use dhow_error::{Failure, invalid};
-use dhow_model::csv;
+use dhow_model::flags::csv;
 
 const FLAGS: [(&str, FlagArity); 4] = [
     ("mount", FlagArity::Many),

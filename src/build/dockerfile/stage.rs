@@ -1,8 +1,8 @@
 //! Parses `FROM`.
 
-use super::ast::Stage;
 use super::flags::{FlagArity, InstructionFlags};
 use super::node::InstructionNode;
+use crate::ast::Stage;
 use dhow_error::{Failure, invalid};
 
 /// Parses `FROM [--platform=…] BASE [AS NAME]`.

@@ -1,9 +1,9 @@
 //! The second pass: interprets all instructions but `FROM`.
 
-use super::ast::{ArgDeclaration, Instruction, NameValue, Statement};
 use super::flags::InstructionFlags;
 use super::node::{InstructionNode, NodeArguments};
 use super::{copy, health, run};
+use crate::ast::{ArgDeclaration, Instruction, NameValue, Statement};
 use crate::suggest::did_you_mean;
 use dhow_error::{Failure, invalid};
 

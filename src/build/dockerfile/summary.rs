@@ -1,7 +1,7 @@
 //! How a step is displayed.
 
-use super::ast::{CommandLine, Instruction, Statement};
 use super::here_doc;
+use crate::ast::{CommandLine, Instruction, Statement};
 
 /// The first line of a here-document, with `...` if there are more.
 pub(crate) fn here_doc_summary(content: &str) -> String {

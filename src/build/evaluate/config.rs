@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{StageEvaluator, reject_if, set_env};
-use crate::dockerfile::ast::{CommandLine, HealthCheckInstruction, Instruction, NameValue};
+use crate::ast::{CommandLine, HealthCheckInstruction, Instruction, NameValue};
 use crate::dockerfile::{expose, health};
 use crate::go_format;
 use dhow_error::{Failure, invalid};

@@ -1,10 +1,11 @@
 //! Instructions that change files (`RUN`, `COPY`, `ADD`, `WORKDIR`), as steps.
 
-use super::{StageEvaluator, join_clean, reject_if};
+use super::{StageEvaluator, reject_if};
 use crate::arguments::PROXIES;
+use crate::ast::{CopyInstruction, RunInstruction};
 use crate::context;
-use crate::dockerfile::ast::{CopyInstruction, RunInstruction};
 use crate::graph::LinkedInstruction;
+use crate::path_pattern::clean_join;
 use crate::plan::{CopyOp, CopySource, InlineFile, InputTree, Op, RunMount, RunNetwork, RunOp, WorkdirOp};
 use crate::{run_command, run_mount};
 use dhow_error::{Failure, invalid};
@@ -12,7 +13,7 @@ use dhow_model::digest::Digest;
 
 impl StageEvaluator<'_, '_> {
     pub(super) fn workdir(&mut self, path: &str, linked: &LinkedInstruction) -> Result<(), Failure> {
-        let path = join_clean(self.state.workdir(), path);
+        let path = clean_join(self.state.workdir(), path);
         self.state.config.run.working_dir.clone_from(&path);
         let user = self.state.config.run.user.clone();
         // Even for `/`, which always exists: the step is counted and shown.

@@ -7,18 +7,16 @@ mod files;
 use std::collections::BTreeMap;
 
 use crate::arguments;
-use crate::dockerfile::ast::Instruction;
+use crate::ast::Instruction;
 use crate::expand::{self, ShellLexer};
 use crate::graph::{LinkedInstruction, StageGraph, StageNode};
 use crate::plan::{
     BuildPlan, CopyOp, CopySource, HistoryLine, ImageInput, InputTree, Op, PlanStep, StageConfig, StagePlan,
 };
 use dhow_error::{Failure, invalid};
+use dhow_model::environment::DEFAULT_PATH;
 use dhow_model::image::ImageConfig;
 use dhow_model::platform::Platform;
-
-/// `PATH` if the base image sets none, as in BuildKit.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What evaluation needs besides the graph.
 pub struct EvaluationInputs<'a> {
@@ -250,7 +248,7 @@ impl StageEvaluator<'_, '_> {
         }
     }
 
-    fn arguments(&mut self, declared: &[crate::dockerfile::ast::ArgDeclaration]) -> Result<(), Failure> {
+    fn arguments(&mut self, declared: &[crate::ast::ArgDeclaration]) -> Result<(), Failure> {
         let mut shown = Vec::with_capacity(declared.len());
         for argument in declared {
             let (value, _) = arguments::resolve_stage_arg(
@@ -373,12 +371,6 @@ fn upper_first_word(text: &str) -> String {
     let end = text.find(' ').unwrap_or(text.len());
     let (first, rest) = text.split_at(end);
     format!("{}{rest}", first.to_uppercase())
-}
-
-/// Joins and cleans lexically.
-fn join_clean(dir: &str, path: &str) -> String {
-    let path = std::path::Path::new(dir).join(path);
-    dhow_sys::fs::clean_absolute(&path).to_string_lossy().into_owned()
 }
 
 /// Fails with `message` if `condition` holds.

@@ -1,7 +1,7 @@
 //! Which words of which instructions are expanded.
 
 use super::{ReferencedNames, Variables, expand_here_doc, expand_word};
-use crate::dockerfile::ast::{CopyInstruction, Instruction, NameValue};
+use crate::ast::{CopyInstruction, Instruction, NameValue};
 use dhow_error::Failure;
 
 /// A copy of `instruction` with everything expanded that BuildKit expands: names and values of `ENV` and

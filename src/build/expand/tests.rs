@@ -231,7 +231,7 @@ fn hostile_words_end() {
 }
 
 mod instructions {
-    use crate::dockerfile::ast::Instruction;
+    use crate::ast::Instruction;
     use crate::dockerfile::parse_statement;
     use dhow_error::Failure;
 

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::arguments;
+use super::ast::{ArgDeclaration, Dockerfile, Instruction, LineRange, Statement};
 use super::check::{CheckInputs, StageScope, initial_scope, location};
-use super::dockerfile::ast::{ArgDeclaration, Dockerfile, Instruction, LineRange, Statement};
 use super::dockerfile::description_of;
 use super::expand::{self, ReferencedNames};
 use super::{reachability, run_mount};

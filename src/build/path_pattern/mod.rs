@@ -315,6 +315,11 @@ pub fn clean(path: &str) -> String {
     }
 }
 
+/// `path`, relative to the absolute directory `dir`, as a clean absolute path.
+pub(crate) fn clean_join(dir: &str, path: &str) -> String {
+    if path.starts_with('/') { clean(path) } else { clean(&format!("/{dir}/{path}")) }
+}
+
 #[derive(Clone, Debug)]
 struct PatternRule {
     pattern: PathPattern,

@@ -6,7 +6,7 @@ use super::definition::{BakeBlock, BakeDefinitions, BlockAttributes, literal};
 use super::interpolate::interpolate;
 use crate::buildflags::ClientEnv;
 use dhow_error::{Failure, invalid};
-use dhow_model::key_value;
+use dhow_model::flags::key_value;
 
 /// Keys of `build`, and the bake attributes they map to unchanged.
 const DIRECT_KEYS: [(&str, &str); 10] = [

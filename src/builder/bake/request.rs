@@ -7,8 +7,9 @@ use super::target::BakeTarget;
 use crate::buildflags::{ClientEnv, args, context, entries, secret};
 use crate::request::{BuildRequest, ContextSource, DockerfileSource, OptionsEntry};
 use dhow_error::{Failure, invalid};
+use dhow_model::bytes;
 use dhow_model::container::UlimitSpec;
-use dhow_model::{bytes, csv};
+use dhow_model::flags::csv;
 
 impl BakeTarget {
     /// The request. Contexts that are targets stay [`ContextSource::Target`].

@@ -11,7 +11,7 @@ use super::expr::{ExprEvaluator, LocalScope, NameResolver};
 use super::value::{as_bool, as_number, as_text, number_value};
 use crate::buildflags::ClientEnv;
 use dhow_error::{Failure, invalid};
-use dhow_model::csv;
+use dhow_model::flags::csv;
 use dhow_model::platform::Platform;
 
 pub(crate) struct BakeScope<'a> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::value::{as_bool, as_text};
 use crate::buildflags::entries::quoted_field;
 use dhow_error::{Failure, invalid};
-use dhow_model::csv;
+use dhow_model::flags::csv;
 
 /// The type of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

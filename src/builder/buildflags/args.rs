@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ClientEnv;
 use dhow_error::{Failure, invalid};
-use dhow_model::key_value;
+use dhow_model::flags::key_value;
 
 /// Parses `--build-arg`. A name alone takes its value from the environment, and is left out if unset there.
 pub fn parse_build_args(texts: &[String], around: &ClientEnv) -> Result<BTreeMap<String, String>, Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::request::OptionsEntry;
 use dhow_error::{Failure, invalid};
-use dhow_model::csv;
+use dhow_model::flags::csv;
 
 /// Parses one `--output`: `DIR`, `-` or `type=TYPE[,KEY=VALUE]`.
 pub fn parse_output(text: &str) -> Result<OptionsEntry, Failure> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::ClientEnv;
 use crate::request::{MAX_SECRET, SecretFrom, SecretSource, SshSource};
 use dhow_error::{Failure, invalid, not_found};
-use dhow_model::csv;
+use dhow_model::flags::csv;
 
 #[derive(Default)]
 struct SecretFields {

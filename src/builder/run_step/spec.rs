@@ -5,14 +5,14 @@ use anyhow::Result;
 use super::{RunStep, StepContext};
 use dhow_error::{Failure, FailureKind, invalid, unsupported};
 use dhow_model::container::{ContainerSpec, NamespaceSpec, NetworkMode, ProcessSpec, SecuritySpec};
-use dhow_model::hosts;
+use dhow_model::environment::DEFAULT_PATH;
+use dhow_model::flags::hosts;
 use dhow_model::network::NetworkAttachment;
 use dhow_runtime::create;
 use dhow_store::{Store, new_container_id};
 
 /// BuildKit's default hostname for RUN steps.
 const HOSTNAME: &str = "buildkitsandbox";
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(crate) fn container_spec(context: &StepContext<'_>, step: &RunStep) -> Result<ContainerSpec> {
     let request = context.request;
@@ -69,7 +69,7 @@ fn final_env(given: &[String]) -> Vec<String> {
         }
     }
     if !env.iter().any(|entry| name(entry) == "PATH") {
-        env.insert(0, DEFAULT_PATH.into());
+        env.insert(0, format!("PATH={DEFAULT_PATH}"));
     }
     env
 }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn the_last_variable_of_a_name_wins() {
         let given = ["A=1", "B=2", "A=3"].map(str::to_owned);
-        assert_eq!(final_env(&given), [DEFAULT_PATH, "A=3", "B=2"]);
+        assert_eq!(final_env(&given), [format!("PATH={DEFAULT_PATH}").as_str(), "A=3", "B=2"]);
         assert_eq!(final_env(&["PATH=/x".to_owned()]), ["PATH=/x"]);
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Context as _;
 
-use dhow_model::key_value::{KeyValue, parse_file};
+use dhow_model::flags::key_value::{KeyValue, parse_file};
 
 /// The largest file that is read, in bytes; a larger one is a mistake.
 const MAX_FILE_BYTES: u64 = 16 << 20;

@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::files;
 use dhow_model::container::ContainerSpec;
-use dhow_model::key_value::{self, KeyValue};
-use dhow_model::{hosts, object_name, signal};
+use dhow_model::flags::hosts;
+use dhow_model::flags::key_value::{self, KeyValue};
+use dhow_model::{object_name, signal};
 
 /// Name, labels, life and end.
 #[derive(Args)]

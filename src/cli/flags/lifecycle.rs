@@ -4,9 +4,10 @@ use clap::Args;
 
 use dhow_error::{Failure, invalid};
 use dhow_model::container::ContainerSpec;
+use dhow_model::duration;
+use dhow_model::flags::key_value;
 use dhow_model::health::HealthSpec;
 use dhow_model::restart::RestartPolicy;
-use dhow_model::{duration, key_value};
 
 /// Restarts, health, log.
 #[derive(Args)]

@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 
 use dhow_error::invalid;
-use dhow_model::container::{ContainerSpec, DeviceSpec, MountSpec};
-use dhow_model::{bytes, mount, mount_flag, volume};
+use dhow_model::container::{ContainerSpec, DeviceSpec};
+use dhow_model::mount::MountSpec;
+use dhow_model::{bytes, flags, mount, volume};
 
 /// Files and devices.
 #[derive(Args)]
@@ -71,8 +72,8 @@ impl ContainerMountFlags {
 }
 
 fn parse_mounts(volumes: &[String], mounts: &[String], base: &Path) -> anyhow::Result<Vec<MountSpec>> {
-    let volumes = volumes.iter().map(|text| mount::parse_volume(text, base));
-    let mounts = mounts.iter().map(|text| mount_flag::parse(text, base));
+    let volumes = volumes.iter().map(|text| flags::volume::parse_volume(text, base));
+    let mounts = mounts.iter().map(|text| flags::mount::parse(text, base));
     Ok(volumes.chain(mounts).collect::<Result<_, _>>()?)
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 
 use dhow_error::invalid;
 use dhow_model::container::{ContainerSpec, IpcMode, UsernsMode};
-use dhow_model::namespace::{parse_container, parse_host_or_private};
+use dhow_model::flags::namespace::{parse_container, parse_host_or_private};
 
 /// Namespaces other than the network's.
 #[derive(Args)]

@@ -9,8 +9,9 @@ use crate::frame::command::CommandContext;
 use crate::frame::{environment, report};
 use dhow_error::invalid;
 use dhow_model::container::{ContainerSpec, IpcMode, NetworkMode};
+use dhow_model::flags::{self, hosts, publish, sysctl};
 use dhow_model::network::MacAddress;
-use dhow_model::{hosts, network_flag, port_range, publish, sysctl};
+use dhow_model::port_range;
 
 /// Networks, ports, resolver and hosts file.
 #[derive(Args)]
@@ -22,19 +23,19 @@ pub(crate) struct ContainerNetworkFlags {
     #[arg(long, alias = "net-alias", value_name = "NAME")]
     network_alias: Vec<String>,
     /// IPv4 address on its network
-    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_v4)]
+    #[arg(long, value_name = "ADDRESS", value_parser = flags::network::parse_v4)]
     ip: Option<Ipv4Addr>,
     /// IPv6 address on its network
-    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_v6)]
+    #[arg(long, value_name = "ADDRESS", value_parser = flags::network::parse_v6)]
     ip6: Option<Ipv6Addr>,
     /// Address of the link-local range, beside its own
-    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_link_local)]
+    #[arg(long, value_name = "ADDRESS", value_parser = flags::network::parse_link_local)]
     link_local_ip: Vec<IpAddr>,
     /// Hardware address, 02:42:…
     #[arg(long, value_name = "ADDRESS")]
     mac_address: Option<MacAddress>,
     /// Another container, under a name that only this one knows, CONTAINER[:NAME]
-    #[arg(long, value_name = "LINK", value_parser = network_flag::parse_link)]
+    #[arg(long, value_name = "LINK", value_parser = flags::network::parse_link)]
     link: Vec<(String, String)>,
     /// Publish a port, [[IP:][HOST[-HOST]]:]PORT[-PORT][/PROTOCOL]
     #[arg(short, long, value_name = "PORT")]
@@ -64,7 +65,7 @@ pub(crate) struct ContainerNetworkFlags {
 
 impl ContainerNetworkFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec, context: &CommandContext) -> anyhow::Result<()> {
-        let flags = network_flag::RawNetworkFlags {
+        let flags = flags::network::RawNetworkFlags {
             networks: self.network,
             aliases: self.network_alias,
             ip: self.ip,
@@ -75,7 +76,7 @@ impl ContainerNetworkFlags {
         };
         (spec.namespaces.network, spec.networks) = flags.resolve()?;
         for network in &spec.networks {
-            let warnings = network_flag::check_driver_options(&network.driver_options)?;
+            let warnings = flags::network::check_driver_options(&network.driver_options)?;
             warnings.iter().for_each(|warning| report::warn(context, warning));
         }
         for text in &self.publish {

@@ -5,7 +5,7 @@ use clap::Args;
 use super::files;
 use dhow_error::invalid;
 use dhow_model::container::{ContainerSpec, UlimitSpec};
-use dhow_model::key_value::{self, KeyValue};
+use dhow_model::flags::key_value::{self, KeyValue};
 
 /// Environment, user, directory, terminal, limits by process.
 #[derive(Args)]

@@ -5,8 +5,8 @@ use clap::Args;
 use super::files;
 use dhow_error::invalid;
 use dhow_model::container::{ContainerSpec, SeccompMode, SecuritySpec};
-use dhow_model::security::SecurityOption;
-use dhow_model::sysctl;
+use dhow_model::flags::security::SecurityOption;
+use dhow_model::flags::sysctl;
 
 /// Capabilities, filters, privileges, kernel settings.
 #[derive(Args)]

@@ -3,11 +3,11 @@
 use anyhow::Result;
 
 use dhow_error::unsupported;
-use dhow_model::container::{ContainerSpec, MountSource, MountSpec};
+use dhow_model::container::ContainerSpec;
+use dhow_model::environment::DEFAULT_PATH;
 use dhow_model::image::{ImageConfig, RunConfig};
+use dhow_model::mount::{MountSource, MountSpec};
 use dhow_sys::fs::clean_absolute;
-
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(crate) fn apply_image_defaults(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()> {
     if image.os != "linux" && !image.os.is_empty() {
@@ -56,7 +56,7 @@ fn command(spec: &mut ContainerSpec, defaults: &RunConfig) {
 /// (`-e NAME`, not set in the caller's environment) unsets the variable.
 fn environment(image: &[String], asked: &[String]) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
-    let mut merged: Vec<String> = vec![DEFAULT_PATH.into()];
+    let mut merged: Vec<String> = vec![format!("PATH={DEFAULT_PATH}")];
     for entry in image.iter().chain(asked) {
         match merged.iter_mut().find(|known| name(known) == name(entry)) {
             Some(known) => known.clone_from(entry),
@@ -107,7 +107,7 @@ pub(crate) fn fill_in_environment(spec: &mut ContainerSpec) {
     let process = &mut spec.process;
     // A container from --rootfs has no image to bring a PATH.
     if process.env.is_empty() {
-        process.env.push(DEFAULT_PATH.into());
+        process.env.push(format!("PATH={DEFAULT_PATH}"));
     }
     let set = |env: &[String], name: &str| env.iter().any(|entry| entry.split('=').next() == Some(name));
     if process.tty && !set(&process.env, "TERM") {

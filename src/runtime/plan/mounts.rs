@@ -8,7 +8,8 @@ use anyhow::Result;
 use super::{INIT_PATH, generated_files, system_mounts, volume_mount};
 use crate::network::NetworkPlan;
 use dhow_error::{Failure, FailureKind, invalid};
-use dhow_model::container::{ContainerSpec, DeviceSpec, MountSource, MountSpec};
+use dhow_model::container::{ContainerSpec, DeviceSpec};
+use dhow_model::mount::{MountSource, MountSpec};
 use dhow_sandbox::identity::idmap::IdMap;
 use dhow_sandbox::plan::{
     BindMount, MountAttributes, MountKind, MountPropagation, NamespaceSet, PlannedMount,

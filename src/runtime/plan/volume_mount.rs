@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::mounts::tmpfs;
 use crate::state::ContainerState;
 use dhow_error::{Failure, FailureKind, invalid, not_found};
-use dhow_model::container::MountSource;
+use dhow_model::mount::MountSource;
 use dhow_model::volume::{BindBacking, VolumeBacking};
 use dhow_sandbox::plan::{BindMount, MountAttributes, MountKind, MountPropagation};
 use dhow_store::{ContainerDir, Store};

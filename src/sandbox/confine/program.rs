@@ -18,12 +18,11 @@ use rustix::io::Errno;
 use super::user::ProcessUser;
 use crate::plan::{ProcessPlan, SeccompPlan};
 use dhow_error::{Failure, FailureKind};
+use dhow_model::environment::DEFAULT_PATH;
 use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
 
 /// How many nested interpreters the kernel follows (`fs/exec.c`).
 const MAX_INTERPRETERS: u32 = 5;
-
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program that exists and may be executed.
 pub(crate) struct ResolvedProgram {

@@ -30,10 +30,10 @@ use super::networks::no_such_network;
 use super::{Store, is_missing, with_dir};
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_model::container::ContainerSpec;
+use dhow_model::flags::sysctl::is_without_v6;
 use dhow_model::ipam::AddressPool;
 use dhow_model::network::{INTERFACE_NAME, MacAddress, NetworkAttachment, NetworkEndpoint, NetworkSpec};
 use dhow_model::new_network::PREFIX;
-use dhow_model::sysctl::is_without_v6;
 use dhow_sys::random;
 
 const DEFAULT_INTERFACE_PREFIX: &str = "eth";

@@ -1,7 +1,7 @@
 //! Every instruction in all its forms.
 
 use super::{check_one, statement};
-use crate::dockerfile::ast::Stage;
+use crate::ast::Stage;
 use crate::dockerfile::{expose, health, parse, parse_statement};
 
 fn stage(line: &str) -> Stage {

@@ -5,8 +5,8 @@ mod here_docs;
 mod instructions;
 mod lines;
 
-use super::ast::{CommandLine, CopyInstruction, HereDoc, Instruction, NameValue, Statement};
 use super::parse;
+use crate::ast::{CommandLine, CopyInstruction, HereDoc, Instruction, NameValue, Statement};
 
 /// All that a file says behind its first `FROM`, one instruction a line: where it stands, then what it is.
 fn read(text: &str) -> String {
@@ -62,7 +62,7 @@ fn statement(statement: &Statement) -> String {
         Instruction::Env(pairs) => format!("ENV {}", assignments(pairs)),
         Instruction::Label(pairs) => format!("LABEL {}", assignments(pairs)),
         Instruction::Arg(arguments) => {
-            let one = |argument: &super::ast::ArgDeclaration| match &argument.value {
+            let one = |argument: &crate::ast::ArgDeclaration| match &argument.value {
                 Some(value) => format!("{}={value}", argument.name),
                 None => argument.name.clone(),
             };

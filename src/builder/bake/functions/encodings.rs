@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::{BuiltinResult, CallArguments};
 use dhow_error::{Failure, invalid};
-use dhow_model::{csv, digest};
+use dhow_model::digest;
+use dhow_model::flags::csv;
 
 pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
     Some(match name {

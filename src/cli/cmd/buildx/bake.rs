@@ -18,8 +18,8 @@ use crate::output::table;
 use dhow_builder::bake::{BakeConfig, BakeFile, BakeListing, DEFAULT_FILES};
 use dhow_builder::buildflags::ClientEnv;
 use dhow_error::{invalid, not_found};
-use dhow_model::csv;
 use dhow_model::environment::Environment;
+use dhow_model::flags::csv;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxBakeArgs>(

@@ -8,8 +8,9 @@ use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandRe
 use crate::frame::{environment, report};
 use dhow_engine::network::connect::connect;
 use dhow_error::invalid;
+use dhow_model::flags;
+use dhow_model::flags::network::is_user_defined;
 use dhow_model::network::NetworkAttachment;
-use dhow_model::network_flag::{self, is_user_defined};
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkConnectArgs>(
@@ -25,22 +26,22 @@ pub(crate) struct NetworkConnectArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     alias: Vec<String>,
     /// Option for the driver, NAME=VALUE
-    #[arg(long, value_name = "OPTION", value_delimiter = ',', value_parser = network_flag::parse_driver_option)]
+    #[arg(long, value_name = "OPTION", value_delimiter = ',', value_parser = flags::network::parse_driver_option)]
     driver_opt: Vec<(String, String)>,
     /// The network with the highest gives the default route
     #[arg(long, value_name = "NUMBER", default_value = "0", hide_default_value = true)]
     gw_priority: i32,
     /// IPv4 address
-    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_v4)]
+    #[arg(long, value_name = "ADDRESS", value_parser = flags::network::parse_v4)]
     ip: Option<Ipv4Addr>,
     /// IPv6 address
-    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_v6)]
+    #[arg(long, value_name = "ADDRESS", value_parser = flags::network::parse_v6)]
     ip6: Option<Ipv6Addr>,
     /// Another container, under a name that only this one knows, CONTAINER[:NAME]
-    #[arg(long, value_name = "LINK", value_parser = network_flag::parse_link)]
+    #[arg(long, value_name = "LINK", value_parser = flags::network::parse_link)]
     link: Vec<(String, String)>,
     /// Address of the link-local range, beside its own
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = network_flag::parse_link_local)]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = flags::network::parse_link_local)]
     link_local_ip: Vec<IpAddr>,
     /// Name or ID of the network
     #[arg(required = true, value_name = "NETWORK")]
@@ -67,7 +68,7 @@ impl CommandArgs for NetworkConnectArgs {
             driver_options: self.driver_opt.into_iter().collect(),
             gateway_priority: self.gw_priority,
         };
-        let warnings = network_flag::check_driver_options(&asked.driver_options)?;
+        let warnings = flags::network::check_driver_options(&asked.driver_options)?;
         warnings.iter().for_each(|warning| report::warn(context, warning));
         let store = Store::open(environment::data_root()?)?;
         connect(&store, &self.container, asked)?;

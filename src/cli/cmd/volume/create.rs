@@ -8,7 +8,7 @@ use crate::frame::environment;
 use crate::output;
 use dhow_engine::volume::{NewVolume, create};
 use dhow_error::{Failure, unsupported};
-use dhow_model::key_value;
+use dhow_model::flags::key_value;
 use dhow_model::volume::StringMap;
 use dhow_store::Store;
 

@@ -2,7 +2,7 @@
 
 use dhow_builder::request::CallFunc;
 use dhow_error::{Failure, invalid};
-use dhow_model::csv;
+use dhow_model::flags::csv;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,11 +17,12 @@ use crate::output::progress::build::ProgressMode;
 use dhow_builder::buildflags::{ClientEnv, args, context, entries, secret};
 use dhow_builder::request::{BuildRequest, CallFunc, OptionsEntry};
 use dhow_error::{Failure, invalid};
+use dhow_model::bytes;
 use dhow_model::container::UlimitSpec;
 use dhow_model::environment::Environment;
+use dhow_model::flags::hosts;
 use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
-use dhow_model::{bytes, hosts};
 
 /// Everything that `build` lets a user say.
 #[derive(Args)]

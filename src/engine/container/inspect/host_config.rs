@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::networks::{PortBinding, port_bindings};
 use super::resources::HostResources;
-use dhow_model::container::{
-    ContainerSpec, IpcMode, MountSource, MountSpec, SeccompMode, SecuritySpec, UlimitSpec, UsernsMode,
-};
+use dhow_model::container::{ContainerSpec, IpcMode, SeccompMode, SecuritySpec, UlimitSpec, UsernsMode};
+use dhow_model::mount::{MountSource, MountSpec};
 
 /// docker's default size of /dev/shm, in bytes.
 const SHM_SIZE: u64 = 64 << 20;

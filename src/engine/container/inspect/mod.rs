@@ -12,7 +12,8 @@ use super::inspect::host_config::{HostConfig, host_config};
 use super::inspect::networks::{NetworkSettings, default_network_links, network_settings};
 use super::ls::{self, ContainerSummary, mount_name, network_name};
 use crate::image::inspect::{ConfigInspect, GraphDriver, NO_TIME, layer_trees};
-use dhow_model::container::{ContainerSpec, MountSource, MountSpec};
+use dhow_model::container::ContainerSpec;
+use dhow_model::mount::{MountSource, MountSpec};
 use dhow_runtime::state::HealthState;
 use dhow_store::Store;
 

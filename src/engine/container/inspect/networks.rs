@@ -268,7 +268,7 @@ mod tests {
                 ..Default::default()
             }],
             exposed_ports: ["80/tcp", "443/tcp"].map(str::to_owned).into(),
-            ports: dhow_model::publish::parse("127.0.0.1:8080:80").unwrap(),
+            ports: dhow_model::flags::publish::parse("127.0.0.1:8080:80").unwrap(),
             namespaces: dhow_model::container::NamespaceSpec {
                 network: Some(NetworkMode::Networks),
                 ..Default::default()

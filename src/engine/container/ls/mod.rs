@@ -12,8 +12,9 @@ pub(crate) use self::filters::FilterPattern;
 pub use self::image_names::ImageNames;
 
 use crate::tree_size::size_below;
-use dhow_model::container::{ContainerSpec, MountSource, NetworkMode};
+use dhow_model::container::{ContainerSpec, NetworkMode};
 use dhow_model::filter::ListFilter;
+use dhow_model::mount::MountSource;
 use dhow_model::network::{self, PublishedPort};
 use dhow_model::port_list;
 use dhow_runtime::remove::{is_abandoned, remove_abandoned};

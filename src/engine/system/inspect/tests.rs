@@ -1,8 +1,9 @@
 //! What `inspect` finds and in which order its fields come.
 
 use super::*;
-use dhow_model::container::{ContainerImage, ContainerSpec, MountSource, MountSpec};
+use dhow_model::container::{ContainerImage, ContainerSpec};
 use dhow_model::digest::Digest;
+use dhow_model::mount::{MountSource, MountSpec};
 use dhow_store::{NewImage, VolumeRecord, new_container_id};
 
 fn store() -> (tempfile::TempDir, Store, Digest) {

@@ -38,17 +38,20 @@ pub fn check_server(text: &str) -> Result<String, Failure> {
 /// Validates a search domain; `.` disables the search list.
 pub fn check_search(text: &str) -> Result<String, Failure> {
     let text = text.trim();
-    let good = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if text == "." || (text.len() < 255 && text.strip_suffix('.').unwrap_or(text).split('.').all(good)) {
+    if text == "."
+        || (text.len() < 255 && text.strip_suffix('.').unwrap_or(text).split('.').all(is_dns_label))
+    {
         return Ok(text.to_owned());
     }
     Err(invalid(format!("`{}` is not a valid domain", text.escape_debug())))
+}
+
+/// One label of a domain name (RFC 1035, section 2.3.1), with the underscore that service names use.
+pub(crate) fn is_dns_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }
 
 /// Validates a host name: 1 to 64 bytes (the kernel's `__NEW_UTS_LEN`), without spaces, control characters

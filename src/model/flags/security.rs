@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::boolean;
 use dhow_error::{Failure, invalid, unsupported};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +37,12 @@ impl FromStr for SecurityOption {
         };
         match (key, value) {
             (_, "") => Err(malformed()),
-            ("no-new-privileges", value) => boolean(value).map(Self::NoNewPrivileges).ok_or_else(malformed),
-            ("writable-cgroups", value) => boolean(value).map(Self::WritableCgroups).ok_or_else(malformed),
+            ("no-new-privileges", value) => {
+                boolean::parse(value).map(Self::NoNewPrivileges).ok_or_else(malformed)
+            }
+            ("writable-cgroups", value) => {
+                boolean::parse(value).map(Self::WritableCgroups).ok_or_else(malformed)
+            }
             ("seccomp", "unconfined") => Ok(Self::SeccompUnconfined),
             ("seccomp", "builtin") => Ok(Self::SeccompDefault),
             ("seccomp", file) => Ok(Self::SeccompFile(file.to_owned())),
@@ -47,14 +52,6 @@ impl FromStr for SecurityOption {
             ("credentialspec", _) => Err(unsupported("--security-opt credentialspec is for Windows")),
             _ => Err(malformed()),
         }
-    }
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

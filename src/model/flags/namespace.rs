@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::container::{IpcMode, UsernsMode};
+use crate::container::{IpcMode, UsernsMode};
 use dhow_error::{Failure, invalid};
 
 /// Returns whether the host's namespace is shared (`host`) or not (empty, `private`); `flag` is for the

@@ -4,9 +4,10 @@
 
 use std::net::IpAddr;
 
-use super::container::ContainerSpec;
 use super::csv;
-use super::network::{PortProtocol, PortSpec};
+use crate::container::ContainerSpec;
+use crate::network::{PortProtocol, PortSpec};
+use crate::port_range::parse_bounds;
 use dhow_error::{Failure, invalid, unsupported};
 
 /// Parses a `-p`; a range gives several ports.
@@ -22,13 +23,13 @@ pub fn parse(text: &str) -> Result<Vec<PortSpec>, Failure> {
     let protocol = protocol_of(protocol)?;
     let ip = address(ip)?;
     let wrong = |what: &str, text: &str| invalid(format!("invalid {what}: {}", text.escape_debug()));
-    let (first, last) = range(container).ok_or_else(|| wrong("containerPort", container))?;
+    let (first, last) = parse_bounds(container).ok_or_else(|| wrong("containerPort", container))?;
     if first == 0 {
         return Err(wrong("containerPort", container));
     }
     let taken = match host {
         "" => None,
-        host => Some(range(host).ok_or_else(|| wrong("hostPort", host))?),
+        host => Some(parse_bounds(host).ok_or_else(|| wrong("hostPort", host))?),
     };
     let ports = first..=last;
     // Host port 0 means any free port.
@@ -79,13 +80,6 @@ fn address(text: &str) -> Result<Option<IpAddr>, Failure> {
     let bare = text.strip_prefix('[').map_or(Some(text), |rest| rest.strip_suffix(']'));
     let wrong = || invalid(format!("invalid IP address: {}", text.escape_debug()));
     bare.and_then(|bare| bare.parse().ok()).map(Some).ok_or_else(wrong)
-}
-
-fn range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok())?;
-    let (first, last) = (number(first)?, number(last)?);
-    (first <= last).then_some((first, last))
 }
 
 /// Converts `target=80,published=8080,protocol=udp` to the short form.

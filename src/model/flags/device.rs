@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use super::container::DeviceSpec;
+use crate::container::DeviceSpec;
 use dhow_error::{Failure, invalid, unsupported};
 
 impl FromStr for DeviceSpec {

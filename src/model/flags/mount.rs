@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::container::{MountSource, MountSpec};
-use super::mount::{check_propagation, check_target, clean_host_path, octal, volume_source};
-use super::volume::{self, VolumeBacking, VolumeSetup};
-use super::{bytes, csv};
+use super::csv;
+use crate::mount::{
+    MountSource, MountSpec, VolumeSetup, check_propagation, check_target, clean_host_path, octal,
+    volume_source,
+};
+use crate::volume::{self, VolumeBacking};
+use crate::{boolean, bytes};
 use dhow_error::{Failure, invalid};
 
 /// Parses a `--mount` value; a source that starts with a dot is relative to `base`.
@@ -63,7 +66,7 @@ impl MountFields {
             None => (field.to_ascii_lowercase(), None),
         };
         let needed = || value.ok_or_else(|| format!("invalid field '{field}' must be a key=value pair"));
-        let switch = || boolean(&key, value);
+        let switch = || boolean_key(&key, value);
         match key.as_str() {
             "type" => self.kind = needed()?.to_ascii_lowercase(),
             "source" | "src" => self.source = needed()?.to_owned(),
@@ -116,9 +119,10 @@ impl BindFields {
             "bind-propagation" => self.propagation = check_propagation(&needed()?.to_ascii_lowercase())?,
             "bind-recursive" => self.recursive = Some(recursion(needed()?)?),
             "bind-nonrecursive" => {
-                self.recursive = Some(if boolean(key, value)? { "disabled" } else { "enabled" }.to_owned());
+                self.recursive =
+                    Some(if boolean_key(key, value)? { "disabled" } else { "enabled" }.to_owned());
             }
-            "bind-create-src" => self.create = boolean(key, value)?,
+            "bind-create-src" => self.create = boolean_key(key, value)?,
             _ => return Err(unknown_key(key, key)),
         }
         Ok(())
@@ -160,7 +164,7 @@ impl VolumeFields {
         self.given = true;
         let needed = || value.ok_or_else(|| format!("invalid field '{key}' must be a key=value pair"));
         match key {
-            "volume-nocopy" => self.no_copy = boolean(key, value)?,
+            "volume-nocopy" => self.no_copy = boolean_key(key, value)?,
             "volume-subpath" => self.subpath = Some(needed()?.to_owned()),
             "volume-driver" => volume::check_driver(needed()?).map_err(|why| why.to_string())?,
             "volume-label" => {
@@ -221,12 +225,9 @@ fn consistency(text: &str) -> Result<(), String> {
 }
 
 /// A boolean key, alone or with a value for Go's `strconv.ParseBool`.
-fn boolean(key: &str, value: Option<&str>) -> Result<bool, String> {
-    match value {
-        None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some(other) => Err(format!("invalid value for {key}: {}", other.escape_debug())),
-    }
+fn boolean_key(key: &str, value: Option<&str>) -> Result<bool, String> {
+    let Some(text) = value else { return Ok(true) };
+    boolean::parse(text).ok_or_else(|| format!("invalid value for {key}: {}", text.escape_debug()))
 }
 
 fn unknown_key(field: &str, key: &str) -> String {

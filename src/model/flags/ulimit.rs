@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::container::UlimitSpec;
+use crate::container::UlimitSpec;
 use dhow_error::{Failure, invalid};
 
 /// The resources of getrlimit(2), by docker's names.

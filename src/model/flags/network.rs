@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::container::NetworkMode;
 use super::csv;
 use super::namespace::parse_container;
-use super::network::{self, INTERFACE_NAME, MacAddress, NetworkAttachment};
+use crate::container::NetworkMode;
+use crate::network::{self, INTERFACE_NAME, MacAddress, NetworkAttachment};
 use dhow_error::{Failure, invalid, unsupported};
 
 /// Endpoint option: sysctls of the interface.
