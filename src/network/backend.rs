@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
+
+use super::sync::lock;
 
 use dhow_error::{Failure, FailureKind, invalid};
 
@@ -38,7 +40,7 @@ const NAMES: [(NetworkBackend, &str); 6] = [
 impl NetworkBackend {
     /// All backends, best first.
     pub fn all() -> impl Iterator<Item = Self> {
-        NAMES.iter().map(|(rung, _)| *rung)
+        NAMES.iter().map(|(backend, _)| *backend)
     }
 
     /// Whether the helper makes the connections itself, so that its own egress policy applies.
@@ -54,7 +56,7 @@ impl NetworkBackend {
 
 impl fmt::Display for NetworkBackend {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(rung, _)| rung == self).map_or("", |(_, name)| *name);
+        let name = NAMES.iter().find(|(backend, _)| backend == self).map_or("", |(_, name)| *name);
         out.write_str(name)
     }
 }
@@ -64,7 +66,7 @@ impl FromStr for NetworkBackend {
 
     fn from_str(text: &str) -> Result<Self, Failure> {
         let found = NAMES.iter().find(|(_, name)| *name == text);
-        found.map(|(rung, _)| *rung).ok_or_else(|| {
+        found.map(|(backend, _)| *backend).ok_or_else(|| {
             let names = NAMES.map(|(_, name)| name).join(", ");
             invalid(format!("`{}` is no way to make a network; there are {names}", text.escape_debug()))
         })
@@ -90,33 +92,33 @@ impl BackendSelector {
         &self,
         mut attempt: impl FnMut(NetworkBackend) -> anyhow::Result<T>,
     ) -> anyhow::Result<(NetworkBackend, T)> {
-        if let Some(rung) = self.forced {
-            let made = attempt(rung).map_err(|error| {
+        if let Some(backend) = self.forced {
+            let made = attempt(backend).map_err(|error| {
                 let why = format!("{error:#}");
                 let failure =
-                    Failure::new(FailureKind::Unsupported, format!("the way {rung} does not work: {why}"));
-                *self.lock_refused() = vec![(rung, why)];
+                    Failure::new(FailureKind::Unsupported, format!("the way {backend} does not work: {why}"));
+                *self.lock_refused() = vec![(backend, why)];
                 failure.hint(FALLBACK_HINT)
             });
-            return Ok((rung, made?));
+            return Ok((backend, made?));
         }
         let mut refused = self.refused();
         // Last time nothing worked. The cause may be fixed by now, so try everything again.
         if refused.len() == NAMES.len() {
             refused.clear();
         }
-        for rung in NetworkBackend::all() {
-            if refused.iter().any(|(known, _)| *known == rung) {
+        for backend in NetworkBackend::all() {
+            if refused.iter().any(|(known, _)| *known == backend) {
                 continue;
             }
-            match attempt(rung) {
+            match attempt(backend) {
                 Ok(made) => {
                     // Worse backends that failed earlier are not worth reporting.
-                    refused.retain(|(other, _)| *other < rung);
+                    refused.retain(|(other, _)| *other < backend);
                     *self.lock_refused() = refused;
-                    return Ok((rung, made));
+                    return Ok((backend, made));
                 }
-                Err(error) => refused.push((rung, format!("{error:#}"))),
+                Err(error) => refused.push((backend, format!("{error:#}"))),
             }
         }
         refused.sort();
@@ -130,14 +132,14 @@ impl BackendSelector {
     }
 
     fn lock_refused(&self) -> std::sync::MutexGuard<'_, Vec<(NetworkBackend, String)>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.refused)
     }
 }
 
 const FALLBACK_HINT: &str = "--network host uses the host's network, --network none has none";
 
 fn no_backend_error(refused: &[(NetworkBackend, String)]) -> Failure {
-    let reasons: String = refused.iter().map(|(rung, why)| format!("\n  {rung}: {why}")).collect();
+    let reasons: String = refused.iter().map(|(backend, why)| format!("\n  {backend}: {why}")).collect();
     Failure::new(FailureKind::Unsupported, format!("there is no way to make a network here:{reasons}"))
         .hint(FALLBACK_HINT)
 }
@@ -148,9 +150,9 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for rung in NetworkBackend::all() {
-            assert_eq!(rung.to_string().parse::<NetworkBackend>().unwrap(), rung);
-            assert_eq!(serde_json::to_string(&rung).unwrap(), format!("\"{rung}\""));
+        for backend in NetworkBackend::all() {
+            assert_eq!(backend.to_string().parse::<NetworkBackend>().unwrap(), backend);
+            assert_eq!(serde_json::to_string(&backend).unwrap(), format!("\"{backend}\""));
         }
         let error = "magic".parse::<NetworkBackend>().unwrap_err().to_string();
         assert!(error.contains("magic") && error.contains("slirp4netns"), "{error}");
@@ -158,14 +160,14 @@ mod tests {
 
     #[test]
     fn the_best_that_works_is_taken_and_the_others_are_not_tried_again() {
-        let ladder = BackendSelector::new(None);
+        let selector = BackendSelector::new(None);
         let mut tried = Vec::new();
-        let mut attempt = |rung| {
-            tried.push(rung);
-            if rung < NetworkBackend::Redirect { Err(anyhow::anyhow!("lacks a thing")) } else { Ok(()) }
+        let mut attempt = |backend| {
+            tried.push(backend);
+            if backend < NetworkBackend::Redirect { Err(anyhow::anyhow!("lacks a thing")) } else { Ok(()) }
         };
-        assert_eq!(ladder.select(&mut attempt).unwrap().0, NetworkBackend::Redirect);
-        assert_eq!(ladder.select(&mut attempt).unwrap().0, NetworkBackend::Redirect);
+        assert_eq!(selector.select(&mut attempt).unwrap().0, NetworkBackend::Redirect);
+        assert_eq!(selector.select(&mut attempt).unwrap().0, NetworkBackend::Redirect);
         assert_eq!(
             tried,
             [
@@ -175,28 +177,28 @@ mod tests {
                 NetworkBackend::Redirect
             ]
         );
-        assert_eq!(ladder.refused()[1], (NetworkBackend::Packet, "lacks a thing".to_owned()));
+        assert_eq!(selector.refused()[1], (NetworkBackend::Packet, "lacks a thing".to_owned()));
     }
 
     #[test]
     fn where_nothing_works_all_reasons_are_said_and_all_is_tried_again() {
-        let ladder = BackendSelector::new(None);
-        let error = ladder.select::<()>(|rung| Err(anyhow::anyhow!("no {rung} today"))).unwrap_err();
+        let selector = BackendSelector::new(None);
+        let error = selector.select::<()>(|backend| Err(anyhow::anyhow!("no {backend} today"))).unwrap_err();
         let said = format!("{error:#}");
         assert!(
-            NetworkBackend::all().all(|rung| said.contains(&format!("{rung}: no {rung} today"))),
+            NetworkBackend::all().all(|backend| said.contains(&format!("{backend}: no {backend} today"))),
             "{said}"
         );
-        assert_eq!(ladder.refused().len(), NAMES.len());
-        assert_eq!(ladder.select(|_| Ok(())).unwrap().0, NetworkBackend::Tproxy);
-        assert!(ladder.refused().is_empty());
+        assert_eq!(selector.refused().len(), NAMES.len());
+        assert_eq!(selector.select(|_| Ok(())).unwrap().0, NetworkBackend::Tproxy);
+        assert!(selector.refused().is_empty());
     }
 
     #[test]
     fn a_way_that_is_forced_is_the_only_one() {
-        let ladder = BackendSelector::new(Some(NetworkBackend::Stack));
-        assert_eq!(ladder.select(|_| Ok(())).unwrap().0, NetworkBackend::Stack);
-        let error = ladder.select::<()>(|_| Err(anyhow::anyhow!("broken"))).unwrap_err();
+        let selector = BackendSelector::new(Some(NetworkBackend::Stack));
+        assert_eq!(selector.select(|_| Ok(())).unwrap().0, NetworkBackend::Stack);
+        let error = selector.select::<()>(|_| Err(anyhow::anyhow!("broken"))).unwrap_err();
         assert_eq!(format!("{error:#}"), "the way stack does not work: broken");
     }
 }

@@ -40,4 +40,7 @@ pub(crate) mod packet;
 pub(crate) mod policy;
 pub mod publish;
 pub(crate) mod relay;
+mod socket;
 pub(crate) mod stack;
+mod sync;
+mod wake;

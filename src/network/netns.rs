@@ -26,17 +26,17 @@ impl NetnsThread {
         name: &str,
         enter: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<Self> {
-        let (work, orders) = channel::<NetnsTask>();
+        let (work, commands) = channel::<NetnsTask>();
         let thread =
             std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE).spawn(move || {
-                for work in orders {
+                for work in commands {
                     work();
                 }
             })?;
-        let inside = Self { tasks: Some(work), thread: Some(thread) };
+        let netns_thread = Self { tasks: Some(work), thread: Some(thread) };
         // The first task decides whether the thread is of any use; on error `Drop` joins it.
-        inside.call(enter)??;
-        Ok(inside)
+        netns_thread.call(enter)??;
+        Ok(netns_thread)
     }
 
     /// Runs `work` there and waits for its result. Fails if the thread has ended.
@@ -50,9 +50,9 @@ impl NetnsThread {
 
     /// Runs `work` there without waiting.
     pub(crate) fn post(&self, work: impl FnOnce() + Send + 'static) {
-        if let Some(orders) = &self.tasks {
+        if let Some(commands) = &self.tasks {
             // If the thread has ended there is nothing left to do it with.
-            let _ = orders.send(Box::new(work));
+            let _ = commands.send(Box::new(work));
         }
     }
 }
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn works_until_it_is_dropped_and_not_where_it_cannot_enter() {
-        let inside = NetnsThread::start("test", || Ok(())).unwrap();
-        assert_eq!(inside.call(|| 1 + 1).unwrap(), 2);
+        let netns_thread = NetnsThread::start("test", || Ok(())).unwrap();
+        assert_eq!(netns_thread.call(|| 1 + 1).unwrap(), 2);
         let error = NetnsThread::start("test", || Err(io::Error::other("no way in"))).unwrap_err();
         assert_eq!(error.to_string(), "no way in");
     }

@@ -86,9 +86,9 @@ pub fn info(store: &Store, identity: &HostIdentity, environment: &Environment) -
 fn probe_networks(identity: &HostIdentity, forced: Option<NetworkBackend>) -> BackendProbe {
     let found = userns::run_in_new_userns(identity, || Ok(network_way::probe_backends(forced)));
     found.unwrap_or_else(|error| {
-        let rungs = NetworkBackend::all().filter(|rung| forced.is_none_or(|forced| forced == *rung));
+        let backends = NetworkBackend::all().filter(|backend| forced.is_none_or(|forced| forced == *backend));
         BackendProbe {
-            refused: rungs.map(|rung| (rung, format!("{error:#}"))).collect(),
+            refused: backends.map(|backend| (backend, format!("{error:#}"))).collect(),
             ..BackendProbe::default()
         }
     })
@@ -96,10 +96,10 @@ fn probe_networks(identity: &HostIdentity, forced: Option<NetworkBackend>) -> Ba
 
 fn warnings(way: &CgroupManager, single_because: Option<&str>, network: &BackendProbe) -> Vec<String> {
     let mut warnings = Vec::new();
-    if network.rung.is_none() {
+    if network.backend.is_none() {
         warnings.push("No networks: containers have --network none or --network host".to_owned());
     }
-    if network.rung.is_some() && !network.v6 {
+    if network.backend.is_some() && !network.v6 {
         warnings.push(
             "No IPv6 from containers to elsewhere: the kernel has none, or /proc/sys is read-only".to_owned(),
         );

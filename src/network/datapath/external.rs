@@ -22,7 +22,8 @@ use crate::netlink::requests::{Ipv4Devconf, RouteSpec, RuleSelector, TABLE_MAIN}
 use crate::netlink::{NetlinkFamily, NetlinkSocket, RouteBatch};
 use crate::netns::NetnsThread;
 use crate::publish::{GatewaySockets, PublishTarget, ReservedPorts};
-use crate::relay::{TcpRelay, lock};
+use crate::relay::TcpRelay;
+use crate::sync::lock;
 use dhow_error::Failure;
 use dhow_model::network::{MacAddress, NetworkEndpoint, NetworkSpec};
 
@@ -37,19 +38,19 @@ struct ExternalBase {
 }
 
 impl ExternalBase {
-    fn new(rung: NetworkBackend, gateway: &Gateway, what: DatapathContext<'_>) -> Result<Self> {
-        if what.egress.restricts() {
-            return Err(unsupported_by(rung, "hold connections to the rules of --egress-allow").into());
+    fn new(backend: NetworkBackend, gateway: &Gateway, context: DatapathContext<'_>) -> Result<Self> {
+        if context.egress.restricts() {
+            return Err(unsupported_by(backend, "hold connections to the rules of --egress-allow").into());
         }
-        let inside = Arc::clone(gateway.inside());
+        let netns_thread = Arc::clone(gateway.netns_thread());
         let namespace = gateway.namespace().try_clone_to_owned()?;
-        let sockets = GatewaySockets::new(Arc::clone(&inside));
+        let sockets = GatewaySockets::new(Arc::clone(&netns_thread));
         Ok(Self {
-            backend: rung,
-            netns_thread: inside,
+            backend,
+            netns_thread,
             namespace,
             mtu: gateway.mtu(),
-            relay: Arc::clone(what.relay),
+            relay: Arc::clone(context.relay),
             sockets,
         })
     }
@@ -77,8 +78,8 @@ impl ExternalBase {
     }
 }
 
-fn unsupported_by(rung: NetworkBackend, what: &str) -> Failure {
-    dhow_error::unsupported(format!("{rung} cannot {what}"))
+fn unsupported_by(backend: NetworkBackend, what: &str) -> Failure {
+    dhow_error::unsupported(format!("{backend} cannot {what}"))
         .hint("`dhow info` says which ways to make a network are tried first, and why they do not work here")
 }
 
@@ -133,8 +134,8 @@ const SLIRP_MAC: MacAddress = MacAddress([0x52, 0x55, 192, 0, 0, 2]);
 const SLIRP_TAP_MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 4]);
 
 impl SlirpDatapath {
-    pub(super) fn open(gateway: &Gateway, what: DatapathContext<'_>) -> Result<Self> {
-        let base = ExternalBase::new(NetworkBackend::Slirp4netns, gateway, what)?;
+    pub(super) fn open(gateway: &Gateway, context: DatapathContext<'_>) -> Result<Self> {
+        let base = ExternalBase::new(NetworkBackend::Slirp4netns, gateway, context)?;
         let arguments = vec![
             format!("--mtu={}", base.mtu.clamp(1280, 65_521)),
             format!("--cidr={SLIRP_NET}"),
@@ -145,12 +146,12 @@ impl SlirpDatapath {
             "/proc/self/fd/0".to_owned(),
             "tap0".to_owned(),
         ];
-        let inside = Arc::clone(&base.netns_thread);
+        let netns_thread = Arc::clone(&base.netns_thread);
         let containers = ContainerAddresses::default();
         let known = Arc::clone(&containers);
         let ready = move || {
             let containers = lock(&known).clone();
-            inside.call(move || configure_slirp(&containers))?
+            netns_thread.call(move || configure_slirp(&containers))?
         };
         let namespace = base.namespace.try_clone()?;
         let plan = ExternalCommand { name: "slirp4netns", arguments, namespace, ready: Box::new(ready) };
@@ -240,12 +241,12 @@ const PRIORITY: u32 = 1000;
 const PASTA_MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 3]);
 
 impl PastaDatapath {
-    pub(super) fn open(gateway: &Gateway, what: DatapathContext<'_>) -> Result<Self> {
-        let base = ExternalBase::new(NetworkBackend::Pasta, gateway, what)?;
+    pub(super) fn open(gateway: &Gateway, context: DatapathContext<'_>) -> Result<Self> {
+        let base = ExternalBase::new(NetworkBackend::Pasta, gateway, context)?;
         // Each container starts its own later. Check now whether it is installed, while another backend can
         // still be chosen.
         external::check_installed("pasta")?;
-        let NetworkSpec { v4, v6, .. } = what.spec;
+        let NetworkSpec { v4, v6, .. } = context.spec;
         let gateways = v4.iter().map(|subnet| subnet.gateway.into());
         let gateways = gateways.chain(v6.iter().map(|subnet| subnet.gateway.into())).collect();
         Ok(Self { base, gateways, used_slots: Arc::default() })
@@ -326,13 +327,13 @@ impl Datapath for PastaDatapath {
         let number = self.allocate_slot()?;
         let (table, name) = (number.number, format!("tap{}", number.number));
         let arguments = self.arguments(&name, &own);
-        let (inside, addresses) = (Arc::clone(&self.base.netns_thread), own);
-        let rules = Arc::clone(&inside);
+        let (netns_thread, addresses) = (Arc::clone(&self.base.netns_thread), own);
+        let rules = Arc::clone(&netns_thread);
         let addresses_of_rules: Vec<IpAddr> = addresses.iter().map(IpNet::addr).collect();
         rules.call(move || add_pasta_rules(table, &addresses_of_rules))??;
         let ready = move || {
             let (name, v6) = (name.clone(), addresses.iter().map(|net| net.addr().is_ipv6()).collect());
-            inside.call(move || configure_pasta(&name, table, v6))?
+            netns_thread.call(move || configure_pasta(&name, table, v6))?
         };
         let namespace = self.base.namespace.try_clone()?;
         let program = ExternalProcess::start(ExternalCommand {

@@ -42,11 +42,13 @@ pub(crate) trait Datapath: Send + Sync {
 }
 
 /// Keeps a value alive until this is dropped.
-pub(crate) struct DropGuard(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Send>);
+pub(crate) struct DropGuard {
+    _held: Box<dyn Send>,
+}
 
 impl DropGuard {
-    pub(crate) fn new(what: impl Send + 'static) -> Self {
-        Self(Box::new(what))
+    pub(crate) fn new(held: impl Send + 'static) -> Self {
+        Self { _held: Box::new(held) }
     }
 }
 
@@ -65,20 +67,20 @@ pub(crate) struct DatapathContext<'a> {
     pub relay: &'a Arc<TcpRelay>,
 }
 
-/// Opens the datapath of `rung` out of `gateway`, which was created for this backend and is not internal.
+/// Opens the datapath of `backend` out of `gateway`, which was created for this backend and is not internal.
 /// Must be called in the host's network namespace.
 pub(crate) fn open_datapath(
-    rung: NetworkBackend,
+    backend: NetworkBackend,
     gateway: &mut Gateway,
-    what: DatapathContext<'_>,
+    context: DatapathContext<'_>,
 ) -> Result<Box<dyn Datapath>> {
-    match rung {
+    match backend {
         NetworkBackend::Tproxy | NetworkBackend::Packet | NetworkBackend::Redirect => {
-            Ok(Box::new(native::NativeDatapath::with_kernel_tcp(gateway, what)?))
+            Ok(Box::new(native::NativeDatapath::with_kernel_tcp(gateway, context)?))
         }
-        NetworkBackend::Stack => Ok(Box::new(native::NativeDatapath::with_user_stack(gateway, what)?)),
-        NetworkBackend::Pasta => Ok(Box::new(external::PastaDatapath::open(gateway, what)?)),
-        NetworkBackend::Slirp4netns => Ok(Box::new(external::SlirpDatapath::open(gateway, what)?)),
+        NetworkBackend::Stack => Ok(Box::new(native::NativeDatapath::with_user_stack(gateway, context)?)),
+        NetworkBackend::Pasta => Ok(Box::new(external::PastaDatapath::open(gateway, context)?)),
+        NetworkBackend::Slirp4netns => Ok(Box::new(external::SlirpDatapath::open(gateway, context)?)),
     }
 }
 
@@ -86,7 +88,7 @@ pub(crate) fn open_datapath(
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendProbe {
     /// The best backend that works, or the forced one if it does.
-    pub rung: Option<NetworkBackend>,
+    pub backend: Option<NetworkBackend>,
     /// Better backends and why they do not work; all of them if none works.
     pub refused: Vec<(NetworkBackend, String)>,
     /// Whether containers reach IPv6 destinations.
@@ -98,7 +100,7 @@ pub struct BackendProbe {
 /// Finds the backend to use by creating a gateway for each in turn, without a network. The caller needs
 /// CAP_SYS_ADMIN and CAP_NET_ADMIN in its user namespace.
 pub fn probe_backends(forced: Option<NetworkBackend>) -> BackendProbe {
-    let ladder = BackendSelector::new(forced);
+    let selector = BackendSelector::new(forced);
     // TEST-NET-1 (RFC 5737) and the IPv6 documentation prefix (RFC 3849): nobody's addresses.
     let (net, gateway) = (Ipv4Addr::new(192, 0, 2, 0), Ipv4Addr::new(192, 0, 2, 1));
     let v4 =
@@ -107,21 +109,21 @@ pub fn probe_backends(forced: Option<NetworkBackend>) -> BackendProbe {
     let (net, gateway) = (Ipv6Net::new_assert(prefix(0), 64), prefix(1));
     let v6 = SubnetSpec { net, gateway, range: None, reserved: BTreeMap::new() };
     let spec = NetworkSpec { name: "test".into(), v4: Some(v4), v6: Some(v6), ..NetworkSpec::default() };
-    let works = ladder.select(|rung| probe_backend(rung, &spec)).ok();
+    let services = selector.select(|backend| probe_backend(backend, &spec)).ok();
     BackendProbe {
-        rung: works.map(|(rung, _)| rung),
-        refused: ladder.refused(),
-        v6: works.is_some_and(|(_, v6)| v6),
+        backend: services.map(|(backend, _)| backend),
+        refused: selector.refused(),
+        v6: services.is_some_and(|(_, v6)| v6),
         ping: echo::is_ping_allowed(),
     }
 }
 
-/// Whether `rung` works, as far as an empty gateway can tell; and if so, whether IPv6 does.
-fn probe_backend(rung: NetworkBackend, spec: &NetworkSpec) -> Result<bool> {
-    if !rung.uses_forwarder() {
-        super::external::check_installed(&rung.to_string())?;
+/// Whether `backend` works, as far as an empty gateway can tell; and if so, whether IPv6 does.
+fn probe_backend(backend: NetworkBackend, spec: &NetworkSpec) -> Result<bool> {
+    if !backend.uses_forwarder() {
+        super::external::check_installed(&backend.to_string())?;
     }
-    Ok(Gateway::open(spec, rung)?.has_v6_out())
+    Ok(Gateway::open(spec, backend)?.has_v6_out())
 }
 
 /// The settings of a network's forwarder.
@@ -141,6 +143,6 @@ fn forwarder_settings(spec: &NetworkSpec, gateway: &Gateway, relay: &TcpRelay) -
         mtu: u16::try_from(gateway.mtu()).unwrap_or(u16::MAX),
         external_mtu: u16::try_from(gateway.mtu_out()).unwrap_or(u16::MAX),
         limits: FlowLimits::default(),
-        forwarders: relay.crew().forwarders.clone(),
+        forwarders: relay.pool().forwarders.clone(),
     }
 }

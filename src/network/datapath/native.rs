@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::{Datapath, DatapathContext, DropGuard, forwarder_settings};
-use crate::forwarder::PacketForwarder;
 use crate::forwarder::tcp::SynInterceptor;
+use crate::forwarder::{ForwarderConfig, PacketForwarder};
 use crate::gateway::Gateway;
 use crate::publish::{ContainerDialer, GatewaySockets, PublishTarget, ReservedPorts};
 use crate::relay::TcpRelay;
@@ -27,33 +27,31 @@ pub(crate) struct NativeDatapath {
 impl NativeDatapath {
     /// Kernel TCP on both sides: listeners in the gateway, and sockets created there for clients of published
     /// ports.
-    pub(crate) fn with_kernel_tcp(gateway: &mut Gateway, what: DatapathContext<'_>) -> Result<Self> {
+    pub(crate) fn with_kernel_tcp(gateway: &mut Gateway, context: DatapathContext<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
-        let tcp = SynInterceptor::new(what.relay, what.egress.clone(), Arc::new(Arc::clone(&device)));
+        let tcp = SynInterceptor::new(context.relay, context.egress.clone(), Arc::new(Arc::clone(&device)));
         for listener in gateway.take_listeners() {
             tcp.listen(listener, gateway.original_dst())?;
         }
-        let settings = forwarder_settings(what.spec, gateway, what.relay);
-        let gate = PacketForwarder::start_on_worker(
-            device,
-            settings,
-            what.egress.clone(),
-            Box::new(tcp.clone()),
-            what.relay,
-        )?;
-        let entry = GatewaySockets::new(Arc::clone(gateway.inside()));
-        Ok(Self { interceptor: tcp, forwarder: gate, dialer: entry, relay: Arc::clone(what.relay) })
+        let settings = forwarder_settings(context.spec, gateway, context.relay);
+        let (policy, handler) = (context.egress.clone(), Box::new(tcp.clone()));
+        let config = ForwarderConfig { device, settings, policy, tcp: handler };
+        let forwarder = PacketForwarder::start_on_worker(config, context.relay)?;
+        let dialer = GatewaySockets::new(Arc::clone(gateway.netns_thread()));
+        Ok(Self { interceptor: tcp, forwarder, dialer, relay: Arc::clone(context.relay) })
     }
 
     /// User-space TCP towards the containers ([`crate::stack`]).
-    pub(crate) fn with_user_stack(gateway: &mut Gateway, what: DatapathContext<'_>) -> Result<Self> {
+    pub(crate) fn with_user_stack(gateway: &mut Gateway, context: DatapathContext<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
-        let settings = forwarder_settings(what.spec, gateway, what.relay);
-        let stack = TcpStack::new(Arc::clone(&device), settings.mtu, what.relay, what.egress.clone())?;
-        let tcp = stack.gate().clone();
-        let entry: Arc<dyn ContainerDialer> = Arc::clone(stack.desk()) as _;
-        let gate = PacketForwarder::start_on_thread(device, settings, what.egress.clone(), Box::new(stack))?;
-        Ok(Self { interceptor: tcp, forwarder: gate, dialer: entry, relay: Arc::clone(what.relay) })
+        let settings = forwarder_settings(context.spec, gateway, context.relay);
+        let stack = TcpStack::new(Arc::clone(&device), settings.mtu, context.relay, context.egress.clone())?;
+        let tcp = stack.interceptor().clone();
+        let dialer: Arc<dyn ContainerDialer> = Arc::clone(stack.mailbox()) as _;
+        let policy = context.egress.clone();
+        let config = ForwarderConfig { device, settings, policy, tcp: Box::new(stack) };
+        let forwarder = PacketForwarder::start_on_thread(config)?;
+        Ok(Self { interceptor: tcp, forwarder, dialer, relay: Arc::clone(context.relay) })
     }
 }
 

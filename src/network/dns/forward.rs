@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
+use rustix::net::{RecvFlags, SendFlags, SocketType};
 
-use super::message::{self, DnsQuestion, code};
+use super::DnsClient;
+use super::message::{self, DnsQuestion, code, split_frame};
 use super::resolv_conf::MAX_SERVERS;
-use super::server::{DnsServer, QueryOrigin, TokenTarget};
-use super::tcp::split_frame;
-use super::{DnsClient, socket};
+use super::state::{DnsServer, ForwardedQuery, QueryOrigin, TokenTarget, UpstreamAttempt, UpstreamStream};
+use crate::socket::open_socket;
 
 /// Forwarded queries per container.
 const MAX_PER_CONTAINER: usize = 256;
@@ -39,44 +39,6 @@ const MOST_SILENT: usize = 64;
 /// How often each server is asked.
 const ROUNDS: usize = 2;
 
-/// A query that was forwarded.
-#[derive(Debug)]
-pub(crate) struct ForwardedQuery {
-    client: u64,
-    origin: QueryOrigin,
-    /// The container's query ID.
-    id: u16,
-    query: Vec<u8>,
-    question: DnsQuestion,
-    attempts: Vec<UpstreamAttempt>,
-    /// Number of attempts so far; selects the next server.
-    turn: usize,
-    /// The last answer that was a failure or a refusal.
-    last_failure: Option<Vec<u8>>,
-    begun: Instant,
-    /// When it is looked at next.
-    due: Instant,
-}
-
-/// A query sent to one server.
-#[derive(Debug)]
-struct UpstreamAttempt {
-    token: u64,
-    /// The server, if it is one of the host's.
-    of_host: Option<SocketAddr>,
-    begun: Instant,
-    socket: OwnedFd,
-    id: u16,
-    /// For TCP only.
-    stream: Option<UpstreamStream>,
-}
-
-#[derive(Debug, Default)]
-struct UpstreamStream {
-    output: Vec<u8>,
-    input: Vec<u8>,
-}
-
 /// What a server's socket had to say.
 enum UpstreamEvent {
     Nothing,
@@ -90,65 +52,65 @@ enum UpstreamEvent {
 struct UpstreamServers {
     list: Vec<SocketAddr>,
     /// The container whose `--dns` servers they are; they are asked from its namespace.
-    inside: Option<Arc<DnsClient>>,
+    client: Option<Arc<DnsClient>>,
 }
 
 impl DnsServer {
     /// Forwards a query.
     pub(super) fn forward(&mut self, key: u64, origin: QueryOrigin, query: Vec<u8>, question: DnsQuestion) {
         let Some(member) = self.clients.get(&key) else { return };
-        if member.flights.len() >= MAX_PER_CONTAINER || self.forwarded.len() >= MAX_TOTAL {
+        if member.forwarded.len() >= MAX_PER_CONTAINER || self.forwarded.len() >= MAX_TOTAL {
             return self.reply_code(key, origin, &query, &question, code::REFUSED);
         }
-        let flight = self.token();
+        let forwarded = self.token();
         let begun = Instant::now();
         let id = message::id(&query);
-        let (tries, excuse) = Default::default();
+        let (attempts, last_failure) = Default::default();
         let new = ForwardedQuery {
             client: key,
             origin,
             id,
             query,
             question,
-            attempts: tries,
+            attempts,
             turn: 0,
-            last_failure: excuse,
+            last_failure,
             begun,
             due: begun,
         };
-        self.forwarded.insert(flight, new);
+        self.forwarded.insert(forwarded, new);
         if let Some(member) = self.clients.get_mut(&key) {
-            member.flights.insert(flight);
+            member.forwarded.insert(forwarded);
         }
-        self.ask_next(flight);
+        self.ask_next(forwarded);
     }
 
     /// Asks the next server that can be asked. If none is left and no answer is outstanding, fails the query.
     fn ask_next(&mut self, key: u64) {
         loop {
-            let Some(flight) = self.forwarded.get(&key) else { return };
+            let Some(forwarded) = self.forwarded.get(&key) else { return };
             // Looked up each time: the host's resolv.conf may have changed.
-            let servers = self.upstream_servers(flight.client);
-            let Some(flight) = self.forwarded.get(&key) else { return };
-            let server = servers.list.get(flight.turn % servers.list.len().max(1)).copied();
-            let Some(server) = server.filter(|_| flight.turn < servers.list.len() * ROUNDS) else {
-                if flight.attempts.is_empty() {
+            let servers = self.upstream_servers(forwarded.client);
+            let Some(forwarded) = self.forwarded.get(&key) else { return };
+            let server = servers.list.get(forwarded.turn % servers.list.len().max(1)).copied();
+            let Some(server) = server.filter(|_| forwarded.turn < servers.list.len() * ROUNDS) else {
+                if forwarded.attempts.is_empty() {
                     return self.give_up(key);
                 }
-                return self.reschedule(key, flight.begun + QUERY_TIMEOUT);
+                return self.reschedule(key, forwarded.begun + QUERY_TIMEOUT);
             };
-            let tcp = matches!(flight.origin, QueryOrigin::Tcp(_));
+            let tcp = matches!(forwarded.origin, QueryOrigin::Tcp(_));
             let token = self.token();
             let made = connect_upstream(&servers, server, tcp).and_then(|socket| {
                 let out = EventFlags::IN | if tcp { EventFlags::OUT } else { EventFlags::empty() };
                 epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(token), out)?;
                 Ok(socket)
             });
-            let Some(flight) = self.forwarded.get_mut(&key) else { return };
-            flight.turn += 1;
+            let Some(forwarded) = self.forwarded.get_mut(&key) else { return };
+            forwarded.turn += 1;
             let Ok(socket) = made else { continue };
             let Ok(id) = dhow_sys::random::random_bytes().map(u16::from_ne_bytes) else { continue };
-            let mut query = flight.query.clone();
+            let mut query = forwarded.query.clone();
             message::set_id(&mut query, id);
             let stream = if tcp {
                 let length = u16::try_from(query.len()).unwrap_or(0).to_be_bytes();
@@ -159,12 +121,12 @@ impl DnsServer {
                 }
                 None
             };
-            let of_host = servers.inside.is_none().then_some(server);
+            let of_host = servers.client.is_none().then_some(server);
             let now = Instant::now();
-            flight.attempts.push(UpstreamAttempt { token, of_host, begun: now, socket, id, stream });
+            forwarded.attempts.push(UpstreamAttempt { token, of_host, begun: now, socket, id, stream });
             let was_silent = self.silent.get(&server).is_some_and(|until| now < *until);
             let step = if was_silent { SHORT_ATTEMPT_TIMEOUT } else { ATTEMPT_TIMEOUT };
-            let due = (now + step).min(flight.begun + QUERY_TIMEOUT);
+            let due = (now + step).min(forwarded.begun + QUERY_TIMEOUT);
             self.slots.insert(token, TokenTarget::Upstream(key));
             return self.reschedule(key, due);
         }
@@ -172,38 +134,38 @@ impl DnsServer {
 
     /// The servers for the container `key`.
     fn upstream_servers(&mut self, key: u64) -> UpstreamServers {
-        let asker = self.names.get(key).map(Arc::clone);
-        let own = asker.as_ref().and_then(|asker| asker.upstream.as_ref()).map(|own| {
+        let client = self.names.get(key).map(Arc::clone);
+        let own = client.as_ref().and_then(|client| client.upstream.as_ref()).map(|own| {
             own.servers.iter().take(MAX_SERVERS).map(|ip| SocketAddr::new(*ip, self.port)).collect::<Vec<_>>()
         });
         match own {
-            Some(list) if asker.as_deref().is_some_and(has_egress_rules) => {
+            Some(list) if client.as_deref().is_some_and(has_egress_rules) => {
                 // Asked from the host's namespace, a loopback address would mean the host's loopback.
                 let list = list.into_iter().filter(|server| is_reachable_from_host(server.ip())).collect();
-                UpstreamServers { list, inside: None }
+                UpstreamServers { list, client: None }
             }
-            Some(list) => UpstreamServers { list, inside: asker },
-            None => UpstreamServers { list: self.resolvers.servers().to_vec(), inside: None },
+            Some(list) => UpstreamServers { list, client },
+            None => UpstreamServers { list: self.resolvers.servers().to_vec(), client: None },
         }
     }
 
     fn reschedule(&mut self, key: u64, due: Instant) {
-        if let Some(flight) = self.forwarded.get_mut(&key) {
-            self.timers.remove(&(flight.due, key));
-            flight.due = due;
+        if let Some(forwarded) = self.forwarded.get_mut(&key) {
+            self.timers.remove(&(forwarded.due, key));
+            forwarded.due = due;
             self.timers.insert((due, key));
         }
     }
 
     /// The time of a query has come: ask another server, or give up.
     pub(crate) fn attempt_timed_out(&mut self, key: u64, now: Instant) {
-        let Some(flight) = self.forwarded.get(&key) else { return };
+        let Some(forwarded) = self.forwarded.get(&key) else { return };
         if self.silent.len() > MOST_SILENT {
             self.silent.clear();
         }
-        let silent = flight.attempts.iter().filter(|one| now >= one.begun + ATTEMPT_TIMEOUT);
+        let silent = forwarded.attempts.iter().filter(|one| now >= one.begun + ATTEMPT_TIMEOUT);
         self.silent.extend(silent.filter_map(|one| Some((one.of_host?, now + SILENT_MEMORY))));
-        match now >= flight.begun + QUERY_TIMEOUT {
+        match now >= forwarded.begun + QUERY_TIMEOUT {
             true => self.give_up(key),
             false => self.ask_next(key),
         }
@@ -211,16 +173,16 @@ impl DnsServer {
 
     /// A server's socket is readable, or failed.
     pub(crate) fn upstream_ready(&mut self, key: u64, token: u64) {
-        let Some(flight) = self.forwarded.get_mut(&key) else { return };
-        let Some(at) = flight.attempts.iter().position(|one| one.token == token) else { return };
-        let Some(one) = flight.attempts.get_mut(at) else { return };
+        let Some(forwarded) = self.forwarded.get_mut(&key) else { return };
+        let Some(at) = forwarded.attempts.iter().position(|one| one.token == token) else { return };
+        let Some(one) = forwarded.attempts.get_mut(at) else { return };
         let heard = match &mut one.stream {
             None => read_datagram(&one.socket, &mut self.buffer),
             Some(stream) => read_stream(&self.epoll, &one.socket, token, stream),
         };
         let heard = match heard {
             UpstreamEvent::Reply(mut bytes, _) => {
-                match message::reply_code(&bytes, one.id, &flight.query, &flight.question) {
+                match message::reply_code(&bytes, one.id, &forwarded.query, &forwarded.question) {
                     // Over UDP anybody may have sent it; over TCP it is the server itself.
                     None if one.stream.is_none() => UpstreamEvent::Nothing,
                     None => UpstreamEvent::Failed,
@@ -228,7 +190,7 @@ impl DnsServer {
                         if let Some(server) = &one.of_host {
                             self.silent.remove(server);
                         }
-                        message::set_id(&mut bytes, flight.id);
+                        message::set_id(&mut bytes, forwarded.id);
                         UpstreamEvent::Reply(bytes, code)
                     }
                 }
@@ -239,16 +201,18 @@ impl DnsServer {
         match heard {
             UpstreamEvent::Nothing => return,
             UpstreamEvent::Reply(bytes, code) if !failed(code) => return self.deliver(key, bytes),
-            UpstreamEvent::Reply(bytes, _) => flight.last_failure = Some(bytes),
+            UpstreamEvent::Reply(bytes, _) => forwarded.last_failure = Some(bytes),
             UpstreamEvent::Failed => {}
         }
-        flight.attempts.remove(at);
+        forwarded.attempts.remove(at);
         self.slots.remove(&token);
         let servers = self.resolvers_of(key);
         match self.forwarded.get(&key) {
             // Every server was asked, and the last outstanding one has failed.
-            Some(flight)
-                if flight.attempts.is_empty() && flight.last_failure.is_some() && flight.turn >= servers =>
+            Some(forwarded)
+                if forwarded.attempts.is_empty()
+                    && forwarded.last_failure.is_some()
+                    && forwarded.turn >= servers =>
             {
                 self.give_up(key);
             }
@@ -257,52 +221,52 @@ impl DnsServer {
     }
 
     fn resolvers_of(&mut self, key: u64) -> usize {
-        let Some(member) = self.forwarded.get(&key).map(|flight| flight.client) else { return 0 };
+        let Some(member) = self.forwarded.get(&key).map(|forwarded| forwarded.client) else { return 0 };
         self.upstream_servers(member).list.len()
     }
 
     fn give_up(&mut self, key: u64) {
-        let Some(flight) = self.forwarded.get_mut(&key) else { return };
-        let failure = || message::reply_with(&flight.query, Some(&flight.question), code::FAILURE);
-        let bytes = flight.last_failure.take().unwrap_or_else(failure);
+        let Some(forwarded) = self.forwarded.get_mut(&key) else { return };
+        let failure = || message::reply_with(&forwarded.query, Some(&forwarded.question), code::FAILURE);
+        let bytes = forwarded.last_failure.take().unwrap_or_else(failure);
         self.deliver(key, bytes);
     }
 
     /// Delivers an answer to the container. The egress policies of its networks learn it first.
     fn deliver(&mut self, key: u64, bytes: Vec<u8>) {
-        let Some(flight) = self.drop_forwarded(key) else { return };
-        if let Some(asker) = self.names.get(flight.client).map(Arc::clone) {
-            self.log_answer(&asker, &flight.question, &bytes);
-            let told = message::answer_addresses(&bytes, flight.question.end);
-            let trusted = asker.upstream.is_none() || has_egress_rules(&asker);
-            for on in asker.memberships.iter().filter(|_| !told.is_empty()) {
+        let Some(forwarded) = self.drop_forwarded(key) else { return };
+        if let Some(client) = self.names.get(forwarded.client).map(Arc::clone) {
+            self.log_answer(&client, &forwarded.question, &bytes);
+            let told = message::answer_addresses(&bytes, forwarded.question.end);
+            let trusted = client.upstream.is_none() || has_egress_rules(&client);
+            for on in client.memberships.iter().filter(|_| !told.is_empty()) {
                 let address = on.endpoint.v4.map(|net| IpAddr::from(net.addr()));
                 let address = address.or_else(|| on.endpoint.v6.map(|net| net.addr().into()));
                 if let (Some(egress), Some(address)) = (&on.egress, address) {
-                    egress.learn_answer(address, &flight.question.name, &told, trusted);
+                    egress.learn_answer(address, &forwarded.question.name, &told, trusted);
                 }
             }
         }
-        self.reply(flight.client, flight.origin, bytes);
+        self.reply(forwarded.client, forwarded.origin, bytes);
     }
 
     /// Drops a query with all its sockets.
     pub(crate) fn drop_forwarded(&mut self, key: u64) -> Option<ForwardedQuery> {
-        let mut flight = self.forwarded.remove(&key)?;
-        self.timers.remove(&(flight.due, key));
-        for one in flight.attempts.drain(..) {
+        let mut forwarded = self.forwarded.remove(&key)?;
+        self.timers.remove(&(forwarded.due, key));
+        for one in forwarded.attempts.drain(..) {
             self.slots.remove(&one.token);
         }
-        if let Some(member) = self.clients.get_mut(&flight.client) {
-            member.flights.remove(&key);
+        if let Some(member) = self.clients.get_mut(&forwarded.client) {
+            member.forwarded.remove(&key);
         }
-        Some(flight)
+        Some(forwarded)
     }
 }
 
 /// Whether answers to this container may open its egress rules.
-fn has_egress_rules(asker: &DnsClient) -> bool {
-    asker.memberships.iter().any(|on| on.egress.as_ref().is_some_and(|egress| egress.restricts()))
+fn has_egress_rules(client: &DnsClient) -> bool {
+    client.memberships.iter().any(|on| on.egress.as_ref().is_some_and(|egress| egress.restricts()))
 }
 
 /// Whether an address means the same in every network namespace.
@@ -312,11 +276,10 @@ fn is_reachable_from_host(address: IpAddr) -> bool {
 
 /// A socket that is connected, or connecting, to a server.
 fn connect_upstream(servers: &UpstreamServers, server: SocketAddr, tcp: bool) -> std::io::Result<OwnedFd> {
-    let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = if tcp { SocketType::STREAM } else { SocketType::DGRAM };
-    let socket = match servers.inside.as_ref().and_then(|asker| asker.upstream.as_ref()) {
-        Some(own) => (own.sockets)(family, kind)?,
-        None => socket(family, kind)?,
+    let socket = match servers.client.as_ref().and_then(|client| client.upstream.as_ref()) {
+        Some(own) => (own.sockets)(server.is_ipv6(), kind)?,
+        None => open_socket(server.is_ipv6(), kind, None)?,
     };
     match rustix::net::connect(&socket, &server) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Maximum length of a message in bytes.
+pub(super) const MAX_MESSAGE: usize = 65535;
 /// Length of a header in bytes.
 pub(crate) const HEADER: usize = 12;
 /// Maximum encoded length of a name in bytes (RFC 1035, section 2.3.4).
@@ -209,6 +211,14 @@ pub(crate) fn parse_reverse_name(name: &str) -> Option<IpAddr> {
         address = address << 4 | u128::from_str_radix(label, 16).ok()?;
     }
     labels.next().is_none().then(|| Ipv6Addr::from(address).into())
+}
+
+/// The first message of a TCP stream, if it is complete.
+pub(super) fn split_frame(stream: &[u8]) -> Option<Vec<u8>> {
+    let [high, low, rest @ ..] = stream else { return None };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    debug_assert!(length <= MAX_MESSAGE);
+    rest.get(..length).map(<[u8]>::to_vec)
 }
 
 /// Reads a big-endian 16-bit number at offset `at`.

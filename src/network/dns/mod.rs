@@ -23,6 +23,7 @@ pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod resolv_conf;
 mod server;
+mod state;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -30,20 +31,20 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{SocketType, sockopt};
 
 use self::resolv_conf::HostResolvers;
-use self::server::{DnsCommand, DnsServer};
+use self::state::{DnsCommand, DnsServer};
 use super::egress::EgressPolicy;
 use super::egress::log::EgressLog;
+use super::socket::open_socket;
+use super::wake::{CommandSender, command_channel};
 use dhow_model::network::{NetworkEndpoint, NetworkSpec};
 
 /// The name server's address for containers, as with docker.
@@ -67,16 +68,9 @@ pub(crate) struct DnsConfig {
 /// The name service. Dropping it ends its thread.
 #[derive(Debug)]
 pub(crate) struct DnsService {
-    commands: DnsCommandSender,
+    commands: CommandSender<DnsCommand>,
     keys: AtomicU64,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Sends commands to the server's thread.
-#[derive(Clone, Debug)]
-struct DnsCommandSender {
-    sender: Sender<DnsCommand>,
-    wake: Arc<OwnedFd>,
 }
 
 /// A container that may send queries.
@@ -118,8 +112,8 @@ pub(crate) struct CustomUpstream {
     pub sockets: SocketFactory,
 }
 
-/// Creates a non-blocking, close-on-exec socket.
-pub(crate) type SocketFactory = Arc<dyn Fn(AddressFamily, SocketType) -> io::Result<OwnedFd> + Send + Sync>;
+/// Creates a socket like [`open_socket`]; the first argument is whether it is for IPv6.
+pub(crate) type SocketFactory = Arc<dyn Fn(bool, SocketType) -> io::Result<OwnedFd> + Send + Sync>;
 
 impl fmt::Debug for CustomUpstream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,11 +126,6 @@ impl fmt::Debug for CustomUpstream {
 pub(crate) struct DnsSockets {
     pub udp: OwnedFd,
     pub tcp: OwnedFd,
-}
-
-/// A socket for a [`SocketFactory`], in the network namespace of the calling thread.
-pub fn socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
-    Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
 impl DnsSockets {
@@ -159,11 +148,11 @@ impl DnsSockets {
     }
 
     fn try_at(address: SocketAddr) -> io::Result<Self> {
-        let tcp = socket(AddressFamily::INET, SocketType::STREAM)?;
+        let tcp = open_socket(false, SocketType::STREAM, None)?;
         sockopt::set_socket_reuseaddr(&tcp, true)?;
         sockopt::set_ip_freebind(&tcp, true)?;
         rustix::net::bind(&tcp, &address)?;
-        let udp = socket(AddressFamily::INET, SocketType::DGRAM)?;
+        let udp = open_socket(false, SocketType::DGRAM, None)?;
         sockopt::set_ip_freebind(&udp, true)?;
         let port = local(&tcp)?.port();
         rustix::net::bind(&udp, &SocketAddr::new(address.ip(), port))?;
@@ -184,29 +173,20 @@ fn local(socket: &OwnedFd) -> io::Result<SocketAddr> {
 impl DnsService {
     /// Starts the server in the calling thread's network namespace, which must be the host's.
     pub(crate) fn start(config: DnsConfig) -> io::Result<Self> {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (queue, orders) = channel();
-        let server = DnsServer::new(
-            HostResolvers::new(config.resolv_conf, config.port),
-            Arc::clone(&wake),
-            orders,
-            config.port,
-        )?;
+        let (commands, receiver) = command_channel()?;
+        let resolvers = HostResolvers::new(config.resolv_conf, config.port);
+        let server = DnsServer::new(resolvers, receiver, config.port)?;
         let thread =
             std::thread::Builder::new().name("dns".into()).stack_size(STACK).spawn(move || server.run())?;
-        Ok(Self {
-            commands: DnsCommandSender { sender: queue, wake },
-            keys: AtomicU64::new(0),
-            thread: Some(thread),
-        })
+        Ok(Self { commands, keys: AtomicU64::new(0), thread: Some(thread) })
     }
 
     /// Serves a container at `sockets` from now on.
-    pub(crate) fn add(&self, asker: DnsClient, sockets: DnsSockets) -> io::Result<DnsClientHandle> {
+    pub(crate) fn add(&self, client: DnsClient, sockets: DnsSockets) -> io::Result<DnsClientHandle> {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let gone = || io::Error::other("the name server has ended");
-        self.commands.send(DnsCommand::Add(key, Arc::new(asker), sockets)).ok_or_else(gone)?;
-        Ok(DnsClientHandle { key, orders: self.commands.clone() })
+        self.commands.send(DnsCommand::Add(key, Arc::new(client), sockets)).ok_or_else(gone)?;
+        Ok(DnsClientHandle { key, commands: self.commands.clone() })
     }
 }
 
@@ -219,32 +199,22 @@ impl Drop for DnsService {
     }
 }
 
-impl DnsCommandSender {
-    /// The command takes effect before any query that is sent later. `None` if the thread is gone.
-    fn send(&self, order: DnsCommand) -> Option<()> {
-        self.sender.send(order).ok()?;
-        // Fails only if the counter is at its maximum, and then the thread is awake.
-        let _ = rustix::io::write(self.wake.as_fd(), &1_u64.to_ne_bytes());
-        Some(())
-    }
-}
-
 /// A container that is served. Dropping this closes its sockets and removes its names.
 #[derive(Debug)]
 pub(crate) struct DnsClientHandle {
     key: u64,
-    orders: DnsCommandSender,
+    commands: CommandSender<DnsCommand>,
 }
 
 impl DnsClientHandle {
     /// Changes its name or networks, from the next query on.
-    pub(crate) fn update(&self, asker: DnsClient) {
-        let _ = self.orders.send(DnsCommand::Update(self.key, Arc::new(asker)));
+    pub(crate) fn update(&self, client: DnsClient) {
+        let _ = self.commands.send(DnsCommand::Update(self.key, Arc::new(client)));
     }
 }
 
 impl Drop for DnsClientHandle {
     fn drop(&mut self) {
-        let _ = self.orders.send(DnsCommand::Remove(self.key));
+        let _ = self.commands.send(DnsCommand::Remove(self.key));
     }
 }

@@ -1,12 +1,10 @@
 //! The name service's thread: one epoll loop for all containers, in which nothing blocks.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::TryRecvError;
 use std::time::Instant;
 
 use rustix::event::{Timespec, epoll};
@@ -14,117 +12,17 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::answer::build_answer;
-use super::forward::ForwardedQuery;
 use super::message::{self, DnsQuestion, QueryFault, code};
-use super::names::NameTable;
-use super::resolv_conf::HostResolvers;
-use super::tcp::DnsConnection;
+use super::state::{DnsCommand, DnsServer, QueryOrigin, ServedClient, TokenTarget};
 use super::{DnsClient, DnsSockets};
 use crate::egress::log::{EgressLog, EgressRecord};
 
-/// Maximum length of a message in bytes.
-pub(super) const MAX_MESSAGE: usize = 65535;
 /// Datagrams read from one container before the next one gets its turn.
 const TURN: usize = 32;
 /// Events per epoll_wait(2).
 const EVENTS: usize = 64;
-/// Token of the eventfd that announces commands.
-const WAKE: u64 = 0;
-
-#[derive(Debug)]
-pub(super) enum DnsCommand {
-    Add(u64, Arc<DnsClient>, DnsSockets),
-    Update(u64, Arc<DnsClient>),
-    Remove(u64),
-    End,
-}
-
-/// What an epoll token stands for.
-#[derive(Debug)]
-pub(super) enum TokenTarget {
-    /// A container's UDP socket.
-    Udp(u64),
-    /// A container's TCP listener.
-    Tcp(u64),
-    /// A container's TCP connection.
-    Connection(Box<DnsConnection>),
-    /// An attempt at an upstream server: the key of the forwarded query.
-    Upstream(u64),
-}
-
-/// A container that is served.
-#[derive(Debug)]
-pub(super) struct ServedClient {
-    sockets: DnsSockets,
-    tokens: [u64; 2],
-    /// Tokens of its connections.
-    pub(super) connections: HashSet<u64>,
-    /// Keys of its forwarded queries.
-    pub(super) flights: HashSet<u64>,
-}
-
-/// Where a query came from and the answer goes to.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum QueryOrigin {
-    Udp(SocketAddr),
-    /// The token of a connection.
-    Tcp(u64),
-}
-
-/// The state of the thread.
-#[derive(Debug)]
-pub(super) struct DnsServer {
-    pub(super) epoll: OwnedFd,
-    wake: Arc<OwnedFd>,
-    commands: Receiver<DnsCommand>,
-    ended: bool,
-    /// Tokens and keys are never reused, so a late event cannot hit another object.
-    next: u64,
-    pub(super) slots: HashMap<u64, TokenTarget>,
-    pub(super) clients: HashMap<u64, ServedClient>,
-    pub(super) names: NameTable,
-    pub(super) forwarded: HashMap<u64, ForwardedQuery>,
-    /// When connections and forwarded queries are due, by token or key.
-    pub(super) timers: BTreeSet<(Instant, u64)>,
-    pub(super) resolvers: HostResolvers,
-    /// The host's servers that were silent lately, and until when that counts.
-    pub(super) silent: HashMap<SocketAddr, Instant>,
-    /// The port of `--dns` servers.
-    pub(super) port: u16,
-    pub(super) buffer: Vec<u8>,
-    /// Reserved, to be closed when accept(2) fails with EMFILE.
-    pub(super) reserve_fd: Option<OwnedFd>,
-}
 
 impl DnsServer {
-    pub(super) fn new(
-        resolvers: HostResolvers,
-        wake: Arc<OwnedFd>,
-        orders: Receiver<DnsCommand>,
-        port: u16,
-    ) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &*wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
-        let spare = rustix::io::fcntl_dupfd_cloexec(&*wake, 0)?;
-        Ok(Self {
-            epoll,
-            wake,
-            commands: orders,
-            ended: false,
-            next: WAKE,
-            slots: HashMap::new(),
-            clients: HashMap::new(),
-            names: NameTable::default(),
-            forwarded: HashMap::new(),
-            timers: BTreeSet::new(),
-            resolvers,
-            silent: HashMap::new(),
-            port,
-            buffer: vec![0; MAX_MESSAGE],
-            reserve_fd: Some(spare),
-        })
-    }
-
     pub(super) fn run(mut self) {
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         loop {
@@ -135,7 +33,7 @@ impl DnsServer {
                     // The epoll instance itself is broken.
                     Err(_) => return,
                 };
-            let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+            self.commands.waker().reset();
             // Commands come first: they are in force for queries that were sent after them.
             self.run_commands();
             if self.ended {
@@ -160,9 +58,9 @@ impl DnsServer {
     fn run_commands(&mut self) {
         loop {
             match self.commands.try_recv() {
-                Ok(DnsCommand::Add(key, asker, sockets)) => self.add(key, asker, sockets),
-                Ok(DnsCommand::Update(key, asker)) if self.clients.contains_key(&key) => {
-                    self.names.insert(key, asker)
+                Ok(DnsCommand::Add(key, client, sockets)) => self.add(key, client, sockets),
+                Ok(DnsCommand::Update(key, client)) if self.clients.contains_key(&key) => {
+                    self.names.insert(key, client)
                 }
                 Ok(DnsCommand::Update(..)) => {}
                 Ok(DnsCommand::Remove(key)) => self.remove(key),
@@ -175,7 +73,7 @@ impl DnsServer {
         }
     }
 
-    fn add(&mut self, key: u64, asker: Arc<DnsClient>, sockets: DnsSockets) {
+    fn add(&mut self, key: u64, client: Arc<DnsClient>, sockets: DnsSockets) {
         let (udp, tcp) = (self.token(), self.token());
         for (fd, token, slot) in
             [(&sockets.udp, udp, TokenTarget::Udp(key)), (&sockets.tcp, tcp, TokenTarget::Tcp(key))]
@@ -185,25 +83,20 @@ impl DnsServer {
                 self.slots.insert(token, slot);
             }
         }
-        self.names.insert(key, asker);
-        let (connections, flights) = Default::default();
-        self.clients.insert(key, ServedClient { sockets, tokens: [udp, tcp], connections, flights });
+        self.names.insert(key, client);
+        let (connections, forwarded) = Default::default();
+        self.clients.insert(key, ServedClient { sockets, tokens: [udp, tcp], connections, forwarded });
     }
 
     fn remove(&mut self, key: u64) {
         self.names.remove(key);
         let Some(member) = self.clients.remove(&key) else { return };
-        for flight in member.flights {
-            self.drop_forwarded(flight);
+        for forwarded in member.forwarded {
+            self.drop_forwarded(forwarded);
         }
         for token in member.connections.into_iter().chain(member.tokens) {
             self.slots.remove(&token);
         }
-    }
-
-    pub(super) fn token(&mut self) -> u64 {
-        self.next += 1;
-        self.next
     }
 
     fn event(&mut self, token: u64, flags: epoll::EventFlags) {
@@ -211,7 +104,7 @@ impl DnsServer {
             Some(TokenTarget::Udp(key)) => self.datagrams(*key),
             Some(TokenTarget::Tcp(key)) => self.accept(*key),
             Some(TokenTarget::Connection(_)) => self.connection_event(token, flags),
-            Some(TokenTarget::Upstream(flight)) => self.upstream_ready(*flight, token),
+            Some(TokenTarget::Upstream(forwarded)) => self.upstream_ready(*forwarded, token),
             None => {}
         }
     }
@@ -260,17 +153,17 @@ impl DnsServer {
             }
         };
         let found = self.names.resolve(key, &question.name, question.kind);
-        let Some(asker) = self.names.get(key).map(Arc::clone) else { return };
+        let Some(client) = self.names.get(key).map(Arc::clone) else { return };
         if let Some(found) = found {
             let udp = matches!(origin, QueryOrigin::Udp(_));
             let bytes = build_answer(&message, &found, udp);
             let bytes = bytes.unwrap_or_else(|| message::reply_with(&message, Some(&question), code::FORMAT));
-            self.log_answer(&asker, &question, &bytes);
+            self.log_answer(&client, &question, &bytes);
             return self.reply(key, origin, bytes);
         }
-        let told = if !asker.memberships.iter().any(|on| !on.network.internal) {
+        let told = if !client.memberships.iter().any(|on| !on.network.internal) {
             Some(code::FAILURE)
-        } else if asker.ndots_set
+        } else if client.ndots_set
             && !question.name.contains('.')
             && matches!(question.kind, message::kind::A | message::kind::AAAA)
         {
@@ -294,16 +187,16 @@ impl DnsServer {
         code: u8,
     ) {
         let bytes = message::reply_with(query, Some(question), code);
-        if let Some(asker) = self.names.get(key).map(Arc::clone) {
-            self.log_answer(&asker, question, &bytes);
+        if let Some(client) = self.names.get(key).map(Arc::clone) {
+            self.log_answer(&client, question, &bytes);
         }
         self.reply(key, origin, bytes);
     }
 
     /// Logs what a container is told.
-    pub(super) fn log_answer(&self, asker: &DnsClient, question: &DnsQuestion, reply: &[u8]) {
-        if let Some(log) = &asker.log {
-            log_query(log, asker, question, reply);
+    pub(super) fn log_answer(&self, client: &DnsClient, question: &DnsQuestion, reply: &[u8]) {
+        if let Some(log) = &client.log {
+            log_query(log, client, question, reply);
         }
     }
 
@@ -324,7 +217,7 @@ impl DnsServer {
     }
 }
 
-fn log_query(log: &EgressLog, asker: &DnsClient, question: &DnsQuestion, reply: &[u8]) {
+fn log_query(log: &EgressLog, client: &DnsClient, question: &DnsQuestion, reply: &[u8]) {
     let result = match reply.get(3).map(|flags| flags & 0x0f) {
         Some(0) => "answered",
         Some(1) => "FORMERR",
@@ -337,7 +230,7 @@ fn log_query(log: &EgressLog, asker: &DnsClient, question: &DnsQuestion, reply: 
     let record = Some(message::type_name(question.kind));
     let name = Some(question.name.clone());
     log.record(EgressRecord {
-        container: asker.name.clone(),
+        container: client.name.clone(),
         kind: "dns",
         name,
         record,

@@ -7,8 +7,8 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags};
 
-use super::message::{self, QueryFault, code};
-use super::server::{DnsServer, MAX_MESSAGE, QueryOrigin, TokenTarget};
+use super::message::{self, QueryFault, code, split_frame};
+use super::state::{DnsConnection, DnsServer, QueryOrigin, TokenTarget};
 
 /// Connections per container.
 const MAX_CONNECTIONS: usize = 64;
@@ -21,22 +21,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes per read(2).
 const CHUNK: usize = 16 << 10;
 
-/// A container's connection.
-#[derive(Debug)]
-pub(crate) struct DnsConnection {
-    socket: OwnedFd,
-    key: u64,
-    input: Vec<u8>,
-    output: Vec<u8>,
-    /// Queries that are not answered yet.
-    pending: usize,
-    /// The client has closed its end.
-    ended: bool,
-    interest: EventFlags,
-    /// When to close it unless something happens.
-    due: Instant,
-}
-
 impl DnsServer {
     /// Accepts pending connections of the container `key`.
     pub(super) fn accept(&mut self, key: u64) {
@@ -46,15 +30,9 @@ impl DnsServer {
                 Ok(socket) => self.connected(key, socket),
                 Err(Errno::CONNABORTED | Errno::INTR) => {}
                 Err(Errno::MFILE | Errno::NFILE) => {
-                    // Left pending, it would be reported forever. Free the reserved descriptor to accept and
-                    // close it.
-                    self.reserve_fd = None;
-                    let taken =
-                        self.listener(key).map(|from| rustix::net::accept_with(from, SocketFlags::CLOEXEC));
-                    let closed = matches!(taken, Some(Ok(_)));
-                    drop(taken);
-                    self.reserve_fd = rustix::io::fcntl_dupfd_cloexec(&self.epoll, 0).ok();
-                    if !closed {
+                    let Some(client) = self.clients.get(&key) else { return };
+                    let accept = || rustix::net::accept_with(&client.sockets.tcp, SocketFlags::CLOEXEC);
+                    if !self.reserve_fd.refuse_one(&self.epoll, accept) {
                         return;
                     }
                 }
@@ -198,12 +176,4 @@ impl DnsServer {
             }
         }
     }
-}
-
-/// The first message of a stream, if it is complete.
-pub(crate) fn split_frame(stream: &[u8]) -> Option<Vec<u8>> {
-    let [high, low, rest @ ..] = stream else { return None };
-    let length = usize::from(u16::from_be_bytes([*high, *low]));
-    debug_assert!(length <= MAX_MESSAGE);
-    rest.get(..length).map(<[u8]>::to_vec)
 }

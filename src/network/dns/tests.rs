@@ -386,9 +386,9 @@ fn servers_of_its_own_are_asked_from_the_container_unless_answers_allow_connecti
     resolver("127.0.0.2", world.port, |query, _| vec![address(query, [192, 0, 2, 2])]);
     let made = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&made);
-    let sockets: SocketFactory = Arc::new(move |family, kind| {
+    let sockets: SocketFactory = Arc::new(move |v6, kind| {
         count.fetch_add(1, Ordering::Relaxed);
-        socket(family, kind)
+        Ok(open_socket(v6, kind, None)?)
     });
     let own =
         |ip: &str| Some(CustomUpstream { servers: vec![ip.parse().unwrap()], sockets: Arc::clone(&sockets) });
@@ -418,7 +418,7 @@ fn an_answer_opens_the_way_before_it_is_heard_and_is_written_down() {
         host_gateway: false,
         log: Some(Arc::clone(&log)),
     };
-    let stay = policy.join(member);
+    let membership = policy.join(member);
     let mut asker = DnsClient { log: Some(log), ..plain("web") };
     asker.memberships[0].egress = Some(Arc::clone(&policy));
     let (web, client) = world.add(asker);
@@ -428,7 +428,7 @@ fn an_answer_opens_the_way_before_it_is_heard_and_is_written_down() {
     assert_eq!(policy.judge(&flow), FlowVerdict::Refuse);
     assert_eq!(client.ask("WWW.Example.ORG.", RecordType::A), "0 192.0.2.80");
     assert_eq!(policy.judge(&flow), FlowVerdict::Pass(target));
-    drop((web, stay, policy, world));
+    drop((web, membership, policy, world));
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     let said: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

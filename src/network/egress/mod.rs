@@ -20,7 +20,7 @@ pub(crate) mod log;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -28,6 +28,7 @@ use ipnet::IpNet;
 use self::learned::LearnedAddresses;
 use self::log::{EgressLog, EgressRecord};
 use super::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
+use super::sync::{lock, read_lock, write_lock};
 use dhow_model::network::{self, NetworkSpec};
 
 /// Names remembered for the log, per container.
@@ -90,7 +91,7 @@ impl EgressPolicy {
     /// members.
     pub(crate) fn join(self: &Arc<Self>, member: EgressMember) -> EgressMembership {
         let joined = Arc::new(MemberEntry { member, asked: Mutex::default() });
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = write_lock(&self.members);
         for address in &joined.member.addresses {
             members.insert(*address, Arc::clone(&joined));
         }
@@ -118,7 +119,7 @@ impl EgressPolicy {
         let rules = self.rules.iter().flatten().enumerate();
         let allowing = rules.filter(|(_, rule)| trusted && rule.host.allows_name(name)).map(|(at, _)| at);
         for at in allowing {
-            let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
+            let mut learned = write_lock(&self.learned);
             let now = Instant::now();
             for (address, seconds) in addresses {
                 learned.learn(*address, at, *seconds, now);
@@ -127,7 +128,7 @@ impl EgressPolicy {
     }
 
     fn member(&self, address: IpAddr) -> Option<Arc<MemberEntry>> {
-        self.members.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
+        read_lock(&self.members).get(&address).cloned()
     }
 
     fn decide(&self, flow: &EgressFlow, member: &EgressMember) -> FlowVerdict {
@@ -165,7 +166,7 @@ impl EgressPolicy {
         if rules.iter().any(|rule| rule.host.allows_address(address) && port(rule)) {
             return true;
         }
-        let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
+        let learned = read_lock(&self.learned);
         learned.rules(address, Instant::now()).any(|at| rules.get(at).is_some_and(port))
     }
 }
@@ -236,7 +237,7 @@ impl EgressMembership {
         let member = EgressMember { name: name.to_owned(), ..self.joined.member.clone() };
         let asked = std::mem::take(&mut *lock(&self.joined.asked));
         let renamed = Arc::new(MemberEntry { member, asked: Mutex::new(asked) });
-        let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = write_lock(&self.network.members);
         for joined in members.values_mut().filter(|joined| Arc::ptr_eq(joined, &self.joined)) {
             *joined = Arc::clone(&renamed);
         }
@@ -247,14 +248,10 @@ impl EgressMembership {
 
 impl Drop for EgressMembership {
     fn drop(&mut self) {
-        let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = write_lock(&self.network.members);
         // An address may belong to a later member by now.
         members.retain(|_, joined| !Arc::ptr_eq(joined, &self.joined));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -310,7 +307,7 @@ mod tests {
     fn the_host_is_out_of_reach_except_through_the_gateway_for_those_who_may() {
         let egress = EgressPolicy::new(&spec(None));
         assert_eq!(judge(&egress, "192.0.2.1:80"), "refuse", "nobody has joined");
-        let stay = egress.join(member(false));
+        let membership = egress.join(member(false));
         for target in
             ["192.0.2.1:80", "[2001:db8::1]:80", "10.0.0.1:1", "169.254.1.1:80", "255.255.255.254:1"]
         {
@@ -339,7 +336,7 @@ mod tests {
         ] {
             assert_eq!(judge(&egress, target), "refuse", "{target}");
         }
-        drop(stay);
+        drop(membership);
         assert_eq!(judge(&egress, "192.0.2.1:80"), "refuse", "it has left");
         let _stay = egress.join(member(true));
         assert_eq!(judge(&egress, "198.51.100.1:80"), "127.0.0.1:80");
@@ -400,7 +397,7 @@ mod tests {
     fn the_log_tells_what_was_asked_for_and_reached() {
         let (mut reader, writer) = io::pipe().unwrap();
         let egress = EgressPolicy::new(&spec(Some(&["example.org"])));
-        let stay = egress
+        let membership = egress
             .join(EgressMember { log: Some(EgressLog::start(writer.into()).unwrap()), ..member(false) });
         egress.learn_answer(
             "198.51.100.2".parse().unwrap(),
@@ -415,7 +412,7 @@ mod tests {
         egress.note(&flow(FlowProtocol::Tcp, "192.0.2.1:443"), Ok(()));
         egress.note(&flow(FlowProtocol::Tcp, "192.0.2.1:80"), Err(&io::Error::from_raw_os_error(111)));
         egress.judge(&flow(FlowProtocol::Echo, "192.0.2.9:0"));
-        drop(stay);
+        drop(membership);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         let lines: Vec<&str> = text.lines().map(|line| line.split_once("\"container\"").unwrap().1).collect();

@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::relay::lock;
+use super::sync::lock;
 use dhow_error::{Failure, FailureKind};
 
 /// How long a program may take to become ready.

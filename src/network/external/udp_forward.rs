@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 
 use crate::netns::NetnsThread;
+use crate::socket::open_socket;
+use crate::wake::Waker;
 use dhow_sys::datagram::{self, OutgoingDatagram, ReceiveBatch, ReportOptions};
 
 /// Concurrent clients of a port; a new one replaces the one that was silent longest.
@@ -30,17 +32,17 @@ const STACK: usize = 256 << 10;
 /// A published port; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct UdpPortForward {
-    stop: Arc<OwnedFd>,
+    stop: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl UdpPortForward {
     /// Forwards what arrives at `socket`, which is bound in the host's network namespace, to `container`,
-    /// from an address of the gateway that `inside` runs in.
+    /// from an address of the gateway that `netns_thread` runs in.
     pub(crate) fn start(
         socket: OwnedFd,
         container: SocketAddr,
-        inside: Arc<NetnsThread>,
+        netns_thread: Arc<NetnsThread>,
     ) -> io::Result<Self> {
         let v6 = rustix::net::getsockname(&socket)?.address_family() == AddressFamily::INET6;
         datagram::enable_reports(
@@ -48,8 +50,8 @@ impl UdpPortForward {
             v6,
             ReportOptions { local: true, ..ReportOptions::default() },
         )?;
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let port = UdpForwardLoop { socket, container, netns_thread: inside, clients: HashMap::new() };
+        let stop = Arc::new(Waker::new()?);
+        let port = UdpForwardLoop { socket, container, netns_thread, clients: HashMap::new() };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("udp port".into()).stack_size(STACK);
         let thread = thread.spawn(move || port.run(&stopped))?;
@@ -59,7 +61,7 @@ impl UdpPortForward {
 
 impl Drop for UdpPortForward {
     fn drop(&mut self) {
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        self.stop.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -82,7 +84,7 @@ struct ForwardedClient {
 }
 
 impl UdpForwardLoop {
-    fn run(mut self, stop: &OwnedFd) {
+    fn run(mut self, stop: &Waker) {
         let mut inbox = ReceiveBatch::new(BATCH, MAX_DATAGRAM);
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
@@ -161,9 +163,7 @@ impl UdpForwardLoop {
     fn connect(&self) -> io::Result<OwnedFd> {
         let container = self.container;
         self.netns_thread.call(move || {
-            let family = if container.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+            let socket = open_socket(container.is_ipv6(), SocketType::DGRAM, None)?;
             rustix::net::connect(&socket, &container)?;
             Ok(socket)
         })?
@@ -181,8 +181,8 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = UdpSocket::bind("0.0.0.0:0").unwrap();
         let at = ("127.0.0.3", port.local_addr().unwrap().port());
-        let inside = Arc::new(NetnsThread::start("test", || Ok(())).unwrap());
-        let forward = UdpPortForward::start(port.into(), server.local_addr().unwrap(), inside).unwrap();
+        let netns_thread = Arc::new(NetnsThread::start("test", || Ok(())).unwrap());
+        let forward = UdpPortForward::start(port.into(), server.local_addr().unwrap(), netns_thread).unwrap();
         let clients = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let mut buffer = [0; 100];
         for client in clients.iter().chain(&clients) {

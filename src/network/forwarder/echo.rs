@@ -4,18 +4,18 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
+use rustix::net::{SocketType, ipproto};
 
+use super::FlowLimits;
+use super::context::ForwarderContext;
 use super::flow_table::{FlowTable, SocketWatcher};
-use super::udp::set_dont_fragment;
-use super::writer::PacketWriter;
-use super::{FlowLimits, ForwarderSettings, PacketSink as _, icmp_errors};
+use super::host_socket::set_dont_fragment;
 use crate::packet::build::IpFields;
 use crate::packet::{IpPacket, icmp, protocol};
-use crate::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
+use crate::policy::{EgressFlow, FlowProtocol, FlowVerdict};
+use crate::socket::open_socket;
 use dhow_sys::datagram::{self, OutgoingDatagram, ReceiveBatch, ReportOptions};
 
 /// Replies received by one call.
@@ -26,14 +26,12 @@ const FLOW_FRACTION: usize = 8;
 
 /// Whether the host lets this user send pings.
 pub(crate) fn is_ping_allowed() -> bool {
-    socket(false).is_ok()
+    open_ping_socket(false).is_ok()
 }
 
-fn socket(v6: bool) -> io::Result<OwnedFd> {
-    let (family, protocol) =
-        if v6 { (AddressFamily::INET6, ipproto::ICMPV6) } else { (AddressFamily::INET, ipproto::ICMP) };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, Some(protocol))?;
+fn open_ping_socket(v6: bool) -> io::Result<OwnedFd> {
+    let protocol = if v6 { ipproto::ICMPV6 } else { ipproto::ICMP };
+    let fd = open_socket(v6, SocketType::DGRAM, Some(protocol))?;
     datagram::enable_reports(
         fd.as_fd(),
         v6,
@@ -46,19 +44,12 @@ fn socket(v6: bool) -> io::Result<OwnedFd> {
 pub(crate) struct EchoForwarder {
     flows: FlowTable,
     inbox: ReceiveBatch,
-    writer: Arc<PacketWriter>,
-    policy: Arc<dyn FlowPolicy>,
-    settings: Arc<ForwarderSettings>,
+    context: ForwarderContext,
 }
 
 impl EchoForwarder {
-    pub(crate) fn new(
-        watch: SocketWatcher,
-        writer: Arc<PacketWriter>,
-        policy: Arc<dyn FlowPolicy>,
-        settings: Arc<ForwarderSettings>,
-    ) -> Self {
-        let all = settings.limits;
+    pub(super) fn new(watch: SocketWatcher, context: ForwarderContext) -> Self {
+        let all = context.settings.limits;
         let limits = FlowLimits {
             sockets: all.sockets / FLOW_FRACTION,
             sockets_per_container: all.sockets_per_container / FLOW_FRACTION,
@@ -69,7 +60,7 @@ impl EchoForwarder {
             ..all
         };
         let inbox = ReceiveBatch::new(BATCH, 1 << 16);
-        Self { flows: FlowTable::new(watch, limits), inbox, writer, policy, settings }
+        Self { flows: FlowTable::new(watch, limits), inbox, context }
     }
 
     /// Forwards a container's request; `whole` if it may not be fragmented.
@@ -94,7 +85,7 @@ impl EchoForwarder {
                 None => return,
             },
         };
-        self.writer.refuse(packet, why, self.settings.gateway(packet.source));
+        self.context.writer.refuse(packet, why, self.context.settings.gateway(packet.source));
     }
 
     fn send(
@@ -108,7 +99,7 @@ impl EchoForwarder {
         if self.flows.find(source, target, now).is_none() {
             let flow = EgressFlow { protocol: FlowProtocol::Echo, source, target };
             let outcome = self.open(&flow, now);
-            self.policy.note(&flow, outcome.as_ref().copied());
+            self.context.policy.note(&flow, outcome.as_ref().copied());
             outcome?;
         }
         let mut again = true;
@@ -139,16 +130,19 @@ impl EchoForwarder {
     }
 
     fn open(&mut self, flow: &EgressFlow, now: Instant) -> io::Result<()> {
-        let host =
-            match self.policy.judge(&EgressFlow { source: SocketAddr::new(flow.source.ip(), 0), ..*flow }) {
-                FlowVerdict::Pass(host) if host.is_ipv4() == flow.source.is_ipv4() => {
-                    SocketAddr::new(host.ip(), 0)
-                }
-                FlowVerdict::Pass(_) => return Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
-                FlowVerdict::Refuse => return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
-            };
-        self.flows.set_share(self.settings.forwarders.count());
-        self.flows.open(flow.source, flow.target, host, now, || socket(host.is_ipv6()))
+        let host = match self
+            .context
+            .policy
+            .judge(&EgressFlow { source: SocketAddr::new(flow.source.ip(), 0), ..*flow })
+        {
+            FlowVerdict::Pass(host) if host.is_ipv4() == flow.source.is_ipv4() => {
+                SocketAddr::new(host.ip(), 0)
+            }
+            FlowVerdict::Pass(_) => return Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
+            FlowVerdict::Refuse => return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
+        };
+        self.flows.set_share(self.context.settings.forwarders.count());
+        self.flows.open(flow.source, flow.target, host, now, || open_ping_socket(host.is_ipv6()))
     }
 
     /// Receives from the socket with this number.
@@ -173,34 +167,14 @@ impl EchoForwarder {
             // The kernel writes its own ident into the request, so put the container's back.
             let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
             let ip = IpFields { tos: one.tos, ..IpFields::reply(named.ip(), container.ip(), protocol) };
-            self.writer.echo_reply(ip, container.port(), u16::from_be_bytes([*s0, *s1]), data);
+            self.context.writer.echo_reply(ip, container.port(), u16::from_be_bytes([*s0, *s1]), data);
         }
     }
 
     /// Passes ICMP errors on to the container. Returns the path MTU if the kernel itself reported one.
     fn drain_errors(&mut self, container: SocketAddr) -> Option<u32> {
-        let Self { flows, writer, settings, policy, .. } = self;
-        let mut mtu = None;
-        let socket = flows.socket(container)?;
-        while let Ok(Some(trouble)) = datagram::next_queued_error(socket.fd.as_fd()) {
-            if trouble.icmp.is_none() && trouble.error.raw_os_error() == Some(libc::EMSGSIZE) {
-                mtu = Some(trouble.info);
-            }
-            let to = trouble.to.map(|to| SocketAddr::new(to.ip(), 0));
-            let Some(named) = to.and_then(|to| socket.visible_peer(to)) else { continue };
-            let Some((why, from)) = icmp_errors::translate(&trouble, named, settings) else { continue };
-            policy.note(
-                &EgressFlow { protocol: FlowProtocol::Echo, source: container, target: named },
-                Err(&trouble.error),
-            );
-            let Some(([_, _, _, _, _, _, s0, s1], data)) = trouble.payload.split_first_chunk::<8>() else {
-                continue;
-            };
-            let quote = icmp_errors::quote_echo(container, named.ip(), u16::from_be_bytes([*s0, *s1]), data);
-            let answer = quote.and_then(|quote| icmp::build_error_quoting(container.ip(), &quote, why, from));
-            answer.iter().for_each(|answer| writer.packet(answer));
-        }
-        mtu
+        let socket = self.flows.socket(container)?;
+        self.context.drain_errors(FlowProtocol::Echo, socket, container)
     }
 
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Instant> {

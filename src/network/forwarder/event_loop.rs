@@ -6,21 +6,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::{ControlFlow, Range};
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 
+use super::context::ForwarderContext;
 use super::device::{PacketDevice, PacketOffload};
 use super::echo::EchoForwarder;
 use super::flow_table::SocketWatcher;
 use super::udp::{OutboundDatagram, UdpForwarder};
 use super::writer::PacketWriter;
-use super::{ForwarderSettings, ProtocolHandler};
+use super::{ForwarderConfig, ForwarderSettings, ProtocolHandler};
 use crate::packet::reassemble::Reassembler;
 use crate::packet::{self, IpPacket, icmp, protocol};
-use crate::policy::FlowPolicy;
 use crate::relay::{EventSource, SourceRegistration};
+use crate::wake::CommandReceiver;
 
 /// Events per epoll_wait(2).
 const EVENTS: usize = 64;
@@ -90,8 +91,7 @@ pub(crate) struct ForwarderLoop {
     device: Arc<dyn PacketDevice>,
     settings: Arc<ForwarderSettings>,
     writer: Arc<PacketWriter>,
-    commands: Receiver<ForwarderCommand>,
-    wake: Arc<OwnedFd>,
+    commands: CommandReceiver<ForwarderCommand>,
     reassembler: Reassembler,
     /// The buffer that packets are read into.
     arena: Vec<u8>,
@@ -110,50 +110,35 @@ enum WholePacket {
 
 impl ForwarderLoop {
     pub(super) fn new(
-        nest: SourceRegistration,
-        device: Arc<dyn PacketDevice>,
-        settings: ForwarderSettings,
-        policy: Arc<dyn FlowPolicy>,
-        tcp: Box<dyn ProtocolHandler>,
-        orders: Receiver<ForwarderCommand>,
-        wake: Arc<OwnedFd>,
+        registration: SourceRegistration,
+        config: ForwarderConfig,
+        commands: CommandReceiver<ForwarderCommand>,
     ) -> io::Result<Self> {
+        let ForwarderConfig { device, settings, policy, tcp } = config;
         let settings = Arc::new(settings);
         let writer = Arc::new(PacketWriter::new(device.clone(), settings.mtu));
-        let nest = Arc::new(nest);
-        let udp = UdpForwarder::new(
-            SocketWatcher::new(&nest, ReadySource::UDP),
-            writer.clone(),
-            policy.clone(),
-            settings.clone(),
-        );
-        let echo = EchoForwarder::new(
-            SocketWatcher::new(&nest, ReadySource::ECHO),
-            writer.clone(),
-            policy,
-            settings.clone(),
-        );
-        nest.add(device.fd(), DEVICE_TOKEN)?;
-        nest.add(&wake, COMMANDS_TOKEN)?;
+        let registration = Arc::new(registration);
+        let context = ForwarderContext { writer: writer.clone(), policy, settings: settings.clone() };
+        let udp = UdpForwarder::new(SocketWatcher::new(&registration, ReadySource::UDP), context.clone());
+        let echo = EchoForwarder::new(SocketWatcher::new(&registration, ReadySource::ECHO), context);
+        registration.add(device.fd(), DEVICE_TOKEN)?;
+        registration.add(commands.waker(), COMMANDS_TOKEN)?;
         if let Some(fd) = tcp.fd() {
-            nest.add(fd, TCP_TOKEN)?;
+            registration.add(fd, TCP_TOKEN)?;
         }
-        let (reassembler, arena) = (Reassembler::default(), vec![0; ARENA_SIZE + packet::MAX]);
-        let (ready, next) = (Vec::new(), None);
         Ok(Self {
-            registration: nest,
-            ready,
+            registration,
+            ready: Vec::new(),
             device,
             settings,
             writer,
-            commands: orders,
-            wake,
-            reassembler,
-            arena,
+            commands,
+            reassembler: Reassembler::default(),
+            arena: vec![0; ARENA_SIZE + packet::MAX],
             tcp,
             udp,
             echo,
-            next,
+            next: None,
         })
     }
 
@@ -200,7 +185,7 @@ impl ForwarderLoop {
     fn handle(&mut self, source: ReadySource, now: Instant) -> ControlFlow<()> {
         match source {
             ReadySource::Device => self.packets(now),
-            ReadySource::Commands => return self.orders(),
+            ReadySource::Commands => return self.run_commands(),
             ReadySource::Tcp => self.tcp.ready(&*self.writer),
             ReadySource::Udp(fd) => self.udp.ready(fd, now),
             ReadySource::Echo(fd) => self.echo.ready(fd, now),
@@ -208,10 +193,10 @@ impl ForwarderLoop {
         ControlFlow::Continue(())
     }
 
-    fn orders(&mut self) -> ControlFlow<()> {
-        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8][..]);
-        while let Ok(order) = self.commands.try_recv() {
-            match order {
+    fn run_commands(&mut self) -> ControlFlow<()> {
+        self.commands.waker().reset();
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
                 ForwarderCommand::Forget(container) => {
                     self.udp.forget(container);
                     self.echo.forget(container);
@@ -267,7 +252,8 @@ impl ForwarderLoop {
         read
     }
 
-    fn packets(&mut self, now: Instant) {
+    /// Reads what there is, and puts fragments together.
+    fn receive(&mut self, now: Instant) -> Vec<WholePacket> {
         let read = self.read();
         let mut list = Vec::with_capacity(read.len());
         for (range, offload) in read {
@@ -289,6 +275,12 @@ impl ForwarderLoop {
             }
             list.push(WholePacket::Read(range, offload));
         }
+        list
+    }
+
+    /// Receives packets and hands each to the handler of its protocol.
+    fn packets(&mut self, now: Instant) {
+        let list = self.receive(now);
         let Self { arena, settings, writer, tcp, udp, echo, .. } = self;
         let mut items = Vec::with_capacity(list.len());
         for whole in &list {
@@ -351,6 +343,6 @@ impl Drop for ForwarderLoop {
     fn drop(&mut self) {
         // The device and the eventfd may outlive the loop: the epoll set would keep reporting them.
         self.registration.remove(self.device.fd());
-        self.registration.remove(&self.wake);
+        self.registration.remove(self.commands.waker());
     }
 }

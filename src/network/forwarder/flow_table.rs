@@ -29,8 +29,8 @@ pub(crate) struct SocketWatcher {
 
 impl SocketWatcher {
     /// Events carry the socket's number with the bits of `tag`.
-    pub(crate) fn new(nest: &Arc<SourceRegistration>, tag: u64) -> Self {
-        Self { registration: Arc::clone(nest), tag }
+    pub(crate) fn new(registration: &Arc<SourceRegistration>, tag: u64) -> Self {
+        Self { registration: Arc::clone(registration), tag }
     }
 
     /// Watches a socket until it is closed.

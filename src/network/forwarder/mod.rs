@@ -12,10 +12,13 @@
 //! Containers decide what arrives here. So everything that is kept for them has a limit ([`FlowLimits`]) and a time-out,
 //! and a container that reaches its limit evicts its own oldest entries.
 
+mod context;
 pub(crate) mod device;
 pub(crate) mod echo;
 mod event_loop;
 mod flow_table;
+mod gso;
+mod host_socket;
 mod icmp_errors;
 mod pending;
 mod publish;
@@ -29,11 +32,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Instant;
-
-use rustix::event::{EventfdFlags, eventfd};
 
 use device::{PacketDevice, PacketOffload};
 use event_loop::{ForwarderCommand, ForwarderLoop};
@@ -42,6 +43,7 @@ pub(crate) use settings::{FlowLimits, ForwarderSettings};
 use super::packet::IpPacket;
 use super::policy::FlowPolicy;
 use super::relay::{SourceHandle, SourceRegistration, TcpRelay};
+use super::wake::{CommandSender, command_channel};
 
 /// Stack size of the forwarder's own thread, in bytes.
 const STACK_SIZE: usize = 256 << 10;
@@ -80,10 +82,18 @@ pub(crate) trait ProtocolHandler: Send {
     fn forget(&mut self, container: IpAddr);
 }
 
+/// What a network's forwarder is made of.
+pub(crate) struct ForwarderConfig {
+    pub(crate) device: Arc<dyn PacketDevice>,
+    pub(crate) settings: ForwarderSettings,
+    pub(crate) policy: Arc<dyn FlowPolicy>,
+    pub(crate) tcp: Box<dyn ProtocolHandler>,
+}
+
 /// The running forwarder of a network. Dropping it ends all of its flows.
 #[derive(Debug)]
 pub(crate) struct PacketForwarder {
-    commands: ForwarderCommandSender,
+    commands: CommandSender<ForwarderCommand>,
     host: ForwarderHost,
     next: AtomicU64,
 }
@@ -91,75 +101,36 @@ pub(crate) struct PacketForwarder {
 /// Where the forwarder's loop runs.
 #[derive(Debug)]
 enum ForwarderHost {
-    Worker(#[expect(dead_code, reason = "it is the gate's end")] SourceHandle),
+    Worker { _handle: SourceHandle },
     Thread(Option<JoinHandle<()>>),
-}
-
-/// Sends commands to the forwarder's loop.
-#[derive(Clone, Debug)]
-struct ForwarderCommandSender {
-    sender: Sender<ForwarderCommand>,
-    wake: Arc<OwnedFd>,
-}
-
-impl ForwarderCommandSender {
-    fn send(&self, order: ForwarderCommand) {
-        // A loop that has ended has nothing to do, and a counter at its maximum wakes it already.
-        let _ = self.sender.send(order);
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
-    }
 }
 
 impl PacketForwarder {
     /// Starts the forwarder on a worker of `relay`. Its sockets belong to the workers' network namespace.
-    pub(crate) fn start_on_worker(
-        device: Arc<dyn PacketDevice>,
-        settings: ForwarderSettings,
-        policy: Arc<dyn FlowPolicy>,
-        tcp: Box<dyn ProtocolHandler>,
-        relay: &TcpRelay,
-    ) -> io::Result<Self> {
-        Self::with(|orders, wake| {
-            let make = |nest| ForwarderLoop::new(nest, device, settings, policy, tcp, orders, wake);
-            Ok(ForwarderHost::Worker(relay.crew().register_source(make)?))
-        })
+    pub(crate) fn start_on_worker(config: ForwarderConfig, relay: &TcpRelay) -> io::Result<Self> {
+        let (sender, receiver) = command_channel()?;
+        let make = |registration| ForwarderLoop::new(registration, config, receiver);
+        let handle = relay.pool().register_source(make)?;
+        Ok(Self::new(sender, ForwarderHost::Worker { _handle: handle }))
     }
 
-    /// Starts the forwarder on a thread of its own, for a `tcp` that has much to do. Its sockets belong to
+    /// Starts the forwarder on a thread of its own, for a TCP handler that has much to do. Its sockets belong to
     /// the caller's network namespace.
-    pub(crate) fn start_on_thread(
-        device: Arc<dyn PacketDevice>,
-        settings: ForwarderSettings,
-        policy: Arc<dyn FlowPolicy>,
-        tcp: Box<dyn ProtocolHandler>,
-    ) -> io::Result<Self> {
-        Self::with(|orders, wake| {
-            let inner = ForwarderLoop::new(
-                SourceRegistration::standalone()?,
-                device,
-                settings,
-                policy,
-                tcp,
-                orders,
-                wake,
-            )?;
-            let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK_SIZE);
-            Ok(ForwarderHost::Thread(Some(thread.spawn(move || inner.run())?)))
-        })
+    pub(crate) fn start_on_thread(config: ForwarderConfig) -> io::Result<Self> {
+        let (sender, receiver) = command_channel()?;
+        let inner = ForwarderLoop::new(SourceRegistration::standalone()?, config, receiver)?;
+        let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK_SIZE);
+        Ok(Self::new(sender, ForwarderHost::Thread(Some(thread.spawn(move || inner.run())?))))
     }
 
-    fn with(
-        seat: impl FnOnce(Receiver<ForwarderCommand>, Arc<OwnedFd>) -> io::Result<ForwarderHost>,
-    ) -> io::Result<Self> {
-        let (sender, receiver) = channel();
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let seat = seat(receiver, wake.clone())?;
-        Ok(Self { commands: ForwarderCommandSender { sender, wake }, host: seat, next: AtomicU64::new(0) })
+    fn new(commands: CommandSender<ForwarderCommand>, host: ForwarderHost) -> Self {
+        Self { commands, host, next: AtomicU64::new(0) }
     }
 
     /// Drops everything that belongs to a container.
     pub(crate) fn forget(&self, container: IpAddr) {
-        self.commands.send(ForwarderCommand::Forget(container));
+        // A loop that has ended has nothing to forget.
+        let _ = self.commands.send(ForwarderCommand::Forget(container));
     }
 
     /// Publishes a UDP port: what arrives at `socket`, which is bound in the host's network namespace, goes
@@ -167,9 +138,9 @@ impl PacketForwarder {
     pub(crate) fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> io::Result<PublishedUdp> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, result) = channel();
-        self.commands.send(ForwarderCommand::Publish { id, socket, container, answer });
+        let _ = self.commands.send(ForwarderCommand::Publish { id, socket, container, answer });
         result.recv().map_err(|_| io::Error::other("the gate of the network has ended"))??;
-        Ok(PublishedUdp { orders: self.commands.clone(), id })
+        Ok(PublishedUdp { commands: self.commands.clone(), id })
     }
 }
 
@@ -178,7 +149,7 @@ impl Drop for PacketForwarder {
         if let ForwarderHost::Thread(thread) = &mut self.host
             && let Some(thread) = thread.take()
         {
-            self.commands.send(ForwarderCommand::Stop);
+            let _ = self.commands.send(ForwarderCommand::Stop);
             let _ = thread.join();
         }
     }
@@ -187,13 +158,13 @@ impl Drop for PacketForwarder {
 /// A UDP port that is published until this is dropped.
 #[derive(Debug)]
 pub(crate) struct PublishedUdp {
-    orders: ForwarderCommandSender,
+    commands: CommandSender<ForwarderCommand>,
     id: u64,
 }
 
 impl Drop for PublishedUdp {
     fn drop(&mut self) {
-        self.orders.send(ForwarderCommand::Unpublish(self.id));
+        let _ = self.commands.send(ForwarderCommand::Unpublish(self.id));
     }
 }
 

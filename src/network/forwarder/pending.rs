@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::relay::{ConnectionLimits, ConnectionQuota, PendingConnect, QuotaPermit, lock};
+use crate::relay::{ConnectionLimits, ConnectionQuota, PendingConnect, QuotaPermit};
+use crate::sync::lock;
 
 /// How long a connected host socket waits for the container's side. The container's kernel answers within
 /// microseconds; a lost SYN is retransmitted after 1, 3 and 7 seconds.
@@ -153,8 +154,8 @@ impl PendingTable {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
         if let Some(entry) = entry {
-            let ticket = watch(&socket)?;
-            entry.state = DialState::Dialing(Some((socket, ticket)));
+            let connect = watch(&socket)?;
+            entry.state = DialState::Dialing(Some((socket, connect)));
         }
         Ok(())
     }
@@ -174,8 +175,8 @@ impl PendingTable {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip())?.entries.get_mut(&addresses)?;
         let DialState::Dialing(dialing) = &mut entry.state else { return None };
-        let (socket, ticket) = dialing.take()?;
-        ticket.finish(socket.as_fd());
+        let (socket, connect) = dialing.take()?;
+        connect.finish(socket.as_fd());
         let syn = std::mem::take(&mut entry.syn);
         match rustix::net::sockopt::socket_error(&socket).and_then(|outcome| outcome) {
             Ok(()) => {

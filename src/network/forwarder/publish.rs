@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ForwarderSettings;
-use super::udp::{enlarge_buffers, for_each_gso_run};
+use super::gso::for_each_gso_run;
+use super::host_socket::enlarge_buffers;
 use super::writer::PacketWriter;
 use dhow_sys::datagram::{self, ReceiveBatch, ReportOptions};
 

@@ -82,7 +82,7 @@ impl ProtocolHandler for Closed {
 }
 
 struct World {
-    gate: PacketForwarder,
+    forwarder: PacketForwarder,
     policy: Arc<Map>,
     /// The containers' end.
     end: OwnedFd,
@@ -115,9 +115,10 @@ impl World {
                 .unwrap();
         let device = Arc::new(Wire { fd: theirs, features });
         let policy = Arc::new(Map { verdicts: verdicts.to_vec(), notes: Mutex::default() });
-        let gate =
-            PacketForwarder::start_on_thread(device, settings(), policy.clone(), Box::new(Closed)).unwrap();
-        Self { gate, policy, end: ours }
+        let config =
+            ForwarderConfig { device, settings: settings(), policy: policy.clone(), tcp: Box::new(Closed) };
+        let forwarder = PacketForwarder::start_on_thread(config).unwrap();
+        Self { forwarder, policy, end: ours }
     }
 
     fn put(&self, packet: &[u8]) {
@@ -342,7 +343,7 @@ fn clients_of_published_ports_are_seen_as_themselves() {
         let host = UdpSocket::bind((LOOPBACK[family], 0)).unwrap();
         let address = host.local_addr().unwrap();
         let container = SocketAddr::new(CONTAINERS[family], 53);
-        let published = world.gate.publish_udp(host.into(), container).unwrap();
+        let published = world.forwarder.publish_udp(host.into(), container).unwrap();
         let mut seen = Vec::new();
         let clients: Vec<_> = (0..2).map(|_| peer(family).0).collect();
         for client in &clients {

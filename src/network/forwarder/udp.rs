@@ -5,24 +5,19 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::SocketType;
 
+use super::context::ForwarderContext;
 use super::flow_table::{FlowTable, SocketWatcher};
+use super::gso::for_each_gso_run;
+use super::host_socket::{enlarge_buffers, set_dont_fragment};
 use super::publish::UdpPublications;
-use super::writer::PacketWriter;
-use super::{ForwarderSettings, PacketSink as _, icmp_errors};
 use crate::packet::{IpPacket, icmp, udp};
-use crate::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
-use dhow_sys::datagram::{
-    self, MAX_SEGMENTS, OutgoingDatagram, ReceiveBatch, ReceivedDatagram, ReportOptions,
-};
-
-/// Socket buffer size in bytes; the kernel caps it.
-const SOCKET_BUFFER: usize = 1 << 20;
+use crate::policy::{EgressFlow, FlowProtocol, FlowVerdict};
+use crate::socket::open_socket;
+use dhow_sys::datagram::{self, MAX_SEGMENTS, OutgoingDatagram, ReceiveBatch, ReportOptions};
 
 /// Datagrams received by one call, and calls before other sockets get their turn.
 const BATCH: usize = 32;
@@ -79,25 +74,16 @@ pub(crate) struct UdpForwarder {
     flows: FlowTable,
     pub published: UdpPublications,
     inbox: ReceiveBatch,
-    writer: Arc<PacketWriter>,
-    policy: Arc<dyn FlowPolicy>,
-    settings: Arc<ForwarderSettings>,
+    context: ForwarderContext,
 }
 
 impl UdpForwarder {
-    pub(super) fn new(
-        watch: SocketWatcher,
-        writer: Arc<PacketWriter>,
-        policy: Arc<dyn FlowPolicy>,
-        settings: Arc<ForwarderSettings>,
-    ) -> Self {
+    pub(super) fn new(watch: SocketWatcher, context: ForwarderContext) -> Self {
         Self {
-            flows: FlowTable::new(watch, settings.limits),
-            published: UdpPublications::new(settings.clone()),
+            flows: FlowTable::new(watch, context.settings.limits),
+            published: UdpPublications::new(context.settings.clone()),
             inbox: ReceiveBatch::new(BATCH, 1 << 16),
-            writer,
-            policy,
-            settings,
+            context,
         }
     }
 
@@ -132,17 +118,17 @@ impl UdpForwarder {
     /// Opens a new flow, if the policy allows it.
     fn open(&mut self, source: SocketAddr, target: SocketAddr, now: Instant) -> io::Result<()> {
         let flow = EgressFlow { protocol: FlowProtocol::Udp, source, target };
-        let outcome = match self.policy.judge(&flow) {
+        let outcome = match self.context.policy.judge(&flow) {
             FlowVerdict::Refuse => Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
             FlowVerdict::Pass(host) if host.is_ipv4() != source.is_ipv4() => {
                 Err(io::Error::from_raw_os_error(libc::ENETUNREACH))
             }
             FlowVerdict::Pass(host) => {
-                self.flows.set_share(self.settings.forwarders.count());
-                self.flows.open(source, target, host, now, || socket(host.is_ipv6()))
+                self.flows.set_share(self.context.settings.forwarders.count());
+                self.flows.open(source, target, host, now, || open_udp_socket(host.is_ipv6()))
             }
         };
-        self.policy.note(&flow, outcome.as_ref().copied());
+        self.context.policy.note(&flow, outcome.as_ref().copied());
         outcome
     }
 
@@ -175,7 +161,7 @@ impl UdpForwarder {
             } else {
                 let flow =
                     EgressFlow { protocol: FlowProtocol::Udp, source: container, target: failed.target() };
-                self.policy.note(&flow, Err(&error));
+                self.context.policy.note(&flow, Err(&error));
                 self.refuse(&[*failed], &error);
             }
             (run, again) = (rest, true);
@@ -187,44 +173,31 @@ impl UdpForwarder {
         let Some(why) = icmp::IcmpError::from_io(error) else { return };
         for item in run {
             // The target itself reports a closed port; a router reports everything else.
-            let from =
-                if why == icmp::IcmpError::Port { None } else { self.settings.gateway(item.packet.source) };
-            self.writer.refuse(&item.packet, why, from);
+            let from = if why == icmp::IcmpError::Port {
+                None
+            } else {
+                self.context.settings.gateway(item.packet.source)
+            };
+            self.context.writer.refuse(&item.packet, why, from);
         }
     }
 
     fn refuse_too_big(&self, item: &OutboundDatagram<'_>, mtu: Option<u32>) {
         // The minimum MTU of IPv6 is less than any path is likely to have.
         let why = icmp::IcmpError::TooBig(mtu.unwrap_or(1280));
-        self.writer.refuse(&item.packet, why, self.settings.gateway(item.packet.source));
+        self.context.writer.refuse(&item.packet, why, self.context.settings.gateway(item.packet.source));
     }
 
     /// Passes ICMP errors on to the container. Returns the path MTU if the kernel itself reported one.
     fn drain_errors(&mut self, container: SocketAddr) -> Option<u32> {
-        let Self { flows, writer, settings, policy, .. } = self;
-        let mut mtu = None;
-        let socket = flows.socket(container)?;
-        while let Ok(Some(trouble)) = datagram::next_queued_error(socket.fd.as_fd()) {
-            if trouble.icmp.is_none() && trouble.error.raw_os_error() == Some(libc::EMSGSIZE) {
-                mtu = Some(trouble.info);
-            }
-            let Some(named) = trouble.to.and_then(|to| socket.visible_peer(to)) else { continue };
-            let Some((why, from)) = icmp_errors::translate(&trouble, named, settings) else { continue };
-            policy.note(
-                &EgressFlow { protocol: FlowProtocol::Udp, source: container, target: named },
-                Err(&trouble.error),
-            );
-            let quote = icmp_errors::quote_datagram(container, named, &trouble.payload);
-            let answer = quote.and_then(|quote| icmp::build_error_quoting(container.ip(), &quote, why, from));
-            answer.iter().for_each(|answer| writer.packet(answer));
-        }
-        mtu
+        let socket = self.flows.socket(container)?;
+        self.context.drain_errors(FlowProtocol::Udp, socket, container)
     }
 
     /// Receives from the socket with this number.
     pub(super) fn ready(&mut self, fd: RawFd, now: Instant) {
         if self.published.contains(fd) {
-            self.published.ready(fd, &mut self.inbox, &self.writer, now);
+            self.published.ready(fd, &mut self.inbox, &self.context.writer, now);
         } else if let Some(container) = self.flows.source(fd) {
             self.inbound(container, now);
         }
@@ -237,7 +210,7 @@ impl UdpForwarder {
                 Ok(count) => {
                     for_each_gso_run(&self.inbox, |first, parts| {
                         if let Some(named) = socket.note_reply(first.from, now) {
-                            self.writer.datagrams(named, container, first.tos, parts, first.segment);
+                            self.context.writer.datagrams(named, container, first.tos, parts, first.segment);
                         }
                     });
                     if count < BATCH {
@@ -265,31 +238,13 @@ impl UdpForwarder {
     }
 }
 
-/// A socket in the host's network namespace.
-fn socket(v6: bool) -> io::Result<OwnedFd> {
-    let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+/// A UDP socket in the host's network namespace.
+fn open_udp_socket(v6: bool) -> io::Result<OwnedFd> {
+    let fd = open_socket(v6, SocketType::DGRAM, None)?;
     let reports = ReportOptions { errors: true, gro: true, tos: true, local: false };
     datagram::enable_reports(fd.as_fd(), v6, reports)?;
     enlarge_buffers(&fd);
     Ok(fd)
-}
-
-/// Enlarges the socket buffers for bursts, as far as the host allows.
-pub(crate) fn enlarge_buffers(fd: &OwnedFd) {
-    let _ = sockopt::set_socket_recv_buffer_size(fd, SOCKET_BUFFER);
-    let _ = sockopt::set_socket_send_buffer_size(fd, SOCKET_BUFFER);
-}
-
-/// Sets whether packets may be fragmented, here or on their path.
-pub(crate) fn set_dont_fragment(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> rustix::io::Result<()> {
-    if host.is_ipv4() {
-        let how = if whole { Ipv4PathMtuDiscovery::DO } else { Ipv4PathMtuDiscovery::WANT };
-        return sockopt::set_ip_mtu_discover(fd, how);
-    }
-    let how = if whole { Ipv6PathMtuDiscovery::DO } else { Ipv6PathMtuDiscovery::WANT };
-    sockopt::set_ipv6_mtu_discover(fd, how)
 }
 
 /// Sends `items` to `to`, several as one (GSO) while `trains` is set; clears it if the path does not support
@@ -384,38 +339,4 @@ fn gso_run_length(items: &[OutboundDatagram<'_>]) -> usize {
         }
     }
     count.max(1)
-}
-
-/// Calls `each` for every run of datagrams in `inbox` that came from the same sender and can be forwarded as
-/// one: payloads of the same length, except the last.
-pub(crate) fn for_each_gso_run(
-    inbox: &ReceiveBatch,
-    mut each: impl FnMut(&ReceivedDatagram<'_>, &[IoSlice<'_>]),
-) {
-    let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(BATCH);
-    let mut first: Option<ReceivedDatagram<'_>> = None;
-    let mut open = false;
-    for one in inbox.iter() {
-        if let Some(first) = &first {
-            let same = (one.from, one.tos, one.local) == (first.from, first.tos, first.local);
-            if open
-                && same
-                && one.segment == 0
-                && one.bytes.len() <= first.bytes.len()
-                && !one.bytes.is_empty()
-            {
-                open = one.bytes.len() == first.bytes.len();
-                parts.push(IoSlice::new(one.bytes));
-                continue;
-            }
-            each(first, &parts);
-        }
-        parts.clear();
-        parts.push(IoSlice::new(one.bytes));
-        open = one.segment == 0;
-        first = Some(one);
-    }
-    if let Some(first) = &first {
-        each(first, &parts);
-    }
 }

@@ -39,9 +39,9 @@ pub(super) struct ForwarderLink {
     pub(super) device: Arc<dyn PacketDevice>,
 }
 
-/// Creates the device for the backend `rung`.
-pub(super) fn create_device(rung: NetworkBackend, route: &NetlinkSocket) -> anyhow::Result<ForwarderLink> {
-    match rung {
+/// Creates the device for the backend `backend`.
+pub(super) fn create_device(backend: NetworkBackend, route: &NetlinkSocket) -> anyhow::Result<ForwarderLink> {
+    match backend {
         NetworkBackend::Tproxy => open_tun(route),
         NetworkBackend::Packet => open_veth(route),
         _ => open_tun(route)
@@ -71,14 +71,14 @@ fn open_veth(route: &NetlinkSocket) -> anyhow::Result<ForwarderLink> {
 }
 
 /// Adds the bridge and brings it up.
-pub(super) fn push_bridge(batch: &mut RouteBatch, shape: &GatewayConfig) {
-    batch.add_bridge(BRIDGE_INDEX, BRIDGE_NAME, shape.mac, shape.mtu.mtu);
-    batch.set_up(BRIDGE_INDEX, BRIDGE_NAME, &shape.port_devconf(), Vec::new());
+pub(super) fn push_bridge(batch: &mut RouteBatch, config: &GatewayConfig) {
+    batch.add_bridge(BRIDGE_INDEX, BRIDGE_NAME, config.mac, config.mtu.mtu);
+    batch.set_up(BRIDGE_INDEX, BRIDGE_NAME, &config.port_devconf(), Vec::new());
 }
 
 /// Routes the subnets to `out`, an interface without the gateway's addresses.
-pub(super) fn push_container_routes(batch: &mut RouteBatch, shape: &GatewayConfig, out: u32) {
-    for address in shape.addresses() {
+pub(super) fn push_container_routes(batch: &mut RouteBatch, config: &GatewayConfig, out: u32) {
+    for address in config.addresses() {
         batch.add_route(&RouteSpec {
             to: address.trunc(),
             via: None,
@@ -92,18 +92,18 @@ pub(super) fn push_container_routes(batch: &mut RouteBatch, shape: &GatewayConfi
 
 /// Sets up the addresses, the bridge unless it is created on demand, the device, and the routing.
 pub(super) fn build_links(
-    shape: &GatewayConfig,
-    rung: NetworkBackend,
+    config: &GatewayConfig,
+    backend: NetworkBackend,
     link: Option<&ForwarderLink>,
 ) -> RouteBatch {
     let mut batch = RouteBatch::default();
     batch.up(LOOPBACK, "lo");
-    if shape.bridge_on_demand {
+    if config.bridge_on_demand {
         // On `lo`, so that they are local whichever port their packets arrive on.
-        shape.gateways().for_each(|address| batch.add_address(LOOPBACK, IpNet::from(address)));
+        config.gateways().for_each(|address| batch.add_address(LOOPBACK, IpNet::from(address)));
     } else {
-        push_bridge(&mut batch, shape);
-        shape.addresses().for_each(|address| batch.add_address(BRIDGE_INDEX, address));
+        push_bridge(&mut batch, config);
+        config.addresses().for_each(|address| batch.add_address(BRIDGE_INDEX, address));
     }
     let Some(link) = link else { return batch };
     let mut sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];
@@ -115,12 +115,12 @@ pub(super) fn build_links(
     let speaks =
         [(Ipv4Devconf::Forwarding, 1), (Ipv4Devconf::ReversePathFilter, 0), (Ipv4Devconf::AcceptLocal, 1)];
     batch.set_up(link.index, link.name, &speaks, sizes);
-    for to in shape.default_prefixes() {
+    for to in config.default_prefixes() {
         let v6 = matches!(to, IpNet::V6(_));
         let route = |out, table, local| RouteSpec { to, via: None, out, table, local, mtu: None };
         batch.add_route(&route(link.index, TABLE_GATE, false));
         batch.add_route(&route(link.index, TABLE_MAIN, false));
-        if rung.has_listeners() {
+        if backend.has_listeners() {
             batch.add_route(&route(LOOPBACK, TABLE_SOCKET, true));
             batch.add_rule(v6, 1, RuleSelector::Mark(nft::MARK_SOCKET), TABLE_SOCKET);
             batch.add_rule(v6, 2, RuleSelector::Mark(nft::MARK_FORWARDER), TABLE_GATE);

@@ -49,8 +49,6 @@ use dhow_model::network::{MacAddress, NetworkSpec};
 use mtu::MtuSizes;
 use ports::BridgePorts;
 
-pub(crate) use super::nft::dns_redirect::forward_names;
-
 const BRIDGE_INDEX: u32 = 10;
 const BRIDGE_NAME: &str = "br0";
 /// Port of the transparent listeners. Nothing else listens in a gateway, and no container can reach it
@@ -88,7 +86,7 @@ struct GatewayConfig {
 }
 
 impl GatewayConfig {
-    fn of(spec: &NetworkSpec, rung: NetworkBackend) -> Self {
+    fn of(spec: &NetworkSpec, backend: NetworkBackend) -> Self {
         let v4 = spec.v4.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         let v6 = spec.v6.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         // The same address whenever the gateway is recreated, because containers cache it. Docker derives a
@@ -106,10 +104,10 @@ impl GatewayConfig {
             v4,
             v6,
             mac: MacAddress([0x02, 0x42, a, b, c, d]),
-            mtu: MtuSizes::of(spec, rung),
+            mtu: MtuSizes::of(spec, backend),
             internal: spec.internal,
             isolated: spec.no_icc,
-            bridge_on_demand: rung == NetworkBackend::Tproxy && !spec.internal,
+            bridge_on_demand: backend == NetworkBackend::Tproxy && !spec.internal,
         }
     }
 
@@ -150,34 +148,31 @@ struct GatewayParts {
 }
 
 impl Gateway {
-    /// Creates the namespace and everything in it for the backend `rung`. The caller needs CAP_SYS_ADMIN and
+    /// Creates the namespace and everything in it for the backend `backend`. The caller needs CAP_SYS_ADMIN and
     /// CAP_NET_ADMIN in its user namespace.
-    pub(crate) fn open(spec: &NetworkSpec, rung: NetworkBackend) -> anyhow::Result<Self> {
-        let mut shape = GatewayConfig::of(spec, rung);
+    pub(crate) fn open(spec: &NetworkSpec, backend: NetworkBackend) -> anyhow::Result<Self> {
+        let mut config = GatewayConfig::of(spec, backend);
         // Without IPv6 in the kernel, the network has only IPv4.
-        shape.v6 = shape.v6.filter(|_| sysctl::has_v6());
+        config.v6 = config.v6.filter(|_| sysctl::has_v6());
         let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
-        let inside = NetnsThread::start("dhow-gateway", enter).context("cannot make a network namespace")?;
-        let for_thread = shape.clone();
-        let made = inside.call(move || create(&for_thread, rung))??;
-        let ports = Arc::new(Mutex::new(BridgePorts::new(!shape.bridge_on_demand)));
+        let netns_thread =
+            NetnsThread::start("dhow-gateway", enter).context("cannot make a network namespace")?;
+        let for_thread = config.clone();
+        let parts = netns_thread.call(move || create(&for_thread, backend))??;
+        let ports = Arc::new(Mutex::new(BridgePorts::new(!config.bridge_on_demand)));
         Ok(Self {
-            netns_thread: Arc::new(inside),
-            netns: Arc::new(made.netns),
-            route: made.route,
-            filter: made.filter,
-            config: shape,
+            netns_thread: Arc::new(netns_thread),
+            netns: Arc::new(parts.netns),
+            route: parts.route,
+            filter: parts.filter,
+            config,
             ports: Arc::clone(&ports),
-            sweeper: sweep::PortSweeper::new(made.sweeper_socket, ports),
-            device: made.device,
-            listeners: made.listeners,
-            backend: rung,
-            v6_out: made.v6_out,
+            sweeper: sweep::PortSweeper::new(parts.sweeper_socket, ports),
+            device: parts.device,
+            listeners: parts.listeners,
+            backend,
+            v6_out: parts.v6_out,
         })
-    }
-
-    pub(crate) fn rung(&self) -> NetworkBackend {
-        self.backend
     }
 
     /// Whether containers reach IPv6 destinations.
@@ -191,7 +186,7 @@ impl Gateway {
     }
 
     /// The thread that creates sockets in this gateway.
-    pub(crate) fn inside(&self) -> &Arc<NetnsThread> {
+    pub(crate) fn netns_thread(&self) -> &Arc<NetnsThread> {
         &self.netns_thread
     }
 
@@ -241,23 +236,23 @@ impl Gateway {
     }
 }
 
-fn create(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result<GatewayParts> {
-    sysctl::apply_gateway(rung, shape.v6.is_some())?;
+fn create(config: &GatewayConfig, backend: NetworkBackend) -> anyhow::Result<GatewayParts> {
+    sysctl::apply_gateway(backend, config.v6.is_some())?;
     // slirp4netns only knows IPv6 addresses of its own prefix.
-    let leads = !shape.internal && rung != NetworkBackend::Slirp4netns;
-    let v6_out = shape.v6.is_some() && leads && sysctl::enable_v6_forwarding();
+    let leads = !config.internal && backend != NetworkBackend::Slirp4netns;
+    let v6_out = config.v6.is_some() && leads && sysctl::enable_v6_forwarding();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
     let route = NetlinkSocket::open(NetlinkFamily::Route)?;
-    let link = if shape.internal || !rung.uses_forwarder() {
+    let link = if config.internal || !backend.uses_forwarder() {
         None
     } else {
-        Some(links::create_device(rung, &route)?)
+        Some(links::create_device(backend, &route)?)
     };
-    links::build_links(shape, rung, link.as_ref()).send(&route)?;
-    let filter = install_filter(shape, rung)?;
+    links::build_links(config, backend, link.as_ref()).send(&route)?;
+    let filter = install_filter(config, backend)?;
     let broom = NetlinkSocket::open(NetlinkFamily::Route)?;
-    let mut made = GatewayParts {
+    let mut parts = GatewayParts {
         netns: home,
         route,
         sweeper_socket: broom,
@@ -267,44 +262,47 @@ fn create(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result<Gateway
         v6_out,
     };
     if let Some(link) = link {
-        if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
+        if let Some(filter) = parts.filter.as_ref().filter(|_| backend.has_listeners()) {
             // nf_tables reports a missing expression as ENOENT only, so name the modules.
-            let parts = if rung == NetworkBackend::Redirect { "nft_ct, nft_nat" } else { "nft_tproxy" };
-            let refused = || format!("the kernel does not take the rules (it needs {parts})");
-            datapath_rules(shape, rung, link.index).commit(filter).with_context(refused)?;
-            if rung == NetworkBackend::Redirect {
+            let modules = if backend == NetworkBackend::Redirect { "nft_ct, nft_nat" } else { "nft_tproxy" };
+            let refused = || format!("the kernel does not take the rules (it needs {modules})");
+            datapath_rules(config, backend, link.index).commit(filter).with_context(refused)?;
+            if backend == NetworkBackend::Redirect {
                 sysctl::apply_conntrack()?;
             }
-            for family in shape.default_prefixes() {
+            for family in config.default_prefixes() {
                 let any = SocketAddr::new(family.addr(), LISTENER_PORT);
-                made.listeners.push(tcp::bind_listener(any).context("cannot listen in the gateway")?);
+                parts.listeners.push(tcp::bind_listener(any).context("cannot listen in the gateway")?);
             }
         }
-        made.device = Some(link.device);
+        parts.device = Some(link.device);
     }
-    Ok(made)
+    Ok(parts)
 }
 
 /// What happens to packets from containers.
-fn datapath_rules(shape: &GatewayConfig, rung: NetworkBackend, gate: u32) -> NftTransaction {
-    let on = GatewayInterfaces { bridge: (!shape.bridge_on_demand).then_some(BRIDGE_INDEX), forwarder: gate };
-    if rung == NetworkBackend::Redirect {
-        return nft::redirect::rules(on, LISTENER_PORT, &shape.addresses().collect::<Vec<_>>());
+fn datapath_rules(config: &GatewayConfig, backend: NetworkBackend, forwarder_index: u32) -> NftTransaction {
+    let on = GatewayInterfaces {
+        bridge: (!config.bridge_on_demand).then_some(BRIDGE_INDEX),
+        forwarder: forwarder_index,
+    };
+    if backend == NetworkBackend::Redirect {
+        return nft::redirect::rules(on, LISTENER_PORT, &config.addresses().collect::<Vec<_>>());
     }
-    nft::tproxy::rules(on, LISTENER_PORT, shape.v4.is_some(), shape.v6.is_some())
+    nft::tproxy::rules(on, LISTENER_PORT, config.v4.is_some(), config.v6.is_some())
 }
 
 /// Lets the bridge pass only frames with the sender's own addresses. Backends without nf_tables rules do
 /// without where the kernel has no nf_tables.
-fn install_filter(shape: &GatewayConfig, rung: NetworkBackend) -> anyhow::Result<Option<NetlinkSocket>> {
+fn install_filter(config: &GatewayConfig, backend: NetworkBackend) -> anyhow::Result<Option<NetlinkSocket>> {
     let filter =
         NetlinkSocket::open(NetlinkFamily::Netfilter).map_err(anyhow::Error::from).and_then(|socket| {
             let refused = "the kernel does not take rules for bridges (it needs nf_tables)";
-            nft::anti_spoof::rules(shape.v6.is_some()).commit(&socket).context(refused)?;
+            nft::anti_spoof::rules(config.v6.is_some()).commit(&socket).context(refused)?;
             Ok(socket)
         });
     match filter {
-        Err(_) if !rung.has_listeners() => Ok(None),
+        Err(_) if !backend.has_listeners() => Ok(None),
         filter => Ok(Some(filter?)),
     }
 }

@@ -25,13 +25,13 @@ pub(crate) struct MtuSizes {
 }
 
 impl MtuSizes {
-    /// The MTUs of a network with the backend `rung`. Must be called in the host's network namespace.
-    pub(super) fn of(spec: &NetworkSpec, rung: NetworkBackend) -> Self {
+    /// The MTUs of a network with the backend `backend`. Must be called in the host's network namespace.
+    pub(super) fn of(spec: &NetworkSpec, backend: NetworkBackend) -> Self {
         let alike = |mtu| Self { mtu, external: None, host_addresses: Vec::new() };
         match spec.mtu {
             Some(mtu) => alike(mtu),
             // pasta and slirp4netns have one MTU for all destinations.
-            None if !rung.uses_forwarder() => alike(EXTERNAL_MTU),
+            None if !backend.uses_forwarder() => alike(EXTERNAL_MTU),
             None if spec.internal => alike(MAX_MTU),
             None => {
                 let near =

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -15,6 +15,7 @@ use super::{BRIDGE_INDEX, BRIDGE_NAME, Gateway, links, sysctl};
 use crate::netlink::requests::{RouteSpec, TABLE_MAIN, VethPeer, is_delivered_locally};
 use crate::netlink::{NetlinkError, NetlinkFamily, NetlinkSocket, RouteBatch};
 use crate::nft;
+use crate::sync::lock;
 use dhow_model::network::{MacAddress, NetworkEndpoint};
 use dhow_sys::interface;
 
@@ -50,11 +51,6 @@ impl BridgePorts {
     pub(super) fn has(&self, address: IpAddr) -> bool {
         self.by_mac.values().any(|port| port.addresses.contains(&address))
     }
-}
-
-/// Locks, ignoring poison: all updates under these locks are single steps, so a panic leaves consistent data.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl BridgePort {
@@ -159,17 +155,17 @@ impl Gateway {
         }
         let port = BridgePort { index: FIRST_INDEX + ports.made, addresses: endpoint_addresses(endpoint) };
         ports.made += 1;
-        let (name, shape) = (port.name(), &self.config);
+        let (name, config) = (port.name(), &self.config);
         let mut batch = RouteBatch::default();
         let far = VethPeer { netns, name: &endpoint.interface, mac: endpoint.mac };
         if alone {
-            let as_gateway = LinkAttribute::Address(shape.mac.0.to_vec());
-            batch.add_veth(port.index, &name, shape.mtu.mtu, as_gateway, &far);
-            batch.set_up(port.index, &name, &shape.port_devconf(), Vec::new());
-            links::push_container_routes(&mut batch, shape, port.index);
+            let as_gateway = LinkAttribute::Address(config.mac.0.to_vec());
+            batch.add_veth(port.index, &name, config.mtu.mtu, as_gateway, &far);
+            batch.set_up(port.index, &name, &config.port_devconf(), Vec::new());
+            links::push_container_routes(&mut batch, config, port.index);
         } else {
-            batch.add_veth(port.index, &name, shape.mtu.mtu, LinkAttribute::Controller(BRIDGE_INDEX), &far);
-            if shape.isolated {
+            batch.add_veth(port.index, &name, config.mtu.mtu, LinkAttribute::Controller(BRIDGE_INDEX), &far);
+            if config.isolated {
                 batch.isolate(port.index, &name);
             }
         }

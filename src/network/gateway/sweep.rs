@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex};
 
 use super::BRIDGE_INDEX;
-use super::ports::{BridgePort, BridgePorts, lock};
+use super::ports::{BridgePort, BridgePorts};
 use crate::netlink::{NetlinkSocket, RouteBatch};
+use crate::sync::lock;
 
 /// Stack size of the thread, in bytes.
 const STACK: usize = 64 << 10;

@@ -21,12 +21,12 @@ enum SysctlNeed {
 use SysctlNeed::{Better, Listeners, Tproxy};
 
 impl SysctlNeed {
-    /// Whether the backend `rung` does not work without the setting.
-    fn is_for(self, rung: Option<NetworkBackend>) -> bool {
-        let listeners = rung.is_some_and(NetworkBackend::has_listeners);
+    /// Whether the backend `backend` does not work without the setting.
+    fn is_for(self, backend: Option<NetworkBackend>) -> bool {
+        let listeners = backend.is_some_and(NetworkBackend::has_listeners);
         match self {
             Listeners => listeners,
-            Tproxy => listeners && rung != Some(NetworkBackend::Redirect),
+            Tproxy => listeners && backend != Some(NetworkBackend::Redirect),
             Better => false,
         }
     }
@@ -74,9 +74,9 @@ const PINGERS: &str = "ipv4/ping_group_range";
 const CONGESTION_CONTROL: &str = "ipv4/tcp_congestion_control";
 
 /// Sets the sysctls of a gateway's namespace, before it has interfaces.
-pub(crate) fn apply_gateway(rung: NetworkBackend, v6: bool) -> anyhow::Result<()> {
-    apply(GATEWAY, Some(rung))?;
-    apply(if v6 { GATEWAY_V6 } else { NO_V6 }, Some(rung))
+pub(crate) fn apply_gateway(backend: NetworkBackend, v6: bool) -> anyhow::Result<()> {
+    apply(GATEWAY, Some(backend))?;
+    apply(if v6 { GATEWAY_V6 } else { NO_V6 }, Some(backend))
 }
 
 /// Enables IPv6 forwarding. For IPv4 it is set per interface, by netlink.
@@ -140,10 +140,10 @@ fn last_group(map: &str) -> u32 {
     end.saturating_sub(1).min(i32::MAX.unsigned_abs())
 }
 
-fn apply(settings: SysctlTable, rung: Option<NetworkBackend>) -> anyhow::Result<()> {
+fn apply(settings: SysctlTable, backend: Option<NetworkBackend>) -> anyhow::Result<()> {
     for (name, value, need) in settings {
         match write_sysctl(name, value) {
-            Err(error) if need.is_for(rung) => {
+            Err(error) if need.is_for(backend) => {
                 return Err(error).with_context(|| format!("cannot set net/{name} to {value}"));
             }
             _ => {}

@@ -81,15 +81,15 @@ fn the_port_of_name_servers_stays_free() {
 }
 
 struct Container {
-    inside: NetnsThread,
+    netns_thread: NetnsThread,
     netns: OwnedFd,
     endpoint: NetworkEndpoint,
 }
 
 fn container(number: u8) -> Container {
     let unshare = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
-    let inside = NetnsThread::start("container", unshare).unwrap();
-    let netns = inside
+    let netns_thread = NetnsThread::start("container", unshare).unwrap();
+    let netns = netns_thread
         .call(|| {
             dhow_sys::interface::loopback_up().unwrap();
             std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()
@@ -106,7 +106,7 @@ fn container(number: u8) -> Container {
         link_local: Vec::new(),
         default_route: true,
     };
-    Container { inside, netns, endpoint }
+    Container { netns_thread, netns, endpoint }
 }
 
 fn spec() -> NetworkSpec {
@@ -149,7 +149,7 @@ fn next(device: &dyn PacketDevice, protocol: i32) -> (SocketAddr, SocketAddr, Ve
 /// Whether a connection succeeds within `patience`.
 fn reaches(from: &Container, to: SocketAddr, patience: Duration) -> bool {
     let connect = move || TcpStream::connect_timeout(&to, patience);
-    match from.inside.call(connect).unwrap() {
+    match from.netns_thread.call(connect).unwrap() {
         Ok(_) => true,
         Err(error) => {
             let unreachable =
@@ -190,8 +190,8 @@ fn destination(gateway: &Gateway, accepted: &TcpStream) -> SocketAddr {
     }
 }
 
-fn connections(rung: NetworkBackend) {
-    let mut gateway = Gateway::open(&spec(), rung).unwrap();
+fn connections(backend: NetworkBackend) {
+    let mut gateway = Gateway::open(&spec(), backend).unwrap();
     let container = container(2);
     gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
     let device = gateway.take_device().unwrap();
@@ -200,7 +200,7 @@ fn connections(rung: NetworkBackend) {
     for target in ["192.0.2.55:80", "198.51.100.1:7070", "[2001:db8::5]:80", "[2001:db8:1::1]:99"] {
         let target: SocketAddr = target.parse().unwrap();
         let (connected, result) = std::sync::mpsc::channel();
-        container.inside.post(move || {
+        container.netns_thread.post(move || {
             connected.send(TcpStream::connect_timeout(&target, PATIENCE)).unwrap();
         });
         // On a busy machine a SYN may be retransmitted.
@@ -228,7 +228,7 @@ fn connections(rung: NetworkBackend) {
     // Everything but TCP goes to the forwarder, even if it is for the gateway itself.
     for target in ["192.0.2.55:53", "198.51.100.1:53"] {
         let sent = move || UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"text", target));
-        container.inside.call(sent).unwrap().unwrap();
+        container.netns_thread.call(sent).unwrap().unwrap();
         let (_, to, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
         assert_eq!(to.to_string(), target);
     }
@@ -247,7 +247,7 @@ fn one_port_by_redirect() {
     for target in ["192.0.2.55:80", "192.0.2.55:81", "192.0.2.56:80"] {
         let target: SocketAddr = target.parse().unwrap();
         let (connected, result) = std::sync::mpsc::channel();
-        container.inside.post(move || {
+        container.netns_thread.post(move || {
             let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
             rustix::net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
             rustix::net::bind(&socket, &SocketAddr::from(([198, 51, 100, 2], 5000))).unwrap();
@@ -286,7 +286,7 @@ fn train(container: &Container, device: &dyn PacketDevice) {
         nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &1000).unwrap();
         socket.send_to(&[7; 2500], "192.0.2.55:53").unwrap();
     };
-    container.inside.call(send).unwrap();
+    container.netns_thread.call(send).unwrap();
     let mut payload = 0;
     while payload < 2500 {
         let (_, _, bytes, offload) = next(device, libc::IPPROTO_UDP);
@@ -304,7 +304,7 @@ fn published(gateway: &Gateway, container: &Container) {
     for (client, at) in [("192.0.2.9:5000", "198.51.100.2:80"), ("[2001:db8::9]:5000", "[2001:db8:1::2]:80")]
     {
         let (client, at): (SocketAddr, SocketAddr) = (client.parse().unwrap(), at.parse().unwrap());
-        let server = container.inside.call(move || TcpListener::bind(at).unwrap()).unwrap();
+        let server = container.netns_thread.call(move || TcpListener::bind(at).unwrap()).unwrap();
         let connect = move || {
             let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
@@ -319,7 +319,7 @@ fn published(gateway: &Gateway, container: &Container) {
             rustix::net::connect(&socket, &at).unwrap();
             TcpStream::from(socket)
         };
-        let mut comes = gateway.inside().call(connect).unwrap();
+        let mut comes = gateway.netns_thread().call(connect).unwrap();
         let (mut serves, who) = server.accept().unwrap();
         assert_eq!(who, client);
         let mut heard = [0; 8];
@@ -341,7 +341,7 @@ fn all_to_the_gate() {
     let device = gateway.take_device().unwrap();
     for target in ["192.0.2.55:80", "198.51.100.1:22", "[2001:db8::5]:80", "[2001:db8:1::1]:99"] {
         let target: SocketAddr = target.parse().unwrap();
-        container.inside.post(move || drop(TcpStream::connect_timeout(&target, MOMENT)));
+        container.netns_thread.post(move || drop(TcpStream::connect_timeout(&target, MOMENT)));
         while next(device.as_ref(), libc::IPPROTO_TCP).1 != target {}
     }
 }
@@ -356,7 +356,7 @@ fn neighbours() {
         gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
     }
     let listen = || TcpListener::bind("[::]:80").unwrap();
-    let _listener = two.inside.call(listen).unwrap();
+    let _listener = two.netns_thread.call(listen).unwrap();
     for address in ["198.51.100.3:80", "[2001:db8:1::3]:80"] {
         assert!(reaches(&one, address.parse().unwrap(), PATIENCE), "{address}");
     }
@@ -373,7 +373,7 @@ fn neighbours() {
         send("198.51.100.77:1000", "192.0.2.9:53");
         send("198.51.100.2:1000", "192.0.2.9:53");
     };
-    one.inside.call(add).unwrap();
+    one.netns_thread.call(add).unwrap();
     let (from, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
     assert_eq!(from.to_string(), "198.51.100.2:1000");
     // Detach, twice, and attach again with the same address.
@@ -398,7 +398,8 @@ fn first_answer() {
     let gateway = Gateway::open(&spec(), NetworkBackend::Tproxy).unwrap();
     for round in 0..50 {
         let container = container(2);
-        let there = container.inside.call(|| NetlinkSocket::open(NetlinkFamily::Route).unwrap()).unwrap();
+        let there =
+            container.netns_thread.call(|| NetlinkSocket::open(NetlinkFamily::Route).unwrap()).unwrap();
         gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
         for address in ["198.51.100.2", "2001:db8:1::2"] {
             let taken_in = is_delivered_locally(&there, address.parse().unwrap()).unwrap();
@@ -420,7 +421,7 @@ fn apart() {
         for container in [&one, &two] {
             gateway.attach(container.netns.as_fd(), &container.endpoint).unwrap();
         }
-        let _listener = two.inside.call(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
+        let _listener = two.netns_thread.call(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
         assert_eq!(reaches(&one, address, if internal { PATIENCE } else { MOMENT }), internal);
         assert!(!reaches(&one, "192.0.2.1:80".parse().unwrap(), MOMENT));
     }
@@ -434,7 +435,7 @@ fn names() {
         let address = Ipv4Addr::new(127, 0, 0, 11);
         let udp = UdpSocket::bind((address, 0)).unwrap();
         let tcp = TcpListener::bind(udp.local_addr().unwrap()).unwrap();
-        forward_names(address, udp.local_addr().unwrap().port()).unwrap();
+        crate::nft::dns_redirect::forward_names(address, udp.local_addr().unwrap().port()).unwrap();
         // The port is free for the container itself.
         let own = (UdpSocket::bind("0.0.0.0:53").unwrap(), TcpListener::bind("0.0.0.0:53").unwrap());
         let client = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -453,5 +454,5 @@ fn names() {
         client.read_exact(&mut heard).unwrap();
         drop(own);
     };
-    container.inside.call(serve).unwrap();
+    container.netns_thread.call(serve).unwrap();
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
@@ -13,6 +13,7 @@ use crate::datapath::{self, Datapath, DatapathContext, DropGuard};
 use crate::egress::{self, EgressPolicy};
 use crate::gateway::Gateway;
 use crate::relay::TcpRelay;
+use crate::sync::lock;
 use dhow_error::{Failure, FailureKind};
 use dhow_model::network::{MacAddress, NetworkEndpoint, NetworkSpec};
 
@@ -37,15 +38,17 @@ impl ActiveNetwork {
     /// Starts to set the network up.
     pub(super) fn start(
         spec: NetworkSpec,
-        ladder: &Arc<BackendSelector>,
+        selector: &Arc<BackendSelector>,
         relay: &Arc<TcpRelay>,
     ) -> Result<Self> {
         let spec = Arc::new(spec);
-        let (network, ladder, relay) = (spec.clone(), ladder.clone(), relay.clone());
+        let (network, selector, relay) = (spec.clone(), selector.clone(), relay.clone());
         let making = std::thread::Builder::new()
             .name("network".into())
             .stack_size(STACK)
-            .spawn(move || Ok(ladder.select(|rung| NetworkServices::start(&network, rung, &relay))?.1))
+            .spawn(move || {
+                Ok(selector.select(|backend| NetworkServices::start(&network, backend, &relay))?.1)
+            })
             .context("starting a thread")?;
         Ok(Self {
             spec,
@@ -55,13 +58,13 @@ impl ActiveNetwork {
         })
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashSet<MacAddress>> {
-        self.macs_in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_macs(&self) -> MutexGuard<'_, HashSet<MacAddress>> {
+        lock(&self.macs_in_use)
     }
 
     /// What serves the network, once it is set up.
-    pub(super) fn works(&self) -> Result<&NetworkServices, Failure> {
-        let works = self.services.get_or_init(|| {
+    pub(super) fn services(&self) -> Result<&NetworkServices, Failure> {
+        let services = self.services.get_or_init(|| {
             let making = self.setup_thread.lock().ok().and_then(|mut making| making.take());
             let made = making.map(JoinHandle::join);
             match made {
@@ -74,7 +77,7 @@ impl ActiveNetwork {
                 )),
             }
         });
-        works.as_ref().map_err(Clone::clone)
+        services.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -82,20 +85,21 @@ impl ActiveNetwork {
 const STACK: usize = 256 << 10;
 
 impl NetworkServices {
-    fn start(spec: &NetworkSpec, rung: NetworkBackend, relay: &Arc<TcpRelay>) -> Result<Self> {
-        let mut gateway = Gateway::open(spec, rung)?;
+    fn start(spec: &NetworkSpec, backend: NetworkBackend, relay: &Arc<TcpRelay>) -> Result<Self> {
+        let mut gateway = Gateway::open(spec, backend)?;
         let egress = EgressPolicy::new(spec);
-        let what = DatapathContext { spec, egress: &egress, relay };
-        let way = if spec.internal { None } else { Some(datapath::open_datapath(rung, &mut gateway, what)?) };
-        Ok(Self { egress, datapath: way, gateway })
+        let context = DatapathContext { spec, egress: &egress, relay };
+        let datapath =
+            if spec.internal { None } else { Some(datapath::open_datapath(backend, &mut gateway, context)?) };
+        Ok(Self { egress, datapath, gateway })
     }
 }
 
 /// A container attached to a network; dropping it detaches the container.
 pub(crate) struct AttachedEndpoint {
-    /// Declared before `bridge`, which may be dropped with it.
+    /// Declared before `network`, which may be dropped with it.
     _joined: Option<DropGuard>,
-    bridge: Arc<ActiveNetwork>,
+    network: Arc<ActiveNetwork>,
     pub endpoint: NetworkEndpoint,
     membership: egress::EgressMembership,
 }
@@ -103,28 +107,29 @@ pub(crate) struct AttachedEndpoint {
 impl AttachedEndpoint {
     /// Attaches the network namespace `container` as `endpoint`; `member` describes it to the egress policy.
     pub(super) fn attach(
-        bridge: Arc<ActiveNetwork>,
+        network: Arc<ActiveNetwork>,
         endpoint: NetworkEndpoint,
         member: egress::EgressMember,
         container: BorrowedFd<'_>,
     ) -> Result<Self> {
-        let doing = || format!("cannot connect to network {}", bridge.spec.name);
-        let works = bridge.works()?;
-        if !bridge.taken().insert(endpoint.mac) {
+        let doing = || format!("cannot connect to network {}", network.spec.name);
+        let services = network.services()?;
+        if !network.lock_macs().insert(endpoint.mac) {
             let message = format!("a container on it has the hardware address {} already", endpoint.mac);
             return Err(Failure::new(FailureKind::Conflict, message)).with_context(doing);
         }
-        let joined = works.gateway.attach(container.as_fd(), &endpoint).and_then(|()| {
-            let joined = works.datapath.as_ref().map(|way| way.join(&endpoint, &member)).transpose();
+        let joined = services.gateway.attach(container.as_fd(), &endpoint).and_then(|()| {
+            let joined =
+                services.datapath.as_ref().map(|datapath| datapath.join(&endpoint, &member)).transpose();
             // Report the first error.
-            joined.inspect_err(|_| drop(works.gateway.detach(&endpoint)))
+            joined.inspect_err(|_| drop(services.gateway.detach(&endpoint)))
         });
         match joined {
             Ok(joined) => {
-                Ok(Self { _joined: joined, membership: works.egress.join(member), bridge, endpoint })
+                Ok(Self { _joined: joined, membership: services.egress.join(member), network, endpoint })
             }
             Err(error) => {
-                bridge.taken().remove(&endpoint.mac);
+                network.lock_macs().remove(&endpoint.mac);
                 Err(error).with_context(doing)
             }
         }
@@ -133,7 +138,7 @@ impl AttachedEndpoint {
     /// Makes this network the container's default route, or notes that it no longer is.
     pub(crate) fn set_default_route(&mut self, leads: bool, container: BorrowedFd<'_>) -> Result<()> {
         if leads && !self.endpoint.default_route {
-            self.bridge.works()?.gateway.set_default_route(container, &self.endpoint)?;
+            self.network.services()?.gateway.set_default_route(container, &self.endpoint)?;
         }
         // The kernel replaces the old route when another network becomes the default.
         self.endpoint.default_route = leads;
@@ -146,22 +151,22 @@ impl AttachedEndpoint {
 
     /// Detaches a container that goes on running.
     pub(super) fn detach(&self) -> Result<()> {
-        self.bridge.works()?.gateway.detach(&self.endpoint)
+        self.network.services()?.gateway.detach(&self.endpoint)
     }
 
-    pub(super) fn bridge(&self) -> &Arc<ActiveNetwork> {
-        &self.bridge
+    pub(super) fn network(&self) -> &Arc<ActiveNetwork> {
+        &self.network
     }
 }
 
 impl Drop for AttachedEndpoint {
     fn drop(&mut self) {
-        let Ok(works) = self.bridge.works() else { return };
+        let Ok(services) = self.network.services() else { return };
         let addresses = endpoint_addresses(&self.endpoint);
-        works.gateway.detach_later(&self.endpoint);
-        self.bridge.taken().remove(&self.endpoint.mac);
-        if let Some(way) = &works.datapath {
-            addresses.into_iter().for_each(|address| way.forget(address));
+        services.gateway.detach_later(&self.endpoint);
+        self.network.lock_macs().remove(&self.endpoint.mac);
+        if let Some(datapath) = &services.datapath {
+            addresses.into_iter().for_each(|address| datapath.forget(address));
         }
     }
 }

@@ -28,7 +28,7 @@ const STACK: usize = 256 << 10;
 #[derive(Clone, Debug, Default)]
 pub struct HelperOptions {
     /// The backend to use, whatever else would work.
-    pub rung: Option<NetworkBackend>,
+    pub backend: Option<NetworkBackend>,
 }
 
 /// Serves the connections to `listener`, whose socket is called `name` in `dir`, and `first`. Never returns.
@@ -61,7 +61,7 @@ impl HelperServer {
     fn new(listener: SeqpacketListener, start: &HelperOptions) -> anyhow::Result<Self> {
         Ok(Self {
             listener,
-            shared: HelperState::new(start.rung)?,
+            shared: HelperState::new(start.backend)?,
             sessions: Vec::new(),
             closing: Vec::new(),
         })

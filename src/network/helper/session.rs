@@ -15,10 +15,11 @@ use crate::datapath::DropGuard;
 use crate::dns::{self, DnsService};
 use crate::egress;
 use crate::egress::log::EgressLog;
-use crate::gateway;
 use crate::netns::{self, NetnsThread};
+use crate::nft::dns_redirect;
 use crate::publish::{self, BoundPort, ReservedPorts};
 use crate::relay::TcpRelay;
+use crate::socket::open_socket;
 use dhow_error::{Failure, FailureKind};
 use dhow_model::network::{NetworkEndpoint, NetworkSpec, PortSpec, PublishedPort};
 use dhow_sys::process::ns;
@@ -34,13 +35,13 @@ pub(crate) struct HelperState {
 }
 
 impl HelperState {
-    pub(super) fn new(rung: Option<NetworkBackend>) -> Result<Self> {
+    pub(super) fn new(backend: Option<NetworkBackend>) -> Result<Self> {
         let dns =
             DnsService::start(dns::DnsConfig { resolv_conf: "/etc/resolv.conf".into(), port: dns::PORT })
                 .context("starting the name service")?;
         Ok(Self {
             userns: super::own_userns()?,
-            selector: Arc::new(BackendSelector::new(rung)),
+            selector: Arc::new(BackendSelector::new(backend)),
             relay: Arc::new(TcpRelay::start().context("starting the relay")?),
             dns,
             networks: HashMap::new(),
@@ -54,13 +55,13 @@ impl HelperState {
 
     /// The network `network`, set up if it is not in use yet.
     fn network(&mut self, network: &NetworkSpec) -> Result<Arc<ActiveNetwork>> {
-        if let Some(bridge) = self.networks.get(&network.id).and_then(Weak::upgrade) {
-            return Ok(bridge);
+        if let Some(active) = self.networks.get(&network.id).and_then(Weak::upgrade) {
+            return Ok(active);
         }
-        self.networks.retain(|_, bridge| bridge.strong_count() > 0);
-        let bridge = Arc::new(ActiveNetwork::start(network.clone(), &self.selector, &self.relay)?);
-        self.networks.insert(network.id.clone(), Arc::downgrade(&bridge));
-        Ok(bridge)
+        self.networks.retain(|_, active| active.strong_count() > 0);
+        let active = Arc::new(ActiveNetwork::start(network.clone(), &self.selector, &self.relay)?);
+        self.networks.insert(network.id.clone(), Arc::downgrade(&active));
+        Ok(active)
     }
 }
 
@@ -90,18 +91,18 @@ struct ActivePorts {
 }
 
 impl ActivePorts {
-    fn open(mut reserved: ReservedPorts, seat: &AttachedEndpoint) -> Result<Self> {
-        let works = seat.bridge().works()?;
-        let way = works.datapath.as_ref().context("the network has no way in")?;
+    fn open(mut reserved: ReservedPorts, attached: &AttachedEndpoint) -> Result<Self> {
+        let services = attached.network().services()?;
+        let datapath = services.datapath.as_ref().context("the network has no way in")?;
         let mut held = Vec::new();
         for BoundPort { published, socket } in reserved.take_udp() {
-            let target =
-                address_for_family(&seat.endpoint, published.ip.is_ipv6()).context("it has no address")?;
-            held.push(way.publish_udp(socket, SocketAddr::new(target, published.container))?);
+            let target = address_for_family(&attached.endpoint, published.ip.is_ipv6())
+                .context("it has no address")?;
+            held.push(datapath.publish_udp(socket, SocketAddr::new(target, published.container))?);
         }
-        let target = publish_target(&seat.bridge().spec, &seat.endpoint);
-        held.push(way.publish_tcp(reserved, target)?);
-        Ok(Self { network: Some(seat.endpoint.network.clone()), _held: held })
+        let target = publish_target(&attached.network().spec, &attached.endpoint);
+        held.push(datapath.publish_tcp(reserved, target)?);
+        Ok(Self { network: Some(attached.endpoint.network.clone()), _held: held })
     }
 }
 
@@ -133,7 +134,7 @@ impl HelperSession {
         let lead = opening.networks.iter().find(|network| Some(&network.id) == opening.lead.as_ref());
         let reserved =
             lead.map(|network| publish::reserve_ports(&network.bind_ports(&opening.ports))).transpose()?;
-        let bridges =
+        let active_networks =
             opening.networks.iter().map(|network| shared.network(network)).collect::<Result<_>>()?;
         let log =
             fds.into_iter().next().map(EgressLog::start).transpose().context("starting the egress log")?;
@@ -146,7 +147,7 @@ impl HelperSession {
             dns: None,
             endpoints: Vec::new(),
             container: None,
-            requested_networks: bridges,
+            requested_networks: active_networks,
         })
     }
 
@@ -163,7 +164,7 @@ impl HelperSession {
     /// The networks that it is or will be attached to.
     pub(super) fn networks(&self) -> Vec<Arc<ActiveNetwork>> {
         let mut networks = self.requested_networks.clone();
-        networks.extend(self.endpoints.iter().map(|seat| Arc::clone(seat.bridge())));
+        networks.extend(self.endpoints.iter().map(|attached| Arc::clone(attached.network())));
         networks.sort_by_key(Arc::as_ptr);
         networks.dedup_by_key(|network| Arc::as_ptr(network));
         networks
@@ -184,7 +185,7 @@ impl HelperSession {
             }
             HelperRequest::Disconnect { network, lead } => self.disconnect(shared, &network, lead)?,
             HelperRequest::Rename(name) => {
-                self.endpoints.iter_mut().for_each(|seat| seat.rename(&name));
+                self.endpoints.iter_mut().for_each(|attached| attached.rename(&name));
                 self.request.name = name;
                 self.update_dns(shared)?;
                 return Ok(HelperReply::Done);
@@ -203,8 +204,8 @@ impl HelperSession {
         self.container = Some(container);
         for endpoint in endpoints {
             let network = self.request.networks.iter().find(|network| network.id == endpoint.network);
-            let bridge = shared.network(network.context("a place on an unknown network")?)?;
-            self.attach(bridge, endpoint)?;
+            let active = shared.network(network.context("a place on an unknown network")?)?;
+            self.attach(active, endpoint)?;
         }
         self.update_dns(shared)?;
         self.publish()
@@ -217,13 +218,13 @@ impl HelperSession {
         endpoint: NetworkEndpoint,
         lead: Option<String>,
     ) -> Result<()> {
-        let bridge = shared.network(network)?;
+        let active = shared.network(network)?;
         let before = self.request.lead.clone();
         let connected = self
-            .attach(Arc::clone(&bridge), NetworkEndpoint { default_route: false, ..endpoint })
+            .attach(Arc::clone(&active), NetworkEndpoint { default_route: false, ..endpoint })
             .and_then(|()| self.apply_default_route(shared, lead));
         match connected {
-            Ok(()) => self.requested_networks.push(bridge),
+            Ok(()) => self.requested_networks.push(active),
             // Report the first error.
             Err(_) => drop(self.disconnect(shared, &network.id, before)),
         }
@@ -231,25 +232,27 @@ impl HelperSession {
     }
 
     fn disconnect(&mut self, shared: &mut HelperState, network: &str, lead: Option<String>) -> Result<()> {
-        let left: Vec<_> = self.endpoints.extract_if(.., |seat| seat.endpoint.network == network).collect();
+        let left: Vec<_> =
+            self.endpoints.extract_if(.., |attached| attached.endpoint.network == network).collect();
         left.iter().try_for_each(AttachedEndpoint::detach)?;
         drop(left);
-        self.requested_networks.retain(|bridge| bridge.spec.id != network);
+        self.requested_networks.retain(|active| active.spec.id != network);
         self.apply_default_route(shared, lead)
     }
 
     /// Applies a change of its networks: default route, DNS, published ports.
     fn apply_default_route(&mut self, shared: &HelperState, lead: Option<String>) -> Result<()> {
         let container = self.container.as_ref().context("it has no network namespace yet")?;
-        for seat in &mut self.endpoints {
-            seat.set_default_route(lead.as_ref() == Some(&seat.endpoint.network), container.as_fd())?;
+        for attached in &mut self.endpoints {
+            attached
+                .set_default_route(lead.as_ref() == Some(&attached.endpoint.network), container.as_fd())?;
         }
         self.request.lead = lead;
         self.update_dns(shared)?;
         self.publish()
     }
 
-    fn attach(&mut self, bridge: Arc<ActiveNetwork>, endpoint: NetworkEndpoint) -> Result<()> {
+    fn attach(&mut self, active: Arc<ActiveNetwork>, endpoint: NetworkEndpoint) -> Result<()> {
         let container = self.container.as_ref().context("it has no network namespace yet")?;
         let member = egress::EgressMember {
             name: self.request.name.clone(),
@@ -257,20 +260,20 @@ impl HelperSession {
             host_gateway: self.request.host_gateway,
             log: self.log.clone(),
         };
-        self.endpoints.push(AttachedEndpoint::attach(bridge, endpoint, member, container.as_fd())?);
+        self.endpoints.push(AttachedEndpoint::attach(active, endpoint, member, container.as_fd())?);
         Ok(())
     }
 
     /// Forwards the published ports through the network that has the default route. Without such a network,
     /// as on internal ones alone, no ports are published.
     fn publish(&mut self) -> Result<()> {
-        let seat = self.endpoints.iter().find(|seat| seat.endpoint.default_route);
-        let network = seat.map(|seat| &seat.endpoint.network);
+        let attached = self.endpoints.iter().find(|attached| attached.endpoint.default_route);
+        let network = attached.map(|attached| &attached.endpoint.network);
         if network == self.ports.network.as_ref() && self.reserved.is_none() {
             return Ok(());
         }
         self.ports = ActivePorts::default();
-        let Some(seat) = seat else {
+        let Some(attached) = attached else {
             (self.reserved, self.published) = (None, Vec::new());
             return Ok(());
         };
@@ -280,12 +283,12 @@ impl HelperSession {
             // preference.
             None => {
                 let reserve =
-                    |ports: &[PortSpec]| publish::reserve_ports(&seat.bridge().spec.bind_ports(ports));
+                    |ports: &[PortSpec]| publish::reserve_ports(&attached.network().spec.bind_ports(ports));
                 reserve(&self.requested_ports()).or_else(|_| reserve(&self.request.ports))?
             }
         };
         self.published = reserved.published();
-        self.ports = ActivePorts::open(reserved, seat)?;
+        self.ports = ActivePorts::open(reserved, attached)?;
         Ok(())
     }
 
@@ -322,11 +325,11 @@ impl HelperSession {
 
     fn dns_client(&self, container: &OwnedFd) -> Result<dns::DnsClient> {
         let mut memberships = Vec::new();
-        for seat in &self.endpoints {
+        for attached in &self.endpoints {
             memberships.push(dns::DnsMembership {
-                endpoint: seat.endpoint.clone(),
-                network: seat.bridge().spec.clone(),
-                egress: Some(seat.bridge().works()?.egress.clone()),
+                endpoint: attached.endpoint.clone(),
+                network: attached.network().spec.clone(),
+                egress: Some(attached.network().services()?.egress.clone()),
             });
         }
         memberships.sort_by_key(|membership| !membership.endpoint.default_route);
@@ -352,13 +355,14 @@ impl HelperSession {
 fn socket_factory(container: OwnedFd) -> dns::SocketFactory {
     let container = Arc::new(container);
     let thread: OnceLock<io::Result<NetnsThread>> = OnceLock::new();
-    Arc::new(move |family, kind| {
+    Arc::new(move |v6, kind| {
         let enter = || {
             let container = Arc::clone(&container);
             NetnsThread::start("names", move || dhow_sys::namespace::setns(container.as_fd(), ns::NET))
         };
-        let inside = thread.get_or_init(enter).as_ref().map_err(|error| io::Error::from(error.kind()))?;
-        inside.call(move || dns::socket(family, kind))?
+        let netns_thread =
+            thread.get_or_init(enter).as_ref().map_err(|error| io::Error::from(error.kind()))?;
+        netns_thread.call(move || Ok(open_socket(v6, kind, None)?))?
     })
 }
 
@@ -367,7 +371,7 @@ fn socket_factory(container: OwnedFd) -> dns::SocketFactory {
 fn bind_dns_sockets() -> io::Result<dns::DnsSockets> {
     let sockets = dns::DnsSockets::here(0)?;
     let port = sockets.port()?;
-    match gateway::forward_names(dns::ADDRESS, port) {
+    match dns_redirect::forward_names(dns::ADDRESS, port) {
         Ok(()) => Ok(sockets),
         Err(_) => dns::DnsSockets::here(dns::PORT),
     }

@@ -7,7 +7,6 @@ use super::{IpPacket, protocol};
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 pub(crate) const RST: u8 = 4;
-pub(crate) const PSH: u8 = 8;
 pub(crate) const ACK: u8 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

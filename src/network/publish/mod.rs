@@ -79,7 +79,7 @@ impl ReservedPorts {
         entry: Arc<dyn ContainerDialer>,
         target: PublishTarget,
     ) -> io::Result<TcpPublication> {
-        let crew = relay.crew();
+        let pool = relay.pool();
         let (tcp, held) = self
             .into_bindings()
             .into_iter()
@@ -88,20 +88,20 @@ impl ReservedPorts {
             listen(&binding.socket)?;
         }
         let running = TcpPublication {
-            pool: Arc::clone(crew),
-            owner: crew.next_owner(),
+            pool: Arc::clone(pool),
+            owner: pool.next_owner(),
             dialer: Arc::clone(&entry),
             _held: held,
         };
         for BoundPort { published, socket } in tcp {
             let port = TcpPortListener {
-                pool: Arc::clone(crew),
+                pool: Arc::clone(pool),
                 owner: running.owner,
                 dialer: Arc::clone(&entry),
                 target: target.clone(),
                 port: published.container,
             };
-            crew.listen(socket, running.owner, Arc::new(port));
+            pool.listen(socket, running.owner, Arc::new(port));
         }
         Ok(running)
     }

@@ -5,10 +5,11 @@ use std::os::fd::OwnedFd;
 use std::{fmt, fs};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{SocketType, sockopt};
 use serde::{Deserialize, Serialize};
 
 use super::BACKLOG;
+use crate::socket::open_socket;
 use dhow_error::{Failure, FailureKind};
 use dhow_model::network::{PortProtocol, PortSpec, PublishedPort};
 
@@ -41,11 +42,6 @@ impl ReservedPorts {
     /// All ports, to be handed to another process.
     pub(crate) fn into_bindings(self) -> Vec<BoundPort> {
         self.0
-    }
-
-    /// Ports received from another process.
-    pub(crate) fn from_bindings(bindings: Vec<BoundPort>) -> Self {
-        Self(bindings)
     }
 }
 
@@ -140,14 +136,12 @@ fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<BoundPort>, (SocketA
 
 /// Binds a socket so that nobody else can bind its port.
 fn bind(protocol: PortProtocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = match protocol {
         PortProtocol::Tcp => SocketType::STREAM,
         PortProtocol::Udp => SocketType::DGRAM,
     };
     let socket = || {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, kind, flags, None)?;
+        let socket = open_socket(at.is_ipv6(), kind, None)?;
         if at.is_ipv6() {
             sockopt::set_ipv6_v6only(&socket, true)?;
         }

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{SocketType, sockopt};
 
 use super::{ContainerDialer, PublishedClient};
 use crate::netns::NetnsThread;
-use crate::relay::{RelayPair, lock, reset_on_close};
+use crate::relay::RelayPair;
+use crate::socket::{open_socket, reset_on_close};
+use crate::sync::lock;
 
 /// Sockets of a family kept ready once there has been a client, and the number below which more are created.
 const POOL_SIZE: usize = 32;
@@ -103,9 +105,7 @@ impl SocketPool {
 }
 
 fn create_transparent(v6: bool) -> io::Result<OwnedFd> {
-    let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    let socket = open_socket(v6, SocketType::STREAM, None)?;
     dhow_sys::transparent_socket::allow_any_address(socket.as_fd(), v6)?;
     // A client may connect to several published ports from the same source port.
     sockopt::set_socket_reuseaddr(&socket, true)?;

@@ -127,7 +127,7 @@ fn alone_in_a_namespace() {
     for address in ["192.0.2.1/32", "2001:db8:1::1/128"] {
         ip(&format!("addr add {address} dev lo nodad")).unwrap();
     }
-    let inside = NetnsThread::start("gateway", || {
+    let netns_thread = NetnsThread::start("gateway", || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
         ip("link set lo up")?;
         // The container's address, and a route back to the clients, which the nf_tables rules provide
@@ -139,9 +139,9 @@ fn alone_in_a_namespace() {
         ip("-6 route add local 2001:db8:1::/64 dev lo")
     })
     .unwrap();
-    let inside = Arc::new(inside);
+    let netns_thread = Arc::new(netns_thread);
     let servers: Vec<_> = ["10.89.0.2:80", "[2001:db8::2]:80"]
-        .map(|at| inside.call(move || TcpListener::bind(at)).unwrap().unwrap())
+        .map(|at| netns_thread.call(move || TcpListener::bind(at)).unwrap().unwrap())
         .into();
     let target = PublishTarget {
         v4: Some(TargetSubnet {
@@ -156,7 +156,7 @@ fn alone_in_a_namespace() {
         }),
     };
     let relay = TcpRelay::start().unwrap();
-    let sockets = GatewaySockets::new(Arc::clone(&inside));
+    let sockets = GatewaySockets::new(Arc::clone(&netns_thread));
     let ports = [spec(PortProtocol::Tcp, None, Some((8080, 8080)))];
     let running =
         reserve_ports(&ports).unwrap().publish(&relay, Arc::clone(&sockets) as _, target.clone()).unwrap();

@@ -9,8 +9,7 @@ use std::time::Instant;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::worker::token;
-use super::{WorkerCommand, WorkerPool};
+use super::{WorkerCommand, WorkerPool, token};
 
 /// Has descriptors in a worker's epoll set, added through its [`SourceRegistration`].
 pub(crate) trait EventSource: Send {
@@ -39,9 +38,6 @@ pub(crate) struct SourceRegistration {
     base: u64,
 }
 
-/// Number of token bits that a source may use.
-const SOURCE_TOKEN_BITS: u32 = 34;
-
 impl SourceRegistration {
     /// A private epoll instance, for a source without a worker.
     pub(crate) fn standalone() -> io::Result<Self> {
@@ -51,7 +47,12 @@ impl SourceRegistration {
     /// Reports when `fd` is readable, with the token `what` of at most 34 bits. Ends when `fd` is closed.
     pub(crate) fn add(&self, fd: impl AsFd, what: u64) -> io::Result<()> {
         let number = self.base | what;
-        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token::of(token::GUEST, number)), EventFlags::IN)?)
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            EventData::new_u64(token::encode(token::SOURCE, number)),
+            EventFlags::IN,
+        )?)
     }
 
     pub(crate) fn remove(&self, fd: impl AsFd) {
@@ -61,18 +62,13 @@ impl SourceRegistration {
 
     /// The source's token of an event of [`Self::epoll`].
     pub(crate) fn source_token(event: &epoll::Event) -> u64 {
-        decode_source_token(token::split(event.data.u64()).1).1
+        token::decode_source(token::decode(event.data.u64()).1).1
     }
 
     /// The epoll instance, for a source that runs its own loop.
     pub(crate) fn epoll(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
-}
-
-/// Splits a number into the source's number and its token.
-pub(crate) fn decode_source_token(number: u64) -> (u64, u64) {
-    (number >> SOURCE_TOKEN_BITS, number & ((1 << SOURCE_TOKEN_BITS) - 1))
 }
 
 /// Keeps an event source registered with a worker. Dropping this takes it back and drops it here, not in the
@@ -90,21 +86,21 @@ impl WorkerPool {
         self: &Arc<Self>,
         make: impl FnOnce(SourceRegistration) -> io::Result<G>,
     ) -> io::Result<SourceHandle> {
-        let stay =
+        let handle =
             SourceHandle { pool: Arc::clone(self), mailbox: self.next_acceptor(), number: self.next_owner() };
-        let desk = self.mailboxes.get(stay.mailbox).ok_or(io::ErrorKind::NotConnected)?;
-        let epoll = rustix::io::fcntl_dupfd_cloexec(&desk.epoll, 0)?;
-        let guest = make(SourceRegistration { epoll, base: stay.number << SOURCE_TOKEN_BITS })?;
-        desk.send(WorkerCommand::AddSource(stay.number, Box::new(guest)));
-        Ok(stay)
+        let mailbox = self.mailboxes.get(handle.mailbox).ok_or(io::ErrorKind::NotConnected)?;
+        let epoll = rustix::io::fcntl_dupfd_cloexec(&mailbox.epoll, 0)?;
+        let source = make(SourceRegistration { epoll, base: token::source_base(handle.number) })?;
+        mailbox.send(WorkerCommand::AddSource(handle.number, Box::new(source)));
+        Ok(handle)
     }
 }
 
 impl Drop for SourceHandle {
     fn drop(&mut self) {
         let (sender, receiver) = channel();
-        if let Some(desk) = self.pool.mailboxes.get(self.mailbox) {
-            desk.send(WorkerCommand::RemoveSource(self.number, sender));
+        if let Some(mailbox) = self.pool.mailboxes.get(self.mailbox) {
+            mailbox.send(WorkerCommand::RemoveSource(self.number, sender));
             // A worker that has stopped has dropped it already.
             drop(receiver.recv());
         }

@@ -33,6 +33,7 @@ mod quota;
 mod slab;
 #[cfg(test)]
 mod tests;
+mod token;
 mod worker;
 
 use std::io;
@@ -40,19 +41,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
 
-pub(crate) use conn::{RelayPair, reset_on_close};
+pub(crate) use conn::RelayPair;
 pub(crate) use event_source::{EventSource, SourceHandle, SourceRegistration};
 pub(crate) use quota::ConnectionLimits;
 pub(crate) use quota::{ConnectionQuota, QuotaPermit, ShareCount};
 use slab::{Slab, SlabKey};
-use worker::{RelayWorker, token};
+use worker::RelayWorker;
+
+use super::socket::reset_on_close;
+use super::sync::lock;
+use super::wake::Waker;
 
 /// Maximum number of workers. More do not pay off next to the containers' own load.
 const MAX_WORKERS: usize = 4;
@@ -91,7 +95,7 @@ pub(crate) struct WorkerPool {
 #[derive(Debug)]
 struct WorkerMailbox {
     epoll: OwnedFd,
-    wake: OwnedFd,
+    waker: Waker,
     /// `None` once the worker has stopped.
     commands: Mutex<Option<Vec<WorkerCommand>>>,
     connects: Mutex<Slab<ConnectEntry>>,
@@ -165,9 +169,9 @@ impl TcpRelay {
     }
 
     fn with_workers(workers: usize, limits: ConnectionLimits) -> io::Result<Self> {
-        let desks = (0..workers).map(|_| WorkerMailbox::new()).collect::<io::Result<_>>()?;
-        let crew = Arc::new(WorkerPool {
-            mailboxes: desks,
+        let mailboxes = (0..workers).map(|_| WorkerMailbox::new()).collect::<io::Result<_>>()?;
+        let pool = Arc::new(WorkerPool {
+            mailboxes,
             acceptors: workers.div_ceil(2),
             owners: AtomicU64::new(0),
             next_mailbox: AtomicUsize::new(0),
@@ -177,7 +181,7 @@ impl TcpRelay {
             expiry_handlers: Mutex::default(),
             expiry_pending: AtomicBool::new(false),
         });
-        let mut relay = Self { pool: crew, threads: Vec::new() };
+        let mut relay = Self { pool, threads: Vec::new() };
         for number in 0..workers {
             let worker = RelayWorker::new(&relay.pool, number)?;
             let thread = std::thread::Builder::new().name(format!("relay {number}")).stack_size(STACK_SIZE);
@@ -187,18 +191,19 @@ impl TcpRelay {
     }
 
     /// The number of connections, including those being made.
+    #[cfg(test)]
     pub(crate) fn connections(&self) -> usize {
         self.pool.all.used()
     }
 
-    pub(crate) fn crew(&self) -> &Arc<WorkerPool> {
+    pub(crate) fn pool(&self) -> &Arc<WorkerPool> {
         &self.pool
     }
 }
 
 impl Drop for TcpRelay {
     fn drop(&mut self) {
-        self.pool.mailboxes.iter().for_each(|desk| desk.send(WorkerCommand::Stop));
+        self.pool.mailboxes.iter().for_each(|mailbox| mailbox.send(WorkerCommand::Stop));
         for thread in self.threads.drain(..) {
             // A worker that has panicked has closed its connections too.
             let _ = thread.join();
@@ -212,7 +217,7 @@ impl WorkerPool {
         self.owners.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn open(&self) -> &[WorkerMailbox] {
+    fn acceptors(&self) -> &[WorkerMailbox] {
         self.mailboxes.get(..self.acceptors).unwrap_or_default()
     }
 
@@ -226,14 +231,16 @@ impl WorkerPool {
         // Accepted sockets inherit SO_LINGER.
         reset_on_close(&socket);
         let listener = Arc::new(RelayListener { socket, owner, handler: accept });
-        self.open().iter().for_each(|desk| desk.send(WorkerCommand::Listen(Arc::clone(&listener))));
+        self.acceptors()
+            .iter()
+            .for_each(|mailbox| mailbox.send(WorkerCommand::Listen(Arc::clone(&listener))));
     }
 
     /// Closes the listeners of `owner` and resets its connections. The ports are free when this returns.
     pub(crate) fn close_owner(&self, owner: u64) {
         let (done, all_done) = channel();
-        for desk in &self.mailboxes {
-            desk.send(WorkerCommand::CloseOwner(owner, done.clone()));
+        for mailbox in &self.mailboxes {
+            mailbox.send(WorkerCommand::CloseOwner(owner, done.clone()));
         }
         // Ends when every worker has answered and dropped its sender.
         drop(done);
@@ -243,7 +250,9 @@ impl WorkerPool {
 
     /// Resets the connections of `owner` with `container`.
     pub(crate) fn reset_container(&self, owner: u64, container: IpAddr) {
-        self.mailboxes.iter().for_each(|desk| desk.send(WorkerCommand::ResetContainer(owner, container)));
+        self.mailboxes
+            .iter()
+            .for_each(|mailbox| mailbox.send(WorkerCommand::ResetContainer(owner, container)));
     }
 
     /// Tells `dial` when `socket`, which is connecting, is connected or has failed.
@@ -254,26 +263,26 @@ impl WorkerPool {
         flow: (SocketAddr, SocketAddr),
     ) -> io::Result<PendingConnect> {
         let number = self.next_acceptor();
-        let desk = self.mailboxes.get(number).ok_or(io::ErrorKind::NotConnected)?;
+        let mailbox = self.mailboxes.get(number).ok_or(io::ErrorKind::NotConnected)?;
         // Held until epoll_ctl(2) returned: the worker may see the event before this returns, and must find
         // the entry.
-        let mut dials = lock(&desk.connects);
+        let mut dials = lock(&mailbox.connects);
         let key =
             dials.insert(ConnectEntry { handler: dial, flow }).map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let interest = EventFlags::OUT | EventFlags::ONESHOT;
-        let data = EventData::new_u64(token::of(token::DIAL, key.number()));
-        if let Err(error) = epoll::add(&desk.epoll, socket, data, interest) {
+        let data = EventData::new_u64(token::encode(token::CONNECT, key.number()));
+        if let Err(error) = epoll::add(&mailbox.epoll, socket, data, interest) {
             dials.remove(key);
             return Err(error.into());
         }
         Ok(PendingConnect { pool: Arc::downgrade(self), mailbox: number, key })
     }
 
-    /// Calls `chore` once a second while it has entries, from the next [`WorkerPool::schedule_expiry`] on.
-    pub(crate) fn add_expiry_handler(&self, chore: Weak<dyn ExpiryHandler>) {
-        let mut chores = lock(&self.expiry_handlers);
-        chores.retain(|chore| chore.strong_count() > 0);
-        chores.push(chore);
+    /// Calls `handler` once a second while it has entries, from the next [`WorkerPool::schedule_expiry`] on.
+    pub(crate) fn add_expiry_handler(&self, handler: Weak<dyn ExpiryHandler>) {
+        let mut handlers = lock(&self.expiry_handlers);
+        handlers.retain(|handler| handler.strong_count() > 0);
+        handlers.push(handler);
     }
 
     /// Starts the expiry timer; to be called after an entry was added.
@@ -281,7 +290,7 @@ impl WorkerPool {
         if !self.expiry_pending.swap(true, Ordering::SeqCst)
             && let Some(first) = self.mailboxes.first()
         {
-            first.wake_up();
+            first.waker.wake();
         }
     }
 
@@ -289,8 +298,8 @@ impl WorkerPool {
     fn run_expiry(&self, now: Instant) -> bool {
         // Cleared before the handlers run: an entry that is added meanwhile starts the timer again.
         self.expiry_pending.store(false, Ordering::SeqCst);
-        let chores: Vec<_> = lock(&self.expiry_handlers).iter().filter_map(Weak::upgrade).collect();
-        let more = chores.iter().fold(false, |more, chore| chore.expire(now) | more);
+        let handlers: Vec<_> = lock(&self.expiry_handlers).iter().filter_map(Weak::upgrade).collect();
+        let more = handlers.iter().fold(false, |more, handler| handler.expire(now) | more);
         if more {
             self.expiry_pending.store(true, Ordering::SeqCst);
         }
@@ -300,58 +309,48 @@ impl WorkerPool {
 
 impl WorkerMailbox {
     fn new() -> io::Result<Self> {
-        let desk = Self {
+        let mailbox = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            waker: Waker::new()?,
             commands: Mutex::new(Some(Vec::new())),
             connects: Mutex::new(Slab::new()),
             heavy: AtomicUsize::new(0),
         };
         epoll::add(
-            &desk.epoll,
-            &desk.wake,
-            EventData::new_u64(token::of(token::WAKE, 0)),
+            &mailbox.epoll,
+            &mailbox.waker,
+            EventData::new_u64(token::encode(token::WAKE, 0)),
             EventFlags::IN | EventFlags::ET,
         )?;
-        Ok(desk)
+        Ok(mailbox)
     }
 
-    fn send(&self, order: WorkerCommand) {
-        if let Some(orders) = &mut *lock(&self.commands) {
-            orders.push(order);
+    fn send(&self, command: WorkerCommand) {
+        if let Some(commands) = &mut *lock(&self.commands) {
+            commands.push(command);
         }
-        self.wake_up();
-    }
-
-    fn wake_up(&self) {
-        // Fails only if the counter is at its maximum, and then the worker is awake.
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        self.waker.wake();
     }
 }
 
 impl PendingConnect {
     /// Ends the wait for `socket` but keeps the socket, which may then be watched elsewhere.
     pub(crate) fn finish(self, socket: BorrowedFd<'_>) {
-        if let Some(crew) = self.pool.upgrade()
-            && let Some(desk) = crew.mailboxes.get(self.mailbox)
+        if let Some(pool) = self.pool.upgrade()
+            && let Some(mailbox) = pool.mailboxes.get(self.mailbox)
         {
             // EPOLLONESHOT has disabled the socket, but not removed it from the set.
-            let _ = epoll::delete(&desk.epoll, socket);
+            let _ = epoll::delete(&mailbox.epoll, socket);
         }
     }
 }
 
 impl Drop for PendingConnect {
     fn drop(&mut self) {
-        if let Some(crew) = self.pool.upgrade()
-            && let Some(desk) = crew.mailboxes.get(self.mailbox)
+        if let Some(pool) = self.pool.upgrade()
+            && let Some(mailbox) = pool.mailboxes.get(self.mailbox)
         {
-            lock(&desk.connects).remove(self.key);
+            lock(&mailbox.connects).remove(self.key);
         }
     }
-}
-
-/// Locks, ignoring poison: all updates under these locks are single steps, so a panic leaves consistent data.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

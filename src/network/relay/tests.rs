@@ -55,10 +55,10 @@ impl Rig {
         rustix::net::listen(&front, 4096).unwrap();
         front.set_nonblocking(true).unwrap();
         let at = front.local_addr().unwrap();
-        let owner = relay.crew().next_owner();
+        let owner = relay.pool().next_owner();
         let onward =
-            Onward { target: server.local_addr().unwrap(), all: Arc::clone(&relay.crew().all), owner };
-        relay.crew().listen(front.into(), owner, Arc::new(onward));
+            Onward { target: server.local_addr().unwrap(), all: Arc::clone(&relay.pool().all), owner };
+        relay.pool().listen(front.into(), owner, Arc::new(onward));
         Self { relay, front: at, server, owner }
     }
 
@@ -197,7 +197,7 @@ fn who_does_not_read_stops_his_own_peer_only() {
 #[test]
 fn two_thousand_connections_at_once() {
     let rig = Rig::new(2);
-    let count = rig.relay.crew().limits.connections.min(2000);
+    let count = rig.relay.pool().limits.connections.min(2000);
     let mut ends: Vec<_> = (0..count).map(|_| rig.connect()).collect();
     rig.wait_until_there_are(count);
     for round in 0..2_u32 {
@@ -224,14 +224,14 @@ fn two_thousand_connections_at_once() {
 fn a_container_that_goes_loses_its_connections_and_a_listener_its_port() {
     let rig = Rig::new(2);
     let (client, _server) = rig.connect();
-    rig.relay.crew().reset_container(rig.owner, Ipv4Addr::new(192, 0, 2, 1).into());
-    rig.relay.crew().reset_container(rig.owner + 1, Ipv4Addr::LOCALHOST.into());
+    rig.relay.pool().reset_container(rig.owner, Ipv4Addr::new(192, 0, 2, 1).into());
+    rig.relay.pool().reset_container(rig.owner + 1, Ipv4Addr::LOCALHOST.into());
     (&client).write_all(b"still there").unwrap();
-    rig.relay.crew().reset_container(rig.owner, Ipv4Addr::LOCALHOST.into());
+    rig.relay.pool().reset_container(rig.owner, Ipv4Addr::LOCALHOST.into());
     assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     rig.wait_until_there_are(0);
     let (client, _server) = rig.connect();
-    rig.relay.crew().close_owner(rig.owner);
+    rig.relay.pool().close_owner(rig.owner);
     assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     // A process that another test is about to spawn briefly holds a copy of the listener.
     let until = Instant::now() + LIMIT;

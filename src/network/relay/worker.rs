@@ -17,7 +17,9 @@ use rustix::net::SocketFlags;
 
 use super::conn::{RelayConn, RelayTurn, WorkerBuffers};
 use super::slab::{Slab, SlabKey};
-use super::{EventSource, RelayListener, WorkerCommand, WorkerMailbox, WorkerPool, event_source, lock};
+use super::{EventSource, RelayListener, WorkerCommand, WorkerMailbox, WorkerPool, token};
+use crate::socket::ReserveFd;
+use crate::sync::lock;
 
 /// Events per epoll_wait(2).
 const EVENTS: usize = 256;
@@ -31,26 +33,6 @@ const TICK: Duration = Duration::from_secs(1);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a listener is paused when accept(2) fails.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The 64 bits of an epoll event: a kind in the lowest bits, and a number.
-pub(super) mod token {
-    const BITS: u32 = 3;
-    pub(crate) const WAKE: u64 = 0;
-    pub(crate) const LISTENER: u64 = 1;
-    pub(crate) const DIAL: u64 = 2;
-    /// The inner socket of a connection; the outer one is the next kind.
-    pub(crate) const CONN: u64 = 3;
-    pub(crate) const OUTER: u64 = 4;
-    pub(crate) const GUEST: u64 = 5;
-
-    pub(crate) fn of(kind: u64, number: u64) -> u64 {
-        number << BITS | kind
-    }
-
-    pub(crate) fn split(token: u64) -> (u64, u64) {
-        (token & ((1 << BITS) - 1), token >> BITS)
-    }
-}
 
 #[derive(Debug)]
 struct SourceSlot {
@@ -71,8 +53,7 @@ pub(super) struct RelayWorker {
     /// Connections that wait for their turn.
     queue: VecDeque<SlabKey>,
     buffers: WorkerBuffers,
-    /// Reserved, to be closed when accept(2) fails with EMFILE.
-    reserve_fd: Option<OwnedFd>,
+    reserve_fd: ReserveFd,
     /// Listeners that are paused, and until when.
     paused_listeners: Vec<(Instant, SlabKey)>,
     next_tick: Option<Instant>,
@@ -82,22 +63,22 @@ pub(super) struct RelayWorker {
 
 impl RelayWorker {
     /// The worker of mailbox `number`.
-    pub(super) fn new(crew: &Arc<WorkerPool>, number: usize) -> io::Result<Self> {
+    pub(super) fn new(pool: &Arc<WorkerPool>, number: usize) -> io::Result<Self> {
         let mut worker = Self {
-            pool: Arc::clone(crew),
+            pool: Arc::clone(pool),
             number,
             conns: Slab::new(),
             listeners: Slab::new(),
             sources: Vec::new(),
             queue: VecDeque::new(),
             buffers: WorkerBuffers::new(),
-            reserve_fd: None,
+            reserve_fd: ReserveFd::default(),
             paused_listeners: Vec::new(),
             next_tick: None,
             stop_deadline: None,
         };
-        worker.mailbox().ok_or(io::ErrorKind::NotFound)?;
-        worker.refill_reserve_fd();
+        let mailbox = pool.mailboxes.get(number).ok_or(io::ErrorKind::NotFound)?;
+        worker.reserve_fd.refill(&mailbox.waker);
         Ok(worker)
     }
 
@@ -114,26 +95,26 @@ impl RelayWorker {
         let mut space = [MaybeUninit::uninit(); EVENTS];
         let wait = self.poll_timeout();
         let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
-        let Some(desk) = self.mailbox() else { return false };
-        let events = match epoll::wait(&desk.epoll, &mut space, wait.as_ref()) {
+        let Some(mailbox) = self.mailbox() else { return false };
+        let events = match epoll::wait(&mailbox.epoll, &mut space, wait.as_ref()) {
             Ok((events, _)) => &*events,
             Err(error) => return error == Errno::INTR,
         };
-        let mut orders = false;
+        let mut commands = false;
         for event in events {
-            let (kind, number) = token::split(event.data.u64());
+            let (kind, number) = token::decode(event.data.u64());
             let key = SlabKey::from_number(number);
             match kind {
-                token::WAKE => orders = true,
+                token::WAKE => commands = true,
                 token::LISTENER => self.accept(key),
-                token::DIAL => self.connect_finished(key),
-                token::GUEST => self.notify_source(number),
+                token::CONNECT => self.connect_finished(key),
+                token::SOURCE => self.notify_source(number),
                 kind => self.notice(key, usize::from(kind == token::OUTER), event.flags),
             }
         }
-        for hosted in &mut self.sources {
-            if std::mem::take(&mut hosted.ready) {
-                hosted.source.run_ready();
+        for slot in &mut self.sources {
+            if std::mem::take(&mut slot.ready) {
+                slot.source.run_ready();
             }
         }
         for _ in 0..self.queue.len().min(MAX_TURNS) {
@@ -141,7 +122,7 @@ impl RelayWorker {
                 self.turn(key);
             }
         }
-        let go_on = !orders || self.run_commands();
+        let go_on = !commands || self.run_commands();
         self.run_timers();
         go_on
     }
@@ -161,7 +142,7 @@ impl RelayWorker {
             .map(|(until, _)| *until)
             .chain(self.next_tick)
             .chain(self.stop_deadline);
-        let times = times.chain(self.sources.iter().filter_map(|hosted| hosted.source.deadline()));
+        let times = times.chain(self.sources.iter().filter_map(|slot| slot.source.deadline()));
         times.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
 
@@ -170,9 +151,9 @@ impl RelayWorker {
             return;
         }
         let now = Instant::now();
-        for hosted in &mut self.sources {
-            if hosted.source.deadline().is_some_and(|next| next <= now) {
-                hosted.source.run_ready();
+        for slot in &mut self.sources {
+            if slot.source.deadline().is_some_and(|next| next <= now) {
+                slot.source.run_ready();
             }
         }
         if self.next_tick.is_some_and(|tick| tick <= now) {
@@ -185,16 +166,16 @@ impl RelayWorker {
 
     /// Runs the queued commands. Returns whether to go on.
     fn run_commands(&mut self) -> bool {
-        let Some(desk) = self.mailbox() else { return false };
+        let Some(mailbox) = self.mailbox() else { return false };
         // The eventfd is edge-triggered; it is read only so that it does not overflow.
-        let _ = rustix::io::read(&desk.wake, &mut [0; 8]);
-        let orders = lock(&desk.commands).as_mut().map(std::mem::take).unwrap_or_default();
+        mailbox.waker.reset();
+        let commands = lock(&mailbox.commands).as_mut().map(std::mem::take).unwrap_or_default();
         // Only the first worker runs the expiry timer.
         if self.number == 0 && self.next_tick.is_none() && self.pool.expiry_pending.load(Ordering::SeqCst) {
             self.next_tick = Some(Instant::now() + TICK);
         }
-        for order in orders {
-            match order {
+        for command in commands {
+            match command {
                 WorkerCommand::Listen(listener) => {
                     if let Ok(key) = self.listeners.insert(listener) {
                         self.listen(key);
@@ -214,11 +195,11 @@ impl RelayWorker {
                 }
                 WorkerCommand::MoveConn(conn) => self.add_conn(conn),
                 // The epoll set is level-triggered for sources: events that came before are reported again.
-                WorkerCommand::AddSource(number, guest) => {
-                    self.sources.push(SourceSlot { id: number, source: guest, ready: false })
+                WorkerCommand::AddSource(number, source) => {
+                    self.sources.push(SourceSlot { id: number, source, ready: false })
                 }
                 WorkerCommand::RemoveSource(number, to) => {
-                    if let Some(at) = self.sources.iter().position(|hosted| hosted.id == number) {
+                    if let Some(at) = self.sources.iter().position(|slot| slot.id == number) {
                         // Fails only if the receiver has gone.
                         let _ = to.send(self.sources.swap_remove(at).source);
                     }
@@ -237,8 +218,8 @@ impl RelayWorker {
             self.run_round();
         }
         self.reset_all(|_| true);
-        if let Some(desk) = self.mailbox() {
-            *lock(&desk.commands) = None;
+        if let Some(mailbox) = self.mailbox() {
+            *lock(&mailbox.commands) = None;
         }
     }
 
@@ -266,11 +247,11 @@ impl RelayWorker {
     }
 
     fn listen(&mut self, key: SlabKey) {
-        let data = EventData::new_u64(token::of(token::LISTENER, key.number()));
+        let data = EventData::new_u64(token::encode(token::LISTENER, key.number()));
         let interest = EventFlags::IN | EventFlags::EXCLUSIVE;
         if let Some(listener) = self.listeners.get_mut(key)
-            && let Some(desk) = self.pool.mailboxes.get(self.number)
-            && epoll::add(&desk.epoll, &listener.socket, data, interest).is_err()
+            && let Some(mailbox) = self.pool.mailboxes.get(self.number)
+            && epoll::add(&mailbox.epoll, &listener.socket, data, interest).is_err()
         {
             self.paused_listeners.push((Instant::now() + ACCEPT_PAUSE, key));
         }
@@ -278,18 +259,18 @@ impl RelayWorker {
 
     fn unlisten(&mut self, key: SlabKey) {
         if let Some(listener) = self.listeners.get_mut(key)
-            && let Some(desk) = self.pool.mailboxes.get(self.number)
+            && let Some(mailbox) = self.pool.mailboxes.get(self.number)
         {
             // A paused listener is not in the set.
-            let _ = epoll::delete(&desk.epoll, &listener.socket);
+            let _ = epoll::delete(&mailbox.epoll, &listener.socket);
         }
     }
 
     fn notify_source(&mut self, number: u64) {
-        let (number, what) = event_source::decode_source_token(number);
-        if let Some(hosted) = self.sources.iter_mut().find(|hosted| hosted.id == number) {
-            hosted.source.notice(what);
-            hosted.ready = true;
+        let (number, what) = token::decode_source(number);
+        if let Some(slot) = self.sources.iter_mut().find(|slot| slot.id == number) {
+            slot.source.notice(what);
+            slot.ready = true;
         }
     }
 
@@ -317,30 +298,16 @@ impl RelayWorker {
         }
     }
 
-    /// Accepts the next connection with the reserved descriptor and resets it, so that the client does not
-    /// wait in vain. Returns whether that worked.
+    /// Accepts and resets a connection in spite of EMFILE. Returns whether that worked.
     fn refuse_one(&mut self, listener: &RelayListener) -> bool {
-        let Some(spare) = self.reserve_fd.take() else {
-            self.refill_reserve_fd();
-            return false;
-        };
-        drop(spare);
-        let refused = accept(&listener.socket);
-        let worked = refused.is_ok();
-        drop(refused);
-        self.refill_reserve_fd();
-        worked
-    }
-
-    fn refill_reserve_fd(&mut self) {
-        let copy = self.mailbox().and_then(|desk| rustix::io::fcntl_dupfd_cloexec(&desk.wake, 0).ok());
-        self.reserve_fd = copy;
+        let Some(mailbox) = self.pool.mailboxes.get(self.number) else { return false };
+        self.reserve_fd.refuse_one(&mailbox.waker, || accept(&listener.socket))
     }
 
     fn connect_finished(&mut self, key: SlabKey) {
-        let outgoing = self.mailbox().and_then(|desk| lock(&desk.connects).remove(key));
-        if let Some(outgoing) = outgoing {
-            outgoing.handler.connect_finished(outgoing.flow);
+        let entry = self.mailbox().and_then(|mailbox| lock(&mailbox.connects).remove(key));
+        if let Some(entry) = entry {
+            entry.handler.connect_finished(entry.flow);
         }
     }
 
@@ -353,13 +320,13 @@ impl RelayWorker {
             Err(conn) => return conn.reset(&mut self.buffers.pipes),
         };
         let Some(conn) = self.conns.get_mut(key) else { return };
-        let Some(desk) = self.pool.mailboxes.get(self.number) else { return };
-        desk.heavy.fetch_add(usize::from(conn.heavy), Ordering::Relaxed);
+        let Some(mailbox) = self.pool.mailboxes.get(self.number) else { return };
+        mailbox.heavy.fetch_add(usize::from(conn.heavy), Ordering::Relaxed);
         let interest =
             EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET;
         let added = [token::CONN, token::OUTER].into_iter().zip(&conn.sockets).all(|(kind, socket)| {
-            let data = EventData::new_u64(token::of(kind, key.number()));
-            epoll::add(&desk.epoll, socket, data, interest).is_ok()
+            let data = EventData::new_u64(token::encode(kind, key.number()));
+            epoll::add(&mailbox.epoll, socket, data, interest).is_ok()
         });
         if !added && let Some(conn) = self.take_conn(key) {
             conn.reset(&mut self.buffers.pipes);
@@ -369,8 +336,8 @@ impl RelayWorker {
     /// Takes a connection out. Its sockets stay in the epoll set until they are closed.
     fn take_conn(&mut self, key: SlabKey) -> Option<Box<RelayConn>> {
         let conn = self.conns.remove(key)?;
-        if let Some(desk) = self.mailbox() {
-            desk.heavy.fetch_sub(usize::from(conn.heavy), Ordering::Relaxed);
+        if let Some(mailbox) = self.mailbox() {
+            mailbox.heavy.fetch_sub(usize::from(conn.heavy), Ordering::Relaxed);
         }
         Some(conn)
     }
@@ -412,7 +379,7 @@ impl RelayWorker {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.heavy = true;
         let mine = own.heavy.fetch_add(1, Ordering::Relaxed) + 1;
-        let load = |desk: &&WorkerMailbox| desk.heavy.load(Ordering::Relaxed);
+        let load = |mailbox: &&WorkerMailbox| mailbox.heavy.load(Ordering::Relaxed);
         // Reversed, because min_by_key takes the first of equals: prefer the last workers, which are no
         // acceptors.
         let Some(idlest) = self.pool.mailboxes.iter().rev().min_by_key(load) else { return };

@@ -27,7 +27,6 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -40,7 +39,9 @@ use super::forwarder::{PacketSink, ProtocolHandler};
 use super::packet::{IpPacket, tcp};
 use super::policy::FlowPolicy;
 use super::publish::{self, PublishedClient};
-use super::relay::{QuotaPermit, RelayPair, TcpRelay, lock};
+use super::relay::{QuotaPermit, RelayPair, TcpRelay};
+use super::sync::lock;
+use super::wake::Waker;
 
 /// Maximum number of connections per network, and per container: each has two buffers.
 const MAX_CONNECTIONS: usize = 4096;
@@ -95,7 +96,7 @@ struct ConnEntry {
 /// How other threads reach a stack.
 pub(crate) struct StackMailbox {
     commands: Mutex<Vec<StackCommand>>,
-    wake: OwnedFd,
+    waker: Waker,
 }
 
 enum StackCommand {
@@ -125,19 +126,14 @@ impl PacketSink for SynReturn {
 }
 
 impl StackMailbox {
-    fn send(&self, order: StackCommand) {
-        let mut orders = lock(&self.commands);
+    fn send(&self, command: StackCommand) {
+        let mut commands = lock(&self.commands);
         // A reset must not get lost; other commands are dropped like packets.
-        if orders.len() < MAX_COMMANDS || matches!(order, StackCommand::ResetOwner(_)) {
-            orders.push(order);
+        if commands.len() < MAX_COMMANDS || matches!(command, StackCommand::ResetOwner(_)) {
+            commands.push(command);
         }
-        drop(orders);
-        self.wake_up();
-    }
-
-    fn wake_up(&self) {
-        // A counter at its maximum wakes already.
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        drop(commands);
+        self.waker.wake();
     }
 }
 
@@ -167,22 +163,21 @@ impl TcpStack {
         relay: &TcpRelay,
         policy: Arc<dyn FlowPolicy>,
     ) -> io::Result<Self> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let desk = Arc::new(StackMailbox { commands: Mutex::default(), wake });
-        let gate =
-            SynInterceptor::new(relay, policy, Arc::new(SynReturn { mailbox: Arc::clone(&desk), device }));
+        let mailbox = Arc::new(StackMailbox { commands: Mutex::default(), waker: Waker::new()? });
+        let interceptor =
+            SynInterceptor::new(relay, policy, Arc::new(SynReturn { mailbox: Arc::clone(&mailbox), device }));
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        epoll::add(&epoll, &desk.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        epoll::add(&epoll, &mailbox.waker, EventData::new_u64(WAKE), EventFlags::IN)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
         Ok(Self {
-            interceptor: gate,
-            mailbox: desk,
+            interceptor,
+            mailbox,
             epoll,
             timer,
             mtu: mtu.into(),
-            owner: relay.crew().next_owner(),
+            owner: relay.pool().next_owner(),
             since: std::time::Instant::now(),
             conns: HashMap::new(),
             by_ends: HashMap::new(),
@@ -195,11 +190,11 @@ impl TcpStack {
         })
     }
 
-    pub(crate) fn gate(&self) -> &SynInterceptor {
+    pub(crate) fn interceptor(&self) -> &SynInterceptor {
         &self.interceptor
     }
 
-    pub(crate) fn desk(&self) -> &Arc<StackMailbox> {
+    pub(crate) fn mailbox(&self) -> &Arc<StackMailbox> {
         &self.mailbox
     }
 
@@ -216,9 +211,9 @@ impl TcpStack {
         }
     }
 
-    fn run_commands(&mut self, orders: Vec<StackCommand>, out: &dyn PacketSink) {
-        for order in orders {
-            match order {
+    fn run_commands(&mut self, commands: Vec<StackCommand>, out: &dyn PacketSink) {
+        for command in commands {
+            match command {
                 StackCommand::AcceptSyn(syn) => {
                     self.accept_syn(&syn, out);
                 }
@@ -396,7 +391,7 @@ impl ProtocolHandler for TcpStack {
         }
         // The first packet of a batch wakes the loop, which runs the turns after the whole batch.
         if self.dirty.is_empty() {
-            self.mailbox.wake_up();
+            self.mailbox.waker.wake();
         }
         self.mark(id);
     }
@@ -413,9 +408,9 @@ impl ProtocolHandler for TcpStack {
         for (token, flags) in events {
             match token {
                 WAKE => {
-                    let _ = rustix::io::read(&self.mailbox.wake, &mut [0_u8; 8][..]);
-                    let orders = std::mem::take(&mut *lock(&self.mailbox.commands));
-                    self.run_commands(orders, out);
+                    self.mailbox.waker.reset();
+                    let commands = std::mem::take(&mut *lock(&self.mailbox.commands));
+                    self.run_commands(commands, out);
                 }
                 TIMER => {
                     let _ = rustix::io::read(&self.timer, &mut [0_u8; 8][..]);

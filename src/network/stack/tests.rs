@@ -15,7 +15,7 @@ use super::*;
 use crate::forwarder::device::PacketOffload;
 use crate::policy::{EgressFlow, FlowVerdict};
 use crate::publish::ContainerDialer as _;
-use crate::relay::reset_on_close;
+use crate::socket::reset_on_close;
 
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
@@ -200,11 +200,11 @@ fn clients_come_in_by_their_own_address_and_are_dismissed() {
     let from: SocketAddr = "198.51.100.9:4321".parse().unwrap();
     let permit = QuotaPermit::acquire(&[]).unwrap();
     let enter = PublishedClient { socket, from, to: (CONTAINER, 80).into(), owner: 77, permit };
-    assert!(rig.stack.desk().connect_client(enter).is_none());
+    assert!(rig.stack.mailbox().connect_client(enter).is_none());
     client.write_all(b"hello").unwrap();
     rig.until(|rig| rig.socket().can_recv());
     assert_eq!(rig.socket().remote_endpoint().unwrap().to_string(), from.to_string());
-    rig.stack.desk().reset_owner(77);
+    rig.stack.mailbox().reset_owner(77);
     rig.until(|rig| rig.socket().state() == State::Closed && rig.stack.conns.is_empty());
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }

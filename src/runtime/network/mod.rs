@@ -422,7 +422,7 @@ pub fn prepare_networks(
     if container.spec().namespaces.network != Some(NetworkMode::Networks) {
         return Ok(None);
     }
-    let rung = forced_backend(environment)?;
+    let backend = forced_backend(environment)?;
     let state: Option<ContainerState> = container.read_state()?;
     let previous = state.map(|state| state.endpoints).unwrap_or_default();
     let places = store.join_networks(container.spec(), &previous)?;
@@ -435,7 +435,7 @@ pub fn prepare_networks(
             return Err(error);
         }
     };
-    Ok(Some(NetworkPlan { attached_networks: places, links, start: HelperOptions { rung } }))
+    Ok(Some(NetworkPlan { attached_networks: places, links, start: HelperOptions { backend } }))
 }
 
 /// A connection that only keeps the helper alive.
@@ -447,7 +447,7 @@ pub fn hold_helper(
     identity: &HostIdentity,
     environment: &Environment,
 ) -> Result<HelperKeepalive> {
-    let start = HelperOptions { rung: forced_backend(environment)? };
+    let start = HelperOptions { backend: forced_backend(environment)? };
     let survivors = || surviving_userns(store);
     let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
     Ok(HelperKeepalive(helper_client::reach_helper(&starter)?.wait()?))
@@ -459,7 +459,7 @@ pub fn prepare_step_networks(
     spec: &ContainerSpec,
     environment: &Environment,
 ) -> Result<NetworkPlan> {
-    let start = HelperOptions { rung: forced_backend(environment)? };
+    let start = HelperOptions { backend: forced_backend(environment)? };
     Ok(NetworkPlan { attached_networks: store.join_networks(spec, &[])?, links: Vec::new(), start })
 }
 

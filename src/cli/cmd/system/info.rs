@@ -75,9 +75,9 @@ fn info_text(info: &SystemInfo, root: &str, context: &CommandContext) -> String 
     line(" Volume", "local");
     line(" Network", &network_drivers(info).join(" "));
     line(" Log", &log_drivers().join(" "));
-    line("Network", &info.network.rung.map_or_else(|| "none".to_owned(), |rung| rung.to_string()));
-    for (rung, why) in &info.network.refused {
-        line(&format!(" Not {rung}"), why);
+    line("Network", &info.network.backend.map_or_else(|| "none".to_owned(), |backend| backend.to_string()));
+    for (backend, why) in &info.network.refused {
+        line(&format!(" Not {backend}"), why);
     }
     line(" Ping", if info.network.ping { "true" } else { "false" });
     line("Cgroup Driver", info.cgroup_driver);
@@ -102,7 +102,7 @@ fn log_drivers() -> [&'static str; 4] {
 }
 
 fn network_drivers(info: &SystemInfo) -> &'static [&'static str] {
-    if info.network.rung.is_some() { &["bridge", "host", "none"] } else { &["host", "none"] }
+    if info.network.backend.is_some() { &["bridge", "host", "none"] } else { &["host", "none"] }
 }
 
 fn template_data(
@@ -120,7 +120,7 @@ fn template_data(
     };
     let has = |controller: CgroupController| info.controllers.has(controller);
     let refused: BTreeMap<_, _> =
-        info.network.refused.iter().map(|(rung, why)| (rung.to_string(), why)).collect();
+        info.network.refused.iter().map(|(backend, why)| (backend.to_string(), why)).collect();
     let mut data = json!({
         "Containers": info.running + info.paused + info.stopped, "ContainersRunning": info.running,
         "ContainersPaused": info.paused,
@@ -132,8 +132,8 @@ fn template_data(
         "MemoryLimit": has(CgroupController::Memory), "SwapLimit": has(CgroupController::Memory), "CpuCfsPeriod": has(CgroupController::Cpu),
         "CpuCfsQuota": has(CgroupController::Cpu), "CPUShares": has(CgroupController::Cpu),
         "CPUSet": has(CgroupController::Cpuset), "PidsLimit": has(CgroupController::Pids), "OomKillDisable": false,
-        "IPv4Forwarding": info.network.rung.is_some(),
-        "NetworkWay": info.network.rung, "NetworkRefused": refused, "Ping": info.network.ping,
+        "IPv4Forwarding": info.network.backend.is_some(),
+        "NetworkWay": info.network.backend, "NetworkRefused": refused, "Ping": info.network.ping,
         "Debug": context.globals.debug, "NEventsListener": 0,
     });
     let machine = json!({

@@ -20,7 +20,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{SocketType, sockopt};
 
 use super::pending::{AddressPair, DialOutcome, PendingStatus, PendingTable};
 use super::{PacketSink, ProtocolHandler};
@@ -28,8 +28,8 @@ use crate::packet::{IpPacket, icmp, tcp};
 use crate::policy::{EgressFlow, FlowPolicy, FlowProtocol, FlowVerdict};
 use crate::relay::{
     AcceptHandler, ConnectHandler, ExpiryHandler, QuotaPermit, RelayPair, TcpRelay, WorkerPool,
-    reset_on_close,
 };
+use crate::socket::{open_socket, reset_on_close};
 
 /// Maximum length of a SYN in bytes: headers with all options. A SYN with data (TCP Fast Open) is dropped;
 /// the sender retransmits without data.
@@ -79,9 +79,7 @@ impl fmt::Debug for InterceptorShared {
 /// A listener for [`SynInterceptor::listen`], which accepts connections to any address (ip(7),
 /// `IP_TRANSPARENT`). To be created in the gateway's namespace with CAP_NET_ADMIN over it.
 pub(crate) fn bind_listener(at: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    let socket = open_socket(at.is_ipv6(), SocketType::STREAM, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     dhow_sys::transparent_socket::allow_any_address(socket.as_fd(), at.is_ipv6())?;
     if at.is_ipv6() {
@@ -95,17 +93,17 @@ pub(crate) fn bind_listener(at: SocketAddr) -> io::Result<OwnedFd> {
 impl SynInterceptor {
     /// Sends packets back through `out`; `policy` decides which connections are allowed.
     pub(crate) fn new(relay: &TcpRelay, policy: Arc<dyn FlowPolicy>, out: Arc<dyn PacketSink>) -> Self {
-        let crew = Arc::clone(relay.crew());
+        let pool = Arc::clone(relay.pool());
         let shared = Arc::new_cyclic(|this| InterceptorShared {
             policy,
             out,
-            pending: PendingTable::new(crew.limits, Arc::clone(&crew.all)),
-            owner: crew.next_owner(),
+            pending: PendingTable::new(pool.limits, Arc::clone(&pool.all)),
+            owner: pool.next_owner(),
             this: Weak::clone(this),
-            pool: crew,
+            pool,
         });
-        let chore: Weak<InterceptorShared> = Arc::downgrade(&shared);
-        shared.pool.add_expiry_handler(chore);
+        let handler: Weak<InterceptorShared> = Arc::downgrade(&shared);
+        shared.pool.add_expiry_handler(handler);
         Self(Arc::new(InterceptorGuard(shared)))
     }
 
@@ -115,11 +113,11 @@ impl SynInterceptor {
         rustix::io::ioctl_fionbio(&socket, true)?;
         // Accepted sockets inherit the option.
         sockopt::set_tcp_nodelay(&socket, true)?;
-        let gate = Arc::clone(&self.0.0);
-        gate.pool.listen(
+        let interceptor = Arc::clone(&self.0.0);
+        interceptor.pool.listen(
             socket,
-            gate.owner,
-            Arc::new(TransparentListener { interceptor: Arc::clone(&gate), original_dst: original }),
+            interceptor.owner,
+            Arc::new(TransparentListener { interceptor: Arc::clone(&interceptor), original_dst: original }),
         );
         Ok(())
     }
@@ -193,9 +191,7 @@ impl InterceptorShared {
     }
 
     fn connect(&self, addresses: AddressPair, to: SocketAddr, syn: &[u8]) -> Result<(), Errno> {
-        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        let socket = open_socket(to.is_ipv6(), SocketType::STREAM, None)?;
         reset_on_close(&socket);
         match rustix::net::connect(&socket, &to) {
             Ok(()) => self.connected_immediately(addresses, socket, syn),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::*;
-use crate::relay::lock;
+use crate::sync::lock;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The container, and a remote server that is really on the loopback interface.
@@ -43,7 +43,7 @@ impl FlowPolicy for Loopback {
 
 struct Rig {
     relay: TcpRelay,
-    gate: SynInterceptor,
+    interceptor: SynInterceptor,
     policy: Arc<Loopback>,
     wire: Receiver<Vec<u8>>,
 }
@@ -53,8 +53,9 @@ impl Rig {
         let relay = TcpRelay::start().unwrap();
         let policy = Arc::new(Loopback { notes: Mutex::default() });
         let (out, wire) = channel();
-        let gate = SynInterceptor::new(&relay, Arc::clone(&policy) as _, Arc::new(Wire(Mutex::new(out))));
-        Self { relay, gate, policy, wire }
+        let interceptor =
+            SynInterceptor::new(&relay, Arc::clone(&policy) as _, Arc::new(Wire(Mutex::new(out))));
+        Self { relay, interceptor, policy, wire }
     }
 
     /// The next packet to the container.
@@ -63,7 +64,7 @@ impl Rig {
     }
 
     fn send(&self, packet: &[u8]) {
-        self.gate.handle_syn(&IpPacket::parse(packet).unwrap());
+        self.interceptor.handle_syn(&IpPacket::parse(packet).unwrap());
     }
 }
 
@@ -100,8 +101,8 @@ fn the_syn_comes_back_when_the_host_is_connected() {
     rig.send(&packet);
     assert_eq!(rig.answer(), packet);
     let (source, target) = ((CONTAINER, 4000).into(), (SERVER, port).into());
-    let (host, permit) = rig.gate.take_connected(source, target).unwrap();
-    assert!(rig.gate.take_connected(source, target).is_none());
+    let (host, permit) = rig.interceptor.take_connected(source, target).unwrap();
+    assert!(rig.interceptor.take_connected(source, target).is_none());
     let (mut served, _) = server.accept().unwrap();
     TcpStream::from(host).write_all(b"x").unwrap();
     served.read_exact(&mut [0]).unwrap();
@@ -145,14 +146,14 @@ fn errors_of_the_host_are_told_as_a_router_would() {
     for (error, code) in
         [(Errno::NETUNREACH, 0), (Errno::HOSTUNREACH, 1), (Errno::ACCESS, 13), (Errno::INVAL, 0)]
     {
-        rig.gate.0.0.refuse(&flow, &IpPacket::parse(&packet).unwrap(), error);
+        rig.interceptor.0.0.refuse(&flow, &IpPacket::parse(&packet).unwrap(), error);
         let answer = rig.answer();
         let answer = IpPacket::parse(&answer).unwrap();
         assert_eq!(answer.protocol, crate::packet::protocol::ICMP);
         assert_eq!(answer.payload[..2], [3, code], "{error:?}");
     }
     for silent in [Errno::TIMEDOUT, Errno::MFILE] {
-        rig.gate.0.0.refuse(&flow, &IpPacket::parse(&packet).unwrap(), silent);
+        rig.interceptor.0.0.refuse(&flow, &IpPacket::parse(&packet).unwrap(), silent);
         assert!(rig.wire.try_recv().is_err());
     }
 }
@@ -179,7 +180,7 @@ fn what_nobody_takes_is_dropped_in_time() {
     rig.answer();
     let (mut served, _) = server.accept().unwrap();
     served.set_read_timeout(Some(LIMIT)).unwrap();
-    let shared = &rig.gate.0.0;
+    let shared = &rig.interceptor.0.0;
     assert!(shared.expire(Instant::now() + Duration::from_secs(9)));
     assert!(!shared.expire(Instant::now() + Duration::from_secs(11)));
     assert_eq!(served.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -193,9 +194,9 @@ fn a_container_that_goes_leaves_nothing_under_way() {
     rig.send(&syn(4000, (SERVER, port)));
     rig.send(&segment((Ipv4Addr::new(10, 89, 0, 3), 4000), (SERVER, port), 1, tcp::SYN));
     let mut ends = [(); 2].map(|()| server.accept().unwrap().0);
-    rig.gate.forget(CONTAINER.into());
+    rig.interceptor.forget(CONTAINER.into());
     assert_eq!(rig.relay.connections(), 1);
-    drop(rig.gate);
+    drop(rig.interceptor);
     assert_eq!(rig.relay.connections(), 0);
     for end in &mut ends {
         end.set_read_timeout(Some(LIMIT)).unwrap();
@@ -206,7 +207,7 @@ fn a_container_that_goes_leaves_nothing_under_way() {
 #[test]
 fn a_flood_of_one_container_leaves_room_for_others() {
     let rig = Rig::new();
-    let shared = &rig.gate.0.0;
+    let shared = &rig.interceptor.0.0;
     let most = shared.pool.limits.waiting_per_container;
     let (from, now) = (|ip: [u8; 4], port| SocketAddr::from((ip, port)), Instant::now());
     let to = from([192, 0, 2, 7], 80);
@@ -222,7 +223,7 @@ fn a_flood_of_one_container_leaves_room_for_others() {
 fn what_comes_to_the_listener_without_a_parked_socket_is_reset() {
     let rig = Rig::new();
     let (listener, port) = server();
-    rig.gate.listen(listener.into(), OriginalDst::LocalAddress).unwrap();
+    rig.interceptor.listen(listener.into(), OriginalDst::LocalAddress).unwrap();
     let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     client.set_read_timeout(Some(LIMIT)).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -233,14 +234,14 @@ fn a_listener_and_the_parked_socket_are_one_connection() {
     let rig = Rig::new();
     let (listener, meeting) = server();
     let (server, port) = server();
-    rig.gate.listen(listener.into(), OriginalDst::LocalAddress).unwrap();
+    rig.interceptor.listen(listener.into(), OriginalDst::LocalAddress).unwrap();
     // Without the gateway's rules the connection arrives at the listener's own address, so park the socket
     // under that.
-    let client = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let client = rustix::net::socket(rustix::net::AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&client, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let source = SocketAddr::try_from(rustix::net::getsockname(&client).unwrap()).unwrap();
     let addresses = (source, SocketAddr::from((Ipv4Addr::LOCALHOST, meeting)));
-    let shared = &rig.gate.0.0;
+    let shared = &rig.interceptor.0.0;
     assert!(shared.pending.insert(addresses, b"syn", Instant::now()));
     shared.connect(addresses, (Ipv4Addr::LOCALHOST, port).into(), b"syn").unwrap();
     assert_eq!(rig.answer(), b"syn");
@@ -251,7 +252,7 @@ fn a_listener_and_the_parked_socket_are_one_connection() {
     let mut got = [0; 7];
     served.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"through");
-    rig.gate.forget(source.ip());
+    rig.interceptor.forget(source.ip());
     client.set_read_timeout(Some(LIMIT)).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
@@ -260,7 +261,7 @@ fn a_listener_and_the_parked_socket_are_one_connection() {
 fn a_connection_under_another_port_gets_a_socket_to_its_destination() {
     let rig = Rig::new();
     let (_server, port) = server();
-    let shared = &rig.gate.0.0;
+    let shared = &rig.interceptor.0.0;
     let (container, target) = (IpAddr::from(CONTAINER), SocketAddr::from((SERVER, 80)));
     let addresses = (SocketAddr::new(container, 5000), target);
     assert!(shared.pending.insert(addresses, b"syn", Instant::now()));

@@ -9,7 +9,6 @@
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -34,7 +33,7 @@ const TURN_BYTES: usize = 512 << 10;
 const HEAVY_BYTES: u64 = 1 << 20;
 
 /// Two non-blocking sockets that are to become one connection. Both must reset their connections when they
-/// are closed ([`reset_on_close`]): if this process is killed, neither side may see a clean end of the
+/// are closed ([`crate::socket::reset_on_close`]): if this process is killed, neither side may see a clean end of the
 /// stream.
 #[derive(Debug)]
 pub(crate) struct RelayPair {
@@ -128,12 +127,12 @@ impl WorkerBuffers {
 impl From<RelayPair> for RelayConn {
     fn from(pair: RelayPair) -> Self {
         let ready = |writable| ConnSide { writable, ..ConnSide::default() };
-        let way = |prompt| RelayDirection { nodelay: prompt, ..RelayDirection::default() };
+        let direction = |prompt| RelayDirection { nodelay: prompt, ..RelayDirection::default() };
         Self {
             sockets: [pair.inside, pair.outside],
             // Accepted sockets inherit TCP_NODELAY; one that has sent nothing has nothing for Nagle's
             // algorithm to wait for (RFC 896).
-            directions: [way(pair.connecting), way(true)],
+            directions: [direction(pair.connecting), direction(true)],
             sides: [ready(!pair.connecting), ready(true)],
             broken: false,
             queued: false,
@@ -176,7 +175,7 @@ impl RelayConn {
             // After the pumps: bytes that arrived before the error are still passed on.
             _ if self.broken => RelayTurn::Broken,
             _ if self.orphaned && there.done => RelayTurn::Finished,
-            _ if self.directions.iter().all(|way| way.done) => RelayTurn::Finished,
+            _ if self.directions.iter().all(|direction| direction.done) => RelayTurn::Finished,
             _ => RelayTurn::Idle,
         }
     }
@@ -198,8 +197,8 @@ impl RelayConn {
     /// Whether it has just become heavy and holds no pipe, so that it can change workers.
     pub(super) fn is_heavy(&self) -> bool {
         !self.orphaned
-            && self.directions.iter().any(|way| way.moved >= HEAVY_BYTES)
-            && self.directions.iter().all(|way| way.pipe.is_none())
+            && self.directions.iter().any(|direction| direction.moved >= HEAVY_BYTES)
+            && self.directions.iter().all(|direction| direction.pipe.is_none())
     }
 
     /// Closes it after both directions have ended. Unsent bytes are still delivered, except to a container
@@ -212,19 +211,16 @@ impl RelayConn {
     }
 
     fn release_pipes(self, pipes: &mut PipePool) {
-        self.directions.into_iter().filter_map(|way| way.pipe).for_each(|pipe| pipes.discard(pipe));
+        self.directions
+            .into_iter()
+            .filter_map(|direction| direction.pipe)
+            .for_each(|pipe| pipes.discard(pipe));
     }
 
     /// Closes it with a reset to both sides (SO_LINGER 0).
     pub(super) fn reset(self, pipes: &mut PipePool) {
         self.release_pipes(pipes);
     }
-}
-
-/// Makes close(2) send a reset and drop unsent bytes (SO_LINGER 0).
-pub(crate) fn reset_on_close(socket: &OwnedFd) {
-    // If it fails, the peer sees an end of stream instead; nothing can be done about that.
-    let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
 impl RelayDirection {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
+use crate::socket::reset_on_close;
 
 /// A TCP connection; the first end can tell that everything sent to it has arrived.
 fn connect() -> (TcpStream, OwnedFd) {
