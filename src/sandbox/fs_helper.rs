@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 use super::identity::idmap::IdMap;
 use super::identity::{HostIdentity, explain_userns_refusal};
 use super::plan::{PlannedMount, RootPlan, RootSource};
-use super::rootfs;
-use super::rootfs::overlay;
+use super::rootfs::{self, overlay};
+use super::sync_socket::encode_failure;
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::process::{ChildProcess, ForkSide, ns};
-use dhow_sys::socket::{MAX_MESSAGE, SeqpacketSocket};
+use dhow_sys::socket::SeqpacketSocket;
 
 /// Capabilities that the helper needs to handle files of any owner: CAP_CHOWN, CAP_DAC_OVERRIDE,
 /// CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID and CAP_SETFCAP (capabilities(7)).
@@ -85,8 +85,8 @@ enum FsHelperMessage<T> {
 
 impl FsHelperContext<'_> {
     /// Sends a message to the parent.
-    pub fn send<T: Serialize>(&self, word: &T) -> Result<()> {
-        send_message(self.control, word)
+    pub fn send<T: Serialize>(&self, value: &T) -> Result<()> {
+        send_message(self.control, value)
     }
 
     /// Waits for a message from the parent.
@@ -97,8 +97,8 @@ impl FsHelperContext<'_> {
 
 impl FsHelper {
     /// Sends a message to the helper.
-    pub fn send<T: Serialize>(&self, word: &T) -> Result<()> {
-        send_message(&self.control, word)
+    pub fn send<T: Serialize>(&self, value: &T) -> Result<()> {
+        send_message(&self.control, value)
     }
 
     /// Waits for a message from the helper; a failure it reports is returned as an error.
@@ -113,7 +113,9 @@ impl FsHelper {
 
     /// Waits for the helper to end. An error if it failed.
     pub fn finish(mut self) -> Result<()> {
+        // A helper that still reads from the pipe sees its end.
         self.data = None;
+        // Until end of file; a failure among the messages is returned.
         while receive_message::<serde_json::Value>(&self.control)?.is_some() {}
         self.ended = true;
         if self.child.wait()?.code() == 0 { Ok(()) } else { Err(helper_ended()) }
@@ -130,8 +132,8 @@ impl Drop for FsHelper {
     }
 }
 
-fn send_message<T: Serialize>(socket: &SeqpacketSocket, word: &T) -> Result<()> {
-    Ok(socket.send(&serde_json::to_vec(&FsHelperMessage::Value(word))?, &[])?)
+fn send_message<T: Serialize>(socket: &SeqpacketSocket, value: &T) -> Result<()> {
+    Ok(socket.send(&serde_json::to_vec(&FsHelperMessage::Value(value))?, &[])?)
 }
 
 /// The next message; `None` at end of file.
@@ -141,7 +143,7 @@ fn receive_message<T: DeserializeOwned>(socket: &SeqpacketSocket) -> Result<Opti
         return Ok(None);
     }
     match serde_json::from_slice(&message.bytes) {
-        Ok(FsHelperMessage::Value(word)) => Ok(Some(word)),
+        Ok(FsHelperMessage::Value(value)) => Ok(Some(value)),
         Ok(FsHelperMessage::Failed(failure)) => Err(failure.into()),
         Err(_) => Err(helper_ended()),
     }
@@ -151,21 +153,21 @@ fn helper_ended() -> anyhow::Error {
     Failure::new(FailureKind::Interrupted, "the process inside the container has ended").into()
 }
 
-/// Starts a helper in `place` that performs `work` and exits. The process must have one thread; `work` must
+/// Starts a helper in `target` that performs `work` and exits. The process must have one thread; `work` must
 /// not own any descriptor, since all but the helper's own are closed.
 pub fn start_helper(
-    place: FsTarget<'_>,
-    flow: PipeDirection,
+    target: FsTarget<'_>,
+    direction: PipeDirection,
     work: impl FnOnce(FsHelperContext<'_>) -> Result<()>,
 ) -> Result<FsHelper> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // A larger pipe saves context switches. May fail: pipe-user-pages-soft limits each account (pipe(7)).
     let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE_SIZE);
-    let (ours, theirs) = match flow {
+    let (ours, theirs) = match direction {
         PipeDirection::In => (write, read),
         PipeDirection::Out => (read, write),
     };
-    fork_helper(place, ours, theirs, |root, control, data| {
+    fork_helper(target, ours, theirs, |root, control, data| {
         dhow_sys::caps::set_process(CAPABILITIES & dhow_sys::caps::permitted()?)
             .context("giving up capabilities")?;
         work(FsHelperContext { root, data, control })
@@ -173,16 +175,16 @@ pub fn start_helper(
 }
 
 /// Clones the container's root file system without its mounts, as a detached mount tree.
-pub fn clone_root_tree(place: FsTarget<'_>) -> Result<OwnedFd> {
+pub fn clone_root_tree(target: FsTarget<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let visitor = fork_helper(place, ours, theirs, |root, control, _| {
+    let helper = fork_helper(target, ours, theirs, |root, control, _| {
         let tree = dhow_sys::mount::clone_tree(root.as_fd(), false).context("cutting out the root")?;
         control.send(&serde_json::to_vec(&FsHelperMessage::Value(()))?, &[tree.as_fd()])?;
         Ok(())
     })?;
-    let mut message = visitor.control.receive()?;
+    let mut message = helper.control.receive()?;
     match message.fds.pop() {
-        Some(tree) => visitor.finish().map(|()| tree),
+        Some(tree) => helper.finish().map(|()| tree),
         None => match serde_json::from_slice(&message.bytes) {
             Ok(FsHelperMessage::<()>::Failed(failure)) => Err(failure.into()),
             _ => Err(helper_ended()),
@@ -192,13 +194,13 @@ pub fn clone_root_tree(place: FsTarget<'_>) -> Result<OwnedFd> {
 
 /// Forks the helper; for a stopped container into new user and mount namespaces, whose ids this side maps.
 fn fork_helper(
-    place: FsTarget<'_>,
+    target: FsTarget<'_>,
     data: OwnedFd,
     their_data: OwnedFd,
     work: impl FnOnce(OwnedFd, &SeqpacketSocket, OwnedFd) -> Result<()>,
 ) -> Result<FsHelper> {
     let (control, theirs) = SeqpacketSocket::pair()?;
-    let side = match &place {
+    let side = match &target {
         FsTarget::Running(_) => dhow_sys::process::fork()?,
         FsTarget::Stopped(..) => dhow_sys::process::clone_into(ns::USER | ns::MOUNT)
             .map_err(|error| explain_userns_refusal(&error))?,
@@ -206,33 +208,33 @@ fn fork_helper(
     match side {
         ForkSide::Child => {
             drop((control, data));
-            dhow_sys::process::exit_now(run_helper(&place, theirs, their_data, work))
+            dhow_sys::process::exit_now(run_helper(&target, theirs, their_data, work))
         }
         ForkSide::Parent(child) => {
             drop((theirs, their_data));
-            let visitor = FsHelper { child, control, data: Some(data), ended: false };
-            if let FsTarget::Stopped(layout, identity) = place {
-                identity.apply(&layout.ids, visitor.child.pid)?;
-                visitor.send(&())?;
+            let helper = FsHelper { child, control, data: Some(data), ended: false };
+            if let FsTarget::Stopped(stopped, identity) = target {
+                identity.apply(&stopped.ids, helper.child.pid)?;
+                helper.send(&())?;
             }
-            Ok(visitor)
+            Ok(helper)
         }
     }
 }
 
 /// In the child: enters the container and performs `work`. Returns the exit status.
 fn run_helper(
-    place: &FsTarget<'_>,
+    target: &FsTarget<'_>,
     control: SeqpacketSocket,
     data: OwnedFd,
     work: impl FnOnce(OwnedFd, &SeqpacketSocket, OwnedFd) -> Result<()>,
 ) -> i32 {
-    let Ok((control, data, pidfd)) = close_inherited(place, control, data) else { return 1 };
-    let there = match place {
+    let Ok((control, data, pidfd)) = close_inherited(target, control, data) else { return 1 };
+    let entered = match target {
         FsTarget::Running(_) => enter_namespaces(pidfd),
-        FsTarget::Stopped(layout, _) => assemble_stopped(layout, &control),
+        FsTarget::Stopped(stopped, _) => assemble_stopped(stopped, &control),
     };
-    match there.and_then(|root| work(root, &control, data)) {
+    match entered.and_then(|root| work(root, &control, data)) {
         Ok(()) => 0,
         Err(error) => {
             send_failure(&control, &Failure::from_chain(&error));
@@ -244,13 +246,13 @@ fn run_helper(
 /// Closes everything but the socket, the pipe and the pidfd. Standard error becomes the control socket: the
 /// output of a panic is no valid message there, instead of ending up in whatever file has descriptor 2.
 fn close_inherited(
-    place: &FsTarget<'_>,
+    target: &FsTarget<'_>,
     control: SeqpacketSocket,
     data: OwnedFd,
 ) -> std::io::Result<(SeqpacketSocket, OwnedFd, Option<OwnedFd>)> {
     let control = OwnedFd::from(control);
     let errors = control.try_clone()?;
-    let [control, data, errors, pidfd] = match place {
+    let [control, data, errors, pidfd] = match target {
         FsTarget::Running(pidfd) => {
             let pidfd = rustix::io::fcntl_dupfd_cloexec(pidfd, 3)?;
             dhow_sys::process::keep_only([control, data, errors, pidfd])?.map(Some)
@@ -283,15 +285,15 @@ fn enter_namespaces(pidfd: Option<OwnedFd>) -> Result<OwnedFd> {
     finish_entry()
 }
 
-fn assemble_stopped(layout: &StoppedRootfs, control: &SeqpacketSocket) -> Result<OwnedFd> {
-    let prepared = rootfs::open_sources(&layout.mounts)?;
+fn assemble_stopped(stopped: &StoppedRootfs, control: &SeqpacketSocket) -> Result<OwnedFd> {
+    let sources = rootfs::open_sources(&stopped.mounts)?;
     receive_message::<()>(control)?.ok_or_else(helper_ended)?;
     // Not earlier: whoever writes the id map must be able to access this process's /proc entries.
     dhow_sys::process::set_dumpable(false)?;
-    if let (Some(scratch), RootSource::Overlay(layers)) = (&layout.scratch, &layout.root.source) {
+    if let (Some(scratch), RootSource::Overlay(layers)) = (&stopped.scratch, &stopped.root.source) {
         overlay::put_upper_in_memory(layers, scratch).context("making a writable layer in memory")?;
     }
-    let root = rootfs::assemble_root(&layout.root, &layout.mounts, prepared)?;
+    let root = rootfs::assemble_root(&stopped.root, &stopped.mounts, sources)?;
     rootfs::pivot_into(root.as_fd())?;
     finish_entry()
 }
@@ -302,16 +304,14 @@ fn finish_entry() -> Result<OwnedFd> {
     // A change of credentials, as by setns(2), clears this setting, so it comes last. If the parent is gone
     // by now, the pipe tells.
     dhow_sys::process::die_with_parent()?;
+    // Files are created with exactly the modes given.
     rustix::process::umask(rustix::fs::Mode::empty());
     Ok(dhow_sys::fs::open_dir(Path::new("/"))?)
 }
 
 /// Reports a failure to the parent; nothing can be done if even that fails.
 fn send_failure(control: &SeqpacketSocket, failure: &Failure) {
-    let mut text = serde_json::to_vec(&FsHelperMessage::<()>::Failed(failure.clone())).unwrap_or_default();
-    if text.is_empty() || text.len() > MAX_MESSAGE {
-        let short = Failure::new(failure.kind(), "the work inside the container failed");
-        text = serde_json::to_vec(&FsHelperMessage::<()>::Failed(short)).unwrap_or_default();
-    }
-    let _ = control.send(&text, &[]);
+    let summary = "the work inside the container failed";
+    let message = encode_failure(failure, summary, FsHelperMessage::<()>::Failed);
+    let _ = control.send(&message, &[]);
 }

@@ -2,13 +2,12 @@
 //!
 //! Four subjects:
 //!
-//! - **launch**: a container's first process. [`launch`] is the entry; [`nested`] (the usual case: below the network
-//!   helper's user namespace) and [`shared`] (joins another container's namespaces) are its variants. All of them end
-//!   in `init`, which builds the root file system and execs the program.
-//! - **join**: a further process in a running container ([`join`]); [`exec_monitor`] reaps a detached one.
-//! - **file system helper**: [`fs_helper`] works on a container's files from the inside, for `cp`, `diff` and the
-//!   like.
-//! - **facilities**: cgroups, D-Bus, seccomp, capabilities, id maps, process lists. They know nothing of launching.
+//! - [`launch`]: a container's first process. However it was cloned, it continues in `launch/init.rs`, where [`rootfs`]
+//!   builds the root file system, [`confine`] drops privileges, and the program is executed.
+//! - [`join`]: a further process in a running container; [`join::exec_monitor`] reaps a detached one.
+//! - [`fs_helper`]: a helper that works on a container's files from the inside, for `cp`, `diff` and the like.
+//! - facilities, which know nothing of launching: [`cgroup`], [`seccomp`], [`caps`], [`identity`] (id maps),
+//!   [`processes`], [`pause`], [`proc_usage`]; [`reaper`] is the init of `--init`.
 //!
 //! # Invariants
 //!

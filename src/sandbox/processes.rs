@@ -41,6 +41,7 @@ pub fn pids_inside(first: i32, boundary: NamespaceBoundary) -> io::Result<Vec<i3
     };
     let mut pids = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
+        // Processes that end during the scan are skipped.
         let Ok(entry) = entry else { continue };
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         if is_inside(pid, boundary, &mut known) {

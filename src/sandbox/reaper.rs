@@ -55,6 +55,7 @@ fn take_foreground() -> Result<()> {
 fn forward_and_reap(signals: &SignalFd, child: &ChildProcess) -> Result<i32> {
     loop {
         let mut fds = [PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
+        // Also fails with EINTR; either way the descriptor tells what has arrived.
         let _ = poll(&mut fds, None);
         while let Some(signal) = signals.next()? {
             if signal != libc::SIGCHLD {

@@ -1,17 +1,17 @@
 //! The protocol between the supervisor and a process on its way into a container, until its program runs.
 //!
-//! Inward: "go", once for each step that the process waits for (see [`super::launch`]). Outward: the new process's
+//! Inward: "go", once for each step that the process waits for (see [`crate::launch`]). Outward: the new process's
 //! pidfd, if an intermediate process created it; the terminal's master side; the owner listener; at most one failure.
 //! The socket is close-on-exec, so end of file means that the program runs.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::process::ChildProcess;
 use dhow_sys::socket::{MAX_MESSAGE, SeqpacketSocket};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
 
 /// The text that comes with an owner listener.
 const LISTENER: &[u8] = b"listener";
@@ -36,6 +36,21 @@ pub(crate) enum SyncMessage {
 pub(crate) fn socket_pair() -> Result<(SyncSocket, SyncSocket)> {
     let (ours, theirs) = SeqpacketSocket::pair()?;
     Ok((SyncSocket(ours), SyncSocket(theirs)))
+}
+
+/// A failure as a message, in the form that `wrap` gives it. One that is too long would not arrive at all, so it is
+/// replaced by `summary`.
+pub(crate) fn encode_failure<T: Serialize>(
+    failure: &Failure,
+    summary: &str,
+    wrap: impl Fn(Failure) -> T,
+) -> Vec<u8> {
+    let encode = |failure: Failure| serde_json::to_vec(&wrap(failure)).unwrap_or_default();
+    let message = encode(failure.clone());
+    match message.is_empty() || message.len() > MAX_MESSAGE {
+        true => encode(Failure::new(failure.kind(), summary)),
+        false => message,
+    }
 }
 
 impl SyncSocket {
@@ -87,14 +102,9 @@ impl SyncSocket {
     }
 
     /// Reports why the container did not start; nothing can be done if even that fails.
-    // A message that is too long would not arrive at all.
     pub(crate) fn send_failure(&self, failure: &Failure) {
-        let mut text = serde_json::to_vec(failure).unwrap_or_default();
-        if text.is_empty() || text.len() > MAX_MESSAGE {
-            let short = Failure::new(failure.kind(), "the container could not be started");
-            text = serde_json::to_vec(&short).unwrap_or_default();
-        }
-        let _ = self.0.send(&text, &[]);
+        let message = encode_failure(failure, "the container could not be started", |failure| failure);
+        let _ = self.0.send(&message, &[]);
     }
 
     /// The failure that the other side reported before it ended; skips everything sent earlier.

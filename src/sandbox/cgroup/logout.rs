@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::SessionInfo;
 use super::hierarchy;
+use super::session::SessionInfo;
 use crate::dbus::{BusConnection, BusError, BusPeer, MethodCall};
 
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
@@ -31,7 +31,7 @@ pub enum LogoutEffect {
 
 /// The effect of a logout; `in_scope` says that the process will be in a scope of the user manager. If logind
 /// cannot be reached, nothing kills.
-pub fn logout_effect(in_scope: bool, surroundings: &SessionInfo) -> LogoutEffect {
+pub fn logout_effect(in_scope: bool, session: &SessionInfo) -> LogoutEffect {
     let Ok(Some(own)) = hierarchy::own_cgroup() else { return LogoutEffect::Survives };
     let place = session_kind(&own);
     if !in_scope && place == SessionKind::Elsewhere {
@@ -39,13 +39,11 @@ pub fn logout_effect(in_scope: bool, surroundings: &SessionInfo) -> LogoutEffect
     }
     // Outside of sessions, the user manager matters, which ends with the last session unless lingering is
     // enabled.
-    if !in_scope && place == SessionKind::Session && !kills_sessions(surroundings).unwrap_or(false) {
+    if !in_scope && place == SessionKind::Session && !kills_sessions(session).unwrap_or(false) {
         return LogoutEffect::Survives;
     }
-    match has_linger(surroundings) {
-        Ok(false) => {
-            LogoutEffect::Kills { command: format!("sudo loginctl enable-linger {}", surroundings.uid) }
-        }
+    match has_linger(session) {
+        Ok(false) => LogoutEffect::Kills { command: format!("sudo loginctl enable-linger {}", session.uid) },
         Ok(true) if !in_scope && place == SessionKind::Session => LogoutEffect::KillsSession,
         Ok(true) | Err(_) => LogoutEffect::Survives,
     }
@@ -74,12 +72,12 @@ fn session_kind(own: &Path) -> SessionKind {
 }
 
 /// logind's `KillUserProcesses`, with its lists of included and excluded users.
-fn kills_sessions(surroundings: &SessionInfo) -> Result<bool, BusError> {
+fn kills_sessions(session: &SessionInfo) -> Result<bool, BusError> {
     let mut connection = BusConnection::open(Path::new(SYSTEM_BUS), BusPeer::Bus)?;
     if !bool_property(&mut connection, &MethodCall { member: "KillUserProcesses", ..LOGIND })? {
         return Ok(false);
     }
-    let name = user_name(&mut connection, surroundings)?;
+    let name = user_name(&mut connection, session)?;
     let excluded =
         string_list_property(&mut connection, &MethodCall { member: "KillExcludeUsers", ..LOGIND })?;
     let only = string_list_property(&mut connection, &MethodCall { member: "KillOnlyUsers", ..LOGIND })?;
@@ -87,16 +85,16 @@ fn kills_sessions(surroundings: &SessionInfo) -> Result<bool, BusError> {
 }
 
 /// Whether the user manager keeps running without a session.
-fn has_linger(surroundings: &SessionInfo) -> Result<bool, BusError> {
-    let path = user_path(surroundings);
+fn has_linger(session: &SessionInfo) -> Result<bool, BusError> {
+    let path = user_path(session);
     let linger =
         MethodCall { path: &path, interface: "org.freedesktop.login1.User", member: "Linger", ..LOGIND };
     let mut connection = BusConnection::open(Path::new(SYSTEM_BUS), BusPeer::Bus)?;
     bool_property(&mut connection, &linger)
 }
 
-fn user_name(connection: &mut BusConnection, surroundings: &SessionInfo) -> Result<String, BusError> {
-    let path = user_path(surroundings);
+fn user_name(connection: &mut BusConnection, session: &SessionInfo) -> Result<String, BusError> {
+    let path = user_path(session);
     let call = MethodCall { path: &path, interface: "org.freedesktop.login1.User", member: "Name", ..LOGIND };
     let answer = connection.property(&call)?;
     let mut value = answer.reader();
@@ -104,8 +102,8 @@ fn user_name(connection: &mut BusConnection, surroundings: &SessionInfo) -> Resu
     Ok(value.string()?)
 }
 
-fn user_path(surroundings: &SessionInfo) -> String {
-    format!("/org/freedesktop/login1/user/_{}", surroundings.uid)
+fn user_path(session: &SessionInfo) -> String {
+    format!("/org/freedesktop/login1/user/_{}", session.uid)
 }
 
 fn bool_property(connection: &mut BusConnection, of: &MethodCall<'_>) -> Result<bool, BusError> {

@@ -8,8 +8,9 @@ use anyhow::Result;
 use super::controller::{CgroupController, ControllerSet};
 use super::delegated::DelegatedDir;
 use super::hierarchy::CgroupHierarchy;
+use super::session::SessionInfo;
 use super::systemd::SystemdManager;
-use super::{Cgroup, SessionInfo, settings};
+use super::{Cgroup, settings};
 use dhow_error::{Failure, invalid};
 use dhow_model::limits::{LimitsSpec, parse_list};
 
@@ -32,10 +33,10 @@ enum CgroupDriver {
 
 impl CgroupManager {
     /// Detects the driver; changes nothing. `parent` is the value of `--cgroup-parent`, or empty.
-    pub fn detect(parent: &str, surroundings: SessionInfo) -> Result<Self, Failure> {
+    pub fn detect(parent: &str, session: SessionInfo) -> Result<Self, Failure> {
         check_parent(parent)?;
-        let kind = detect_driver(parent, &surroundings);
-        Ok(Self { session: surroundings, driver: kind })
+        let kind = detect_driver(parent, &session);
+        Ok(Self { session, driver: kind })
     }
 
     /// Why no driver is available, and the command that would change it.
@@ -126,7 +127,7 @@ fn check_parent(parent: &str) -> Result<(), Failure> {
         .hint("or a path from the top of the cgroup file system, of a directory that this account may write"))
 }
 
-fn detect_driver(parent: &str, surroundings: &SessionInfo) -> CgroupDriver {
+fn detect_driver(parent: &str, session: &SessionInfo) -> CgroupDriver {
     let Some(hierarchy) = CgroupHierarchy::find() else {
         return CgroupDriver::None("no cgroup file system of version 2 is mounted".into());
     };
@@ -139,18 +140,19 @@ fn detect_driver(parent: &str, surroundings: &SessionInfo) -> CgroupDriver {
     // In a login session, systemd is asked first: the session's own cgroup may be writable, but belongs to
     // systemd.
     let in_session = hierarchy.own.starts_with("/user.slice");
+    // A slice means something to systemd only, so it is asked for one from outside of sessions too.
     let slice = Some(parent).filter(|parent| !parent.is_empty());
     let mut refusal = None;
     if in_session || slice.is_some() {
-        match SystemdManager::find(&hierarchy, surroundings, slice) {
+        match SystemdManager::find(&hierarchy, session, slice) {
             Ok(manager) if manager.controllers.count() > 0 => return CgroupDriver::Scope(hierarchy, manager),
             Ok(_) => {
                 refusal = Some(
                     explain_v1_controllers(&hierarchy)
-                        .unwrap_or_else(|| explain_manager_controllers(surroundings)),
+                        .unwrap_or_else(|| explain_manager_controllers(session)),
                 )
             }
-            Err(why) => refusal = Some(explain_no_manager(surroundings, &why.to_string())),
+            Err(why) => refusal = Some(explain_no_manager(session, &why.to_string())),
         }
     }
     match DelegatedDir::find(&hierarchy) {
@@ -173,15 +175,15 @@ fn explain_v1_controllers(hierarchy: &CgroupHierarchy) -> Option<String> {
     })
 }
 
-fn explain_no_manager(surroundings: &SessionInfo, why: &str) -> String {
-    let uid = surroundings.uid;
+fn explain_no_manager(session: &SessionInfo, why: &str) -> String {
+    let uid = session.uid;
     format!(
         "the user manager of systemd cannot be asked: {why}; `sudo loginctl enable-linger {uid}` starts it"
     )
 }
 
-fn explain_manager_controllers(surroundings: &SessionInfo) -> String {
-    let uid = surroundings.uid;
+fn explain_manager_controllers(session: &SessionInfo) -> String {
+    let uid = session.uid;
     format!(
         "the user manager was not given the controllers; `sudo mkdir -p /etc/systemd/system/user@.service.d && \
          printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | sudo tee \

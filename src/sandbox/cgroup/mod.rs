@@ -22,6 +22,7 @@ mod delegated;
 mod hierarchy;
 mod logout;
 mod manager;
+mod session;
 mod settings;
 mod systemd;
 mod usage;
@@ -42,6 +43,7 @@ use hierarchy::CgroupHierarchy;
 pub use controller::{CgroupController, ControllerSet};
 pub use logout::{LogoutEffect, logout_effect};
 pub use manager::{CgroupManager, check_host_resources};
+pub use session::SessionInfo;
 pub use usage::ResourceUsage;
 
 /// File system type of cgroup v2 in statfs(2): `CGROUP2_SUPER_MAGIC`.
@@ -50,29 +52,6 @@ const CGROUP2_MAGIC: u64 = 0x6367_7270;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Polling interval where the kernel sends no event.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-
-/// What drivers need to know about the account and its session.
-#[derive(Clone, Debug, Default)]
-pub struct SessionInfo {
-    pub runtime_dir: Option<PathBuf>,
-    pub bus: Option<String>,
-    pub uid: u32,
-    /// Whether a process must leave its login session to outlive it ([`LogoutEffect::KillsSession`]).
-    pub leave_session: bool,
-}
-
-impl SessionInfo {
-    fn runtime_dir(&self) -> PathBuf {
-        self.runtime_dir.clone().unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.uid)))
-    }
-
-    /// The socket of the session bus, if its address is a path.
-    fn bus(&self) -> Option<PathBuf> {
-        let first = self.bus.as_deref()?.split(';').next()?;
-        let options = first.strip_prefix("unix:")?;
-        options.split(',').find_map(|option| option.strip_prefix("path=")).map(PathBuf::from)
-    }
-}
 
 /// Lets a process outside move into a container's cgroup.
 #[derive(Clone, Debug)]
@@ -89,12 +68,12 @@ impl CgroupMembership {
 
 /// Moves a process, or this one if `pid` is 0, into a cgroup. From a login session only systemd may do that
 /// (EACCES).
-fn move_process(path: &Path, pid: i32, surroundings: &SessionInfo) -> Result<()> {
+fn move_process(path: &Path, pid: i32, session: &SessionInfo) -> Result<()> {
     match cgroupfs::move_process(path, &pid.to_string()) {
         // The process has ended.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
-            systemd::attach_process(path, pid, surroundings)
+            systemd::attach_process(path, pid, session)
         }
         other => Ok(other?),
     }
@@ -140,6 +119,7 @@ impl Cgroup {
             Err(error) if dhow_error::kind_of(&error) == FailureKind::NotFound => return Ok(None),
             other => other?,
         };
+        // The path comes from a record on disk, and its files are about to be written to.
         if rustix::fs::fstatfs(&found.dir)?.f_type.cast_unsigned() != CGROUP2_MAGIC {
             return Err(strange().into());
         }
@@ -185,12 +165,12 @@ impl Cgroup {
         settings::discarded_limits(limits, had, |file| self.path.join(file).exists())
     }
 
-    pub fn add_process(&self, pid: i32, surroundings: &SessionInfo) -> Result<()> {
-        move_process(&self.path, pid, surroundings)
+    pub fn add_process(&self, pid: i32, session: &SessionInfo) -> Result<()> {
+        move_process(&self.path, pid, session)
     }
 
-    pub fn membership(&self, surroundings: SessionInfo) -> CgroupMembership {
-        CgroupMembership { path: self.path.clone(), session: surroundings }
+    pub fn membership(&self, session: SessionInfo) -> CgroupMembership {
+        CgroupMembership { path: self.path.clone(), session }
     }
 
     /// Whether process `pid` is in it. True if the process is gone: there is nothing left to move.

@@ -180,6 +180,7 @@ fn device_rates(limits: &LimitsSpec) -> [(&[DeviceRate], &'static str); 4] {
 
 /// A weight for the BFQ scheduler (10 to 1000, as in docker), or for the io.cost model (1 to 10000).
 fn weight(weight: u16, prefix: &str) -> CgroupSetting {
+    // The linear mapping that runc uses.
     let general = 1 + (u32::from(weight).saturating_sub(10)) * 9999 / 990;
     CgroupSetting {
         controller: CgroupController::Io,

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use super::cgroupfs;
 use super::controller::ControllerSet;
 use super::hierarchy::{self, CgroupHierarchy};
-use super::{SessionInfo, cgroupfs};
+use super::session::SessionInfo;
 use crate::dbus::{ArgWriter, BusConnection, BusError, BusPeer, MethodCall};
 use dhow_error::{Failure, FailureKind};
 
@@ -45,10 +46,10 @@ impl SystemdManager {
     /// Connects to the user manager and reads its controllers; changes nothing.
     pub(super) fn find(
         hierarchy: &CgroupHierarchy,
-        surroundings: &SessionInfo,
+        session: &SessionInfo,
         slice: Option<&str>,
     ) -> Result<Self, BusError> {
-        let mut connection = connect(surroundings)?;
+        let mut connection = connect(session)?;
         let answer = connection.property(&MethodCall { member: "ControlGroup", ..MANAGER })?;
         let mut value = answer.reader();
         value.signature()?;
@@ -63,11 +64,11 @@ impl SystemdManager {
         &self,
         id: &str,
         hierarchy: &CgroupHierarchy,
-        surroundings: &SessionInfo,
+        session: &SessionInfo,
     ) -> Result<PathBuf> {
         let scope = match current_scope(id, &hierarchy.own) {
             Some(scope) => hierarchy.directory(&scope),
-            None => hierarchy.directory(&self.enter_scope(id, surroundings)?),
+            None => hierarchy.directory(&self.enter_scope(id, session)?),
         };
         let supervisor = scope.join(SUPERVISOR);
         // Controllers can be enabled only while no process is in the scope's own cgroup ("no internal
@@ -81,7 +82,7 @@ impl SystemdManager {
         Ok(container)
     }
 
-    fn enter_scope(&self, id: &str, surroundings: &SessionInfo) -> Result<PathBuf> {
+    fn enter_scope(&self, id: &str, session: &SessionInfo) -> Result<PathBuf> {
         let unit = format!("dhow-{id}-{}.scope", std::process::id());
         let refused = |why: BusError| {
             Failure::new(
@@ -89,7 +90,7 @@ impl SystemdManager {
                 format!("systemd does not make a scope for the container: {why}"),
             )
         };
-        let mut connection = connect(surroundings).map_err(refused)?;
+        let mut connection = connect(session).map_err(refused)?;
         // Subscribed before the call, so that the signal cannot be missed.
         let rule = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
         connection.subscribe(rule).map_err(refused)?;
@@ -126,6 +127,7 @@ impl SystemdManager {
                 });
             });
         });
+        // No auxiliary units.
         arguments.array(8, |_| {});
         arguments
     }
@@ -166,10 +168,10 @@ fn current_scope(id: &str, own: &Path) -> Option<PathBuf> {
 
 /// Asks systemd to move process `pid` into the cgroup `container` of [`SystemdManager::create_cgroup`]; a
 /// process in a login session cannot move itself.
-pub(super) fn attach_process(container: &Path, pid: i32, surroundings: &SessionInfo) -> Result<()> {
+pub(super) fn attach_process(container: &Path, pid: i32, session: &SessionInfo) -> Result<()> {
     let unit = container.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let unit = unit.filter(|name| name.ends_with(".scope")).context("the cgroup is not in a scope")?;
-    let mut connection = connect(surroundings)?;
+    let mut connection = connect(session)?;
     let mut arguments = ArgWriter::default();
     arguments.string(unit).string(&format!("/{CONTAINER}"));
     arguments.array(4, |pids| {
@@ -181,10 +183,11 @@ pub(super) fn attach_process(container: &Path, pid: i32, surroundings: &SessionI
 }
 
 /// Connects to systemd's private socket, or else to the session bus.
-fn connect(surroundings: &SessionInfo) -> Result<BusConnection, BusError> {
-    let mut sockets = vec![(surroundings.runtime_dir().join("systemd/private"), BusPeer::Manager)];
-    sockets.extend(surroundings.bus().map(|path| (path, BusPeer::Bus)));
-    sockets.push((surroundings.runtime_dir().join("bus"), BusPeer::Bus));
+fn connect(session: &SessionInfo) -> Result<BusConnection, BusError> {
+    // The private socket exists without a session bus, and spares a Hello.
+    let mut sockets = vec![(session.runtime_dir().join("systemd/private"), BusPeer::Manager)];
+    sockets.extend(session.bus().map(|path| (path, BusPeer::Bus)));
+    sockets.push((session.runtime_dir().join("bus"), BusPeer::Bus));
     let mut last = None;
     for (path, peer) in sockets {
         match BusConnection::open(&path, peer) {

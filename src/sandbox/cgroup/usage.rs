@@ -30,6 +30,7 @@ impl ResourceUsage {
         Self {
             cpu: text("cpu.stat").and_then(|stat| value_of(&stat, "usage_usec")),
             memory: number(&path.join("memory.current")).map(|used| used.saturating_sub(idle)),
+            // `max` is no number, so an unlimited cgroup has none.
             memory_limit: number(&path.join("memory.max")),
             pids: number(&path.join("pids.current")),
             read: io.as_deref().map(|text| sum_of(text, "rbytes=")),

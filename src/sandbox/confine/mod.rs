@@ -18,6 +18,7 @@ use dhow_error::{Failure, FailureKind};
 
 /// Rejects ids that are not mapped, with a better message than the kernel's `EINVAL`.
 pub(super) fn check_mapped(user: &ProcessUser, ids: &IdMap, confinement: &Confinement) -> Result<()> {
+    // No identity is changed then, so any id will do.
     if confinement.emulate_root {
         return Ok(());
     }
@@ -131,6 +132,7 @@ pub(super) fn drop_privileges(confinement: &Confinement, user: &ProcessUser) -> 
             return load_emulation(confinement);
         }
     }
+    // Under emulation the process keeps the only identity there is.
     if !confinement.emulate_root {
         dhow_sys::process::become_user(user.uid, user.gid, Some(&user.groups))
             .with_context(|| format!("becoming user {}:{}", user.uid, user.gid))?;

@@ -123,6 +123,7 @@ impl BusConnection {
         self.stream.write_all(&message::encode(call, serial, arguments))?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
+            // Signals may arrive before the reply.
             let message = self.receive()?;
             match message.kind {
                 BusMessageType::Return if message.reply_to == Some(serial) => {

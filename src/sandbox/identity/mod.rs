@@ -51,6 +51,7 @@ impl HostIdentity {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         if uid == 0 {
+            // Root may map every id of its namespace without a helper program.
             let read = |path: &str| own_ids(&fs::read_to_string(path).unwrap_or_default());
             let map = IdMap { uids: read("/proc/self/uid_map"), gids: read("/proc/self/gid_map") };
             let several = map.has_uid(1) && map.has_gid(1);

@@ -35,6 +35,7 @@ pub(super) fn find_subordinate_ids(
     let name = account_name(uid).or_else(|| login.map(str::to_owned));
     let uids = ranges("/etc/subuid", uid, name.as_deref());
     let gids = ranges("/etc/subgid", uid, name.as_deref());
+    // getsubids costs a process, so it is asked only if another source is configured.
     let (uids, gids) = if (uids.is_empty() || gids.is_empty()) && has_directory_of_ids() {
         (ask_getsubids(&[], name.as_deref(), path), ask_getsubids(&["-g"], name.as_deref(), path))
     } else {

@@ -78,6 +78,7 @@ pub(crate) fn unshare_user() -> std::io::Result<()> {
 pub(crate) fn explain_userns_refusal(error: &std::io::Error) -> Failure {
     let setting = |path: &str, bad: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == bad);
     let failure = Failure::new(FailureKind::Denied, format!("the kernel refused a user namespace: {error}"));
+    // The settings are read because the errno alone does not tell the cause.
     if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
         return failure.hint("AppArmor restricts them here; root can allow them with `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or give dhow a profile with `userns,`");
     }

@@ -100,6 +100,7 @@ pub fn hold_terminal(name: &str, master: BorrowedFd<'_>) -> Result<()> {
             let _ = detach_from_caller(name, &[master])
                 .and_then(|()| Ok(rustix::io::ioctl_fionbio(master, false)?));
             let mut buffer = [0_u8; 16 << 10];
+            // read(2) fails with EIO once no slave is open.
             while let Ok(1..) | Err(Errno::INTR) = rustix::io::read(master, &mut buffer) {}
             dhow_sys::process::exit_now(0)
         }

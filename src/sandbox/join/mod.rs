@@ -67,6 +67,7 @@ pub fn spawn_in_container(
     streams: [BorrowedFd<'_>; 3],
 ) -> Result<JoinedProcess> {
     let (ours, theirs) = sync_socket::socket_pair()?;
+    // Non-blocking: it is read after a timeout even if nothing has arrived.
     let (status, status_writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     match dhow_sys::process::clone_into(0).context("starting a process")? {
         ForkSide::Child => {
@@ -131,6 +132,7 @@ fn await_exec(status: &OwnedFd, process: &ChildProcess) -> Result<Option<std::io
     let mut errno = [0; 4];
     match rustix::io::read(status, &mut errno) {
         Ok(4) => Ok(Some(std::io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
+        // End of file, or no answer in time: the program counts as started.
         _ => Ok(None),
     }
 }
@@ -215,6 +217,7 @@ pub(super) fn container_ended() -> Failure {
 /// In the new process, inside the container: takes on its identity and execs.
 fn become_process(plan: &JoinPlan, fds: &JoinFds) -> Result<Infallible> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    // After setns(2), `/` is the container's.
     let root = dhow_sys::fs::open_dir(Path::new("/"))?;
     let user = resolve_user(&UserDatabase::read(root.as_fd()), &plan.process)?;
     confine::check_mapped(&user, &plan.ids, &plan.confinement)?;

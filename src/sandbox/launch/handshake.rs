@@ -78,6 +78,7 @@ pub(super) fn via_intermediate(
     match process::clone_into(0).context("starting a process")? {
         ForkSide::Child => {
             drop(ours);
+            // First of all, so that the lock is held by no second process for longer than necessary.
             let outcome = replace_lock_fd(input).and_then(|()| intermediate(&theirs));
             let error = match outcome {
                 Ok(never) => match never {},
@@ -89,6 +90,7 @@ pub(super) fn via_intermediate(
         ForkSide::Parent(process) => {
             drop(theirs);
             let launched = follow(&ours, &process);
+            // An intermediate process that still waits for `go` fails now, instead of blocking the wait.
             drop(ours);
             process.wait()?;
             launched

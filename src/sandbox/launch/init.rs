@@ -10,11 +10,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
+use crate::confine;
 use crate::confine::program::{self, ResolvedProgram};
 use crate::confine::user::{ProcessUser, UserDatabase};
 use crate::plan::{PeerMount, SandboxPlan};
 use crate::sync_socket::SyncSocket;
-use crate::{confine, rootfs};
+
+use crate::rootfs::{self, MountSources};
+
 use dhow_error::Failure;
 use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
 
@@ -65,6 +68,7 @@ fn become_container(
     dhow_sys::process::set_name(&format!("dhow: {}", plan.name));
     // The caller's umask must not leak in; docker's is 022.
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    // In a new network namespace `lo` is down.
     if plan.unshare.net {
         dhow_sys::interface::loopback_up().context("bringing up the loopback interface")?;
     }
@@ -79,20 +83,7 @@ fn become_container(
         .map_err(|error| program::explain_no_stub(&error))?;
     channel.await_go()?;
     // From here on the ids are mapped, so files can be created and owned.
-    if plan.unshare.uts {
-        set_names(plan)?;
-    }
-    let root = rootfs::build_rootfs(plan, sources)?;
-    let user = UserDatabase::read(root.as_fd()).resolve(&plan.process.user, &plan.process.groups)?;
-    confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
-    let terminal = match plan.process.tty {
-        true => Some(open_terminal(root.as_fd(), channel, &user, plan.process.terminal_size)?),
-        false => None,
-    };
-    rootfs::pivot_into(root.as_fd())?;
-    // Holding the old root open would be a way out of the container.
-    drop(root);
-    enter_workdir(&plan.process.cwd)?;
+    let (user, terminal) = enter_root(plan, channel, sources)?;
     confine::attach_streams(terminal.as_ref(), streams.0)?;
     confine::set_rlimits(&plan.process)?;
     // A process that others can see has set its score in the intermediate process: undumpable, it cannot
@@ -118,6 +109,31 @@ fn become_container(
         }
         _ => resolved.exec(),
     }
+}
+
+/// Builds the root file system and makes it `/`. Returns the user that the program runs as, and its terminal.
+fn enter_root(
+    plan: &SandboxPlan,
+    channel: &SyncSocket,
+    sources: MountSources,
+) -> Result<(ProcessUser, Option<OwnedFd>)> {
+    // The names are set from inside, where this process has CAP_SYS_ADMIN over the new UTS namespace.
+    if plan.unshare.uts {
+        set_names(plan)?;
+    }
+    let root = rootfs::build_rootfs(plan, sources)?;
+    // Before the pivot, while the root is reached by descriptor only.
+    let user = UserDatabase::read(root.as_fd()).resolve(&plan.process.user, &plan.process.groups)?;
+    confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
+    let terminal = match plan.process.tty {
+        true => Some(open_terminal(root.as_fd(), channel, &user, plan.process.terminal_size)?),
+        false => None,
+    };
+    rootfs::pivot_into(root.as_fd())?;
+    // Holding the old root open would be a way out of the container.
+    drop(root);
+    enter_workdir(&plan.process.cwd)?;
+    Ok((user, terminal))
 }
 
 fn set_names(plan: &SandboxPlan) -> Result<()> {

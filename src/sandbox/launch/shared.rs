@@ -107,6 +107,7 @@ fn run_intermediate(
         Failure::new(FailureKind::Unsupported, "the other container's user namespace lacks ids of this one")
             .hint("give both the same --userns")
     })?;
+    // Both helpers are forked before this process gives up its user namespace, over which they act.
     let mut received = request_mounts(plan, peer)?;
     let id_map_helper = IdMapHelper::start(&map, peer)?;
     // Not the mount namespace: the new container has its own. A shared pid namespace takes effect for
@@ -126,6 +127,7 @@ fn run_intermediate(
     channel.await_go()?;
     if peer.share.pid {
         confine::set_oom_score(&plan.process)?;
+        // Inherited by the first process. After the score, which an undumpable process cannot set.
         process::set_dumpable(false)?;
         received.stub_status = Some(dhow_sys::fs::open_null()?);
     }

@@ -105,6 +105,7 @@ impl RootfsBuilder {
         optional: bool,
     ) -> Result<()> {
         let target = match self.ensure_dir(target) {
+            // A read-only image may lack the directory.
             Err(_) if optional => return Ok(()),
             target => target?,
         };

@@ -24,6 +24,7 @@ pub(super) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     // If two containers start at once, one copies and the other waits. Without locks (some NFS mounts) both
     // may copy, and one of them fails with EEXIST.
     let _ = rustix::fs::flock(&to, FlockOperation::LockExclusive);
+    // Left behind by a copy that did not finish.
     let again = rustix::fs::fgetxattr(&to, UNFINISHED, &mut [0_u8; 1][..]).is_ok();
     if !again && !is_empty(&to)? {
         return Ok(());
@@ -90,6 +91,7 @@ impl TreeCopier {
         }
         match kind {
             FileType::Directory if depth > 0 => {
+                // Closed to others until content, owner and mode are complete.
                 match rustix::fs::mkdirat(to, name, Mode::from_raw_mode(0o700)) {
                     Err(Errno::EXIST) if self.resuming => {}
                     made => made?,

@@ -33,6 +33,7 @@ impl MemoryFiles {
         if owner != (0, 0) {
             ignore_unmapped_owner(fs::chown_fd(file.as_fd(), owner.0, owner.1))?;
         }
+        // After the owner: chown(2) clears setuid bits.
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         std::io::Write::write_all(&mut std::fs::File::from(file), content)?;
         let file = rustix::fs::openat(dir, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;

@@ -20,6 +20,7 @@ const MAX_OPTIONS: usize = 4000;
 /// Some file systems cannot hold an upper directory (overlayfs, NFS, eCryptfs). If the container is removed when it
 /// ends, the upper directory is then put in memory instead.
 pub(crate) fn attach_overlay(layers: &OverlayLayers, stage: &Path) -> Result<OwnedFd> {
+    // Relative paths keep within the 255 bytes of an fsconfig(2) parameter.
     let base = &layers.base;
     rustix::process::chdir(base).with_context(|| format!("entering `{}`", base.display()))?;
     match mount(layers, stage) {
@@ -39,6 +40,7 @@ pub(crate) fn attach_overlay(layers: &OverlayLayers, stage: &Path) -> Result<Own
 /// Mounts `layers` on `stage` in a new mount namespace of this process, which has one thread and may mount.
 /// Returns the root.
 pub fn attach_in_new_mountns(layers: &OverlayLayers, stage: &Path) -> Result<OwnedFd> {
+    // `attach_overlay` changes the working directory.
     let here = dhow_sys::fs::open_dir(Path::new("."));
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
     let root = attach_overlay(layers, stage)?;

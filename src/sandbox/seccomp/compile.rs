@@ -19,6 +19,7 @@ pub(super) const MAX_INSTRUCTIONS: usize = 4096;
 /// Compiles `filter`. The program may exceed [`MAX_INSTRUCTIONS`]; the caller has to check.
 pub(super) fn compile(filter: &SyscallFilter) -> Vec<BpfInstruction> {
     let mut compiler = FilterCompiler { filter, assembler: BpfAssembler::default(), conditions: Vec::new() };
+    // The numbers first, since code is emitted back to front.
     let mut audits: Vec<(u32, JumpTarget)> = Vec::new();
     for audit in audit_values(&filter.arches) {
         let target = compiler.numbers_of(audit);

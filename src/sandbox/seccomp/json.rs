@@ -119,6 +119,7 @@ impl JsonProfile {
     }
 
     fn load_flags(&self) -> Result<u32, Failure> {
+        // Without the field, runc sets this flag.
         let Some(names) = &self.flags else { return Ok(SPEC_ALLOW) };
         let mut flags = 0;
         for name in names {

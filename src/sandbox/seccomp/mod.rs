@@ -100,6 +100,7 @@ pub fn default_filter(capabilities: CapSet) -> SeccompProgram {
 /// Invalid profiles, by field; actions that dhow does not support; programs longer than the kernel accepts.
 pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<SeccompProgram>> {
     let release = rustix::system::uname();
+    // An unreadable release counts as 0.0, which meets no minimum.
     let kernel = json::version(&release.release().to_string_lossy()).unwrap_or_default();
     let Some((filter, flags)) =
         json::parse_profile(text, &json::ProfileTarget { native: NATIVE, capabilities, kernel })?
