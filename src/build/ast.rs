@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 /// Line numbers of the file, from 1.
 pub(crate) type LineRange = RangeInclusive<u32>;
 
@@ -118,17 +120,26 @@ pub struct CopyInstruction {
     /// The destination.
     pub target: String,
     pub from: Option<String>,
-    pub chown: Option<String>,
-    pub chmod: Option<String>,
-    pub link: bool,
-    pub parents: bool,
-    pub exclude: Vec<String>,
+    pub flags: CopyFlags,
     /// `ADD` only.
     pub checksum: Option<String>,
     /// `ADD` only.
     pub keep_git_dir: bool,
     /// `ADD` only.
     pub unpack: Option<bool>,
+}
+
+/// The flags that decide how files are copied. In their serialised form they are part of cache keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyFlags {
+    /// `user[:group]`.
+    pub chown: Option<String>,
+    pub chmod: Option<String>,
+    /// Copy onto an empty tree, independent of the layers below.
+    pub link: bool,
+    /// Keep the directories of the source path.
+    pub parents: bool,
+    pub exclude: Vec<String>,
 }
 
 /// `RUN`.

@@ -91,7 +91,7 @@ pub fn copy_key(common: KeyInputs<'_>, op: &CopyOp, input: &str) -> Digest {
     key.json("op", &op.without_source());
     key.field("input", input.as_bytes());
     // `--link` copies onto an empty tree: without a user name to look up, the layers below play no part.
-    if op.link && !op.names_owner() {
+    if op.flags.link && !op.names_owner() {
         return key.finish();
     }
     common.parents.write(&mut key);
@@ -144,5 +144,33 @@ impl KeyHasher {
 
     fn finish(self) -> Digest {
         Digest::from_sha256(self.0.finalize().as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::CopyFlags;
+
+    /// Cache keys of earlier builds must stay valid, so the serialised form must not change.
+    #[test]
+    fn the_serialised_form_of_a_copy_is_stable() {
+        let op = CopyOp {
+            add: false,
+            from: InputTree::Stage(1),
+            sources: Vec::new(),
+            here_docs: Vec::new(),
+            target: "/t".into(),
+            flags: CopyFlags { chown: Some("1".into()), exclude: vec!["x".into()], ..CopyFlags::default() },
+            checksum: None,
+            keep_git_dir: false,
+            unpack: None,
+        };
+        let text = serde_json::to_string(&op).unwrap();
+        assert_eq!(
+            text,
+            r#"{"add":false,"from":{"Stage":1},"sources":[],"here_docs":[],"target":"/t","chown":"1","chmod":null,"link":false,"parents":false,"exclude":["x"],"checksum":null,"keep_git_dir":false,"unpack":null}"#
+        );
+        assert_eq!(serde_json::from_str::<CopyOp>(&text).unwrap(), op);
     }
 }

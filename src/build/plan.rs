@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ast::LineRange;
+use crate::ast::{CopyFlags, LineRange};
 use crate::run_command::RunArgv;
 use crate::run_mount::RunMountSpec;
 use dhow_model::image::RunConfig;
@@ -96,8 +96,6 @@ pub struct PlanStep {
     /// The complete label: `[build 2/4] RUN make`.
     pub shown: String,
     pub lines: LineRange,
-    /// It comes from an ONBUILD trigger; its lines are those of `FROM`.
-    pub(crate) triggered: bool,
 }
 
 /// The operation of a step.
@@ -146,21 +144,10 @@ pub struct CopyOp {
     pub here_docs: Vec<InlineFile>,
     /// Destination: absolute, with a trailing slash if it is a directory.
     pub target: String,
-    /// `--chown`.
-    pub chown: Option<String>,
-    /// `--chmod`.
-    pub chmod: Option<String>,
-    /// `--link`.
-    pub link: bool,
-    /// `--parents`.
-    pub parents: bool,
-    /// `--exclude`.
-    pub exclude: Vec<String>,
-    /// `--checksum`.
+    #[serde(flatten)]
+    pub flags: CopyFlags,
     pub checksum: Option<String>,
-    /// `--keep-git-dir`.
     pub keep_git_dir: bool,
-    /// `--unpack`.
     pub unpack: Option<bool>,
 }
 
@@ -190,7 +177,7 @@ impl CopyOp {
     /// Whether `--chown` has a name, which has to be looked up in the layers below.
     pub fn names_owner(&self) -> bool {
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        self.chown.as_deref().is_some_and(|owner| !owner.split(':').all(digits))
+        self.flags.chown.as_deref().is_some_and(|owner| !owner.split(':').all(digits))
     }
 }
 

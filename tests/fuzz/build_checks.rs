@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dhow::build::check::{CheckInputs, CheckOptions, check};
 use dhow::build::dockerfile::ast::{Dockerfile, Instruction, Statement};
 use dhow::build::dockerfile::excerpt::excerpt;
-use dhow::build::dockerfile::{detect_syntax, parse, parse_statement};
+use dhow::build::dockerfile::{parse, parse_statement};
 use dhow::build::expand;
 use dhow::build::ignore::IgnoreFile;
 use dhow::build::outline::{TargetList, TargetOutline};
@@ -18,7 +18,6 @@ use dhow::model::platform::Platform;
 pub fn dockerfile(input: &[u8]) -> bool {
     let last = input.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
     let text = String::from_utf8_lossy(input);
-    let _ = detect_syntax(input);
     let file = match parse(input) {
         Ok(file) => file,
         Err(failure) => {

@@ -71,7 +71,7 @@ pub fn copy_selected(
     let changed = copier.changed;
     // Something changed after the scan: the result has the digest of what was written.
     if let (true, Some((_, selection))) = (changed, copier.source) {
-        scanned.digest = digest::digest(&CopySelection { matches, ..selection }, spec.parents);
+        scanned.digest = digest::digest(&CopySelection { matches, ..selection }, spec.flags.parents);
     }
     Ok(scanned)
 }
@@ -110,16 +110,16 @@ struct SelectionCopier<'a> {
 
 impl<'a> SelectionCopier<'a> {
     fn new(spec: &CopySpec, target: &'a mut LayerWriter) -> Result<Self> {
-        let owner = spec.chown.as_deref().map(|chown| target.owner(chown)).transpose()?;
-        if spec.link {
+        let owner = spec.flags.chown.as_deref().map(|chown| target.owner(chown)).transpose()?;
+        if spec.flags.link {
             target.detach_from_lowers()?;
         }
         Ok(Self {
             target,
             path: spec.target.clone().into_bytes(),
-            directory: spec.target.ends_with('/') || spec.parents,
+            directory: spec.target.ends_with('/') || spec.flags.parents,
             owner,
-            mode: spec.chmod.as_deref().map(chmod::parse).transpose()?,
+            mode: spec.flags.chmod.as_deref().map(chmod::parse).transpose()?,
             source: None,
             links: HashMap::new(),
             changed: false,
@@ -166,7 +166,7 @@ impl<'a> SelectionCopier<'a> {
         spec: &CopySpec,
         unpacker: &mut dyn ArchiveExtractor,
     ) -> Result<()> {
-        if spec.parents {
+        if spec.flags.parents {
             return self.with_parents(found);
         }
         match &found.node.kind {

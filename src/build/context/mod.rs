@@ -37,6 +37,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::ast::CopyFlags;
 use crate::dockerignore::{self, IgnoreFile};
 use crate::path_pattern::{MatchInfo, clean_join};
 use crate::plan::InlineFile;
@@ -58,12 +59,8 @@ pub struct CopySpec {
     pub here_docs: Vec<InlineFile>,
     /// The destination from [`resolve_target_path`]: absolute, with a trailing slash if it has to be a directory.
     pub target: String,
-    pub chown: Option<String>,
-    pub chmod: Option<String>,
-    /// The files are copied onto an empty tree, independent of the layers below.
-    pub link: bool,
-    pub parents: bool,
-    pub exclude: Vec<String>,
+    #[serde(flatten)]
+    pub flags: CopyFlags,
     /// Unpack archives, as ADD does.
     pub unpack: bool,
 }
@@ -202,7 +199,7 @@ fn select_and_hash(
     let mut selection = select::select(source, spec)?;
     hash::fill_digests(source, &mut selection, cache)?;
     let scanned = ScanResult {
-        digest: digest::digest(&selection, spec.parents),
+        digest: digest::digest(&selection, spec.flags.parents),
         files: selection.files.len() as u64,
         bytes: selection.files.iter().map(|file| file.identity.size).sum(),
     };

@@ -91,7 +91,7 @@ pub(super) struct CopySelection {
 
 /// Resolves the sources of `spec` in `source`.
 pub(super) fn select(source: &SourceTree, spec: &CopySpec) -> Result<CopySelection> {
-    let exclude = PatternMatcher::new(&spec.exclude).map_err(|bad| {
+    let exclude = PatternMatcher::new(&spec.flags.exclude).map_err(|bad| {
         invalid(format!("invalid excludepatterns: \"{}\": syntax error in pattern", bad.escape_debug()))
     })?;
     let mut selector = SourceSelector { source, spec, exclude, selection: CopySelection::default() };
@@ -122,7 +122,7 @@ struct WalkState {
 impl SourceSelector<'_> {
     fn source(&mut self, written: &str) -> Result<()> {
         // `--parents`: directories before `/./` are not created.
-        let (base, rest) = match written.find("/./").filter(|_| self.spec.parents) {
+        let (base, rest) = match written.find("/./").filter(|_| self.spec.flags.parents) {
             Some(at) => (written.get(..at).unwrap_or_default(), written.get(at + 3..).unwrap_or_default()),
             None => ("", written),
         };
@@ -132,7 +132,7 @@ impl SourceSelector<'_> {
         let bases = if base.is_empty() { vec![Vec::new()] } else { self.paths(&base, b"", written, true)? };
         let wild = has_wildcard(written);
         for base in bases {
-            for path in self.paths(&rest, &base, written, !self.spec.parents)? {
+            for path in self.paths(&rest, &base, written, !self.spec.flags.parents)? {
                 self.add_match(&base, &path, written, wild)?;
             }
         }
@@ -209,21 +209,21 @@ impl SourceSelector<'_> {
 
     /// Adds the file or directory at `path`, which a pattern matched below `base`.
     fn add_match(&mut self, base: &[u8], path: &[u8], written: &str, wild: bool) -> Result<()> {
-        let found = self.resolve(path, !self.spec.parents)?;
+        let found = self.resolve(path, !self.spec.flags.parents)?;
         let Some(found) = found else {
             // A dangling symlink that a wildcard matched.
             return Err(not_found::not_found(self.source, written, path));
         };
         // A directory named literally is always copied; excludes apply to its contents.
-        let judged = !found.is_dir() || wild || self.spec.parents;
+        let judged = !found.is_dir() || wild || self.spec.flags.parents;
         if judged
             && self.exclude.matches(path)
             && (!found.is_dir() || !self.exclude.has_exception_below(path))
         {
             return Ok(());
         }
-        let parents = if self.spec.parents { self.parents(base, path)? } else { Vec::new() };
-        let relative = if self.spec.parents { path.to_vec() } else { Vec::new() };
+        let parents = if self.spec.flags.parents { self.parents(base, path)? } else { Vec::new() };
+        let relative = if self.spec.flags.parents { path.to_vec() } else { Vec::new() };
         let known = WalkState {
             ignored: self.source.ignore_match(&found.path),
             path: found.path.clone(),

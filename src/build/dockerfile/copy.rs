@@ -3,7 +3,7 @@
 use super::flags::{FlagArity, InstructionFlags};
 use super::here_doc;
 use super::node::InstructionNode;
-use crate::ast::{CopyInstruction, HereDoc};
+use crate::ast::{CopyFlags, CopyInstruction, HereDoc};
 use dhow_error::{Failure, invalid};
 
 const COPY: [(&str, FlagArity); 6] = [
@@ -55,11 +55,13 @@ fn parse_instruction(
         here_docs,
         target,
         from: text(flags.take_one("from")),
-        chown: text(flags.take_one("chown")),
-        chmod: text(flags.take_one("chmod")),
-        link: flags.take_true("link"),
-        parents: flags.take_true("parents"),
-        exclude: flags.take_all("exclude"),
+        flags: CopyFlags {
+            chown: text(flags.take_one("chown")),
+            chmod: text(flags.take_one("chmod")),
+            link: flags.take_true("link"),
+            parents: flags.take_true("parents"),
+            exclude: flags.take_all("exclude"),
+        },
         checksum: text(flags.take_one("checksum")),
         keep_git_dir: flags.take_true("keep-git-dir"),
         unpack: flags.take_bool("unpack"),

@@ -16,25 +16,19 @@ pub(super) struct ParserDirective {
 }
 
 /// Parses the first lines of a file one by one, until one is not a directive.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct DirectiveParser {
-    comment: &'static str,
     done: bool,
     seen: BTreeSet<String>,
 }
 
 impl DirectiveParser {
-    /// `comment` is the comment marker that directives follow.
-    pub(super) fn new(comment: &'static str) -> Self {
-        Self { comment, done: false, seen: BTreeSet::new() }
-    }
-
     /// The directive in `line`, if it is one. Fails on a duplicate.
     pub(super) fn parse_line(&mut self, line: &str) -> Result<Option<ParserDirective>, Failure> {
         if self.done {
             return Ok(None);
         }
-        let found = line.strip_prefix(self.comment).and_then(split);
+        let found = line.strip_prefix('#').and_then(split);
         let Some(directive) = found.filter(|found| KNOWN.contains(&found.name.as_str())) else {
             // Any other line, comments included, ends the directives.
             self.done = true;
@@ -68,19 +62,7 @@ pub(super) fn escape(value: &str) -> Result<char, Failure> {
 
 /// The directives of `text`; the escape character was found while reading lines.
 pub(super) fn parse_directives(text: &[u8], escape: char) -> ParserDirectives {
-    ParserDirectives { syntax: find(text, "syntax", "#"), escape, check: find(text, "check", "#") }
-}
-
-/// The frontend that `text` requests, with its line: `# syntax=…`, `// syntax=…` or JSON `{"syntax": "…"}`.
-pub fn detect_syntax(text: &[u8]) -> Option<(String, u32)> {
-    let written = find(text, "syntax", "#").or_else(|| find(text, "syntax", "//"));
-    let found = written.or_else(|| {
-        let (text, skipped) = head(text);
-        let value: serde_json::Value = serde_json::from_slice(text).ok()?;
-        Some((value.get("syntax")?.as_str()?.to_owned(), skipped + 1))
-    });
-    // Anything after the image name is for the frontend.
-    found.map(|(value, line)| (value.split(' ').next().unwrap_or_default().to_owned(), line))
+    ParserDirectives { syntax: find(text, "syntax"), escape, check: find(text, "check") }
 }
 
 /// `text` without a byte order mark and a `#!` line, and the number of lines skipped.
@@ -93,11 +75,12 @@ fn head(text: &[u8]) -> (&[u8], u32) {
     (text.get(end..).unwrap_or_default(), 1)
 }
 
-fn find(text: &[u8], name: &str, comment: &'static str) -> Option<(String, u32)> {
+/// The value and line of the directive `name`.
+fn find(text: &[u8], name: &str) -> Option<(String, u32)> {
     let (text, skipped) = head(text);
-    let mut head = DirectiveParser::new(comment);
+    let mut parser = DirectiveParser::default();
     for (line, number) in text.split(|byte| *byte == b'\n').zip(skipped + 1..) {
-        let directive = head.parse_line(String::from_utf8_lossy(line).trim_start()).ok()?;
+        let directive = parser.parse_line(String::from_utf8_lossy(line).trim_start()).ok()?;
         match directive {
             Some(directive) if directive.name == name => return Some((directive.value, number)),
             Some(_) => {}

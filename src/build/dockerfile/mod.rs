@@ -20,7 +20,6 @@ mod statement;
 mod summary;
 mod words;
 
-pub use directives::detect_syntax;
 pub(crate) use here_doc::is_whole as is_here_doc;
 pub(crate) use stage::description_of;
 

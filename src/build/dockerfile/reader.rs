@@ -26,7 +26,7 @@ pub(super) fn read_source(text: &[u8]) -> Result<ParsedSource, Failure> {
 pub(crate) fn read_fragment(text: &[u8], escape: Option<char>) -> Result<ParsedSource, Failure> {
     let mut reader = SourceReader {
         lines: PhysicalLines { rest: text, number: 0 },
-        head: escape.is_none().then(|| DirectiveParser::new("#")),
+        head: escape.is_none().then(DirectiveParser::default),
         comments: Vec::new(),
         read: ParsedSource {
             nodes: Vec::new(),

@@ -97,11 +97,7 @@ impl StageEvaluator<'_, '_> {
                 .map(|doc| InlineFile { name: doc.name.clone(), content: doc.content.clone() })
                 .collect(),
             target: context::resolve_target_path(self.state.workdir(), &copy.target),
-            chown: copy.chown.clone(),
-            chmod: copy.chmod.clone(),
-            link: copy.link,
-            parents: copy.parents,
-            exclude: copy.exclude.clone(),
+            flags: copy.flags.clone(),
             checksum: copy.checksum.clone(),
             keep_git_dir: copy.keep_git_dir,
             unpack: copy.unpack,
@@ -147,7 +143,7 @@ fn check_copy(copy: &CopyInstruction, sources: &[CopySource], add: bool) -> Resu
         })?;
     }
     // Only checked here: the mode is applied relative to each file's own.
-    if let Some(chmod) = copy.chmod.as_deref().filter(|chmod| !chmod.is_empty()) {
+    if let Some(chmod) = copy.flags.chmod.as_deref().filter(|chmod| !chmod.is_empty()) {
         crate::dockerfile::chmod::parse(chmod)?;
     }
     Ok(())
@@ -155,10 +151,10 @@ fn check_copy(copy: &CopyInstruction, sources: &[CopySource], add: bool) -> Resu
 
 fn copy_history(copy: &CopyInstruction, add: bool) -> String {
     let mut line = String::from(if add { "ADD" } else { "COPY" });
-    if copy.parents {
+    if copy.flags.parents {
         line.push_str(" --parents");
     }
-    for (flag, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
+    for (flag, value) in [("chown", &copy.flags.chown), ("chmod", &copy.flags.chmod)] {
         if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
             line.push_str(&format!(" --{flag}={value}"));
         }

@@ -7,7 +7,7 @@ mod files;
 use std::collections::BTreeMap;
 
 use crate::arguments;
-use crate::ast::Instruction;
+use crate::ast::{CopyFlags, Instruction};
 use crate::expand::{self, ShellLexer};
 use crate::graph::{LinkedInstruction, StageGraph, StageNode};
 use crate::plan::{
@@ -215,22 +215,13 @@ impl StageEvaluator<'_, '_> {
             sources: vec![CopySource::Local("/".into())],
             here_docs: Vec::new(),
             target: "/".into(),
-            chown: None,
-            chmod: None,
-            link: false,
-            parents: false,
-            exclude: Vec::new(),
+            flags: CopyFlags::default(),
             checksum: None,
             keep_git_dir: false,
             unpack: None,
         };
         let shown = format!("[context {name}] load into {}", self.node.name);
-        self.steps.push(PlanStep {
-            op: Op::Copy(op),
-            shown,
-            lines: self.node.lines.clone(),
-            triggered: false,
-        });
+        self.steps.push(PlanStep { op: Op::Copy(op), shown, lines: self.node.lines.clone() });
         self.add_history(format!("FROM {name}"), Some(0));
     }
 
@@ -290,7 +281,7 @@ impl StageEvaluator<'_, '_> {
         let expanded = lexer.expand(&text, &self.state.env).map_or_else(|_| text.clone(), |done| done.text);
         let shown = self.step_label(&upper_first_word(&expanded), linked.triggered);
         let lines = linked.statement.lines.clone();
-        self.steps.push(PlanStep { op, shown, lines, triggered: linked.triggered });
+        self.steps.push(PlanStep { op, shown, lines });
         self.steps.len() - 1
     }
 

@@ -78,7 +78,7 @@ impl InstructionExpander<'_> {
     }
 
     fn copy(&mut self, copy: &mut CopyInstruction) -> Result<(), Failure> {
-        self.each([&mut copy.chown, &mut copy.chmod, &mut copy.checksum].into_iter().flatten())?;
+        self.each([&mut copy.flags.chown, &mut copy.flags.chmod, &mut copy.checksum].into_iter().flatten())?;
         self.each(&mut copy.sources)?;
         self.one(&mut copy.target)?;
         for doc in copy.here_docs.iter_mut().filter(|doc| doc.expand) {

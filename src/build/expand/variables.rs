@@ -60,16 +60,3 @@ impl Variables for () {
         Vec::new()
     }
 }
-
-/// The first source that has a name decides.
-pub(crate) struct VariableChain<'a>(pub &'a [&'a dyn Variables]);
-
-impl Variables for VariableChain<'_> {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find_map(|source| source.get(name))
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.0.iter().flat_map(|source| source.names()).collect()
-    }
-}

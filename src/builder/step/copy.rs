@@ -8,6 +8,7 @@ use super::inputs::copy_spec;
 use super::{InputFiles, StepDone, StepJob, StepOutcome, StepResult};
 use crate::load::HostContext;
 use crate::sources::tar::ArchiveUnpacker;
+use dhow_build::ast::CopyFlags;
 use dhow_build::cache_key::{self, KeyInputs};
 use dhow_build::context::{
     ArchiveExtractor, CopySpec, LayerWriter, NoUnpack, SourceTree, StatCache, UnstoredOwners, copy_here_docs,
@@ -72,7 +73,7 @@ impl StepJob<'_> {
             }
         }
         // `COPY --link` is independent of the layers below, unless an owner's name must be looked up in them.
-        let lowers = if op.link && !op.names_owner() {
+        let lowers = if op.flags.link && !op.names_owner() {
             Vec::new()
         } else {
             lower_dirs(self.context.store, &self.chain.layers)
@@ -82,11 +83,12 @@ impl StepJob<'_> {
         let mut key = self.key.clone();
         for fetched in self.fetched.iter().flatten() {
             let source = SourceTree::directory(&fetched.dir, IgnoreFile::none())?;
+            let exclude = if fetched.path == "/" { spec.flags.exclude.clone() } else { Vec::new() };
             let spec = CopySpec {
                 sources: vec![fetched.path.clone()],
                 here_docs: Vec::new(),
                 unpack: op.unpack.unwrap_or(false),
-                exclude: if fetched.path == "/" { spec.exclude.clone() } else { Vec::new() },
+                flags: CopyFlags { exclude, ..spec.flags.clone() },
                 ..spec.clone()
             };
             with_unpacker(&spec, |unpack| {

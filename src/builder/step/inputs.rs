@@ -1,27 +1,31 @@
 //! The trees that a step reads, and which files of them: what a context scan digests and a copy selects.
 
+use dhow_build::ast::CopyFlags;
 use dhow_build::context::CopySpec;
 use dhow_build::plan::{CopyOp, InputTree, Op};
 use dhow_build::run_mount::RunMountKind;
 
 /// The local sources of a copy.
 pub(crate) fn copy_spec(copy: &CopyOp) -> CopySpec {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     CopySpec {
         sources: copy.local().map(str::to_owned).collect(),
         here_docs: copy.here_docs.clone(),
         target: copy.target.clone(),
-        chown: copy.chown.clone().filter(|text| !text.is_empty()),
-        chmod: copy.chmod.clone().filter(|text| !text.is_empty()),
-        link: copy.link,
-        parents: copy.parents,
-        exclude: copy.exclude.clone(),
+        flags: CopyFlags {
+            chown: given(&copy.flags.chown),
+            chmod: given(&copy.flags.chmod),
+            ..copy.flags.clone()
+        },
         unpack: copy.unpack.unwrap_or(copy.add),
     }
 }
 
 /// The same, reduced to what decides which files are selected.
 fn content_spec(copy: &CopyOp) -> CopySpec {
-    CopySpec { here_docs: Vec::new(), target: "/".into(), chown: None, chmod: None, ..copy_spec(copy) }
+    let spec = copy_spec(copy);
+    let flags = CopyFlags { chown: None, chmod: None, ..spec.flags };
+    CopySpec { here_docs: Vec::new(), target: "/".into(), flags, ..spec }
 }
 
 /// All files below a path, for a mount.

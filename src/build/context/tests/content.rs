@@ -197,7 +197,10 @@ fn owners_that_links_cannot_hold_are_told() {
     world.file("context/d/f").link("context/d/l", "f").link("context/d/m", "f");
     let mut target = world.target();
     let copy_as = |target: &mut LayerWriter, sources: &[&str], chown: Option<&str>| {
-        let spec = CopySpec { chown: chown.map(str::to_owned), ..spec(sources, "/to/") };
+        let spec = CopySpec {
+            flags: CopyFlags { chown: chown.map(str::to_owned), ..CopyFlags::default() },
+            ..spec(sources, "/to/")
+        };
         copy_selected(&world.context(""), &spec, target, &mut StatCache::default(), &mut NoUnpack).unwrap();
     };
     copy_as(&mut target, &["d"], Some("7:8"));

@@ -354,7 +354,10 @@ fn exclusion() {
     }
     let exclude = |sources: &[&str], patterns: &[&str]| {
         let exclude = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        world.copy_spec(&CopySpec { exclude, ..spec(sources, "/") })
+        world.copy_spec(&CopySpec {
+            flags: CopyFlags { exclude, ..CopyFlags::default() },
+            ..spec(sources, "/")
+        })
     };
     assert_eq!(
         exclude(&["d"], &["*.md"]),
@@ -372,8 +375,12 @@ fn parents_are_kept() {
         world.file(&format!("context/{name}"));
     }
     world.mode("context/x/a", 0o750);
-    let parents =
-        |sources: &[&str], to: &str| world.copy_spec(&CopySpec { parents: true, ..spec(sources, to) });
+    let parents = |sources: &[&str], to: &str| {
+        world.copy_spec(&CopySpec {
+            flags: CopyFlags { parents: true, ..CopyFlags::default() },
+            ..spec(sources, to)
+        })
+    };
     assert_eq!(
         parents(&["x/a/f.txt", "y"], "/to"),
         [
@@ -399,8 +406,12 @@ fn modes_and_owners_as_asked() {
     world
         .text("one/etc/passwd", "root:x:0:0::/:\nweb:x:33:34:::\n")
         .text("two/etc/group", "root:x:0:\nstaff:x:50:\n");
-    let given =
-        |chmod: &str| world.copy_spec(&CopySpec { chmod: Some(chmod.into()), ..spec(&["d"], "/new/") });
+    let given = |chmod: &str| {
+        world.copy_spec(&CopySpec {
+            flags: CopyFlags { chmod: Some(chmod.into()), ..CopyFlags::default() },
+            ..spec(&["d"], "/new/")
+        })
+    };
     assert_eq!(given("600"), ["new/ 755", "new/f 600 context/d/f", "new/sub/ 600"]);
     assert_eq!(given("u=rwX,go="), ["new/ 755", "new/f 600 context/d/f", "new/sub/ 700"]);
     let target = world.target();
@@ -417,7 +428,10 @@ fn modes_and_owners_as_asked() {
     let why = format!("{:#}", target.owner("nobody").unwrap_err());
     assert!(why.contains("can't find uid for user nobody: no such user: nobody"), "{why}");
     assert!(target.owner("web:x").is_err() && target.owner("99999999999").is_err());
-    world.copy_spec(&CopySpec { chown: Some("web".into()), ..spec(&["d"], "/here/new/") });
+    world.copy_spec(&CopySpec {
+        flags: CopyFlags { chown: Some("web".into()), ..CopyFlags::default() },
+        ..spec(&["d"], "/here/new/")
+    });
     let owner = |path: &str| {
         let file = fs::File::open(world.path("made").join(path)).unwrap();
         let mut value = [0; 20];
@@ -438,7 +452,11 @@ fn texts_of_the_dockerfile() {
     let text = InlineFile { name: "run.sh".into(), content: "echo".into() };
     let spec = CopySpec { here_docs: vec![text], ..spec(&[], "/bin/") };
     assert_eq!(world.copy_spec(&spec), ["bin/ 755", "bin/run.sh 644 echo"]);
-    let spec = CopySpec { target: "/named".into(), chmod: Some("755".into()), ..spec };
+    let spec = CopySpec {
+        target: "/named".into(),
+        flags: CopyFlags { chmod: Some("755".into()), ..CopyFlags::default() },
+        ..spec
+    };
     assert_eq!(world.copy_spec(&spec), ["named 755 echo"]);
 }
 
@@ -446,7 +464,7 @@ fn texts_of_the_dockerfile() {
 fn a_linked_layer_knows_nothing_of_those_below() {
     let world = World::new();
     world.dir("one/real", 0o700).link("one/app", "real").file("context/f");
-    let spec = CopySpec { link: true, ..spec(&["f"], "/app/") };
+    let spec = CopySpec { flags: CopyFlags { link: true, ..CopyFlags::default() }, ..spec(&["f"], "/app/") };
     assert_eq!(world.copy_spec(&spec), ["app/ 755", "app/f 644 context/f"]);
 }
 

@@ -105,15 +105,20 @@ fn here_doc(doc: &HereDoc) -> String {
 
 fn copy(copy: &CopyInstruction) -> String {
     let mut shown = String::new();
-    let values =
-        [("from", &copy.from), ("chown", &copy.chown), ("chmod", &copy.chmod), ("checksum", &copy.checksum)];
+    let values = [
+        ("from", &copy.from),
+        ("chown", &copy.flags.chown),
+        ("chmod", &copy.flags.chmod),
+        ("checksum", &copy.checksum),
+    ];
     for (name, value) in values {
         shown.extend(value.iter().map(|value| format!("{name}={value} ")));
     }
-    let set = [("link", copy.link), ("parents", copy.parents), ("keep-git-dir", copy.keep_git_dir)];
+    let set =
+        [("link", copy.flags.link), ("parents", copy.flags.parents), ("keep-git-dir", copy.keep_git_dir)];
     shown.extend(set.iter().filter(|(_, set)| *set).map(|(name, _)| format!("{name} ")));
     shown.extend(copy.unpack.iter().map(|unpack| format!("unpack={unpack} ")));
-    shown.extend(copy.exclude.iter().map(|pattern| format!("exclude={pattern} ")));
+    shown.extend(copy.flags.exclude.iter().map(|pattern| format!("exclude={pattern} ")));
     let docs: String = copy.here_docs.iter().map(here_doc).collect();
     format!("{shown}{:?} -> {:?}{docs}", copy.sources, copy.target)
 }
