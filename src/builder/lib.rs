@@ -2,12 +2,14 @@
 //!
 //! # Terms
 //!
-//! - A *step* is BuildKit's vertex: one `RUN`, `COPY`, `ADD` or `WORKDIR`, or an internal task such as loading the
-//!   context. Steps have a [`StepId`](dhow_build::progress::StepId) and report progress.
+//! - A *step* is BuildKit's vertex: one `RUN`, `COPY`, `ADD` or `WORKDIR`, or an internal task such as
+//!   loading the context. Steps have a [`StepId`](dhow_build::progress::StepId) and report progress.
 //! - An *op* ([`dhow_build::plan::Op`]) is what a step does, with all variables expanded.
-//! - A *job* ([`job`]) is a forked process that does slow work for a step; [`job::runner`] starts and polls jobs.
+//! - A *job* ([`job`]) is a forked process that does slow work for a step; [`job::runner`] starts and polls
+//!   jobs.
 //! - The *solver* ([`solve`]) schedules the steps of all stages and looks each one up in the cache first.
-//! - A *cache key* ([`dhow_build::cache_key`]) is a digest of everything that a step's result depends on, never of a time.
+//! - A *cache key* ([`dhow_build::cache_key`]) is a digest of everything that a step's result depends on,
+//!   never of a time.
 //! - An *exporter* ([`export`]) turns the result into an image, an archive or a directory.
 //!
 //! # Phases
@@ -18,8 +20,8 @@
 //! 4. [`solve`] runs the plans; [`step`] runs one step, [`run_step`] its container if it is a `RUN`.
 //! 5. [`export`] runs the exporters, then [`remote_cache`] writes `--cache-to`.
 //!
-//! Entry points besides [`build()`]: [`bake`] turns targets of bake files into build requests, [`buildflags`] parses
-//! the values of flags, [`prune`] lists and prunes the build cache.
+//! Entry points besides [`build()`]: [`bake`] turns targets of bake files into build requests, [`buildflags`]
+//! parses the values of flags, [`prune`] lists and prunes the build cache.
 //!
 //! # Invariants
 //!
@@ -46,11 +48,13 @@ mod subrequest;
 use anyhow::Result;
 use serde_json::json;
 
+use self::export::capture::{capture_provenance, new_build_ref};
 use self::export::{ExporterSet, PlatformResult};
 use self::job::runner::JobRunner;
 use self::load::{BuildSources, SourceLoader};
 use self::prepare::PreparedBuild;
 use self::remote_cache::RemoteCache;
+use self::remote_cache::transfer::{export_caches, import_caches};
 use self::request::{BuildRequest, BuildResult};
 use self::solve::image_config::{ResultImage, root_tree};
 use self::solve::{BuildInputs, Solver};
@@ -139,7 +143,7 @@ impl<'a> BuildRun<'a, '_> {
         self.report_frontend(&dockerfile);
         let prepared = self.prepare(loaded, &dockerfile)?;
         if let Some(plan) = prepared.plans.first() {
-            remote_cache::transfer::import_caches(self.runner, &mut remote, &plan.platform)?;
+            import_caches(self.runner, &mut remote, &plan.platform)?;
         }
         let inputs = BuildInputs {
             store: self.store,
@@ -151,53 +155,41 @@ impl<'a> BuildRun<'a, '_> {
             images: &prepared.images,
             remote_cache: &remote,
         };
-        let bases: Vec<_> = (0..)
-            .zip(&prepared.plans)
-            .map(|(index, plan)| self.base_config(index, plan, &prepared))
-            .collect();
-        // `BUILDKIT_INLINE_CACHE` is the older way to request an inline cache.
-        let inline_asked = self.request.is_arg_set("BUILDKIT_INLINE_CACHE") || remote.is_inline();
         let mut solver = Solver::new(self.runner, inputs);
         solver.solve()?;
-        let target = solver.stages().target_results(&prepared.plans);
-        let all = solver.stages().all_results(&prepared.plans);
+        let (stages, leases) = solver.into_results();
+        let target = stages.target_results(&prepared.plans);
+        let all = stages.all_results(&prepared.plans);
+        // `BUILDKIT_INLINE_CACHE` is the older way to request an inline cache.
+        let inline = self.request.is_arg_set("BUILDKIT_INLINE_CACHE") || remote.is_inline();
         let mut outputs = Vec::with_capacity(prepared.plans.len());
-        for ((index, plan), base) in prepared.plans.iter().enumerate().zip(bases) {
-            let finished = ResultImage {
+        for (index, plan) in prepared.plans.iter().enumerate() {
+            let image = ResultImage {
                 index,
                 plan,
-                stages: solver.stages(),
-                base,
+                stages: &stages,
+                base: self.base_config(index, plan, &prepared),
                 epoch: self.request.epoch,
                 implicit: self.request.platforms.is_empty(),
             };
-            let inline = if inline_asked {
-                Some(remote_cache::inline_cache(&target, &finished.layers())?)
-            } else {
-                None
-            };
+            let layers = image.layers();
+            let inline = inline.then(|| remote_cache::inline_cache(&target, &layers)).transpose()?;
             outputs.push(PlatformResult {
                 platform: plan.platform.clone(),
-                config: finished.config(inline),
-                layers: finished.layers(),
-                capture: export::capture::capture_provenance(
-                    self.request,
-                    loaded,
-                    plan,
-                    &prepared.bases,
-                    &started,
-                ),
+                config: image.config(inline),
+                layers,
+                capture: capture_provenance(self.request, loaded, plan, &prepared.bases, &started),
             });
         }
-        // Layers stay leased until the exporters have registered them in images.
-        let leases = solver.into_leases();
-        let built = export::job::run_exports(self.runner, self.store, &exports, &outputs).and_then(|built| {
-            remote_cache::transfer::export_caches(self.runner, self.store, &remote, &target, &all)
-                .map(|()| built)
+        let built = export::job::run_exports(self.runner, self.store, &exports, &outputs);
+        let built = built.and_then(|built| {
+            export_caches(self.runner, self.store, &remote, &target, &all)?;
+            Ok(built)
         });
+        // Until here no other process could prune the layers; now images refer to them.
         drop(leases);
         let mut built = built?;
-        built.metadata.insert("buildx.build.ref".into(), json!(export::capture::new_build_ref()));
+        built.metadata.insert("buildx.build.ref".into(), json!(new_build_ref()));
         Ok(built)
     }
 

@@ -61,7 +61,7 @@ pub struct CachePruneRequest {
 }
 
 /// All records of the build cache. Cache mounts are measured by their files, so call this where files of
-/// every owner can be read ([`dhow_engine::namespace`]); elsewhere sizes may be too small.
+/// every owner can be read ([`dhow_runtime::userns`]); elsewhere sizes may be too small.
 pub fn list_cache(store: &Store) -> Result<Vec<CacheEntry>> {
     let images: BTreeSet<Digest> =
         store.images()?.into_iter().flat_map(|image| image.config.rootfs.diff_ids).collect();
@@ -122,6 +122,7 @@ pub fn prune_cache(store: &Store, request: &CachePruneRequest) -> Result<Vec<Cac
     // Least recently used first.
     candidates.sort_by(|a, b| last_used(a).cmp(last_used(b)));
     for entry in candidates {
+        // The limit is on what is left, whatever the filters select.
         if request.keep.is_some_and(|keep| left <= keep) {
             break;
         }

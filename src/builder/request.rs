@@ -35,7 +35,8 @@ pub enum DockerfileSource {
     /// `Dockerfile`, else `dockerfile`, in the context.
     #[default]
     Default,
-    /// A path as given with `-f`: for a local context relative to the working directory and made absolute, for others relative to the context.
+    /// A path as given with `-f`: for a local context relative to the working directory and made absolute,
+    /// for others relative to the context.
     Path(PathBuf),
     /// Standard input (`-f -`).
     Stdin,
@@ -75,7 +76,8 @@ pub struct SshSource {
 /// checks only the syntax.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OptionsEntry {
-    /// `image`, `local`, `tar`, `oci`, `docker`, `registry`, `inline`, `gha`, `s3`, `provenance`, `sbom`, `cacheonly`…
+    /// `image`, `local`, `tar`, `oci`, `docker`, `registry`, `inline`, `gha`, `s3`, `provenance`, `sbom`,
+    /// `cacheonly`…
     pub kind: String,
     pub attributes: BTreeMap<String, String>,
 }

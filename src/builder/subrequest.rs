@@ -23,7 +23,7 @@ impl BuildRun<'_, '_> {
                 let file = parse(&loaded.definition.text)?;
                 let platforms = self.platforms();
                 let host = Platform::host();
-                let around = CheckInputs {
+                let inputs = CheckInputs {
                     target: self.request.target.as_deref(),
                     all_stages: false,
                     given: &self.request.args,
@@ -32,7 +32,7 @@ impl BuildRun<'_, '_> {
                     base_environment: &|_| None,
                     ignored: None,
                 };
-                let outline = TargetOutline::describe(&file, &text, &around)?;
+                let outline = TargetOutline::describe(&file, &text, &inputs)?;
                 (outline.json(), outline.text())
             }
             CallFunc::Targets => {
@@ -45,6 +45,7 @@ impl BuildRun<'_, '_> {
     }
 
     fn check_dockerfile(&mut self, loaded: &BuildSources, text: &str) -> Result<(serde_json::Value, String)> {
+        // A Dockerfile that cannot be parsed is a result of the check, not a failure.
         let checked = parse(&loaded.definition.text).map_err(anyhow::Error::from).and_then(|file| {
             let refused = self.graph_error(&file);
             let platforms = self.platforms();
@@ -71,12 +72,12 @@ impl BuildRun<'_, '_> {
             Err(failure) => return Some(failure),
         };
         let contexts = self.request.contexts.keys().cloned().collect();
-        let around = dhow_build::graph::GraphInputs {
+        let inputs = dhow_build::graph::GraphInputs {
             globals: &globals,
             platform: &host,
             contexts: &contexts,
             target: self.request.target.as_deref(),
         };
-        dhow_build::graph::StageGraph::new(file, around).err()
+        dhow_build::graph::StageGraph::new(file, inputs).err()
     }
 }

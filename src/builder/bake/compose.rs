@@ -40,13 +40,13 @@ pub(crate) fn read_compose(
     all: &mut BakeDefinitions,
     text: &str,
     dotenv: Option<&[u8]>,
-    around: &ClientEnv,
+    client: &ClientEnv,
 ) -> Result<(), Failure> {
     let mut file: Value =
         serde_saphyr::from_str(text).map_err(|why| invalid(format!("this is not YAML: {why}")))?;
     let pairs = dotenv.map(|text| key_value::parse_file(text, ".env")).transpose()?.unwrap_or_default();
     let value_of = |name: &str| {
-        let own = around.environment.raw(name).map(|value| value.to_string_lossy().into_owned());
+        let own = client.environment.raw(name).map(|value| value.to_string_lossy().into_owned());
         // The last definition in `.env` wins, and the environment over all of them.
         let listed = || pairs.iter().rev().find(|pair| pair.name == name)?.value.clone();
         own.or_else(|| listed().map(|value| value.trim_matches(['"', '\'']).to_owned()))

@@ -62,6 +62,7 @@ pub(crate) fn read_hcl(all: &mut BakeDefinitions, text: &str) -> Result<(), Fail
     let body: Body = text.parse().map_err(|why: hcl::Error| invalid(one_line(&why)))?;
     for structure in body.into_inner() {
         match structure {
+            // A top-level attribute is a global variable.
             Structure::Attribute(attribute) => {
                 let variable = BakeVariable { default: Some(attribute.expr), ..BakeVariable::default() };
                 all.variables.insert(attribute.key.to_string(), variable);

@@ -1,9 +1,9 @@
 //! `bake`: builds described by targets in HCL, JSON or compose files, as in buildx.
 //!
-//! 1. [`definition`] and [`compose`] parse the files into [`BakeDefinitions`]: variables, functions, groups and targets,
-//!    whose attributes are still expressions.
-//! 2. [`resolve`] evaluates them ([`expr`], [`scope`], [`functions`]) and expands matrices, groups and inheritance;
-//!    [`overrides`] applies `--set`.
+//! 1. [`definition`] and [`compose`] parse the files into [`BakeDefinitions`]: variables, functions, groups
+//!    and targets, whose attributes are still expressions.
+//! 2. [`resolve`] evaluates them ([`expr`], [`scope`], [`functions`]) and expands matrices, groups and
+//!    inheritance; [`overrides`] applies `--set`.
 //! 3. [`request`] turns each [`BakeTarget`] into a [`BuildRequest`](super::request::BuildRequest).
 
 mod compose;
@@ -79,15 +79,15 @@ pub struct BakeListing {
 
 impl BakeConfig {
     /// Parses and evaluates the files.
-    pub fn parse(files: &[BakeFile], around: &ClientEnv) -> Result<Self, Failure> {
+    pub fn parse(files: &[BakeFile], client: &ClientEnv) -> Result<Self, Failure> {
         let mut definitions = BakeDefinitions::default();
         for file in files {
             let text = str::from_utf8(&file.content)
                 .map_err(|_| invalid(format!("failed to parse {}: it is not UTF-8", file.name)))?;
-            read_file(&mut definitions, file, text, around)
+            read_file(&mut definitions, file, text, client)
                 .map_err(|why| with_hint_of(&why, format!("failed to parse {}: {why}", file.name)))?;
         }
-        let evaluated = resolve::evaluate(&definitions, around)?;
+        let evaluated = resolve::evaluate(&definitions, client)?;
         Ok(Self { definitions, evaluated })
     }
 
@@ -96,7 +96,7 @@ impl BakeConfig {
         &self,
         names: &[String],
         sets: &[String],
-        around: &ClientEnv,
+        client: &ClientEnv,
     ) -> Result<ResolvedTargets, Failure> {
         let default = ["default".to_owned()];
         let names = if names.is_empty() { &default } else { names };
@@ -105,7 +105,7 @@ impl BakeConfig {
                 return Err(self.no_target(name));
             }
         }
-        self.evaluated.resolve(names, &overrides::parse_overrides(sets)?, around)
+        self.evaluated.resolve(names, &overrides::parse_overrides(sets)?, client)
     }
 
     fn no_target(&self, name: &str) -> Failure {
@@ -131,8 +131,8 @@ impl BakeConfig {
         all.into_values().collect()
     }
 
-    pub fn variables(&self, around: &ClientEnv) -> Vec<BakeListing> {
-        let scope = BakeScope::new(&self.definitions, around);
+    pub fn variables(&self, client: &ClientEnv) -> Vec<BakeListing> {
+        let scope = BakeScope::new(&self.definitions, client);
         let listed = |(name, variable): (&String, &definition::BakeVariable)| BakeListing {
             description: variable.description.clone(),
             kind: variable.kind.clone(),
@@ -162,11 +162,11 @@ fn read_file(
     all: &mut BakeDefinitions,
     file: &BakeFile,
     text: &str,
-    around: &ClientEnv,
+    client: &ClientEnv,
 ) -> Result<(), Failure> {
     let is = |ending: &str| file.name.ends_with(ending);
     if is(".yml") || is(".yaml") {
-        return compose::read_compose(all, text, file.dotenv.as_deref(), around);
+        return compose::read_compose(all, text, file.dotenv.as_deref(), client);
     }
     if is(".json") {
         return definition::read_json(all, text);
@@ -178,7 +178,7 @@ fn read_file(
         return definition::read_json(all, text);
     }
     definition::read_hcl(all, text)
-        .or_else(|why| compose::read_compose(all, text, file.dotenv.as_deref(), around).map_err(|_| why))
+        .or_else(|why| compose::read_compose(all, text, file.dotenv.as_deref(), client).map_err(|_| why))
 }
 
 /// The output of `bake --print`.

@@ -68,7 +68,7 @@ impl TargetOverride {
         &self,
         target: &mut BakeTarget,
         earlier: &[&Self],
-        around: &ClientEnv,
+        client: &ClientEnv,
     ) -> Result<(), Failure> {
         let value = self.value.clone();
         match (self.key.as_str(), &self.name) {
@@ -85,7 +85,7 @@ impl TargetOverride {
             (_, Some(name)) => {
                 let (key, _) = attribute(&self.key)?;
                 // Without a value, take it from the environment.
-                let unset = || Some(around.environment.raw(name)?.to_string_lossy().into_owned());
+                let unset = || Some(client.environment.raw(name)?.to_string_lossy().into_owned());
                 if let Some(value) = value.or_else(unset) {
                     target.set_entry(key, name, value);
                 }

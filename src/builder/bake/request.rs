@@ -13,14 +13,14 @@ use dhow_model::flags::csv;
 
 impl BakeTarget {
     /// The request. Contexts that are targets stay [`ContextSource::Target`].
-    pub fn request(&self, around: &ClientEnv) -> Result<BuildRequest, Failure> {
-        let source = self.source(around)?;
+    pub fn request(&self, client: &ClientEnv) -> Result<BuildRequest, Failure> {
+        let source = self.source(client)?;
         let mut args: BTreeMap<String, String> = self.values("args");
-        let epoch = args::parse_epoch(&mut args, around)?;
+        let epoch = args::parse_epoch(&mut args, client)?;
         let short = |name: &str| self.list(name).iter().map(|text| entries::parse_attest(text));
         Ok(BuildRequest {
-            dockerfile: self.dockerfile(&source, around)?,
-            contexts: self.contexts(around)?,
+            dockerfile: self.dockerfile(&source, client)?,
+            contexts: self.contexts(client)?,
             tags: self.list("tags").to_vec(),
             target: self.text("target").filter(|target| !target.is_empty()).map(str::to_owned),
             labels: self.values("labels"),
@@ -40,12 +40,12 @@ impl BakeTarget {
             secrets: self
                 .list("secret")
                 .iter()
-                .map(|text| secret::parse_secret(text, around))
+                .map(|text| secret::parse_secret(text, client))
                 .collect::<Result<_, _>>()?,
             ssh: self
                 .list("ssh")
                 .iter()
-                .map(|text| parse_ssh_entry(text, around))
+                .map(|text| parse_ssh_entry(text, client))
                 .collect::<Result<_, _>>()?,
             add_hosts: self.map("extra-hosts").filter_map(host_entry).collect(),
             network: self.text("network").unwrap_or("default").to_owned(),
@@ -63,21 +63,21 @@ impl BakeTarget {
         })
     }
 
-    fn source(&self, around: &ClientEnv) -> Result<ContextSource, Failure> {
+    fn source(&self, client: &ClientEnv) -> Result<ContextSource, Failure> {
         let text = self.text("context").unwrap_or(".");
         match text.strip_prefix("target:") {
             Some(target) => Ok(ContextSource::Target(target.to_owned())),
-            None => context::parse_main(strip_cwd(text), around),
+            None => context::parse_main(strip_cwd(text), client),
         }
     }
 
-    fn dockerfile(&self, source: &ContextSource, around: &ClientEnv) -> Result<DockerfileSource, Failure> {
+    fn dockerfile(&self, source: &ContextSource, client: &ClientEnv) -> Result<DockerfileSource, Failure> {
         if let Some(text) = self.text("dockerfile-inline") {
             return Ok(DockerfileSource::Inline(text.to_owned()));
         }
         let text = self.text("dockerfile").unwrap_or("Dockerfile");
         if let Some(path) = text.strip_prefix("cwd://") {
-            return Ok(DockerfileSource::Path(around.absolute(path)));
+            return Ok(DockerfileSource::Path(client.absolute(path)));
         }
         match source {
             // The default is left open, so that `dockerfile` is found too.
@@ -85,13 +85,13 @@ impl BakeTarget {
             ContextSource::Directory(dir) if !text.contains("://") && text != "-" => {
                 Ok(DockerfileSource::Path(dir.join(Path::new(text))))
             }
-            _ => context::parse_dockerfile(Some(text), source, around),
+            _ => context::parse_dockerfile(Some(text), source, client),
         }
     }
 
-    fn contexts(&self, around: &ClientEnv) -> Result<BTreeMap<String, ContextSource>, Failure> {
+    fn contexts(&self, client: &ClientEnv) -> Result<BTreeMap<String, ContextSource>, Failure> {
         let set = self.map("contexts").filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        set.map(|(name, value)| context::parse_pair(name, strip_cwd(value), around)).collect()
+        set.map(|(name, value)| context::parse_pair(name, strip_cwd(value), client)).collect()
     }
 
     fn platforms(&self) -> Result<Vec<dhow_model::platform::Platform>, Failure> {
@@ -127,9 +127,9 @@ fn host_entry((name, address): (&String, &Option<String>)) -> Option<String> {
 }
 
 /// `default`, `id=default,paths=a` or `ID=PATH`.
-fn parse_ssh_entry(text: &str, around: &ClientEnv) -> Result<crate::request::SshSource, Failure> {
+fn parse_ssh_entry(text: &str, client: &ClientEnv) -> Result<crate::request::SshSource, Failure> {
     if !text.starts_with("id=") {
-        return secret::parse_ssh(text, around);
+        return secret::parse_ssh(text, client);
     }
     let (mut id, mut paths) = (String::new(), String::new());
     for field in csv::fields(text)? {
@@ -139,5 +139,5 @@ fn parse_ssh_entry(text: &str, around: &ClientEnv) -> Result<crate::request::Ssh
             _ => return Err(invalid(format!("unexpected {field:?} in the agent {text:?}"))),
         }
     }
-    secret::parse_ssh(&if paths.is_empty() { id } else { format!("{id}={paths}") }, around)
+    secret::parse_ssh(&if paths.is_empty() { id } else { format!("{id}={paths}") }, client)
 }

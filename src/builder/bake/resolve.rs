@@ -29,9 +29,9 @@ pub(crate) struct EvaluatedConfig {
 /// Evaluates all groups and targets.
 pub(super) fn evaluate(
     definitions: &BakeDefinitions,
-    around: &ClientEnv,
+    client: &ClientEnv,
 ) -> Result<EvaluatedConfig, Failure> {
-    let scope = BakeScope::new(definitions, around);
+    let scope = BakeScope::new(definitions, client);
     scope.validate()?;
     let evaluator = ExprEvaluator::new(&scope);
     let mut all = EvaluatedConfig::default();
@@ -162,7 +162,7 @@ impl EvaluatedConfig {
         &self,
         names: &[String],
         overrides: &[TargetOverride],
-        around: &ClientEnv,
+        client: &ClientEnv,
     ) -> Result<ResolvedTargets, Failure> {
         let overrides = self.match_overrides(overrides)?;
         let mut resolved = ResolvedTargets::default();
@@ -172,7 +172,7 @@ impl EvaluatedConfig {
             self.expand_group(name, &mut groups, &mut targets);
             for target in targets {
                 resolved.requested.insert(target.clone());
-                let built = self.resolve_target(&target, &overrides, around)?;
+                let built = self.resolve_target(&target, &overrides, client)?;
                 resolved.targets.insert(target, built);
             }
             for group in groups {
@@ -188,7 +188,7 @@ impl EvaluatedConfig {
             members.sort();
             members.dedup();
         }
-        self.add_linked_targets(&mut resolved, &overrides, around)?;
+        self.add_linked_targets(&mut resolved, &overrides, client)?;
         Ok(resolved)
     }
 
@@ -244,9 +244,9 @@ impl EvaluatedConfig {
         &self,
         name: &str,
         overrides: &BTreeMap<String, Vec<&TargetOverride>>,
-        around: &ClientEnv,
+        client: &ClientEnv,
     ) -> Result<BakeTarget, Failure> {
-        let mut target = self.apply_inheritance(name, &mut Vec::new(), overrides, around)?;
+        let mut target = self.apply_inheritance(name, &mut Vec::new(), overrides, client)?;
         let unset = |target: &BakeTarget, key: &str| target.text(key).is_none_or(str::is_empty);
         if unset(&target, "context") {
             target.set("context", &".".into())?;
@@ -263,11 +263,12 @@ impl EvaluatedConfig {
         name: &str,
         open: &mut Vec<String>,
         overrides: &BTreeMap<String, Vec<&TargetOverride>>,
-        around: &ClientEnv,
+        client: &ClientEnv,
     ) -> Result<BakeTarget, Failure> {
         if !self.has_target(name) {
             return Err(not_found(format!("failed to find target {name}")));
         }
+        // Inheritance that leads back to a target would never end.
         if open.iter().any(|other| other == name) {
             return Err(invalid(format!("infinite loop from {name} inherits")));
         }
@@ -278,14 +279,14 @@ impl EvaluatedConfig {
         parts.for_each(|(_, part)| own.merge(part));
         let mut target = BakeTarget::default();
         for parent in own.list("inherits") {
-            target.merge(&self.apply_inheritance(parent, open, overrides, around)?);
+            target.merge(&self.apply_inheritance(parent, open, overrides, client)?);
         }
         open.pop();
         target.merge(&own);
         let overrides = overrides.get(name).map(Vec::as_slice).unwrap_or_default();
         // Overrides apply at every level, so that a target inherits the overrides of its parents.
         for (at, one) in overrides.iter().enumerate() {
-            one.apply(&mut target, overrides.get(..at).unwrap_or_default(), around)?;
+            one.apply(&mut target, overrides.get(..at).unwrap_or_default(), client)?;
         }
         target.normalize();
         Ok(target)
@@ -296,13 +297,13 @@ impl EvaluatedConfig {
         &self,
         resolved: &mut ResolvedTargets,
         overrides: &BTreeMap<String, Vec<&TargetOverride>>,
-        around: &ClientEnv,
+        client: &ClientEnv,
     ) -> Result<(), Failure> {
         let mut todo: Vec<String> = resolved.targets.keys().cloned().collect();
         while let Some(name) = todo.pop() {
             for link in resolved.targets.get(&name).map(linked_targets).unwrap_or_default() {
                 if !resolved.targets.contains_key(&link) {
-                    let target = self.resolve_target(&link, overrides, around)?;
+                    let target = self.resolve_target(&link, overrides, client)?;
                     resolved.targets.insert(link.clone(), target);
                     todo.push(link);
                 }

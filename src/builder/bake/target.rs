@@ -231,6 +231,7 @@ fn csv_object(name: &str, item: &str) -> Value {
                 object.insert("id".into(), id.into());
                 object.insert("paths".into(), paths.split(',').collect());
             }
+            // `--ssh default`: the ID alone.
             (None, "ssh") => drop(object.insert("id".into(), field.as_str().into())),
             (Some((key, value)), _) => drop(object.insert(key.to_owned(), value.into())),
             (None, "output") => {

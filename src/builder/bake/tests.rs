@@ -6,7 +6,7 @@ use super::*;
 use crate::request::{ContextSource, DockerfileSource};
 use dhow_model::environment::Environment;
 
-fn around(variables: &[(&str, &str)]) -> ClientEnv {
+fn client(variables: &[(&str, &str)]) -> ClientEnv {
     ClientEnv { environment: variables.iter().copied().collect::<Environment>(), dir: "/".into() }
 }
 
@@ -21,8 +21,8 @@ fn bake(
     variables: &[(&str, &str)],
 ) -> Result<ResolvedTargets, Failure> {
     let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let around = around(variables);
-    BakeConfig::parse(files, &around)?.resolve(&list(names), &list(sets), &around)
+    let client = client(variables);
+    BakeConfig::parse(files, &client)?.resolve(&list(names), &list(sets), &client)
 }
 
 fn printed(resolved: &ResolvedTargets) -> Value {
@@ -292,7 +292,7 @@ fn requests() {
     }
     target "o" { dockerfile-inline = "FROM scratch" }"#;
     let resolved = bake(&[file("b.hcl", text)], &[], &[], &[]).unwrap();
-    let request = resolved.targets["default"].request(&around(&[])).unwrap();
+    let request = resolved.targets["default"].request(&client(&[])).unwrap();
     assert_eq!(request.context, ContextSource::Directory("/proc".into()));
     assert_eq!(request.dockerfile, DockerfileSource::Path("/proc/sub/D".into()));
     assert_eq!(request.epoch, Some(5));
@@ -302,6 +302,6 @@ fn requests() {
     assert_eq!(request.add_hosts, ["h:10.0.0.1"]);
     assert_eq!(request.allow, ["network.host"]);
     assert_eq!(request.ssh[0].id, "k");
-    let inline = resolved.targets["o"].request(&around(&[])).unwrap();
+    let inline = resolved.targets["o"].request(&client(&[])).unwrap();
     assert_eq!(inline.dockerfile, DockerfileSource::Inline("FROM scratch".into()));
 }

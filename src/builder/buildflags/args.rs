@@ -7,13 +7,13 @@ use dhow_error::{Failure, invalid};
 use dhow_model::flags::key_value;
 
 /// Parses `--build-arg`. A name alone takes its value from the environment, and is left out if unset there.
-pub fn parse_build_args(texts: &[String], around: &ClientEnv) -> Result<BTreeMap<String, String>, Failure> {
+pub fn parse_build_args(texts: &[String], client: &ClientEnv) -> Result<BTreeMap<String, String>, Failure> {
     let mut args = BTreeMap::new();
     for text in texts {
         let pair = key_value::parse(text, "build argument")?;
         let value = pair
             .value
-            .or_else(|| around.environment.raw(&pair.name).map(|value| value.to_string_lossy().into_owned()));
+            .or_else(|| client.environment.raw(&pair.name).map(|value| value.to_string_lossy().into_owned()));
         if let Some(value) = value {
             args.insert(pair.name, value);
         }
@@ -62,9 +62,9 @@ fn is_annotation_type(text: &str) -> bool {
 
 /// `SOURCE_DATE_EPOCH` in seconds, from the arguments or else from the environment, in which case it becomes
 /// an argument.
-pub fn parse_epoch(args: &mut BTreeMap<String, String>, around: &ClientEnv) -> Result<Option<i64>, Failure> {
+pub fn parse_epoch(args: &mut BTreeMap<String, String>, client: &ClientEnv) -> Result<Option<i64>, Failure> {
     const NAME: &str = "SOURCE_DATE_EPOCH";
-    if let (false, Some(value)) = (args.contains_key(NAME), around.environment.text(NAME)) {
+    if let (false, Some(value)) = (args.contains_key(NAME), client.environment.text(NAME)) {
         args.insert(NAME.into(), value.into());
     }
     match args.get(NAME).map(String::as_str) {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use dhow_model::environment::Environment;
 
-    fn around() -> ClientEnv {
+    fn client() -> ClientEnv {
         let environment = Environment::from_iter([("A", "1"), ("B", ""), ("SOURCE_DATE_EPOCH", "12")]);
         ClientEnv { environment, dir: "/".into() }
     }
@@ -92,21 +92,21 @@ mod tests {
 
     #[test]
     fn arguments_without_a_value() {
-        let args = parse_build_args(&list(&["A", "B", "C", "D=x=y", "E="]), &around()).unwrap();
+        let args = parse_build_args(&list(&["A", "B", "C", "D=x=y", "E="]), &client()).unwrap();
         let all: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(all, ["A=1", "B=", "D=x=y", "E="]);
-        assert!(parse_build_args(&list(&["=x"]), &around()).is_err());
+        assert!(parse_build_args(&list(&["=x"]), &client()).is_err());
     }
 
     #[test]
     fn the_epoch_is_an_argument() {
         let mut args = BTreeMap::new();
-        assert_eq!(parse_epoch(&mut args, &around()).unwrap(), Some(12));
+        assert_eq!(parse_epoch(&mut args, &client()).unwrap(), Some(12));
         assert_eq!(args["SOURCE_DATE_EPOCH"], "12");
         args.insert("SOURCE_DATE_EPOCH".into(), "7".into());
-        assert_eq!(parse_epoch(&mut args, &around()).unwrap(), Some(7));
+        assert_eq!(parse_epoch(&mut args, &client()).unwrap(), Some(7));
         args.insert("SOURCE_DATE_EPOCH".into(), "context".into());
-        assert!(parse_epoch(&mut args, &around()).is_err());
+        assert!(parse_epoch(&mut args, &client()).is_err());
     }
 
     #[test]

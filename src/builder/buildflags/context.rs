@@ -8,11 +8,11 @@ use dhow_error::{Failure, invalid, not_found};
 use dhow_model::reference::{DEFAULT_TAG, ImageReference};
 
 /// Parses the main context.
-pub fn parse_main(text: &str, around: &ClientEnv) -> Result<ContextSource, Failure> {
+pub fn parse_main(text: &str, client: &ClientEnv) -> Result<ContextSource, Failure> {
     if text == "-" {
         return Ok(ContextSource::Stdin);
     }
-    let dir = around.absolute(text);
+    let dir = client.absolute(text);
     if text.is_empty() || dir.is_dir() {
         return Ok(ContextSource::Directory(dir));
     }
@@ -27,12 +27,12 @@ pub fn parse_main(text: &str, around: &ClientEnv) -> Result<ContextSource, Failu
 }
 
 /// Parses the source of a named context.
-fn parse_source(text: &str, around: &ClientEnv) -> Result<ContextSource, Failure> {
+fn parse_source(text: &str, client: &ClientEnv) -> Result<ContextSource, Failure> {
     if let Some(image) = text.strip_prefix("docker-image://") {
         return Ok(ContextSource::Image(image.to_owned()));
     }
     if let Some(layout) = text.strip_prefix("oci-layout://") {
-        return Ok(ContextSource::OciLayout(absolute_layout(layout, around)));
+        return Ok(ContextSource::OciLayout(absolute_layout(layout, client)));
     }
     if let Some(target) = text.strip_prefix("target:") {
         return Ok(ContextSource::Target(target.to_owned()));
@@ -43,7 +43,7 @@ fn parse_source(text: &str, around: &ClientEnv) -> Result<ContextSource, Failure
     if is_http(text) {
         return Ok(ContextSource::Url(text.to_owned()));
     }
-    let dir = around.absolute(text);
+    let dir = client.absolute(text);
     match dir.metadata() {
         Ok(found) if found.is_dir() => Ok(ContextSource::Directory(dir)),
         Ok(_) => Err(invalid(format!("failed to get build context {text}: not a directory"))),
@@ -52,20 +52,20 @@ fn parse_source(text: &str, around: &ClientEnv) -> Result<ContextSource, Failure
 }
 
 /// Parses `NAME=SOURCE`.
-pub fn parse_named(text: &str, around: &ClientEnv) -> Result<(String, ContextSource), Failure> {
+pub fn parse_named(text: &str, client: &ClientEnv) -> Result<(String, ContextSource), Failure> {
     let (name, source) = text
         .split_once('=')
         .ok_or_else(|| invalid(format!("invalid context value: {text}, expected key=value")))?;
-    Ok((context_name(name)?, parse_source(source, around)?))
+    Ok((context_name(name)?, parse_source(source, client)?))
 }
 
 /// A named context of a bake file.
 pub(crate) fn parse_pair(
     name: &str,
     source: &str,
-    around: &ClientEnv,
+    client: &ClientEnv,
 ) -> Result<(String, ContextSource), Failure> {
-    Ok((context_name(name)?, parse_source(source, around)?))
+    Ok((context_name(name)?, parse_source(source, client)?))
 }
 
 /// A context name is an image name; `latest` may be left out.
@@ -76,22 +76,22 @@ fn context_name(text: &str) -> Result<String, Failure> {
 }
 
 /// A path, followed by `:TAG` or `@DIGEST`.
-fn absolute_layout(text: &str, around: &ClientEnv) -> String {
-    around.absolute(text).display().to_string()
+fn absolute_layout(text: &str, client: &ClientEnv) -> String {
+    client.absolute(text).display().to_string()
 }
 
 /// Parses `-f`.
 pub fn parse_dockerfile(
     text: Option<&str>,
     context: &ContextSource,
-    around: &ClientEnv,
+    client: &ClientEnv,
 ) -> Result<DockerfileSource, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(DockerfileSource::Default) };
     match context {
         ContextSource::Stdin if text == "-" => Err(stdin_twice()),
         _ if text == "-" => Ok(DockerfileSource::Stdin),
         _ if is_http(text) => Ok(DockerfileSource::Url(text.to_owned())),
-        ContextSource::Directory(_) => Ok(DockerfileSource::Path(around.absolute(text))),
+        ContextSource::Directory(_) => Ok(DockerfileSource::Path(client.absolute(text))),
         _ => Ok(DockerfileSource::Path(PathBuf::from(text))),
     }
 }
@@ -132,7 +132,7 @@ fn is_scp(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn around() -> ClientEnv {
+    fn client() -> ClientEnv {
         ClientEnv { environment: dhow_model::environment::Environment::default(), dir: "/".into() }
     }
 
@@ -164,16 +164,16 @@ mod tests {
 
     #[test]
     fn forms_of_a_context() {
-        assert_eq!(parse_main("-", &around()).unwrap(), ContextSource::Stdin);
-        assert_eq!(parse_main("proc", &around()).unwrap(), ContextSource::Directory("/proc".into()));
-        assert!(matches!(parse_main("https://h/x.tar.gz", &around()), Ok(ContextSource::Url(_))));
-        let message = parse_main("no/such", &around()).unwrap_err().to_string();
+        assert_eq!(parse_main("-", &client()).unwrap(), ContextSource::Stdin);
+        assert_eq!(parse_main("proc", &client()).unwrap(), ContextSource::Directory("/proc".into()));
+        assert!(matches!(parse_main("https://h/x.tar.gz", &client()), Ok(ContextSource::Url(_))));
+        let message = parse_main("no/such", &client()).unwrap_err().to_string();
         assert_eq!(message, "unable to prepare context: path \"no/such\" not found");
     }
 
     #[test]
     fn named_contexts() {
-        let context = |text: &str| parse_named(text, &around());
+        let context = |text: &str| parse_named(text, &client());
         assert_eq!(
             context("Base=docker-image://alpine").map_err(|why| why.to_string()).ok(),
             None,
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn dockerfiles() {
-        let of = |text, context: &ContextSource| parse_dockerfile(text, context, &around());
+        let of = |text, context: &ContextSource| parse_dockerfile(text, context, &client());
         let here = ContextSource::Directory("/x".into());
         assert_eq!(of(None, &here).unwrap(), DockerfileSource::Default);
         assert_eq!(of(Some("a/D"), &here).unwrap(), DockerfileSource::Path("/a/D".into()));

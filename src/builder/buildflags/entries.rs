@@ -1,4 +1,5 @@
-//! Values of `--output`, `--cache-from`, `--cache-to`, `--attest`, `--provenance` and `--sbom`: `type=local,dest=out`.
+//! Values of `--output`, `--cache-from`, `--cache-to`, `--attest`, `--provenance` and `--sbom`:
+//! `type=local,dest=out`.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ struct SecretFields {
 }
 
 /// Parses one `--secret`.
-pub fn parse_secret(text: &str, around: &ClientEnv) -> Result<SecretSource, Failure> {
+pub fn parse_secret(text: &str, client: &ClientEnv) -> Result<SecretSource, Failure> {
     let mut fields = parse_fields(text)?;
     if fields.kind == "env" && fields.variable.is_empty() {
         fields.variable = std::mem::take(&mut fields.file);
@@ -27,15 +27,15 @@ pub fn parse_secret(text: &str, around: &ClientEnv) -> Result<SecretSource, Fail
     }
     // `id=X` alone is the variable X, else the file X, as in buildx.
     if fields.variable.is_empty() && fields.file.is_empty() {
-        match around.environment.raw(&fields.id) {
+        match client.environment.raw(&fields.id) {
             Some(_) => fields.variable = fields.id.clone(),
             None => fields.file = fields.id.clone(),
         }
     }
     let from = if fields.file.is_empty() {
-        variable(&fields.variable, around)?
+        variable(&fields.variable, client)?
     } else {
-        SecretFrom::File(file(&fields, around)?)
+        SecretFrom::File(file(&fields, client)?)
     };
     Ok(SecretSource { id: fields.id, from })
 }
@@ -61,17 +61,17 @@ fn parse_fields(text: &str) -> Result<SecretFields, Failure> {
 }
 
 /// An unset variable is an empty secret, as in BuildKit: the step decides whether it is required.
-fn variable(name: &str, around: &ClientEnv) -> Result<SecretFrom, Failure> {
+fn variable(name: &str, client: &ClientEnv) -> Result<SecretFrom, Failure> {
     use std::os::unix::ffi::OsStrExt as _;
-    let value = around.environment.raw(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
+    let value = client.environment.raw(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
     if value.len() as u64 > MAX_SECRET {
         return Err(too_big(name));
     }
     Ok(SecretFrom::Value(value))
 }
 
-fn file(fields: &SecretFields, around: &ClientEnv) -> Result<PathBuf, Failure> {
-    let path = around.absolute(&fields.file);
+fn file(fields: &SecretFields, client: &ClientEnv) -> Result<PathBuf, Failure> {
+    let path = client.absolute(&fields.file);
     let found =
         fs::metadata(&path).map_err(|why| not_found(format!("failed to stat {}: {why}", fields.file)))?;
     if found.len() > MAX_SECRET {
@@ -85,23 +85,23 @@ fn too_big(id: &str) -> Failure {
 }
 
 /// Parses one `--ssh`: `default`, `ID=SOCKET` or `ID=KEY[,KEY]`.
-pub fn parse_ssh(text: &str, around: &ClientEnv) -> Result<SshSource, Failure> {
+pub fn parse_ssh(text: &str, client: &ClientEnv) -> Result<SshSource, Failure> {
     let (id, paths) = text.split_once('=').map_or((text, None), |(id, paths)| (id, Some(paths)));
     let given: Vec<&str> =
         paths.into_iter().flat_map(|paths| paths.split(',')).filter(|path| !path.is_empty()).collect();
     if given.is_empty() {
-        let agent = around
+        let agent = client
             .environment
             .path("SSH_AUTH_SOCK")
             .ok_or_else(|| invalid("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set"))?;
-        return Ok(SshSource { id: id.to_owned(), paths: vec![around.absolute(agent)] });
+        return Ok(SshSource { id: id.to_owned(), paths: vec![client.absolute(agent)] });
     }
-    let paths = given.into_iter().map(|path| ssh_path(path, around)).collect::<Result<_, _>>()?;
+    let paths = given.into_iter().map(|path| ssh_path(path, client)).collect::<Result<_, _>>()?;
     Ok(SshSource { id: id.to_owned(), paths })
 }
 
-fn ssh_path(path: &str, around: &ClientEnv) -> Result<PathBuf, Failure> {
-    let absolute = around.absolute(path);
+fn ssh_path(path: &str, client: &ClientEnv) -> Result<PathBuf, Failure> {
+    let absolute = client.absolute(path);
     match fs::metadata(&absolute) {
         Ok(_) => Ok(absolute),
         Err(why) => Err(not_found(format!("failed to open {path}: {why}"))),
@@ -113,13 +113,13 @@ mod tests {
     use super::*;
     use dhow_model::environment::Environment;
 
-    fn around() -> ClientEnv {
+    fn client() -> ClientEnv {
         let environment = Environment::from_iter([("TOKEN", "s3"), ("EMPTY", "")]);
         ClientEnv { environment, dir: "/etc".into() }
     }
 
     fn from(text: &str) -> Result<SecretFrom, String> {
-        parse_secret(text, &around()).map(|secret| secret.from).map_err(|why| why.to_string())
+        parse_secret(text, &client()).map(|secret| secret.from).map_err(|why| why.to_string())
     }
 
     #[test]
@@ -140,12 +140,12 @@ mod tests {
 
     #[test]
     fn agents() {
-        assert!(parse_ssh("default", &around()).unwrap_err().to_string().contains("SSH_AUTH_SOCK"));
-        let mut around = around();
-        around.environment = around.environment.with("SSH_AUTH_SOCK", "/run/agent");
-        assert_eq!(parse_ssh("default", &around).unwrap().paths, [PathBuf::from("/run/agent")]);
-        let source = parse_ssh("git=passwd,group", &around).unwrap();
+        assert!(parse_ssh("default", &client()).unwrap_err().to_string().contains("SSH_AUTH_SOCK"));
+        let mut client = client();
+        client.environment = client.environment.with("SSH_AUTH_SOCK", "/run/agent");
+        assert_eq!(parse_ssh("default", &client).unwrap().paths, [PathBuf::from("/run/agent")]);
+        let source = parse_ssh("git=passwd,group", &client).unwrap();
         assert_eq!((source.id.as_str(), source.paths.len()), ("git", 2));
-        assert!(parse_ssh("git=/no/such", &around).is_err());
+        assert!(parse_ssh("git=/no/such", &client).is_err());
     }
 }

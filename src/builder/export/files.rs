@@ -34,6 +34,7 @@ impl MergedTree {
     /// Mounts `layers`, lowest first. The process must have a single thread and be able to mount.
     pub(super) fn mount(store: &Store, layers: &[Digest]) -> Result<Self> {
         let work = store.temp_dir()?;
+        // Relative to the store: fsconfig(2) limits each path to 255 bytes.
         let mut lower: Vec<PathBuf> =
             layers.iter().rev().map(|layer| PathBuf::from("layers").join(layer.hex()).join("fs")).collect();
         let base = store.root().to_owned();

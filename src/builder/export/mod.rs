@@ -1,7 +1,8 @@
-//! Exporters: turn a build's result into images in the store, on registries and in archives, or into plain files.
+//! Exporters: turn a build's result into images in the store, on registries and in archives, or into plain
+//! files.
 //!
-//! [`ExporterSet::prepare`] runs as the user, since it looks for credentials. [`ExporterSet::export_all`] runs in a
-//! job that can read files of every owner.
+//! [`ExporterSet::prepare`] runs as the user, since it looks for credentials. [`ExporterSet::export_all`]
+//! runs in a job that can read files of every owner.
 
 pub(crate) mod capture;
 mod files;

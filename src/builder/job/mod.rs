@@ -11,8 +11,8 @@
 //! | `R` | job → runner | a chunk of the JSON result |
 //! | `E` | job → runner | end of the result |
 //!
-//! After `E` the job waits until the runner closes the socket. Until then it keeps its leases and locks, so that the
-//! runner can take its own first.
+//! After `E` the job waits until the runner closes the socket. Until then it keeps its leases and locks, so
+//! that the runner can take its own first.
 
 pub(crate) mod runner;
 

@@ -1,5 +1,5 @@
-//! Runs the jobs of a build: starts them, polls them, forwards their output to the watcher, and stops them all when
-//! one fails or a signal arrives.
+//! Runs the jobs of a build: starts them, polls them, forwards their output to the watcher, and stops them
+//! all when one fails or a signal arrives.
 //!
 //! # States of a job
 //!
@@ -7,8 +7,8 @@
 //! start_job ──▶ running ──(result received)──▶ finished ──(release)──▶ exiting ──▶ reaped at shut_down
 //! ```
 //!
-//! A finished job still holds its leases and locks. The caller takes its own leases on what the result names and
-//! only then releases the job, so no layer is ever unprotected.
+//! A finished job still holds its leases and locks. The caller takes its own leases on what the result names
+//! and only then releases the job, so no layer is ever unprotected.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -187,10 +187,10 @@ impl<'a> JobRunner<'a> {
         self.step_started(step);
         let identity = self.identity().clone();
         let job = BuildJob::start(place, &identity, work)?;
-        let token = JobId(self.next_job);
+        let id = JobId(self.next_job);
         self.next_job += 1;
-        self.running.push(RunningJob { id: token, step, job });
-        Ok(token)
+        self.running.push(RunningJob { id, step, job });
+        Ok(id)
     }
 
     /// Runs a job and waits for it; other jobs continue meanwhile. The job's leases are dropped on return.
@@ -200,16 +200,16 @@ impl<'a> JobRunner<'a> {
         place: JobUserns,
         work: impl FnOnce(&JobReporter) -> Result<T>,
     ) -> Result<T> {
-        let token = self.start_job(step, place, |reporter| Ok((work(reporter)?, ())))?;
-        let finished = self.wait_for(token)?;
+        let id = self.start_job(step, place, |reporter| Ok((work(reporter)?, ())))?;
+        let finished = self.wait_for(id)?;
         let outcome = finished.outcome();
         self.release(finished);
         outcome
     }
 
-    pub(crate) fn wait_for(&mut self, token: JobId) -> Result<FinishedJob> {
+    pub(crate) fn wait_for(&mut self, id: JobId) -> Result<FinishedJob> {
         loop {
-            if let Some(at) = self.finished.iter().position(|finished| finished.id == token)
+            if let Some(at) = self.finished.iter().position(|finished| finished.id == id)
                 && let Some(finished) = self.finished.remove(at)
             {
                 return Ok(finished);
@@ -243,6 +243,7 @@ impl<'a> JobRunner<'a> {
             fds.extend(
                 self.running.iter().map(|one| PollFd::from_borrowed_fd(one.job.as_fd(), PollFlags::IN)),
             );
+            // Wakes up even if nothing happens, so that the watcher can redraw times.
             let tick = Timespec { tv_sec: 0, tv_nsec: TICK_MS * 1_000_000 };
             rustix::io::retry_on_intr(|| poll(&mut fds, Some(&tick)))
                 .context("waiting for the build's processes")?;
@@ -272,8 +273,8 @@ impl<'a> JobRunner<'a> {
             }
             JobMessage::Ignored => {}
             JobMessage::Ended(result) => {
-                let RunningJob { id: token, step, job } = self.running.remove(place);
-                self.finished.push_back(FinishedJob { id: token, step, result, job });
+                let RunningJob { id, step, job } = self.running.remove(place);
+                self.finished.push_back(FinishedJob { id, step, result, job });
             }
         }
         Ok(())

@@ -25,7 +25,8 @@ pub(crate) struct BuildDefinition {
 }
 
 impl SourceLoader<'_, '_> {
-    /// Reads the Dockerfile. `dir` and `source` are the main context; `text` is what came in place of an archive.
+    /// Reads the Dockerfile. `dir` and `source` are the main context; `text` is what came in place of an
+    /// archive.
     pub(super) fn load_definition(
         &mut self,
         dir: &Path,

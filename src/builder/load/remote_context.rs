@@ -55,10 +55,10 @@ pub(crate) fn fetch_context(
     };
     let step = runner.add_step(name, Vec::new());
     let (source, into, environment) = (source.clone(), into.to_owned(), environment.clone());
-    let brought = runner.run_job(step, JobUserns::Inherited, move |_| {
+    let fetched = runner.run_job(step, JobUserns::Inherited, move |_| {
         fetch_in_job(&source, &into, &environment, keep_git_dir)
     });
-    runner.complete_step(step, brought)
+    runner.complete_step(step, fetched)
 }
 
 /// Called in a job.

@@ -97,10 +97,10 @@ impl BaseImages {
                     self.resolved.insert(base_key(image), base);
                 }
                 None => {
-                    let token = start_pull(runner, look, image, step)
+                    let job = start_pull(runner, look, image, step)
                         .map_err(|error| at_lines(resolve_error(error, image), image));
-                    match token {
-                        Ok(token) => pulls.push((token, step, image)),
+                    match job {
+                        Ok(job) => pulls.push((job, step, image)),
                         Err(error) => {
                             runner.step_failed(step, format!("{error:#}"));
                             return Err(error);
@@ -109,8 +109,9 @@ impl BaseImages {
                 }
             }
         }
-        for (token, step, image) in pulls {
-            let finished = runner.wait_for(token)?;
+        // Only now, so that all pulls run at once.
+        for (job, step, image) in pulls {
+            let finished = runner.wait_for(job)?;
             let pulled: Result<Digest> = finished.outcome();
             let found = pulled.and_then(|id| {
                 let gone = || Failure::new(FailureKind::NotFound, "the image was removed while it was used");

@@ -102,8 +102,8 @@ impl BuildRun<'_, '_> {
         let automatic = arguments::platform_args(&Platform::host(), platform, &shown);
         let globals = arguments::global_args(dockerfile, &automatic, &request.args)?;
         let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
-        let around = GraphInputs { globals: &globals, platform, contexts: &contexts, target };
-        let mut graph = StageGraph::new(dockerfile, around)?;
+        let inputs = GraphInputs { globals: &globals, platform, contexts: &contexts, target };
+        let mut graph = StageGraph::new(dockerfile, inputs)?;
         // ONBUILD triggers may need further images, so repeat until none are added.
         loop {
             let needed = graph.needed_images();
@@ -150,6 +150,7 @@ impl BuildRun<'_, '_> {
                     let layers = prepared.bases.get(&image).map(|base| base.layers.clone());
                     prepared.images.insert((plan, name), layers.unwrap_or_default());
                 }
+                // Loaded for an earlier platform.
                 _ if loaded.contexts.contains_key(&name) => {}
                 other => self.source_loader().add_context(loaded, &name, other)?,
             }
@@ -220,7 +221,7 @@ impl BuildRun<'_, '_> {
         let ignored = |path: &str| ignore.is_some_and(|ignore| crate::load::is_ignored(ignore, path));
         // With exceptions, a directory may be ignored although some file in it is copied.
         let is_plain = ignore.is_some_and(|ignore| !ignore.file().is_empty() && !ignore.has_exceptions());
-        let around = check::CheckInputs {
+        let inputs = check::CheckInputs {
             target: self.request.target.as_deref(),
             all_stages,
             given: &self.request.args,
@@ -229,6 +230,6 @@ impl BuildRun<'_, '_> {
             base_environment: &base_environment,
             ignored: is_plain.then_some(&ignored),
         };
-        Ok(check::check(dockerfile, &self.check_options(dockerfile)?, &around))
+        Ok(check::check(dockerfile, &self.check_options(dockerfile)?, &inputs))
     }
 }

@@ -34,6 +34,7 @@ impl<'a> LocalCache<'a> {
         let text = std::fs::read(&listing).with_context(|| format!("cannot read {}", listing.display()))?;
         let index: ImageIndex = serde_json::from_slice(&text)
             .map_err(|error| corrupt(format!("{} is malformed: {error}", listing.display())))?;
+        // The only manifest, if neither tag nor digest was asked for.
         let sole = index
             .manifests
             .first()

@@ -1,14 +1,15 @@
-//! Remote caches, `--cache-from` and `--cache-to`: step results on a registry, in a directory, or inside an image.
+//! Remote caches, `--cache-from` and `--cache-to`: step results on a registry, in a directory, or inside an
+//! image.
 //!
-//! The format is BuildKit's (`application/vnd.buildkit.cacheconfig.v0`): a manifest whose layers are those of the
-//! results, and whose config lists records, each with a step's cache key and the layer it produced. The keys are
-//! dhow's own, so dhow and BuildKit find nothing in each other's caches, but can copy them.
+//! The format is BuildKit's (`application/vnd.buildkit.cacheconfig.v0`): a manifest whose layers are those of
+//! the results, and whose config lists records, each with a step's cache key and the layer it produced. The
+//! keys are dhow's own, so dhow and BuildKit find nothing in each other's caches, but can copy them.
 //!
 //! # Life of a remote cache
 //!
 //! 1. [`RemoteCache::prepare`] parses the options and finds credentials, as the user.
-//! 2. [`RemoteCache::import`] reads the records of one source, in a job; [`RemoteCache::add_imported`] adds them to the
-//!    index. No layer is downloaded yet.
+//! 2. [`RemoteCache::import`] reads the records of one source, in a job; [`RemoteCache::add_imported`] adds
+//!    them to the index. No layer is downloaded yet.
 //! 3. [`RemoteCache::get`] looks a key up; [`RemoteCache::fetch_layer`] downloads the layer of a hit.
 //! 4. [`RemoteCache::export`] writes the results to every target.
 

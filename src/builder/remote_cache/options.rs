@@ -36,49 +36,24 @@ pub(crate) struct CacheOptions {
     pub insecure: bool,
 }
 
+/// Attributes of every backend that is written to.
+const EXPORT_ATTRIBUTES: [&str; 7] = [
+    "mode",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+    "image-manifest",
+    "ignore-error",
+];
+
 impl CacheOptions {
     /// Parses one; `to` for `--cache-to`.
     pub(crate) fn parse(typed: &OptionsEntry, to: bool) -> Result<Self, Failure> {
         let get = |key: &str| typed.attributes.get(key).map(String::as_str);
-        let (kind, known): (CacheBackend, &[&str]) = match typed.kind.as_str() {
-            "registry" => {
-                let text = get("ref").ok_or_else(|| invalid("a cache of type registry needs ref=NAME"))?;
-                (
-                    CacheBackend::Registry(text.parse::<ImageReference>()?.or_latest()),
-                    &["ref", "registry.insecure"],
-                )
-            }
-            "local" => {
-                let key = if to { "dest" } else { "src" };
-                let path = get(key).filter(|path| !path.is_empty());
-                let path =
-                    path.ok_or_else(|| invalid(format!("a cache of type local needs {key}=DIRECTORY")))?;
-                (
-                    CacheBackend::Local(path.into()),
-                    if to { &["dest", "tag"] } else { &["src", "tag", "digest"] },
-                )
-            }
-            "inline" if to => (CacheBackend::Inline, &[]),
-            "inline" => {
-                return Err(invalid("a cache in an image is read by its name")
-                    .hint("--cache-from type=registry,ref=NAME"));
-            }
-            other => return Err(unsupported_backend(other)),
-        };
-        let form = [
-            "mode",
-            "compression",
-            "compression-level",
-            "force-compression",
-            "oci-mediatypes",
-            "image-manifest",
-            "ignore-error",
-        ];
-        let unknown = typed
-            .attributes
-            .keys()
-            .find(|key| !(known.contains(&key.as_str()) || to && form.contains(&key.as_str())));
-        if let Some(key) = unknown {
+        let (kind, known) = parse_backend(typed, to)?;
+        let is_known = |key: &str| known.contains(&key) || to && EXPORT_ATTRIBUTES.contains(&key);
+        if let Some(key) = typed.attributes.keys().find(|key| !is_known(key)) {
             return Err(invalid(format!(
                 "`{}` is not an attribute of a cache of type {}",
                 key.escape_debug(),
@@ -123,6 +98,31 @@ impl CacheOptions {
             CacheBackend::Local(path) => path.display().to_string(),
             CacheBackend::Inline => "inline".into(),
         }
+    }
+}
+
+/// The backend, and the names of the attributes that are its own.
+fn parse_backend(typed: &OptionsEntry, to: bool) -> Result<(CacheBackend, &'static [&'static str]), Failure> {
+    let get = |key: &str| typed.attributes.get(key).map(String::as_str);
+    match typed.kind.as_str() {
+        "registry" => {
+            let text = get("ref").ok_or_else(|| invalid("a cache of type registry needs ref=NAME"))?;
+            let reference = text.parse::<ImageReference>()?.or_latest();
+            Ok((CacheBackend::Registry(reference), &["ref", "registry.insecure"]))
+        }
+        "local" => {
+            let key = if to { "dest" } else { "src" };
+            let path = get(key).filter(|path| !path.is_empty());
+            let path = path.ok_or_else(|| invalid(format!("a cache of type local needs {key}=DIRECTORY")))?;
+            let known: &[&str] = if to { &["dest", "tag"] } else { &["src", "tag", "digest"] };
+            Ok((CacheBackend::Local(path.into()), known))
+        }
+        "inline" if to => Ok((CacheBackend::Inline, &[])),
+        "inline" => {
+            Err(invalid("a cache in an image is read by its name")
+                .hint("--cache-from type=registry,ref=NAME"))
+        }
+        other => Err(unsupported_backend(other)),
     }
 }
 

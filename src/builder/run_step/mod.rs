@@ -1,7 +1,7 @@
 //! `RUN`: runs a command in an unlisted container and makes its upper directory a layer.
 //!
-//! The container is set up like those of `run`. The job that runs the step is its supervisor; if that is killed the
-//! container dies with it, and the next command sweeps what is left.
+//! The container is set up like those of `run`. The job that runs the step is its supervisor; if that is
+//! killed the container dies with it, and the next command sweeps what is left.
 //!
 //! 1. [`spec`] describes the container, with BuildKit's defaults.
 //! 2. [`mounts`] prepares bind, cache, secret and ssh mounts; [`cache_mounts`] takes the locks of the caches.

@@ -80,6 +80,7 @@ fn set_network(context: &StepContext<'_>, step: &RunStep, spec: &mut ContainerSp
         None | Some("default") => asked,
         Some("none") => "none",
         Some("host") => {
+            // The network of the whole build was chosen by the user, not by the Dockerfile.
             if asked != "host" {
                 check_entitlement(context, "network.host")?;
             }

@@ -152,6 +152,7 @@ fn start_agent(keys: &[PathBuf]) -> Result<StartedAgent> {
     let (input, output) = (input.context("no input")?, output.context("no output")?);
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
+    // Without this line `ssh-add` has failed, and said why on standard error.
     let Some((pid, path)) = line.trim_end().split_once(' ') else {
         let mut why = String::new();
         if let Some(mut error) = child.stderr.take() {

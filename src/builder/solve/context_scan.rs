@@ -59,7 +59,7 @@ impl ContextScans {
                 name => format!("[context {name}] load from client"),
             };
             let step = runner.add_step(text, Vec::new());
-            let token = runner.start_job(step, JobUserns::Inherited, |reporter| {
+            let job = runner.start_job(step, JobUserns::Inherited, |reporter| {
                 let mut cache = match context.persistent {
                     true => StatCache::parse(&store.context_files(&context.dir)),
                     false => StatCache::default(),
@@ -85,7 +85,7 @@ impl ContextScans {
                 reporter.status("transferring context:", bytes, 0, true);
                 Ok((found, ()))
             })?;
-            self.jobs.insert(token, name.clone());
+            self.jobs.insert(job, name.clone());
         }
         Ok(())
     }

@@ -112,6 +112,7 @@ impl ResultImage<'_> {
 fn base_history(base: &ImageConfig) -> Vec<HistoryEntry> {
     let mut history = base.history.clone();
     let known = history.iter().filter(|line| !line.empty_layer).count();
+    // Some builders write no history, or less than one entry per layer.
     let missing = base.rootfs.diff_ids.len().saturating_sub(known);
     history.extend(std::iter::repeat_n(
         HistoryEntry { created: base.created.clone(), ..HistoryEntry::default() },

@@ -2,8 +2,9 @@
 //!
 //! # Scheduling
 //!
-//! Stages run concurrently unless one depends on another's result; the steps of a stage run in order. [`Solver::solve`]
-//! advances every stage as far as possible; when none can advance it waits for a job. At most `max_jobs` jobs run.
+//! Stages run concurrently unless one depends on another's result; the steps of a stage run in order.
+//! [`Solver::solve`] advances every stage as far as possible; when none can advance it waits for a job. At
+//! most `max_jobs` jobs run.
 //!
 //! # States of a stage
 //!
@@ -15,10 +16,13 @@
 //!
 //! # A step
 //!
-//! 1. Its inputs must be available: files of contexts are digested ([`ContextScans`]), other stages must be done.
+//! 1. Its inputs must be available: files of contexts are digested ([`ContextScans`]), other stages must be
+//!    done.
 //! 2. Its cache key is computed and looked up in the store, then in the remote caches.
-//! 3. Otherwise a job starts ([`super::step`]). The same step of another platform waits for it (`running_keys`).
-//! 4. An `ADD` with URLs goes round twice: the first job finds out what the URLs stand for, which completes the key.
+//! 3. Otherwise a job starts ([`super::step`]). The same step of another platform waits for it
+//!    (`running_keys`).
+//! 4. An `ADD` with URLs goes round twice: the first job finds out what the URLs stand for, which completes
+//!    the key.
 //!
 //! # Invariant
 //!
@@ -85,6 +89,17 @@ pub(crate) struct Solver<'a, 'd, 'w> {
     /// Held from the first step that needs a network.
     helper_lease: Option<NetworkHelperLease>,
     max_jobs: usize,
+}
+
+/// A step that is not in the cache.
+struct ReadyStep<'s> {
+    id: StepId,
+    stage: &'s StagePlan,
+    step: &'s PlanStep,
+    key: Digest,
+    /// Its inputs, as they go into the key.
+    inputs: Vec<String>,
+    ignore_cache: bool,
 }
 
 enum StageAdvance {
@@ -281,7 +296,13 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         if self.runner.running_jobs() >= self.max_jobs {
             return Ok(StageAdvance::Waiting);
         }
-        let Some(progress) = self.stages.get(stage_id) else { return Ok(StageAdvance::Done) };
+        self.start_job(stage_id, ReadyStep { id, stage, step, key, inputs, ignore_cache: fresh })?;
+        Ok(StageAdvance::Advanced)
+    }
+
+    fn start_job(&mut self, stage_id: StageId, ready: ReadyStep<'_>) -> Result<()> {
+        let files = self.input_files(stage_id.0, ready.step)?;
+        let Some(progress) = self.stages.get(stage_id) else { return Ok(()) };
         let job = StepJob {
             context: StepContext {
                 store: self.build.store,
@@ -290,26 +311,26 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                 request: self.build.request,
             },
             ownership: self.ownership,
-            id,
-            stage,
-            step,
-            key: key.clone(),
-            inputs,
-            files: self.input_files(stage_id.0, step)?,
+            id: ready.id,
+            stage: ready.stage,
+            step: ready.step,
+            key: ready.key.clone(),
+            inputs: ready.inputs,
+            files,
             chain: progress.chain.clone(),
             parents: progress.results.last().map(|last| last.key.clone()).into_iter().collect(),
-            ignore_cache: fresh,
+            ignore_cache: ready.ignore_cache,
             fetched: progress.fetched.clone(),
         };
         let started = job.start(self.runner, &mut self.helper_lease)?;
         self.jobs.insert(started.job, stage_id);
-        self.running_keys.insert(key);
+        self.running_keys.insert(ready.key);
         if let Some(progress) = self.stages.get_mut(stage_id) {
             progress.busy = true;
             // Kept until the step is done, since a later job copies from it.
             progress.fetch_dir = started.fetch_dir.or(progress.fetch_dir.take());
         }
-        Ok(StageAdvance::Advanced)
+        Ok(())
     }
 
     /// Fetches the result for a key from a remote cache into the store. False if there is none.
@@ -426,13 +447,8 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         error
     }
 
-    /// The results of all stages.
-    pub(crate) fn stages(&self) -> &Stages {
-        &self.stages
-    }
-
-    /// The leases on all layers of the results, for the exporters.
-    pub(crate) fn into_leases(self) -> BTreeMap<Digest, LayerLease> {
-        self.leases
+    /// The results of all stages, and the leases on their layers.
+    pub(crate) fn into_results(self) -> (Stages, BTreeMap<Digest, LayerLease>) {
+        (self.stages, self.leases)
     }
 }

@@ -138,6 +138,7 @@ fn remove_git_files(dir: &OwnedFd, depth: usize) -> Result<()> {
     for entry in Dir::read_from(&dir)? {
         let entry = entry?;
         let name = entry.file_name();
+        // Symlinks are not followed, so this never leaves the checkout.
         if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
             remove_git_files(&rustix::fs::openat(&dir, name, flags, Mode::empty())?, depth + 1)?;
         }
@@ -370,7 +371,7 @@ mod tests {
         parse_git_url(&format!("file://{}/outer.git{rest}", dir.display())).unwrap().unwrap()
     }
 
-    fn bring(dir: &Path, rest: &str, options: &GitOptions) -> Result<(tempfile::TempDir, PathBuf)> {
+    fn check_out(dir: &Path, rest: &str, options: &GitOptions) -> Result<(tempfile::TempDir, PathBuf)> {
         let url = url(dir, rest);
         let commit = resolve_commit(&url, options)?;
         let into = tempfile::tempdir().unwrap();
@@ -383,19 +384,19 @@ mod tests {
         let dir = repository();
         let outer = dir.path().join("outer.git");
         let options = GitOptions::new(&environment());
-        let (_into, files) = bring(dir.path(), "", &options).unwrap();
+        let (_into, files) = check_out(dir.path(), "", &options).unwrap();
         assert!(files.join("second").is_file() && files.join("module/sub/inside").is_file());
         assert!(!files.join(".git").exists() && !files.join("module/.git").exists());
-        let (_into, files) = bring(dir.path(), "#v1:sub", &options).unwrap();
+        let (_into, files) = check_out(dir.path(), "#v1:sub", &options).unwrap();
         assert_eq!(std::fs::read_to_string(files.join("first")).unwrap(), "first");
         let head = git(&outer, &["rev-parse", "HEAD"]);
         let first = git(&outer, &["rev-parse", "v1^{commit}"]);
         assert_eq!(resolve_commit(&url(dir.path(), "#main"), &options).unwrap(), head);
         assert_eq!(resolve_commit(&url(dir.path(), "?tag=v1"), &options).unwrap(), first);
-        let (_into, files) = bring(dir.path(), &format!("#{first}"), &options).unwrap();
+        let (_into, files) = check_out(dir.path(), &format!("#{first}"), &options).unwrap();
         assert!(!files.join("second").exists());
         let kept = GitOptions { keep_git_dir: true, ..options };
-        let (_into, files) = bring(dir.path(), "", &kept).unwrap();
+        let (_into, files) = check_out(dir.path(), "", &kept).unwrap();
         assert_eq!(git(&files, &["-c", "safe.directory=*", "rev-parse", "HEAD"]), head);
     }
 
@@ -403,8 +404,9 @@ mod tests {
     fn what_is_not_there_or_not_the_same_is_refused() {
         let dir = repository();
         let options = GitOptions::new(&environment());
-        let why =
-            |rest: &str, options: &GitOptions| format!("{:#}", bring(dir.path(), rest, options).unwrap_err());
+        let why = |rest: &str, options: &GitOptions| {
+            format!("{:#}", check_out(dir.path(), rest, options).unwrap_err())
+        };
         assert!(why("#nothing", &options).contains("does not contain ref nothing"));
         assert!(why("#main:nothing", &options).contains("no directory \"nothing\""));
         // A link in a repository leads nowhere outside.

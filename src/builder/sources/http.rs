@@ -2,14 +2,14 @@
 //! the server reports as unchanged is not downloaded again.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::{HeaderMap, StatusCode, Uri};
 
 use dhow_error::{Failure, FailureKind, corrupt, invalid};
 use dhow_image::hash::DigestHasher;
@@ -87,28 +87,14 @@ impl HttpDownloader {
         into: &Path,
     ) -> Result<DownloadOutcome> {
         let request = build_request(url, known)?;
-        // Marked by a context, which `is_transient` looks for.
         let response = self.http.send(&request, true).map_err(|problem| match problem.retry {
-            RetryAdvice::Later => anyhow::Error::from(problem.failure).context(TransientError),
+            RetryAdvice::Later => transient(problem.failure),
             _ => problem.failure.into(),
         })?;
         if response.status() == 304 && known.is_some() {
             return Ok(DownloadOutcome::Unchanged);
         }
-        if !response.status().is_success() {
-            let status = response.status();
-            let kind = if matches!(status.as_u16(), 404 | 410) {
-                FailureKind::NotFound
-            } else {
-                FailureKind::Network
-            };
-            let failure = Failure::new(kind, format!("invalid response status {status}"));
-            return Err(if status.is_server_error() {
-                anyhow::Error::from(failure).context(TransientError)
-            } else {
-                failure.into()
-            });
-        }
+        check_status(response.status())?;
         let name = file_name(&request.uri, response.headers());
         let text = |header: &str| {
             response.headers().get(header).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -126,49 +112,28 @@ impl HttpDownloader {
             .context("cannot write it")?,
         );
         let promised = response.body().content_length();
-        let mut body = response.into_body().into_reader();
-        let mut hash = sha2::Sha256::default();
-        // The recorded digest is always SHA-256; `checksum` may use another algorithm.
-        let mut wanted = checksum.map(DigestHasher::matching);
-        let mut buffer = vec![0; BUFFER];
-        let mut size = 0;
-        loop {
-            let amount = match body.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(amount) => amount,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(anyhow::Error::from(error).context(TransientError)),
-            };
-            let part = buffer.get(..amount).unwrap_or_default();
-            sha2::Digest::update(&mut hash, part);
-            if let Some(wanted) = &mut wanted {
-                wanted.update(part);
-            }
-            file.write_all(part).context("cannot write it")?;
-            size += amount as u64;
+        let saved = save(response.into_body().into_reader(), &mut file, checksum)?;
+        // Before the digest: a cut transfer is worth another try, a wrong file is not.
+        if promised.is_some_and(|promised| promised != saved.size) {
+            return Err(transient(corrupt("the connection ended too early")));
         }
-        if promised.is_some_and(|promised| promised != size) {
-            return Err(
-                anyhow::Error::from(corrupt("the connection ended too early")).context(TransientError)
-            );
-        }
-        if let (Some(checksum), Some(found)) = (checksum, wanted.map(DigestHasher::finish))
+        if let (Some(checksum), Some(found)) = (checksum, saved.found)
             && *checksum != found
         {
             return Err(corrupt(format!("digest mismatch {found}: {checksum}"))
                 .hint("the file at this address is not the one that --checksum names")
                 .into());
         }
+        // Without Last-Modified the time is 0, whenever the file is downloaded.
         let time = Timespec { tv_sec: modified.unwrap_or_default(), tv_nsec: 0 };
         rustix::fs::futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
-        let digest = Digest::from_sha256(sha2::Digest::finalize(hash).as_slice());
         Ok(DownloadOutcome::Fetched(DownloadedFile {
             url: url.to_owned(),
             name,
-            digest,
+            digest: saved.digest,
             etag,
             modified,
-            size,
+            size: saved.size,
         }))
     }
 }
@@ -183,8 +148,57 @@ impl std::fmt::Display for TransientError {
     }
 }
 
+/// Adds the context that [`is_transient`] looks for.
+fn transient(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    error.into().context(TransientError)
+}
+
 fn is_transient(error: &anyhow::Error) -> bool {
     error.downcast_ref::<TransientError>().is_some()
+}
+
+fn check_status(status: StatusCode) -> Result<()> {
+    if status.is_success() {
+        return Ok(());
+    }
+    let gone = matches!(status.as_u16(), 404 | 410);
+    let kind = if gone { FailureKind::NotFound } else { FailureKind::Network };
+    let failure = Failure::new(kind, format!("invalid response status {status}"));
+    Err(if status.is_server_error() { transient(failure) } else { failure.into() })
+}
+
+struct SavedBody {
+    /// SHA-256.
+    digest: Digest,
+    size: u64,
+    /// The digest by the algorithm of the expected one.
+    found: Option<Digest>,
+}
+
+/// Writes a response's body to a file.
+fn save(mut body: impl Read, file: &mut File, checksum: Option<&Digest>) -> Result<SavedBody> {
+    let mut hash = sha2::Sha256::default();
+    // The recorded digest is always SHA-256; `checksum` may use another algorithm.
+    let mut wanted = checksum.map(DigestHasher::matching);
+    let mut buffer = vec![0; BUFFER];
+    let mut size = 0;
+    loop {
+        let amount = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(amount) => amount,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(transient(error)),
+        };
+        let part = buffer.get(..amount).unwrap_or_default();
+        sha2::Digest::update(&mut hash, part);
+        if let Some(wanted) = &mut wanted {
+            wanted.update(part);
+        }
+        file.write_all(part).context("cannot write it")?;
+        size += amount as u64;
+    }
+    let digest = Digest::from_sha256(sha2::Digest::finalize(hash).as_slice());
+    Ok(SavedBody { digest, size, found: wanted.map(DigestHasher::finish) })
 }
 
 fn build_request(url: &str, known: Option<&DownloadedFile>) -> Result<HttpRequest> {

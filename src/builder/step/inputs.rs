@@ -33,7 +33,8 @@ fn subtree_spec(path: &str) -> CopySpec {
     CopySpec { sources: vec![path.to_owned()], target: "/".into(), ..CopySpec::default() }
 }
 
-/// The trees that a step reads, with the selected files of each. The order is that of the inputs in the cache key.
+/// The trees that a step reads, with the selected files of each. The order is that of the inputs in the cache
+/// key.
 pub(crate) fn input_trees(op: &Op) -> Vec<(&InputTree, CopySpec)> {
     match op {
         Op::Workdir(_) => Vec::new(),

@@ -1,19 +1,21 @@
 //! Steps as jobs: each runs `COPY`, `ADD`, `WORKDIR` or `RUN` and records the result in the build cache.
 //!
-//! The solver computes a step's cache key, finds no result, and hands the inputs over as a [`StepJob`]. A job of a
-//! `COPY`, `ADD` or `WORKDIR` ([`copy`]) runs as root of the account's user namespace, since it creates files of any
-//! owner. A job of a `RUN` ([`run`]) starts in the user's namespace and creates a container in it ([`crate::run_step`]).
+//! The solver computes a step's cache key, finds no result, and hands the inputs over as a [`StepJob`]. A job
+//! of a `COPY`, `ADD` or `WORKDIR` ([`copy`]) runs as root of the account's user namespace, since it creates
+//! files of any owner. A job of a `RUN` ([`run`]) starts in the user's namespace and creates a container in
+//! it ([`crate::run_step`]).
 //!
 //! # Keys
 //!
-//! A step starts with its *initial* key. A copy from another stage or image learns in the job what the copied files
-//! contain, so its result is recorded under a key of the content, and the initial key becomes an alias
+//! A step starts with its *initial* key. A copy from another stage or image learns in the job what the copied
+//! files contain, so its result is recorded under a key of the content, and the initial key becomes an alias
 //! ([`StepRecord::same_as`]). A copy from a context is recorded under what was copied, which differs from the
 //! initial key if files changed meanwhile.
 //!
 //! # Leases
 //!
-//! A job returns the lease of the layer it created or found along with the [`StepOutcome`]; see [`crate::job`].
+//! A job returns the lease of the layer it created or found along with the [`StepOutcome`]; see
+//! [`crate::job`].
 
 pub(crate) mod copy;
 pub(crate) mod inputs;

@@ -1,6 +1,6 @@
-//! The remote sources of `ADD`: files at URLs and git repositories. Resolving finds the commit, or asks
-//! the server whether a known file has changed (a file that is new or changed arrives with the answer). The rest is
-//! downloaded only if the cache has no result for the completed key.
+//! The remote sources of `ADD`: files at URLs and git repositories. Resolving finds the commit, or asks the
+//! server whether a known file has changed (a file that is new or changed arrives with the answer). The rest
+//! is downloaded only if the cache has no result for the completed key.
 
 use std::path::{Path, PathBuf};
 
@@ -27,21 +27,22 @@ pub(crate) struct RemoteSource {
     pub path: String,
 }
 
-/// Resolves the URLs of `op`; with `bring`, downloads them below `into`. Called in a job.
+/// Resolves the URLs of `op`; with `download`, downloads them below `into`. Called in a job.
 pub(crate) fn fetch_sources(
     store: &Store,
     environment: &Environment,
     op: &CopyOp,
     into: &Path,
-    bring: bool,
+    download: bool,
 ) -> Result<Vec<RemoteSource>> {
     let mut all = Vec::new();
     for (number, address) in op.remote().enumerate() {
-        let dir = into.join(format!("{number}{}", if bring { "b" } else { "" }));
+        // The second round gets directories of its own.
+        let dir = into.join(format!("{number}{}", if download { "b" } else { "" }));
         rustix::fs::mkdir(&dir, Mode::RWXU).context("cannot make a directory for what ADD fetches")?;
         let fetched = match git::parse_git_url(address) {
-            Some(repository) => from_git(environment, op, &repository?, &dir, bring),
-            None => from_url(store, environment, op, address, &dir, bring),
+            Some(repository) => from_git(environment, op, &repository?, &dir, download),
+            None => from_url(store, environment, op, address, &dir, download),
         };
         all.push(fetched?);
     }
@@ -53,7 +54,7 @@ fn from_git(
     op: &CopyOp,
     repository: &git::GitUrl,
     dir: &Path,
-    bring: bool,
+    download: bool,
 ) -> Result<RemoteSource> {
     let options = git::GitOptions {
         keep_git_dir: op.keep_git_dir,
@@ -62,8 +63,8 @@ fn from_git(
     };
     let commit = git::resolve_commit(repository, &options)?;
     let input = format!("git {} {commit} {}", repository.remote, repository.subdir);
-    let dir = if bring { git::checkout(repository, &commit, dir, &options)? } else { dir.to_owned() };
-    Ok(RemoteSource { input, downloaded: bring, dir, path: "/".into() })
+    let dir = if download { git::checkout(repository, &commit, dir, &options)? } else { dir.to_owned() };
+    Ok(RemoteSource { input, downloaded: download, dir, path: "/".into() })
 }
 
 fn from_url(
@@ -72,7 +73,7 @@ fn from_url(
     op: &CopyOp,
     address: &str,
     dir: &Path,
-    bring: bool,
+    download: bool,
 ) -> Result<RemoteSource> {
     let checksum = match op.checksum.as_deref().filter(|checksum| !checksum.is_empty()) {
         Some(text) => Some(text.parse::<Digest>().map_err(|error: Failure| error)?),
@@ -82,14 +83,14 @@ fn from_url(
         Digest::of(format!("download\n{address}\n{}", op.checksum.as_deref().unwrap_or_default()).as_bytes());
     let known: Option<http::DownloadedFile> = match store.step(&key)? {
         // When downloading, send no ETag: a 304 has no content.
-        Some((_, record)) if !bring => {
+        Some((_, record)) if !download => {
             record.downloads.into_iter().next().and_then(|known| serde_json::from_value(known).ok())
         }
         _ => None,
     };
-    let download =
+    let outcome =
         http::HttpDownloader::new(environment)?.fetch(address, checksum.as_ref(), known.as_ref(), dir)?;
-    let (known, here) = match (download, known) {
+    let (known, downloaded) = match (outcome, known) {
         (http::DownloadOutcome::Fetched(known), _) => {
             // Recorded like a step, so that the next build can ask the server with If-None-Match.
             let record = StepRecord {
@@ -103,5 +104,5 @@ fn from_url(
         (http::DownloadOutcome::Unchanged, None) => anyhow::bail!("{address}: the server sent nothing"),
     };
     let input = format!("url {} {}", known.name, known.digest);
-    Ok(RemoteSource { input, downloaded: here, dir: dir.to_owned(), path: format!("/{}", known.name) })
+    Ok(RemoteSource { input, downloaded, dir: dir.to_owned(), path: format!("/{}", known.name) })
 }
