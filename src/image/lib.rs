@@ -4,6 +4,7 @@ pub mod archive;
 pub mod changes;
 pub mod commit_upper;
 pub mod compress;
+mod concurrent;
 pub mod files;
 pub mod hash;
 pub mod manifest;

@@ -11,19 +11,19 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::changes::{ChangeKind, FileChange};
-use super::commit_upper::InPlaceFixups;
-use super::files::inspect::{DhowXattrs, FileInfo, inspect, read_content, read_xattr, xattr_names};
+use super::files::inspect::{DhowXattrs, FileInfo, inspect, read_content};
 use super::tar::write::{END_OF_ARCHIVE, member_header, padding};
 use super::tar::{TarMember, TarMemberKind, TarTime};
 use super::tar_hash::TarHash;
 use super::tar_split::TarSplitWriter;
 use anyhow::{Context as _, Result};
+use dhow_model::layer::{DEVICE_XATTR, OWNER_XATTR, owner_value};
 use dhow_model::layer::{LayerOwnership, LayerRecord};
 use dhow_store::LayerDraft;
-use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
-};
+use dhow_sys::xattr::{read_xattr, set_xattr_best_effort, xattr_names};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 
 /// Creates in `draft` the layer with `changes`, found in `upper`. Returns the record to commit the draft
 /// with.
@@ -79,6 +79,54 @@ pub(super) fn write_layer(
         })?;
     }
     snapshot.finish(identity)
+}
+
+/// Adjustments to files that are committed in place.
+pub(super) struct InPlaceFixups {
+    pub(super) epoch: Option<i64>,
+    pub(super) owner_of_new: Option<(u32, u32)>,
+    pub(super) owners: BTreeMap<Vec<u8>, (u32, u32)>,
+}
+
+impl InPlaceFixups {
+    /// Adjusts the file `name` in `dir`, and `member`, which describes it.
+    fn apply(&self, dir: &OwnedFd, name: &CStr, found: &FileInfo, member: &mut TarMember) -> Result<()> {
+        if let Some(owner) = self.owner_of_new {
+            record_owner(owner, found, member);
+        }
+        if let Some(owner) = self.owners.get(&member.path)
+            && matches!(member.kind, TarMemberKind::Symlink | TarMemberKind::Fifo)
+        {
+            (member.uid, member.gid) = *owner;
+        }
+        if let Some(epoch) = self.epoch
+            && (member.mtime.seconds, member.mtime.nanos) > (epoch, 0)
+        {
+            member.mtime = TarTime { seconds: epoch, nanos: 0 };
+            rustix::fs::utimensat(dir, name, &member.mtime.timestamps(), AtFlags::SYMLINK_NOFOLLOW)
+                .context("cannot set its time")?;
+        }
+        Ok(())
+    }
+}
+
+/// Records `owner` for a file that was not copied up from a lower layer and whose owner nobody has set. A
+/// symbolic link cannot have a `user.*` attribute; for it only the tar-split data keeps the owner.
+fn record_owner(owner: (u32, u32), found: &FileInfo, member: &mut TarMember) {
+    let fd = found.content.as_ref().map(std::os::fd::AsFd::as_fd).or(found.dir.as_ref().map(OwnedFd::as_fd));
+    match fd {
+        None if member.kind == TarMemberKind::Symlink => (member.uid, member.gid) = owner,
+        None => {}
+        Some(fd) => {
+            // overlayfs sets `origin` on files that it copied up; those have an owner already.
+            if read_xattr(fd, "user.overlay.origin").is_some() || read_xattr(fd, OWNER_XATTR).is_some() {
+                return;
+            }
+            (member.uid, member.gid) = owner;
+            // Without xattr support the tar-split data still has the owner.
+            set_xattr_best_effort(fd, OWNER_XATTR, owner_value(owner).as_bytes());
+        }
+    }
 }
 
 /// The layer's tar stream: hashed, counted, and recorded as tar-split data.
@@ -207,7 +255,7 @@ impl SnapshotWriter {
         parents: &ParentDirs,
         base: &CStr,
         found: &FileInfo,
-        mut member: TarMember,
+        member: TarMember,
     ) -> Result<()> {
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
             if let (Some(whole), Some(tree)) = (&self.tree, &parents.tree) {
@@ -215,15 +263,7 @@ impl SnapshotWriter {
                 let from = open_beneath(whole, dir)?;
                 rustix::fs::linkat(&from, CString::new(name)?, tree, base, AtFlags::empty())?;
             }
-            member = TarMember {
-                kind: TarMemberKind::HardLink,
-                link: first.clone(),
-                size: 0,
-                sparse: None,
-                xattrs: Vec::new(),
-                ..member
-            };
-            return self.stream.raw(&member_header(&member));
+            return self.stream.raw(&member_header(&member.into_hard_link(first)));
         }
         self.links.extend(found.linked.map(|linked| (linked, member.path.clone())));
         self.stream.raw(&member_header(&member))?;
@@ -263,7 +303,7 @@ impl SnapshotWriter {
         copy_owner_and_xattrs(from, &to)?;
         // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(&to, Mode::from_raw_mode(member.mode))?;
-        Ok(rustix::fs::futimens(&to, &timestamps(member.mtime))?)
+        Ok(rustix::fs::futimens(&to, &member.mtime.timestamps())?)
     }
 
     /// Adds a file's content and its padding; `each` receives all parts as well.
@@ -300,7 +340,7 @@ impl SnapshotWriter {
             let dir = open_beneath(tree, &path)?;
             let dir = rustix::fs::openat(&dir, ".", DIRECTORY, Mode::empty())?;
             rustix::fs::fchmod(&dir, Mode::from_raw_mode(member.mode))?;
-            rustix::fs::futimens(&dir, &timestamps(member.mtime))?;
+            rustix::fs::futimens(&dir, &member.mtime.timestamps())?;
         }
         self.stream.recipe.finish().context("cannot write the recipe")?;
         let (diff_id, tar_size) = self.stream.tar.finish()?;
@@ -354,19 +394,14 @@ fn create(parents: &ParentDirs, base: &CStr) -> Result<File> {
 /// Devices cannot be created in a user namespace, so an empty file stands for one, as in every layer.
 fn create_device_stub(parents: &ParentDirs, base: &CStr, member: &TarMember) -> Result<()> {
     let file = create(parents, base)?;
-    let kind = if member.kind == TarMemberKind::Block { 'b' } else { 'c' };
-    let value = format!("{kind} {}:{}", member.device.0, member.device.1);
     // Best effort: the tar-split data has it in any case.
-    let remember = |name: &str, value: &str| {
-        let _ = rustix::fs::fsetxattr(&file, name, value.as_bytes(), XattrFlags::empty());
-    };
-    remember("user.dhow.device", &value);
+    set_xattr_best_effort(&file, DEVICE_XATTR, member.device_value().as_bytes());
     let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
     if rustix::fs::fchown(&file, Some(uid), Some(gid)).is_err() {
-        remember("user.dhow.owner", &format!("{}:{}", member.uid, member.gid));
+        set_xattr_best_effort(&file, OWNER_XATTR, owner_value((member.uid, member.gid)).as_bytes());
     }
     rustix::fs::fchmod(&file, Mode::from_raw_mode(member.mode))?;
-    Ok(rustix::fs::futimens(&file, &timestamps(member.mtime))?)
+    Ok(rustix::fs::futimens(&file, &member.mtime.timestamps())?)
 }
 
 /// Sets owner and time of an object that cannot be opened.
@@ -377,7 +412,7 @@ fn set_owner_and_time(parents: &ParentDirs, base: &CStr, member: &TarMember) -> 
         Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(rustix::fs::utimensat(parents.tree()?, base, &timestamps(member.mtime), flags)?)
+    Ok(rustix::fs::utimensat(parents.tree()?, base, &member.mtime.timestamps(), flags)?)
 }
 
 /// Copies owner and xattrs, including dhow's own, but not those that overlayfs set for the container.
@@ -392,17 +427,12 @@ fn copy_owner_and_xattrs(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsF
         if name.starts_with(b"user.overlay.") {
             continue;
         }
-        if let Some(value) = read_xattr(from.as_fd(), &name) {
+        if let Some(value) = read_xattr(from.as_fd(), &name[..]) {
             // Best effort: the tar-split data has it in any case.
-            let _ = rustix::fs::fsetxattr(&to, &name[..], &value, XattrFlags::empty());
+            set_xattr_best_effort(&to, &name[..], &value);
         }
     }
     Ok(())
-}
-
-pub(super) fn timestamps(time: TarTime) -> Timestamps {
-    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 #[cfg(test)]

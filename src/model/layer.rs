@@ -15,6 +15,36 @@ pub enum LayerOwnership {
     Single,
 }
 
+/// The xattr with the owner that a file should have; see [`owner_value`].
+pub const OWNER_XATTR: &str = "user.dhow.owner";
+/// The xattr of an empty file that stands for a device node; see [`device_value`].
+pub const DEVICE_XATTR: &str = "user.dhow.device";
+/// The prefix of xattrs that could not be set under their own name.
+pub const ENCODED_XATTR_PREFIX: &str = "user.dhow.xattr.";
+
+/// The value of [`OWNER_XATTR`], for example `1000:50`.
+pub fn owner_value((uid, gid): (u32, u32)) -> String {
+    format!("{uid}:{gid}")
+}
+
+/// Parses the value of [`OWNER_XATTR`].
+pub fn parse_owner(value: &[u8]) -> Option<(u32, u32)> {
+    let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
+    Some((first.parse().ok()?, second.parse().ok()?))
+}
+
+/// The value of [`DEVICE_XATTR`] for a block or character device, for example `c 1:3`.
+pub fn device_value(block: bool, (major, minor): (u32, u32)) -> String {
+    let kind = if block { 'b' } else { 'c' };
+    format!("{kind} {major}:{minor}")
+}
+
+/// Parses the value of [`DEVICE_XATTR`]: whether it is a block device, and its numbers.
+pub fn parse_device(value: &[u8]) -> Option<(bool, (u32, u32))> {
+    let block = value.starts_with(b"b ");
+    Some((block, parse_owner(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?))
+}
+
 /// Stored beside the layer's tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerRecord {

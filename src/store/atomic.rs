@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 
-use super::{lock, random_hex, with_dir};
+use super::lock;
+use crate::fs::{ignore_missing, random_hex, with_dir};
 
 pub(super) const UNFINISHED_PREFIX: &str = ".new-";
 
@@ -116,14 +117,6 @@ fn sweep_one(path: &PathBuf) -> io::Result<()> {
         ignore_missing(std::fs::remove_file(path))?;
     }
     Ok(())
-}
-
-/// Maps ENOENT to success, for removals that may race.
-pub(super) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 fn create_unfinished(path: &Path) -> io::Result<File> {

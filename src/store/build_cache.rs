@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
 use super::lock::FileLock;
-use super::{Store, layout, list_dir, read_optional, read_record, timestamp_now};
+use super::{Store, layout, timestamp_now};
+use crate::fs::{ignore_missing, list_dir, read_optional, read_record};
 use dhow_model::digest::Digest;
 
 /// The result of a build step.
@@ -162,7 +163,7 @@ impl Store {
                     .read_step(&key)?
                     .is_some_and(|record| record.same_as.is_some_and(|same| keys.contains(&same)));
             if goes {
-                atomic::ignore_missing(std::fs::remove_file(self.step_path(&key)))
+                ignore_missing(std::fs::remove_file(self.step_path(&key)))
                     .context("cannot remove a record of the build cache")?;
             }
         }

@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
+use super::fs::{random_hex, read_record};
 use super::lock::{FileLock, LockMode};
-use super::{Store, random_hex, read_record, timestamp_now};
+use super::{Store, timestamp_now};
 
 /// A builder name and the options it was created with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

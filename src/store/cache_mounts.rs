@@ -10,9 +10,10 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode as FileMode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
+use super::fs::{list_dir, make_private_dirs, read_record};
 use super::layers::create_dir_0755;
 use super::lock::{FileLock, LockMode};
-use super::{Store, list_dir, make_private_dirs, read_record, timestamp_now};
+use super::{Store, timestamp_now};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::digest::Digest;
 

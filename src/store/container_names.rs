@@ -16,7 +16,8 @@ use std::path::Path;
 use super::containers::{check_id, check_name, no_such_container};
 use super::lock::{FileLock, LockMode};
 use super::spec_edit::SpecEdit;
-use super::{ContainerDir, Store, atomic, is_missing, list_dir, with_dir};
+use super::{ContainerDir, Store};
+use crate::fs::{ignore_missing, is_missing, list_dir, with_dir};
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_model::container::ContainerSpec;
 
@@ -124,7 +125,7 @@ impl Store {
     fn release_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
         let _lock = FileLock::acquire(&self.plain_lock_path("stale-names"), LockMode::Exclusive)?;
         if self.name_points_to(&spec.name, &spec.id) {
-            atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(&spec.name)))?;
+            ignore_missing(std::fs::remove_file(self.by_name_dir().join(&spec.name)))?;
         }
         Ok(())
     }
@@ -163,7 +164,7 @@ impl Store {
         // A missing link may be created at any time by the name's next owner. Or another process removed the
         // stale link, and the name has been taken since.
         if link.is_symlink() && self.name_holder(name)?.is_none() {
-            atomic::ignore_missing(std::fs::remove_file(link))?;
+            ignore_missing(std::fs::remove_file(link))?;
         }
         Ok(())
     }
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn links(store: &Store) -> Vec<String> {
-        crate::list_dir(&store.by_name_dir()).unwrap()
+        crate::fs::list_dir(&store.by_name_dir()).unwrap()
     }
 
     #[test]

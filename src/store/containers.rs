@@ -10,10 +10,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::Store;
 use super::atomic::{self, Durability};
 use super::lock::{FileLock, LockMode};
 use super::trash::TrashedEntry;
-use super::{Store, list_dir, random_hex, read_record};
+use crate::fs::{is_missing, list_dir, random_hex, read_record};
 use dhow_error::{Failure, FailureKind, invalid, kind_of, not_found};
 use dhow_model::container::ContainerSpec;
 use dhow_model::event::EngineEvent;
@@ -82,7 +83,7 @@ impl ContainerDir {
         let lock = match lock {
             Ok(Some(lock)) => lock,
             Ok(None) => return Ok(None),
-            Err(error) if super::is_missing(&error) => return Err(no_such_container(&self.spec.id)),
+            Err(error) if is_missing(&error) => return Err(no_such_container(&self.spec.id)),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot lock container {}", self.spec.id));
             }

@@ -12,8 +12,9 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::Store;
+use super::fs::{is_missing, make_private_dirs, with_dir};
 use super::lock::{FileLock, LockMode};
-use super::{Store, is_missing, make_private_dirs, with_dir};
 use dhow_model::event::EngineEvent;
 
 /// Bytes after which the log is rotated; both files together take about twice as much.

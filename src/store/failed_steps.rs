@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::atomic::{self, Durability};
 use super::lock::{FileLock, LockMode};
-use super::{Store, list_dir, make_private_dirs, read_record};
+use crate::fs::{ignore_missing, list_dir, make_private_dirs, read_record};
 use dhow_model::digest::Digest;
 
 const MAX_FAILED_STATES: usize = 5;
@@ -62,7 +63,7 @@ impl Store {
     pub fn remove_failed_state(&self, key: &str) -> anyhow::Result<()> {
         let path = self.failed_path(key);
         let state: Option<FailedState> = read_record(&path)?;
-        atomic::ignore_missing(std::fs::remove_file(&path)).context("cannot forget a failed step")?;
+        ignore_missing(std::fs::remove_file(&path)).context("cannot forget a failed step")?;
         let Some(state) = state else { return Ok(()) };
         let Some(image) = self.lock_image(&state.image)? else { return Ok(()) };
         if let Ok(name) = state.name.parse() {

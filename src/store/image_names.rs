@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
 use super::lock::{FileLock, LockMode};
-use super::{Store, list_dir, read_record, timestamp_now};
+use super::{Store, timestamp_now};
+use crate::fs::{ignore_missing, list_dir, read_record};
 use dhow_error::not_found;
 use dhow_model::digest::Digest;
 use dhow_model::platform::Platform;
@@ -144,7 +145,7 @@ impl Store {
         if self.name(reference)?.is_none_or(|record| !record.refers_to(id)) {
             return Ok(false);
         }
-        atomic::ignore_missing(std::fs::remove_file(self.name_path(reference))).with_context(doing)?;
+        ignore_missing(std::fs::remove_file(self.name_path(reference))).with_context(doing)?;
         Ok(true)
     }
 

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
+use super::fs::{list_dir, read_optional, read_record};
 use super::layers::LayerLease;
 use super::lock::{FileLock, LockMode};
-use super::{ContainerDir, NameRecord, Store, layout, list_dir, read_optional, read_record, timestamp_now};
+use super::{ContainerDir, NameRecord, Store, layout, timestamp_now};
 use dhow_error::{Failure, FailureKind, corrupt, not_found};
 use dhow_model::digest::Digest;
 use dhow_model::image::ImageConfig;
@@ -42,12 +43,7 @@ pub struct StoredImage {
 impl StoredImage {
     /// The platform stated in the configuration.
     pub fn platform(&self) -> Platform {
-        let config = &self.config;
-        Platform {
-            os: config.os.clone(),
-            architecture: config.architecture.clone(),
-            variant: config.variant.clone(),
-        }
+        self.config.platform()
     }
 
     /// The exact bytes of the manifest it was pulled by; `None` if it was not pulled.

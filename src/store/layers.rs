@@ -9,7 +9,8 @@ use anyhow::Context as _;
 
 use super::atomic::{self, Durability};
 use super::lock::{FileLock, LockMode};
-use super::{Store, TempDir, layout, list_dir, read_record};
+use super::{Store, TempDir, layout};
+use crate::fs::{ignore_missing, list_dir, read_record};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::digest::Digest;
 use dhow_model::layer::{LayerRecord, LayerSource};
@@ -210,7 +211,7 @@ impl Store {
         self.discard(&self.layer_dir(&diff_id)).with_context(doing)?;
         // A holder of the unpack lock also holds a lease, so the unpack lock is free here.
         let unpack = self.lock_path("unpack", diff_id.hex());
-        atomic::ignore_missing(std::fs::remove_file(unpack)).with_context(doing)?;
+        ignore_missing(std::fs::remove_file(unpack)).with_context(doing)?;
         lock.remove_file().with_context(doing)?;
         Ok(Some(RemovedLayer { diff_id, size }))
     }

@@ -10,9 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::fs::{ignore_missing, is_missing, with_dir};
 use nix::fcntl::{FcntlArg, fcntl};
-
-use super::with_dir;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
@@ -68,7 +67,7 @@ impl FileLock {
     /// Whether somebody holds a lock on `path`; takes no lock itself. A missing file counts as not held.
     pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
         let file = match options().open(path) {
-            Err(error) if super::is_missing(&error) => return Ok(false),
+            Err(error) if is_missing(&error) => return Ok(false),
             other => other?,
         };
         is_file_held(file.as_fd())
@@ -77,7 +76,7 @@ impl FileLock {
     /// Removes the file, then releases the lock; only for an exclusive holder. Waiters notice and create a
     /// new file.
     pub fn remove_file(self) -> io::Result<()> {
-        super::atomic::ignore_missing(std::fs::remove_file(&self.path))
+        ignore_missing(std::fs::remove_file(&self.path))
     }
 }
 
@@ -148,7 +147,7 @@ fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match std::fs::metadata(path) {
         Ok(named) => Ok(named.dev() == held.dev() && named.ino() == held.ino()),
-        Err(error) if super::is_missing(&error) => Ok(false),
+        Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -3,10 +3,11 @@
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::atomic::{self, Durability};
 use super::image_names::file_name;
 use super::lock::{FileLock, LockMode};
-use super::{Store, read_record};
+use crate::fs::{ignore_missing, read_record};
 use dhow_model::digest::Digest;
 use dhow_model::reference::ImageReference;
 
@@ -60,7 +61,7 @@ impl Store {
                 atomic::write_json(&path, list, Durability::Unsynced).with_context(doing)?;
             }
             None if before.is_some() => {
-                atomic::ignore_missing(std::fs::remove_file(path)).with_context(doing)?;
+                ignore_missing(std::fs::remove_file(path)).with_context(doing)?;
             }
             _ => {}
         }

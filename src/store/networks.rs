@@ -13,7 +13,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::atomic::{self, Durability};
 use super::containers::check_id;
 use super::lock::{FileLock, LockMode};
-use super::{Store, list_dir, random_hex, read_record, timestamp_now, with_dir};
+use super::{Store, timestamp_now};
+use crate::fs::{ignore_missing, list_dir, random_hex, read_record, with_dir};
 use dhow_error::{Failure, FailureKind, invalid, not_found};
 use dhow_model::event::{EngineEvent, EventKind};
 use dhow_model::ipam::{self, PoolSpec, overlap};
@@ -146,7 +147,7 @@ impl Store {
         let names = self.networks_dir().join("by-name");
         let link = names.join(&spec.name);
         // An existing link is dangling.
-        atomic::ignore_missing(std::fs::remove_file(&link))?;
+        ignore_missing(std::fs::remove_file(&link))?;
         with_dir(&names, || std::os::unix::fs::symlink(Path::new("..").join(&spec.id), &link))?;
         temp.rename_to(&self.network_dir(&spec.id))?;
         Ok(())
@@ -172,10 +173,9 @@ impl Store {
         }
         let doing = || format!("cannot remove network {}", network.name);
         self.discard(&self.network_dir(&network.id)).with_context(doing)?;
-        atomic::ignore_missing(std::fs::remove_file(self.networks_dir().join("by-name").join(&network.name)))
+        ignore_missing(std::fs::remove_file(self.networks_dir().join("by-name").join(&network.name)))
             .with_context(doing)?;
-        atomic::ignore_missing(std::fs::remove_file(self.lock_path("leases", &network.id)))
-            .with_context(doing)?;
+        ignore_missing(std::fs::remove_file(self.lock_path("leases", &network.id))).with_context(doing)?;
         lock.remove_file().with_context(doing)?;
         self.record_event(event("destroy", network));
         Ok(())

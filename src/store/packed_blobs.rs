@@ -4,9 +4,10 @@
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::atomic::{self, Durability};
+use super::fs::read_record;
 use super::lock::{FileLock, LockMode};
-use super::{Store, read_record};
 use dhow_model::digest::Digest;
 
 /// A compressed form of a layer that can be reproduced.

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::containers::{ContainerDir, LockedContainer, check_id};
+use super::fs::make_private_dirs;
 use super::layers::create_dir_0755;
 use super::lock::{FileLock, LockMode};
-use super::{LayerDraft, Store, make_private_dirs};
+use super::{LayerDraft, Store};
 use dhow_model::container::ContainerSpec;
 
 impl Store {
@@ -84,7 +85,8 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{list_dir, new_container_id};
+    use crate::fs::list_dir;
+    use crate::new_container_id;
 
     #[test]
     fn nobody_sees_a_step_and_a_dead_one_is_swept() {

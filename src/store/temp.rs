@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::lock::{FileLock, LockMode};
-use super::{Store, atomic, list_dir, make_private_dirs, random_hex, trash};
+use super::{Store, atomic, trash};
+use crate::fs::{list_dir, make_private_dirs, random_hex, with_dir};
 
 /// A directory that is removed with its contents on drop, or by the next [`Store::sweep`] after a crash.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl TempDir {
     /// empty.
     pub(super) fn rename_to(self, target: &Path) -> io::Result<()> {
         let parent = target.parent().unwrap_or(Path::new("."));
-        super::with_dir(parent, || std::fs::rename(&self.path, target))
+        with_dir(parent, || std::fs::rename(&self.path, target))
     }
 }
 

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{MAX_ATTEMPTS, Store, random_hex, with_dir};
+use super::Store;
+use super::fs::{MAX_ATTEMPTS, random_hex, with_dir};
 
 /// How many levels of directories are held open at a time.
 const MAX_DEPTH: usize = 40;

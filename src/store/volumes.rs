@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Durability};
 use super::containers::is_valid_name;
+use super::fs::{list_dir, random_hex, read_record};
 use super::lock::{FileLock, LockMode};
-use super::{ContainerDir, Store, list_dir, random_hex, read_record, timestamp_now};
+use super::{ContainerDir, Store, timestamp_now};
 use dhow_error::{Failure, FailureKind, invalid, not_found};
 use dhow_model::event::{EngineEvent, EventKind};
 use dhow_model::mount::MountSource;

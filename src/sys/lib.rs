@@ -25,3 +25,4 @@ pub mod socket;
 mod socket_option;
 pub mod transparent_socket;
 pub mod tun;
+pub mod xattr;

@@ -9,10 +9,11 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{FileType, Gid, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use dhow_model::layer::LayerOwnership;
-
-/// The kernel's limits for a list of names (`XATTR_LIST_MAX`) and a value (`XATTR_SIZE_MAX`).
-const MAX_XATTR: usize = 64 << 10;
+use dhow_model::layer::{
+    DEVICE_XATTR, ENCODED_XATTR_PREFIX, LayerOwnership, OWNER_XATTR, device_value, owner_value, parse_device,
+    parse_owner,
+};
+use dhow_sys::xattr::{read_xattr, set_xattr_best_effort, xattr_names};
 
 /// Seconds since 1970, and nanoseconds.
 pub(super) type FileTime = (i64, u32);
@@ -58,16 +59,18 @@ pub(super) struct StoredXattrs {
 /// Reads the xattrs of an open file; dhow's own are decoded only if it is in a layer (`of_layer`).
 pub(super) fn read_xattrs(fd: BorrowedFd<'_>, of_layer: bool) -> StoredXattrs {
     let mut kept = StoredXattrs::default();
-    for name in names(fd) {
+    for name in xattr_names(fd) {
         let own = name.strip_prefix(b"user.dhow.").filter(|_| of_layer);
         if own.is_none() && is_reserved(&name) {
             continue;
         }
-        let Some(value) = value(fd, &name) else { continue };
+        let Some(value) = read_xattr(fd, &name[..]) else { continue };
         match own {
             None => kept.xattrs.push((name, value)),
             Some(b"owner") => kept.owner = parse_owner(&value),
-            Some(b"device") => kept.device = parse_device(&value),
+            Some(b"device") => {
+                kept.device = parse_device(&value).map(|(block, (major, minor))| (block, major, minor));
+            }
             Some(rest) => {
                 if let Some(real) = rest.strip_prefix(b"xattr.")
                     && !is_reserved(real)
@@ -108,49 +111,6 @@ fn is_reserved(name: &[u8]) -> bool {
         || (starts(b"security.") && name != b"security.capability")
 }
 
-fn names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
-    // Most files have none or few: one call with a small buffer, and a second one only on ERANGE.
-    let mut small = [0_u8; 512];
-    let list = match rustix::fs::flistxattr(fd, &mut small[..]) {
-        Ok(length) => small.get(..length).unwrap_or_default().to_vec(),
-        Err(Errno::RANGE) => {
-            let mut large = vec![0_u8; MAX_XATTR];
-            let length = rustix::fs::flistxattr(fd, &mut large[..]).unwrap_or(0);
-            large.truncate(length);
-            large
-        }
-        Err(_) => Vec::new(),
-    };
-    list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
-}
-
-fn value(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
-    let mut small = [0_u8; 256];
-    match rustix::fs::fgetxattr(fd, name, &mut small[..]) {
-        Ok(length) => small.get(..length).map(<[u8]>::to_vec),
-        Err(Errno::RANGE) => {
-            let mut large = vec![0_u8; MAX_XATTR];
-            let length = rustix::fs::fgetxattr(fd, name, &mut large[..]).ok()?;
-            large.truncate(length);
-            Some(large)
-        }
-        Err(_) => None,
-    }
-}
-
-/// `1000:50`
-fn parse_owner(value: &[u8]) -> Option<(u32, u32)> {
-    let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
-    Some((first.parse().ok()?, second.parse().ok()?))
-}
-
-/// `c 1:3`
-fn parse_device(value: &[u8]) -> Option<(bool, u32, u32)> {
-    let block = value.starts_with(b"b ");
-    let (major, minor) = parse_owner(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?;
-    Some((block, major, minor))
-}
-
 /// Sets owner and xattrs of an open file or directory, as far as `identity` permits.
 pub(super) fn apply(object: impl AsFd, identity: LayerOwnership, attributes: &FileAttributes) -> Result<()> {
     set_owner(&object, identity, attributes.owner)?;
@@ -159,7 +119,7 @@ pub(super) fn apply(object: impl AsFd, identity: LayerOwnership, attributes: &Fi
         let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
         if !given || set(name).is_err() {
             // Best effort: file systems without user xattrs lose it.
-            let _ = set(&[b"user.dhow.xattr.", &name[..]].concat());
+            let _ = set(&[ENCODED_XATTR_PREFIX.as_bytes(), name].concat());
         }
     }
     Ok(())
@@ -177,20 +137,13 @@ fn set_owner(object: impl AsFd, identity: LayerOwnership, owner: (u32, u32)) -> 
             other => return other.context("cannot set the owner"),
         }
     }
-    set_dhow_xattr(&object, "user.dhow.owner", format!("{}:{}", owner.0, owner.1).as_bytes());
+    set_xattr_best_effort(&object, OWNER_XATTR, owner_value(owner).as_bytes());
     Ok(())
 }
 
 /// Records that an empty file represents a device node.
 pub(super) fn mark_as_device(object: impl AsFd, (block, major, minor): (bool, u32, u32)) {
-    let kind = if block { 'b' } else { 'c' };
-    set_dhow_xattr(object, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
-}
-
-/// Sets an attribute of dhow's own. Failure is ignored: a file system without user xattrs only loses this
-/// information.
-fn set_dhow_xattr(object: impl AsFd, name: &str, value: &[u8]) {
-    let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
+    set_xattr_best_effort(object, DEVICE_XATTR, device_value(block, (major, minor)).as_bytes());
 }
 
 pub(super) fn to_timestamps((seconds, nanos): FileTime) -> Timestamps {

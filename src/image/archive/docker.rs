@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::load::ArchivedImage;
+use super::archived_image::ArchivedImage;
 use super::members::{ArchiveMembers, digest_in_name, normalize_path};
 use dhow_error::{Failure, corrupt, invalid};
 use dhow_model::digest::Digest;

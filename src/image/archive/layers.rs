@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
-use super::load::LoadOptions;
 use super::members::{ArchiveMembers, MemberContent};
+use crate::concurrent::run_concurrently;
 use crate::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
 use dhow_error::{corrupt, not_found};
 use dhow_model::digest::Digest;
+use dhow_model::layer::LayerOwnership;
 use dhow_model::progress::{LayerEvent, LayerProgress};
 use dhow_store::{LayerLease, LayerSlot, Store};
 
@@ -28,14 +27,14 @@ pub(super) struct RequestedLayer {
 /// Leases on the layers stored so far.
 pub(super) struct ArchiveLayers<'a> {
     store: &'a Store,
-    options: &'a LoadOptions,
+    identity: LayerOwnership,
     progress: LoadingProgress<'a>,
     leases: BTreeMap<Digest, LayerLease>,
 }
 
 impl<'a> ArchiveLayers<'a> {
-    pub(super) fn new(store: &'a Store, options: &'a LoadOptions, progress: &'a dyn LayerProgress) -> Self {
-        Self { store, options, progress: LoadingProgress(progress), leases: BTreeMap::new() }
+    pub(super) fn new(store: &'a Store, identity: LayerOwnership, progress: &'a dyn LayerProgress) -> Self {
+        Self { store, identity, progress: LoadingProgress(progress), leases: BTreeMap::new() }
     }
 
     /// Leases the layer if the store has it.
@@ -79,34 +78,13 @@ impl<'a> ArchiveLayers<'a> {
         wanted: &BTreeSet<RequestedLayer>,
     ) -> Result<()> {
         let missing = self.missing(wanted)?;
-        let next = AtomicUsize::new(0);
-        let stop = AtomicBool::new(false);
-        let done = Mutex::new(Vec::new());
+        let limit = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CONCURRENT_UNPACKS);
         let this = &*self;
-        let work = || {
-            while let Some(wanted) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                let result = this.unpack_layer(members, wanted);
-                // Running unpacks finish; only the start of further ones is prevented.
-                stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-            }
-        };
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(MAX_CONCURRENT_UNPACKS)
-            .min(missing.len());
-        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-        let mut failure = None;
-        for result in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            match result {
-                Ok(lease) => drop(self.leases.insert(lease.diff_id.clone(), lease)),
-                Err(error) => drop(failure.get_or_insert(error)),
-            }
-        }
-        failure.map_or(Ok(()), Err)
+        let (leases, failed) =
+            run_concurrently(limit, &missing, |wanted| this.unpack_layer(members, wanted), || {});
+        // Kept even after a failure, for `collect_unused`.
+        self.leases.extend(leases.into_iter().map(|lease| (lease.diff_id.clone(), lease)));
+        failed.map_or(Ok(()), Err)
     }
 
     /// The layers that the store lacks, each once.
@@ -153,7 +131,7 @@ impl<'a> ArchiveLayers<'a> {
 
     fn unpack_options(&self, label: String, source_size: u64) -> UnpackOptions {
         UnpackOptions {
-            identity: self.options.identity,
+            identity: self.identity,
             limits: UnpackLimits::default(),
             label,
             compressed_size: source_size,

@@ -8,14 +8,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::archived_image::ArchivedImage;
 use super::directory::{self, LayoutSelector};
-use super::layers::{ArchiveLayers, RequestedLayer};
+use super::layers::ArchiveLayers;
 use super::members::ArchiveMembers;
 use super::{docker, indexed, oci, stream};
 use crate::unpack::decode::{self, CompressionFormat};
-use dhow_error::{Failure, FailureKind, corrupt, invalid, unsupported};
+use dhow_error::{Failure, FailureKind, invalid, unsupported};
 use dhow_model::digest::Digest;
-use dhow_model::image::ImageConfig;
 use dhow_model::layer::LayerOwnership;
 use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
@@ -24,8 +24,6 @@ use dhow_store::{NewImage, Store};
 
 /// Read buffer for streams, in bytes.
 const BUFFER: usize = 256 << 10;
-/// The same limit as for manifests.
-const MAX_LAYERS: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -39,54 +37,6 @@ pub struct LoadedImage {
     pub id: Digest,
     /// Its names in the archive, with their tags.
     pub names: Vec<ImageReference>,
-}
-
-/// An image as described by the archive's listing.
-#[derive(Debug)]
-pub(crate) struct ArchivedImage {
-    id: Digest,
-    config: Vec<u8>,
-    parsed: ImageConfig,
-    manifest: Option<Vec<u8>>,
-    /// Member names, lowest layer first.
-    layers: Vec<Vec<u8>>,
-    names: Vec<ImageReference>,
-}
-
-impl ArchivedImage {
-    pub(crate) fn new(
-        config: Vec<u8>,
-        manifest: Option<Vec<u8>>,
-        layers: Vec<Vec<u8>>,
-        names: Vec<ImageReference>,
-    ) -> Result<Self> {
-        let parsed: ImageConfig = serde_json::from_slice(&config).map_err(|error| {
-            invalid(format!("its configuration is malformed: {}", error.to_string().escape_debug()))
-        })?;
-        let known = parsed.rootfs.diff_ids.len();
-        if layers.len() != known || known > MAX_LAYERS {
-            return Err(corrupt(format!(
-                "it lists {} layers and its configuration {known}, of at most {MAX_LAYERS}",
-                layers.len()
-            ))
-            .into());
-        }
-        Ok(Self { id: Digest::of(&config), config, parsed, manifest, layers, names })
-    }
-
-    pub(crate) fn platform(&self) -> Platform {
-        let config = &self.parsed;
-        Platform {
-            os: config.os.clone(),
-            architecture: config.architecture.clone(),
-            variant: config.variant.clone(),
-        }
-    }
-
-    fn requested_layers(&self) -> impl Iterator<Item = RequestedLayer> {
-        let layers = self.parsed.rootfs.diff_ids.iter().zip(&self.layers);
-        layers.map(|(diff_id, member)| RequestedLayer { diff_id: diff_id.clone(), member: member.clone() })
-    }
 }
 
 /// An opened archive.
@@ -129,7 +79,7 @@ pub fn load_archive(
     options: &LoadOptions,
     progress: &dyn LayerProgress,
 ) -> Result<Vec<LoadedImage>> {
-    let mut layers = ArchiveLayers::new(store, options, progress);
+    let mut layers = ArchiveLayers::new(store, options.identity, progress);
     let result = load_images(store, archive, options, progress, &mut layers);
     let used = result.iter().flat_map(|(_, used)| used.iter().cloned()).collect();
     let released = layers.collect_unused(&used);
@@ -157,7 +107,7 @@ pub fn load_layout(
         .ok_or_else(|| Failure::new(FailureKind::NotFound, "it has no image for this platform"))?;
     // The caller names the image, whatever the layout says.
     image.names.clear();
-    let mut layers = ArchiveLayers::new(store, options, progress);
+    let mut layers = ArchiveLayers::new(store, options.identity, progress);
     let loaded = layers
         .unpack_missing(&members, &image.requested_layers().collect())
         .and_then(|()| store_image(store, &image, &layers, progress));

@@ -5,6 +5,7 @@
 //! as they pass because the listing usually comes last. [`docker`] and [`oci`] parse the two kinds of
 //! listing.
 
+mod archived_image;
 pub mod directory;
 mod docker;
 mod indexed;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 
-use super::load::ArchivedImage;
+use super::archived_image::ArchivedImage;
 use super::members::{ArchiveMembers, blob_name};
 use crate::manifest::{Descriptor, ImageIndex, ImageManifest, Manifest, OCI_INDEX};
 use dhow_error::invalid;

@@ -6,17 +6,12 @@
 //! same digest however they were made; and the tar-split data is written next to the tree.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, XattrFlags};
 
 use super::changes::prune_unchanged;
-use super::files::inspect::{FileInfo, read_xattr};
-use super::snapshot::{SnapshotMode, timestamps, write_layer};
-use super::tar::{TarMember, TarMemberKind, TarTime};
+use super::snapshot::{InPlaceFixups, SnapshotMode, write_layer};
 use dhow_model::layer::{LayerOwnership, LayerRecord};
 use dhow_store::LayerDraft;
 
@@ -54,63 +49,6 @@ pub fn commit_upper(draft: &LayerDraft, how: &UpperCommit<'_>) -> Result<Option<
         owners: how.owners.cloned().unwrap_or_default(),
     };
     write_layer(&tree, &changes, draft, how.identity, SnapshotMode::InPlace(settle)).map(Some)
-}
-
-/// Adjustments to files that are committed in place.
-pub(crate) struct InPlaceFixups {
-    epoch: Option<i64>,
-    owner_of_new: Option<(u32, u32)>,
-    owners: BTreeMap<Vec<u8>, (u32, u32)>,
-}
-
-impl InPlaceFixups {
-    /// Adjusts the file `name` in `dir`, and `member`, which describes it.
-    pub(crate) fn apply(
-        &self,
-        dir: &OwnedFd,
-        name: &CStr,
-        found: &FileInfo,
-        member: &mut TarMember,
-    ) -> Result<()> {
-        if let Some(owner) = self.owner_of_new {
-            record_owner(owner, found, member);
-        }
-        if let Some(owner) = self.owners.get(&member.path)
-            && matches!(member.kind, TarMemberKind::Symlink | TarMemberKind::Fifo)
-        {
-            (member.uid, member.gid) = *owner;
-        }
-        if let Some(epoch) = self.epoch
-            && (member.mtime.seconds, member.mtime.nanos) > (epoch, 0)
-        {
-            member.mtime = TarTime { seconds: epoch, nanos: 0 };
-            rustix::fs::utimensat(dir, name, &timestamps(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
-                .context("cannot set its time")?;
-        }
-        Ok(())
-    }
-}
-
-/// Records `owner` for a file that was not copied up from a lower layer and whose owner nobody has set. A
-/// symbolic link cannot have a `user.*` attribute; for it only the tar-split data keeps the owner.
-fn record_owner(owner: (u32, u32), found: &FileInfo, member: &mut TarMember) {
-    let fd = found.content.as_ref().map(std::os::fd::AsFd::as_fd).or(found.dir.as_ref().map(OwnedFd::as_fd));
-    match fd {
-        None if member.kind == TarMemberKind::Symlink => (member.uid, member.gid) = owner,
-        None => {}
-        Some(fd) => {
-            // overlayfs sets `origin` on files that it copied up; those have an owner already.
-            if read_xattr(fd, b"user.overlay.origin").is_some()
-                || read_xattr(fd, b"user.dhow.owner").is_some()
-            {
-                return;
-            }
-            (member.uid, member.gid) = owner;
-            let value = format!("{}:{}", owner.0, owner.1);
-            // Without xattr support the tar-split data still has the owner.
-            let _ = rustix::fs::fsetxattr(fd, "user.dhow.owner", value.as_bytes(), XattrFlags::empty());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::snapshot::snapshot;
 use dhow_model::digest::Digest;
 use dhow_store::Store;
 use dhow_sys::fs::{CreateMode, make_dir_in_root, make_file_in_root, open_dir};
+use rustix::fs::XattrFlags;
+use std::os::fd::AsFd as _;
 
 struct Place {
     dir: tempfile::TempDir,

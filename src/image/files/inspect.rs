@@ -17,13 +17,13 @@ use rustix::io::Errno;
 use super::is_reserved;
 use crate::tar::sparse::SparseSegment;
 use crate::tar::{TarMember, TarMemberKind, TarTime};
+use dhow_model::layer::{parse_device, parse_owner};
+use dhow_sys::xattr::{read_xattr, xattr_names};
 
 /// Minimum size of holes, in bytes, for a file to be stored as sparse.
 const MIN_HOLES: u64 = 64 << 10;
 /// Readers accept no more segments; a file with more is stored in full.
 const MAX_SEGMENTS: usize = 1 << 18;
-/// The kernel's limit on the size of an xattr list and of a value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
-const MAX_XATTR: usize = 64 << 10;
 const BUFFER: usize = 256 << 10;
 
 /// How to treat dhow's own xattrs.
@@ -160,11 +160,11 @@ fn read_xattrs(
         match kept {
             None => member.xattrs.push((name, value)),
             Some(b"owner") if is_own(member) => {
-                if let Some((uid, gid)) = parse_id_pair(&value) {
+                if let Some((uid, gid)) = parse_owner(&value) {
                     (member.uid, member.gid) = (uid, gid);
                 }
             }
-            Some(b"device") => device = parse_device(&value),
+            Some(b"device") => device = parse_device(&value).map(device_kind),
             Some(rest) => {
                 if let Some(real) = rest.strip_prefix(b"xattr.")
                     && !is_reserved(real)
@@ -179,56 +179,14 @@ fn read_xattrs(
     device
 }
 
+fn device_kind((block, numbers): (bool, (u32, u32))) -> (TarMemberKind, (u32, u32)) {
+    (if block { TarMemberKind::Block } else { TarMemberKind::Char }, numbers)
+}
+
 /// Whether the file belongs to our own id, which in single-id mode stands for every other owner.
 fn is_own(member: &TarMember) -> bool {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     (member.uid, member.gid) == own
-}
-
-/// Parses `1000:50`.
-fn parse_id_pair(value: &[u8]) -> Option<(u32, u32)> {
-    let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
-    Some((first.parse().ok()?, second.parse().ok()?))
-}
-
-/// Parses `c 1:3`.
-fn parse_device(value: &[u8]) -> Option<(TarMemberKind, (u32, u32))> {
-    let kind = match value.first()? {
-        b'c' => TarMemberKind::Char,
-        b'b' => TarMemberKind::Block,
-        _ => return None,
-    };
-    Some((kind, parse_id_pair(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?))
-}
-
-/// The names of all xattrs; empty if the file system does not support them.
-pub(crate) fn xattr_names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
-    let mut small = [0_u8; 1024];
-    let list = match rustix::fs::flistxattr(fd, &mut small[..]) {
-        Ok(length) => small[..length].to_vec(),
-        Err(_) => {
-            let mut large = vec![0_u8; MAX_XATTR];
-            let length = rustix::fs::flistxattr(fd, &mut large[..]).unwrap_or(0);
-            large.truncate(length);
-            large
-        }
-    };
-    list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
-}
-
-/// The value of an xattr; `None` if it does not exist or cannot be read.
-pub(crate) fn read_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
-    let mut small = [0_u8; 256];
-    match rustix::fs::fgetxattr(fd, name, &mut small[..]) {
-        Ok(length) => Some(small[..length].to_vec()),
-        Err(Errno::RANGE) => {
-            let mut large = vec![0_u8; MAX_XATTR];
-            let length = rustix::fs::fgetxattr(fd, name, &mut large[..]).ok()?;
-            large.truncate(length);
-            Some(large)
-        }
-        Err(_) => None,
-    }
 }
 
 /// The data segments of a file; `None` if it has no holes or they cannot be mapped.

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use rustix::fs::Dir;
 
 use super::inspect::{DhowXattrs, FileInfo, inspect, inspect_dir, read_content};
+use crate::tar::TarMember;
 use crate::tar::write::{END_OF_ARCHIVE, member_header, padding, stored_length};
-use crate::tar::{TarMember, TarMemberKind};
 
 /// Each level holds a descriptor.
 const MAX_DEPTH: usize = 400;
@@ -86,15 +86,7 @@ impl<'a> TreePacker<'a> {
         }
         // A later name of a file is a hard link member without content.
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
-            member = TarMember {
-                kind: TarMemberKind::HardLink,
-                link: first.clone(),
-                size: 0,
-                sparse: None,
-                xattrs: Vec::new(),
-                ..member
-            };
-            return self.write_header(&member);
+            return self.write_header(&member.into_hard_link(first));
         }
         self.links.extend(found.linked.map(|linked| (linked, path.to_vec())));
         self.write_header(&member)?;

@@ -4,12 +4,13 @@
 //! has, or that another process is creating, are not downloaded.
 
 pub mod request;
+
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
+use super::concurrent::run_concurrently;
 use super::manifest::{Descriptor, ImageManifest, Manifest};
 use super::registry::repository::{ManifestRef, RawManifest, Repository};
 use super::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
@@ -142,31 +143,16 @@ impl ImagePuller<'_> {
         for layer in missing.iter().skip(MAX_CONCURRENT_FETCHES) {
             self.progress.event(layer.descriptor.digest.short(), LayerEvent::Waiting);
         }
-        let next = AtomicUsize::new(0);
-        let fetched = Mutex::new(Vec::new());
-        let failed = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..MAX_CONCURRENT_FETCHES.min(missing.len()) {
-                scope.spawn(|| {
-                    while let Some(layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        match self.fetch_layer(layer) {
-                            Ok(lease) => fetched.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
-                            Err(error) => {
-                                // Record the error before cancelling: the other transfers then fail only
-                                // because of that.
-                                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                                self.repository.cancel_transfers();
-                                return;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let (fetched, failed) = run_concurrently(
+            MAX_CONCURRENT_FETCHES,
+            &missing,
+            |layer| self.fetch_layer(layer),
+            || self.repository.cancel_transfers(),
+        );
+        if let Some(error) = failed {
             return Err(error);
         }
-        leases.extend(fetched.into_inner().unwrap_or_else(PoisonError::into_inner));
+        leases.extend(fetched);
         self.leases_in_order(layers, leases)
     }
 

@@ -173,11 +173,7 @@ impl PullTask<'_> {
 
     /// docker's warning for an image that exists for one platform only, and not for the one asked for.
     fn mismatch(&self, image: &PulledImage, name: &str) -> Option<String> {
-        let actual = Platform {
-            os: image.config.os.clone(),
-            architecture: image.config.architecture.clone(),
-            variant: image.config.variant.clone(),
-        };
+        let actual = image.config.platform();
         let fits = self.platform.rank(&actual).is_some();
         (self.asked && !fits).then(|| {
             let actual = actual.to_string();

@@ -10,14 +10,14 @@ pub mod copy;
 mod upload_layer;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use self::upload_layer::LayerUpload;
 use super::compress::{Compression, convert_media_type};
+use super::concurrent::run_concurrently;
 use super::manifest::{
     DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageManifest, Manifest, OCI_CONFIG, OCI_MANIFEST,
 };
@@ -124,7 +124,7 @@ impl ImagePusher<'_> {
             return Ok(ReadyManifest::of_text(media_type, text.to_vec(), manifest.layers.clone()));
         }
         let oci = self.use_oci_types(original.as_ref().map(|(_, media_type)| media_type.as_str()))?;
-        let blobs = self.run_concurrently(&layers, |layer| self.push_layer(layer, oci))?;
+        let blobs = self.for_each(&layers, |layer| self.push_layer(layer, oci))?;
         let of = |diff_id: &Digest| layers.iter().position(|layer| layer.diff_id == diff_id);
         let listed: Vec<Descriptor> =
             cargo.layers.iter().filter_map(|diff_id| blobs.get(of(diff_id)?).cloned()).collect();
@@ -135,7 +135,7 @@ impl ImagePusher<'_> {
     /// Uploads layers with OCI media types; `diff_ids` has no duplicates.
     pub(crate) fn push_layers(&self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
         let layers = self.load_layers(diff_ids)?;
-        self.run_concurrently(&layers, |layer| self.push_layer(layer, true))
+        self.for_each(&layers, |layer| self.push_layer(layer, true))
     }
 
     /// The layers, each once, with what the store knows about them.
@@ -199,7 +199,7 @@ impl ImagePusher<'_> {
             let at = cargo.layers.iter().position(|diff_id| diff_id == layer.diff_id)?;
             manifest.layers.get(at).cloned()
         };
-        let found = self.run_concurrently(layers, |layer| {
+        let found = self.for_each(layers, |layer| {
             let Some(blob) = wanted(layer) else {
                 return Err(corrupt("a layer is not in the manifest").into());
             };
@@ -216,7 +216,7 @@ impl ImagePusher<'_> {
             return Ok(false);
         }
         let pairs: Vec<(&PushLayer<'_>, &OriginalBlob)> = layers.iter().zip(&found).collect();
-        let same = self.run_concurrently(&pairs, |(layer, way)| match way {
+        let same = self.for_each(&pairs, |(layer, way)| match way {
             OriginalBlob::Present | OriginalBlob::Unavailable(_) => Ok(true),
             OriginalBlob::Recompress(blob, compression) => {
                 Ok(self.upload_layer(layer, *compression, &blob.media_type)?.digest == blob.digest)
@@ -368,42 +368,21 @@ impl ImagePusher<'_> {
 
     /// Runs `work` for all items, several at a time; results in item order. The first failure cancels the
     /// others.
-    fn run_concurrently<T: Sync, R: Send>(
+    fn for_each<T: Sync, R: Send>(
         &self,
         items: &[T],
         work: impl Fn(&T) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
-        let next = AtomicUsize::new(0);
-        let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
-        let failed = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..MAX_CONCURRENT_UPLOADS.min(items.len()) {
-                scope.spawn(|| {
-                    // Topmost layer first, as docker does.
-                    while let Some(at) = items.len().checked_sub(1 + next.fetch_add(1, Ordering::Relaxed)) {
-                        let Some(item) = items.get(at) else { return };
-                        match work(item) {
-                            Ok(result) => {
-                                done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                            }
-                            Err(error) => {
-                                // Record the error before cancelling: the other transfers then fail only
-                                // because of that.
-                                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                                self.repository.cancel_transfers();
-                                return;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(at, _)| *at);
-        Ok(done.into_iter().map(|(_, result)| result).collect())
+        // Topmost layer first, as docker does.
+        let topmost_first: Vec<&T> = items.iter().rev().collect();
+        let (mut done, failed) = run_concurrently(
+            MAX_CONCURRENT_UPLOADS,
+            &topmost_first,
+            |item| work(item),
+            || self.repository.cancel_transfers(),
+        );
+        done.reverse();
+        failed.map_or(Ok(done), Err)
     }
 }
 

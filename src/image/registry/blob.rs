@@ -11,11 +11,31 @@ use super::retry::RetryBackoff;
 use super::text::printable;
 use crate::hash::DigestHasher;
 use crate::manifest::Descriptor;
-use dhow_error::{Failure, FailureKind, corrupt};
+use dhow_error::{Failure, FailureKind, corrupt, invalid};
 use dhow_model::progress::LayerEvent;
 
 /// Bytes of progress after which the retry count starts again.
 const MIN_PROGRESS: u64 = 256 * 1024;
+
+impl Repository {
+    /// A stream of a blob's content; it ends with an error unless size and digest are correct.
+    pub fn blob<'a>(&'a self, descriptor: &'a Descriptor, notice: LayerEventFn<'a>) -> BlobReader<'a> {
+        BlobReader::new(self, descriptor, notice)
+    }
+
+    /// A blob of at most `limit` bytes, read into memory.
+    pub fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+        if descriptor.size > limit {
+            return Err(invalid(format!(
+                "the configuration of {} has {} bytes, more than the {limit} that are allowed",
+                self.name(),
+                descriptor.size
+            ))
+            .into());
+        }
+        read_blob(self.blob(descriptor, &|_| {}))
+    }
+}
 
 /// Reads a blob. The stream ends without an error only if size and digest are correct.
 pub struct BlobReader<'a> {
@@ -197,7 +217,7 @@ impl Read for BlobReader<'_> {
 }
 
 /// Reads a blob into memory; the caller has checked its size.
-pub(super) fn read_blob(mut blob: BlobReader<'_>) -> Result<Vec<u8>> {
+fn read_blob(mut blob: BlobReader<'_>) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     match blob.read_to_end(&mut content) {
         Ok(_) => Ok(content),

@@ -10,14 +10,13 @@ use ureq::Body;
 use ureq::http::{Response, Uri};
 
 use super::auth::{Credential, RegistryAuth};
-use super::blob::{BlobReader, read_blob};
 use super::config::{RegistryEndpoint, RegistryTransport};
 use super::error_response::{RequestSubject, error_response};
 use super::http::{HttpClient, HttpFailure, HttpRequest, RetryAdvice, authority};
 use super::retry::{RetryBackoff, retry_after};
 use super::text::{host_and_port, is_loopback, printable, resolve_location, split_port};
 use crate::hash::DigestHasher;
-use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST};
+use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use dhow_error::{Failure, FailureKind, corrupt, invalid};
 use dhow_model::digest::Digest;
 use dhow_model::progress::LayerEvent;
@@ -245,23 +244,6 @@ impl Repository {
             .map_err(|error| invalid(printable(&error.to_string())))
             .with_context(what)?;
         Ok(page.tags.unwrap_or_default())
-    }
-
-    /// A stream of a blob's content; it ends with an error unless size and digest are correct.
-    pub fn blob<'a>(&'a self, descriptor: &'a Descriptor, notice: LayerEventFn<'a>) -> BlobReader<'a> {
-        BlobReader::new(self, descriptor, notice)
-    }
-
-    /// A blob of at most `limit` bytes, read into memory.
-    pub fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
-        if descriptor.size > limit {
-            return Err(invalid(format!(
-                "the configuration of {} has {} bytes, more than the {limit} that are allowed",
-                self.name, descriptor.size
-            ))
-            .into());
-        }
-        read_blob(self.blob(descriptor, &|_| {}))
     }
 
     /// The response for a blob from `offset` on: 206, or 200 if the server ignored the range.

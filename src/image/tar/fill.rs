@@ -22,7 +22,8 @@ pub fn write_content<R: BufRead>(
     }
 }
 
-fn fill_plain<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result<()> {
+/// Writes content without holes.
+pub(crate) fn fill_plain<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result<()> {
     loop {
         let part = archive.content()?;
         if part.is_empty() {
@@ -34,7 +35,8 @@ fn fill_plain<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result
     }
 }
 
-fn fill_sparse<R: BufRead>(
+/// Writes the stored segments to their places.
+pub(crate) fn fill_sparse<R: BufRead>(
     archive: &mut TarReader<R>,
     file: &File,
     size: u64,

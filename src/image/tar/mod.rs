@@ -16,7 +16,9 @@ use std::io::{self, BufRead};
 use ::tar::{EntryType, Header};
 
 use dhow_error::{Failure, corrupt};
+use dhow_model::layer::device_value;
 use pax::PaxHeader;
+use rustix::fs::{Timespec, Timestamps};
 use sparse::SparseSegment;
 
 /// In bytes.
@@ -46,6 +48,14 @@ pub struct TarTime {
     pub nanos: u32,
 }
 
+impl TarTime {
+    /// For futimens(2) and utimensat(2), as access and modification time.
+    pub(crate) fn timestamps(self) -> Timestamps {
+        let time = Timespec { tv_sec: self.seconds, tv_nsec: self.nanos.into() };
+        Timestamps { last_access: time, last_modification: time }
+    }
+}
+
 /// One member of an archive. Names are uninterpreted bytes.
 #[derive(Clone, Debug)]
 pub struct TarMember {
@@ -66,6 +76,25 @@ pub struct TarMember {
     pub size: u64,
     /// For a sparse file: its real size, and where the stored bytes belong.
     pub sparse: Option<(u64, Vec<SparseSegment>)>,
+}
+
+impl TarMember {
+    /// The member for another name of the file `first`, without content.
+    pub(crate) fn into_hard_link(self, first: &[u8]) -> Self {
+        Self {
+            kind: TarMemberKind::HardLink,
+            link: first.to_vec(),
+            size: 0,
+            sparse: None,
+            xattrs: Vec::new(),
+            ..self
+        }
+    }
+
+    /// The value of [`DEVICE_XATTR`](dhow_model::layer::DEVICE_XATTR) on the file that stands for this device.
+    pub(crate) fn device_value(&self) -> String {
+        device_value(self.kind == TarMemberKind::Block, self.device)
+    }
 }
 
 /// Reads members one by one. Content that the caller does not consume is skipped by the next call.

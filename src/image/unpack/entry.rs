@@ -4,16 +4,12 @@
 //! never a NAME of this layer, wherever in the archive either occurs; `.wh..wh..opq` hides all of the
 //! directory's lower entries.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
-
 use anyhow::Context as _;
 
 use super::TarSplitRecorder;
 use super::tree::{LayerTree, TreeLocation};
+use crate::tar::fill::{fill_plain, fill_sparse};
 use crate::tar::name::MemberPath;
-use crate::tar::sparse::SparseSegment;
 use crate::tar::{TarMember, TarMemberKind, TarReader};
 use dhow_error::{corrupt, unsupported};
 
@@ -98,10 +94,11 @@ fn file(
 ) -> anyhow::Result<()> {
     let mut file = tree.create_file(at)?;
     if let Some((real_size, segments)) = &member.sparse {
+        // Recorded as raw bytes, since the tree does not keep how the archive divided the file.
         fill_sparse(archive, &file, *real_size, segments)?;
     } else if member.size > 0 {
         let number = archive.input().begin_content(&name.path(), member.size)?;
-        let filled = fill(archive, &mut file);
+        let filled = fill_plain(archive, &mut file);
         // The padding and later headers are recorded again.
         archive.input().end_content();
         filled?;
@@ -109,43 +106,4 @@ fn file(
         tree.remember_content(at, &file, number)?;
     }
     tree.finish_file(&file, member)
-}
-
-fn fill(archive: &mut TarReader<TarSplitRecorder>, file: &mut File) -> anyhow::Result<()> {
-    loop {
-        let part = archive.content()?;
-        if part.is_empty() {
-            return Ok(());
-        }
-        file.write_all(part).context("cannot write the content")?;
-        let amount = part.len();
-        archive.consume_content(amount);
-    }
-}
-
-/// Writes the stored segments to their places. They go into the tar-split data as raw bytes, since the tree
-/// does not record how the archive divided the file.
-fn fill_sparse(
-    archive: &mut TarReader<TarSplitRecorder>,
-    file: &File,
-    real_size: u64,
-    segments: &[SparseSegment],
-) -> anyhow::Result<()> {
-    file.set_len(real_size).context("cannot make a sparse file")?;
-    for segment in segments {
-        let mut at = segment.offset;
-        let mut left = segment.length;
-        while left > 0 {
-            let part = archive.content()?;
-            let amount = part.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            if amount == 0 {
-                return Err(corrupt("a sparse file is shorter than it says").into());
-            }
-            file.write_all_at(&part[..amount], at).context("cannot write the content")?;
-            archive.consume_content(amount);
-            at += amount as u64;
-            left -= amount as u64;
-        }
-    }
-    Ok(())
 }

@@ -18,16 +18,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Context as _;
-use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::files::is_reserved;
-use crate::tar::{TarMember, TarMemberKind, TarTime};
+use crate::tar::{TarMember, TarTime};
 use dhow_error::{corrupt, unsupported};
 use dhow_model::layer::LayerOwnership;
+use dhow_model::layer::{DEVICE_XATTR, ENCODED_XATTR_PREFIX, OWNER_XATTR, owner_value};
 use dhow_store::LayerDraft;
+use dhow_sys::xattr::set_xattr_best_effort;
 
 /// An open directory of the tree.
 pub(super) struct ParentDir {
@@ -262,7 +262,7 @@ impl LayerTree {
         self.set_xattrs(file, member);
         // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(file, Mode::from_raw_mode(member.mode)).context("cannot set the mode")?;
-        rustix::fs::futimens(file, &timestamps(member.mtime)).context("cannot set the time")
+        rustix::fs::futimens(file, &member.mtime.timestamps()).context("cannot set the time")
     }
 
     pub(super) fn make_dir(
@@ -334,7 +334,7 @@ impl LayerTree {
                 other => other.context("cannot set the owner")?,
             }
         }
-        let times = timestamps(member.mtime);
+        let times = member.mtime.timestamps();
         rustix::fs::utimensat(&at.parent.fd, &at.base[..], &times, AtFlags::SYMLINK_NOFOLLOW)
             .context("cannot set the time")
     }
@@ -343,9 +343,7 @@ impl LayerTree {
     /// which must not become a whiteout by being an ordinary member.
     pub(super) fn make_device(&mut self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
         let file = self.create_file(at)?;
-        let kind = if member.kind == TarMemberKind::Block { 'b' } else { 'c' };
-        let (major, minor) = member.device;
-        set_dhow_xattr(&file, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
+        set_xattr_best_effort(&file, DEVICE_XATTR, member.device_value().as_bytes());
         self.finish_file(&file, member)
     }
 
@@ -393,7 +391,8 @@ impl LayerTree {
             }
         }
         if (member.uid, member.gid) != (0, 0) {
-            set_dhow_xattr(&object, "user.dhow.owner", format!("{}:{}", member.uid, member.gid).as_bytes());
+            let value = owner_value((member.uid, member.gid));
+            set_xattr_best_effort(&object, OWNER_XATTR, value.as_bytes());
         }
         Ok(())
     }
@@ -408,7 +407,7 @@ impl LayerTree {
             let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
             if !given || set(name).is_err() {
                 // Best effort: the tar-split data has it in any case.
-                let _ = set(&[b"user.dhow.xattr.", &name[..]].concat());
+                let _ = set(&[ENCODED_XATTR_PREFIX.as_bytes(), name].concat());
             }
         }
     }
@@ -438,13 +437,8 @@ impl LayerTree {
             other => other?,
         };
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(end.mode))?;
-        end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &timestamps(mtime)))
+        end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &mtime.timestamps()))
     }
-}
-
-/// Sets one of dhow's own xattrs. On file systems without xattrs only this information is lost.
-fn set_dhow_xattr(object: impl AsFd, name: &str, value: &[u8]) {
-    let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
 }
 
 fn set_opaque(dir: &OwnedFd) -> anyhow::Result<()> {
@@ -476,11 +470,6 @@ fn is_whiteout(stat: &Stat) -> bool {
 
 fn owner(member: &TarMember) -> (Uid, Gid) {
     (Uid::from_raw(member.uid), Gid::from_raw(member.gid))
-}
-
-fn timestamps(time: TarTime) -> Timestamps {
-    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 fn resolving(dir: &[u8]) -> String {

@@ -24,10 +24,11 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use rustix::fs::{AtFlags, Dir, Mode as FileMode, OFlags};
 use rustix::io::Errno;
 
+use super::Store;
 use super::containers::check_id;
 use super::lock::{FileLock, LockMode};
 use super::networks::no_such_network;
-use super::{Store, is_missing, with_dir};
+use crate::fs::{ignore_missing, is_missing, list_dir, with_dir};
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_model::container::ContainerSpec;
 use dhow_model::flags::sysctl::is_without_v6;
@@ -188,7 +189,7 @@ impl Store {
         let link = self.network_dir(network).join("leases").join(address.to_string());
         // Only our own link: the address may have been reclaimed and given to another container.
         if std::fs::read_link(&link).is_ok_and(|holder| holder.as_os_str() == container) {
-            super::atomic::ignore_missing(std::fs::remove_file(&link))
+            ignore_missing(std::fs::remove_file(&link))
                 .with_context(|| format!("cannot give the address {address} back"))?;
         }
         Ok(())
@@ -199,7 +200,7 @@ impl Store {
     pub(super) fn active_members(&self, network: &str) -> anyhow::Result<BTreeSet<String>> {
         let mut members = BTreeSet::new();
         let dir = self.network_dir(network).join("leases");
-        for address in super::list_dir(&dir).context("cannot list the addresses of a network")? {
+        for address in list_dir(&dir).context("cannot list the addresses of a network")? {
             let Ok(holder) = std::fs::read_link(dir.join(address)) else { continue };
             let Some(holder) = holder.to_str().filter(|holder| check_id(holder).is_ok()) else { continue };
             if !members.contains(holder)

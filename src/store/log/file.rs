@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::atomic::ignore_missing;
+use crate::fs::ignore_missing;
 use dhow_model::log::{LogRotation, OutputStream};
 
 /// Maximum bytes per write.

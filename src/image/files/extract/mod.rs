@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
-};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use super::is_reserved;
 use crate::tar::fill::write_content;
 use crate::tar::name::MemberPath;
 use crate::tar::write::{END_OF_ARCHIVE, stored_length};
-use crate::tar::{TarMember, TarMemberKind, TarReader, TarTime};
+use crate::tar::{TarMember, TarMemberKind, TarReader};
 use dhow_error::{corrupt, invalid, unsupported};
+use dhow_model::layer::{DEVICE_XATTR, OWNER_XATTR, owner_value};
+use dhow_sys::xattr::set_xattr_best_effort;
 
 /// How often an entry that another process keeps creating is removed again.
 const MAX_ATTEMPTS: u32 = 100;
@@ -285,7 +285,7 @@ impl TreeExtractor {
                 Ok(()) => {}
                 // The user namespace has no such owner: record it in an xattr, as in a layer.
                 Err(Errno::INVAL | Errno::PERM) if (uid, gid) != (0, 0) => {
-                    set_xattr(&object, b"user.dhow.owner", format!("{uid}:{gid}").as_bytes());
+                    set_xattr_best_effort(&object, OWNER_XATTR, owner_value((uid, gid)).as_bytes());
                 }
                 Err(Errno::INVAL | Errno::PERM) => {}
                 Err(error) => return Err(error).context("cannot set the owner"),
@@ -295,12 +295,12 @@ impl TreeExtractor {
             // On the host a container must not set `security.*` and the like, such as file capabilities.
             let wanted = self.side != ExtractSide::Host || name.starts_with(b"user.");
             if wanted && !is_reserved(name) {
-                set_xattr(&object, name, value);
+                set_xattr_best_effort(&object, &name[..], value);
             }
         }
         // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(&object, self.member_mode(member)).context("cannot set the mode")?;
-        rustix::fs::futimens(&object, &timestamps(member.mtime)).context("cannot set the time")
+        rustix::fs::futimens(&object, &member.mtime.timestamps()).context("cannot set the time")
     }
 
     /// Container content never becomes setuid or setgid on the host.
@@ -351,7 +351,7 @@ impl TreeExtractor {
             }
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        match rustix::fs::utimensat(&*at.parent, &at.base[..], &timestamps(member.mtime), flags) {
+        match rustix::fs::utimensat(&*at.parent, &at.base[..], &member.mtime.timestamps(), flags) {
             Ok(()) | Err(Errno::NOENT) => self.record_created_name(at),
             Err(error) => Err(error).context("cannot set the time"),
         }
@@ -364,12 +364,7 @@ impl TreeExtractor {
             return Ok(());
         }
         let file = self.create(at)?;
-        let kind = if member.kind == TarMemberKind::Block { 'b' } else { 'c' };
-        set_xattr(
-            &file,
-            b"user.dhow.device",
-            format!("{kind} {}:{}", member.device.0, member.device.1).as_bytes(),
-        );
+        set_xattr_best_effort(&file, DEVICE_XATTR, member.device_value().as_bytes());
         self.finish_open(&file, member)
     }
 
@@ -420,16 +415,6 @@ impl TreeExtractor {
 // An unlink of a mount point fails with EBUSY.
 fn is_mount_point(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Errno>() == Some(&Errno::BUSY)
-}
-
-/// Sets an xattr; failures are ignored, since the file system may not support it.
-fn set_xattr(object: impl AsFd, name: &[u8], value: &[u8]) {
-    let _ = rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
-}
-
-fn timestamps(time: TarTime) -> Timestamps {
-    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 fn os_str(bytes: &[u8]) -> &std::ffi::OsStr {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::*;
+use crate::tar::TarTime;
 use crate::tar::write::{member_header, padding};
 
 fn member(kind: TarMemberKind, path: &str) -> TarMember {
