@@ -26,14 +26,14 @@ impl NetnsThread {
         name: &str,
         enter: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<Self> {
-        let (work, commands) = channel::<NetnsTask>();
+        let (sender, tasks) = channel::<NetnsTask>();
         let thread =
             std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE).spawn(move || {
-                for work in commands {
-                    work();
+                for task in tasks {
+                    task();
                 }
             })?;
-        let netns_thread = Self { tasks: Some(work), thread: Some(thread) };
+        let netns_thread = Self { tasks: Some(sender), thread: Some(thread) };
         // The first task decides whether the thread is of any use; on error `Drop` joins it.
         netns_thread.call(enter)??;
         Ok(netns_thread)
@@ -50,9 +50,9 @@ impl NetnsThread {
 
     /// Runs `work` there without waiting.
     pub(crate) fn post(&self, work: impl FnOnce() + Send + 'static) {
-        if let Some(commands) = &self.tasks {
+        if let Some(tasks) = &self.tasks {
             // If the thread has ended there is nothing left to do it with.
-            let _ = commands.send(Box::new(work));
+            let _ = tasks.send(Box::new(work));
         }
     }
 }

@@ -25,8 +25,8 @@ pub(crate) fn reset_on_close(socket: &OwnedFd) {
     let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
-/// A descriptor kept in reserve, to be closed when accept(2) fails with EMFILE: a connection that stays pending would be
-/// reported by epoll(7) forever.
+/// A descriptor kept in reserve, to be closed when accept(2) fails with EMFILE: a connection that stays
+/// pending would be reported by epoll(7) forever.
 #[derive(Debug, Default)]
 pub(crate) struct ReserveFd(Option<OwnedFd>);
 
@@ -36,8 +36,9 @@ impl ReserveFd {
         self.0 = duplicate(fd.as_fd());
     }
 
-    /// Calls `accept` with one descriptor free, closes what it returns so that the client does not wait in vain, and
-    /// reserves a descriptor again, as a duplicate of `fd`. Returns whether a connection was closed.
+    /// Calls `accept` with one descriptor free, closes what it returns so that the client does not wait in
+    /// vain, and reserves a descriptor again, as a duplicate of `fd`. Returns whether a connection was
+    /// closed.
     pub(crate) fn refuse_one<T>(&mut self, fd: impl AsFd, accept: impl FnOnce() -> Result<T, Errno>) -> bool {
         let had_reserve = self.0.take().is_some();
         let refused = had_reserve && accept().is_ok();

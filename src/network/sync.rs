@@ -1,5 +1,5 @@
-//! Locks that ignore poison: all updates under this crate's locks are single steps, so a thread that panics leaves
-//! consistent data behind.
+//! Locks that ignore poison: all updates under this crate's locks are single steps, so a thread that panics
+//! leaves consistent data behind.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

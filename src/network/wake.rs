@@ -1,4 +1,5 @@
-//! Wakes threads that wait in epoll_wait(2) or poll(2): an eventfd, and a command channel that comes with one.
+//! Wakes threads that wait in epoll_wait(2) or poll(2): an eventfd, and a command channel that comes with
+//! one.
 
 use std::fmt;
 use std::io;

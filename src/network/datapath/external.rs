@@ -1,8 +1,9 @@
 //! The backends that run a foreign program in the gateway ([`crate::external`]); tried last. Ports are
-//! published through our own sockets, which cannot take the clients' addresses here: a server sees the gateway's.
+//! published through our own sockets, which cannot take the clients' addresses here: a server sees the
+//! gateway's.
 //!
-//! Features that need a look at each connection are refused: egress rules, the egress log, and access to the host's
-//! loopback.
+//! Features that need a look at each connection are refused: egress rules, the egress log, and access to the
+//! host's loopback.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;

@@ -109,11 +109,11 @@ pub fn probe_backends(forced: Option<NetworkBackend>) -> BackendProbe {
     let (net, gateway) = (Ipv6Net::new_assert(prefix(0), 64), prefix(1));
     let v6 = SubnetSpec { net, gateway, range: None, reserved: BTreeMap::new() };
     let spec = NetworkSpec { name: "test".into(), v4: Some(v4), v6: Some(v6), ..NetworkSpec::default() };
-    let services = selector.select(|backend| probe_backend(backend, &spec)).ok();
+    let working = selector.select(|backend| probe_backend(backend, &spec)).ok();
     BackendProbe {
-        backend: services.map(|(backend, _)| backend),
+        backend: working.map(|(backend, _)| backend),
         refused: selector.refused(),
-        v6: services.is_some_and(|(_, v6)| v6),
+        v6: working.is_some_and(|(_, v6)| v6),
         ping: echo::is_ping_allowed(),
     }
 }

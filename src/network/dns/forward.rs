@@ -1,9 +1,9 @@
 //! Queries that are forwarded to the resolvers.
 //!
-//! A server that does not answer within [`ATTEMPT_TIMEOUT`] is not given up: the next one is asked as well, and the first
-//! answer wins. The silent server has a shorter time-out until it answers again, or for [`SILENT_MEMORY`]. A server that
-//! refuses, or reports a failure, is followed by the next one at once. If none has an answer, the container gets what the
-//! last of them said, or SERVFAIL if all were silent.
+//! A server that does not answer within [`ATTEMPT_TIMEOUT`] is not given up: the next one is asked as well,
+//! and the first answer wins. The silent server has a shorter time-out until it answers again, or for
+//! [`SILENT_MEMORY`]. A server that refuses, or reports a failure, is followed by the next one at once. If
+//! none has an answer, the container gets what the last of them said, or SERVFAIL if all were silent.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;

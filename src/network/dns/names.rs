@@ -1,9 +1,9 @@
 //! The table of container names, as each client sees it. The rules are docker's:
 //!
-//! - A client resolves containers on its own networks; the first network that knows a name wins. The default network has
-//!   no names.
-//! - A container is known by its name, its host name, its short ID and its aliases on that network, and to clients with a
-//!   link to it by the link's alias. Each of them also works with `.NETWORK` appended.
+//! - A client resolves containers on its own networks; the first network that knows a name wins. The default
+//!   network has no names.
+//! - A container is known by its name, its host name, its short ID and its aliases on that network, and to
+//!   clients with a link to it by the link's alias. Each of them also works with `.NETWORK` appended.
 //! - Names are case-insensitive. Several containers may share one.
 
 use std::collections::HashMap;

@@ -1,13 +1,13 @@
 //! The state of the name service's thread.
 //!
-//! [`DnsServer`] has one `impl` per subject: `server.rs` runs the event loop and answers queries, `forward.rs` asks the
-//! resolvers, `tcp.rs` serves the containers' TCP connections.
+//! [`DnsServer`] has one `impl` per subject: `server.rs` runs the event loop and answers queries,
+//! `forward.rs` asks the resolvers, `tcp.rs` serves the containers' TCP connections.
 //!
 //! # Identifiers
 //!
 //! - A *key* names a container ([`ServedClient`]), allocated by the service's owner.
-//! - A *token* names a descriptor in the epoll set ([`TokenTarget`]) or a forwarded query. Tokens are never reused, so a
-//!   late event cannot hit another object.
+//! - A *token* names a descriptor in the epoll set ([`TokenTarget`]) or a forwarded query. Tokens are never
+//!   reused, so a late event cannot hit another object.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;

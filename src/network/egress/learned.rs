@@ -35,7 +35,8 @@ impl LearnedAddresses {
         rules.filter(move |(_, until)| *until > now).map(|(rule, _)| *rule)
     }
 
-    /// Drops what has expired. If everything is valid, drops the half that expires first, so that this is rare.
+    /// Drops what has expired. If everything is valid, drops the half that expires first, so that this is
+    /// rare.
     fn make_room(&mut self, now: Instant) {
         let last = |rules: &Vec<(usize, Instant)>| rules.iter().map(|(_, until)| *until).max().unwrap_or(now);
         self.0.retain(|_, rules| last(rules) > now);

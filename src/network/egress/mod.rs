@@ -2,14 +2,14 @@
 //!
 //! # Rules
 //!
-//! - The host's loopback, and every other address that means the host itself to the host's kernel, is refused. The
-//!   gateway's own address leads to the host's loopback for containers with `--add-host NAME:host-gateway`; for others it
-//!   is refused, too.
+//! - The host's loopback, and every other address that means the host itself to the host's kernel, is
+//!   refused. The gateway's own address leads to the host's loopback for containers with `--add-host
+//!   NAME:host-gateway`; for others it is refused, too.
 //! - Addresses of the network's own subnets do not leave it, and nothing leaves an internal network.
-//! - With `--egress-allow`, only what a rule names is reached. A rule for a name allows the addresses that the network's
-//!   own DNS gave to one of its containers for this name, CNAMEs included, until their TTL expires and some minutes longer
-//!   ([`learned`]). All names are resolved, allowed or not: the policy holds connections back, not what a container can
-//!   leak through DNS queries.
+//! - With `--egress-allow`, only what a rule names is reached. A rule for a name allows the addresses that
+//!   the network's own DNS gave to one of its containers for this name, CNAMEs included, until their TTL
+//!   expires and some minutes longer ([`learned`]). All names are resolved, allowed or not: the policy holds
+//!   connections back, not what a container can leak through DNS queries.
 //! - A packet whose source is no container's address is refused: nobody would be accountable for it.
 //!
 //! Everything is refused at once, as a closed port would.

@@ -1,8 +1,8 @@
 //! External programs that connect a network namespace to the host's network: pasta(1) and slirp4netns(1).
 //!
-//! Such a program creates an interface in the namespace and answers on it for the rest of the world. A thread starts
-//! it, waits until it reports that it is ready, restarts it when it exits by itself, and kills it in the end. The
-//! program is killed together with this process (PR_SET_PDEATHSIG).
+//! Such a program creates an interface in the namespace and answers on it for the rest of the world. A thread
+//! starts it, waits until it reports that it is ready, restarts it when it exits by itself, and kills it in
+//! the end. The program is killed together with this process (PR_SET_PDEATHSIG).
 
 pub(crate) mod udp_forward;
 

@@ -13,7 +13,8 @@ use crate::policy::{EgressFlow, FlowProtocol};
 use dhow_sys::datagram::{self, QueuedError};
 
 impl ForwarderContext {
-    /// Passes the errors queued at `socket` on to the container. Returns the path MTU if the kernel itself reported one.
+    /// Passes the errors queued at `socket` on to the container. Returns the path MTU if the kernel itself
+    /// reported one.
     pub(super) fn drain_errors(
         &self,
         flow_protocol: FlowProtocol,
@@ -79,8 +80,8 @@ fn quote_datagram(container: SocketAddr, named: SocketAddr, payload: &[u8]) -> O
     Some(bytes)
 }
 
-/// Rebuilds the echo request that `container`, whose port is its ident, had sent to `named`, from the ICMP message that
-/// was returned.
+/// Rebuilds the echo request that `container`, whose port is its ident, had sent to `named`, from the ICMP
+/// message that was returned.
 fn quote_echo(container: SocketAddr, named: IpAddr, message: &[u8]) -> Option<Vec<u8>> {
     let ([_, _, _, _, _, _, s0, s1], data) = message.split_first_chunk::<8>()?;
     let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };

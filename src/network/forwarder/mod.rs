@@ -1,5 +1,5 @@
-//! The forwarder: handles everything that leaves a gateway other than through the relay. Packets are read from the
-//! gateway's device and answered there.
+//! The forwarder: handles everything that leaves a gateway other than through the relay. Packets are read
+//! from the gateway's device and answered there.
 //!
 //! ```text
 //!  device ─ packets ─┬─ UDP        ─ UdpForwarder  ─ a host socket per container port (udp.rs)
@@ -9,8 +9,8 @@
 //!
 //! It runs as an event source of one of the relay's workers, or on a thread of its own.
 //!
-//! Containers decide what arrives here. So everything that is kept for them has a limit ([`FlowLimits`]) and a time-out,
-//! and a container that reaches its limit evicts its own oldest entries.
+//! Containers decide what arrives here. So everything that is kept for them has a limit ([`FlowLimits`]) and
+//! a time-out, and a container that reaches its limit evicts its own oldest entries.
 
 mod context;
 pub(crate) mod device;
@@ -114,8 +114,8 @@ impl PacketForwarder {
         Ok(Self::new(sender, ForwarderHost::Worker { _handle: handle }))
     }
 
-    /// Starts the forwarder on a thread of its own, for a TCP handler that has much to do. Its sockets belong to
-    /// the caller's network namespace.
+    /// Starts the forwarder on a thread of its own, for a TCP handler that has much to do. Its sockets belong
+    /// to the caller's network namespace.
     pub(crate) fn start_on_thread(config: ForwarderConfig) -> io::Result<Self> {
         let (sender, receiver) = command_channel()?;
         let inner = ForwarderLoop::new(SourceRegistration::standalone()?, config, receiver)?;

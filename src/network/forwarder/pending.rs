@@ -1,4 +1,5 @@
-//! The table of pending connections: the host's side is connecting, or is connected and waits for the container's side.
+//! The table of pending connections: the host's side is connecting, or is connected and waits for the
+//! container's side.
 //!
 //! # States of an entry
 //!
@@ -7,9 +8,9 @@
 //!                └─ failed, or 300 s: removed        └─ 10 s: removed
 //! ```
 //!
-//! Entries are kept by source address, so that a container can neither use up the others' places nor be remembered after
-//! it is gone. The forwarder's thread adds entries, the relay's workers change and take them. Each lock covers some of
-//! the sources and is held only for a look-up.
+//! Entries are kept by source address, so that a container can neither use up the others' places nor be
+//! remembered after it is gone. The forwarder's thread adds entries, the relay's workers change and take
+//! them. Each lock covers some of the sources and is held only for a look-up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,7 +1,8 @@
-//! Published UDP ports: what clients send to a port of the host reaches the container with the client's own address.
+//! Published UDP ports: what clients send to a port of the host reaches the container with the client's own
+//! address.
 //!
-//! That needs no sockets towards the container: packets from the client's address are written to the gateway's device,
-//! and the container's answers leave the gateway through the same device.
+//! That needs no sockets towards the container: packets from the client's address are written to the
+//! gateway's device, and the container's answers leave the gateway through the same device.
 
 use std::collections::HashMap;
 use std::io;

@@ -77,7 +77,8 @@ impl ForwarderSettings {
     pub(crate) fn is_routable(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => {
-                // 0.0.0.0/8 is "this network" and 240.0.0.0/4, with the broadcast address, is nobody (RFC 6890).
+                // 0.0.0.0/8 is "this network" and 240.0.0.0/4, with the broadcast address, is nobody (RFC
+                // 6890).
                 let [first, ..] = address.octets();
                 first != 0 && first < 224 && !address.is_loopback()
             }

@@ -1,5 +1,5 @@
-//! A network's gateway: a network namespace with the containers' bridge, the rules that decide what happens to their
-//! packets, and the device that leads to the forwarder.
+//! A network's gateway: a network namespace with the containers' bridge, the rules that decide what happens
+//! to their packets, and the device that leads to the forwarder.
 //!
 //! ```text
 //!  endpoint.interface ══ port ── br0 ── SYNs, UDP, ICMP ── mark 2 ── tun0 ── forwarder
@@ -8,18 +8,19 @@
 //!
 //! # Bridge on demand
 //!
-//! With the `tproxy` backend the bridge is created when the second container joins. Until then the port of the first one
-//! carries the gateway's addresses, which saves the way over the bridge. It also saves the removal: while the kernel
-//! deletes a bridge, `br_multicast_dev_del` waits for RCU under the lock of all interfaces, for tens of milliseconds, and
-//! everything that starts or ends waits with it.
+//! With the `tproxy` backend the bridge is created when the second container joins. Until then the port of
+//! the first one carries the gateway's addresses, which saves the way over the bridge. It also saves the
+//! removal: while the kernel deletes a bridge, `br_multicast_dev_del` waits for RCU under the lock of all
+//! interfaces, for tens of milliseconds, and everything that starts or ends waits with it.
 //!
 //! # Invariants
 //!
-//! - Packets with mark 2 are routed before local addresses are looked up. So the forwarder also gets what is meant for
-//!   the gateway itself, and a packet from the bridge is never routed to another port of it.
-//! - A frame passes the bridge only with the addresses of the container behind its port ([`super::nft::anti_spoof`]).
-//! - The namespace vanishes with everything in it once its thread has ended and the last socket created there and the
-//!   device are closed.
+//! - Packets with mark 2 are routed before local addresses are looked up. So the forwarder also gets what is
+//!   meant for the gateway itself, and a packet from the bridge is never routed to another port of it.
+//! - A frame passes the bridge only with the addresses of the container behind its port
+//!   ([`super::nft::anti_spoof`]).
+//! - The namespace vanishes with everything in it once its thread has ended and the last socket created there
+//!   and the device are closed.
 
 mod links;
 mod mtu;
@@ -148,8 +149,8 @@ struct GatewayParts {
 }
 
 impl Gateway {
-    /// Creates the namespace and everything in it for the backend `backend`. The caller needs CAP_SYS_ADMIN and
-    /// CAP_NET_ADMIN in its user namespace.
+    /// Creates the namespace and everything in it for the backend `backend`. The caller needs CAP_SYS_ADMIN
+    /// and CAP_NET_ADMIN in its user namespace.
     pub(crate) fn open(spec: &NetworkSpec, backend: NetworkBackend) -> anyhow::Result<Self> {
         let mut config = GatewayConfig::of(spec, backend);
         // Without IPv6 in the kernel, the network has only IPv4.

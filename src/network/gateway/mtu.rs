@@ -1,8 +1,8 @@
 //! The MTUs of a network.
 //!
-//! Between containers, and between them and this machine, there is no physical link, so packets can be as long as the
-//! kernel allows. Everything that goes further has docker's MTU: the host would have to fragment a longer packet or tell
-//! its sender to use a shorter one, which costs the first packet.
+//! Between containers, and between them and this machine, there is no physical link, so packets can be as
+//! long as the kernel allows. Everything that goes further has docker's MTU: the host would have to fragment
+//! a longer packet or tell its sender to use a shorter one, which costs the first packet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 

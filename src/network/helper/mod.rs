@@ -1,8 +1,8 @@
 //! The network helper: the one process that carries all traffic of a user's containers on networks.
 //!
-//! Its main thread waits for supervisors, which hold one connection per container, and handles their requests. It exits
-//! when the last of them is gone. A container's state is dropped with its connection, a network's with the last container
-//! on it.
+//! Its main thread waits for supervisors, which hold one connection per container, and handles their
+//! requests. It exits when the last of them is gone. A container's state is dropped with its connection, a
+//! network's with the last container on it.
 
 mod active_network;
 pub mod protocol;

@@ -19,10 +19,11 @@ const TO_LISTENER: &str = "to_listener";
 const FORTH: u8 = 0;
 const BACK: u8 = 1;
 
-/// The rules, with listeners at `port` of the gateway's `addresses`, which have the prefix lengths of its subnets.
+/// The rules, with listeners at `port` of the gateway's `addresses`, which have the prefix lengths of its
+/// subnets.
 ///
-/// They also hold if the kernel passes bridged packets through them (`bridge-nf-call-iptables`), as it does by default
-/// once `br_netfilter` is loaded: traffic between containers of a network is not tracked.
+/// They also hold if the kernel passes bridged packets through them (`bridge-nf-call-iptables`), as it does
+/// by default once `br_netfilter` is loaded: traffic between containers of a network is not tracked.
 pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, addresses: &[IpNet]) -> NftTransaction {
     let mut rules = NftTransaction::new(TableFamily::Inet, "dhow");
     rules.add_table();

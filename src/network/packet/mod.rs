@@ -1,7 +1,7 @@
 //! Parses IP packets without copying, and builds them. Pure functions; nothing here panics on any input.
 //!
-//! Received packets come from a kernel that has verified the IP header, so its checksum is not verified again.
-//! Everything else is what a container chose to send.
+//! Received packets come from a kernel that has verified the IP header, so its checksum is not verified
+//! again. Everything else is what a container chose to send.
 
 pub(crate) mod build;
 pub(crate) mod checksum;

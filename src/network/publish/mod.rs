@@ -6,8 +6,8 @@
 //!                   it to the container, so that the server sees the client; or the user-space stack does the same
 //! ```
 //!
-//! The host's kernel accepts a client before anybody can ask the container, as with any user-space forwarder: if nobody
-//! listens inside, the client's connection is established and then reset.
+//! The host's kernel accepts a client before anybody can ask the container, as with any user-space forwarder:
+//! if nobody listens inside, the client's connection is established and then reset.
 
 mod dialer;
 mod holder;

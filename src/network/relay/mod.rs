@@ -8,22 +8,23 @@
 //!
 //! # Terms
 //!
-//! - **Worker**: a thread with an epoll instance and the connections it owns. Others talk to it only through its
-//!   [`WorkerMailbox`]: a queue of [`WorkerCommand`]s and an eventfd.
-//! - **Acceptor**: the first half of the workers. Every listener is in the epoll set of each acceptor and wakes one of
-//!   them (`EPOLLEXCLUSIVE`), which keeps what it accepts. Acceptors also run the forwarders, as [`EventSource`]s. So one
-//!   thread handles a short connection from its first packet on; otherwise most of its cost would be threads waking each
-//!   other.
-//! - **Heavy connection**: one that has proved to move much data. It is moved once, to the worker with the fewest of
-//!   them, preferably one that is no acceptor.
-//! - **Owner**: a number that groups connections and listeners, so that all of a gateway or of a set of published ports
-//!   can be closed together.
+//! - **Worker**: a thread with an epoll instance and the connections it owns. Others talk to it only through
+//!   its [`WorkerMailbox`]: a queue of [`WorkerCommand`]s and an eventfd.
+//! - **Acceptor**: the first half of the workers. Every listener is in the epoll set of each acceptor and
+//!   wakes one of them (`EPOLLEXCLUSIVE`), which keeps what it accepts. Acceptors also run the forwarders, as
+//!   [`EventSource`]s. So one thread handles a short connection from its first packet on; otherwise most of
+//!   its cost would be threads waking each other.
+//! - **Heavy connection**: one that has proved to move much data. It is moved once, to the worker with the
+//!   fewest of them, preferably one that is no acceptor.
+//! - **Owner**: a number that groups connections and listeners, so that all of a gateway or of a set of
+//!   published ports can be closed together.
 //!
 //! # Invariants
 //!
-//! - A socket resets its connection when it is closed, until both directions have ended cleanly: a crash of the helper
-//!   must not look like the end of a stream.
-//! - A connection holds a [`QuotaPermit`] from the moment it is attempted, so the number of descriptors is bounded.
+//! - A socket resets its connection when it is closed, until both directions have ended cleanly: a crash of
+//!   the helper must not look like the end of a stream.
+//! - A connection holds a [`QuotaPermit`] from the moment it is attempted, so the number of descriptors is
+//!   bounded.
 //! - No process may fork once the workers run.
 
 mod conn;

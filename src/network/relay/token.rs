@@ -1,5 +1,5 @@
-//! The 64 bits of an epoll event: a kind in the lowest bits, then a number; for an event source, the number holds the
-//! source and the source's own token.
+//! The 64 bits of an epoll event: a kind in the lowest bits, then a number; for an event source, the number
+//! holds the source and the source's own token.
 
 const KIND_BITS: u32 = 3;
 /// Number of bits of a source's own token.

@@ -1,8 +1,9 @@
-//! A connection of the user-space stack: smoltcp's TCP towards the container, a host socket towards the rest of the
-//! world. Each connection has a smoltcp interface of its own, so that no packet has to be matched against the others.
+//! A connection of the user-space stack: smoltcp's TCP towards the container, a host socket towards the rest
+//! of the world. Each connection has a smoltcp interface of its own, so that no packet has to be matched
+//! against the others.
 //!
-//! As in the relay, a FIN is passed on as a FIN of that direction alone, a reset or any other error as a reset, and
-//! nothing times out while both sides are there.
+//! As in the relay, a FIN is passed on as a FIN of that direction alone, a reset or any other error as a
+//! reset, and nothing times out while both sides are there.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -1,5 +1,5 @@
-//! TCP of containers without the kernel's: smoltcp answers them, behind the same SYN interceptor, so that a connection
-//! succeeds, is refused or times out as the host's own would.
+//! TCP of containers without the kernel's: smoltcp answers them, behind the same SYN interceptor, so that a
+//! connection succeeds, is refused or times out as the host's own would.
 //!
 //! ```text
 //!  container            gateway           helper, in the host's netns
@@ -9,9 +9,9 @@
 //!  accept()  ◀── SYN ───────────────── StackConn ◀── publish: a client of a published port, by its own address
 //! ```
 //!
-//! Everything runs on the forwarder's thread. A batch of packets is handed to the connections first, and then each
-//! connection takes one turn, so that packets that arrive together are answered together. Other threads send commands
-//! through the [`StackMailbox`].
+//! Everything runs on the forwarder's thread. A batch of packets is handed to the connections first, and then
+//! each connection takes one turn, so that packets that arrive together are answered together. Other threads
+//! send commands through the [`StackMailbox`].
 
 mod conn;
 mod link;

@@ -1,5 +1,5 @@
-//! The SYN interceptor: a container's connection is made on the host's side first, so that it succeeds, is refused or
-//! times out exactly as the host's own would.
+//! The SYN interceptor: a container's connection is made on the host's side first, so that it succeeds, is
+//! refused or times out exactly as the host's own would.
 //!
 //! ```text
 //!  container          gateway                         helper, in the host's netns
@@ -9,8 +9,8 @@
 //!                         └──── accept ──────────────▶ take the parked socket, relay
 //! ```
 //!
-//! When the same SYN comes back out of the device, the gateway's rules hand it to the transparent listener, whose
-//! accepted socket has the container's destination as its own address.
+//! When the same SYN comes back out of the device, the gateway's rules hand it to the transparent listener,
+//! whose accepted socket has the container's destination as its own address.
 
 use std::fmt;
 use std::io;

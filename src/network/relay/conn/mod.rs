@@ -1,10 +1,12 @@
 //! A relayed connection: two sockets, and the bytes between them.
 //!
-//! - A FIN is passed on as a FIN of that direction alone, so a connection may stay half closed as long as its ends like.
+//! - A FIN is passed on as a FIN of that direction alone, so a connection may stay half closed as long as its
+//!   ends like.
 //! - A reset, or any other error of one side, resets the other.
 //! - Nothing times out: keep-alive and time-outs are the ends' business.
 //! - What a container sent before it exited still arrives.
-//! - Backpressure: a side that does not read stops its peer, because at most one buffer or one pipe per direction is held.
+//! - Backpressure: a side that does not read stops its peer, because at most one buffer or one pipe per
+//!   direction is held.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -33,8 +35,8 @@ const TURN_BYTES: usize = 512 << 10;
 const HEAVY_BYTES: u64 = 1 << 20;
 
 /// Two non-blocking sockets that are to become one connection. Both must reset their connections when they
-/// are closed ([`crate::socket::reset_on_close`]): if this process is killed, neither side may see a clean end of the
-/// stream.
+/// are closed ([`crate::socket::reset_on_close`]): if this process is killed, neither side may see a clean
+/// end of the stream.
 #[derive(Debug)]
 pub(crate) struct RelayPair {
     pub inside: OwnedFd,
