@@ -188,6 +188,14 @@ pub struct NetworkEndpoint {
     pub default_route: bool,
 }
 
+impl NetworkEndpoint {
+    /// The addresses from the network's subnets, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v4 = self.v4.map(|net| IpAddr::from(net.addr()));
+        v4.into_iter().chain(self.v6.map(|net| IpAddr::from(net.addr())))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PortProtocol {

@@ -10,18 +10,18 @@
 //!
 //! - **Helper** ([`helper`]): one process per user that runs everything here. It lives in the host's network
 //!   namespace and, through its user namespace, holds CAP_NET_ADMIN over gateways and containers.
-//! - **Gateway** ([`gateway`]): a network namespace per network, with the bridge, the nf_tables rules and the
+//! - **Gateway** (`gateway`): a network namespace per network, with the bridge, the nf_tables rules and the
 //!   device through which packets leave it.
 //! - **Backend** ([`backend`]): how a network is carried: `tproxy`, `packet`, `redirect`, `stack`, `pasta` or
 //!   `slirp4netns`, tried in this order. An opened backend is a [`datapath`].
-//! - **Forwarder** ([`forwarder`]): handles the packets that arrive on the gateway's device: UDP and ICMP
+//! - **Forwarder** (`forwarder`): handles the packets that arrive on the gateway's device: UDP and ICMP
 //!   echo through sockets of the host, TCP SYNs through the SYN interceptor.
-//! - **Relay** ([`relay`]): worker threads that splice TCP connections between two sockets.
+//! - **Relay** (`relay`): worker threads that splice TCP connections between two sockets.
 //!
 //! # Invariants
 //!
 //! - A socket belongs to the namespace it was created in but can be used from any thread. So there is one
-//!   thread per foreign namespace ([`netns`]), which creates sockets there and does nothing else.
+//!   thread per foreign namespace (`netns`), which creates sockets there and does nothing else.
 //! - Containers are hostile. Nothing they send may panic, block or grow without bound: everything kept on
 //!   their behalf (pending connections, flows, descriptors) is capped and times out.
 

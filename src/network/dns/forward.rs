@@ -240,9 +240,7 @@ impl DnsServer {
             let told = message::answer_addresses(&bytes, forwarded.question.end);
             let trusted = client.upstream.is_none() || has_egress_rules(&client);
             for on in client.memberships.iter().filter(|_| !told.is_empty()) {
-                let address = on.endpoint.v4.map(|net| IpAddr::from(net.addr()));
-                let address = address.or_else(|| on.endpoint.v6.map(|net| net.addr().into()));
-                if let (Some(egress), Some(address)) = (&on.egress, address) {
+                if let (Some(egress), Some(address)) = (&on.egress, on.endpoint.addresses().next()) {
                     egress.learn_answer(address, &forwarded.question.name, &told, trusted);
                 }
             }

@@ -2,14 +2,14 @@
 //!
 //! Each container on a network has sockets that were created in its own network namespace, so the socket on
 //! which a query arrives identifies the client. One thread in the host's namespace serves all of them
-//! ([`server`]).
+//! (`server`).
 //!
 //! # Who answers
 //!
-//! - Names of containers on networks that the client is on, too, are answered at once ([`names`],
-//!   [`answer`]).
-//! - Everything else is forwarded unchanged, except for its ID, to the host's resolvers ([`resolv_conf`],
-//!   [`forward`]). They are asked from the host's namespace, so a resolver on the host's loopback works.
+//! - Names of containers on networks that the client is on, too, are answered at once (`names`,
+//!   `answer`).
+//! - Everything else is forwarded unchanged, except for its ID, to the host's resolvers (`resolv_conf`,
+//!   `forward`). They are asked from the host's namespace, so a resolver on the host's loopback works.
 //! - With `--dns`, those servers are asked from the container's namespace. If one of its networks has egress
 //!   rules, they are asked from the host's instead: an answer that allows a connection must not be one that
 //!   the container can forge.

@@ -65,7 +65,7 @@ impl NameTable {
                 network.names.entry(name).or_default().push(key);
             }
             network.ids.insert(asker.id.clone(), key);
-            network.addresses.extend(addresses_of(membership).map(|address| (address, key)));
+            network.addresses.extend(membership.endpoint.addresses().map(|address| (address, key)));
         }
         self.clients.insert(key, asker);
     }
@@ -161,11 +161,6 @@ fn names_of(asker: &DnsClient, on: &DnsMembership) -> Vec<String> {
     all.sort_unstable();
     all.dedup();
     all
-}
-
-fn addresses_of(on: &DnsMembership) -> impl Iterator<Item = IpAddr> {
-    let v4 = on.endpoint.v4.map(|net| net.addr().into());
-    v4.into_iter().chain(on.endpoint.v6.map(|net| net.addr().into()))
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ pub(crate) trait PacketDevice: Send + Sync + fmt::Debug {
 /// What a device does for the sender of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeviceFeatures {
-    /// Completes checksums ([`Offload::checksum`]).
+    /// Completes checksums ([`PacketOffload::checksum`]).
     pub checksum: bool,
-    /// Takes several UDP datagrams as one packet (GSO; [`Offload::segment`]).
+    /// Takes several UDP datagrams as one packet (GSO; [`PacketOffload::segment`]).
     pub segments: bool,
 }
 

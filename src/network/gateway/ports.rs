@@ -153,7 +153,7 @@ impl Gateway {
         if !ports.bridged && !alone {
             self.create_bridge(ports)?;
         }
-        let port = BridgePort { index: FIRST_INDEX + ports.made, addresses: endpoint_addresses(endpoint) };
+        let port = BridgePort { index: FIRST_INDEX + ports.made, addresses: sender_addresses(endpoint) };
         ports.made += 1;
         let (name, config) = (port.name(), &self.config);
         let mut batch = RouteBatch::default();
@@ -303,11 +303,10 @@ impl Gateway {
     }
 }
 
-/// All addresses that a container may use on the network.
-fn endpoint_addresses(endpoint: &NetworkEndpoint) -> Vec<IpAddr> {
+/// All addresses that a container may send from on the network.
+fn sender_addresses(endpoint: &NetworkEndpoint) -> Vec<IpAddr> {
     let mut all = endpoint.link_local.clone();
-    all.extend(endpoint.v4.map(|net| IpAddr::V4(net.addr())));
-    all.extend(endpoint.v6.map(|net| IpAddr::V6(net.addr())));
+    all.extend(endpoint.addresses());
     if endpoint.v6.is_some() {
         all.push(IpAddr::V6(link_local(endpoint.mac)));
     }

@@ -162,17 +162,10 @@ impl AttachedEndpoint {
 impl Drop for AttachedEndpoint {
     fn drop(&mut self) {
         let Ok(services) = self.network.services() else { return };
-        let addresses = endpoint_addresses(&self.endpoint);
         services.gateway.detach_later(&self.endpoint);
         self.network.lock_macs().remove(&self.endpoint.mac);
         if let Some(datapath) = &services.datapath {
-            addresses.into_iter().for_each(|address| datapath.forget(address));
+            self.endpoint.addresses().for_each(|address| datapath.forget(address));
         }
     }
-}
-
-/// A container's own addresses on a network.
-pub(crate) fn endpoint_addresses(endpoint: &NetworkEndpoint) -> Vec<std::net::IpAddr> {
-    let v4 = endpoint.v4.iter().map(|net| net.addr().into());
-    v4.chain(endpoint.v6.iter().map(|net| net.addr().into())).collect()
 }

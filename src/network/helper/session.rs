@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::{Context as _, Result};
 
-use super::active_network::{ActiveNetwork, AttachedEndpoint, endpoint_addresses};
+use super::active_network::{ActiveNetwork, AttachedEndpoint};
 use super::protocol::{HelperReply, HelperRequest, OpenRequest};
 use crate::backend::{BackendSelector, NetworkBackend};
 use crate::datapath::DropGuard;
@@ -108,9 +108,8 @@ impl ActivePorts {
 
 /// The container's address for clients of this family, or of the other one if it has none.
 fn address_for_family(endpoint: &NetworkEndpoint, v6: bool) -> Option<IpAddr> {
-    let own4 = endpoint.v4.map(|net| IpAddr::from(net.addr()));
-    let own6 = endpoint.v6.map(|net| IpAddr::from(net.addr()));
-    if v6 { own6.or(own4) } else { own4.or(own6) }
+    let preferred = endpoint.addresses().find(|address| address.is_ipv6() == v6);
+    preferred.or_else(|| endpoint.addresses().next())
 }
 
 fn publish_target(network: &NetworkSpec, endpoint: &NetworkEndpoint) -> publish::PublishTarget {
@@ -256,7 +255,7 @@ impl HelperSession {
         let container = self.container.as_ref().context("it has no network namespace yet")?;
         let member = egress::EgressMember {
             name: self.request.name.clone(),
-            addresses: endpoint_addresses(&endpoint),
+            addresses: endpoint.addresses().collect(),
             host_gateway: self.request.host_gateway,
             log: self.log.clone(),
         };

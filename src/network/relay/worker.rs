@@ -100,12 +100,12 @@ impl RelayWorker {
             Ok((events, _)) => &*events,
             Err(error) => return error == Errno::INTR,
         };
-        let mut commands = false;
+        let mut has_commands = false;
         for event in events {
             let (kind, number) = token::decode(event.data.u64());
             let key = SlabKey::from_number(number);
             match kind {
-                token::WAKE => commands = true,
+                token::WAKE => has_commands = true,
                 token::LISTENER => self.accept(key),
                 token::CONNECT => self.connect_finished(key),
                 token::SOURCE => self.notify_source(number),
@@ -122,7 +122,7 @@ impl RelayWorker {
                 self.turn(key);
             }
         }
-        let go_on = !commands || self.run_commands();
+        let go_on = !has_commands || self.run_commands();
         self.run_timers();
         go_on
     }

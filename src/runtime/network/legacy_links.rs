@@ -24,9 +24,7 @@ pub(crate) fn legacy_links(
             let Some(other) = store.container(id)? else { continue };
             let there = linked_endpoint(&other, network, &format!("/{}/{alias}", spec.name))?;
             let names = link_names(alias, other.spec());
-            let v4 = there.v4.map(|net| IpAddr::from(net.addr()));
-            let all = v4.into_iter().chain(there.v6.map(|net| net.addr().into()));
-            lines.extend(all.map(|address| (address, names.clone())));
+            lines.extend(there.addresses().map(|address| (address, names.clone())));
         }
     }
     Ok(lines)

@@ -92,9 +92,7 @@ fn own_lines(spec: &ContainerSpec, endpoint: &NetworkEndpoint) -> Vec<String> {
     if let Some((first, _)) = names.split_once('.') {
         names = format!("{names} {first}");
     }
-    let v4 = endpoint.v4.map(|net| IpAddr::from(net.addr()));
-    let all = v4.into_iter().chain(endpoint.v6.map(|net| IpAddr::from(net.addr())));
-    all.map(|address| hosts_line(spec, address, &names)).collect()
+    endpoint.addresses().map(|address| hosts_line(spec, address, &names)).collect()
 }
 
 /// The container's host name: its short ID unless one was set.

@@ -149,9 +149,7 @@ impl Store {
         endpoint: &NetworkEndpoint,
         wanted: impl Fn(IpAddr) -> bool,
     ) -> anyhow::Result<()> {
-        let v4 = endpoint.v4.map(|net| IpAddr::V4(net.addr()));
-        let v6 = endpoint.v6.map(|net| IpAddr::V6(net.addr()));
-        for address in v4.into_iter().chain(v6).filter(|address| wanted(*address)) {
+        for address in endpoint.addresses().filter(|address| wanted(*address)) {
             self.release_lease(container, &endpoint.network, address)?;
         }
         Ok(())
