@@ -19,23 +19,24 @@
 //! # Rules
 //! Layers below get the environment as a value and never print. Parsing a command line has no side effects.
 
-pub(crate) mod frame;
-use crate::frame::command;
-use crate::frame::globals;
-use crate::frame::help;
-use crate::frame::multicall;
-use crate::frame::report;
 mod cmd;
 mod flags;
+mod frame;
 mod output;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use frame::command::{CommandContext, CommandResult};
-use frame::globals::GlobalFlags;
+use clap::error::ErrorKind;
 
-pub use frame::help::command_tree;
+use frame::command::{CommandContext, CommandResult, MatchedCommand};
+use frame::globals::{self, GlobalFlags};
+use frame::{help, multicall, report, usage};
+
+/// The tree of all commands, for man pages and completions.
+pub fn command_tree() -> clap::Command {
+    help::command_tree(&cmd::TABLE)
+}
 
 /// Runs the command that the arguments name and returns its exit code.
 pub fn main() -> ExitCode {
@@ -46,7 +47,8 @@ pub fn main() -> ExitCode {
     }
     // execve allows an empty list of arguments.
     let rest = arguments.split_off(arguments.len().min(1));
-    let mut context = CommandContext { program, words: String::new(), globals: GlobalFlags::default() };
+    let globals = GlobalFlags::default();
+    let mut context = CommandContext { program, words: String::new(), globals, table: &cmd::TABLE };
     let outcome = dispatch(&mut context, rest);
     report::finish(&context, outcome)
 }
@@ -67,10 +69,25 @@ fn dispatch(context: &mut CommandContext, mut arguments: Vec<OsString>) -> Comma
         return cmd::system::version::print_version_line(context);
     }
     context.globals.check()?;
-    let Some(found) = command::find_command(&arguments) else {
-        return help::answer_unmatched(context, &arguments);
-    };
+    match context.table.find(&arguments) {
+        Some(found) => execute(context, found, arguments),
+        None => help::answer_unmatched(context, &arguments),
+    }
+}
+
+fn execute(
+    context: &mut CommandContext,
+    found: MatchedCommand,
+    mut arguments: Vec<OsString>,
+) -> CommandResult {
     context.words = found.words;
     arguments.drain(..found.consumed);
-    found.entry.execute(context, arguments)
+    match found.entry.parse(arguments) {
+        Ok(matches) => found.entry.run(&matches, context),
+        // clap knows neither the words that were typed nor the aliases.
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            help::print_command_help(found.entry, context)
+        }
+        Err(error) => Err(usage::from_clap(&error).into()),
+    }
 }

@@ -7,14 +7,18 @@ pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod manifest;
 pub(crate) mod network;
+pub(crate) mod prune_report;
 pub(crate) mod registry;
 pub(crate) mod system;
 pub(crate) mod volume;
 
-use super::frame::command::CommandEntry;
+use crate::frame::command::{CommandEntry, CommandTable};
 
-/// Every command.
-pub(crate) const ENTRIES: &[CommandEntry] = &[
+/// Every command of dhow.
+pub(crate) static TABLE: CommandTable =
+    CommandTable { entries: ENTRIES, groups: GROUPS, unsupported: UNSUPPORTED };
+
+const ENTRIES: &[CommandEntry] = &[
     buildx::bake::ENTRY,
     buildx::create::ENTRY,
     buildx::du::ENTRY,
@@ -95,7 +99,7 @@ pub(crate) const ENTRIES: &[CommandEntry] = &[
 ];
 
 /// The groups of commands, each with a line of help.
-pub(crate) const GROUPS: &[(&str, &str)] = &[
+const GROUPS: &[(&str, &str)] = &[
     ("builder", "Builds"),
     ("buildx", "Builds, with docker's extended commands for them"),
     ("container", "Containers"),
@@ -107,7 +111,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
 ];
 
 /// docker's commands that dhow does not have.
-pub(crate) const UNSUPPORTED: &[&str] = &[
+const UNSUPPORTED: &[&str] = &[
     "checkpoint",
     "compose",
     "config",

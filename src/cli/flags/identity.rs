@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::files;
+use super::pairs::{parse_pairs, read_pair_files};
 use dhow_model::container::ContainerSpec;
 use dhow_model::flags::hosts;
 use dhow_model::flags::key_value::{self, KeyValue};
@@ -66,10 +66,7 @@ impl IdentityFlags {
         for pair in self.labels()? {
             spec.labels.insert(pair.name, pair.value.unwrap_or_default());
         }
-        for text in &self.annotation {
-            let pair = key_value::parse(text, "annotation")?;
-            spec.annotations.insert(pair.name, pair.value.unwrap_or_default());
-        }
+        spec.annotations.extend(parse_pairs(&self.annotation, "annotation")?);
         spec.name = self.name.unwrap_or_default();
         spec.hostname = self.hostname;
         spec.domainname = self.domainname;
@@ -82,7 +79,7 @@ impl IdentityFlags {
 
     /// Labels of files come first, so that flags win.
     fn labels(&self) -> anyhow::Result<Vec<KeyValue>> {
-        let mut labels = files::read_pair_files("--label-file", &self.label_file)?;
+        let mut labels = read_pair_files("--label-file", &self.label_file)?;
         for text in &self.label {
             labels.push(key_value::parse(text, "label")?);
         }

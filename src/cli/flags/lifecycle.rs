@@ -2,10 +2,10 @@
 
 use clap::Args;
 
+use super::pairs::parse_pairs;
 use dhow_error::{Failure, invalid};
 use dhow_model::container::ContainerSpec;
 use dhow_model::duration;
-use dhow_model::flags::key_value;
 use dhow_model::health::HealthSpec;
 use dhow_model::restart::RestartPolicy;
 
@@ -51,10 +51,7 @@ impl LifecycleFlags {
         }
         spec.restart = self.restart;
         spec.log.driver = self.log_driver.clone().unwrap_or_default();
-        for text in &self.log_opt {
-            let pair = key_value::parse(text, "log option")?;
-            spec.log.options.insert(pair.name, pair.value.unwrap_or_default());
-        }
+        spec.log.options.extend(parse_pairs(&self.log_opt, "log option")?);
         // Only to check the driver and its options.
         spec.log.plan()?;
         spec.health = self.health()?;

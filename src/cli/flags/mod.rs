@@ -2,13 +2,14 @@
 
 pub(crate) mod build;
 pub(crate) mod checked;
-mod files;
+pub(crate) mod files;
 mod identity;
 mod lifecycle;
 mod limits;
 mod mounts;
 mod namespaces;
 mod network;
+pub(crate) mod pairs;
 pub(crate) mod process;
 pub(crate) mod prune;
 mod security;

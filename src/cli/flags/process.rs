@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::files;
+use super::pairs::read_pair_files;
 use dhow_error::invalid;
 use dhow_model::container::{ContainerSpec, UlimitSpec};
 use dhow_model::flags::key_value::{self, KeyValue};
@@ -66,7 +66,7 @@ impl ProcessFlags {
 /// Variables of files come first, so that flags win. A name without a value is looked up in the environment.
 /// If it is not set there, a file's name is dropped; a flag's name stays and removes the image's variable.
 pub(crate) fn resolve_env(flags: &[String], files: &[String]) -> anyhow::Result<Vec<String>> {
-    let from_files = files::read_pair_files("--env-file", files)?;
+    let from_files = read_pair_files("--env-file", files)?;
     let mut env: Vec<String> =
         from_files.into_iter().map(resolve_pair).filter(|line| line.contains('=')).collect();
     for text in flags {

@@ -2,13 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::builder::ValueParser;
-use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::ArgMatches;
 
 use super::globals::GlobalFlags;
-use super::{help, usage};
-use crate::cmd;
+use super::{parser, usage};
 
 /// An exit code, or the error that `report` turns into one.
 pub(crate) type CommandResult = anyhow::Result<u8>;
@@ -21,6 +18,13 @@ pub(crate) struct CommandContext {
     pub(crate) words: String,
     /// The flags in front of the command.
     pub(crate) globals: GlobalFlags,
+    /// All commands, for help and completions.
+    pub(crate) table: &'static CommandTable,
+}
+
+/// The exit code for that of a process, which is at most 255 unless something went wrong.
+pub(crate) fn process_exit_code(code: i32) -> u8 {
+    u8::try_from(code).unwrap_or(u8::MAX)
 }
 
 impl CommandContext {
@@ -69,19 +73,18 @@ impl CommandEntry {
         let command = (self.define)(clap::Command::new(name).next_display_order(None))
             .about(self.about)
             .long_about(None);
-        help::with_help_flag(command)
+        parser::with_help_flag(command)
     }
 
-    /// Parses `arguments`, which follow the command's words, and runs the command.
-    pub(crate) fn execute(&self, context: &CommandContext, arguments: Vec<OsString>) -> CommandResult {
-        let words = arguments.into_iter();
-        let parsed = docker_parser(self.definition("dhow")).no_binary_name(true).try_get_matches_from(words);
-        match parsed {
-            Ok(matches) => (self.run)(&matches, context),
-            // clap knows neither the words that were typed nor the aliases.
-            Err(error) if error.kind() == ErrorKind::DisplayHelp => help::print_command_help(self, context),
-            Err(error) => Err(usage::from_clap(&error).into()),
-        }
+    /// Parses `arguments`, which follow the command's words.
+    pub(crate) fn parse(&self, arguments: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
+        let command = parser::docker_parser(self.definition("dhow")).no_binary_name(true);
+        command.try_get_matches_from(arguments)
+    }
+
+    /// Runs the command with its parsed arguments.
+    pub(crate) fn run(&self, matches: &ArgMatches, context: &CommandContext) -> CommandResult {
+        (self.run)(matches, context)
     }
 }
 
@@ -92,41 +95,13 @@ fn run_matches<T: CommandArgs>(matches: &ArgMatches, context: &CommandContext) -
     }
 }
 
-/// Gives a definition the conventions of docker's flags: `--flag=false`, the last one wins, and a value may
-/// start with a dash.
-pub(crate) fn docker_parser(command: clap::Command) -> clap::Command {
-    command.args_override_self(true).color(clap::ColorChoice::Never).mut_args(docker_flag)
-}
-
-fn docker_flag(argument: Arg) -> Arg {
-    if argument.is_positional() {
-        return argument;
-    }
-    match argument.get_action() {
-        ArgAction::SetTrue => {
-            let default = argument.get_default_values().first().map_or("false".into(), Clone::clone);
-            // As in Go's pflag: `--flag` or `--flag=false`, and in `--flag false` the second word is an
-            // argument.
-            argument
-                .action(ArgAction::Set)
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .default_value(default)
-                .value_parser(ValueParser::new(parse_go_bool))
-        }
-        ArgAction::Set | ArgAction::Append => argument.allow_hyphen_values(true),
-        _ => argument,
-    }
-}
-
-/// The spellings that Go's `strconv.ParseBool` accepts.
-fn parse_go_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("true or false is expected".into()),
-    }
+/// All commands of a program.
+pub(crate) struct CommandTable {
+    pub(crate) entries: &'static [CommandEntry],
+    /// First words of commands that have two, each with one line of help.
+    pub(crate) groups: &'static [(&'static str, &'static str)],
+    /// Commands of docker that do not exist here; they get an error of their own.
+    pub(crate) unsupported: &'static [&'static str],
 }
 
 /// A match in the command table.
@@ -137,73 +112,23 @@ pub(crate) struct MatchedCommand {
     pub(crate) consumed: usize,
 }
 
-/// Finds the longest command name in front of `arguments`.
-pub(crate) fn find_command(arguments: &[OsString]) -> Option<MatchedCommand> {
-    let first = arguments.first()?.to_str()?;
-    // Two words first: `image ls` is not the command `image`.
-    if let Some(second) = arguments.get(1).and_then(|word| word.to_str()) {
-        let words = format!("{first} {second}");
-        if let Some(entry) = command_named(&words) {
-            return Some(MatchedCommand { entry, words, consumed: 2 });
+impl CommandTable {
+    /// Finds the longest command name in front of `arguments`.
+    pub(crate) fn find(&self, arguments: &[OsString]) -> Option<MatchedCommand> {
+        let first = arguments.first()?.to_str()?;
+        // Two words first: `image ls` is not the command `image`.
+        if let Some(second) = arguments.get(1).and_then(|word| word.to_str()) {
+            let words = format!("{first} {second}");
+            if let Some(entry) = self.named(&words) {
+                return Some(MatchedCommand { entry, words, consumed: 2 });
+            }
         }
-    }
-    let entry = command_named(first)?;
-    Some(MatchedCommand { entry, words: first.to_owned(), consumed: 1 })
-}
-
-/// The entry with this name or alias.
-pub(crate) fn command_named(words: &str) -> Option<&'static CommandEntry> {
-    cmd::ENTRIES.iter().find(|entry| entry.names.contains(&words))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(clap::Args, Debug, PartialEq)]
-    struct Sample {
-        #[arg(short, long)]
-        interactive: bool,
-        #[arg(short, long)]
-        tty: bool,
-        #[arg(long, default_value = "true")]
-        proxy: bool,
-        #[arg(short, long)]
-        env: Vec<String>,
-        #[arg(short, long)]
-        name: Option<String>,
-        #[arg(trailing_var_arg = true, required = true)]
-        words: Vec<String>,
+        let entry = self.named(first)?;
+        Some(MatchedCommand { entry, words: first.to_owned(), consumed: 1 })
     }
 
-    fn sample(words: &[&str]) -> Sample {
-        use clap::{Args, FromArgMatches};
-        let command = docker_parser(Sample::augment_args(clap::Command::new("x"))).no_binary_name(true);
-        Sample::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn flags_are_read_as_docker_reads_them() {
-        let got = sample(&[
-            "-it",
-            "-e",
-            "-x",
-            "--env=A=b",
-            "-eC",
-            "-n=q",
-            "--name",
-            "--last",
-            "img",
-            "-i",
-            "--",
-            "y",
-        ]);
-        assert!(got.interactive && got.tty && got.proxy);
-        assert_eq!(got.env, ["-x", "A=b", "C"]);
-        assert_eq!(got.name.as_deref(), Some("--last"));
-        assert_eq!(got.words, ["img", "-i", "--", "y"]);
-        let got = sample(&["-i=false", "--tty", "--tty=0", "--proxy=false", "--", "-img"]);
-        assert!(!got.interactive && !got.tty && !got.proxy);
-        assert_eq!(got.words, ["-img"]);
+    /// The entry with this name or alias.
+    pub(crate) fn named(&self, words: &str) -> Option<&'static CommandEntry> {
+        self.entries.iter().find(|entry| entry.names.contains(&words))
     }
 }

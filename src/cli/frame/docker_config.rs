@@ -7,8 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::command::CommandContext;
-use super::report;
-use crate::cmd::image::fetch;
+use super::{environment, report};
 use dhow_model::detach_keys::DetachKeys;
 
 /// The settings honoured here; credentials are read by the registry client.
@@ -65,7 +64,7 @@ pub(crate) fn add_proxy_args(args: &mut BTreeMap<String, String>, context: &Comm
 
 /// Reads the configuration. A file that cannot be read is warned about and then ignored, as docker does.
 pub(crate) fn read_client_config(context: &CommandContext) -> ClientConfig {
-    let environment = fetch::command_environment(context);
+    let environment = environment::with_flags(context);
     let dir = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
     let Some(path) = dir.map(|dir| dir.join("config.json")) else { return ClientConfig::default() };
     let parsed = match std::fs::read(&path) {

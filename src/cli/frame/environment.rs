@@ -4,14 +4,23 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use dhow_error::Failure;
-use dhow_error::FailureKind;
+use super::command::CommandContext;
+use dhow_error::{Failure, FailureKind};
 use dhow_model::environment::Environment;
 use dhow_model::platform::Platform;
 
 /// All variables as a value; the layers below do not read the environment themselves.
 pub(crate) fn all() -> Environment {
     std::env::vars_os().collect()
+}
+
+/// All variables, with the flags in front of the command applied to them: `--config` is `$DOCKER_CONFIG`.
+pub(crate) fn with_flags(context: &CommandContext) -> Environment {
+    let environment = all();
+    match &context.globals.config {
+        Some(dir) => environment.with("DOCKER_CONFIG", dir),
+        None => environment,
+    }
 }
 
 /// `$DOCKER_DEFAULT_PLATFORM`: the platform of images unless a flag names one.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, FromArgMatches};
 
-use super::command::docker_parser;
-use super::{help, usage};
+use super::parser::{bare_command, docker_parser};
+use super::usage;
 use dhow_error::{Failure, unsupported};
 
 /// Flags that precede the command.
@@ -61,8 +61,7 @@ struct RawCommandLine {
 
 /// Splits `arguments` into the flags in front and the rest, which begins with the command.
 pub(crate) fn split_globals(arguments: Vec<OsString>) -> anyhow::Result<(GlobalFlags, Vec<OsString>)> {
-    let command =
-        docker_parser(RawCommandLine::augment_args(help::bare_command("dhow"))).no_binary_name(true);
+    let command = docker_parser(RawCommandLine::augment_args(bare_command("dhow"))).no_binary_name(true);
     let line = command
         .try_get_matches_from(arguments)
         .and_then(|matches| RawCommandLine::from_arg_matches(&matches));

@@ -2,30 +2,15 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, Args, Command};
+use clap::{Args, Command};
 
-use super::command::{CommandContext, CommandEntry, CommandResult, command_named};
+use super::command::{CommandContext, CommandEntry, CommandResult, CommandTable};
 use super::globals::GlobalFlags;
+use super::parser::bare_command;
 use super::suggest::closest;
 use super::usage::UsageError;
-use crate::cmd;
 use crate::output;
 use dhow_error::unsupported;
-
-/// A command without the flags and subcommands that clap adds by itself.
-pub(crate) fn bare_command(name: &'static str) -> Command {
-    Command::new(name).disable_help_flag(true).disable_help_subcommand(true).disable_version_flag(true)
-}
-
-/// Adds `--help`, and `-h` where the command does not use the letter.
-pub(crate) fn with_help_flag(command: Command) -> Command {
-    // `run` and `create` use -h for the host name.
-    let taken = command.get_arguments().any(|argument| argument.get_short() == Some('h'));
-    let help =
-        Arg::new("help").long("help").action(ArgAction::Help).help("Show this help").display_order(999);
-    let help = if taken { help } else { help.short('h') };
-    command.disable_help_flag(true).disable_version_flag(true).arg(help)
-}
 
 /// Prints the help of a command.
 pub(crate) fn print_command_help(entry: &CommandEntry, context: &CommandContext) -> CommandResult {
@@ -54,7 +39,7 @@ pub(crate) fn answer_unmatched(context: &mut CommandContext, arguments: &[OsStri
     }
     // `dhow image --help` shows the help of the group, as `dhow help image` does.
     words.retain(|word| asked || (word != "--help" && word != "-h"));
-    let group = words.first().and_then(|word| cmd::GROUPS.iter().find(|group| group.0 == word));
+    let group = words.first().and_then(|word| context.table.groups.iter().find(|group| group.0 == word));
     match (group, words.as_slice()) {
         (None, []) => print_overview(context),
         (Some(group), [_]) => print_group_help(context, group),
@@ -70,7 +55,7 @@ pub(crate) fn answer_unmatched(context: &mut CommandContext, arguments: &[OsStri
 
 fn print_help_for(context: &mut CommandContext, words: &[String]) -> CommandResult {
     let words = words.join(" ");
-    match command_named(&words) {
+    match context.table.named(&words) {
         Some(entry) => {
             context.words = words;
             print_command_help(entry, context)
@@ -80,20 +65,20 @@ fn print_help_for(context: &mut CommandContext, words: &[String]) -> CommandResu
 }
 
 fn unknown_command(context: &CommandContext, word: &str) -> anyhow::Error {
-    if cmd::UNSUPPORTED.contains(&word) {
+    if context.table.unsupported.contains(&word) {
         return unsupported_command(context, word);
     }
-    let known = cmd::ENTRIES.iter().flat_map(|entry| entry.names.iter().copied());
-    let groups = cmd::GROUPS.iter().map(|group| group.0);
+    let known = context.table.entries.iter().flat_map(|entry| entry.names.iter().copied());
+    let groups = context.table.groups.iter().map(|group| group.0);
     unknown_with_suggestion(context, word, known.filter(|name| !name.contains(' ')).chain(groups))
 }
 
 fn unknown_subcommand(context: &CommandContext, group: &str, word: &str) -> anyhow::Error {
     let full = format!("{group} {word}");
-    if cmd::UNSUPPORTED.contains(&full.as_str()) {
+    if context.table.unsupported.contains(&full.as_str()) {
         return unsupported_command(context, &full);
     }
-    let known = cmd::ENTRIES.iter().flat_map(|entry| entry.names.iter());
+    let known = context.table.entries.iter().flat_map(|entry| entry.names.iter());
     unknown_with_suggestion(
         context,
         word,
@@ -121,7 +106,7 @@ fn unknown_with_suggestion<'a>(
 
 fn print_group_help(context: &CommandContext, group: &(&str, &str)) -> CommandResult {
     let mut text = format!("Usage:  {} {} COMMAND\n\n{}\n\nCommands:\n", context.program, group.0, group.1);
-    let inside = cmd::ENTRIES.iter().filter_map(|entry| {
+    let inside = context.table.entries.iter().filter_map(|entry| {
         let verb = entry.names.iter().find_map(|name| name.strip_prefix(group.0)?.strip_prefix(' '))?;
         Some((verb, entry.about))
     });
@@ -141,9 +126,9 @@ fn print_overview(context: &CommandContext) -> CommandResult {
     };
     let mut text = format!("Usage:  {} [OPTIONS] COMMAND\n\n{ABOUT}\n", context.program);
     text += "\nCommands:\n";
-    text += &aligned_list(cmd::ENTRIES.iter().filter_map(single));
+    text += &aligned_list(context.table.entries.iter().filter_map(single));
     text += "\nGroups of commands:\n";
-    text += &aligned_list(cmd::GROUPS.iter().copied());
+    text += &aligned_list(context.table.groups.iter().copied());
     text += "\nOptions in front of the command:\n";
     text += &global_options();
     text += &format!("\nRun '{} COMMAND --help' for more information on a command.\n", context.program);
@@ -166,16 +151,16 @@ fn aligned_list<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 }
 
 /// The whole command tree with every alias, for man pages and completions.
-pub fn command_tree() -> Command {
+pub(crate) fn command_tree(table: &CommandTable) -> Command {
     let mut root = GlobalFlags::augment_args(bare_command("dhow"))
         .about(ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage("dhow [OPTIONS] COMMAND")
         .subcommand_required(true);
-    for (group, about) in cmd::GROUPS {
+    for (group, about) in table.groups {
         root = root.subcommand(bare_command(group).about(*about));
     }
-    for entry in cmd::ENTRIES {
+    for entry in table.entries {
         for name in entry.names {
             root = add_command(root, entry, name);
         }

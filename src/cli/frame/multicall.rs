@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use super::command::process_exit_code;
 use super::environment;
 use crate::output;
 use dhow_engine::demo;
@@ -10,7 +11,7 @@ use dhow_error::{FailureKind, kind_of};
 use dhow_sandbox::reaper;
 
 /// The main function of a program; gets all arguments, its own name first.
-pub(crate) type MulticallProgram = fn(Vec<OsString>) -> ExitCode;
+type MulticallProgram = fn(Vec<OsString>) -> ExitCode;
 
 /// Names that select another program.
 const PROGRAMS: &[(&str, MulticallProgram)] = &[(reaper::PROGRAM, run_init), (demo::PROGRAM, run_demo)];
@@ -23,7 +24,7 @@ pub(crate) fn find_program(name: &str) -> Option<MulticallProgram> {
 /// Process 1 of a container with `--init`.
 fn run_init(arguments: Vec<OsString>) -> ExitCode {
     match reaper::run_reaper(arguments.get(1..).unwrap_or_default()) {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        Ok(code) => ExitCode::from(process_exit_code(code)),
         Err(error) => {
             output::eprint_line(&format!("{}: {error:#}", reaper::PROGRAM));
             // As a shell does: 127 if the program was not found, 126 if it cannot be executed.

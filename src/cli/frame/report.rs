@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::command::{CommandContext, CommandResult};
 use super::usage::UsageError;
 use crate::output;
-use dhow_error::{Failure, FailureKind, kind_of};
+use dhow_error::{Failure, FailureKind, kind_of, start_failure_exit_code};
 
 /// 128 + SIGPIPE, which a shell reports for a program that a closed pipe killed.
 const SIGPIPE_EXIT: u8 = 141;
@@ -59,13 +59,13 @@ fn exit_code(context: &CommandContext, error: &anyhow::Error) -> u8 {
     if let Some(usage) = error.downcast_ref::<UsageError>() {
         return if usage.about_flag { ENGINE_FAILURE } else { 1 };
     }
-    let runs_program = runs_container(&context.words) || joins_container(&context.words);
-    match (kind_of(error), runs_program) {
-        (FailureKind::CommandNotFound, true) => 127,
-        (FailureKind::CommandNotExecutable, true) => 126,
-        (FailureKind::Interrupted, _) => 130,
+    let kind = kind_of(error);
+    let start_failure = u8::try_from(start_failure_exit_code(kind)).unwrap_or(ENGINE_FAILURE);
+    match kind {
+        FailureKind::Interrupted => 130,
+        _ if runs_container(&context.words) => start_failure,
         // `exec` shares 126 and 127 with `run`, but not 125.
-        _ if runs_container(&context.words) => ENGINE_FAILURE,
+        _ if joins_container(&context.words) && start_failure != ENGINE_FAILURE => start_failure,
         _ => 1,
     }
 }
@@ -141,11 +141,19 @@ pub(crate) fn printable_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::command::CommandTable;
     use crate::frame::globals::GlobalFlags;
     use dhow_error::not_found;
 
+    static TABLE: CommandTable = CommandTable { entries: &[], groups: &[], unsupported: &[] };
+
     fn context(words: &str) -> CommandContext {
-        CommandContext { program: "dhow".into(), words: words.into(), globals: GlobalFlags::default() }
+        CommandContext {
+            program: "dhow".into(),
+            words: words.into(),
+            globals: GlobalFlags::default(),
+            table: &TABLE,
+        }
     }
 
     #[test]

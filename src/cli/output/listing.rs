@@ -26,6 +26,30 @@ pub(crate) struct ListingRow {
     pub(crate) labels: Map<String, Value>,
 }
 
+impl ListingRow {
+    /// A row with the fields of a JSON object.
+    pub(crate) fn new(fields: Value) -> Self {
+        match fields {
+            Value::Object(fields) => Self { fields, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+
+    /// Adds the field `Labels`, `NAME=VALUE,…`, and what `.Label "name"` selects from.
+    pub(crate) fn with_labels<'a>(
+        mut self,
+        labels: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> Self {
+        let mut texts = Vec::new();
+        for (name, value) in labels {
+            texts.push(format!("{name}={value}"));
+            self.labels.insert(name.clone(), Value::from(value.as_str()));
+        }
+        self.fields.insert("Labels".into(), texts.join(",").into());
+        self
+    }
+}
+
 impl Listing<'_> {
     /// The whole listing. `format` is `table`, `table TEMPLATE`, `json`, `raw` or a template; a table by default.
     pub(crate) fn render(

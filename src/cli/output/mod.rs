@@ -6,12 +6,13 @@ pub(crate) mod progress;
 pub(crate) mod reindent;
 pub(crate) mod table;
 pub(crate) mod template;
+
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 /// The reader of standard output is gone (`dhow images | head -1`); nobody is left to be told.
 #[derive(Debug)]
-pub(crate) struct StdoutClosed;
+struct StdoutClosed;
 
 impl fmt::Display for StdoutClosed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,15 +1,15 @@
 //! `bake`: build the targets of bake files.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::builders;
 use crate::cmd::buildx::bake_run::{self, BakeOptions};
-use crate::cmd::buildx::builders;
 use crate::flags::build::{invocation_env, parse_call, progress_mode};
+use crate::flags::files::read_limited;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
 use crate::output;
@@ -28,12 +28,9 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxBakeArgs>(
     "Build what files of targets describe (HCL, JSON, compose)",
 );
 
-/// The largest file of targets that is read, in bytes; a larger one is a mistake.
-const MAX_DEFINITION_BYTES: u64 = 16 << 20;
-
 /// Arguments of `bake`.
 #[derive(Args)]
-pub(crate) struct BuildxBakeArgs {
+struct BuildxBakeArgs {
     /// Allow what needs more rights: network.host, security.insecure
     #[arg(long, value_name = "RIGHT")]
     allow: Vec<String>,
@@ -213,33 +210,22 @@ fn files_from_environment(environment: &Environment) -> Vec<String> {
 
 fn read_definition(name: &str, around: &ClientEnv) -> anyhow::Result<BakeFile> {
     if name == "-" {
-        return Ok(BakeFile {
-            name: "-".into(),
-            content: read_limited(std::io::stdin(), name)?,
-            dotenv: None,
-        });
+        return Ok(BakeFile { name: "-".into(), content: read_whole(std::io::stdin(), name)?, dotenv: None });
     }
     let path = around.absolute(name.strip_prefix("cwd://").unwrap_or(name));
     let file = std::fs::File::open(&path).with_context(|| format!("cannot read `{name}`"))?;
     // Compose files take variables from the `.env` in their directory.
     let beside = path.parent().unwrap_or(Path::new("/")).join(".env");
     let dotenv = match std::fs::File::open(beside) {
-        Ok(file) => Some(read_limited(file, ".env")?),
+        Ok(file) => Some(read_whole(file, ".env")?),
         Err(_) => None,
     };
-    Ok(BakeFile { name: name.to_owned(), content: read_limited(file, name)?, dotenv })
+    Ok(BakeFile { name: name.to_owned(), content: read_whole(file, name)?, dotenv })
 }
 
-fn read_limited(from: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    // One byte more than allowed shows that the file is too large.
-    from.take(MAX_DEFINITION_BYTES + 1)
-        .read_to_end(&mut content)
-        .with_context(|| format!("cannot read `{name}`"))?;
-    if content.len() as u64 > MAX_DEFINITION_BYTES {
-        return Err(invalid(format!("`{name}` is larger than 16 MiB")).into());
-    }
-    Ok(content)
+fn read_whole(from: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
+    let content = read_limited(from).with_context(|| format!("cannot read `{name}`"))?;
+    content.ok_or_else(|| invalid(format!("`{name}` is larger than 16 MiB")).into())
 }
 
 /// A table as buildx prints it, or JSON.

@@ -89,7 +89,7 @@ pub(crate) fn report_failure(
 }
 
 /// What identifies the result: the image's ID, else the digest of what was pushed.
-pub(crate) fn result_id(built: &BuildResult) -> Option<String> {
+fn result_id(built: &BuildResult) -> Option<String> {
     built.image.as_ref().or(built.manifest.as_ref()).map(ToString::to_string)
 }
 

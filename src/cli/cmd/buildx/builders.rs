@@ -11,7 +11,7 @@ use dhow_store::builders::{BuilderNames, BuilderRecord};
 /// The builder that always exists.
 pub(crate) const DEFAULT_BUILDER: &str = "default";
 /// The driver that `default` reports.
-pub(crate) const DEFAULT_DRIVER: &str = "dhow";
+const DEFAULT_DRIVER: &str = "dhow";
 
 /// A builder as listings show it.
 pub(crate) struct NamedBuilder {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cmd::buildx::builders::{DEFAULT_BUILDER, check_new_name};
+use super::builders::{DEFAULT_BUILDER, check_new_name};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
 use crate::output;
@@ -21,7 +21,7 @@ const DRIVERS: [&str; 5] = ["docker-container", "docker", "kubernetes", "remote"
 
 /// Arguments of `buildx create`.
 #[derive(Args)]
-pub(crate) struct BuildxCreateArgs {
+struct BuildxCreateArgs {
     /// Add a node to the builder: it has one whatever is added
     #[arg(long)]
     append: bool,
@@ -83,7 +83,7 @@ impl CommandArgs for BuildxCreateArgs {
             match (builders.named.get_mut(&name), changes) {
                 (Some(_), true) => {}
                 (Some(_), false) => return Err(already_exists(&name).into()),
-                (None, true) => return Err(crate::cmd::buildx::builders::unknown_builder(&name).into()),
+                (None, true) => return Err(super::builders::unknown_builder(&name).into()),
                 (None, false) => drop(builders.named.insert(name.clone(), self.record(&name))),
             }
             if switch {

@@ -2,12 +2,10 @@
 
 use clap::Args;
 
-use super::prune::parse_cache_filter;
-use crate::cmd::buildx::builders;
+use super::{builders, cache};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use crate::output;
-use crate::output::{humanize, table};
+use crate::output::{self, table};
 use dhow_builder::prune::{CacheEntry, CachePruneRequest, list_cache, prune_cache};
 use dhow_model::bytes;
 use dhow_model::filter::ListFilter;
@@ -19,12 +17,12 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `buildx du`.
 #[derive(Args)]
-pub(crate) struct BuildxDuArgs {
+struct BuildxDuArgs {
     /// Builder, one of `buildx ls`: they share one cache
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
     /// Only those that match: id, type, description, until, inuse, shared, private, mutable
-    #[arg(long, value_name = "FILTER", value_parser = parse_cache_filter)]
+    #[arg(long, value_name = "FILTER", value_parser = cache::parse_cache_filter)]
     filter: Vec<ListFilter>,
     /// Everything about each
     #[arg(long)]
@@ -49,49 +47,14 @@ impl CommandArgs for BuildxDuArgs {
                 },
             )?,
         };
-        let body =
-            if self.verbose { entries.iter().map(cache_details).collect() } else { cache_table(&entries) };
+        let body = if self.verbose {
+            entries.iter().map(cache::cache_details).collect()
+        } else {
+            cache::cache_table(&entries)
+        };
         output::print(&format!("{body}{}", cache_totals(&entries)))?;
         Ok(0)
     }
-}
-
-/// A table with a row for each entry.
-pub(super) fn cache_table(entries: &[CacheEntry]) -> String {
-    let mut text = String::from("ID\tRECLAIMABLE\tSIZE\tLAST ACCESSED\n");
-    for entry in entries {
-        let mutable = if entry.mutable { "*" } else { "" };
-        let shared = if entry.shared { "*" } else { "" };
-        let last = entry.last_used.as_deref().map(humanize::ago).unwrap_or_default();
-        let (id, free, size) = (&entry.id, !entry.in_use, bytes::human(entry.size));
-        text += &format!("{id}{mutable}\t{free}\t{size}{shared}\t{last}\n");
-    }
-    table::align_columns(&text)
-}
-
-/// All there is about an entry, and an empty line.
-pub(super) fn cache_details(entry: &CacheEntry) -> String {
-    let mut lines = vec![("ID", entry.id.clone())];
-    if !entry.parents.is_empty() {
-        lines.push(("Parents", entry.parents.join(", ")));
-    }
-    lines.extend([
-        ("Created at", humanize::local_time(&entry.created)),
-        ("Mutable", entry.mutable.to_string()),
-        ("Reclaimable", (!entry.in_use).to_string()),
-        ("Shared", entry.shared.to_string()),
-        ("Size", bytes::human(entry.size)),
-    ]);
-    if !entry.description.is_empty() {
-        lines.push(("Description", entry.description.escape_debug().to_string()));
-    }
-    lines.push(("Usage count", entry.uses.to_string()));
-    if let Some(used) = &entry.last_used {
-        lines.push(("Last used", humanize::ago(used)));
-    }
-    lines.push(("Type", entry.kind.clone()));
-    let text: String = lines.into_iter().map(|(name, value)| format!("{name}:\t{value}\n")).collect();
-    table::align_columns(&text) + "\n"
 }
 
 /// Totals below the entries.

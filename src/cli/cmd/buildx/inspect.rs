@@ -2,11 +2,10 @@
 
 use clap::Args;
 
-use crate::cmd::buildx::builders::{NamedBuilder, find_builder, requested_builder};
+use super::builders::{NamedBuilder, find_builder, requested_builder};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use crate::output;
-use crate::output::humanize;
+use crate::output::{self, humanize};
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
@@ -17,7 +16,7 @@ pub(crate) const BUILDKIT_VERSION: &str = "v0.21.0";
 
 /// Arguments of `buildx inspect`.
 #[derive(Args)]
-pub(crate) struct BuildxInspectArgs {
+struct BuildxInspectArgs {
     /// Builder, where the argument names none
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::builders::{NamedBuilder, list_builders};
 use super::inspect::BUILDKIT_VERSION;
-use crate::cmd::buildx::builders::{NamedBuilder, list_builders};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
@@ -18,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `buildx ls`.
 #[derive(Args)]
-pub(crate) struct BuildxLsArgs {
+struct BuildxLsArgs {
     /// Show platforms in full
     #[arg(long)]
     no_trunc: bool,
@@ -79,23 +79,16 @@ impl BuildxLsArgs {
         let branch = if heading { " \\_ " } else { "" };
         let mark = if builder.current { "*" } else { "" };
         [
-            row(json!({
+            ListingRow::new(json!({
                 "Name": format!("{}{mark}", builder.name), "DriverEndpoint": builder.record.driver,
                 "LastActivity": "", "Status": "", "Buildkit": "", "Platforms": "", "Error": "",
             })),
-            row(json!({
+            ListingRow::new(json!({
                 "Name": format!("{branch}{}", builder.node_name()),
                 "DriverEndpoint": format!("{branch}{}", builder.record.endpoint),
                 "LastActivity": "", "Status": "running", "Buildkit": BUILDKIT_VERSION, "Platforms": platforms, "Error": "",
             })),
         ]
-    }
-}
-
-fn row(fields: Value) -> ListingRow {
-    match fields {
-        Value::Object(fields) => ListingRow { fields, ..ListingRow::default() },
-        _ => ListingRow::default(),
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod bake;
 pub(crate) mod bake_run;
 pub(crate) mod build_run;
 pub(crate) mod builders;
+pub(crate) mod cache;
 pub(crate) mod create;
 pub(crate) mod du;
 pub(crate) mod imagetools;

@@ -2,13 +2,12 @@
 
 use clap::Args;
 
-use super::du::{cache_details, cache_table};
-use crate::cmd::buildx::builders;
+use super::{builders, cache};
+use crate::cmd::prune_report::reclaimed_line;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, prompt};
 use crate::output;
 use dhow_builder::prune::{CacheEntry, CachePruneRequest, prune_cache};
-use dhow_error::Failure;
 use dhow_model::bytes;
 use dhow_model::filter::ListFilter;
 use dhow_runtime::userns;
@@ -32,7 +31,7 @@ struct CachePruneFlags {
     #[arg(short, long)]
     all: bool,
     /// Only what matches: id, type, description, until, inuse, shared, private, mutable
-    #[arg(long, value_name = "FILTER", value_parser = parse_cache_filter)]
+    #[arg(long, value_name = "FILTER", value_parser = cache::parse_cache_filter)]
     filter: Vec<ListFilter>,
     /// Do not ask
     #[arg(short, long)]
@@ -64,7 +63,7 @@ impl CachePruneFlags {
 
 /// Arguments of `builder prune`.
 #[derive(Args)]
-pub(crate) struct BuilderPruneArgs {
+struct BuilderPruneArgs {
     #[command(flatten)]
     flags: CachePruneFlags,
 }
@@ -72,11 +71,7 @@ pub(crate) struct BuilderPruneArgs {
 impl CommandArgs for BuilderPruneArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         if let Some(gone) = self.flags.prune(None)? {
-            output::print(&format!(
-                "{}Total reclaimed space: {}\n",
-                deleted_lines(&gone),
-                bytes::human(total_size(&gone))
-            ))?;
+            output::print(&(cache::deleted_lines(&gone) + &reclaimed_line(cache::total_size(&gone))))?;
         }
         Ok(0)
     }
@@ -84,7 +79,7 @@ impl CommandArgs for BuilderPruneArgs {
 
 /// Arguments of `buildx prune`.
 #[derive(Args)]
-pub(crate) struct BuildxPruneArgs {
+struct BuildxPruneArgs {
     #[command(flatten)]
     flags: CachePruneFlags,
     /// Builder, one of `buildx ls`: they share one cache
@@ -110,9 +105,12 @@ impl CommandArgs for BuildxPruneArgs {
         builders::check_builder(&store, self.builder.as_deref())?;
         let keep = self.space_to_keep(&store)?;
         if let Some(gone) = self.flags.prune(keep)? {
-            let body =
-                if self.verbose { gone.iter().map(cache_details).collect() } else { cache_table(&gone) };
-            output::print(&format!("{body}Total:\t{}\n", bytes::human(total_size(&gone))))?;
+            let body = if self.verbose {
+                gone.iter().map(cache::cache_details).collect()
+            } else {
+                cache::cache_table(&gone)
+            };
+            output::print(&format!("{body}Total:\t{}\n", bytes::human(cache::total_size(&gone))))?;
         }
         Ok(0)
     }
@@ -128,7 +126,7 @@ impl BuildxPruneArgs {
                 let missing = wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize));
                 let held = dhow_builder::prune::list_cache(store)?;
                 // What is missing on the disk has to come out of the cache.
-                Some(total_size(&held).saturating_sub(missing))
+                Some(cache::total_size(&held).saturating_sub(missing))
             }
         };
         let limit = [self.max_used_space, free].into_iter().flatten().min();
@@ -136,43 +134,5 @@ impl BuildxPruneArgs {
             (Some(limit), Some(reserved)) => Some(limit.max(reserved)),
             (limit, reserved) => limit.or(reserved),
         })
-    }
-}
-
-/// The size of all entries in bytes.
-pub(crate) fn total_size(entries: &[CacheEntry]) -> u64 {
-    entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
-}
-
-/// The removed entries with a heading and an empty line after them; empty if there are none.
-pub(crate) fn deleted_lines(gone: &[CacheEntry]) -> String {
-    if gone.is_empty() {
-        return String::new();
-    }
-    let ids: String = gone.iter().map(|entry| format!("{}\n", entry.id)).collect();
-    format!("Deleted build cache objects:\n{ids}\n")
-}
-
-/// Parses `KEY=VALUE`, `KEY~=PART` and, for booleans, `KEY`.
-pub(super) fn parse_cache_filter(text: &str) -> Result<ListFilter, Failure> {
-    if let Some((key, part)) = text.split_once("~=") {
-        return format!("{key}=~{part}").parse();
-    }
-    match text.contains('=') {
-        true => text.parse(),
-        false => Ok(ListFilter { key: text.trim().to_lowercase(), value: String::new() }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_of_the_cache() {
-        let read = |text: &str| parse_cache_filter(text).map(|filter| (filter.key, filter.value)).unwrap();
-        assert_eq!(read("until=24h"), ("until".into(), "24h".into()));
-        assert_eq!(read("description~=RUN a=b"), ("description".into(), "~RUN a=b".into()));
-        assert_eq!(read("inuse"), ("inuse".into(), String::new()));
     }
 }

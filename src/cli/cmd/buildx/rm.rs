@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cmd::buildx::builders::{DEFAULT_BUILDER, requested_builder, unknown_builder};
+use super::builders::{DEFAULT_BUILDER, requested_builder, unknown_builder};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, prompt, report};
 use crate::output;
@@ -14,7 +14,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `buildx rm`.
 #[derive(Args)]
-pub(crate) struct BuildxRmArgs {
+struct BuildxRmArgs {
     /// All that do not run: none is running for long
     #[arg(long)]
     all_inactive: bool,

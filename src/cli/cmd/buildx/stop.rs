@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cmd::buildx::builders::{find_builder, requested_builder};
+use super::builders::{find_builder, requested_builder};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use dhow_store::Store;
@@ -15,7 +15,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxStopArgs>(
 
 /// Arguments of `buildx stop`.
 #[derive(Args)]
-pub(crate) struct BuildxStopArgs {
+struct BuildxStopArgs {
     /// Builder, where the argument names none
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,

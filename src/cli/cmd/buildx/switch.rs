@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cmd::buildx::builders::{DEFAULT_BUILDER, find_builder};
+use super::builders::{DEFAULT_BUILDER, find_builder};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use dhow_store::Store;
@@ -15,7 +15,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxUseArgs>(
 
 /// Arguments of `buildx use`.
 #[derive(Args)]
-pub(crate) struct BuildxUseArgs {
+struct BuildxUseArgs {
     /// Use it whatever docker's context is, which is always so
     #[arg(long)]
     default: bool,

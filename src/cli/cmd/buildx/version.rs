@@ -12,11 +12,11 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<BuildxVersionArgs>(
 );
 
 /// The version of buildx whose flags and files are understood; scripts compare it with what they need.
-pub(crate) const BUILDX_VERSION: &str = "v0.23.0";
+const BUILDX_VERSION: &str = "v0.23.0";
 
 /// Arguments of `buildx version`.
 #[derive(Args)]
-pub(crate) struct BuildxVersionArgs {}
+struct BuildxVersionArgs {}
 
 impl CommandArgs for BuildxVersionArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult, process_exit_code};
 use crate::frame::{docker_config, environment};
 use dhow_engine::container::attach::attach;
 use dhow_model::detach_keys::DetachKeys;
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerAttachArgs>(
 
 /// Arguments of `attach`.
 #[derive(Args)]
-pub(crate) struct ContainerAttachArgs {
+struct ContainerAttachArgs {
     /// Keys that detach the terminal
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<DetachKeys>,
@@ -42,6 +42,6 @@ impl CommandArgs for ContainerAttachArgs {
             detach_keys: docker_config::detach_keys(self.detach_keys, tty, context)?,
         };
         let code = attach(&store, &self.container, attachment)?;
-        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+        Ok(process_exit_code(code))
     }
 }

@@ -18,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCommitArgs>(
 
 /// Arguments of `commit`.
 #[derive(Args)]
-pub(crate) struct ContainerCommitArgs {
+struct ContainerCommitArgs {
     /// Remember who made it
     #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     author: String,

@@ -8,8 +8,7 @@ use clap::Args;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::usage::UsageError;
 use crate::frame::{environment, report};
-use crate::output;
-use crate::output::humanize;
+use crate::output::{self, humanize};
 use dhow_engine::container::cp::{CopyOptions, copy_from, copy_into};
 use dhow_model::copy_request::{CopyRequest, HostEndpoint, PathArg};
 use dhow_runtime::userns;
@@ -23,7 +22,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCpArgs>(
 
 /// Arguments of `cp`.
 #[derive(Args)]
-pub(crate) struct ContainerCpArgs {
+struct ContainerCpArgs {
     /// Keep the owners of what is copied into a container, which is root's otherwise
     #[arg(short, long)]
     archive: bool,

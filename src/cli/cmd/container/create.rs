@@ -18,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerCreateArgs>(
 
 /// Arguments of `create`.
 #[derive(Args)]
-pub(crate) struct ContainerCreateArgs {
+struct ContainerCreateArgs {
     #[command(flatten)]
     container: ContainerFlags,
 }

@@ -20,7 +20,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerDiffArgs>(
 
 /// Arguments of `diff`.
 #[derive(Args)]
-pub(crate) struct ContainerDiffArgs {
+struct ContainerDiffArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::flags::process;
-use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult, process_exit_code};
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment, tty};
 use dhow_engine::container::exec::exec;
@@ -19,7 +19,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerExecArgs>(
 
 /// Arguments of `exec`.
 #[derive(Args)]
-pub(crate) struct ContainerExecArgs {
+struct ContainerExecArgs {
     /// Let the command go on alone
     #[arg(short, long)]
     detach: bool,
@@ -76,7 +76,7 @@ impl CommandArgs for ContainerExecArgs {
         };
         let store = Store::open(environment::data_root()?)?;
         let code = exec(&store, request, &environment::all())?;
-        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+        Ok(process_exit_code(code))
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerExportArgs>(
 
 /// Arguments of `export`.
 #[derive(Args)]
-pub(crate) struct ContainerExportArgs {
+struct ContainerExportArgs {
     /// Write this file instead of standard output; it appears when it is complete
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,

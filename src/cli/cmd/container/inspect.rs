@@ -14,7 +14,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerInspectArgs>
 
 /// Arguments of `container inspect`.
 #[derive(Args)]
-pub(crate) struct ContainerInspectArgs {
+struct ContainerInspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,

@@ -17,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerKillArgs>(
 
 /// Arguments of `kill`.
 #[derive(Args)]
-pub(crate) struct ContainerKillArgs {
+struct ContainerKillArgs {
     /// Signal to send
     #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]
     signal: String,

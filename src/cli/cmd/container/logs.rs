@@ -18,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerLogsArgs>(
 
 /// Arguments of `logs`.
 #[derive(Args)]
-pub(crate) struct ContainerLogsArgs {
+struct ContainerLogsArgs {
     /// Show the labels and variables that the log was told to keep too
     #[arg(long)]
     details: bool,

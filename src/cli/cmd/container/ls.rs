@@ -1,13 +1,12 @@
 //! `ps`: list containers.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{docker_config, environment, report};
-use crate::output;
-use crate::output::humanize;
 use crate::output::listing::{Listing, ListingRow};
+use crate::output::{self, humanize};
 use dhow_engine::container::ls::{
     ContainerQuery, ContainerSummary, ImageNames, list, mount_name, network_names,
 };
@@ -43,7 +42,7 @@ const HEADINGS: &[(&str, &str)] = &[
 
 /// Arguments of `ps`.
 #[derive(Args)]
-pub(crate) struct ContainerLsArgs {
+struct ContainerLsArgs {
     /// Those that do not run too
     #[arg(short, long)]
     all: bool,
@@ -122,21 +121,15 @@ pub(crate) fn container_row(
         mounts.iter().filter(|name| !name.is_empty()).map(|name| short(name, 15)).collect();
     let volumes = mounts.iter().filter(|name| !name.starts_with('/')).count();
     let id = if whole { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
-    let labels: Vec<String> = spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let fields = json!({
+    let row = ListingRow::new(json!({
         "ID": id, "Image": image, "Command": humanize::quote(&short(&command_text(spec), 20)),
         "CreatedAt": humanize::local_time(&spec.created), "RunningFor": humanize::ago(&spec.created),
         "Status": status_text(container), "State": container.status(), "Ports": container.ports(), "Names": spec.name,
-        "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size_text(container, store)), "Labels": labels.join(","),
+        "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size_text(container, store)),
         "Mounts": mounts.join(","), "LocalVolumes": volumes.to_string(), "Networks": network_names(spec),
         "Platform": spec.platform,
-    });
-    let labels =
-        spec.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    match fields {
-        Value::Object(fields) => ListingRow { fields, labels },
-        _ => ListingRow::default(),
-    }
+    }));
+    row.with_labels(&spec.labels)
 }
 
 fn command_text(spec: &ContainerSpec) -> String {

@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPauseArgs>(
 
 /// Arguments of `pause`.
 #[derive(Args)]
-pub(crate) struct ContainerPauseArgs {
+struct ContainerPauseArgs {
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,

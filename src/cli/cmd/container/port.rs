@@ -20,7 +20,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPortArgs>(
 
 /// Arguments of `port`.
 #[derive(Args)]
-pub(crate) struct ContainerPortArgs {
+struct ContainerPortArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,

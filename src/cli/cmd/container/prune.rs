@@ -2,13 +2,13 @@
 
 use clap::Args;
 
+use crate::cmd::prune_report::{deleted_list, reclaimed_line};
 use crate::flags::prune::PruneFlags;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
 use dhow_engine::container::prune::{PrunedContainers, prune_containers};
 use dhow_engine::prune_conditions::PruneConditions;
-use dhow_model::bytes;
 use dhow_runtime::userns;
 use dhow_store::Store;
 
@@ -20,7 +20,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerPruneArgs>(
 
 /// Arguments of `container prune`.
 #[derive(Args)]
-pub(crate) struct ContainerPruneArgs {
+struct ContainerPruneArgs {
     #[command(flatten)]
     flags: PruneFlags,
 }
@@ -35,16 +35,12 @@ impl CommandArgs for ContainerPruneArgs {
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let pruned = prune_containers(&store, &conditions, &identity)?;
-        let reclaimed = bytes::human(pruned.reclaimed);
-        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", deleted_lines(&pruned)))?;
+        output::print(&(deleted_lines(&pruned) + &reclaimed_line(pruned.reclaimed)))?;
         Ok(0)
     }
 }
 
-/// The removed containers with a heading and an empty line after them; empty if there are none.
+/// The list of removed containers.
 pub(crate) fn deleted_lines(pruned: &PrunedContainers) -> String {
-    match pruned.containers.as_slice() {
-        [] => String::new(),
-        containers => format!("Deleted Containers:\n{}\n\n", containers.join("\n")),
-    }
+    deleted_list("Containers", &pruned.containers)
 }

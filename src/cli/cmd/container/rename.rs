@@ -15,7 +15,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRenameArgs>(
 
 /// Arguments of `rename`.
 #[derive(Args)]
-pub(crate) struct ContainerRenameArgs {
+struct ContainerRenameArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,

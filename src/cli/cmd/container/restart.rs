@@ -17,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRestartArgs>
 
 /// Arguments of `restart`.
 #[derive(Args)]
-pub(crate) struct ContainerRestartArgs {
+struct ContainerRestartArgs {
     #[command(flatten)]
     ending: StopFlags,
     /// Names or IDs

@@ -18,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRmArgs>(
 
 /// Arguments of `rm`.
 #[derive(Args)]
-pub(crate) struct ContainerRmArgs {
+struct ContainerRmArgs {
     /// Kill a container that runs
     #[arg(short, long)]
     force: bool,

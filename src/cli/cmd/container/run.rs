@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cmd::container::ui::CommandUi;
 use crate::flags::ContainerFlags;
-use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult, process_exit_code};
 use crate::frame::{docker_config, environment, tty};
 use crate::output;
 use dhow_engine::container::run::RunResult;
@@ -21,7 +21,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerRunArgs>(
 
 /// Arguments of `run`.
 #[derive(Args)]
-pub(crate) struct ContainerRunArgs {
+struct ContainerRunArgs {
     #[command(flatten)]
     container: ContainerFlags,
     /// Leave it running in the background and print its ID
@@ -51,7 +51,7 @@ impl CommandArgs for ContainerRunArgs {
         let store = Store::open(environment::data_root()?)?;
         let mut front = CommandUi::new(context, &request);
         match dhow_engine::container::run::run(&store, request, &mut front)? {
-            RunResult::Attached(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+            RunResult::Attached(code) => Ok(process_exit_code(code)),
             RunResult::Detached(id) => {
                 output::print_line(&id)?;
                 Ok(0)

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use clap::Args;
 
 use crate::cmd::for_each::for_each_name;
-use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult, process_exit_code};
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment};
 use dhow_engine::container::start::start;
@@ -22,7 +22,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerStartArgs>(
 
 /// Arguments of `start`.
 #[derive(Args)]
-pub(crate) struct ContainerStartArgs {
+struct ContainerStartArgs {
     /// Attach the output and pass signals on
     #[arg(short, long)]
     attach: bool,
@@ -71,6 +71,6 @@ impl CommandArgs for ContainerStartArgs {
             detach_keys: docker_config::detach_keys(self.detach_keys, tty, context)?,
         };
         let code = start(&store, name, Some(attachment), &environment)?;
-        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+        Ok(process_exit_code(code))
     }
 }

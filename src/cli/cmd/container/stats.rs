@@ -4,13 +4,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{docker_config, environment};
-use crate::output;
-use crate::output::humanize;
 use crate::output::listing::{Listing, ListingRow};
+use crate::output::{self, humanize};
 use dhow_engine::container::stats::{StatsSample, StatsSampler};
 use dhow_model::bytes;
 use dhow_store::Store;
@@ -42,7 +41,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Arguments of `stats`.
 #[derive(Args)]
-pub(crate) struct ContainerStatsArgs {
+struct ContainerStatsArgs {
     /// Those that do not run too
     #[arg(short, long)]
     all: bool,
@@ -100,7 +99,7 @@ fn row(stats: &StatsSample, whole: bool) -> ListingRow {
     let shown = |text: String, nothing: &str| if stats.valid { text } else { nothing.to_owned() };
     let pair = |one: u64, other: u64| format!("{} / {}", humanize::size(one), humanize::size(other));
     let memory = format!("{} / {}", bytes::binary(stats.memory), bytes::binary(stats.memory_limit));
-    let fields = json!({
+    ListingRow::new(json!({
         "Container": stats.container, "ID": id, "Name": name,
         "CPUPerc": shown(format!("{:.2}%", stats.cpu), "--"),
         "MemUsage": shown(memory, "-- / --"),
@@ -108,11 +107,7 @@ fn row(stats: &StatsSample, whole: bool) -> ListingRow {
         "NetIO": shown(pair(stats.received, stats.sent), "--"),
         "BlockIO": shown(pair(stats.read, stats.written), "--"),
         "PIDs": shown(stats.pids.to_string(), "--"),
-    });
-    match fields {
-        Value::Object(fields) => ListingRow { fields, labels: Map::new() },
-        _ => ListingRow::default(),
-    }
+    }))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerStopArgs>(
 
 /// Arguments of `stop`.
 #[derive(Args)]
-pub(crate) struct ContainerStopArgs {
+struct ContainerStopArgs {
     #[command(flatten)]
     ending: StopFlags,
     /// Names or IDs

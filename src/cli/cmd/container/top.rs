@@ -4,8 +4,7 @@ use clap::Args;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use crate::output;
-use crate::output::table;
+use crate::output::{self, table};
 use dhow_engine::container::top::top;
 use dhow_store::Store;
 
@@ -20,7 +19,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerTopArgs>(
 
 /// Arguments of `top`.
 #[derive(Args)]
-pub(crate) struct ContainerTopArgs {
+struct ContainerTopArgs {
     /// Name or ID
     #[arg(required = true, value_name = "CONTAINER")]
     container: String,

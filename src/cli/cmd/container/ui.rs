@@ -2,7 +2,7 @@
 
 use crate::cmd::image::fetch::{self, PendingPull};
 use crate::frame::command::CommandContext;
-use crate::frame::report;
+use crate::frame::{environment, report};
 use crate::output;
 use crate::output::progress::lines::ProgressStream;
 use dhow_engine::demo::DemoImage;
@@ -27,7 +27,7 @@ impl<'a> CommandUi<'a> {
     pub(crate) fn new(context: &'a CommandContext, request: &RunRequest) -> Self {
         Self {
             context,
-            environment: fetch::command_environment(context),
+            environment: environment::with_flags(context),
             platform: request.platform.clone(),
             pending_pull: None,
         }

@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerUnpauseArgs>
 
 /// Arguments of `unpause`.
 #[derive(Args)]
-pub(crate) struct ContainerUnpauseArgs {
+struct ContainerUnpauseArgs {
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,

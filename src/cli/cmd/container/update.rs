@@ -19,7 +19,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerUpdateArgs>(
 
 /// Arguments of `update`.
 #[derive(Args)]
-pub(crate) struct ContainerUpdateArgs {
+struct ContainerUpdateArgs {
     #[command(flatten)]
     limits: UpdatableLimitFlags,
     /// When to start it again: no, on-failure[:MAX], always or unless-stopped

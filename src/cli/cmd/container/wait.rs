@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerWaitArgs>(
 
 /// Arguments of `wait`.
 #[derive(Args)]
-pub(crate) struct ContainerWaitArgs {
+struct ContainerWaitArgs {
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,

@@ -3,7 +3,6 @@
 use clap::Args;
 
 use crate::cmd::buildx::build_run::{self, BuildResultFiles};
-use crate::cmd::image::fetch;
 use crate::flags::build::{BuildFlags, BuildInvocation};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
@@ -17,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageBuildArgs>(
 
 /// Arguments of `build`.
 #[derive(Args)]
-pub(crate) struct ImageBuildArgs {
+struct ImageBuildArgs {
     #[command(flatten)]
     flags: BuildFlags,
 }
@@ -27,7 +26,7 @@ impl CommandArgs for ImageBuildArgs {
         let verbose = self.flags.debug || context.globals.verbose();
         match self.prepare(context) {
             Ok((store, order, files)) => {
-                let environment = fetch::command_environment(context);
+                let environment = environment::with_flags(context);
                 build_run::run_build(context, &store, &environment, &order, &files, verbose)
             }
             // Usage errors have exit codes of their own, all others are failed builds.

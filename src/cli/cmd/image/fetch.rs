@@ -1,7 +1,7 @@
 //! Pulls for `pull` and `run`: prepared with the user's rights, run where files can have any owner.
 
 use crate::frame::command::CommandContext;
-use crate::frame::{environment, report};
+use crate::frame::report;
 use crate::output::progress;
 use crate::output::progress::lines::ProgressStream;
 use dhow_engine::image::pull::{self, PreparedPull, PullRequest};
@@ -9,15 +9,6 @@ use dhow_model::environment::Environment;
 use dhow_model::layer::LayerOwnership;
 use dhow_runtime::userns;
 use dhow_store::Store;
-
-/// The process environment, with `--config` applied.
-pub(crate) fn command_environment(context: &CommandContext) -> Environment {
-    let environment = environment::all();
-    match &context.globals.config {
-        Some(dir) => environment.with("DOCKER_CONFIG", dir),
-        None => environment,
-    }
-}
 
 /// A pull that is ready to run.
 pub(crate) struct PendingPull {

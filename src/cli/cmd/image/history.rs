@@ -3,13 +3,12 @@
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use crate::output;
-use crate::output::humanize;
 use crate::output::listing::{Listing, ListingRow};
+use crate::output::{self, humanize};
 use dhow_engine::image::history::{HistoryStep, history};
 use dhow_engine::image::ls::find;
 use dhow_model::platform::Platform;
@@ -26,7 +25,7 @@ const INSTRUCTION_WIDTH: usize = 45;
 
 /// Arguments of `history`.
 #[derive(Args)]
-pub(crate) struct ImageHistoryArgs {
+struct ImageHistoryArgs {
     /// `table`, `json`, or a Go template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -68,18 +67,14 @@ impl ImageHistoryArgs {
         // Tabs and newlines would break the table.
         let instruction = step.history.created_by.replace(['\t', '\n', '\r'], " ");
         let id = step.id.as_ref().map(|id| if self.no_trunc { id.as_str() } else { id.short() });
-        let fields = json!({
+        ListingRow::new(json!({
             "Comment": step.history.comment,
             "CreatedAt": rfc3339_local(created),
             "CreatedBy": if self.no_trunc { instruction } else { humanize::ellipsis(&instruction, INSTRUCTION_WIDTH) },
             "CreatedSince": if self.human { humanize::ago(created) } else { rfc3339_local(created) },
             "ID": id.unwrap_or("<missing>"),
             "Size": if self.human { humanize::size(step.size) } else { step.size.to_string() },
-        });
-        match fields {
-            Value::Object(fields) => ListingRow { fields, labels: Map::new() },
-            _ => ListingRow::default(),
-        }
+        }))
     }
 }
 

@@ -7,9 +7,8 @@ use clap::Args;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::frame::usage::UsageError;
-use crate::output;
-use crate::output::progress;
 use crate::output::progress::lines::ProgressStream;
+use crate::output::{self, progress};
 use dhow_engine::image::import::{ImportRequest, ImportSource, import};
 use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
@@ -24,7 +23,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageImportArgs>(
 
 /// Arguments of `import`.
 #[derive(Args)]
-pub(crate) struct ImageImportArgs {
+struct ImageImportArgs {
     /// Apply this Dockerfile instruction to the image's configuration
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,

@@ -15,7 +15,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageInspectArgs>(
 
 /// Arguments of `image inspect`.
 #[derive(Args)]
-pub(crate) struct ImageInspectArgs {
+struct ImageInspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,

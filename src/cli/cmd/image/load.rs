@@ -8,9 +8,8 @@ use clap::Args;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::frame::usage::UsageError;
-use crate::output;
-use crate::output::progress;
 use crate::output::progress::lines::ProgressStream;
+use crate::output::{self, progress};
 use dhow_engine::image::load::{LoadRequest, LoadedImage, load};
 use dhow_model::platform::Platform;
 use dhow_runtime::userns;
@@ -24,7 +23,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageLoadArgs>(
 
 /// Arguments of `load`.
 #[derive(Args)]
-pub(crate) struct ImageLoadArgs {
+struct ImageLoadArgs {
     /// Read this file instead of standard input
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,

@@ -1,14 +1,13 @@
 //! `images`: list images.
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment};
-use crate::output;
-use crate::output::humanize;
 use crate::output::listing::{Listing, ListingRow};
+use crate::output::{self, humanize};
 use dhow_engine::image::ls::{ImageSummary, list};
 use dhow_model::filter::ListFilter;
 use dhow_store::Store;
@@ -23,7 +22,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageLsArgs>(
 
 /// Arguments of `images`.
 #[derive(Args)]
-pub(crate) struct ImageLsArgs {
+struct ImageLsArgs {
     /// Show all; images here have no hidden intermediate ones, so nothing changes
     #[arg(short, long)]
     all: bool,
@@ -136,7 +135,7 @@ impl ImageLsArgs {
         let image = &item.image;
         let created = image.config.created.as_deref().unwrap_or_default();
         let size = humanize::size(image.record.size);
-        let fields = json!({
+        ListingRow::new(json!({
             "Containers": "N/A",
             "CreatedAt": humanize::local_time(created),
             "CreatedSince": humanize::ago(created),
@@ -148,11 +147,7 @@ impl ImageLsArgs {
             "Tag": tag,
             "UniqueSize": "N/A",
             "VirtualSize": size,
-        });
-        match fields {
-            Value::Object(fields) => ListingRow { fields, labels: Map::new() },
-            _ => ListingRow::default(),
-        }
+        }))
     }
 }
 

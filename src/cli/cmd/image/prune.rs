@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cmd::prune_report::{deleted_list, reclaimed_line};
 use crate::flags::prune::PruneFlags;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
@@ -9,7 +10,6 @@ use crate::output;
 use dhow_engine::image::prune::{ImagePruneRequest, prune_images};
 use dhow_engine::image::rm::{ImageRemoval, RemovedItem};
 use dhow_error::Failure;
-use dhow_model::bytes;
 use dhow_runtime::userns;
 use dhow_store::Store;
 
@@ -21,7 +21,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePruneArgs>(
 
 /// Arguments of `image prune`.
 #[derive(Args)]
-pub(crate) struct ImagePruneArgs {
+struct ImagePruneArgs {
     /// Remove all that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
@@ -39,8 +39,7 @@ impl CommandArgs for ImagePruneArgs {
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let removal = prune_images(&store, &request)?;
-        let reclaimed = bytes::human(removal.reclaimed);
-        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", deleted_lines(&removal)))?;
+        output::print(&(deleted_lines(&removal) + &reclaimed_line(removal.reclaimed)))?;
         Ok(0)
     }
 }
@@ -66,16 +65,11 @@ fn warning(all: bool) -> &'static str {
     }
 }
 
-/// The removed images with a heading and an empty line after them; empty if there are none.
+/// The list of removed images.
 pub(crate) fn deleted_lines(removal: &ImageRemoval) -> String {
-    let mut text = String::new();
-    for line in &removal.lines {
-        text += if text.is_empty() { "Deleted Images:\n" } else { "" };
-        text += &match line {
-            RemovedItem::Untagged(name) => format!("untagged: {name}\n"),
-            RemovedItem::Deleted(digest) => format!("deleted: {digest}\n"),
-        };
-    }
-    text += if text.is_empty() { "" } else { "\n" };
-    text
+    let lines = removal.lines.iter().map(|line| match line {
+        RemovedItem::Untagged(name) => format!("untagged: {name}"),
+        RemovedItem::Deleted(digest) => format!("deleted: {digest}"),
+    });
+    deleted_list("Images", lines)
 }

@@ -22,7 +22,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePullArgs>(
 
 /// Arguments of `pull`.
 #[derive(Args)]
-pub(crate) struct ImagePullArgs {
+struct ImagePullArgs {
     /// Download all tags of the repository
     #[arg(short, long)]
     all_tags: bool,
@@ -54,7 +54,7 @@ impl CommandArgs for ImagePullArgs {
         // given.
         let shown = if self.all_tags { reference.clone() } else { reference.clone().or_latest() };
         let request = PullRequest { reference, all_tags: self.all_tags, platform };
-        let environment = fetch::command_environment(context);
+        let environment = environment::with_flags(context);
         // Before the user namespace is entered, so that credential helpers run as the user.
         let ready = fetch::prepare_pull(context, &environment, request)?;
         userns::enter(&environment)?;

@@ -2,12 +2,10 @@
 
 use clap::Args;
 
-use crate::cmd::image::fetch;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
-use crate::output;
-use crate::output::progress;
 use crate::output::progress::lines::ProgressStream;
+use crate::output::{self, progress};
 use dhow_engine::image::push::{self, PushRequest};
 use dhow_error::{Failure, invalid, unsupported};
 use dhow_image::compress::Compression;
@@ -25,7 +23,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagePushArgs>(
 
 /// Arguments of `push`.
 #[derive(Args)]
-pub(crate) struct ImagePushArgs {
+struct ImagePushArgs {
     /// Upload all tags of the repository
     #[arg(short, long)]
     all_tags: bool,
@@ -83,7 +81,7 @@ impl CommandArgs for ImagePushArgs {
         let shown = if self.all_tags { reference.clone() } else { reference.clone().or_latest() };
         let request =
             PushRequest { reference: shown.clone(), all_tags: self.all_tags, platform: self.platform, form };
-        let environment = fetch::command_environment(context);
+        let environment = environment::with_flags(context);
         // Before the user namespace is entered, so that credential helpers run as the user.
         let prepared = push::prepare(&environment, request)?;
         prepared.target.warnings.iter().for_each(|warning| report::warn(context, warning));

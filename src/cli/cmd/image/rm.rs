@@ -21,7 +21,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageRmArgs>(
 
 /// Arguments of `rmi`.
 #[derive(Args)]
-pub(crate) struct ImageRmArgs {
+struct ImageRmArgs {
     /// Remove an image with all its names, and names that stopped containers use
     #[arg(short, long)]
     force: bool,

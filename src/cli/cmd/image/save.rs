@@ -22,7 +22,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageSaveArgs>(
 
 /// Arguments of `save`.
 #[derive(Args)]
-pub(crate) struct ImageSaveArgs {
+struct ImageSaveArgs {
     /// Write this file instead of standard output; it appears when it is complete
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,

@@ -15,7 +15,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImageTagArgs>(
 
 /// Arguments of `tag`.
 #[derive(Args)]
-pub(crate) struct ImageTagArgs {
+struct ImageTagArgs {
     /// The image
     #[arg(required = true, value_name = "SOURCE_IMAGE")]
     source: String,

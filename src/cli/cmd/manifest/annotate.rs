@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestAnnotateArgs>
 
 /// Arguments of `manifest annotate`.
 #[derive(Args)]
-pub(crate) struct ManifestAnnotateArgs {
+struct ManifestAnnotateArgs {
     /// The architecture
     #[arg(long, value_name = "ARCH")]
     arch: Option<String>,

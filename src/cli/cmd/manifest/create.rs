@@ -3,7 +3,6 @@
 use clap::Args;
 
 use super::parse_name;
-use crate::cmd::image::fetch;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
@@ -18,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestCreateArgs>(
 
 /// Arguments of `manifest create`.
 #[derive(Args)]
-pub(crate) struct ManifestCreateArgs {
+struct ManifestCreateArgs {
     /// Add to a list that is there
     #[arg(short, long)]
     amend: bool,
@@ -39,7 +38,7 @@ impl CommandArgs for ManifestCreateArgs {
         let manifests =
             self.manifests.iter().map(|text| parse_name(text)).collect::<anyhow::Result<Vec<_>>>()?;
         let store = Store::open(environment::data_root()?)?;
-        let environment = fetch::command_environment(context);
+        let environment = environment::with_flags(context);
         manifest::create(&store, &environment, &list, &manifests, self.amend, self.insecure)?;
         output::print_line(&format!("Created manifest list {list}"))?;
         Ok(0)

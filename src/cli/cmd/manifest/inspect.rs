@@ -3,7 +3,6 @@
 use clap::Args;
 
 use super::parse_name;
-use crate::cmd::image::fetch;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
@@ -19,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestInspectArgs>(
 
 /// Arguments of `manifest inspect`.
 #[derive(Args)]
-pub(crate) struct ManifestInspectArgs {
+struct ManifestInspectArgs {
     /// Talk to the registry without encryption if it must be
     #[arg(long)]
     insecure: bool,
@@ -40,7 +39,7 @@ impl CommandArgs for ManifestInspectArgs {
             [] => return Ok(1),
         };
         let store = Store::open(environment::data_root()?)?;
-        let environment = fetch::command_environment(context);
+        let environment = environment::with_flags(context);
         let shown = manifest::inspect(&store, &environment, list, manifest, self.verbose, self.insecure)?;
         let text = match shown {
             ManifestInspection::Verbose(value) => reindent(&value.to_string(), "\t"),

@@ -3,7 +3,6 @@
 use clap::Args;
 
 use super::parse_name;
-use crate::cmd::image::fetch;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
@@ -18,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestPushArgs>(
 
 /// Arguments of `manifest push`.
 #[derive(Args)]
-pub(crate) struct ManifestPushArgs {
+struct ManifestPushArgs {
     /// Talk to the registry without encryption if it must be
     #[arg(long)]
     insecure: bool,
@@ -35,7 +34,7 @@ impl CommandArgs for ManifestPushArgs {
         let list = parse_name(&self.list)?;
         let store = Store::open(environment::data_root()?)?;
         let pushing =
-            manifest::prepare_push(&store, &fetch::command_environment(context), &list, self.insecure)?;
+            manifest::prepare_push(&store, &environment::with_flags(context), &list, self.insecure)?;
         let digest = manifest::push(&pushing, &mut |line| output::print_line(line))?;
         output::print_line(&digest)?;
         if self.purge {

@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestRmArgs>(
 
 /// Arguments of `manifest rm`.
 #[derive(Args)]
-pub(crate) struct ManifestRmArgs {
+struct ManifestRmArgs {
     /// Names of lists
     #[arg(required = true, value_name = "MANIFEST_LIST")]
     lists: Vec<String>,

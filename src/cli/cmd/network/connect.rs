@@ -21,7 +21,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkConnectArgs>(
 
 /// Arguments of `network connect`.
 #[derive(Args)]
-pub(crate) struct NetworkConnectArgs {
+struct NetworkConnectArgs {
     /// Further name of the container on the network
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     alias: Vec<String>,

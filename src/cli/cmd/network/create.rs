@@ -1,9 +1,8 @@
 //! `network create`: create a network.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
+use crate::flags::pairs::parse_pairs;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
 use crate::output;
@@ -19,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `network create`.
 #[derive(Args)]
-pub(crate) struct NetworkCreateArgs {
+struct NetworkCreateArgs {
     /// Containers may be put on it by hand, which they always may
     #[arg(long, hide = true)]
     attachable: bool,
@@ -130,12 +129,4 @@ impl NetworkCreateArgs {
         }
         Ok(())
     }
-}
-
-fn parse_pairs(texts: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
-    let pair = |text: &String| {
-        let pair = key_value::parse(text, what)?;
-        Ok((pair.name, pair.value.unwrap_or_default()))
-    };
-    texts.iter().map(pair).collect()
 }

@@ -15,7 +15,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkDisconnectArgs
 
 /// Arguments of `network disconnect`.
 #[derive(Args)]
-pub(crate) struct NetworkDisconnectArgs {
+struct NetworkDisconnectArgs {
     /// Even if the container does not answer
     #[arg(short, long)]
     force: bool,

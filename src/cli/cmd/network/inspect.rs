@@ -14,7 +14,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkInspectArgs>(
 
 /// Arguments of `network inspect`.
 #[derive(Args)]
-pub(crate) struct NetworkInspectArgs {
+struct NetworkInspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,

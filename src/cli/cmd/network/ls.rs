@@ -1,13 +1,12 @@
 //! `network ls`: list networks.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use crate::output;
-use crate::output::humanize;
 use crate::output::listing::{Listing, ListingRow};
+use crate::output::{self, humanize};
 use dhow_engine::network::{ResolvedNetwork, list};
 use dhow_model::filter::ListFilter;
 use dhow_store::Store;
@@ -17,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `network ls`.
 #[derive(Args)]
-pub(crate) struct NetworkLsArgs {
+struct NetworkLsArgs {
     /// Only those that match: dangling, driver, id, label, name, scope, type
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<ListFilter>,
@@ -60,20 +59,13 @@ const HEADINGS: &[(&str, &str)] = &[
 
 fn row(network: &ResolvedNetwork, whole: bool) -> ListingRow {
     let spec = network.spec();
-    let labels = network.labels();
-    let texts: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let id = if whole { network.id() } else { network.id().get(..12).unwrap_or_default() };
-    let fields = json!({
+    let row = ListingRow::new(json!({
         "CreatedAt": spec.map(|spec| humanize::local_time(&spec.created)).unwrap_or_default(),
         "Driver": network.driver(), "ID": id,
         "IPv4": spec.is_none_or(|spec| spec.v4.is_some()).to_string(),
         "IPv6": spec.is_some_and(|spec| spec.v6.is_some()).to_string(),
-        "Internal": spec.is_some_and(|spec| spec.internal).to_string(),
-        "Labels": texts.join(","), "Name": network.name(), "Scope": "local",
-    });
-    let labels = labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    match fields {
-        Value::Object(fields) => ListingRow { fields, labels },
-        _ => ListingRow::default(),
-    }
+        "Internal": spec.is_some_and(|spec| spec.internal).to_string(), "Name": network.name(), "Scope": "local",
+    }));
+    row.with_labels(network.labels())
 }

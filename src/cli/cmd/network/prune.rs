@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cmd::prune_report::deleted_list;
 use crate::flags::prune::PruneFlags;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
@@ -18,7 +19,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkPruneArgs>(
 
 /// Arguments of `network prune`.
 #[derive(Args)]
-pub(crate) struct NetworkPruneArgs {
+struct NetworkPruneArgs {
     #[command(flatten)]
     flags: PruneFlags,
 }
@@ -36,10 +37,7 @@ impl CommandArgs for NetworkPruneArgs {
     }
 }
 
-/// The removed networks with a heading and an empty line after them; empty if there are none.
+/// The list of removed networks.
 pub(crate) fn deleted_lines(networks: &[String]) -> String {
-    match networks {
-        [] => String::new(),
-        networks => format!("Deleted Networks:\n{}\n\n", networks.join("\n")),
-    }
+    deleted_list("Networks", networks)
 }

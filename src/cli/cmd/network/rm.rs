@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkRmArgs>(
 
 /// Arguments of `network rm`.
 #[derive(Args)]
-pub(crate) struct NetworkRmArgs {
+struct NetworkRmArgs {
     /// Do not mind networks that are not there
     #[arg(short, long)]
     force: bool,

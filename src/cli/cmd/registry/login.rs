@@ -5,10 +5,9 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::cmd::image::fetch;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::usage::UsageError;
-use crate::frame::{prompt, report};
+use crate::frame::{environment, prompt, report};
 use crate::output;
 use dhow_engine::registry::login;
 use dhow_error::{Failure, FailureKind, invalid};
@@ -27,7 +26,7 @@ const MAX_PASSWORD_BYTES: u64 = 64 * 1024;
 
 /// Arguments of `login`.
 #[derive(Args)]
-pub(crate) struct LoginArgs {
+struct LoginArgs {
     /// The password; others can see it in the list of processes
     #[arg(short, long, value_name = "PASSWORD")]
     password: Option<String>,
@@ -43,7 +42,7 @@ pub(crate) struct LoginArgs {
 
 impl CommandArgs for LoginArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
-        let environment = fetch::command_environment(context);
+        let environment = environment::with_flags(context);
         let registry = login::registry_name(self.server.as_deref())?;
         if self.password.is_some() {
             report::warn(

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::cmd::image::fetch;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::environment;
 use crate::output;
 use dhow_engine::registry::login;
 
@@ -15,7 +15,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<LogoutArgs>(
 
 /// Arguments of `logout`.
 #[derive(Args)]
-pub(crate) struct LogoutArgs {
+struct LogoutArgs {
     #[arg(value_name = "SERVER")]
     server: Option<String>,
 }
@@ -24,7 +24,7 @@ impl CommandArgs for LogoutArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let registry = login::registry_name(self.server.as_deref())?;
         let shown = login::display_name(&registry);
-        let line = match login::erase_credential(&fetch::command_environment(context), &registry)? {
+        let line = match login::erase_credential(&environment::with_flags(context), &registry)? {
             true => format!("Removing login credentials for {shown}"),
             false => format!("Not logged in to {shown}"),
         };

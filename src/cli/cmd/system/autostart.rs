@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemAutostartArgs>(
 
 /// Arguments of `system autostart`.
 #[derive(Args)]
-pub(crate) struct SystemAutostartArgs {}
+struct SystemAutostartArgs {}
 
 impl CommandArgs for SystemAutostartArgs {
     fn run(self, context: &CommandContext) -> CommandResult {

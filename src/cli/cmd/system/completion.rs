@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
-use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
+use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult, CommandTable};
 use crate::frame::help;
 use crate::output;
 
@@ -12,7 +12,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `completion`.
 #[derive(Args)]
-pub(crate) struct CompletionArgs {
+struct CompletionArgs {
     /// Whose script to print
     #[arg(value_name = "SHELL", value_parser = shell)]
     shell: Shell,
@@ -20,7 +20,7 @@ pub(crate) struct CompletionArgs {
 
 impl CommandArgs for CompletionArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
-        output::print(&script(self.shell, &context.program))?;
+        output::print(&script(self.shell, context.table, &context.program))?;
         Ok(0)
     }
 }
@@ -29,10 +29,10 @@ fn shell(text: &str) -> Result<Shell, String> {
     Shell::from_str(text, false).map_err(|_| "expected one of bash, zsh, fish, powershell or elvish".into())
 }
 
-fn script(shell: Shell, program: &str) -> String {
+fn script(shell: Shell, table: &CommandTable, program: &str) -> String {
     let mut script = Vec::new();
     // For the name that dhow was called by, which may be `docker`.
-    clap_complete::generate(shell, &mut help::command_tree(), program, &mut script);
+    clap_complete::generate(shell, &mut help::command_tree(table), program, &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn scripts_know_commands_and_flags() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let script = script(shell, "dhow");
+            let script = script(shell, &crate::cmd::TABLE, "dhow");
             assert!(script.contains("run") && script.contains("read-only"), "{shell}");
         }
     }

@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 use crate::cmd::container::ls::container_row;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use crate::output;
-use crate::output::humanize;
 use crate::output::listing::{Listing, ListingRow};
 use crate::output::template::Template;
+use crate::output::{self, humanize};
 use dhow_builder::prune::{CacheEntry, list_cache};
 use dhow_engine::container::ls::ImageNames;
 use dhow_engine::system::df::{DiskUsage, ImageUsage, VolumeUsage, disk_usage};
@@ -23,7 +22,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `system df`.
 #[derive(Args)]
-pub(crate) struct SystemDfArgs {
+struct SystemDfArgs {
     /// Print with a Go template, `table TEMPLATE`, or `json`
     #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
@@ -104,17 +103,10 @@ fn summary_row(kind: &str, total: usize, active: usize, sizes: (u64, u64)) -> Li
         // A hundred times the size may not fit into 64 bits.
         reclaimable += &format!(" ({}%)", u128::from(sizes.1) * 100 / u128::from(all));
     }
-    json_row(json!({
+    ListingRow::new(json!({
         "Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(), "Size": bytes::human(all),
         "Reclaimable": reclaimable,
     }))
-}
-
-fn json_row(fields: Value) -> ListingRow {
-    match fields {
-        Value::Object(fields) => ListingRow { fields, ..ListingRow::default() },
-        _ => ListingRow::default(),
-    }
 }
 
 /// A row for each object.
@@ -243,7 +235,7 @@ fn image_rows(usage: &ImageUsage) -> Vec<ListingRow> {
     }
     let created = image.config.created.as_deref().unwrap_or_default();
     let row = |(repository, tag): (String, String)| {
-        json_row(json!({
+        ListingRow::new(json!({
             "Repository": repository, "Tag": tag, "ID": image.id.short(), "Digest": "<none>",
             "CreatedSince": humanize::ago(created), "CreatedAt": humanize::local_time(created),
             "Size": humanize::size(image.record.size), "VirtualSize": humanize::size(image.record.size),
@@ -256,7 +248,7 @@ fn image_rows(usage: &ImageUsage) -> Vec<ListingRow> {
 }
 
 fn cache_row(entry: &CacheEntry) -> ListingRow {
-    json_row(json!({
+    ListingRow::new(json!({
         "ID": entry.id, "Parent": entry.parents.join(","), "CacheType": entry.kind,
         "Description": entry.description, "Size": humanize::size(entry.size),
         "CreatedAt": humanize::local_time(&entry.created), "CreatedSince": humanize::ago(&entry.created),
@@ -269,12 +261,12 @@ fn cache_row(entry: &CacheEntry) -> ListingRow {
 
 fn volume_row(usage: &VolumeUsage) -> ListingRow {
     let record = &usage.listed.record;
-    let labels: Vec<String> = record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    json_row(json!({
-        "Name": record.name, "Driver": DRIVER, "Scope": "local", "Labels": labels.join(","),
+    let row = ListingRow::new(json!({
+        "Name": record.name, "Driver": DRIVER, "Scope": "local",
         "Mountpoint": usage.listed.mountpoint.display().to_string(), "Links": usage.links.to_string(),
         "Size": humanize::size(usage.size), "Status": "N/A", "Availability": "N/A", "Group": "N/A",
-    }))
+    }));
+    row.with_labels(&record.labels)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemEventsArgs>(
 
 /// Arguments of `events`.
 #[derive(Args)]
-pub(crate) struct SystemEventsArgs {
+struct SystemEventsArgs {
     /// Only those that match: container, event, image, label, network, scope, type, volume
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<ListFilter>,

@@ -26,7 +26,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemInfoArgs>(
 
 /// Arguments of `info`.
 #[derive(Args)]
-pub(crate) struct SystemInfoArgs {
+struct SystemInfoArgs {
     /// Print with a Go template, or `json`
     #[arg(short, long, value_name = "TEMPLATE")]
     format: Option<String>,

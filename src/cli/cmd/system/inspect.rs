@@ -17,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<InspectArgs>(
 
 /// Arguments of `inspect`.
 #[derive(Args)]
-pub(crate) struct InspectArgs {
+struct InspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,

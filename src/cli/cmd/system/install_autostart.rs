@@ -16,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemInstallAutostar
 
 /// Arguments of `system install-autostart`.
 #[derive(Args)]
-pub(crate) struct SystemInstallAutostartArgs {
+struct SystemInstallAutostartArgs {
     /// Take it back
     #[arg(long)]
     undo: bool,

@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use crate::cmd::{buildx, container, image, network, volume};
+use crate::cmd::buildx::cache;
+use crate::cmd::prune_report::reclaimed_line;
+use crate::cmd::{container, image, network, volume};
 use crate::flags::prune::PruneFlags;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
@@ -12,7 +14,6 @@ use dhow_engine::image::prune::{self, prune_images};
 use dhow_engine::prune_conditions::PruneConditions;
 use dhow_engine::{network as engine_network, volume as engine_volume};
 use dhow_error::{Failure, invalid};
-use dhow_model::bytes;
 use dhow_runtime::userns;
 use dhow_store::Store;
 
@@ -24,7 +25,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<SystemPruneArgs>(
 
 /// Arguments of `system prune`.
 #[derive(Args)]
-pub(crate) struct SystemPruneArgs {
+struct SystemPruneArgs {
     /// All images that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
@@ -60,10 +61,10 @@ impl CommandArgs for SystemPruneArgs {
         reclaimed = reclaimed.saturating_add(images.reclaimed);
         if let Some(request) = self.cache() {
             let gone = dhow_builder::prune::prune_cache(&store, &request)?;
-            text += &buildx::prune::deleted_lines(&gone);
-            reclaimed = reclaimed.saturating_add(buildx::prune::total_size(&gone));
+            text += &cache::deleted_lines(&gone);
+            reclaimed = reclaimed.saturating_add(cache::total_size(&gone));
         }
-        output::print(&format!("{text}Total reclaimed space: {}\n", bytes::human(reclaimed)))?;
+        output::print(&(text + &reclaimed_line(reclaimed)))?;
         Ok(0)
     }
 }

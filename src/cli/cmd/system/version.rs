@@ -21,7 +21,7 @@ const MIN_API_VERSION: &str = "1.24";
 
 /// Arguments of `version`.
 #[derive(Args)]
-pub(crate) struct VersionArgs {
+struct VersionArgs {
     /// Print with a Go template, or `json`
     #[arg(short, long, value_name = "TEMPLATE")]
     format: Option<String>,

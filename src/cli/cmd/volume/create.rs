@@ -3,13 +3,12 @@
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::flags::checked::{CheckedFlag, FlagShape, add_flags, given_flags};
+use crate::flags::pairs::parse_pairs;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
 use dhow_engine::volume::{NewVolume, create};
 use dhow_error::{Failure, unsupported};
-use dhow_model::flags::key_value;
-use dhow_model::volume::StringMap;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
@@ -17,7 +16,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `volume create`.
 #[derive(Args)]
-pub(crate) struct VolumeCreateArgs {
+struct VolumeCreateArgs {
     /// The driver: `local`
     #[arg(short, long, value_name = "DRIVER", default_value = "local", hide_default_value = true)]
     driver: String,
@@ -47,14 +46,6 @@ impl CommandArgs for VolumeCreateArgs {
         output::print_line(&create(&store, new)?)?;
         Ok(0)
     }
-}
-
-fn parse_pairs(texts: &[String], what: &str) -> Result<StringMap, Failure> {
-    let pair = |text: &String| {
-        let pair = key_value::parse(text, what)?;
-        Ok((pair.name, pair.value.unwrap_or_default()))
-    };
-    texts.iter().map(pair).collect()
 }
 
 /// docker's flags for volumes of a swarm.

@@ -14,7 +14,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumeInspectArgs>(
 
 /// Arguments of `volume inspect`.
 #[derive(Args)]
-pub(crate) struct VolumeInspectArgs {
+struct VolumeInspectArgs {
     /// `json`, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,

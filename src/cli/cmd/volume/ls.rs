@@ -1,7 +1,7 @@
 //! `volume ls`: list volumes.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
@@ -18,7 +18,7 @@ pub(crate) const ENTRY: CommandEntry =
 
 /// Arguments of `volume ls`.
 #[derive(Args)]
-pub(crate) struct VolumeLsArgs {
+struct VolumeLsArgs {
     /// Volumes of a swarm: there are none
     #[arg(long, hide = true)]
     cluster: bool,
@@ -64,16 +64,10 @@ pub(crate) const HEADINGS: &[(&str, &str)] = &[
 
 fn row(volume: &VolumeSummary) -> ListingRow {
     let record = &volume.record;
-    let labels: Vec<String> = record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let fields = json!({
-        "Availability": "N/A", "Driver": DRIVER, "Group": "N/A", "Labels": labels.join(","), "Links": "N/A",
+    let row = ListingRow::new(json!({
+        "Availability": "N/A", "Driver": DRIVER, "Group": "N/A", "Links": "N/A",
         "Mountpoint": volume.mountpoint.display().to_string(), "Name": record.name, "Scope": "local",
         "Size": "N/A", "Status": "N/A",
-    });
-    let labels =
-        record.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    match fields {
-        Value::Object(fields) => ListingRow { fields, labels },
-        _ => ListingRow::default(),
-    }
+    }));
+    row.with_labels(&record.labels)
 }

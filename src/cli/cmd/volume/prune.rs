@@ -2,11 +2,11 @@
 
 use clap::Args;
 
+use crate::cmd::prune_report::{deleted_list, reclaimed_line};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, prompt};
 use crate::output;
 use dhow_engine::volume::{PrunedVolumes, VolumePruneRequest, prune};
-use dhow_model::bytes;
 use dhow_model::filter::ListFilter;
 use dhow_runtime::userns;
 use dhow_store::Store;
@@ -19,7 +19,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumePruneArgs>(
 
 /// Arguments of `volume prune`.
 #[derive(Args)]
-pub(crate) struct VolumePruneArgs {
+struct VolumePruneArgs {
     /// Those that somebody named too
     #[arg(short, long)]
     all: bool,
@@ -42,8 +42,7 @@ impl CommandArgs for VolumePruneArgs {
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let pruned = prune(&store, &request)?;
-        let reclaimed = bytes::human(pruned.reclaimed);
-        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", deleted_lines(&pruned)))?;
+        output::print(&(deleted_lines(&pruned) + &reclaimed_line(pruned.reclaimed)))?;
         Ok(0)
     }
 }
@@ -55,10 +54,7 @@ fn warning(all: bool) -> &'static str {
     }
 }
 
-/// The removed volumes with a heading and an empty line after them; empty if there are none.
+/// The list of removed volumes.
 pub(crate) fn deleted_lines(pruned: &PrunedVolumes) -> String {
-    match pruned.volumes.as_slice() {
-        [] => String::new(),
-        volumes => format!("Deleted Volumes:\n{}\n\n", volumes.join("\n")),
-    }
+    deleted_list("Volumes", &pruned.volumes)
 }

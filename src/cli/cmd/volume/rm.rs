@@ -2,9 +2,9 @@
 
 use clap::Args;
 
+use crate::cmd::for_each::for_each_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::frame::{environment, report};
-use crate::output;
+use crate::frame::environment;
 use dhow_engine::volume;
 use dhow_runtime::userns;
 use dhow_store::Store;
@@ -17,7 +17,7 @@ pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<VolumeRmArgs>(
 
 /// Arguments of `volume rm`.
 #[derive(Args)]
-pub(crate) struct VolumeRmArgs {
+struct VolumeRmArgs {
     /// Do not mind volumes that are not there
     #[arg(short, long)]
     force: bool,
@@ -32,16 +32,8 @@ impl CommandArgs for VolumeRmArgs {
         userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        let mut code = 0;
-        for name in &self.volumes {
-            match volume::rm(&store, name, self.force) {
-                Ok(()) => output::print_line(name)?,
-                Err(error) => {
-                    report::print_error(context, &error);
-                    code = 1;
-                }
-            }
-        }
-        Ok(code)
+        for_each_name(context, &self.volumes, |name| {
+            volume::rm(&store, name, self.force).map(|()| name.to_owned())
+        })
     }
 }

@@ -8,8 +8,8 @@ use clap::Args;
 
 pub(crate) use self::call::{CallFormat, parse_call};
 use self::legacy::LegacyBuildFlags;
-use crate::cmd::image::fetch;
 use crate::frame::command::CommandContext;
+use crate::frame::parser::parse_go_bool;
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment, report};
 use crate::output;
@@ -157,7 +157,7 @@ pub(crate) struct BuildInvocation {
 
 /// The environment and working directory that the command was invoked in.
 pub(crate) fn invocation_env(context: &CommandContext) -> anyhow::Result<ClientEnv> {
-    Ok(ClientEnv { environment: fetch::command_environment(context), dir: environment::working_dir()? })
+    Ok(ClientEnv { environment: environment::with_flags(context), dir: environment::working_dir()? })
 }
 
 impl BuildFlags {
@@ -248,34 +248,27 @@ pub(crate) fn with_default_provenance(
     mut attests: Vec<OptionsEntry>,
     environment: &Environment,
 ) -> Vec<OptionsEntry> {
-    let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").is_some_and(is_true);
+    let off = environment
+        .text("BUILDX_NO_DEFAULT_ATTESTATIONS")
+        .is_some_and(|text| parse_go_bool(text) == Ok(true));
     if off && !attests.iter().any(|attest| attest.kind == "provenance") {
         attests.extend(entries::parse_short_attest("provenance", "false"));
     }
     attests
 }
 
-fn is_true(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
-}
-
-fn is_false(text: &str) -> bool {
-    matches!(text, "0" | "f" | "F" | "false" | "FALSE" | "False")
-}
-
 /// Checks `DOCKER_BUILDKIT`, by which docker chooses between its two builders.
 fn check_docker_buildkit(environment: &Environment, context: &CommandContext) -> Result<(), Failure> {
-    match environment.text("DOCKER_BUILDKIT") {
-        None => Ok(()),
-        Some(text) if is_true(text) => Ok(()),
-        Some(text) if is_false(text) => {
+    match environment.text("DOCKER_BUILDKIT").map(parse_go_bool) {
+        None | Some(Ok(true)) => Ok(()),
+        Some(Ok(false)) => {
             report::warn(
                 context,
                 "DOCKER_BUILDKIT=0: dhow has no legacy builder, and builds as BuildKit does",
             );
             Ok(())
         }
-        Some(_) => Err(invalid("DOCKER_BUILDKIT environment variable expects boolean value")),
+        Some(Err(_)) => Err(invalid("DOCKER_BUILDKIT environment variable expects boolean value")),
     }
 }
 
@@ -307,7 +300,7 @@ pub(crate) fn parse_each<T>(
 }
 
 /// Parses the caches of several flags, each of which may name several.
-pub(crate) fn parse_caches(texts: &[String]) -> Result<Vec<OptionsEntry>, Failure> {
+fn parse_caches(texts: &[String]) -> Result<Vec<OptionsEntry>, Failure> {
     Ok(parse_each(texts, entries::parse_cache)?.into_iter().flatten().collect())
 }
 

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::error::TemplateError;
+use super::functions;
 use super::parse::{ControlBlock, Operand, OperandBase, Pipeline, TemplateNode};
 use super::value::{format_value, is_truthy, null_field_text, type_name};
-use super::{TemplateError, functions};
 
 /// What a template is rendered for.
 pub(crate) enum RenderMode<'a> {

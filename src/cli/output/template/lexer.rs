@@ -1,6 +1,6 @@
 //! The lexer: splits a template into text and the tokens of its actions.
 
-use super::TemplateError;
+use super::error::TemplateError;
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq)]

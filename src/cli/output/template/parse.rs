@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::error::TemplateError;
+use super::functions;
 use super::lexer::{TemplateToken, TemplateTokenKind, tokenize};
-use super::{TemplateError, functions};
 
 /// How deep blocks and parentheses may nest; without a limit, they could exhaust the stack.
 const MAX_DEPTH: usize = 100;

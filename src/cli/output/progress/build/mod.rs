@@ -28,7 +28,7 @@ use rustix::termios::tcgetwinsize;
 
 use self::plain::PlainProgress;
 use self::rawjson::RawJsonProgress;
-use self::trace::BuildTrace;
+use self::trace::{BuildTrace, warning_line};
 use self::tty::{TerminalSize, TtyProgress};
 use dhow_build::progress::{BuildEvent, BuildObserver, CheckWarning, StepId};
 use dhow_error::{Failure, invalid};
@@ -261,11 +261,6 @@ fn failed_outputs(trace: &BuildTrace) -> Vec<u8> {
         text.extend_from_slice(b"------\n");
     }
     text
-}
-
-/// `Rule: message (line 3)`.
-fn warning_line(warning: &CheckWarning) -> String {
-    format!("{}: {} (line {})", warning.rule, warning.message, warning.lines.0)
 }
 
 /// The list of warnings, empty if there are none.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::trace::BuildTrace;
+use super::trace::{BuildTrace, warning_line};
 use dhow_build::progress::{BuildEvent, CheckWarning, StepId};
 use dhow_model::digest::Digest;
 
@@ -108,7 +108,7 @@ impl RawJsonProgress {
         }]);
         json!({
             "level": 1,
-            "short": STANDARD.encode(super::warning_line(warning)),
+            "short": STANDARD.encode(warning_line(warning)),
             "detail": [STANDARD.encode(&warning.description)],
             "url": warning.url,
             "range": range,

@@ -178,7 +178,7 @@ impl BuildTrace {
 }
 
 /// The step that an event is about.
-pub(crate) fn event_step(event: &BuildEvent) -> Option<StepId> {
+fn event_step(event: &BuildEvent) -> Option<StepId> {
     match event {
         BuildEvent::Step { id, .. }
         | BuildEvent::Started { id, .. }
@@ -201,7 +201,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// `1.50MB`, in BuildKit's format.
-pub(crate) fn human_bytes(bytes: u64) -> String {
+fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
         return format!("{bytes}B");
@@ -222,6 +222,11 @@ pub(crate) fn progress_bytes(part: &StepStatus) -> String {
         (current, 0) => human_bytes(current),
         (current, total) => format!("{} / {}", human_bytes(current), human_bytes(total)),
     }
+}
+
+/// `Rule: message (line 3)`.
+pub(super) fn warning_line(warning: &CheckWarning) -> String {
+    format!("{}: {} (line {})", warning.rule, warning.message, warning.lines.0)
 }
 
 #[cfg(test)]

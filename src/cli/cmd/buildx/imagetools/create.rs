@@ -1,45 +1,21 @@
-//! `buildx imagetools`: image indexes on registries.
+//! `buildx imagetools create`: make an index of images on registries.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use clap::Args;
+use serde_json::Value;
 
-use crate::cmd::image::fetch;
-use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
-use crate::output;
-use crate::output::reindent::reindent;
-use crate::output::template::Template;
-use dhow_engine::buildx::imagetools::{self, ImagetoolsRequest, RegistryInspection};
+use crate::frame::command::{CommandArgs, CommandContext, CommandResult};
+use crate::frame::environment;
+use crate::output::{self, reindent::reindent};
+use dhow_engine::buildx::imagetools::{self, ImagetoolsRequest};
 use dhow_error::{Failure, invalid};
-use dhow_image::manifest::Descriptor;
 use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
 
-pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ImagetoolsArgs>(
-    &["buildx imagetools"],
-    "COMMAND",
-    "Work on images that are on registries, without fetching them",
-);
-
-/// Arguments of `buildx imagetools`.
 #[derive(Args)]
-pub(crate) struct ImagetoolsArgs {
-    #[command(subcommand)]
-    action: ImagetoolsCommand,
-}
-
-#[derive(Subcommand)]
-enum ImagetoolsCommand {
-    /// Make an index of images on registries
-    Create(ImagetoolsCreateArgs),
-    /// Show what is under a name
-    Inspect(ImagetoolsInspectArgs),
-}
-
-#[derive(Args)]
-struct ImagetoolsCreateArgs {
+pub(super) struct ImagetoolsCreateArgs {
     /// Annotations of the index (KEY=VALUE)
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
@@ -72,32 +48,7 @@ struct ImagetoolsCreateArgs {
     sources: Vec<String>,
 }
 
-#[derive(Args)]
-struct ImagetoolsInspectArgs {
-    /// Use the builder of this name, of which there is one
-    #[arg(long, value_name = "NAME")]
-    builder: Option<String>,
-    /// Show it through a Go template
-    #[arg(long, value_name = "TEMPLATE")]
-    format: Option<String>,
-    /// Show the manifest as it is
-    #[arg(long)]
-    raw: bool,
-    /// Name of an image
-    #[arg(required = true, value_name = "NAME")]
-    name: String,
-}
-
-impl CommandArgs for ImagetoolsArgs {
-    fn run(self, context: &CommandContext) -> CommandResult {
-        match self.action {
-            ImagetoolsCommand::Create(create) => create.run(context),
-            ImagetoolsCommand::Inspect(inspect) => inspect.run(context),
-        }
-    }
-}
-
-impl ImagetoolsCreateArgs {
+impl CommandArgs for ImagetoolsCreateArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let quiet = match self.progress.as_str() {
             "quiet" | "none" => true,
@@ -111,7 +62,7 @@ impl ImagetoolsCreateArgs {
         if request.tags.is_empty() && !dry_run {
             return Err(invalid("can't push with no tags specified, please set --tag or --dry-run").into());
         }
-        let environment = fetch::command_environment(context);
+        let environment = environment::with_flags(context);
         let made = imagetools::assemble_index(&environment, &request)?;
         if dry_run {
             output::print_line(&reindent(&String::from_utf8_lossy(made.text()), "  "))?;
@@ -125,7 +76,9 @@ impl ImagetoolsCreateArgs {
         })?;
         Ok(0)
     }
+}
 
+impl ImagetoolsCreateArgs {
     fn request(self) -> anyhow::Result<ImagetoolsRequest> {
         let mut sources = self.sources;
         for file in &self.file {
@@ -169,73 +122,4 @@ fn parse_annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failu
         all.insert(key.to_owned(), value.to_owned());
     }
     Ok(all)
-}
-
-impl ImagetoolsInspectArgs {
-    fn run(self, context: &CommandContext) -> CommandResult {
-        let reference = self.name.parse::<ImageReference>()?.or_latest();
-        let found =
-            imagetools::inspect(&fetch::command_environment(context), &reference, self.format.is_some())?;
-        if self.raw {
-            output::print(&String::from_utf8_lossy(&found.raw.text))?;
-            return Ok(0);
-        }
-        match self.format.as_deref() {
-            None | Some("") => output::print(&overview(&found))?,
-            Some(format) => {
-                let template = Template::parse(format)?;
-                output::print_line(&template.render(&template_data(&found)?)?)?;
-            }
-        }
-        Ok(0)
-    }
-}
-
-/// The data of templates.
-fn template_data(found: &RegistryInspection) -> anyhow::Result<Value> {
-    let mut manifest: Value = serde_json::from_slice(&found.raw.text)?;
-    manifest["digest"] = json!(found.raw.digest);
-    manifest["size"] = json!(found.raw.text.len());
-    let image = match found.configs.as_slice() {
-        [(None, config)] => config.clone(),
-        configs => configs
-            .iter()
-            .filter_map(|(platform, config)| Some((platform.clone()?, config.clone())))
-            .collect(),
-    };
-    Ok(json!({"Name": found.reference.to_string(), "Manifest": manifest, "Image": image}))
-}
-
-/// The overview, in docker's format.
-fn overview(found: &RegistryInspection) -> String {
-    let mut text = format!(
-        "Name:      {}\nMediaType: {}\nDigest:    {}\n",
-        found.reference,
-        found.raw.media_type.escape_debug(),
-        found.raw.digest
-    );
-    let Some(entries) = &found.entries else { return text };
-    text += "           \nManifests: \n";
-    let each: Vec<String> = entries.iter().map(|entry| manifest_rows(&found.reference, entry)).collect();
-    text += &each.join("             \n");
-    text
-}
-
-fn manifest_rows(reference: &ImageReference, entry: &Descriptor) -> String {
-    let mut text = format!(
-        "  Name:        {}@{}\n  MediaType:   {}\n",
-        reference,
-        entry.digest,
-        entry.media_type.escape_debug()
-    );
-    if let Some(platform) = &entry.platform {
-        text += &format!("  Platform:    {}\n", platform.to_platform().to_string().escape_debug());
-    }
-    if !entry.annotations.is_empty() {
-        text += "  Annotations: \n";
-        for (key, value) in &entry.annotations {
-            text += &format!("    {}: {}\n", key.escape_debug(), value.escape_debug());
-        }
-    }
-    text
 }

@@ -1,0 +1,25 @@
+//! `NAME=VALUE` pairs of flags and of the files that flags name.
+
+use std::collections::BTreeMap;
+
+use super::files::read_flag_file;
+use dhow_error::Failure;
+use dhow_model::flags::key_value::{self, KeyValue, parse_file};
+
+/// Parses the pairs of a flag called `what`; without a value it is empty, and of several with one name the last wins.
+pub(crate) fn parse_pairs(texts: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |text: &String| {
+        let pair = key_value::parse(text, what)?;
+        Ok((pair.name, pair.value.unwrap_or_default()))
+    };
+    texts.iter().map(pair).collect()
+}
+
+/// Reads the pairs of all `files` in order.
+pub(crate) fn read_pair_files(flag: &str, files: &[String]) -> anyhow::Result<Vec<KeyValue>> {
+    let mut pairs = Vec::new();
+    for path in files {
+        pairs.extend(parse_file(&read_flag_file(flag, path)?, path)?);
+    }
+    Ok(pairs)
+}
