@@ -3,6 +3,8 @@
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
 
+use dhow_model::boolean;
+
 /// A command without the flags and subcommands that clap adds by itself.
 pub(crate) fn bare_command(name: &'static str) -> Command {
     Command::new(name).disable_help_flag(true).disable_help_subcommand(true).disable_version_flag(true)
@@ -39,20 +41,15 @@ fn docker_flag(argument: Arg) -> Arg {
                 .require_equals(true)
                 .default_missing_value("true")
                 .default_value(default)
-                .value_parser(ValueParser::new(parse_go_bool))
+                .value_parser(ValueParser::new(parse_switch))
         }
         ArgAction::Set | ArgAction::Append => argument.allow_hyphen_values(true),
         _ => argument,
     }
 }
 
-/// The spellings that Go's `strconv.ParseBool` accepts.
-pub(crate) fn parse_go_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("true or false is expected".into()),
-    }
+fn parse_switch(text: &str) -> Result<bool, String> {
+    boolean::parse(text).ok_or_else(|| "true or false is expected".into())
 }
 
 #[cfg(test)]

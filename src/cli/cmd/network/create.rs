@@ -8,7 +8,6 @@ use crate::frame::{environment, report};
 use crate::output;
 use dhow_engine::network::create;
 use dhow_error::{Failure, invalid, not_found, unsupported};
-use dhow_model::flags::key_value;
 use dhow_model::new_network::NewNetwork;
 use dhow_model::{egress, ipam};
 use dhow_store::Store;

@@ -9,7 +9,6 @@ use clap::Args;
 pub(crate) use self::call::{CallFormat, parse_call};
 use self::legacy::LegacyBuildFlags;
 use crate::frame::command::CommandContext;
-use crate::frame::parser::parse_go_bool;
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment, report};
 use crate::output;
@@ -17,6 +16,7 @@ use crate::output::progress::build::ProgressMode;
 use dhow_builder::buildflags::{ClientEnv, args, context, entries, secret};
 use dhow_builder::request::{BuildRequest, CallFunc, OptionsEntry};
 use dhow_error::{Failure, invalid};
+use dhow_model::boolean;
 use dhow_model::bytes;
 use dhow_model::container::UlimitSpec;
 use dhow_model::environment::Environment;
@@ -248,9 +248,7 @@ pub(crate) fn with_default_provenance(
     mut attests: Vec<OptionsEntry>,
     environment: &Environment,
 ) -> Vec<OptionsEntry> {
-    let off = environment
-        .text("BUILDX_NO_DEFAULT_ATTESTATIONS")
-        .is_some_and(|text| parse_go_bool(text) == Ok(true));
+    let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").and_then(boolean::parse) == Some(true);
     if off && !attests.iter().any(|attest| attest.kind == "provenance") {
         attests.extend(entries::parse_short_attest("provenance", "false"));
     }
@@ -259,16 +257,16 @@ pub(crate) fn with_default_provenance(
 
 /// Checks `DOCKER_BUILDKIT`, by which docker chooses between its two builders.
 fn check_docker_buildkit(environment: &Environment, context: &CommandContext) -> Result<(), Failure> {
-    match environment.text("DOCKER_BUILDKIT").map(parse_go_bool) {
-        None | Some(Ok(true)) => Ok(()),
-        Some(Ok(false)) => {
+    match environment.text("DOCKER_BUILDKIT").map(boolean::parse) {
+        None | Some(Some(true)) => Ok(()),
+        Some(Some(false)) => {
             report::warn(
                 context,
                 "DOCKER_BUILDKIT=0: dhow has no legacy builder, and builds as BuildKit does",
             );
             Ok(())
         }
-        Some(Err(_)) => Err(invalid("DOCKER_BUILDKIT environment variable expects boolean value")),
+        Some(None) => Err(invalid("DOCKER_BUILDKIT environment variable expects boolean value")),
     }
 }
 
