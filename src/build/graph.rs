@@ -2,8 +2,9 @@
 //!
 //! # ONBUILD
 //!
-//! The triggers of a base image are known only once its config is fetched, and may need more images. So the caller
-//! iterates: build the graph, fetch the images it needs, [`StageGraph::add_triggers`], until nothing new is needed.
+//! The triggers of a base image are known only once its config is fetched, and may need more images. So the
+//! caller iterates: build the graph, fetch the images it needs, [`StageGraph::add_triggers`], until nothing
+//! new is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -19,8 +19,8 @@
 //!
 //! # Invariants
 //!
-//! Everything except `context` is pure: text and records in, values out. A plan contains no unexpanded variable,
-//! and no cache key contains a timestamp.
+//! Everything except `context` is pure: text and records in, values out. A plan contains no unexpanded
+//! variable, and no cache key contains a timestamp.
 
 pub mod arguments;
 pub mod ast;

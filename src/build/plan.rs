@@ -1,7 +1,7 @@
 //! A build plan: what a build will do for one platform, everything expanded and resolved.
 //!
-//! The counterpart of BuildKit's LLB. An [`Op`] is what a vertex does, an [`InputTree`] an edge to its files. The ops
-//! are serialised into cache keys, so their field and variant names are part of the cache format.
+//! The counterpart of BuildKit's LLB. An [`Op`] is what a vertex does, an [`InputTree`] an edge to its files.
+//! The ops are serialised into cache keys, so their field and variant names are part of the cache format.
 
 use serde::{Deserialize, Serialize};
 

@@ -160,6 +160,7 @@ impl RunMountParser {
             // Read in the first pass.
             "type" => drop(needed()?),
             "readonly" | "ro" => self.read_only = Some(truth(value)?),
+            // Of `ro` and `rw` the last one counts.
             "readwrite" | "rw" => self.read_only = Some(!truth(value)?),
             "required" if matches!(kind, RunMountKind::Secret | RunMountKind::Ssh) => {
                 self.required = Some(truth(value)?)
@@ -221,6 +222,7 @@ impl RunMountParser {
         if !(mount.target.is_empty() && matches!(kind, RunMountKind::Secret)) {
             mount.target = clean_join(workdir, &mount.target);
         }
+        // A mount over the root would hide the whole image.
         if mount.target == "/" {
             return Err(invalid("invalid mount target \"/\""));
         }

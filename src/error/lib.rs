@@ -3,8 +3,8 @@
 //! # Use
 //!
 //! Code that knows *why* something failed returns a [`Failure`]; callers add what they were doing with
-//! `anyhow::Context`. `cli::report` turns the chain into one line and an exit code, and is the only place that does.
-//! This module imports no other one.
+//! `anyhow::Context`. `cli::report` turns the chain into one line and an exit code, and is the only place
+//! that does. This module imports no other one.
 //!
 //! # Across processes
 //!
@@ -123,6 +123,7 @@ pub fn kind_of(error: &anyhow::Error) -> FailureKind {
         if let Some(failure) = Failure::find_in(cause) {
             return failure.kind;
         }
+        // The first cause that has a kind decides: it is closest to what was attempted.
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             return kind_of_io(io);
         }

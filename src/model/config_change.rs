@@ -67,8 +67,10 @@ fn apply_instruction(config: &mut RunConfig, name: &str, rest: &str) -> Result<(
         "STOPSIGNAL" => config.stop_signal = one(rest, &config.env)?,
         "WORKDIR" => {
             let path = one(rest, &config.env)?;
+            // Relative to the WORKDIR so far.
             config.working_dir = join(&config.working_dir, &path);
         }
+        // Not parsed here: the build that uses the image does it.
         "ONBUILD" => config.on_build.get_or_insert_default().push(rest.to_owned()),
         _ => config.healthcheck = Some(healthcheck(rest)?),
     }
@@ -101,6 +103,7 @@ fn set_env(config: &mut RunConfig, rest: &str) -> Result<(), Failure> {
 /// `NAME=value …`, or the legacy `NAME value`.
 fn pairs(rest: &str, env: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let first = rest.split_whitespace().next().unwrap_or_default();
+    // The legacy form takes a single pair, whose value is the rest of the line.
     if !first.contains('=') {
         let (name, value) =
             rest.split_once(char::is_whitespace).ok_or_else(|| invalid("it needs a name and a value"))?;
@@ -175,12 +178,14 @@ fn words_of(text: &str, env: &[String], split: bool) -> Result<Vec<String>, Fail
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         match (c, quote) {
+            // Only unquoted white space separates words; with `split` false the whole text is one word.
             (c, None) if c.is_whitespace() && split => words.extend(word.take()),
             ('"' | '\'', None) => {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
             (c, Some(open)) if c == open => quote = None,
+            // As in a shell, a backslash is literal in single quotes.
             ('\\', None | Some('"')) => word.get_or_insert_default().extend(rest.next()),
             ('$', None | Some('"')) => {
                 let value = variable(&mut rest, env)?;

@@ -94,6 +94,7 @@ impl PathArg {
     /// Parses `text`, which may be relative to `base`.
     pub fn new(base: &Path, text: &OsStr) -> Self {
         let bytes = text.as_bytes();
+        // A trailing `.` is lost in normalisation, so it is looked at first.
         let content = bytes == b"." || bytes.ends_with(b"/.");
         let is_directory = content || bytes.ends_with(b"/") || bytes == b".." || bytes.ends_with(b"/..");
         let mut path = PathBuf::from("/");
@@ -146,6 +147,7 @@ pub fn decide_placement(
         TargetKind::Other if is_dir => {
             Err(invalid("cannot copy directory").hint("the target is not a directory"))
         }
+        // A directory may be created under a name with a trailing slash, a file may not.
         TargetKind::Nothing if !is_dir && target_is_dir => {
             Err(not_found("no such directory").hint("a target that ends in a slash must exist"))
         }

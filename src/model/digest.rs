@@ -76,6 +76,7 @@ impl FromStr for Digest {
             "sha512" => 128,
             _ => return Err(malformed()),
         };
+        // Upper case is refused: a digest names a file, and must have one spelling.
         let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if digits.len() != length || !digits.bytes().all(hexadecimal) {
             return Err(malformed());

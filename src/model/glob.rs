@@ -21,6 +21,7 @@ impl GlobToken {
     fn takes(&self, c: char) -> bool {
         match self {
             Self::Star => false,
+            // As in Go, no wildcard matches a slash.
             Self::Any => c != '/',
             Self::One(one) => *one == c,
             Self::Class { negated, ranges } => {

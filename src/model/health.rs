@@ -108,6 +108,7 @@ impl HealthSpec {
 
 fn span(nanoseconds: i64, default: Duration) -> Duration {
     match u64::try_from(nanoseconds) {
+        // Zero and negative values mean the default, as in docker.
         Ok(1..) => Duration::from_nanos(nanoseconds.unsigned_abs()),
         _ => default,
     }

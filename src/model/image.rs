@@ -1,7 +1,7 @@
 //! The image config as docker and OCI write it, read leniently.
 //!
-//! An image's ID is the digest of the exact bytes of its config, which the store keeps. A config read through these types
-//! is never written back under the same ID: its bytes might differ.
+//! An image's ID is the digest of the exact bytes of its config, which the store keeps. A config read through
+//! these types is never written back under the same ID: its bytes might differ.
 
 use std::collections::BTreeMap;
 

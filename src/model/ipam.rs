@@ -1,5 +1,5 @@
-//! Address management (IPAM) of networks: parsing the subnet flags by docker's rules, and the pool of addresses that
-//! containers of a subnet may get.
+//! Address management (IPAM) of networks: parsing the subnet flags by docker's rules, and the pool of
+//! addresses that containers of a subnet may get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -243,6 +243,7 @@ impl UsableRange {
 
     /// Checks that there is room for a gateway and a container, and that the requested gateway is usable.
     fn within(self, asked: &PoolSpec, net: IpNet) -> Result<Self, Failure> {
+        // One address for the gateway and at least one for a container.
         if self.first >= self.last {
             return Err(malformed(&format!("subnet {net} has no room for a gateway and a container")));
         }

@@ -1,4 +1,20 @@
 //! Plain values shared by several layers. They parse, format and serialise, and do no I/O.
+//!
+//! # Kinds
+//!
+//! - Records that the store keeps as JSON: [`container`], [`mount`], [`network`], [`volume`], [`layer`],
+//!   [`image`], [`event`]. Their field and variant names are the format on disk.
+//! - Requests from the command line to the engine: [`run_request`], [`exec_request`], [`copy_request`],
+//!   [`new_network`], [`filter`].
+//! - Names: [`reference`], [`digest`], [`platform`], [`object_name`].
+//! - [`flags`]: parsers of flag values into these.
+//! - Units and small formats: [`bytes`], [`duration`], [`timestamp`], [`boolean`], [`glob`], [`signal`].
+//!
+//! # Rules
+//!
+//! A record says what was asked for, never how it is carried out. Parsers use docker's rules and texts, which
+//! scripts match on. Nothing here reads files, the clock or the environment, which is passed in as a value
+//! ([`environment`]); only [`timestamp`] asks for the time zone of the machine.
 
 pub mod boolean;
 pub mod bytes;

@@ -138,6 +138,7 @@ fn read_option(plan: &mut LogPlan, name: &str, value: &str) -> Result<(), Failur
         "max-file" if writes_files => plan.rotation.max_files = files(value)?,
         "compress" if writes_files => plan.rotation.compress = switch(name, value)?,
         "labels" if carries_extras => plan.labels = list(value),
+        // The local driver stores no attributes.
         "env" if carries_extras => plan.env = list(value),
         "tag" if carries_extras => plan.tag = Some(value.to_owned()).filter(|tag| !tag.is_empty()),
         // Writing a log never blocks the container here, so both modes behave alike and need no buffer.

@@ -1,4 +1,5 @@
-//! Mounts of a container: [`MountSpec`], and the checks shared by `-v`, `--mount`, `--tmpfs` and volume options.
+//! Mounts of a container: [`MountSpec`], and the checks shared by `-v`, `--mount`, `--tmpfs` and volume
+//! options.
 //!
 //! Targets are absolute and lexically clean; symlinks of the image are resolved when mounting.
 
@@ -188,6 +189,7 @@ fn tmpfs_option(spec: &mut MountSpec, option: &str) -> Result<(), String> {
         None if TMPFS_FLAGS.contains(&option) => options.push(option.to_owned()),
         // Percentages of RAM are left to the kernel.
         Some(("size", percent)) if percent.ends_with('%') => options.push(option.to_owned()),
+        // docker's units (`64mb`) are not those of the kernel.
         Some(("size", value)) => *size = Some(bytes::parse(value).map_err(|why| why.to_string())?),
         Some(("mode", value)) => *mode = Some(octal(value)?),
         Some((key, value)) if TMPFS_KEYS.contains(&key) && !value.is_empty() => {

@@ -142,6 +142,7 @@ impl std::str::FromStr for MacAddress {
             let part = parts.next().filter(|part| part.len() == 2).ok_or_else(malformed)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| malformed())?;
         }
+        // EUI-64 and InfiniBand addresses are longer.
         if parts.next().is_some() {
             return Err(malformed());
         }

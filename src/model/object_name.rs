@@ -24,6 +24,7 @@ pub(crate) fn is_object_name(name: &str) -> bool {
 
 /// A name such as `leeward_sextant`, determined by `random`.
 pub fn generate(random: u64) -> String {
+    // The two halves choose independently.
     let (first, second) = (random as usize, (random >> 32) as usize);
     format!("{}_{}", ADJECTIVES[first % ADJECTIVES.len()], NOUNS[second % NOUNS.len()])
 }

@@ -40,6 +40,7 @@ impl Platform {
         if self.default_variant() == offered.default_variant() {
             return Some(100);
         }
+        // No variant was asked for: another one is usable, but second best.
         if self.variant.is_empty() {
             return Some(50);
         }
@@ -56,6 +57,7 @@ impl Platform {
         match (self.architecture.as_str(), self.variant.as_str()) {
             ("arm64", "") => "v8",
             ("arm", "") => "v7",
+            // amd64/v1 is the baseline, which images usually leave out.
             ("amd64", "v1") => "",
             (_, variant) => variant,
         }
@@ -89,6 +91,7 @@ impl FromStr for Platform {
             ["linux"] => return Ok(Self::host()),
             [one] => ("linux", *one, ""),
             [os, architecture] if is_os(os) => (*os, *architecture, ""),
+            // `arm/v7`: the first part is no operating system.
             [architecture, variant] => ("linux", *architecture, *variant),
             [os, architecture, variant] => (*os, *architecture, *variant),
             _ => return Err(malformed()),

@@ -1,7 +1,7 @@
 //! Progress of pulls, pushes and loads, as reported by image operations and shown by the command line.
 //!
-//! A [`LayerProgress`] is called from several threads, one per layer, at any rate; implementations decide what to show.
-//! The texts of [`LayerEvent`] are docker's, so that plain output matches docker's lines.
+//! A [`LayerProgress`] is called from several threads, one per layer, at any rate; implementations decide
+//! what to show. The texts of [`LayerEvent`] are docker's, so that plain output matches docker's lines.
 
 use std::fmt;
 

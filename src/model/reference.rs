@@ -1,7 +1,8 @@
 //! Image references: `[registry[:port]/]repository[:tag][@digest]`, parsed and normalised as docker does.
 //!
-//! The grammar is that of the distribution project's reference package: a first component with a dot, a colon or the
-//! name `localhost` is a registry; everything else is on docker.io, single components in its `library/`.
+//! The grammar is that of the distribution project's reference package: a first component with a dot, a colon
+//! or the name `localhost` is a registry; everything else is on docker.io, single components in its
+//! `library/`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -73,6 +74,7 @@ impl ImageReference {
             return format!("{}/{}", self.registry, self.repository);
         }
         match self.repository.strip_prefix("library/") {
+            // A short name that looks like an image ID would be parsed as one.
             Some(short) if !short.contains('/') && !is_identifier(short) => short.to_owned(),
             _ => self.repository.clone(),
         }
@@ -122,6 +124,7 @@ fn parse(text: &str) -> Result<ImageReference, String> {
     }
     let (registry, repository) = split_registry(name)?;
     check_repository(&repository)?;
+    // The limit of the distribution reference grammar, tag and digest not counted.
     if registry.len() + 1 + repository.len() > 255 {
         return Err("the name is longer than 255 characters".into());
     }
@@ -138,6 +141,7 @@ fn split_registry(name: &str) -> Result<(String, String), String> {
         Some((first, path))
             if first.contains(['.', ':'])
                 || first == "localhost"
+                // Repositories are in lower case, so this can only be a host name.
                 || first.bytes().any(|b| b.is_ascii_uppercase()) =>
         {
             (first, path)
@@ -145,6 +149,7 @@ fn split_registry(name: &str) -> Result<(String, String), String> {
         _ => (DEFAULT_REGISTRY, name),
     };
     check_registry(registry)?;
+    // index.docker.io is the old name of Docker Hub; both are stored as docker.io.
     if registry != DEFAULT_REGISTRY && registry != "index.docker.io" {
         return Ok((registry.into(), path.into()));
     }

@@ -76,6 +76,7 @@ impl FromStr for RestartPolicy {
             }
         };
         match (policy, number) {
+            // Only on-failure takes a maximum.
             (Self::OnFailure { .. }, _) | (_, None) => Ok(policy),
             _ => Err(invalid(format!(
                 "invalid restart policy '{}': maximum retry count can only be used with 'on-failure'",

@@ -1,7 +1,7 @@
 //! Volumes: the options of docker's `local` driver, as far as an unprivileged user can use them.
 //!
-//! docker mounts what the options name as root. Here a volume can be a directory of the store or the host, or a tmpfs;
-//! options that need root (NFS, a block device, a quota) are refused on creation, not on use.
+//! docker mounts what the options name as root. Here a volume can be a directory of the store or the host, or
+//! a tmpfs; options that need root (NFS, a block device, a quota) are refused on creation, not on use.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Build checks (`build --check`): BuildKit's linter rules, applied to a Dockerfile without running it.
 //!
-//! `syntax_rules` need the syntax tree alone; `stage_rules` track variables through each stage. A rule is skipped by
-//! `# check=skip=…`, by `BUILDKIT_DOCKERFILE_CHECK`, or by a comment above the instruction.
+//! `syntax_rules` need the syntax tree alone; `stage_rules` track variables through each stage. A rule is
+//! skipped by `# check=skip=…`, by `BUILDKIT_DOCKERFILE_CHECK`, or by a comment above the instruction.
 
 mod options;
 mod report;

@@ -88,6 +88,7 @@ fn check_from(
     let Ok(platform) = expand::expand_word(written, escape, globals) else { return };
     let names = &platform.names;
     undefined_in_from(file, stage, globals, names, found);
+    // Only the plain variable is redundant: `linux/${TARGETARCH}` may be intended.
     let only_target = names.used.iter().eq(["TARGETPLATFORM"]) && names.undefined.is_empty();
     if only_target && globals.get("TARGETPLATFORM") == Some(&platform.text) {
         let message = format!(
@@ -331,6 +332,7 @@ fn expose(ports: &[String], statement: &Statement, found: &mut WarningCollector<
 /// A secret in ARG or ENV is stored in the image's history, readable to everyone who has the image.
 fn check_secret_name(instruction: &str, name: &str, statement: &Statement, found: &mut WarningCollector<'_>) {
     let lower = name.to_ascii_lowercase();
+    // Whole words between underscores: KEYBOARD is not a key.
     let has = |words: &[&str]| lower.split('_').any(|part| words.contains(&part));
     if has(&SECRET_WORDS) && !has(&NON_SECRET_WORDS) {
         let message =

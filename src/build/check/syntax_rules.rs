@@ -51,6 +51,7 @@ fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut W
         let message = format!("Stage name should not use the same name as reserved stage {name:?}");
         found.add(&RESERVED_STAGE_NAME, lines, comments, message);
     }
+    // `name` is in lower case already: stage names ignore case.
     if !names.insert(name) {
         let message = format!("Duplicate stage name {name:?}, stage names should be unique");
         found.add(&DUPLICATE_STAGE_NAME, lines, comments, message);
@@ -122,6 +123,7 @@ fn check_casing(file: &Dockerfile, found: &mut WarningCollector<'_>) {
         })
         .collect();
     let count = |of: fn(&str) -> String| keywords.iter().filter(|(word, ..)| of(word) == *word).count();
+    // Upper case wins a tie, being the convention.
     let lower = count(str::to_lowercase) > count(str::to_uppercase);
     for (word, lines, comments) in keywords {
         let (wanted, casing) =

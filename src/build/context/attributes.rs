@@ -1,7 +1,7 @@
 //! Owners, modes and extended attributes of files in layers: reading them, and recording them for new files.
 //!
-//! What the file system cannot hold for an unprivileged user is stored in `user.dhow.owner`, `user.dhow.device` and
-//! `user.dhow.xattr.NAME`, as in all layers of the store.
+//! What the file system cannot hold for an unprivileged user is stored in `user.dhow.owner`,
+//! `user.dhow.device` and `user.dhow.xattr.NAME`, as in all layers of the store.
 
 use std::os::fd::{AsFd, BorrowedFd};
 

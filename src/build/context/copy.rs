@@ -253,8 +253,8 @@ impl<'a> SelectionCopier<'a> {
         })
     }
 
-    /// Opens a selected file by path, as the selection holds no descriptors; the flag says whether it is unchanged since
-    /// it was selected.
+    /// Opens a selected file by path, as the selection holds no descriptors; the flag says whether it is
+    /// unchanged since it was selected.
     fn open(&mut self, number: usize) -> Result<Option<(File, bool)>> {
         let Some((source, selection)) = &self.source else { return Ok(None) };
         let Some(file) = selection.files.get(number) else { return Ok(None) };

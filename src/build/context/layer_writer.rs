@@ -1,9 +1,9 @@
 //! Writes the tree of a layer for COPY, ADD and WORKDIR, on top of lower layers that are never mounted.
 //!
-//! Paths resolve as in the finished image, through symlinks and merged directories, but never out of it. A directory
-//! of a lower layer is copied up, with its metadata, only when something is written below it. Modes and times of
-//! directories are set in [`LayerWriter::finish`]: filling a directory changes its mtime, and its final mode may not
-//! permit writing.
+//! Paths resolve as in the finished image, through symlinks and merged directories, but never out of it. A
+//! directory of a lower layer is copied up, with its metadata, only when something is written below it. Modes
+//! and times of directories are set in [`LayerWriter::finish`]: filling a directory changes its mtime, and
+//! its final mode may not permit writing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,18 +1,19 @@
-//! Build contexts, and copying out of them: selects files as COPY and ADD name them, hashes them by content, and
-//! writes them into a layer's tree.
+//! Build contexts, and copying out of them: selects files as COPY and ADD name them, hashes them by content,
+//! and writes them into a layer's tree.
 //!
 //! # Terms
 //!
 //! - [`SourceTree`]: what is copied from, a directory of the host or a stack of layers.
 //! - [`CopySpec`]: one COPY or ADD with everything expanded; it *selects* files of the source.
-//! - [`scan_source`]: computes the digest of a selection, for the cache key. [`StatCache`] avoids reading unchanged files.
+//! - [`scan_source`]: computes the digest of a selection, for the cache key. [`StatCache`] avoids reading
+//!   unchanged files.
 //! - [`copy_selected`]: writes a selection into a [`LayerWriter`].
 //!
 //! # Invariants
 //!
-//! Only what is selected is read. Every path is resolved inside its tree (openat2 with `RESOLVE_BENEATH`), so no
-//! symlink leads out. Contexts are untrusted and may change at any time: [`copy_selected`] returns the digest of what it
-//! actually wrote, not of what an earlier scan saw.
+//! Only what is selected is read. Every path is resolved inside its tree (openat2 with `RESOLVE_BENEATH`), so
+//! no symlink leads out. Contexts are untrusted and may change at any time: [`copy_selected`] returns the
+//! digest of what it actually wrote, not of what an earlier scan saw.
 
 mod attributes;
 mod copy;
@@ -57,7 +58,8 @@ pub struct CopySpec {
     /// Path patterns, relative to the root of the source.
     pub sources: Vec<String>,
     pub here_docs: Vec<InlineFile>,
-    /// The destination from [`resolve_target_path`]: absolute, with a trailing slash if it has to be a directory.
+    /// The destination from [`resolve_target_path`]: absolute, with a trailing slash if it has to be a
+    /// directory.
     pub target: String,
     #[serde(flatten)]
     pub flags: CopyFlags,

@@ -35,6 +35,7 @@ fn user_of(view: &TreeView, user: &str) -> Result<(u32, u32)> {
     let found = list.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields[..] {
+            // Malformed lines are skipped, as libc does.
             [name, _, uid, gid, ..] if name == user => Some((uid.parse().ok()?, gid.parse().ok()?)),
             _ => None,
         }

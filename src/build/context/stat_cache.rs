@@ -1,5 +1,5 @@
-//! The stat cache: digests of files by inode, valid while size and times are unchanged. A context is hashed once, and
-//! afterwards only what changed in it.
+//! The stat cache: digests of files by inode, valid while size and times are unchanged. A context is hashed
+//! once, and afterwards only what changed in it.
 //!
 //! # Format
 //!
@@ -11,8 +11,8 @@
 //!
 //! # Races
 //!
-//! A file that changed within the last two seconds is not cached: it could change again within the same tick of the
-//! clock and keep its times (git calls such entries "racy").
+//! A file that changed within the last two seconds is not cached: it could change again within the same tick
+//! of the clock and keep its times (git calls such entries "racy").
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};

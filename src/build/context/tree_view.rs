@@ -1,7 +1,8 @@
-//! A tree to copy from or onto: a directory of the host, or several layers in overlayfs format, merged without mounting.
+//! A tree to copy from or onto: a directory of the host, or several layers in overlayfs format, merged
+//! without mounting.
 //!
-//! Each directory is held open by one descriptor per layer that has it. Only [`TreeView::resolve`] follows symlinks, and
-//! it treats the root of the view as `/`.
+//! Each directory is held open by one descriptor per layer that has it. Only [`TreeView::resolve`] follows
+//! symlinks, and it treats the root of the view as `/`.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};

@@ -49,6 +49,7 @@ fn parse_instruction(
         return Err(invalid(format!("{keyword} cannot accept a heredoc as a destination")));
     }
     let (here_docs, sources) = sources(words, &node.here_docs);
+    // An empty value counts as not given.
     let text = |value: Option<String>| value.filter(|value| !value.is_empty());
     Ok(CopyInstruction {
         sources,

@@ -84,6 +84,7 @@ pub(crate) fn parse_timings(check: &HealthCheckInstruction) -> Result<HealthTimi
 fn time(name: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let below = || invalid(format!("Interval \"{name}\" cannot be less than 1ms"));
+    // Go's ParseDuration takes a sign; ours does not.
     let (negative, number) = match text.strip_prefix('-') {
         Some(number) => (true, number),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

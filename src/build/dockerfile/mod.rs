@@ -1,8 +1,8 @@
 //! The Dockerfile parser, compatible with BuildKit's (`docs.docker.com/reference/dockerfile`).
 //!
-//! Two passes, so that errors appear in BuildKit's order: `reader` joins physical lines into logical ones (directives,
-//! comments, continuations, here-documents) and `node` splits them into keyword, flags and words; then `statement`
-//! interprets each. The result, [`Dockerfile`], is unexpanded.
+//! Two passes, so that errors appear in BuildKit's order: `reader` joins physical lines into logical ones
+//! (directives, comments, continuations, here-documents) and `node` splits them into keyword, flags and
+//! words; then `statement` interprets each. The result, [`Dockerfile`], is unexpanded.
 
 pub(crate) mod chmod;
 mod copy;

@@ -93,6 +93,7 @@ fn nested(line: &str, escape: char, depth: u32) -> Result<InstructionNode, Failu
     let arguments = match keyword.to_ascii_lowercase().as_str() {
         "run" | "cmd" | "entrypoint" | "shell" => json_or(rest, NodeArguments::line)?,
         "copy" | "add" | "volume" => json_or(rest, |rest| NodeArguments::Words(words::split_blanks(rest)))?,
+        // Split without regard to quotes: FROM and EXPOSE take none.
         "expose" | "from" => NodeArguments::Words(words::split_blanks(rest)),
         "arg" => NodeArguments::Words(words::split_quoted(rest, escape)),
         "env" => pairs(rest, "ENV", escape)?,

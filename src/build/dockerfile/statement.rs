@@ -72,6 +72,7 @@ fn unknown(keyword: &str) -> Failure {
     if keyword.chars().any(char::is_uppercase) {
         return invalid(did_you_mean(message, &upper, KEYWORDS));
     }
+    // Written in lower case: suggest in lower case.
     let known = KEYWORDS.map(str::to_ascii_lowercase);
     invalid(did_you_mean(message, keyword, known.iter().map(String::as_str)))
 }
@@ -129,6 +130,7 @@ fn ports(node: InstructionNode) -> Result<Vec<String>, Failure> {
         return Err(at_least_one("EXPOSE"));
     }
     flags?;
+    // BuildKit sorts the words before expanding them, which shows in the history.
     words.sort();
     Ok(words)
 }
@@ -176,6 +178,7 @@ fn trigger(node: InstructionNode) -> Result<String, Failure> {
     let NodeArguments::Trigger(inner) = node.arguments else { return Err(at_least_one("ONBUILD")) };
     flags?;
     match inner.keyword.to_ascii_uppercase().as_str() {
+        // A trigger runs directly after FROM of the child; it cannot register another one.
         "ONBUILD" => return Err(invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
         upper @ ("MAINTAINER" | "FROM") => {
             return Err(invalid(format!("{upper} isn't allowed as an ONBUILD trigger")));

@@ -46,6 +46,7 @@ fn unquoted(text: &str) -> (String, &str) {
     let mut rest = text.char_indices();
     while let Some((at, c)) = rest.next() {
         match (c, quote) {
+            // Quotes protect white space in a flag: `--mount="a b"`.
             (_, None) if c.is_whitespace() => return (word, text.get(at..).unwrap_or_default()),
             ('\'' | '"', None) => quote = Some(c),
             (_, Some(open)) if open == c => quote = None,

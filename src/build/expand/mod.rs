@@ -1,6 +1,7 @@
 //! Variable expansion in Dockerfiles: quotes, escapes, `$NAME` and `${NAME…}` with all its operators.
 //!
-//! [`expand_instruction`] decides what is expanded. Commands of `RUN`, `CMD` and `ENTRYPOINT` are not: their shell does it.
+//! [`expand_instruction`] decides what is expanded. Commands of `RUN`, `CMD` and `ENTRYPOINT` are not: their
+//! shell does it.
 
 mod instruction;
 mod lexer;

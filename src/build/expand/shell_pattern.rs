@@ -1,4 +1,5 @@
-//! Shell patterns of `${NAME#…}`, `${NAME%…}` and `${NAME/…/…}`: `*`, `?` and escapes, no brackets, as in BuildKit.
+//! Shell patterns of `${NAME#…}`, `${NAME%…}` and `${NAME/…/…}`: `*`, `?` and escapes, no brackets, as in
+//! BuildKit.
 //!
 //! Matching computes the set of all matching prefix lengths at once, without backtracking.
 

@@ -57,6 +57,7 @@ impl TargetOutline {
             states.push(walk.stage(index, needed.contains(&index), &states)?);
         }
         let found = walk.found;
+        // Collected stage by stage, shown in file order.
         let by_line = |mut all: Vec<RequiredMount>| {
             all.sort_by_key(|one| *one.lines.start());
             all
@@ -247,6 +248,7 @@ impl OutlineBuilder<'_> {
                 }
                 Instruction::Run(run) if needed => {
                     for fields in &run.mounts {
+                        // Only IDs are used, so the working directory does not matter.
                         let mount = run_mount::parse(fields, "/").map_err(located)?;
                         self.mount(mount, statement);
                     }
@@ -269,6 +271,7 @@ impl OutlineBuilder<'_> {
             return;
         }
         let given = self.around.given.contains_key(&argument.name);
+        // Its value then comes from the global argument.
         let inherited = argument.value.is_none() && !given && self.globals.contains_key(&argument.name);
         if !inherited {
             self.declare(argument, value, statement);
@@ -283,6 +286,7 @@ impl OutlineBuilder<'_> {
             _ => return,
         };
         match all.iter_mut().find(|one| one.name == mount.id) {
+            // Mounted by several steps: required if any of them requires it.
             Some(known) => known.required |= mount.required,
             None => all.push(RequiredMount {
                 name: mount.id,

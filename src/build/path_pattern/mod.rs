@@ -1,8 +1,9 @@
-//! Path patterns: Go's `filepath.Match` with `**` (COPY), and the pattern lists of `.dockerignore` and `--exclude`,
-//! matched as `moby/patternmatcher` does.
+//! Path patterns: Go's `filepath.Match` with `**` (COPY), and the pattern lists of `.dockerignore` and
+//! `--exclude`, matched as `moby/patternmatcher` does.
 //!
-//! A pattern compiles to a list of tokens that runs over a path as a nondeterministic automaton: time is bounded by
-//! the product of both lengths, and the automaton can tell whether anything below a directory may still match.
+//! A pattern compiles to a list of tokens that runs over a path as a nondeterministic automaton: time is
+//! bounded by the product of both lengths, and the automaton can tell whether anything below a directory may
+//! still match.
 
 use std::fmt;
 

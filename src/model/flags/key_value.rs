@@ -1,7 +1,7 @@
 //! `NAME=value` pairs: environment variables, labels, and files of them (`--env-file`, `--label-file`).
 //!
-//! Lines of a file are literal: no quotes, no expansion, no trailing comments. Leading white space, blank lines and lines
-//! that start with `#` are skipped; a bare name takes its value from the environment.
+//! Lines of a file are literal: no quotes, no expansion, no trailing comments. Leading white space, blank
+//! lines and lines that start with `#` are skipped; a bare name takes its value from the environment.
 
 use dhow_error::{Failure, invalid};
 

@@ -1,7 +1,7 @@
 //! Parsers of flag values, by docker's rules and with docker's error texts.
 //!
-//! They turn the text of one flag into the record that it describes and read neither files nor the environment, so that
-//! every front end (flags, bake files, compose files) accepts the same values.
+//! They turn the text of one flag into the record that it describes and read neither files nor the
+//! environment, so that every front end (flags, bake files, compose files) accepts the same values.
 
 pub mod csv;
 mod device;

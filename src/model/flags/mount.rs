@@ -74,6 +74,7 @@ impl MountFields {
             "readonly" | "ro" => self.read_only = switch()?,
             // For Docker Desktop; a local mount is always consistent.
             "consistency" => consistency(needed()?)?,
+            // Keys of other types are stored and reported at the end, when the type is known.
             _ if key.starts_with("bind-") => self.bind.set(&key, value)?,
             _ if key.starts_with("volume-") => self.volume.set(&key, value)?,
             _ if key.starts_with("tmpfs-") => self.tmpfs.set(&key, needed()?)?,
@@ -181,6 +182,7 @@ impl VolumeFields {
     }
 
     fn finish(self, name: &str) -> Result<MountSource, String> {
+        // Only validated here; the store parses it when it creates the volume.
         VolumeBacking::parse(&self.setup.options).map_err(|why| why.to_string())?;
         volume_source(name, self.no_copy, self.subpath, self.setup)
     }

@@ -110,6 +110,7 @@ fn check_combination(networks: &[NetworkAttachment]) -> Result<(), Failure> {
             return Err(invalid("user specified IP address is supported on user defined networks only"));
         }
     }
+    // docker allows several networks only if all are user-defined.
     let own = networks.iter().filter(|one| is_user_defined(&one.network)).count();
     if own != 0 && own != networks.len() || own == 0 && networks.len() > 1 {
         return Err(invalid(

@@ -77,6 +77,7 @@ fn address(text: &str) -> Result<Option<IpAddr>, Failure> {
     if text.is_empty() {
         return Ok(None);
     }
+    // Brackets around an IPv6 address are optional, but have to be closed.
     let bare = text.strip_prefix('[').map_or(Some(text), |rest| rest.strip_suffix(']'));
     let wrong = || invalid(format!("invalid IP address: {}", text.escape_debug()));
     bare.and_then(|bare| bare.parse().ok()).map(Some).ok_or_else(wrong)

@@ -147,6 +147,7 @@ impl LimitsSpec {
         set_if_given(&mut new.cpuset_cpus, &change.cpuset_cpus);
         set_if_given(&mut new.cpuset_mems, &change.cpuset_mems);
         set_if_given(&mut new.blkio_weight, &change.blkio_weight);
+        // Zero is a value here (unlimited), so only None means unchanged.
         new.pids = change.pids.or(new.pids);
         new.check()?;
         new.complete();
@@ -173,6 +174,7 @@ impl LimitsSpec {
     /// limited at all.
     pub fn bandwidth(&self) -> Option<(Option<u64>, u64)> {
         if self.nano_cpus > 0 {
+            // 128 bits: with a value from the user the product may exceed 64.
             let quota = u128::from(self.nano_cpus) * u128::from(PERIOD) / 1_000_000_000;
             return Some((Some(u64::try_from(quota).unwrap_or(u64::MAX)), PERIOD));
         }
