@@ -5,19 +5,19 @@
 //! What a process may have inside is determined by the **bounding set** alone. A new user namespace starts with full
 //! bounding, permitted and effective sets, and empty inheritable and ambient ones. execve(2) then gives a root
 //! process exactly the bounding set and any other user nothing, which is docker's rule for both. So
-//! [`limit_bounding_set`] before the exec is all that a container needs; [`set_process_caps`] matters only to code
+//! `limit_bounding_set` before the exec is all that a container needs; `set_process_caps` matters only to code
 //! that runs in between.
 //!
 //! # Order
 //!
 //! This order works for every combination of user, filter and `no-new-privileges`:
 //!
-//! 1. [`limit_bounding_set`] (needs CAP_SETPCAP, so before the identity changes)
+//! 1. `limit_bounding_set` (needs CAP_SETPCAP, so before the identity changes)
 //! 2. without `no-new-privileges`: load the seccomp filters (needs CAP_SYS_ADMIN, so before that is dropped)
 //! 3. groups and user
-//! 4. [`set_process_caps`] (skipped under root emulation, which answers capset(2) itself; the exec has the same
+//! 4. `set_process_caps` (skipped under root emulation, which answers capset(2) itself; the exec has the same
 //!    effect)
-//! 5. with `no-new-privileges`: [`set_no_new_privs`], then the filters
+//! 5. with `no-new-privileges`: `set_no_new_privs`, then the filters
 //! 6. exec
 
 use std::fmt;
@@ -109,7 +109,7 @@ pub struct CapSet(u64);
 
 impl CapSet {
     pub const EMPTY: Self = Self(0);
-    /// All capabilities in [`NAMES`].
+    /// All capabilities in `NAMES`.
     pub const ALL: Self = Self((1 << NAMES.len()) - 1);
     /// Docker's default: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE,
     /// NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE and SETFCAP.
@@ -208,7 +208,7 @@ pub fn tweak_capabilities(add: &[String], drop: &[String], privileged: bool) -> 
 }
 
 /// Splits `set` into capabilities that the running kernel knows and those it does not. Costs one prctl(2) per
-/// capability, so it is for `--cap-add` only; [`limit_bounding_set`] and [`set_process_caps`] ignore unknown
+/// capability, so it is for `--cap-add` only; `limit_bounding_set` and `set_process_caps` ignore unknown
 /// ones.
 pub fn known_to_kernel(set: CapSet) -> (CapSet, CapSet) {
     // Docker's default set is known to every kernel that can run dhow.

@@ -61,11 +61,11 @@ impl SyncSocket {
 
     /// Waits for [`SyncSocket::send_go`]. Fails if the other side has failed or is gone.
     pub(crate) fn await_go(&self) -> Result<()> {
-        let said = self.0.receive()?.bytes;
-        if let Ok(failure) = serde_json::from_slice::<Failure>(&said) {
+        let message = self.0.receive()?.bytes;
+        if let Ok(failure) = serde_json::from_slice::<Failure>(&message) {
             return Err(failure.into());
         }
-        match said.is_empty() {
+        match message.is_empty() {
             false => Ok(()),
             true => Err(Failure::new(FailureKind::Interrupted, "the supervisor has ended").into()),
         }

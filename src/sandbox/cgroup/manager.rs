@@ -52,11 +52,11 @@ impl CgroupManager {
             CgroupDriver::Directory(hierarchy, directory) => directory.has_file(name, hierarchy.root()),
             CgroupDriver::None(_) => false,
         };
-        let mut said = settings::discarded_limits(limits, self.controllers(), has_file);
-        if let Some(last) = said.last_mut() {
+        let mut warnings = settings::discarded_limits(limits, self.controllers(), has_file);
+        if let Some(last) = warnings.last_mut() {
             last.push_str(&format!(" ({})", self.reason()));
         }
-        said
+        warnings
     }
 
     /// Creates the cgroup of container `id` and sets its limits; `None` without a driver. With systemd, this
@@ -246,19 +246,19 @@ fn usable_processors() -> u64 {
     }
 }
 
-fn check_list(wanted: &str, file: &str, what: &str) -> Result<(), Failure> {
-    if wanted.trim().is_empty() {
+fn check_list(list: &str, file: &str, what: &str) -> Result<(), Failure> {
+    if list.trim().is_empty() {
         return Ok(());
     }
     // A kernel without NUMA has no such file; it has one node.
     let present = std::fs::read_to_string(file).unwrap_or_else(|_| "0".into());
     let available = parse_list(&present).unwrap_or_default();
-    if parse_list(wanted)?.iter().all(|number| available.contains(number)) {
+    if parse_list(list)?.iter().all(|number| available.contains(number)) {
         return Ok(());
     }
     Err(invalid(format!(
         "Requested {what} are not available - requested {}, available: {}",
-        wanted.escape_debug(),
+        list.escape_debug(),
         present.trim()
     )))
 }

@@ -187,8 +187,8 @@ impl Cgroup {
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         cgroupfs::write_value(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
             .context("freezing the container's processes")?;
-        let wanted = u64::from(frozen);
-        if self.await_event("frozen", wanted)? {
+        let value = u64::from(frozen);
+        if self.await_event("frozen", value)? {
             return Ok(());
         }
         Err(Failure::new(FailureKind::Other, "the container's processes did not freeze in time").into())
@@ -252,14 +252,14 @@ impl Cgroup {
     }
 
     /// Waits until `key` in `cgroup.events` has this value; false on timeout.
-    fn await_event(&self, key: &str, wanted: u64) -> Result<bool> {
+    fn await_event(&self, key: &str, value: u64) -> Result<bool> {
         let events = std::fs::File::open(self.path.join("cgroup.events"))?;
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut text = String::new();
             io::Seek::rewind(&mut &events)?;
             io::Read::read_to_string(&mut &events, &mut text)?;
-            if cgroupfs::value_of(&text, key) == Some(wanted) {
+            if cgroupfs::value_of(&text, key) == Some(value) {
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -74,17 +74,17 @@ pub(super) fn discarded_limits(
         all.push(CgroupSetting { missing: NO_WEIGHT_DEVICE, ..weight(0, "") });
     }
     let memory = had.has(CgroupController::Memory);
-    let mut said: Vec<String> = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
     for setting in all {
         let works = had.has(setting.controller) && setting.files.iter().any(|file| has_file(file));
         // Without the memory controller, docker warns about memory only, not about swap too.
         let implied = setting.missing == NO_SWAP && !memory && limits.memory > 0;
         let unlimited = setting.values.iter().all(|value| value == "max");
-        if !works && !implied && !unlimited && !said.iter().any(|text| text == setting.missing) {
-            said.push(setting.missing.to_owned());
+        if !works && !implied && !unlimited && !warnings.iter().any(|text| text == setting.missing) {
+            warnings.push(setting.missing.to_owned());
         }
     }
-    said
+    warnings
 }
 
 fn setting(

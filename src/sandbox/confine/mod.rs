@@ -103,8 +103,8 @@ pub(super) fn set_oom_score(process: &ProcessPlan) -> Result<()> {
 }
 
 fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
-    let wanted = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
-    Failure::new(FailureKind::Denied, format!("cannot set ulimit {name} to {wanted}: {error}"))
+    let shown = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
+    Failure::new(FailureKind::Denied, format!("cannot set ulimit {name} to {shown}: {error}"))
         .hint(format!("the account's own hard limit (`ulimit -H`) bounds it; root can raise it in /etc/security/limits.conf ({name})"))
 }
 

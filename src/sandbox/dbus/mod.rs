@@ -90,17 +90,17 @@ impl BusConnection {
 
     /// Reads up to the line that grants access. Nothing follows it before the first call.
     fn await_auth(&mut self) -> io::Result<()> {
-        let mut said = Vec::new();
+        let mut reply = Vec::new();
         let mut buffer = [0; 512];
         loop {
             match self.stream.read(&mut buffer)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => said.extend(buffer.iter().take(count)),
+                count => reply.extend(buffer.iter().take(count)),
             }
-            if said.len() > MAX_ANSWER {
+            if reply.len() > MAX_ANSWER {
                 return Err(message::malformed());
             }
-            let text = String::from_utf8_lossy(&said);
+            let text = String::from_utf8_lossy(&reply);
             if !text.ends_with("\r\n") {
                 continue;
             }
@@ -168,8 +168,8 @@ impl BusConnection {
             return Ok(None);
         }
         let message = self.receive()?;
-        let wanted = message.kind == BusMessageType::Signal && message.member == member;
-        Ok(wanted.then_some(BusReply(message.body)))
+        let matches = message.kind == BusMessageType::Signal && message.member == member;
+        Ok(matches.then_some(BusReply(message.body)))
     }
 
     fn receive(&mut self) -> io::Result<BusMessage> {
@@ -214,9 +214,9 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut said = vec![0; 29];
-            stream.read_exact(&mut said).unwrap();
-            assert_eq!(said, b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
+            let mut reply = vec![0; 29];
+            stream.read_exact(&mut reply).unwrap();
+            assert_eq!(reply, b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
             stream.write_all(greeting).unwrap();
             let mut call = [0; 64];
             if stream.read(&mut call).is_ok_and(|count| count > 0) {

@@ -153,10 +153,10 @@ fn check_helper(name: &str, child: &mut std::process::Child, errors: &mut fs::Fi
     if child.wait()?.success() {
         return Ok(());
     }
-    let mut said = String::new();
-    std::io::Read::read_to_string(errors, &mut said)?;
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(errors, &mut stderr)?;
     let failure =
-        Failure::new(FailureKind::Denied, format!("{name} refused: {}", said.trim().escape_debug()));
+        Failure::new(FailureKind::Denied, format!("{name} refused: {}", stderr.trim().escape_debug()));
     Err(failure.hint("check the account's lines in /etc/subuid and /etc/subgid (root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`)").into())
 }
 

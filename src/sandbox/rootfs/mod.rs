@@ -5,10 +5,10 @@
 //!
 //! # Order
 //!
-//! 1. [`open_sources`]: bind sources, by their paths on the host (ids need not be mapped yet)
+//! 1. `open_sources`: bind sources, by their paths on the host (ids need not be mapped yet)
 //! 2. the root itself on `stage`, then the mounts in the plan's order
 //! 3. sysctls, while /proc/sys is writable; then read-only and masked paths
-//! 4. the root's own read-only flag, and [`pivot_into`] it
+//! 4. the root's own read-only flag, and `pivot_into` it
 //!
 //! `builder` mounts one thing after the other; `overlay` mounts layers; `copy_up` fills new volumes from the image.
 

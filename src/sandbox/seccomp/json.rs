@@ -23,7 +23,7 @@ pub(super) struct ProfileTarget {
 
 /// Parses a profile: the filter and the flags to load it with, or `None` for an empty one, which is docker's
 /// notation for "unconfined".
-pub(super) fn parse_profile(text: &str, around: &ProfileTarget) -> Result<Option<(SyscallFilter, u32)>> {
+pub(super) fn parse_profile(text: &str, target: &ProfileTarget) -> Result<Option<(SyscallFilter, u32)>> {
     let profile: JsonProfile = serde_json::from_str(text)
         .map_err(|error| invalid(format!("decoding seccomp profile failed: {error}")))?;
     let entries = profile.syscalls.as_deref().unwrap_or_default();
@@ -32,10 +32,10 @@ pub(super) fn parse_profile(text: &str, around: &ProfileTarget) -> Result<Option
     }
     let default = action(&profile.default_action, profile.default_errno_ret)
         .map_err(|failure| with_field("defaultAction", &failure))?;
-    let arches = profile.arches(around.native)?;
+    let arches = profile.arches(target.native)?;
     let mut rules = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        entry.add(around, &mut rules).with_context(|| format!("seccomp profile: syscalls[{index}]"))?;
+        entry.add(target, &mut rules).with_context(|| format!("seccomp profile: syscalls[{index}]"))?;
     }
     Ok(Some((SyscallFilter { default, arches, rules }, profile.load_flags()?)))
 }
@@ -145,7 +145,7 @@ fn known_arch(name: &str) -> bool {
 
 impl SyscallEntry {
     /// Appends the rules that the entry contributes on this machine.
-    fn add(&self, around: &ProfileTarget, rules: &mut Vec<SyscallRule>) -> Result<()> {
+    fn add(&self, target: &ProfileTarget, rules: &mut Vec<SyscallRule>) -> Result<()> {
         let names = self.names.as_deref().unwrap_or_default();
         if !self.name.is_empty() && !names.is_empty() {
             return Err(invalid("both `name` and `names` are given; one has to go").into());
@@ -157,7 +157,7 @@ impl SyscallEntry {
             argument.test().map_err(|failure| with_field(&format!("args[{index}]"), &failure))
         });
         let tests = tests.collect::<Result<Vec<_>, Failure>>()?;
-        if !self.applies(around)? {
+        if !self.applies(target)? {
             return Ok(());
         }
         for name in names.iter().chain(Some(&self.name).filter(|name| !name.is_empty())) {
@@ -172,14 +172,14 @@ impl SyscallEntry {
         Ok(())
     }
 
-    fn applies(&self, around: &ProfileTarget) -> Result<bool> {
+    fn applies(&self, target: &ProfileTarget) -> Result<bool> {
         if let Some(condition) = &self.excludes
-            && condition.any(around).context("excludes")?
+            && condition.any(target).context("excludes")?
         {
             return Ok(false);
         }
         match &self.includes {
-            Some(condition) => condition.all(around).context("includes"),
+            Some(condition) => condition.all(target).context("includes"),
             None => Ok(true),
         }
     }
@@ -193,33 +193,33 @@ fn alternatives(tests: &[ArgCondition]) -> Vec<Vec<ArgCondition>> {
 
 impl EntryCondition {
     /// Whether any of its parts holds, as `excludes` requires.
-    fn any(&self, around: &ProfileTarget) -> Result<bool, Failure> {
-        let caps = self.caps.iter().flatten().any(|name| has_capability(around, name));
-        let arches = self.arches.iter().flatten().any(|name| name == go_name(around.native));
-        let kernel = self.kernel_reached(around)?.unwrap_or(false);
+    fn any(&self, target: &ProfileTarget) -> Result<bool, Failure> {
+        let caps = self.caps.iter().flatten().any(|name| has_capability(target, name));
+        let arches = self.arches.iter().flatten().any(|name| name == go_name(target.native));
+        let kernel = self.kernel_reached(target)?.unwrap_or(false);
         Ok(caps || arches || kernel)
     }
 
     /// Whether all of its parts hold, and all capabilities are present, as `includes` requires.
-    fn all(&self, around: &ProfileTarget) -> Result<bool, Failure> {
-        let caps = self.caps.iter().flatten().all(|name| has_capability(around, name));
+    fn all(&self, target: &ProfileTarget) -> Result<bool, Failure> {
+        let caps = self.caps.iter().flatten().all(|name| has_capability(target, name));
         let arches = self.arches.as_deref().unwrap_or_default();
-        let arches = arches.is_empty() || arches.iter().any(|name| name == go_name(around.native));
-        let kernel = self.kernel_reached(around)?.unwrap_or(true);
+        let arches = arches.is_empty() || arches.iter().any(|name| name == go_name(target.native));
+        let kernel = self.kernel_reached(target)?.unwrap_or(true);
         Ok(caps && arches && kernel)
     }
 
-    fn kernel_reached(&self, around: &ProfileTarget) -> Result<Option<bool>, Failure> {
+    fn kernel_reached(&self, target: &ProfileTarget) -> Result<Option<bool>, Failure> {
         let Some(text) = self.min_kernel.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
-        let wanted = version(text)
+        let minimum = version(text)
             .ok_or_else(|| invalid(format!("minKernel: `{text}` is no kernel version (such as `5.10`)")))?;
-        Ok(Some(around.kernel >= wanted))
+        Ok(Some(target.kernel >= minimum))
     }
 }
 
 /// Whether the container has a capability; one that dhow does not know, no container has.
-fn has_capability(around: &ProfileTarget, name: &str) -> bool {
-    name.starts_with("CAP_") && name.parse().is_ok_and(|capability| around.capabilities.contains(capability))
+fn has_capability(target: &ProfileTarget, name: &str) -> bool {
+    name.starts_with("CAP_") && name.parse().is_ok_and(|capability| target.capabilities.contains(capability))
 }
 
 /// What docker calls the architecture in conditions (`GOARCH`).

@@ -41,12 +41,12 @@ pub fn enable_reports(fd: BorrowedFd<'_>, v6: bool, reports: ReportOptions) -> i
         IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IPV6_RECVERR, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, SOL_IP, SOL_IPV6,
     };
     let choose = |four: i32, six: i32| if v6 { (SOL_IPV6, six) } else { (SOL_IP, four) };
-    for (wanted, (level, name)) in [
+    for (enabled, (level, name)) in [
         (reports.errors, choose(IP_RECVERR, IPV6_RECVERR)),
         (reports.tos, choose(IP_RECVTOS, IPV6_RECVTCLASS)),
         (reports.local, choose(IP_PKTINFO, IPV6_RECVPKTINFO)),
     ] {
-        if wanted {
+        if enabled {
             set_int(fd, level, name, 1)?;
         }
     }
