@@ -31,6 +31,9 @@ pub mod dockerfile;
 pub mod dockerignore;
 pub mod evaluate;
 pub(crate) mod expand;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a check fails by panicking")]
+pub mod fuzz_checks;
 pub mod go_format;
 pub mod graph;
 pub mod outline;

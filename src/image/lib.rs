@@ -6,6 +6,9 @@ pub mod commit_upper;
 pub mod compress;
 mod concurrent;
 pub mod files;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a check fails by panicking")]
+pub mod fuzz_checks;
 pub mod hash;
 pub mod manifest;
 pub(crate) mod pack;

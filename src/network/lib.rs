@@ -31,6 +31,9 @@ pub mod dns;
 pub(crate) mod egress;
 pub(crate) mod external;
 pub(crate) mod forwarder;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a check fails by panicking")]
+pub mod fuzz_checks;
 pub(crate) mod gateway;
 pub mod helper;
 mod netlink;

@@ -10,7 +10,7 @@ mod dns;
 mod files;
 mod hash;
 mod load;
-mod lurk;
+mod spy;
 mod net;
 mod process;
 mod serve;
@@ -47,7 +47,7 @@ fn section(name: &str, arguments: &[String]) -> bool {
         "network" => files::network(),
         "net" => net::net(arguments),
         "path" => arguments.iter().for_each(|path| files::path(path)),
-        "lurk" => arguments.iter().for_each(|until| lurk::lurk(until)),
+        "spy" => arguments.iter().for_each(|until| spy::spy(until)),
         "calls" => calls::every(),
         "call" => calls::one(arguments),
         "call32" => calls::one_of_32_bit(arguments),

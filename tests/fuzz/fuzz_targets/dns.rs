@@ -1,10 +1,7 @@
-//! Questions of containers and what strange servers reply are read or refused, and our answers can be read.
+//! Questions of containers and unexpected replies of servers are read or refused, and our answers can be read.
 #![no_main]
 
-#[path = "../checks.rs"]
-#[allow(dead_code, reason = "shared with the other target and the seeded tests")]
-mod checks;
-
+use dhow_network::fuzz_checks::question;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: &[u8]| checks::question(input));
+fuzz_target!(|input: &[u8]| question(input));

@@ -1,9 +1,7 @@
 //! A word is expanded or refused, in bounded time and space.
 #![no_main]
 
-#[path = "../build_checks.rs"]
-mod build_checks;
-
+use dhow_build::fuzz_checks::expansion;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| build_checks::expansion(text));
+fuzz_target!(|text: &str| expansion(text));

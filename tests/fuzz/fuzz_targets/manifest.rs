@@ -1,8 +1,8 @@
 //! Manifests, indexes and configurations are read or refused.
 #![no_main]
 
-use dhow::image::manifest::Manifest;
-use dhow::model::image::ImageConfig;
+use dhow_image::manifest::Manifest;
+use dhow_model::image::ImageConfig;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -1,7 +1,7 @@
 //! A reference that is accepted means the same when it is read again, and never names a directory.
 #![no_main]
 
-use dhow::model::reference::Reference;
+use dhow_model::reference::Reference;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

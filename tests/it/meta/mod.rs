@@ -1,0 +1,7 @@
+//! The repository: its source files, what is generated from them, the binary, and the tools of the tests.
+
+mod binary;
+mod generated;
+mod layers;
+mod sources;
+mod support;

@@ -1,0 +1,4 @@
+//! The registry client, called as a library.
+
+mod client;
+mod pull;

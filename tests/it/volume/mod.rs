@@ -1,0 +1,4 @@
+//! Volumes.
+
+mod manage;
+mod mount;
