@@ -13,15 +13,12 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use dhow_model::layer::OWNER_XATTR;
 use dhow_sys::fs::MOUNT_STUB_XATTR;
+use dhow_sys::overlay::{OPAQUE_XATTR, is_opaque, is_whiteout, make_whiteout};
 
 /// Each level holds descriptors.
 const MAX_DEPTH: usize = 400;
-
-/// overlayfs's mark on a directory that hides the lower layers' entries.
-const OPAQUE: &str = "user.overlay.opaque";
-/// The owner in single-id mode (see [`super::unpack`]).
-const OWNER: &str = "user.dhow.owner";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -56,7 +53,7 @@ pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
 }
 
 /// Like [`changes`], for an unused tree that is to become a layer in place: entries that are no change are
-/// removed from it. These are mount points marked with [`STUB`] and otherwise unused, unchanged directories,
+/// removed from it. These are mount points marked with [`MOUNT_STUB_XATTR`] and otherwise unused, unchanged directories,
 /// whiteouts of missing names, and sockets. Mount points are recognised by the mark only, not by path.
 pub(crate) fn prune_unchanged(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
@@ -180,7 +177,7 @@ impl UpperDiff {
                 self.remove_unchanged(upper, name, AtFlags::empty())?;
                 // What the socket replaced is deleted all the same.
                 if before.is_some() {
-                    rustix::fs::mknodat(upper, name, FileType::CharacterDevice, Mode::empty(), 0)?;
+                    make_whiteout(upper, name)?;
                     self.changes.push(change(ChangeKind::Deleted));
                 }
             } else {
@@ -203,7 +200,7 @@ impl UpperDiff {
         let opaque = marked && before.as_ref().is_some_and(is_dir);
         if self.prune && marked && !opaque {
             // The layer may be reused on top of others, which the mark would hide.
-            rustix::fs::fremovexattr(&dir, OPAQUE)?;
+            rustix::fs::fremovexattr(&dir, OPAQUE_XATTR)?;
         }
         let touched = match &before {
             Some(before) => opaque || !self.same_dir(path, before, &stat, &dir, &below),
@@ -242,7 +239,7 @@ impl UpperDiff {
         let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
         let owner = |dir: &OwnedFd| {
             let mut value = [0_u8; 32];
-            let length = rustix::fs::fgetxattr(dir, OWNER, &mut value[..]).unwrap_or(0);
+            let length = rustix::fs::fgetxattr(dir, OWNER_XATTR, &mut value[..]).unwrap_or(0);
             (value, length)
         };
         same && (times(before) == times(now) || !self.prune && matches!(path, b"etc" | b"dev"))
@@ -286,16 +283,6 @@ fn has_stub_mark(file: &OwnedFd) -> bool {
 
 fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-}
-
-fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-fn is_opaque(dir: &OwnedFd) -> bool {
-    let mut value = [0_u8; 2];
-    let length = rustix::fs::fgetxattr(dir, OPAQUE, &mut value[..]);
-    length == Ok(1) && value[0] == b'y'
 }
 
 fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {

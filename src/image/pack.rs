@@ -32,7 +32,7 @@ pub(crate) fn pack_layer(store: &Store, diff_id: &Digest, out: &mut dyn Write) -
 }
 
 struct LayerPacker<'a> {
-    recipe: TarSplitReader,
+    tar_split: TarSplitReader,
     tree: OwnedFd,
     /// Contents that the tree does not hold; `None` if there are none.
     extra: Option<PathBuf>,
@@ -44,16 +44,17 @@ struct LayerPacker<'a> {
 impl<'a> LayerPacker<'a> {
     fn open(store: &Store, diff_id: &Digest, out: &'a mut dyn Write) -> anyhow::Result<Self> {
         let dir = store.layer_dir(diff_id);
-        let recipe = TarSplitReader::new(File::open(dir.join("recipe")).context("cannot open the recipe")?)?;
+        let tar_split =
+            TarSplitReader::new(File::open(dir.join("recipe")).context("cannot open the recipe")?)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tree = rustix::fs::openat(CWD, dir.join("fs"), flags, Mode::empty())
             .context("cannot open the layer's tree")?;
         let extra = Some(dir.join("extra")).filter(|extra| extra.exists());
-        Ok(Self { recipe, tree, extra, hash: sha2::Sha256::new(), out, buffer: vec![0; BUFFER] })
+        Ok(Self { tar_split, tree, extra, hash: sha2::Sha256::new(), out, buffer: vec![0; BUFFER] })
     }
 
     fn run(&mut self) -> anyhow::Result<()> {
-        while let Some(record) = self.recipe.next_record()? {
+        while let Some(record) = self.tar_split.next_record()? {
             match record {
                 TarSplitRecord::Raw(length) => self.raw(length)?,
                 TarSplitRecord::File { number, length, path } => {
@@ -68,7 +69,7 @@ impl<'a> LayerPacker<'a> {
     fn raw(&mut self, mut left: u64) -> anyhow::Result<()> {
         while left > 0 {
             let part = buffer_slice(&mut self.buffer, left);
-            self.recipe.read(part).context("cannot read the recipe")?;
+            self.tar_split.read(part).context("cannot read the recipe")?;
             left -= part.len() as u64;
             self.hash.update(&*part);
             self.out.write_all(part)?;

@@ -20,8 +20,10 @@ use anyhow::{Context as _, Result};
 use dhow_model::layer::{DEVICE_XATTR, OWNER_XATTR, owner_value};
 use dhow_model::layer::{LayerOwnership, LayerRecord};
 use dhow_store::LayerDraft;
+use dhow_sys::fs::open_beneath;
+use dhow_sys::overlay::{make_whiteout, set_opaque};
 use dhow_sys::xattr::{read_xattr, set_xattr_best_effort, xattr_names};
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 
@@ -58,16 +60,16 @@ pub(super) fn write_layer(
     identity: LayerOwnership,
     files: SnapshotMode,
 ) -> Result<LayerRecord> {
-    let recipe = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
-    let (tree, settle) = match files {
+    let tar_split = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
+    let (tree, fixups) = match files {
         SnapshotMode::Copy(tree) => (Some(tree), None),
-        SnapshotMode::InPlace(settle) => (None, Some(settle)),
+        SnapshotMode::InPlace(fixups) => (None, Some(fixups)),
     };
     let mut snapshot = SnapshotWriter {
         upper: rustix::fs::openat(CWD, from, DIRECTORY, Mode::empty()).context("cannot open its files")?,
         tree,
-        fixups: settle,
-        stream: LayerStream { recipe: TarSplitWriter::new(recipe)?, tar: TarHash::default() },
+        fixups,
+        stream: LayerStream { tar_split: TarSplitWriter::new(tar_split)?, tar: TarHash::default() },
         size: 0,
         links: HashMap::new(),
         dirs: Vec::new(),
@@ -131,14 +133,14 @@ fn record_owner(owner: (u32, u32), found: &FileInfo, member: &mut TarMember) {
 
 /// The layer's tar stream: hashed, counted, and recorded as tar-split data.
 struct LayerStream {
-    recipe: TarSplitWriter,
+    tar_split: TarSplitWriter,
     tar: TarHash,
 }
 
 impl LayerStream {
     fn raw(&mut self, bytes: &[u8]) -> Result<()> {
         self.content(bytes);
-        self.recipe.raw(bytes).context("cannot write the recipe")
+        self.tar_split.raw(bytes).context("cannot write the recipe")
     }
 
     fn content(&mut self, bytes: &[u8]) {
@@ -186,8 +188,8 @@ impl SnapshotWriter {
         }
         let Some(found) = inspect(parents.upper.as_fd(), &base, DhowXattrs::Apply)? else { return Ok(()) };
         let mut member = TarMember { path: change.path.clone(), ..found.member.clone() };
-        if let Some(settle) = &self.fixups {
-            settle.apply(&parents.upper, &base, &found, &mut member)?;
+        if let Some(fixups) = &self.fixups {
+            fixups.apply(&parents.upper, &base, &found, &mut member)?;
         }
         match &found.dir {
             Some(from) => self.directory(&parents, &base, from, member, change.opaque),
@@ -201,8 +203,8 @@ impl SnapshotWriter {
         {
             return Ok(Some(Rc::clone(parents)));
         }
-        let tree = self.tree.as_ref().map(|tree| open_beneath(tree, dir)).transpose();
-        let parents = match (open_beneath(&self.upper, dir), tree) {
+        let tree = self.tree.as_ref().map(|tree| open_dir_beneath(tree, dir)).transpose();
+        let parents = match (open_dir_beneath(&self.upper, dir), tree) {
             (Ok(upper), Ok(tree)) => Rc::new(ParentDirs { upper, tree }),
             (Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP), _) | (_, Err(Errno::NOENT)) => return Ok(None),
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
@@ -214,7 +216,7 @@ impl SnapshotWriter {
     fn delete(&mut self, parents: &ParentDirs, base: &CStr, dir: &[u8]) -> Result<()> {
         self.add_marker(dir, &[b".wh.", base.to_bytes()].concat())?;
         match &parents.tree {
-            Some(tree) => Ok(rustix::fs::mknodat(tree, base, FileType::CharacterDevice, Mode::empty(), 0)?),
+            Some(tree) => Ok(make_whiteout(tree, base)?),
             None => Ok(()),
         }
     }
@@ -243,7 +245,7 @@ impl SnapshotWriter {
         rustix::fs::mkdirat(tree, base, Mode::RWXU)?;
         let to = rustix::fs::openat(tree, base, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         if opaque {
-            rustix::fs::fsetxattr(&to, "user.overlay.opaque", b"y", XattrFlags::empty())?;
+            set_opaque(&to)?;
         }
         copy_owner_and_xattrs(from, &to)?;
         self.dirs.push((path, member));
@@ -260,7 +262,7 @@ impl SnapshotWriter {
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
             if let (Some(whole), Some(tree)) = (&self.tree, &parents.tree) {
                 let (dir, name) = split(first);
-                let from = open_beneath(whole, dir)?;
+                let from = open_dir_beneath(whole, dir)?;
                 rustix::fs::linkat(&from, CString::new(name)?, tree, base, AtFlags::empty())?;
             }
             return self.stream.raw(&member_header(&member.into_hard_link(first)));
@@ -314,7 +316,7 @@ impl SnapshotWriter {
         each: impl Fn(u64, &[u8]) -> Result<()>,
     ) -> Result<()> {
         if member.size > 0 && member.sparse.is_none() {
-            self.stream.recipe.file(&member.path, member.size).context("cannot write the recipe")?;
+            self.stream.tar_split.file(&member.path, member.size).context("cannot write the recipe")?;
         }
         let stream = &mut self.stream;
         read_content(source, member, |at, part| {
@@ -337,12 +339,12 @@ impl SnapshotWriter {
         // Deepest first: a mode may forbid entering the directory.
         while let Some((path, member)) = self.dirs.pop() {
             let Some(tree) = &self.tree else { break };
-            let dir = open_beneath(tree, &path)?;
+            let dir = open_dir_beneath(tree, &path)?;
             let dir = rustix::fs::openat(&dir, ".", DIRECTORY, Mode::empty())?;
             rustix::fs::fchmod(&dir, Mode::from_raw_mode(member.mode))?;
             rustix::fs::futimens(&dir, &member.mtime.timestamps())?;
         }
-        self.stream.recipe.finish().context("cannot write the recipe")?;
+        self.stream.tar_split.finish().context("cannot write the recipe")?;
         let (diff_id, tar_size) = self.stream.tar.finish()?;
         Ok(LayerRecord { diff_id, size: self.size, tar_size, identity, sources: Vec::new() })
     }
@@ -365,17 +367,8 @@ fn empty_member() -> TarMember {
     }
 }
 
-/// Opens a directory by its path, without following symbolic links.
-fn open_beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
-    let path = if path.is_empty() { b"." } else { path };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
+fn open_dir_beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    open_beneath(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)
 }
 
 fn split(path: &[u8]) -> (&[u8], &[u8]) {

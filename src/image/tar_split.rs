@@ -168,8 +168,8 @@ mod tests {
         writer.raw(b"er").unwrap();
         assert_eq!(writer.file(b"a/b", 1 << 40).unwrap(), 0);
         assert_eq!(writer.file(b"", 1).unwrap(), 1);
-        let recipe = writer.finish().unwrap();
-        let mut reader = TarSplitReader::new(&recipe[..]).unwrap();
+        let tar_split = writer.finish().unwrap();
+        let mut reader = TarSplitReader::new(&tar_split[..]).unwrap();
         assert_eq!(reader.next_record().unwrap(), Some(TarSplitRecord::Raw(6)));
         let mut raw = [0; 6];
         reader.read(&mut raw).unwrap();
@@ -184,17 +184,18 @@ mod tests {
     fn a_cut_recipe_is_noticed() {
         let mut writer = TarSplitWriter::new(Vec::new()).unwrap();
         writer.raw(b"x").unwrap();
-        let recipe = writer.finish().unwrap();
-        for length in 0..recipe.len() - 1 {
-            let result =
-                TarSplitReader::new(&recipe[..length]).map_err(anyhow::Error::from).and_then(|mut reader| {
+        let tar_split = writer.finish().unwrap();
+        for length in 0..tar_split.len() - 1 {
+            let result = TarSplitReader::new(&tar_split[..length]).map_err(anyhow::Error::from).and_then(
+                |mut reader| {
                     while let Some(record) = reader.next_record()? {
                         if let TarSplitRecord::Raw(length) = record {
                             reader.read(&mut vec![0; length as usize])?;
                         }
                     }
                     Ok(())
-                });
+                },
+            );
             assert!(result.is_err(), "{length}");
         }
     }

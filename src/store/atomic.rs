@@ -53,7 +53,7 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
     }
 }
 
-/// Writes a value as JSON; see [`write`].
+/// Writes a value as JSON; see [`write()`].
 pub(crate) fn write_json<T: serde::Serialize>(
     path: &Path,
     value: &T,
@@ -63,7 +63,7 @@ pub(crate) fn write_json<T: serde::Serialize>(
     write(path, &text, durability)
 }
 
-/// Durably replaces the record `name` in an open directory with `value` as JSON. Unlike [`write`] it never
+/// Durably replaces the record `name` in an open directory with `value` as JSON. Unlike [`write()`] it never
 /// creates the directory: if the directory was moved meanwhile, the record is written at its new place.
 pub(super) fn write_json_at<T: serde::Serialize>(
     dir: BorrowedFd<'_>,

@@ -18,7 +18,7 @@ mod helper_dir;
 pub(crate) mod image_names;
 pub(crate) mod images;
 pub(crate) mod layers;
-pub(crate) mod layout;
+pub mod layout;
 mod leases;
 pub mod lock;
 mod log;

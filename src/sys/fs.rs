@@ -26,6 +26,20 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode
     Err(io::Error::from(io::ErrorKind::WouldBlock))
 }
 
+/// Opens `path` below `root` through directories only: symbolic links are refused with `ELOOP`, and `..` may not
+/// lead out (`RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`). An empty path is `root` itself.
+pub fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let path = if path.is_empty() { b"." } else { path };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // EAGAIN: a rename elsewhere interfered with the resolution (openat2(2)).
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
 /// Opens a directory by its path on the host (`O_PATH`), to be used as a root.
 pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod overlay;
 pub mod packet_socket;
 pub mod pdeathsig;
 pub mod process;

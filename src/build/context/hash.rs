@@ -121,7 +121,7 @@ pub(super) struct SourceRoots<'a> {
 fn hash_file(roots: &SourceRoots<'_>, file: &FileRef, buffer: &mut [u8]) -> Result<[u8; 32]> {
     let doing = || format!("cannot read `/{}`", display_path(&file.path));
     let root = roots.dirs.get(usize::from(file.layer)).context("a layer is missing").with_context(doing)?;
-    let fd = match super::tree_view::open_beneath(*root, &file.path, super::tree_view::read_flags()) {
+    let fd = match dhow_sys::fs::open_beneath(*root, &file.path, super::tree_view::read_flags()) {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => {
             return Err(not_found("it was removed while the context was read")).with_context(doing);
         }

@@ -9,23 +9,23 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::attributes::{self, FileAttributes, FileTime, to_timestamps};
 use super::open_root;
 use super::owner;
 use super::target_dir::{TargetDir, TargetEntry, remove_tree};
-use super::tree_view::{
-    MAX_LINKS, TreeView, ViewDir, components, display_path, join, open_beneath, open_dir,
-};
+use super::tree_view::{MAX_LINKS, TreeView, ViewDir, components, display_path, join, open_dir};
 use dhow_error::{invalid, unsupported};
 use dhow_model::layer::LayerOwnership;
+use dhow_sys::fs::open_beneath;
+use dhow_sys::overlay;
 
 /// Owners that the file system cannot record, by path: symlinks and FIFOs cannot have user xattrs, and chown
 /// fails for ids that are not mapped.
@@ -468,7 +468,7 @@ fn finish_dir(root: BorrowedFd<'_>, end: &DeferredDir) -> Result<(), Errno> {
 }
 
 fn set_opaque(dir: &OwnedFd) -> Result<()> {
-    rustix::fs::fsetxattr(dir.as_fd(), "user.overlay.opaque", b"y", XattrFlags::empty()).with_context(|| {
+    overlay::set_opaque(dir).with_context(|| {
         unsupported("the store's file system cannot hold the attribute `user.overlay.opaque`")
             .hint("choose a store on a local file system with DHOW_ROOT")
     })

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::tree_view::{ViewDir, is_whiteout, join, open_dir};
+use super::tree_view::{ViewDir, join, open_dir};
+use dhow_sys::overlay::{is_opaque, is_whiteout};
 
 /// A directory, identified by its path without symlinks.
 pub struct TargetDir {
@@ -102,7 +103,7 @@ impl TargetDir {
             None | Some(Err(Errno::NOENT)) => None,
             Some(other) => Some(other?),
         };
-        let opaque = own.as_ref().is_some_and(|own| super::tree_view::is_opaque(own.as_fd()));
+        let opaque = own.as_ref().is_some_and(|own| is_opaque(own.as_fd()));
         let lower = if opaque { ViewDir::empty() } else { self.lower.enter(name)? };
         Ok(Self::below(self, name, own.map_or_else(OnceCell::new, OnceCell::from), lower))
     }

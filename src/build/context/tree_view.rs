@@ -11,7 +11,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use dhow_sys::fs::open_beneath;
+use dhow_sys::overlay::{is_opaque, is_whiteout};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 /// Symlinks followed in one look-up; the limit of containerd's and Go's resolvers.
@@ -260,19 +262,6 @@ pub(crate) fn read_flags() -> OFlags {
     OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
 }
 
-/// Opens `path` below `root` without following any symlink.
-pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let path = if path.is_empty() { b"." } else { path };
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // EAGAIN: a rename elsewhere interfered with the resolution (openat2(2)).
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
-}
-
 /// Without empty components and `.`.
 pub(super) fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
     let parts = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
@@ -289,15 +278,6 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),
     }
-}
-
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-pub(super) fn is_opaque(dir: BorrowedFd<'_>) -> bool {
-    let mut value = [0_u8; 2];
-    rustix::fs::fgetxattr(dir, "user.overlay.opaque", &mut value[..]) == Ok(1) && value[0] == b'y'
 }
 
 pub(super) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {

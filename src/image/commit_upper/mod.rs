@@ -41,14 +41,14 @@ pub fn commit_upper(draft: &LayerDraft, how: &UpperCommit<'_>) -> Result<Option<
     if changes.is_empty() {
         return Ok(None);
     }
-    let settle = InPlaceFixups {
+    let fixups = InPlaceFixups {
         epoch: how.epoch,
         owner_of_new: how
             .owner_of_new
             .filter(|owner| *owner != (0, 0) && how.identity == LayerOwnership::Single),
         owners: how.owners.cloned().unwrap_or_default(),
     };
-    write_layer(&tree, &changes, draft, how.identity, SnapshotMode::InPlace(settle)).map(Some)
+    write_layer(&tree, &changes, draft, how.identity, SnapshotMode::InPlace(fixups)).map(Some)
 }
 
 #[cfg(test)]

@@ -36,7 +36,31 @@ pub(crate) struct UploadedBlob {
 
 enum BlobMessage {
     Piece(Arc<Vec<u8>>),
-    End { digest: Digest, size: u64, rest: Arc<Vec<u8>> },
+    End(BlobEnd),
+}
+
+/// The end of a compressed blob.
+struct BlobEnd {
+    digest: Digest,
+    /// Of the whole blob, in bytes.
+    size: u64,
+    /// The last chunk.
+    rest: Arc<Vec<u8>>,
+}
+
+impl BlobEnd {
+    fn uploaded(self, existed: bool) -> UploadedBlob {
+        UploadedBlob { digest: self.digest, size: self.size, existed }
+    }
+}
+
+/// The result of an attempt to upload a blob, or a part of it.
+enum UploadAttempt<T> {
+    Done(T),
+    /// The registry has lost the upload.
+    Lost,
+    /// Compression ended early.
+    Aborted,
 }
 
 pub(crate) struct LayerUpload<'a> {
@@ -53,8 +77,8 @@ impl LayerUpload<'_> {
     /// Uploads the layer, restarting if the registry loses the upload.
     pub(super) fn upload(&self) -> Result<UploadedBlob> {
         for _ in 0..MAX_ROUNDS {
-            if let Some(landed) = self.try_upload()? {
-                return Ok(landed);
+            if let Some(blob) = self.try_upload()? {
+                return Ok(blob);
             }
         }
         let message = format!("{} loses the upload again and again", self.repository);
@@ -70,9 +94,12 @@ impl LayerUpload<'_> {
             let produced = producer.join().unwrap_or_else(|_| Err(anyhow!("compressing broke off")));
             match (sent, produced) {
                 // If the layer cannot be read, the upload fails only as a consequence.
-                (Ok(None), Err(error)) if !is_receiver_gone(&error) => Err(error),
+                (Ok(UploadAttempt::Aborted), Err(error)) if !is_receiver_gone(&error) => Err(error),
                 // Otherwise the upload's result counts: a broken pipe in the producer is its consequence.
-                (sent, _) => sent.map(|outcome| outcome.flatten()),
+                (sent, _) => sent.map(|attempt| match attempt {
+                    UploadAttempt::Done(blob) => Some(blob),
+                    UploadAttempt::Lost | UploadAttempt::Aborted => None,
+                }),
             }
         })
     }
@@ -80,30 +107,27 @@ impl LayerUpload<'_> {
     fn produce(&self, sender: SyncSender<BlobMessage>) -> Result<()> {
         let pieces = PieceWriter { sender, buffer: Vec::new(), hash: sha2::Sha256::new(), size: 0 };
         let compressor = self.compression.writer(pieces).context("cannot compress")?;
-        let mut counted = ProgressWriter { parcel: self, out: compressor, done: 0, reported: 0 };
+        let mut counted = ProgressWriter { layer: self, out: compressor, done: 0, reported: 0 };
         pack_layer(self.store, self.diff_id, &mut counted)?;
         Ok(counted.out.finish().context("cannot compress")?.send_end()?)
     }
 
-    /// `Ok(None)` if compression ended early, `Ok(Some(None))` if the registry has lost the upload.
-    fn consume(&self, receiver: Receiver<BlobMessage>) -> Result<Option<Option<UploadedBlob>>> {
-        let Ok(first) = receiver.recv() else { return Ok(None) };
-        if let BlobMessage::End { digest, size, rest } = first {
-            return Ok(Some(self.upload_whole(digest, size, &rest)?));
-        }
+    fn consume(&self, receiver: Receiver<BlobMessage>) -> Result<UploadAttempt<UploadedBlob>> {
+        let first = match receiver.recv() {
+            Err(_) => return Ok(UploadAttempt::Aborted),
+            Ok(BlobMessage::End(end)) => return self.upload_whole(end),
+            Ok(piece) => piece,
+        };
         let mut upload = self.repository.begin_upload(self.notice)?;
         match self.upload_pieces(&mut upload, first, receiver) {
-            Ok(Some(Some((digest, size, rest)))) => {
-                let sent = upload.finish(&digest, &rest, self.notice)?;
-                Ok(Some((sent == UploadOutcome::Accepted).then_some(UploadedBlob {
-                    digest,
-                    size,
-                    existed: false,
-                })))
-            }
-            Ok(lost) => {
+            Ok(UploadAttempt::Done(end)) => self.finish(upload, end),
+            Ok(UploadAttempt::Lost) => {
                 upload.cancel();
-                Ok(lost.map(|_| None))
+                Ok(UploadAttempt::Lost)
+            }
+            Ok(UploadAttempt::Aborted) => {
+                upload.cancel();
+                Ok(UploadAttempt::Aborted)
             }
             Err(error) => {
                 // After a network error the cancel request would fail or time out too.
@@ -117,27 +141,27 @@ impl LayerUpload<'_> {
 
     /// Uploads a blob that fits into one request; its digest is known in advance, so its existence is checked
     /// first.
-    fn upload_whole(
-        &self,
-        digest: Digest,
-        size: u64,
-        content: &Arc<Vec<u8>>,
-    ) -> Result<Option<UploadedBlob>> {
-        if self.repository.blob_size(&digest)?.is_some() {
-            return Ok(Some(UploadedBlob { digest, size, existed: true }));
+    fn upload_whole(&self, end: BlobEnd) -> Result<UploadAttempt<UploadedBlob>> {
+        if self.repository.blob_size(&end.digest)?.is_some() {
+            return Ok(UploadAttempt::Done(end.uploaded(true)));
         }
-        let sent = self.repository.begin_upload(self.notice)?.finish(&digest, content, self.notice)?;
-        Ok((sent == UploadOutcome::Accepted).then_some(UploadedBlob { digest, size, existed: false }))
+        self.finish(self.repository.begin_upload(self.notice)?, end)
     }
 
-    /// Uploads all chunks but the last. Results as in [`LayerUpload::consume`].
-    #[expect(clippy::type_complexity, reason = "two ways to have nothing, and a blob's end")]
+    fn finish(&self, upload: BlobUpload<'_>, end: BlobEnd) -> Result<UploadAttempt<UploadedBlob>> {
+        Ok(match upload.finish(&end.digest, &end.rest, self.notice)? {
+            UploadOutcome::Accepted => UploadAttempt::Done(end.uploaded(false)),
+            UploadOutcome::Lost => UploadAttempt::Lost,
+        })
+    }
+
+    /// Uploads all chunks but the last.
     fn upload_pieces(
         &self,
         upload: &mut BlobUpload<'_>,
         first: BlobMessage,
         receiver: Receiver<BlobMessage>,
-    ) -> Result<Option<Option<(Digest, u64, Arc<Vec<u8>>)>>> {
+    ) -> Result<UploadAttempt<BlobEnd>> {
         let mut gathered: Vec<u8> = Vec::new();
         let mut message = Ok(first);
         loop {
@@ -155,19 +179,17 @@ impl LayerUpload<'_> {
                         Arc::new(std::mem::take(&mut gathered))
                     };
                     if upload.send_piece(&whole, self.notice)? == UploadOutcome::Lost {
-                        return Ok(Some(None));
+                        return Ok(UploadAttempt::Lost);
                     }
                 }
-                Ok(BlobMessage::End { digest, size, rest }) => {
-                    let rest = if gathered.is_empty() {
-                        rest
-                    } else {
-                        gathered.extend_from_slice(&rest);
-                        Arc::new(gathered)
-                    };
-                    return Ok(Some(Some((digest, size, rest))));
+                Ok(BlobMessage::End(mut end)) => {
+                    if !gathered.is_empty() {
+                        gathered.extend_from_slice(&end.rest);
+                        end.rest = Arc::new(gathered);
+                    }
+                    return Ok(UploadAttempt::Done(end));
                 }
-                Err(_) => return Ok(None),
+                Err(_) => return Ok(UploadAttempt::Aborted),
             }
             message = receiver.recv();
         }
@@ -183,7 +205,7 @@ fn is_receiver_gone(error: &anyhow::Error) -> bool {
 
 /// Counts the uncompressed bytes and reports progress.
 struct ProgressWriter<'a, 'p, W> {
-    parcel: &'a LayerUpload<'p>,
+    layer: &'a LayerUpload<'p>,
     out: W,
     done: u64,
     reported: u64,
@@ -193,10 +215,10 @@ impl<W: Write> Write for ProgressWriter<'_, '_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let amount = self.out.write(bytes)?;
         self.done += amount as u64;
-        if self.done - self.reported >= REPORT_INTERVAL || self.done == self.parcel.tar_size {
+        if self.done - self.reported >= REPORT_INTERVAL || self.done == self.layer.tar_size {
             self.reported = self.done;
-            let total = self.parcel.tar_size;
-            (self.parcel.notice)(LayerEvent::Pushing { current: self.done, total });
+            let total = self.layer.tar_size;
+            (self.layer.notice)(LayerEvent::Pushing { current: self.done, total });
         }
         Ok(amount)
     }
@@ -223,7 +245,7 @@ impl PieceWriter {
         let digest = Digest::from_sha256(std::mem::take(&mut self.hash).finalize().as_slice());
         let rest = Arc::new(std::mem::take(&mut self.buffer));
         let size = self.size;
-        self.send_message(BlobMessage::End { digest, size, rest })
+        self.send_message(BlobMessage::End(BlobEnd { digest, size, rest }))
     }
 }
 

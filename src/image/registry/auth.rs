@@ -170,7 +170,7 @@ impl RegistryAuth {
             .ok()
             .filter(|uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
             .ok_or_else(|| {
-                permanent_failure(
+                permanent(
                     FailureKind::Network,
                     format!(
                         "{} names a token server that has no URL: `{}`",
@@ -226,10 +226,7 @@ impl RegistryAuth {
         let separator = if realm.query().is_some() { '&' } else { '?' };
         let text = realm.to_string();
         let uri = format!("{text}{separator}{query}").parse().map_err(|_| {
-            permanent_failure(
-                FailureKind::Network,
-                format!("`{}` is not a token server's URL", printable(&text)),
-            )
+            permanent(FailureKind::Network, format!("`{}` is not a token server's URL", printable(&text)))
         })?;
         Ok(HttpRequest { authorization, ..HttpRequest::get(uri) })
     }
@@ -253,7 +250,7 @@ impl RegistryAuth {
             };
             let failure = Failure::new(FailureKind::Denied, format!("unauthorized: {why}"));
             let hint = format!("`dhow login {}` changes who asks", authority(registry));
-            return Err(HttpFailure { failure: failure.hint(hint), retry: RetryAdvice::Never });
+            return Err(HttpFailure::permanent(failure.hint(hint)));
         }
         let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
         let message = format!("the token server {} answers with status {status}{detail}", authority(realm));
@@ -268,7 +265,7 @@ impl RegistryAuth {
         if to.scheme_str() == Some("https") || is_loopback(host) || allowed_here {
             return Ok(());
         }
-        Err(permanent_failure(
+        Err(permanent(
             FailureKind::Denied,
             format!(
                 "the credential for {} is not sent to {} without encryption",
@@ -283,8 +280,8 @@ fn basic_header(username: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
 }
 
-fn permanent_failure(kind: FailureKind, message: String) -> HttpFailure {
-    HttpFailure { failure: Failure::new(kind, message), retry: RetryAdvice::Never }
+fn permanent(kind: FailureKind, message: String) -> HttpFailure {
+    HttpFailure::permanent(Failure::new(kind, message))
 }
 
 fn parse_token_response(
@@ -293,7 +290,7 @@ fn parse_token_response(
 ) -> Result<(BearerToken, Option<String>), HttpFailure> {
     const LIMIT: u64 = 1 << 20;
     let malformed = || {
-        permanent_failure(
+        permanent(
             FailureKind::Network,
             format!("the answer of the token server {} has no token", authority(uri)),
         )

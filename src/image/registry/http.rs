@@ -90,6 +90,13 @@ pub struct HttpFailure {
     pub retry: RetryAdvice,
 }
 
+impl HttpFailure {
+    /// A failure that a retry cannot help.
+    pub(super) fn permanent(failure: Failure) -> Self {
+        Self { failure, retry: RetryAdvice::Never }
+    }
+}
+
 /// Whether to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAdvice {
@@ -159,7 +166,7 @@ impl HttpClient {
             }
             request.uri = target;
         }
-        Err(permanent_failure(Failure::new(
+        Err(HttpFailure::permanent(Failure::new(
             FailureKind::Network,
             format!("{} redirects again and again", printable(&request.uri.to_string())),
         )))
@@ -168,7 +175,7 @@ impl HttpClient {
     /// Sends `request` once, without following redirects.
     pub fn exchange(&self, request: &HttpRequest, verify: bool) -> Result<Response<Body>, HttpFailure> {
         let agent = self.agent(&request.uri, verify).map_err(|error| {
-            permanent_failure(Failure::new(dhow_error::kind_of(&error), format!("{error:#}")))
+            HttpFailure::permanent(Failure::new(dhow_error::kind_of(&error), format!("{error:#}")))
         })?;
         let mut builder =
             ureq::http::Request::builder().method(request.method.clone()).uri(request.uri.clone());
@@ -179,8 +186,9 @@ impl HttpClient {
             builder = builder.header("authorization", authorization);
         }
         // The builder fails only on header values with control characters, which come from credentials.
-        let malformed =
-            |_| permanent_failure(invalid("the credentials cannot be sent: they hold a control character"));
+        let malformed = |_| {
+            HttpFailure::permanent(invalid("the credentials cannot be sent: they hold a control character"))
+        };
         let result = match (&request.form, &request.content) {
             (None, None) => agent.run(builder.body(()).map_err(malformed)?),
             (None, Some(content)) => agent.run(builder.body(content.body()).map_err(malformed)?),
@@ -234,10 +242,6 @@ impl HttpClient {
     }
 }
 
-fn permanent_failure(failure: Failure) -> HttpFailure {
-    HttpFailure { failure, retry: RetryAdvice::Never }
-}
-
 fn redirect_target(request: &HttpRequest, response: &Response<Body>) -> Result<Option<Uri>, HttpFailure> {
     // A request with a body is repeated only where the status (307, 308) says that it is to be sent again.
     let follows = match response.status().as_u16() {
@@ -252,7 +256,7 @@ fn redirect_target(request: &HttpRequest, response: &Response<Body>) -> Result<O
     let target = location.as_deref().and_then(|location| resolve_location(&request.uri, location));
     target.map(Some).ok_or_else(|| {
         let to = printable(location.as_deref().unwrap_or("nowhere"));
-        permanent_failure(Failure::new(
+        HttpFailure::permanent(Failure::new(
             FailureKind::Network,
             format!("{} redirects to `{to}`", authority(&request.uri)),
         ))
@@ -263,7 +267,7 @@ fn redirect_target(request: &HttpRequest, response: &Response<Body>) -> Result<O
 fn check_redirect(from: &Uri, to: &Uri) -> Result<(), HttpFailure> {
     let downgrade = from.scheme_str() == Some("https") && to.scheme_str() == Some("http");
     if downgrade && !is_loopback(to.host().unwrap_or_default()) {
-        return Err(permanent_failure(Failure::new(
+        return Err(HttpFailure::permanent(Failure::new(
             FailureKind::Denied,
             format!("{} redirects to {} without encryption", authority(from), authority(to)),
         )));
@@ -281,11 +285,11 @@ fn http_failure(uri: &Uri, error: ureq::Error) -> HttpFailure {
     let host = authority(uri);
     let retry = retry_advice(&error);
     if let Some(failure) = certificate_problem(&host, &error) {
-        return permanent_failure(failure);
+        return HttpFailure::permanent(failure);
     }
     let why = match error {
         ureq::Error::Other(inner) => match inner.downcast::<Failure>() {
-            Ok(failure) => return permanent_failure(*failure),
+            Ok(failure) => return HttpFailure::permanent(*failure),
             Err(inner) => inner.to_string(),
         },
         ureq::Error::Timeout(_) => "it does not answer in time".into(),

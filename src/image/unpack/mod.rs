@@ -69,7 +69,7 @@ impl Default for UnpackLimits {
 /// verifies the digest if the draft has one, and writes the tar-split data. Returns the record to commit the
 /// draft with. An error of `source` is returned as the cause.
 ///
-/// For [`Identity::Mapped`] the caller must be able to set the owners (inside the user namespace). Threads
+/// For [`LayerOwnership::Mapped`] the caller must be able to set the owners (inside the user namespace). Threads
 /// are started, so the process must not fork afterwards.
 pub fn unpack_layer(
     source: impl Read + Send,
@@ -119,11 +119,11 @@ fn read_archive(
     draft: &LayerDraft,
     report: &UnpackProgress<'_>,
 ) -> anyhow::Result<LayerTotals> {
-    let recipe = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
+    let tar_split = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
     let limits = report.options.limits;
     let recorder = TarSplitRecorder {
         input,
-        recipe: TarSplitWriter::new(recipe)?,
+        tar_split: TarSplitWriter::new(tar_split)?,
         paused: false,
         read: 0,
         limits,
@@ -173,7 +173,7 @@ fn too_large(what: String) -> Failure {
 /// Copies everything that passes into the tar-split data, except file contents.
 struct TarSplitRecorder {
     input: pipeline::ChunkReader,
-    recipe: TarSplitWriter,
+    tar_split: TarSplitWriter,
     paused: bool,
     read: u64,
     limits: UnpackLimits,
@@ -185,7 +185,7 @@ impl TarSplitRecorder {
     /// The next `length` bytes are content that the tree stores at `path`. Returns the number of the record.
     fn begin_content(&mut self, path: &[u8], length: u64) -> io::Result<u32> {
         self.paused = true;
-        self.recipe.file(path, length)
+        self.tar_split.file(path, length)
     }
 
     fn end_content(&mut self) {
@@ -196,7 +196,7 @@ impl TarSplitRecorder {
         if let Some(error) = self.failed {
             return Err(error).context("cannot write the recipe");
         }
-        self.recipe.finish().context("cannot write the recipe")?;
+        self.tar_split.finish().context("cannot write the recipe")?;
         Ok(self.read)
     }
 }
@@ -220,7 +220,7 @@ impl BufRead for TarSplitRecorder {
             let recorded = self
                 .input
                 .fill_buf()
-                .and_then(|buffer| self.recipe.raw(buffer.get(..amount).unwrap_or(buffer)));
+                .and_then(|buffer| self.tar_split.raw(buffer.get(..amount).unwrap_or(buffer)));
             self.failed = recorded.err();
         }
         self.read = self.read.saturating_add(amount as u64);

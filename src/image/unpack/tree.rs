@@ -27,6 +27,7 @@ use dhow_error::{corrupt, unsupported};
 use dhow_model::layer::LayerOwnership;
 use dhow_model::layer::{DEVICE_XATTR, ENCODED_XATTR_PREFIX, OWNER_XATTR, owner_value};
 use dhow_store::LayerDraft;
+use dhow_sys::overlay::{self, is_whiteout};
 use dhow_sys::xattr::set_xattr_best_effort;
 
 /// An open directory of the tree.
@@ -366,7 +367,7 @@ impl LayerTree {
     /// made opaque, so that nothing is merged into it.
     pub(super) fn make_whiteout(&mut self, at: &TreeLocation) -> anyhow::Result<()> {
         let (parent, base) = (&at.parent.fd, &at.base[..]);
-        match rustix::fs::mknodat(parent, base, FileType::CharacterDevice, Mode::empty(), 0) {
+        match overlay::make_whiteout(parent, base) {
             Err(Errno::EXIST) if FileType::from_raw_mode(at.stat()?.st_mode) == FileType::Directory => {
                 set_opaque(&open_dir(parent, base)?)
             }
@@ -442,7 +443,7 @@ impl LayerTree {
 }
 
 fn set_opaque(dir: &OwnedFd) -> anyhow::Result<()> {
-    rustix::fs::fsetxattr(dir, "user.overlay.opaque", b"y", XattrFlags::empty()).with_context(|| {
+    overlay::set_opaque(dir).with_context(|| {
         unsupported("the store's file system cannot hold the attribute `user.overlay.opaque`")
             .hint("choose a store on a local file system with DHOW_ROOT")
     })
@@ -462,10 +463,6 @@ fn retry_openat2<T>(mut action: impl FnMut() -> Result<T, Errno>) -> Result<T, E
             other => return other,
         }
     }
-}
-
-fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 fn owner(member: &TarMember) -> (Uid, Gid) {

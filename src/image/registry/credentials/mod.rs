@@ -143,7 +143,7 @@ impl CredentialStore {
 
 /// The servers that may hold `reference`, each with its credential, and warnings. Runs helper programs, so it
 /// must be called before the process enters a user namespace.
-pub fn resolve_sources(
+pub(crate) fn resolve_sources(
     registries: &RegistriesConfig,
     credentials: &CredentialStore,
     reference: &ImageReference,
