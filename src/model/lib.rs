@@ -6,7 +6,7 @@
 //!   [`image`], [`event`]. Their field and variant names are the format on disk.
 //! - Requests from the command line to the engine: [`run_request`], [`exec_request`], [`copy_request`],
 //!   [`new_network`], [`filter`].
-//! - Names: [`reference`], [`digest`], [`platform`], [`object_name`].
+//! - Names: `reference`, [`digest`], [`platform`], [`object_name`].
 //! - [`flags`]: parsers of flag values into these.
 //! - Units and small formats: [`bytes`], [`duration`], [`timestamp`], [`boolean`], [`glob`], [`signal`].
 //!

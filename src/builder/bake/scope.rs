@@ -11,6 +11,7 @@ use super::expr::{ExprEvaluator, LocalScope, NameResolver};
 use super::value::{as_bool, as_number, as_text, number_value};
 use crate::buildflags::ClientEnv;
 use dhow_error::{Failure, invalid};
+use dhow_model::boolean;
 use dhow_model::flags::csv;
 use dhow_model::platform::Platform;
 
@@ -137,11 +138,7 @@ fn parse_variable(
         _ => "string",
     });
     match kind.split('(').next().unwrap_or(kind).trim() {
-        "bool" => match raw {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            _ => Err(wrong("bool")),
-        },
+        "bool" => boolean::parse(raw).map(Value::Bool).ok_or_else(|| wrong("bool")),
         "number" => as_number(&raw.into()).map(number_value).map_err(|_| wrong("number")),
         "list" | "set" | "tuple" if raw.is_empty() => Ok(Value::Array(Vec::new())),
         "list" | "set" | "tuple" => {

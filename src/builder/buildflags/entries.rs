@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::request::OptionsEntry;
 use dhow_error::{Failure, invalid};
+use dhow_model::boolean;
 use dhow_model::flags::csv;
 
 /// Parses one `--output`: `DIR`, `-` or `type=TYPE[,KEY=VALUE]`.
@@ -66,14 +67,13 @@ pub fn parse_attest(text: &str) -> Result<OptionsEntry, Failure> {
 
 /// Parses the value of `--provenance` or `--sbom`: true, false, or attributes.
 pub fn parse_short_attest(kind: &str, text: &str) -> Result<OptionsEntry, Failure> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" | "" => {
-            Ok(OptionsEntry { kind: kind.into(), ..OptionsEntry::default() })
-        }
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => {
+    match boolean::parse(text) {
+        Some(false) => {
             Ok(OptionsEntry { kind: kind.into(), attributes: single_attribute("disabled", "true") })
         }
-        _ => parse_attest(&format!("type={kind},{text}")),
+        Some(true) => Ok(OptionsEntry { kind: kind.into(), ..OptionsEntry::default() }),
+        None if text.is_empty() => Ok(OptionsEntry { kind: kind.into(), ..OptionsEntry::default() }),
+        None => parse_attest(&format!("type={kind},{text}")),
     }
 }
 

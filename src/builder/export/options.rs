@@ -9,6 +9,7 @@ use crate::request::OptionsEntry;
 use dhow_error::{Failure, invalid, unsupported};
 use dhow_image::compress::Compression;
 use dhow_image::push::PushFormat;
+use dhow_model::boolean;
 use dhow_model::reference::ImageReference;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,11 +118,9 @@ impl AttributeReader<'_> {
     fn flag(&mut self, key: &'static str, usual: bool) -> Result<bool, Failure> {
         match self.text(key) {
             None => Ok(usual),
-            Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => {
-                Err(invalid(format!("`{key}={}` is neither true nor false", other.escape_debug())))
-            }
+            Some("") => Ok(true),
+            Some(text) => boolean::parse(text)
+                .ok_or_else(|| invalid(format!("`{key}={}` is neither true nor false", text.escape_debug()))),
         }
     }
 
