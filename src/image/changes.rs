@@ -10,7 +10,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use dhow_model::layer::OWNER_XATTR;
@@ -224,12 +224,7 @@ impl UpperDiff {
         }
         let stat = rustix::fs::fstat(dir)?;
         rustix::fs::unlinkat(dir, name, flags)?;
-        let time = |sec, nsec: u64| Timespec { tv_sec: sec, tv_nsec: nsec.cast_signed() };
-        let times = Timestamps {
-            last_access: time(stat.st_atime, stat.st_atime_nsec),
-            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-        };
-        Ok(rustix::fs::futimens(dir, &times)?)
+        Ok(rustix::fs::futimens(dir, &dhow_sys::fs::times_of(&stat))?)
     }
 
     /// Whether a directory is unchanged. The times of `/etc` and `/dev` are ignored, since the engine creates

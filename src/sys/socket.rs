@@ -67,7 +67,7 @@ impl SeqpacketSocket {
         Ok(Self(rustix::io::fcntl_dupfd_cloexec(&self.0, first)?))
     }
 
-    /// Sends a non-empty message with at most [`MAX_FDS`] descriptors. A closed other end is an error
+    /// Sends a non-empty message with at most `MAX_FDS` descriptors. A closed other end is an error
     /// (EPIPE), not a signal.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.send_with(bytes, fds, SendFlags::NOSIGNAL)

@@ -11,7 +11,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use super::relay::StreamRelay;
 use dhow_sys::pty;
@@ -51,7 +51,7 @@ pub fn piped_streams(wanted: [bool; 3]) -> Result<AttachStreams<[Option<OwnedFd>
 }
 
 pub fn open_dev_null() -> Result<OwnedFd> {
-    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context("opening /dev/null")
+    dhow_sys::fs::open_null().context("opening /dev/null")
 }
 
 fn input_without_terminal(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
