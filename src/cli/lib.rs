@@ -49,8 +49,8 @@ pub fn main() -> ExitCode {
     let rest = arguments.split_off(arguments.len().min(1));
     let globals = GlobalFlags::default();
     let mut context = CommandContext { program, words: String::new(), globals, table: &cmd::TABLE };
-    let outcome = dispatch(&mut context, rest);
-    report::finish(&context, outcome)
+    let result = dispatch(&mut context, rest);
+    report::finish(&context, result)
 }
 
 fn program_name(first: Option<&OsString>) -> String {
@@ -70,23 +70,23 @@ fn dispatch(context: &mut CommandContext, mut arguments: Vec<OsString>) -> Comma
     }
     context.globals.check()?;
     match context.table.find(&arguments) {
-        Some(found) => execute(context, found, arguments),
+        Some(matched) => execute(context, matched, arguments),
         None => help::answer_unmatched(context, &arguments),
     }
 }
 
 fn execute(
     context: &mut CommandContext,
-    found: MatchedCommand,
+    matched: MatchedCommand,
     mut arguments: Vec<OsString>,
 ) -> CommandResult {
-    context.words = found.words;
-    arguments.drain(..found.consumed);
-    match found.entry.parse(arguments) {
-        Ok(matches) => found.entry.run(&matches, context),
+    context.words = matched.words;
+    arguments.drain(..matched.consumed);
+    match matched.entry.parse(arguments) {
+        Ok(matches) => matched.entry.run(&matches, context),
         // clap knows neither the words that were typed nor the aliases.
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            help::print_command_help(found.entry, context)
+            help::print_command_help(matched.entry, context)
         }
         Err(error) => Err(usage::from_clap(&error).into()),
     }

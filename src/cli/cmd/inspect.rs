@@ -28,9 +28,9 @@ pub(crate) fn inspect_objects(
     context: &CommandContext,
     names: &[String],
     format: Option<&str>,
-    question: &InspectRequest,
+    request: &InspectRequest,
 ) -> CommandResult {
-    let manner = match format {
+    let output_format = match format {
         None | Some("") => InspectFormat::List,
         Some("json") => InspectFormat::Compact,
         Some(template) => match Template::parse(template) {
@@ -42,38 +42,38 @@ pub(crate) fn inspect_objects(
         },
     };
     // Counting sizes reads files of every owner and mode.
-    if question.size {
+    if request.size {
         userns::enter_as_root(&environment::all())?;
     }
     let store = Store::open(environment::data_root()?)?;
-    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    let (mut objects, mut errors) = (Vec::new(), Vec::new());
     for name in names {
-        match inspect(&store, name, question) {
-            Ok(object) => found.push(object),
+        match inspect(&store, name, request) {
+            Ok(object) => objects.push(object),
             Err(error) => errors.push(error),
         }
     }
-    if question.size && found.iter().any(|object| !matches!(object, InspectResult::Container(_))) {
+    if request.size && objects.iter().any(|object| !matches!(object, InspectResult::Container(_))) {
         report::warn(context, "--size counts for containers only");
     }
-    output::print(&render_objects(&manner, &found, &mut errors)?)?;
+    output::print(&render_objects(&output_format, &objects, &mut errors)?)?;
     errors.iter().for_each(|error| report::print_error(context, error));
     Ok(u8::from(!errors.is_empty()))
 }
 
 /// The objects as text; objects that do not fit the template are added to `errors`.
 fn render_objects(
-    manner: &InspectFormat,
-    found: &[InspectResult],
+    output_format: &InspectFormat,
+    objects: &[InspectResult],
     errors: &mut Vec<anyhow::Error>,
 ) -> anyhow::Result<String> {
-    let template = match manner {
-        InspectFormat::List => return indented_json(found),
-        InspectFormat::Compact => return Ok(serde_json::to_string(found)? + "\n"),
+    let template = match output_format {
+        InspectFormat::List => return indented_json(objects),
+        InspectFormat::Compact => return Ok(serde_json::to_string(objects)? + "\n"),
         InspectFormat::Template(template) => template,
     };
     let mut text = String::new();
-    for object in found {
+    for object in objects {
         match template.render(&serde_json::to_value(object)?) {
             Ok(line) => text += &(line + "\n"),
             Err(error) => errors.push(error.into()),
@@ -83,10 +83,10 @@ fn render_objects(
 }
 
 /// docker indents by four spaces.
-fn indented_json(found: &[InspectResult]) -> anyhow::Result<String> {
+fn indented_json(objects: &[InspectResult]) -> anyhow::Result<String> {
     let mut json = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    found.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))?;
+    objects.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))?;
     json.push(b'\n');
     Ok(String::from_utf8(json)?)
 }

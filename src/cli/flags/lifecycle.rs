@@ -59,7 +59,7 @@ impl LifecycleFlags {
     }
 
     fn health(self) -> Result<HealthSpec, Failure> {
-        let asked = HealthSpec {
+        let health = HealthSpec {
             test: self.health_cmd.map(|command| vec!["CMD-SHELL".into(), command]).unwrap_or_default(),
             interval: self.health_interval.unwrap_or_default(),
             timeout: self.health_timeout.unwrap_or_default(),
@@ -67,8 +67,8 @@ impl LifecycleFlags {
             start_interval: self.health_start_interval.unwrap_or_default(),
             retries: self.health_retries.unwrap_or_default(),
         };
-        match (self.no_healthcheck, asked.is_empty()) {
-            (false, _) => Ok(asked),
+        match (self.no_healthcheck, health.is_empty()) {
+            (false, _) => Ok(health),
             (true, true) => Ok(HealthSpec::none()),
             (true, false) => Err(invalid("--no-healthcheck conflicts with --health-* options")),
         }

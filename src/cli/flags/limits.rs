@@ -150,6 +150,7 @@ impl LimitFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec, context: &CommandContext) -> anyhow::Result<()> {
         self.refuse_windows()?;
         let mut more = Vec::new();
+        // -1 leaves the setting to the kernel.
         if self.memory_swappiness != -1 {
             if !(0..=100).contains(&self.memory_swappiness) {
                 let message = "Valid memory swappiness range is 0-100";

@@ -100,6 +100,7 @@ impl ContainerNetworkFlags {
         spec.dns.servers = self.dns;
         spec.dns.search = self.dns_search;
         spec.dns.options = self.dns_option;
+        // Before published ports count as exposed, which is an error with another container's network.
         check_ports(spec, context)?;
         // docker counts published ports as exposed.
         let published = spec.ports.iter().map(|port| format!("{}/{}", port.container, port.protocol));

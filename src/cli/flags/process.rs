@@ -51,6 +51,7 @@ impl ProcessFlags {
         spec.process.attach =
             self.attach.iter().map(|name| check_stream(name)).collect::<anyhow::Result<_>>()?;
         spec.process.entrypoint =
+            // An empty one removes the entrypoint of the image.
             self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
         spec.process.workdir = self.workdir.filter(|dir| !dir.is_empty()).map(check_absolute).transpose()?;
         spec.process.user = self.user.filter(|user| !user.is_empty());

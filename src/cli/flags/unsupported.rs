@@ -31,13 +31,13 @@ const REASONS: &[(&str, &str)] = &[
 
 /// The unsupported flags that were given.
 pub(crate) struct UnsupportedFlags {
-    asked: Vec<&'static str>,
+    given: Vec<&'static str>,
 }
 
 impl UnsupportedFlags {
     /// Refuses them, with the reason for the first one in the table.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        match REASONS.iter().find(|(flag, _)| self.asked.contains(flag)) {
+        match REASONS.iter().find(|(flag, _)| self.given.contains(flag)) {
             Some((flag, reason)) => Err(unsupported(format!("--{flag} is not possible: {reason}"))),
             None => Ok(()),
         }
@@ -46,11 +46,11 @@ impl UnsupportedFlags {
 
 impl FromArgMatches for UnsupportedFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { asked: given_flags(matches, UNSUPPORTED_FLAGS) })
+        Ok(Self { given: given_flags(matches, UNSUPPORTED_FLAGS) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.asked = given_flags(matches, UNSUPPORTED_FLAGS);
+        self.given = given_flags(matches, UNSUPPORTED_FLAGS);
         Ok(())
     }
 }

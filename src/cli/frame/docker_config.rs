@@ -69,6 +69,7 @@ pub(crate) fn read_client_config(context: &CommandContext) -> ClientConfig {
     let Some(path) = dir.map(|dir| dir.join("config.json")) else { return ClientConfig::default() };
     let parsed = match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|why| why.to_string()),
+        // Most users have no such file.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(ClientConfig::default()),
         Err(error) => Err(error.to_string()),
     };
@@ -88,6 +89,7 @@ pub(crate) fn detach_keys(
     if let Some(keys) = flag {
         return Ok(keys);
     }
+    // The file is read only if it can matter.
     let set = if tty { read_client_config(context).detach_keys } else { None };
     set.filter(|keys| !keys.is_empty())
         .map_or_else(|| Ok(DetachKeys::default()), |keys| keys.parse())

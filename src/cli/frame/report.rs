@@ -13,8 +13,8 @@ const SIGPIPE_EXIT: u8 = 141;
 const ENGINE_FAILURE: u8 = 125;
 
 /// Reports the error of a command, if any; returns the exit code.
-pub(crate) fn finish(context: &CommandContext, outcome: CommandResult) -> ExitCode {
-    match outcome {
+pub(crate) fn finish(context: &CommandContext, result: CommandResult) -> ExitCode {
+    match result {
         Ok(code) => code.into(),
         Err(error) if output::is_closed_error(&error) => SIGPIPE_EXIT.into(),
         Err(error) => {

@@ -107,7 +107,7 @@ impl CommandArgs for BuildxBakeArgs {
 
 impl BuildxBakeArgs {
     fn bake(&self, context: &CommandContext, verbose: bool) -> CommandResult {
-        let around = invocation_env(context)?;
+        let client_env = invocation_env(context)?;
         if let Some(url) = self.targets.iter().find(|target| target.contains("://")) {
             return Err(dhow_error::unsupported(format!(
                 "the definition {url:?} is remote: dhow reads files of targets from this machine"
@@ -115,13 +115,13 @@ impl BuildxBakeArgs {
             .hint("fetch it first, and name it with -f")
             .into());
         }
-        let bake = BakeConfig::parse(&self.definition_files(&around)?, &around)?;
+        let bake = BakeConfig::parse(&self.definition_files(&client_env)?, &client_env)?;
         if let Some((variables, json)) = self.list_mode()? {
-            let listed = if variables { bake.variables(&around) } else { bake.targets() };
+            let listed = if variables { bake.variables(&client_env) } else { bake.targets() };
             output::print(&definition_list(&listed, variables, json)?)?;
             return Ok(0);
         }
-        let resolved = bake.resolve(&self.targets, &self.overrides(), &around)?;
+        let resolved = bake.resolve(&self.targets, &self.overrides(), &client_env)?;
         if self.print {
             output::print_line(&resolved.printed())?;
             return Ok(0);
@@ -129,17 +129,17 @@ impl BuildxBakeArgs {
         let (call, format) = parse_call(if self.check { "check" } else { &self.call })?;
         let store = Store::open(environment::data_root()?)?;
         builders::check_builder(&store, self.builder.as_deref())?;
-        let order = BakeOptions {
+        let options = BakeOptions {
             resolved: &resolved,
-            invocation_env: &around,
+            invocation_env: &client_env,
             allow: &self.allow,
             call,
             format,
-            mode: progress_mode(self.progress, false, &around.environment)?,
+            mode: progress_mode(self.progress, false, &client_env.environment)?,
             metadata: self.metadata_file.as_deref(),
             verbose,
         };
-        bake_run::run_bake(context, &store, &order)
+        bake_run::run_bake(context, &store, &options)
     }
 
     /// The values of `--set`, and of flags that set a key of all targets.
@@ -178,18 +178,18 @@ impl BuildxBakeArgs {
         }
     }
 
-    fn definition_files(&self, around: &ClientEnv) -> anyhow::Result<Vec<BakeFile>> {
+    fn definition_files(&self, client_env: &ClientEnv) -> anyhow::Result<Vec<BakeFile>> {
         let names = match self.file.is_empty() {
             false => self.file.clone(),
-            true => files_from_environment(&around.environment),
+            true => files_from_environment(&client_env.environment),
         };
         if !names.is_empty() {
-            return names.iter().map(|name| read_definition(name, around)).collect();
+            return names.iter().map(|name| read_definition(name, client_env)).collect();
         }
         let found: Vec<BakeFile> = DEFAULT_FILES
             .iter()
-            .filter(|name| around.absolute(name).is_file())
-            .map(|name| read_definition(name, around))
+            .filter(|name| client_env.absolute(name).is_file())
+            .map(|name| read_definition(name, client_env))
             .collect::<Result<_, _>>()?;
         if found.is_empty() {
             let names = DEFAULT_FILES.join(", ");
@@ -208,11 +208,11 @@ fn files_from_environment(environment: &Environment) -> Vec<String> {
     names.split(separator).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-fn read_definition(name: &str, around: &ClientEnv) -> anyhow::Result<BakeFile> {
+fn read_definition(name: &str, client_env: &ClientEnv) -> anyhow::Result<BakeFile> {
     if name == "-" {
         return Ok(BakeFile { name: "-".into(), content: read_whole(std::io::stdin(), name)?, dotenv: None });
     }
-    let path = around.absolute(name.strip_prefix("cwd://").unwrap_or(name));
+    let path = client_env.absolute(name.strip_prefix("cwd://").unwrap_or(name));
     let file = std::fs::File::open(&path).with_context(|| format!("cannot read `{name}`"))?;
     // Compose files take variables from the `.env` in their directory.
     let beside = path.parent().unwrap_or(Path::new("/")).join(".env");

@@ -45,24 +45,24 @@ struct PreparedTarget {
 }
 
 /// Builds all targets in order of dependency; stops at the first failure.
-pub(crate) fn run_bake(context: &CommandContext, store: &Store, order: &BakeOptions<'_>) -> CommandResult {
+pub(crate) fn run_bake(context: &CommandContext, store: &Store, options: &BakeOptions<'_>) -> CommandResult {
     // Everything that can be refused is refused before the first build.
-    let ready = order
+    let prepared = options
         .resolved
         .build_order()?
         .into_iter()
-        .map(|name| prepare_target(name, context, order))
+        .map(|name| prepare_target(name, context, options))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut display = build_run::open_display(context, order.mode, &order.invocation_env.environment)?;
-    let mut baking = BakeRun { store, order, images: BTreeMap::new(), built: Vec::new() };
-    let several = ready.len() > 1;
-    for target in ready {
+    let mut display = build_run::open_display(context, options.mode, &options.invocation_env.environment)?;
+    let mut baking = BakeRun { store, options, images: BTreeMap::new(), built: Vec::new() };
+    let several = prepared.len() > 1;
+    for target in prepared {
         if let Err(error) = baking.build(target, several, &mut display) {
-            display.finish(order.verbose);
-            return Ok(build_run::report_failure(context, &display, &error, order.verbose));
+            display.finish(options.verbose);
+            return Ok(build_run::report_failure(context, &display, &error, options.verbose));
         }
     }
-    display.finish(order.verbose);
+    display.finish(options.verbose);
     baking.print_results()
 }
 
@@ -70,21 +70,22 @@ pub(crate) fn run_bake(context: &CommandContext, store: &Store, order: &BakeOpti
 fn prepare_target(
     name: String,
     context: &CommandContext,
-    order: &BakeOptions<'_>,
+    options: &BakeOptions<'_>,
 ) -> anyhow::Result<PreparedTarget> {
-    let target = order.resolved.targets.get(&name);
+    let target = options.resolved.targets.get(&name);
     let target = target.ok_or_else(|| invalid(format!("failed to find target {name}")))?;
     let named = |why: anyhow::Error| why.context(format!("target {name}"));
-    let mut request = target.request(order.invocation_env).map_err(|why| named(why.into()))?;
+    let mut request = target.request(options.invocation_env).map_err(|why| named(why.into()))?;
+    // Values of bake files are checked like those of flags.
     request.tags = check_tags(&request.tags).map_err(|why| named(why.into()))?;
     request.outputs.iter().try_for_each(check_output).map_err(|why| named(why.into()))?;
     if request.platforms.is_empty() {
         request.platforms = parse_platforms(&[])?;
     }
     request.attests =
-        with_default_provenance(std::mem::take(&mut request.attests), &order.invocation_env.environment);
-    request.allow.extend(parse_each(order.allow, check_entitlement)?);
-    request.call = order.call;
+        with_default_provenance(std::mem::take(&mut request.attests), &options.invocation_env.environment);
+    request.allow.extend(parse_each(options.allow, check_entitlement)?);
+    request.call = options.call;
     docker_config::add_proxy_args(&mut request.args, context);
     if matches!(request.context, ContextSource::Target(_)) {
         let why = unsupported("a target as the main context is not possible here")
@@ -97,7 +98,7 @@ fn prepare_target(
 /// The builds so far.
 struct BakeRun<'a> {
     store: &'a Store,
-    order: &'a BakeOptions<'a>,
+    options: &'a BakeOptions<'a>,
     /// Image IDs of targets that others use as a context, by target name.
     images: BTreeMap<String, String>,
     /// Results of the targets that were asked for, in build order.
@@ -118,10 +119,10 @@ impl BakeRun<'_> {
             }
         }
         let shown = several.then_some(name.as_str());
-        let wanted = self.order.resolved.requested.contains(&name);
+        let wanted = self.options.resolved.requested.contains(&name);
         // Another target needs this one as a single image in the store. If its own outputs are different, it
         // is built a second time for them, from the cache.
-        if self.order.call == CallFunc::Build
+        if self.options.call == CallFunc::Build
             && self.is_used_as_context(&name)
             && !(wanted && exports_to_store_only(&request))
         {
@@ -150,16 +151,22 @@ impl BakeRun<'_> {
         display: &mut BuildDisplay,
     ) -> anyhow::Result<BuildResult> {
         display.begin_build(shown);
-        dhow_builder::build(self.store, request, &self.order.invocation_env.environment, &DemoImage, display)
+        dhow_builder::build(
+            self.store,
+            request,
+            &self.options.invocation_env.environment,
+            &DemoImage,
+            display,
+        )
     }
 
     fn is_used_as_context(&self, name: &str) -> bool {
         let link = format!("target:{name}");
-        self.order.resolved.targets.values().any(|target| target.has_context(&link))
+        self.options.resolved.targets.values().any(|target| target.has_context(&link))
     }
 
     fn base_image(&self, target: &str) -> anyhow::Result<String> {
-        if self.order.call != CallFunc::Build {
+        if self.options.call != CallFunc::Build {
             // No image is needed, since only the Dockerfile is analysed.
             return Ok("scratch".into());
         }
@@ -172,16 +179,16 @@ impl BakeRun<'_> {
 
     /// Writes the metadata file and prints the results of `--call`; returns the exit code.
     fn print_results(&self) -> CommandResult {
-        if let Some(path) = self.order.metadata {
+        if let Some(path) = self.options.metadata {
             let pairs = self.built.iter();
             let all: Map<String, Value> =
                 pairs.map(|(name, _, built)| (name.clone(), Value::Object(built.metadata.clone()))).collect();
             build_run::write_metadata(path, &all)?;
         }
         let mut code = 0;
-        if self.order.call != CallFunc::Build {
+        if self.options.call != CallFunc::Build {
             for (_, request, built) in &self.built {
-                code = build_run::print_call_result(request, self.order.format, built)?.max(code);
+                code = build_run::print_call_result(request, self.options.format, built)?.max(code);
             }
         }
         Ok(code)

@@ -42,16 +42,16 @@ pub(crate) fn run_build(
     context: &CommandContext,
     store: &Store,
     environment: &Environment,
-    order: &BuildInvocation,
+    invocation: &BuildInvocation,
     files: &BuildResultFiles,
     verbose: bool,
 ) -> CommandResult {
-    let mut display = open_display(context, order.mode, environment)?;
+    let mut display = open_display(context, invocation.mode, environment)?;
     // Before the build, so that scripts never take the ID of an earlier one for this one's.
     if let Some(path) = files.id.as_deref() {
         remove_stale_iidfile(path)?;
     }
-    let built = dhow_builder::build(store, &order.request, environment, &DemoImage, &mut display);
+    let built = dhow_builder::build(store, &invocation.request, environment, &DemoImage, &mut display);
     display.finish(verbose);
     // The display has ended, so the error appears below it.
     let built = match built {
@@ -64,10 +64,10 @@ pub(crate) fn run_build(
     if let Some(path) = files.metadata.as_deref() {
         write_metadata(path, &built.metadata)?;
     }
-    if order.request.call != CallFunc::Build {
-        return print_call_result(&order.request, order.format, &built);
+    if invocation.request.call != CallFunc::Build {
+        return print_call_result(&invocation.request, invocation.format, &built);
     }
-    if order.quiet
+    if invocation.quiet
         && let Some(id) = result_id(&built)
     {
         output::print_line(&id)?;

@@ -51,8 +51,8 @@ pub(crate) fn total_size(entries: &[CacheEntry]) -> u64 {
 }
 
 /// The list of removed entries.
-pub(crate) fn deleted_lines(gone: &[CacheEntry]) -> String {
-    deleted_list("build cache objects", gone.iter().map(|entry| &entry.id))
+pub(crate) fn deleted_lines(removed: &[CacheEntry]) -> String {
+    deleted_list("build cache objects", removed.iter().map(|entry| &entry.id))
 }
 
 /// Parses `KEY=VALUE`, `KEY~=PART` and, for booleans, `KEY`.

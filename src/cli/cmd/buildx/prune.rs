@@ -55,6 +55,7 @@ impl CachePruneFlags {
         userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
+        // 0 is no limit.
         let keep = self.keep_storage.or(keep).filter(|keep| *keep > 0);
         let request = CachePruneRequest { all: self.all, filters: self.filter, keep, dry_run: false };
         prune_cache(&store, &request).map(Some)
@@ -70,8 +71,8 @@ struct BuilderPruneArgs {
 
 impl CommandArgs for BuilderPruneArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
-        if let Some(gone) = self.flags.prune(None)? {
-            output::print(&(cache::deleted_lines(&gone) + &reclaimed_line(cache::total_size(&gone))))?;
+        if let Some(removed) = self.flags.prune(None)? {
+            output::print(&(cache::deleted_lines(&removed) + &reclaimed_line(cache::total_size(&removed))))?;
         }
         Ok(0)
     }
@@ -104,13 +105,13 @@ impl CommandArgs for BuildxPruneArgs {
         let store = Store::open(environment::data_root()?)?;
         builders::check_builder(&store, self.builder.as_deref())?;
         let keep = self.space_to_keep(&store)?;
-        if let Some(gone) = self.flags.prune(keep)? {
+        if let Some(removed) = self.flags.prune(keep)? {
             let body = if self.verbose {
-                gone.iter().map(cache::cache_details).collect()
+                removed.iter().map(cache::cache_details).collect()
             } else {
-                cache::cache_table(&gone)
+                cache::cache_table(&removed)
             };
-            output::print(&format!("{body}Total:\t{}\n", bytes::human(cache::total_size(&gone))))?;
+            output::print(&format!("{body}Total:\t{}\n", bytes::human(cache::total_size(&removed))))?;
         }
         Ok(0)
     }

@@ -43,6 +43,7 @@ impl CommandArgs for BuildxRmArgs {
         }
         let names = match self.names.as_slice() {
             [] => {
+                // Without a name, the builder in use.
                 let current = store.builders()?.current;
                 vec![
                     requested_builder(self.builder.as_deref())

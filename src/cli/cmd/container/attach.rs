@@ -35,6 +35,7 @@ struct ContainerAttachArgs {
 impl CommandArgs for ContainerAttachArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
+        // Without a terminal there are no keys that could detach.
         let tty = store.find_container(&self.container)?.spec().process.tty;
         let attachment = AttachRequest {
             wanted: [!self.no_stdin, true, true],

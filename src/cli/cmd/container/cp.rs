@@ -55,6 +55,7 @@ impl CommandArgs for ContainerCpArgs {
                 }
                 let mut out = output::stdout();
                 let copied = copy_from(&store, &identity, container, source, target, options, &mut out)?;
+                // The last of the archive may fail only now.
                 out.flush()?;
                 (copied, target_text(target))
             }

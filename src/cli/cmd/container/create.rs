@@ -30,8 +30,8 @@ impl CommandArgs for ContainerCreateArgs {
         // docker's StdinOnce: standard input ends with the first client that attached.
         process.stdin_once = process.interactive;
         let store = Store::open(environment::data_root()?)?;
-        let mut front = CommandUi::new(context, &request);
-        output::print_line(&create(&store, request, &mut front)?)?;
+        let mut ui = CommandUi::new(context, &request);
+        output::print_line(&create(&store, request, &mut ui)?)?;
         Ok(0)
     }
 }

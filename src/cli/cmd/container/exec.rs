@@ -61,6 +61,7 @@ impl CommandArgs for ContainerExecArgs {
         if args.is_empty() {
             return Err(too_few(context).into());
         }
+        // Otherwise nothing that is typed reaches the terminal of the process.
         tty::check_tty(self.tty && self.interactive && !self.detach)?;
         let request = ExecRequest {
             container,

@@ -44,6 +44,7 @@ impl CommandArgs for ContainerExportArgs {
         match &self.output {
             Some(path) => export.write_to_file(path)?,
             None => {
+                // An archive is written in many small pieces.
                 let mut out = BufWriter::with_capacity(256 << 10, output::stdout());
                 export.write(&mut out)?;
                 out.flush()?;

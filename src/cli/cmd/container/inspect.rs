@@ -28,11 +28,11 @@ struct ContainerInspectArgs {
 
 impl CommandArgs for ContainerInspectArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
-        let question = InspectRequest {
+        let request = InspectRequest {
             kind: Some(ObjectKind::Container),
             size: self.size,
             ..InspectRequest::default()
         };
-        inspect_objects(context, &self.containers, self.format.as_deref(), &question)
+        inspect_objects(context, &self.containers, self.format.as_deref(), &request)
     }
 }

@@ -78,6 +78,7 @@ impl CommandArgs for ContainerLsArgs {
         if with_size {
             userns::enter_as_root(&environment::all())?;
         }
+        // As in docker, -1 and 0 set no limit.
         let last = usize::try_from(self.last).ok().filter(|last| *last > 0);
         let last = if self.latest { Some(1) } else { last };
         let query = ContainerQuery { all: self.all, last, filters: self.filter };

@@ -31,6 +31,7 @@ impl CommandArgs for ContainerPruneArgs {
         if !self.flags.confirmed("This will remove all stopped containers.")? {
             return Ok(0);
         }
+        // Writable layers hold files of any owner.
         let identity = userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;

@@ -42,15 +42,17 @@ impl CommandArgs for ContainerRunArgs {
             return Err(invalid("Conflicting options: -a and -d").into());
         }
         let process = &mut request.spec.process;
+        // Standard input is attached unless -a names only other streams.
         let attached =
             process.interactive && (process.attach.is_empty() || process.attach.iter().any(|s| s == "stdin"));
         tty::check_tty(process.tty && attached && !self.detach)?;
+        // The standard input of a detached container stays open for those who attach later.
         process.stdin_once = process.interactive && !self.detach;
         let detach_keys = docker_config::detach_keys(self.detach_keys, process.tty && !self.detach, context)?;
         let request = RunRequest { sig_proxy: self.sig_proxy, detach: self.detach, detach_keys, ..request };
         let store = Store::open(environment::data_root()?)?;
-        let mut front = CommandUi::new(context, &request);
-        match dhow_engine::container::run::run(&store, request, &mut front)? {
+        let mut ui = CommandUi::new(context, &request);
+        match dhow_engine::container::run::run(&store, request, &mut ui)? {
             RunResult::Attached(code) => Ok(process_exit_code(code)),
             RunResult::Detached(id) => {
                 output::print_line(&id)?;

@@ -65,6 +65,7 @@ impl CommandArgs for ContainerStatsArgs {
         let format = self.format.clone().filter(|format| !format.is_empty());
         let format = format.or_else(|| docker_config::read_client_config(context).stats_format);
         let mut meter = StatsSampler::new(&store, self.containers.clone(), self.all)?;
+        // Rates are differences to this one.
         meter.measure()?;
         sleep(FIRST_INTERVAL);
         while let Some(stats) = meter.measure()? {

@@ -32,10 +32,11 @@ impl CommandArgs for ContainerTopArgs {
     fn run(self, _: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
+        // It is the ps of the host that runs.
         let path = environment.text("PATH").unwrap_or_default();
-        let found = top(&store, &self.container, &self.options, path)?;
-        let mut text = found.titles.join("\t");
-        for row in &found.rows {
+        let listing = top(&store, &self.container, &self.options, path)?;
+        let mut text = listing.titles.join("\t");
+        for row in &listing.rows {
             text.push('\n');
             text.push_str(&row.join("\t"));
         }

@@ -59,10 +59,10 @@ impl CreateCallbacks for CommandUi<'_> {
     }
 
     fn pull_image(&self, store: &Store, image: &str, request: &RunRequest) -> anyhow::Result<()> {
-        let Some(ready) = &self.pending_pull else {
+        let Some(pending) = &self.pending_pull else {
             return Err(not_found(format!("No such image: {image}")).into());
         };
-        let channel = (!request.quiet).then_some(ProgressStream::Stderr);
-        fetch::run_pull(self.context, store, ready, channel)
+        let stream = (!request.quiet).then_some(ProgressStream::Stderr);
+        fetch::run_pull(self.context, store, pending, stream)
     }
 }

@@ -25,9 +25,9 @@ impl CommandArgs for ImageBuildArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let verbose = self.flags.debug || context.globals.verbose();
         match self.prepare(context) {
-            Ok((store, order, files)) => {
+            Ok((store, invocation, files)) => {
                 let environment = environment::with_flags(context);
-                build_run::run_build(context, &store, &environment, &order, &files, verbose)
+                build_run::run_build(context, &store, &environment, &invocation, &files, verbose)
             }
             // Usage errors have exit codes of their own, all others are failed builds.
             Err(error) if report::is_usage_error(&error) => Err(error),
@@ -44,9 +44,9 @@ impl ImageBuildArgs {
         let files =
             BuildResultFiles { id: self.flags.iidfile.take(), metadata: self.flags.metadata_file.take() };
         let builder = self.flags.builder.take();
-        let order = self.flags.into_invocation(context)?;
+        let invocation = self.flags.into_invocation(context)?;
         let store = Store::open(environment::data_root()?)?;
         crate::cmd::buildx::builders::check_builder(&store, builder.as_deref())?;
-        Ok((store, order, files))
+        Ok((store, invocation, files))
     }
 }

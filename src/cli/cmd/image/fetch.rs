@@ -31,10 +31,10 @@ pub(crate) fn prepare_pull(
 pub(crate) fn run_pull(
     context: &CommandContext,
     store: &Store,
-    ready: &PendingPull,
-    channel: Option<ProgressStream>,
+    pending: &PendingPull,
+    stream: Option<ProgressStream>,
 ) -> anyhow::Result<()> {
-    let pulled = pull::fetch(store, &ready.prepared, ready.identity, &*progress::progress_on(channel))?;
+    let pulled = pull::fetch(store, &pending.prepared, pending.identity, &*progress::progress_on(stream))?;
     pulled.iter().filter_map(|image| image.warning.as_ref()).for_each(|text| report::warn(context, text));
     Ok(())
 }

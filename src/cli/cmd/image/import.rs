@@ -50,7 +50,7 @@ impl CommandArgs for ImageImportArgs {
                 .into());
         }
         // Only downloads take long enough to be watched.
-        let channel = matches!(source, ImportSource::Url(_)).then_some(ProgressStream::Stderr);
+        let stream = matches!(source, ImportSource::Url(_)).then_some(ProgressStream::Stderr);
         let request = ImportRequest {
             source,
             reference: self.name,
@@ -64,7 +64,7 @@ impl CommandArgs for ImageImportArgs {
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let ownership = userns::layer_ownership(&identity);
-        let id = import(&store, &environment, &request, ownership, &*progress::progress_on(channel))?;
+        let id = import(&store, &environment, &request, ownership, &*progress::progress_on(stream))?;
         output::print_line(id.as_str())?;
         Ok(0)
     }

@@ -30,7 +30,7 @@ struct ImageInspectArgs {
 impl CommandArgs for ImageInspectArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let platforms = self.platform.into_iter().collect();
-        let question = InspectRequest { kind: Some(ObjectKind::Image), platforms, size: false };
-        inspect_objects(context, &self.images, self.format.as_deref(), &question)
+        let request = InspectRequest { kind: Some(ObjectKind::Image), platforms, size: false };
+        inspect_objects(context, &self.images, self.format.as_deref(), &request)
     }
 }

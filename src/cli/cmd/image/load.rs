@@ -43,13 +43,13 @@ impl CommandArgs for ImageLoadArgs {
                 .into());
         }
         let request = LoadRequest { input: self.input, platform: self.platform };
-        let channel = (!self.quiet).then_some(ProgressStream::Stdout);
+        let stream = (!self.quiet).then_some(ProgressStream::Stdout);
         // Layers are unpacked with the owners of their files.
         let identity = userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let loaded =
-            load(&store, &request, userns::layer_ownership(&identity), &*progress::progress_on(channel))?;
+            load(&store, &request, userns::layer_ownership(&identity), &*progress::progress_on(stream))?;
         output::print(&loaded.iter().map(loaded_lines).collect::<String>())?;
         Ok(0)
     }

@@ -115,6 +115,7 @@ impl ImageLsArgs {
             rows.extend(digests.into_iter().map(|digest| self.row(item, &repository, name, digest)));
         }
         let mut shown: Vec<String> = item.tags.iter().map(|tag| tag.familiar_name()).collect();
+        // Names with a digest and no tag have rows of their own.
         for name in &item.digests {
             let repository = name.familiar_name();
             if !shown.contains(&repository) {

@@ -49,6 +49,7 @@ impl ImagePruneArgs {
         let mut request = ImagePruneRequest { all: self.all, ..ImagePruneRequest::default() };
         for filter in &self.flags.filter {
             match filter.key.as_str() {
+                // docker's other way to say --all.
                 "dangling" => request.all = !filter.boolean()?,
                 _ if request.conditions.parse_filter(filter)? => {}
                 _ => return Err(filter.unknown("until, label, label!, dangling")),

@@ -47,6 +47,7 @@ impl CommandArgs for ImagePullArgs {
         let reference: ImageReference = self.name.parse()?;
         let platform = self.platform.as_deref().map(str::parse::<Platform>).transpose()?;
         let platform = platform.map_or_else(environment::default_platform, |platform| Ok(Some(platform)))?;
+        // As docker does where no tag was given.
         if !self.quiet && !self.all_tags && reference.tag().is_none() && reference.digest().is_none() {
             output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
         }
@@ -56,12 +57,12 @@ impl CommandArgs for ImagePullArgs {
         let request = PullRequest { reference, all_tags: self.all_tags, platform };
         let environment = environment::with_flags(context);
         // Before the user namespace is entered, so that credential helpers run as the user.
-        let ready = fetch::prepare_pull(context, &environment, request)?;
+        let pending = fetch::prepare_pull(context, &environment, request)?;
         userns::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        let channel = (!self.quiet).then_some(ProgressStream::Stdout);
-        fetch::run_pull(context, &store, &ready, channel)?;
+        let stream = (!self.quiet).then_some(ProgressStream::Stdout);
+        fetch::run_pull(context, &store, &pending, stream)?;
         output::print_line(&shown.to_string())?;
         Ok(0)
     }

@@ -75,6 +75,7 @@ impl CommandArgs for ImagePushArgs {
         let form = self.manifest_options()?;
         let reference: ImageReference = self.name.parse()?;
         let untagged = reference.tag().is_none() && reference.digest().is_none();
+        // As docker does where no tag was given.
         if !self.quiet && !self.all_tags && untagged {
             output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
         }
@@ -87,8 +88,8 @@ impl CommandArgs for ImagePushArgs {
         prepared.target.warnings.iter().for_each(|warning| report::warn(context, warning));
         userns::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
-        let channel = (!self.quiet).then_some(ProgressStream::Stdout);
-        push::push(&store, &prepared, &*progress::progress_on(channel))?;
+        let stream = (!self.quiet).then_some(ProgressStream::Stdout);
+        push::push(&store, &prepared, &*progress::progress_on(stream))?;
         if self.quiet {
             output::print_line(&shown.to_string())?;
         }

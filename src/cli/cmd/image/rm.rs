@@ -47,6 +47,7 @@ impl CommandArgs for ImageRmArgs {
         let mut code = 0;
         for image in &self.images {
             if let Err(error) = self.remove(&store, image) {
+                // Nobody is left to see what else is removed.
                 if output::is_closed_error(&error) {
                     return Err(error);
                 }

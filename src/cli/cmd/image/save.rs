@@ -48,6 +48,7 @@ impl CommandArgs for ImageSaveArgs {
         match &self.output {
             Some(path) => save_to_file(&store, &request, path)?,
             None => {
+                // An archive is written in many small pieces.
                 let mut out = BufWriter::with_capacity(256 << 10, output::stdout());
                 save(&store, &request, &mut out)?;
                 out.flush()?;

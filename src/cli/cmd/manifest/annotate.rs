@@ -42,7 +42,7 @@ struct ManifestAnnotateArgs {
 
 impl CommandArgs for ManifestAnnotateArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
-        let said = PlatformAnnotation {
+        let annotation = PlatformAnnotation {
             architecture: self.arch,
             os: self.os,
             variant: self.variant,
@@ -50,7 +50,7 @@ impl CommandArgs for ManifestAnnotateArgs {
             os_features: self.os_features,
         };
         let store = Store::open(environment::data_root()?)?;
-        manifest::annotate(&store, &parse_name(&self.list)?, &parse_name(&self.manifest)?, &said)?;
+        manifest::annotate(&store, &parse_name(&self.list)?, &parse_name(&self.manifest)?, &annotation)?;
         Ok(0)
     }
 }

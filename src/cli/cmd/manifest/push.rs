@@ -37,6 +37,7 @@ impl CommandArgs for ManifestPushArgs {
             manifest::prepare_push(&store, &environment::with_flags(context), &list, self.insecure)?;
         let digest = manifest::push(&pushing, &mut |line| output::print_line(line))?;
         output::print_line(&digest)?;
+        // Only after the upload succeeded.
         if self.purge {
             manifest::remove(&store, &list)?;
         }

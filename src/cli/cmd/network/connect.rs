@@ -56,7 +56,7 @@ impl CommandArgs for NetworkConnectArgs {
         if !self.alias.is_empty() && !is_user_defined(&self.network) {
             return Err(invalid("network-scoped aliases are only supported for user-defined networks").into());
         }
-        let asked = NetworkAttachment {
+        let attachment = NetworkAttachment {
             network: self.network,
             name: String::new(),
             ip: self.ip,
@@ -68,10 +68,10 @@ impl CommandArgs for NetworkConnectArgs {
             driver_options: self.driver_opt.into_iter().collect(),
             gateway_priority: self.gw_priority,
         };
-        let warnings = flags::network::check_driver_options(&asked.driver_options)?;
+        let warnings = flags::network::check_driver_options(&attachment.driver_options)?;
         warnings.iter().for_each(|warning| report::warn(context, warning));
         let store = Store::open(environment::data_root()?)?;
-        connect(&store, &self.container, asked)?;
+        connect(&store, &self.container, attachment)?;
         Ok(0)
     }
 }

@@ -83,6 +83,7 @@ impl CommandArgs for NetworkCreateArgs {
         let reserved: Vec<(String, String)> =
             parse_pairs(&self.aux_address, "aux-address")?.into_iter().collect();
         let pools = ipam::consolidate(&self.subnet, &self.ip_range, &self.gateway, &reserved)?;
+        // In docker, too, a subnet of IPv6 turns IPv6 on.
         let has_v6 = pools.iter().any(|pool| pool.subnet.is_some_and(|net| net.addr().is_ipv6()));
         let allowed =
             self.egress_allow.iter().map(|text| egress::parse(text)).collect::<Result<Vec<_>, _>>()?;

@@ -28,7 +28,7 @@ struct NetworkInspectArgs {
 
 impl CommandArgs for NetworkInspectArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
-        let question = InspectRequest { kind: Some(ObjectKind::Network), ..InspectRequest::default() };
-        inspect_objects(context, &self.networks, self.format.as_deref(), &question)
+        let request = InspectRequest { kind: Some(ObjectKind::Network), ..InspectRequest::default() };
+        inspect_objects(context, &self.networks, self.format.as_deref(), &request)
     }
 }

@@ -58,6 +58,7 @@ const HEADINGS: &[(&str, &str)] = &[
 ];
 
 fn row(network: &ResolvedNetwork, whole: bool) -> ListingRow {
+    // None for the predefined `host` and `none`.
     let spec = network.spec();
     let id = if whole { network.id() } else { network.id().get(..12).unwrap_or_default() };
     let row = ListingRow::new(json!({

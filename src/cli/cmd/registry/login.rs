@@ -126,6 +126,7 @@ fn read_password() -> anyhow::Result<String> {
         .take(MAX_PASSWORD_BYTES)
         .read_to_string(&mut text)
         .context("cannot read the password from standard input")?;
+    // `echo` and editors end the line, which is not part of the password.
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "standard input holds no password").into());

@@ -33,6 +33,7 @@ struct SystemDfArgs {
 
 impl CommandArgs for SystemDfArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
+        // Sizes are counted in files of any owner.
         let identity = userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         let usage = disk_usage(&store, &identity)?;

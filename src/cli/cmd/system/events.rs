@@ -39,8 +39,9 @@ struct SystemEventsArgs {
 
 impl CommandArgs for SystemEventsArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
-        let manner = match self.format.as_deref() {
+        let output_format = match self.format.as_deref() {
             None | Some("") => EventFormat::Line,
+            // Fields have other names in JSON than in templates, and docker prints those of JSON for both.
             Some("json" | "{{json .}}") => EventFormat::Json,
             Some(template) => EventFormat::Template(Template::parse(template)?),
         };
@@ -48,7 +49,7 @@ impl CommandArgs for SystemEventsArgs {
         let query =
             EventQuery::new(given(&self.since).as_deref(), given(&self.until).as_deref(), self.filter)?;
         let store = Store::open(environment::data_root()?)?;
-        events(&store, &query, |event| output::print_line(&manner.show(event)?))?;
+        events(&store, &query, |event| output::print_line(&output_format.show(event)?))?;
         Ok(0)
     }
 }

@@ -36,8 +36,8 @@ impl CommandArgs for InspectArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let kind = self.r#type.as_deref().filter(|kind| !kind.is_empty());
         let kind = kind.map(InspectType::from_str).transpose()?.map(|kind| kind.0);
-        let question = InspectRequest { kind, size: self.size, ..InspectRequest::default() };
-        inspect_objects(context, &self.objects, self.format.as_deref(), &question)
+        let request = InspectRequest { kind, size: self.size, ..InspectRequest::default() };
+        inspect_objects(context, &self.objects, self.format.as_deref(), &request)
     }
 }
 

@@ -25,8 +25,8 @@ struct SystemInstallAutostartArgs {
 impl CommandArgs for SystemInstallAutostartArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         let setup = setup()?;
-        let said = if self.undo { uninstall(&setup)? } else { install(&setup)? };
-        for line in said {
+        let lines = if self.undo { uninstall(&setup)? } else { install(&setup)? };
+        for line in lines {
             output::print_line(&line)?;
         }
         Ok(0)

@@ -60,9 +60,9 @@ impl CommandArgs for SystemPruneArgs {
         text += &image::prune::deleted_lines(&images);
         reclaimed = reclaimed.saturating_add(images.reclaimed);
         if let Some(request) = self.cache() {
-            let gone = dhow_builder::prune::prune_cache(&store, &request)?;
-            text += &cache::deleted_lines(&gone);
-            reclaimed = reclaimed.saturating_add(cache::total_size(&gone));
+            let removed = dhow_builder::prune::prune_cache(&store, &request)?;
+            text += &cache::deleted_lines(&removed);
+            reclaimed = reclaimed.saturating_add(cache::total_size(&removed));
         }
         output::print(&(text + &reclaimed_line(reclaimed)))?;
         Ok(0)

@@ -63,12 +63,12 @@ const SWARM_FLAGS: &[CheckedFlag] = &[
 ];
 
 struct SwarmVolumeFlags {
-    asked: Vec<&'static str>,
+    given: Vec<&'static str>,
 }
 
 impl SwarmVolumeFlags {
     fn check(&self) -> Result<(), Failure> {
-        match self.asked.first() {
+        match self.given.first() {
             None => Ok(()),
             Some(flag) => Err(unsupported(format!("--{flag} is for volumes of a swarm, and dhow is none"))),
         }
@@ -77,11 +77,11 @@ impl SwarmVolumeFlags {
 
 impl FromArgMatches for SwarmVolumeFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { asked: given_flags(matches, SWARM_FLAGS) })
+        Ok(Self { given: given_flags(matches, SWARM_FLAGS) })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.asked = given_flags(matches, SWARM_FLAGS);
+        self.given = given_flags(matches, SWARM_FLAGS);
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ struct VolumeInspectArgs {
 
 impl CommandArgs for VolumeInspectArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
-        let question = InspectRequest { kind: Some(ObjectKind::Volume), ..InspectRequest::default() };
-        inspect_objects(context, &self.volumes, self.format.as_deref(), &question)
+        let request = InspectRequest { kind: Some(ObjectKind::Volume), ..InspectRequest::default() };
+        inspect_objects(context, &self.volumes, self.format.as_deref(), &request)
     }
 }

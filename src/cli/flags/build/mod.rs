@@ -167,18 +167,18 @@ impl BuildFlags {
             let message = format!("'{}' requires 1 argument: PATH, URL or -", context.command_line());
             return Err(UsageError::new(message).into());
         };
-        let around = invocation_env(context)?;
-        check_docker_buildkit(&around.environment, context)?;
+        let client_env = invocation_env(context)?;
+        check_docker_buildkit(&client_env.environment, context)?;
         let (call, format) = self.call()?;
-        let mode = progress_mode(self.progress, self.quiet, &around.environment)?;
-        let source = context::parse_main(words, &around)?;
+        let mode = progress_mode(self.progress, self.quiet, &client_env.environment)?;
+        let source = context::parse_main(words, &client_env)?;
         let (limits, cgroup_parent) = (self.legacy.limits(context)?, self.cgroup_parent.clone());
-        let mut args = args::parse_build_args(&self.build_arg, &around)?;
+        let mut args = args::parse_build_args(&self.build_arg, &client_env)?;
         docker_config::add_proxy_args(&mut args, context);
-        let epoch = args::parse_epoch(&mut args, &around)?;
+        let epoch = args::parse_epoch(&mut args, &client_env)?;
         let request = BuildRequest {
-            dockerfile: context::parse_dockerfile(self.file.as_deref(), &source, &around)?,
-            contexts: parse_contexts(&self.build_context, &around)?,
+            dockerfile: context::parse_dockerfile(self.file.as_deref(), &source, &client_env)?,
+            contexts: parse_contexts(&self.build_context, &client_env)?,
             tags: check_tags(&self.tag)?,
             target: self.target.take().filter(|target| !target.is_empty()),
             labels: args::parse_labels(&self.label)?,
@@ -190,9 +190,9 @@ impl BuildFlags {
             outputs: self.outputs()?,
             cache_from: parse_caches(&self.cache_from)?,
             cache_to: parse_caches(&self.cache_to)?,
-            attests: self.attests(&around.environment)?,
-            secrets: parse_each(&self.secret, |text| secret::parse_secret(text, &around))?,
-            ssh: parse_each(&self.ssh, |text| secret::parse_ssh(text, &around))?,
+            attests: self.attests(&client_env.environment)?,
+            secrets: parse_each(&self.secret, |text| secret::parse_secret(text, &client_env))?,
+            ssh: parse_each(&self.ssh, |text| secret::parse_ssh(text, &client_env))?,
             add_hosts: parse_each(&self.add_host, |text| {
                 hosts::parse_entry(text).map(|(name, address)| format!("{name}:{address}"))
             })?,
@@ -344,9 +344,9 @@ pub(crate) fn check_output(typed: &OptionsEntry) -> Result<(), Failure> {
 
 fn parse_contexts(
     texts: &[String],
-    around: &ClientEnv,
+    client_env: &ClientEnv,
 ) -> Result<std::collections::BTreeMap<String, dhow_builder::request::ContextSource>, Failure> {
-    texts.iter().map(|text| context::parse_named(text, around)).collect()
+    texts.iter().map(|text| context::parse_named(text, client_env)).collect()
 }
 
 /// Checks an entitlement of `--allow`.

@@ -29,13 +29,13 @@ impl ProgressStream {
 
 /// Prints a line for each new state of a layer.
 pub(crate) struct ProgressLines {
-    channel: ProgressStream,
+    stream: ProgressStream,
     last: Mutex<HashMap<String, LayerEvent>>,
 }
 
 impl ProgressLines {
-    pub(crate) fn new(channel: ProgressStream) -> Self {
-        Self { channel, last: Mutex::default() }
+    pub(crate) fn new(stream: ProgressStream) -> Self {
+        Self { stream, last: Mutex::default() }
     }
 
     /// Whether this differs from the layer's last state.
@@ -55,7 +55,7 @@ impl LayerProgress for ProgressLines {
     }
 
     fn line(&self, text: &str) {
-        match self.channel {
+        match self.stream {
             // One write, or lines of several layers would mix. A closed pipe is reported by the command when
             // it prints its result.
             ProgressStream::Stdout => drop(output::stdout().write_all(format!("{text}\n").as_bytes())),

@@ -19,18 +19,18 @@ use super::humanize;
 use super::progress::lines::{ProgressLines, ProgressStream};
 use dhow_model::progress::{LayerEvent, LayerProgress, SilentProgress};
 
-/// Bars if `channel` is a terminal, plain lines if it is not, nothing without a channel.
-pub(crate) fn progress_on(channel: Option<ProgressStream>) -> Box<dyn LayerProgress> {
-    match channel {
-        Some(channel) if channel.is_terminal() => Box::new(ProgressBars::new(channel)),
-        Some(channel) => Box::new(ProgressLines::new(channel)),
+/// Bars if `stream` is a terminal, plain lines if it is not, nothing without a stream.
+pub(crate) fn progress_on(stream: Option<ProgressStream>) -> Box<dyn LayerProgress> {
+    match stream {
+        Some(stream) if stream.is_terminal() => Box::new(ProgressBars::new(stream)),
+        Some(stream) => Box::new(ProgressLines::new(stream)),
         None => Box::new(SilentProgress),
     }
 }
 
 struct ProgressBars {
     lines: ProgressLines,
-    channel: ProgressStream,
+    stream: ProgressStream,
     drawing: Mutex<LayerBars>,
 }
 
@@ -46,8 +46,8 @@ struct LayerBar {
 }
 
 impl ProgressBars {
-    fn new(channel: ProgressStream) -> Self {
-        Self { lines: ProgressLines::new(channel), channel, drawing: Mutex::new(LayerBars::new(channel)) }
+    fn new(stream: ProgressStream) -> Self {
+        Self { lines: ProgressLines::new(stream), stream, drawing: Mutex::new(LayerBars::new(stream)) }
     }
 }
 
@@ -60,7 +60,7 @@ impl LayerProgress for ProgressBars {
         let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if drawing.is_done() {
             // Finished bars stay as they are, and new lines go below.
-            *drawing = LayerBars::new(self.channel);
+            *drawing = LayerBars::new(self.stream);
             self.lines.line(text);
         } else {
             // If the terminal is gone, the command reports it when it prints its result.
@@ -70,8 +70,8 @@ impl LayerProgress for ProgressBars {
 }
 
 impl LayerBars {
-    fn new(channel: ProgressStream) -> Self {
-        let target = match channel {
+    fn new(stream: ProgressStream) -> Self {
+        let target = match stream {
             ProgressStream::Stdout => ProgressDrawTarget::stdout(),
             ProgressStream::Stderr => ProgressDrawTarget::stderr(),
         };

@@ -22,11 +22,11 @@ pub(crate) fn execute(
     source: &str,
     nodes: &[TemplateNode],
     data: &Value,
-    manner: &RenderMode<'_>,
+    mode: &RenderMode<'_>,
 ) -> Result<String, TemplateError> {
     let mut runner = TemplateRunner {
         source,
-        manner,
+        mode,
         variables: vec![(String::new(), data.clone())],
         printed: String::new(),
     };
@@ -44,7 +44,7 @@ enum LoopFlow {
 
 struct TemplateRunner<'a> {
     source: &'a str,
-    manner: &'a RenderMode<'a>,
+    mode: &'a RenderMode<'a>,
     /// Names and values, innermost last; the first is `$`.
     variables: Vec<(String, Value)>,
     printed: String,
@@ -142,6 +142,7 @@ impl TemplateRunner<'_> {
     }
 
     fn set(&mut self, name: &str, value: Value, assigns: bool) {
+        // The innermost variable of that name.
         let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
         match known.filter(|_| assigns) {
             Some((_, old)) => *old = value,
@@ -222,7 +223,7 @@ impl TemplateRunner<'_> {
 
     fn call(&self, name: &str, values: &[Value], function: &Operand) -> ExecuteResult<Value> {
         // `{{.ID | upper}}` has the heading of `.ID`.
-        if let (RenderMode::Header, false) = (self.manner, HEADER_FUNCTIONS.contains(&name)) {
+        if let (RenderMode::Header, false) = (self.mode, HEADER_FUNCTIONS.contains(&name)) {
             return Ok(values.iter().find(|value| value.is_string()).cloned().unwrap_or_default());
         }
         functions::call_function(name, values).map_err(|why| self.error(function.span, why))
@@ -255,7 +256,7 @@ impl TemplateRunner<'_> {
                     Some(found) => found,
                     // Fields of docker's structs begin with a capital; other names are keys of maps, which
                     // may be missing.
-                    None if matches!(self.manner, RenderMode::Header)
+                    None if matches!(self.mode, RenderMode::Header)
                         || name.starts_with(char::is_lowercase) =>
                     {
                         return Ok(Value::Null);
@@ -278,7 +279,7 @@ impl TemplateRunner<'_> {
     fn label(&self, operand: &Operand, values: &[Value]) -> ExecuteResult<Value> {
         let is_label = matches!(operand.term, OperandBase::Dot | OperandBase::Variable(_))
             && operand.fields.last().is_some_and(|name| name == "Label");
-        match (self.manner, values) {
+        match (self.mode, values) {
             (RenderMode::Row(labels), [Value::String(name)]) if is_label => {
                 Ok(labels.get(name).cloned().unwrap_or_else(|| "".into()))
             }

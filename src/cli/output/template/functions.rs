@@ -198,6 +198,7 @@ fn split(arguments: &[Value]) -> TemplateResult {
     let (whole, separator) = two(arguments)?;
     let (whole, separator) = (string(whole)?, string(separator)?);
     let parts: Vec<Value> = match separator {
+        // As in Go, an empty separator splits into characters.
         "" => whole.chars().map(|c| c.to_string().into()).collect(),
         separator => whole.split(separator).map(Value::from).collect(),
     };

@@ -151,6 +151,7 @@ impl FormatVerb {
             return formatted + &" ".repeat(missing);
         }
         if self.zero && number {
+            // Zeros go between the sign and the digits.
             let digits = formatted.trim_start_matches(['-', '+', ' ']);
             let sign = formatted.get(..formatted.len() - digits.len()).unwrap_or_default();
             return format!("{sign}{}{digits}", "0".repeat(missing));

@@ -120,6 +120,7 @@ pub(crate) fn equal(a: &Value, b: &Value) -> Result<bool, &'static str> {
 const INCOMPATIBLE: &str = "incompatible types for comparison";
 
 fn number_order(a: &Number, b: &Number) -> Result<Ordering, &'static str> {
+    // Not as floats, which are not exact above 2^53.
     if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64()) {
         return Ok(a.cmp(&b));
     }

@@ -29,17 +29,17 @@ pub(super) struct ImagetoolsInspectArgs {
 impl CommandArgs for ImagetoolsInspectArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let reference = self.name.parse::<ImageReference>()?.or_latest();
-        let found =
+        let inspection =
             imagetools::inspect(&environment::with_flags(context), &reference, self.format.is_some())?;
         if self.raw {
-            output::print(&String::from_utf8_lossy(&found.raw.text))?;
+            output::print(&String::from_utf8_lossy(&inspection.raw.text))?;
             return Ok(0);
         }
         match self.format.as_deref() {
-            None | Some("") => output::print(&overview(&found))?,
+            None | Some("") => output::print(&overview(&inspection))?,
             Some(format) => {
                 let template = Template::parse(format)?;
-                output::print_line(&template.render(&template_data(&found)?)?)?;
+                output::print_line(&template.render(&template_data(&inspection)?)?)?;
             }
         }
         Ok(0)
@@ -47,31 +47,31 @@ impl CommandArgs for ImagetoolsInspectArgs {
 }
 
 /// The data of templates.
-fn template_data(found: &RegistryInspection) -> anyhow::Result<Value> {
-    let mut manifest: Value = serde_json::from_slice(&found.raw.text)?;
-    manifest["digest"] = json!(found.raw.digest);
-    manifest["size"] = json!(found.raw.text.len());
-    let image = match found.configs.as_slice() {
+fn template_data(inspection: &RegistryInspection) -> anyhow::Result<Value> {
+    let mut manifest: Value = serde_json::from_slice(&inspection.raw.text)?;
+    manifest["digest"] = json!(inspection.raw.digest);
+    manifest["size"] = json!(inspection.raw.text.len());
+    let image = match inspection.configs.as_slice() {
         [(None, config)] => config.clone(),
         configs => configs
             .iter()
             .filter_map(|(platform, config)| Some((platform.clone()?, config.clone())))
             .collect(),
     };
-    Ok(json!({"Name": found.reference.to_string(), "Manifest": manifest, "Image": image}))
+    Ok(json!({"Name": inspection.reference.to_string(), "Manifest": manifest, "Image": image}))
 }
 
 /// The overview, in docker's format.
-fn overview(found: &RegistryInspection) -> String {
+fn overview(inspection: &RegistryInspection) -> String {
     let mut text = format!(
         "Name:      {}\nMediaType: {}\nDigest:    {}\n",
-        found.reference,
-        found.raw.media_type.escape_debug(),
-        found.raw.digest
+        inspection.reference,
+        inspection.raw.media_type.escape_debug(),
+        inspection.raw.digest
     );
-    let Some(entries) = &found.entries else { return text };
+    let Some(entries) = &inspection.entries else { return text };
     text += "           \nManifests: \n";
-    let each: Vec<String> = entries.iter().map(|entry| manifest_rows(&found.reference, entry)).collect();
+    let each: Vec<String> = entries.iter().map(|entry| manifest_rows(&inspection.reference, entry)).collect();
     text += &each.join("             \n");
     text
 }

@@ -182,6 +182,7 @@ impl PlainProgress {
         }
         block.write(&mut self.out);
         self.current = Some(id);
+        // A status that is not done keeps the block open.
         if step.is_over() && !open {
             block.finish(&mut self.out);
             self.out.extend_from_slice(end_line(step, number).as_bytes());
@@ -194,6 +195,7 @@ impl PlainProgress {
         if block.open && !block.lines.is_empty() {
             self.out.push(b'\n');
         }
+        // When the step goes on, its unfinished line is written again from the start.
         (block.written, block.count) = (0, 0);
         self.out.extend_from_slice(format!("#{} ...\n", block.number).as_bytes());
     }

@@ -97,6 +97,7 @@ impl TtyProgress {
         let finished = if last && over > 0 && over == total { "FINISHED" } else { "" };
         let left = format!("[+] Building {:.1}s ({over}/{total}) {finished}", trace.now as f64 / 1000.0);
         let line = truncate(&justify(left.trim_end(), &self.builder, width.saturating_sub(1)), width);
+        // The heading has no colour, so both are the same.
         (line.clone(), line)
     }
 
@@ -149,6 +150,7 @@ impl TtyProgress {
         for (id, job) in jobs.iter_mut().filter(|(_, job)| !job.over) {
             let writes = trace.steps.get(id).is_some_and(|step| !step.is_over());
             let Some(tail) = self.tails.get(id).filter(|_| writes && !served.contains(id)) else { continue };
+            // The statuses of a step share its output.
             served.push(*id);
             if free <= TAIL_LINES + 3 {
                 break;
