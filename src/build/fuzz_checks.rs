@@ -64,7 +64,7 @@ fn statement(statement: &Statement, escape: char) {
 fn answers(file: &Dockerfile, text: &str, last: u32) {
     let given = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
     let platform = Platform::host();
-    let around = CheckInputs {
+    let inputs = CheckInputs {
         target: None,
         all_stages: true,
         given: &given,
@@ -74,10 +74,10 @@ fn answers(file: &Dockerfile, text: &str, last: u32) {
         ignored: Some(&|path| path.len() % 2 == 0),
     };
     let options = CheckOptions::parse("experimental=all").unwrap();
-    for warning in check(file, &options, &around) {
+    for warning in check(file, &options, &inputs) {
         assert!(warning.lines.0 >= 1 && warning.lines.0 <= warning.lines.1 && warning.lines.1 <= last);
     }
-    if let Ok(outline) = TargetOutline::describe(file, text, &around) {
+    if let Ok(outline) = TargetOutline::describe(file, text, &inputs) {
         let _ = (outline.text(), outline.json());
     }
     let targets = TargetList { file, source: text };

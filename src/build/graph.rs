@@ -68,18 +68,18 @@ pub struct StageGraph {
 }
 
 impl StageGraph {
-    pub fn new(dockerfile: &Dockerfile, around: GraphInputs<'_>) -> Result<Self, Failure> {
+    pub fn new(dockerfile: &Dockerfile, inputs: GraphInputs<'_>) -> Result<Self, Failure> {
         let mut graph = Self {
             stages: Vec::with_capacity(dockerfile.stages.len()),
             images: Vec::new(),
             target: 0,
             escape: dockerfile.directives.escape,
             names: BTreeMap::new(),
-            contexts: around.contexts.clone(),
-            platform: around.platform.clone(),
+            contexts: inputs.contexts.clone(),
+            platform: inputs.platform.clone(),
         };
         for (index, stage) in dockerfile.stages.iter().enumerate() {
-            let node = graph.node(index, stage, around).map_err(|failure| failure.at(stage.lines.clone()))?;
+            let node = graph.node(index, stage, inputs).map_err(|failure| failure.at(stage.lines.clone()))?;
             // Registered after it was resolved: a stage cannot refer to itself or to a later one by name in
             // FROM.
             graph.stages.push(node);
@@ -87,7 +87,7 @@ impl StageGraph {
                 graph.names.insert(name.to_lowercase(), index);
             }
         }
-        graph.target = graph.find_target(around.target)?;
+        graph.target = graph.find_target(inputs.target)?;
         for (index, stage) in dockerfile.stages.iter().enumerate() {
             if matches!(&graph.stages.get(index), Some(node) if node.named && graph.is_replaced_by_context(&node.name))
             {
@@ -111,14 +111,14 @@ impl StageGraph {
         self.contexts.contains(&name.to_lowercase())
     }
 
-    fn node(&mut self, index: usize, stage: &Stage, around: GraphInputs<'_>) -> Result<StageNode, Failure> {
+    fn node(&mut self, index: usize, stage: &Stage, inputs: GraphInputs<'_>) -> Result<StageNode, Failure> {
         let escape = self.escape;
-        let base = expand::expand_word(&stage.base, escape, around.globals)?.text;
+        let base = expand::expand_word(&stage.base, escape, inputs.globals)?.text;
         if base.is_empty() {
             return Err(invalid(format!("base name ({}) should not be blank", stage.base)));
         }
         let platform = match &stage.platform {
-            Some(written) => Some(stage_platform(written, escape, around)?),
+            Some(written) => Some(stage_platform(written, escape, inputs)?),
             None => None,
         };
         let name = stage.name.clone().unwrap_or_else(|| format!("stage-{index}"));
@@ -430,9 +430,9 @@ impl StageGraph {
     }
 }
 
-fn stage_platform(written: &str, escape: char, around: GraphInputs<'_>) -> Result<Platform, Failure> {
-    let expanded = expand::expand_word(written, escape, around.globals)?;
-    let known = || around.globals.keys().map(String::as_str);
+fn stage_platform(written: &str, escape: char, inputs: GraphInputs<'_>) -> Result<Platform, Failure> {
+    let expanded = expand::expand_word(written, escape, inputs.globals)?;
+    let known = || inputs.globals.keys().map(String::as_str);
     let suggested = |message: String| match expanded.names.undefined.iter().next() {
         Some(name) => suggest::did_you_mean(message, name, known()),
         None => message,

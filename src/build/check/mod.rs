@@ -46,14 +46,14 @@ pub struct CheckInputs<'a> {
 }
 
 /// Runs the checks that `options` enable; sorted by line.
-pub fn check(file: &Dockerfile, options: &CheckOptions, around: &CheckInputs<'_>) -> Vec<CheckWarning> {
+pub fn check(file: &Dockerfile, options: &CheckOptions, inputs: &CheckInputs<'_>) -> Vec<CheckWarning> {
     let mut found = WarningCollector { options, warnings: Vec::new() };
     syntax_rules::check(file, &mut found);
-    let platform = arguments::platform_args(around.build, around.platform, around.target.unwrap_or_default());
+    let platform = arguments::platform_args(inputs.build, inputs.platform, inputs.target.unwrap_or_default());
     // If a global argument fails to expand, its values are unknown; the build reports that error itself.
-    if let Ok(globals) = arguments::global_args(file, &platform, around.given) {
-        let stages = checked_stages(file, around, &globals);
-        stage_rules::check(file, around, &platform, &globals, &stages, &mut found);
+    if let Ok(globals) = arguments::global_args(file, &platform, inputs.given) {
+        let stages = checked_stages(file, inputs, &globals);
+        stage_rules::check(file, inputs, &platform, &globals, &stages, &mut found);
     }
     let mut warnings = found.warnings;
     // The checks run one after the other; a stable sort keeps their order within a line.
@@ -63,11 +63,11 @@ pub fn check(file: &Dockerfile, options: &CheckOptions, around: &CheckInputs<'_>
 
 fn checked_stages(
     file: &Dockerfile,
-    around: &CheckInputs<'_>,
+    inputs: &CheckInputs<'_>,
     globals: &BTreeMap<String, String>,
 ) -> BTreeSet<usize> {
-    let target = around.target.filter(|target| !target.is_empty());
-    if target.is_none() && around.all_stages {
+    let target = inputs.target.filter(|target| !target.is_empty());
+    if target.is_none() && inputs.all_stages {
         return (0..file.stages.len()).collect();
     }
     reachability::target_stage(file, target)

@@ -31,7 +31,7 @@ const NON_SECRET_WORDS: [&str; 3] = ["public", "file", "version"];
 /// Checks the `FROM` of all stages, and the instructions of the given `stages`.
 pub(super) fn check(
     file: &Dockerfile,
-    around: &CheckInputs<'_>,
+    inputs: &CheckInputs<'_>,
     platform: &[(String, String)],
     globals: &BTreeMap<String, String>,
     stages: &BTreeSet<usize>,
@@ -45,9 +45,9 @@ pub(super) fn check(
     for (index, stage) in file.stages.iter().enumerate() {
         let mut walk = StageChecker {
             escape: file.directives.escape,
-            around,
+            inputs,
             globals,
-            state: initial_scope(file, index, around, globals, &states),
+            state: initial_scope(file, index, inputs, globals, &states),
             last: BTreeMap::new(),
         };
         // A stage that is not checked may be the base of one that is, so its variables are tracked all the
@@ -153,7 +153,7 @@ impl StageScope {
 pub(crate) fn initial_scope(
     file: &Dockerfile,
     index: usize,
-    around: &CheckInputs<'_>,
+    inputs: &CheckInputs<'_>,
     globals: &BTreeMap<String, String>,
     states: &[StageScope],
 ) -> StageScope {
@@ -163,7 +163,7 @@ pub(crate) fn initial_scope(
     let named = file.stages.get(index).map(|stage| stage.base.as_str()).unwrap_or_default();
     let name =
         expand::expand_word(named, file.directives.escape, globals).map(|name| name.text).unwrap_or_default();
-    let environment = if name == "scratch" { Some(Vec::new()) } else { (around.base_environment)(&name) };
+    let environment = if name == "scratch" { Some(Vec::new()) } else { (inputs.base_environment)(&name) };
     let vague = environment.is_none();
     let mut variables = environment.unwrap_or_default();
     if Variables::get(&variables, PATH).is_none() {
@@ -174,7 +174,7 @@ pub(crate) fn initial_scope(
 
 struct StageChecker<'a> {
     escape: char,
-    around: &'a CheckInputs<'a>,
+    inputs: &'a CheckInputs<'a>,
     globals: &'a BTreeMap<String, String>,
     state: StageScope,
     /// The last occurrence of each instruction that should occur only once.
@@ -247,7 +247,7 @@ impl StageChecker<'_> {
             let value = arguments::resolve_stage_arg(
                 argument,
                 self.escape,
-                self.around.given,
+                self.inputs.given,
                 self.globals,
                 &self.state.variables,
             );
@@ -300,7 +300,7 @@ impl StageChecker<'_> {
         statement: &Statement,
         found: &mut WarningCollector<'_>,
     ) {
-        let Some(ignored) = self.around.ignored else { return };
+        let Some(ignored) = self.inputs.ignored else { return };
         // URLs and git repositories do not come from the context.
         let remote = |source: &str| source.contains("://") || source.starts_with("git@");
         for source in sources.iter().filter(|source| !remote(source)) {

@@ -8,7 +8,7 @@ fn found_with(text: &str, options: &str, given: &[(&str, &str)]) -> Vec<String> 
     let file = parse(text.as_bytes()).unwrap();
     let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let platform = "linux/amd64".parse().unwrap();
-    let around = CheckInputs {
+    let inputs = CheckInputs {
         target: None,
         all_stages: true,
         given: &given,
@@ -20,7 +20,7 @@ fn found_with(text: &str, options: &str, given: &[(&str, &str)]) -> Vec<String> 
         ignored: Some(&|path| path == "secret.txt"),
     };
     let options = CheckOptions::for_build(&file, Some(options).filter(|text| !text.is_empty())).unwrap();
-    check(&file, &options, &around)
+    check(&file, &options, &inputs)
         .iter()
         .map(|warning| format!("{} {}: {}", warning.lines.0, warning.rule, warning.message))
         .collect()
@@ -232,7 +232,7 @@ fn rules_can_be_skipped_by_the_file_the_build_and_an_instruction() {
 fn only_what_the_target_needs_is_looked_at() {
     let file = parse(b"FROM a AS b\nCMD x\nFROM a AS c\nCMD y\n").unwrap();
     let (given, platform) = (BTreeMap::new(), "linux/amd64".parse().unwrap());
-    let around = |target, all_stages| CheckInputs {
+    let inputs = |target, all_stages| CheckInputs {
         target,
         all_stages,
         given: &given,
@@ -241,12 +241,12 @@ fn only_what_the_target_needs_is_looked_at() {
         base_environment: &|_| None,
         ignored: None,
     };
-    let lines = |around: CheckInputs<'_>| -> Vec<u32> {
-        check(&file, &CheckOptions::default(), &around).iter().map(|warning| warning.lines.0).collect()
+    let lines = |inputs: CheckInputs<'_>| -> Vec<u32> {
+        check(&file, &CheckOptions::default(), &inputs).iter().map(|warning| warning.lines.0).collect()
     };
-    assert_eq!(lines(around(None, true)), [2, 4]);
-    assert_eq!(lines(around(None, false)), [4]);
-    assert_eq!(lines(around(Some("b"), true)), [2]);
+    assert_eq!(lines(inputs(None, true)), [2, 4]);
+    assert_eq!(lines(inputs(None, false)), [4]);
+    assert_eq!(lines(inputs(Some("b"), true)), [2]);
 }
 
 #[test]

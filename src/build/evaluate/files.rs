@@ -64,7 +64,7 @@ impl StageEvaluator<'_, '_> {
     /// Proxies given as build arguments, in upper and lower case, unless the stage declares them itself.
     fn proxies(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (name, value) in self.known.build_args {
+        for (name, value) in self.inputs.build_args {
             if !PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)) {
                 continue;
             }

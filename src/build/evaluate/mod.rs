@@ -41,7 +41,7 @@ pub struct EvaluationInputs<'a> {
 pub fn evaluate_graph(
     graph: &StageGraph,
     platform: &Platform,
-    known: &EvaluationInputs<'_>,
+    inputs: &EvaluationInputs<'_>,
 ) -> Result<BuildPlan, Failure> {
     let mut states: BTreeMap<usize, StageState> = BTreeMap::new();
     let mut stages = vec![None; graph.stages.len()];
@@ -53,12 +53,12 @@ pub fn evaluate_graph(
             InputTree::Stage(base) => states.get(&base),
             _ => None,
         };
-        let state = StageState::inherit(node, base, platform, known, graph);
+        let state = StageState::inherit(node, base, platform, inputs, graph);
         let stage = StageEvaluator {
             index,
             node,
             graph,
-            known,
+            inputs,
             state,
             single,
             platform,
@@ -75,9 +75,9 @@ pub fn evaluate_graph(
         BuildPlan { platform: platform.clone(), target: graph.target, images: graph.images.clone(), stages };
     // `--label` wins over LABEL, hence after evaluation.
     if let Some(Some(target)) = plan.stages.get_mut(graph.target)
-        && !known.labels.is_empty()
+        && !inputs.labels.is_empty()
     {
-        target.config.run.labels.get_or_insert_default().extend(known.labels.clone());
+        target.config.run.labels.get_or_insert_default().extend(inputs.labels.clone());
     }
     Ok(plan)
 }
@@ -100,18 +100,18 @@ impl StageState {
         node: &StageNode,
         base: Option<&StageState>,
         target: &Platform,
-        known: &EvaluationInputs<'_>,
+        inputs: &EvaluationInputs<'_>,
         graph: &StageGraph,
     ) -> Self {
         let mut state = match (base, &node.base) {
             (Some(base), _) => base.clone(),
             (None, InputTree::Image(image)) => {
                 let platform = graph.images.get(*image).map(|image: &ImageInput| image.platform.clone());
-                Self::from_image((known.image)(*image), platform.unwrap_or_else(|| target.clone()))
+                Self::from_image((inputs.image)(*image), platform.unwrap_or_else(|| target.clone()))
             }
             (None, InputTree::Context(name)) => {
                 let platform = node.platform.clone().unwrap_or_else(|| target.clone());
-                Self::from_image((known.context)(name), platform)
+                Self::from_image((inputs.context)(name), platform)
             }
             (None, _) => Self::from_image(None, target.clone()),
         };
@@ -164,7 +164,7 @@ struct StageEvaluator<'a, 'k> {
     index: usize,
     node: &'a StageNode,
     graph: &'a StageGraph,
-    known: &'a EvaluationInputs<'k>,
+    inputs: &'a EvaluationInputs<'k>,
     state: StageState,
     single: bool,
     platform: &'a Platform,
@@ -189,7 +189,7 @@ impl StageEvaluator<'_, '_> {
             steps: self.steps,
             config: self.state.config.clone(),
             history: self.state.history.clone(),
-            no_cache: (self.known.no_cache)(if node.named { &node.name } else { "" }),
+            no_cache: (self.inputs.no_cache)(if node.named { &node.name } else { "" }),
             lines: node.lines.clone(),
             from_shown,
         };
@@ -206,7 +206,7 @@ impl StageEvaluator<'_, '_> {
     /// A named context of files as the base: its files are copied first.
     fn copy_context_base(&mut self) {
         let InputTree::Context(name) = &self.node.base else { return };
-        if (self.known.context)(name).is_some() {
+        if (self.inputs.context)(name).is_some() {
             return;
         }
         let op = CopyOp {
@@ -245,8 +245,8 @@ impl StageEvaluator<'_, '_> {
             let (value, _) = arguments::resolve_stage_arg(
                 argument,
                 self.graph.escape,
-                self.known.build_args,
-                self.known.globals,
+                self.inputs.build_args,
+                self.inputs.globals,
                 &self.state.env,
             )?;
             // An argument without a value stays undefined: `${A:-default}` has to work.
@@ -291,7 +291,7 @@ impl StageEvaluator<'_, '_> {
         let total = self.step_count();
         let width = total.to_string().len();
         let mut prefix = String::new();
-        if self.known.multi_platform {
+        if self.inputs.multi_platform {
             prefix.push_str(&self.state.platform.to_string());
             if self.state.platform.architecture != self.platform.architecture {
                 let mut target = self.platform.architecture.clone();

@@ -29,13 +29,13 @@ impl Case {
         let build: Platform = "linux/amd64".parse().unwrap();
         let automatic = arguments::platform_args(&build, &platform, self.target.unwrap_or_default());
         let globals = arguments::global_args(&dockerfile, &automatic, &self.args)?;
-        let around = GraphInputs {
+        let inputs = GraphInputs {
             globals: &globals,
             platform: &platform,
             contexts: &self.contexts,
             target: self.target,
         };
-        let mut graph = StageGraph::new(&dockerfile, around)?;
+        let mut graph = StageGraph::new(&dockerfile, inputs)?;
         let triggers = |_: usize| Some(self.image.config.on_build.clone().unwrap_or_default());
         while graph.add_triggers(&triggers)? {}
         Ok((graph, globals, platform))
@@ -43,7 +43,7 @@ impl Case {
 
     fn plan(&self, text: &str) -> Result<BuildPlan, Failure> {
         let (graph, globals, platform) = self.graph(text)?;
-        let known = EvaluationInputs {
+        let inputs = EvaluationInputs {
             globals: &globals,
             build_args: &self.args,
             image: &|_| Some(&self.image),
@@ -52,7 +52,7 @@ impl Case {
             multi_platform: self.several,
             no_cache: &|_| false,
         };
-        evaluate_graph(&graph, &platform, &known)
+        evaluate_graph(&graph, &platform, &inputs)
     }
 }
 

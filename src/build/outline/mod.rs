@@ -43,14 +43,14 @@ struct RequiredMount {
 
 impl TargetOutline {
     /// Describes the target of `file`, whose text is `source`, including the stages it needs.
-    pub fn describe(file: &Dockerfile, source: &str, around: &CheckInputs<'_>) -> Result<Self, Failure> {
-        let target = reachability::target_stage(file, around.target)?;
+    pub fn describe(file: &Dockerfile, source: &str, inputs: &CheckInputs<'_>) -> Result<Self, Failure> {
+        let target = reachability::target_stage(file, inputs.target)?;
         let platform =
-            arguments::platform_args(around.build, around.platform, around.target.unwrap_or_default());
-        let globals = arguments::global_args(file, &platform, around.given)?;
+            arguments::platform_args(inputs.build, inputs.platform, inputs.target.unwrap_or_default());
+        let globals = arguments::global_args(file, &platform, inputs.given)?;
         let needed = reachability::needed_stages(file, target, &globals);
         let mut walk =
-            OutlineBuilder { file, around, globals: &globals, found: OutlineParameters::default() };
+            OutlineBuilder { file, inputs, globals: &globals, found: OutlineParameters::default() };
         walk.global_arguments(&platform)?;
         let mut states = Vec::with_capacity(file.stages.len());
         for index in 0..file.stages.len() {
@@ -175,7 +175,7 @@ impl OutlineParameters {
 
 struct OutlineBuilder<'a> {
     file: &'a Dockerfile,
-    around: &'a CheckInputs<'a>,
+    inputs: &'a CheckInputs<'a>,
     globals: &'a BTreeMap<String, String>,
     found: OutlineParameters,
 }
@@ -200,7 +200,7 @@ impl OutlineBuilder<'_> {
             for argument in all {
                 let escape = file.directives.escape;
                 let (value, names) =
-                    arguments::resolve_stage_arg(argument, escape, self.around.given, &(), &seen)
+                    arguments::resolve_stage_arg(argument, escape, self.inputs.given, &(), &seen)
                         .map_err(|failure| failure.at(statement.lines.clone()))?;
                 seen.extend(value.clone().map(|value| (argument.name.clone(), value)));
                 self.found.references.insert(argument.name.clone(), names);
@@ -212,7 +212,7 @@ impl OutlineBuilder<'_> {
 
     /// Walks a stage and returns its final scope.
     fn stage(&mut self, index: usize, needed: bool, states: &[StageScope]) -> Result<StageScope, Failure> {
-        let mut state = initial_scope(self.file, index, self.around, self.globals, states);
+        let mut state = initial_scope(self.file, index, self.inputs, self.globals, states);
         let file = self.file;
         let Some(stage) = file.stages.get(index) else { return Ok(state) };
         let escape = file.directives.escape;
@@ -232,7 +232,7 @@ impl OutlineBuilder<'_> {
                         let (value, _) = arguments::resolve_stage_arg(
                             argument,
                             escape,
-                            self.around.given,
+                            self.inputs.given,
                             self.globals,
                             seen,
                         )
@@ -270,7 +270,7 @@ impl OutlineBuilder<'_> {
         if !needed {
             return;
         }
-        let given = self.around.given.contains_key(&argument.name);
+        let given = self.inputs.given.contains_key(&argument.name);
         // Its value then comes from the global argument.
         let inherited = argument.value.is_none() && !given && self.globals.contains_key(&argument.name);
         if !inherited {

@@ -28,7 +28,7 @@ fn outline(target: Option<&str>, given: &[(&str, &str)]) -> Result<TargetOutline
     let file = parse(FILE.as_bytes()).unwrap();
     let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let platform = "linux/amd64".parse().unwrap();
-    let around = CheckInputs {
+    let inputs = CheckInputs {
         target,
         all_stages: false,
         given: &given,
@@ -37,7 +37,7 @@ fn outline(target: Option<&str>, given: &[(&str, &str)]) -> Result<TargetOutline
         base_environment: &|_| None,
         ignored: None,
     };
-    TargetOutline::describe(&file, FILE, &around)
+    TargetOutline::describe(&file, FILE, &inputs)
 }
 
 #[test]
