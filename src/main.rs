@@ -20,8 +20,24 @@
 //! sys        one file per kernel facility; the only `unsafe`
 //! ```
 //!
-//! `testing` is a dev-dependency only. The runtime knows neither images nor builds; the builder and the engine stand
-//! beside each other on the runtime.
+//! `testing` is a dev-dependency only. The runtime knows neither images nor builds; the builder and the engine both stand
+//! on the runtime and do not know each other.
+//!
+//! # Glossary
+//!
+//! - **identity mode**: *mapped* with subordinate ids, *single* without. Single mode emulates root with a seccomp filter.
+//! - **spec**: what was asked of a container (`ContainerSpec`); stored. **Plan**: what the sandbox will do
+//!   (`SandboxPlan`); made at each start.
+//! - **supervisor**: the process that owns a running container. It holds the container's lock, and that is what
+//!   "running" means.
+//! - **helper**: the one process per user that runs the networks. **Lease**: a container's connection to it.
+//!   **Gateway**: the network namespace in which a network's bridge and datapath live. **Backend**: a way to carry a
+//!   network's traffic.
+//! - **parent user namespace**: the one that the helper holds; containers with networks are nested in it.
+//! - **layer**: an unpacked directory named by its diff-id. **Draft**: a layer that is not complete. **Tar-split**: the
+//!   tar stream of a layer without the contents, from which `save` and `push` write the identical bytes.
+//! - **upper**: the writable directory of a container, which `commit` and a RUN step turn into a layer.
+//! - **op**, **solver**, **cache key**, **frontend**: as in BuildKit.
 
 fn main() -> std::process::ExitCode {
     dhow_cli::main()

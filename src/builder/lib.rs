@@ -28,6 +28,8 @@
 //! The build process itself stays single-threaded and outside any user namespace, because it forks the jobs.
 //! Every layer that a result refers to is leased until the exporters are done.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 pub mod bake;
 pub mod buildflags;
 mod export;

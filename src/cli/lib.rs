@@ -19,6 +19,11 @@
 //! # Rules
 //! Layers below get the environment as a value and never print. Parsing a command line has no side effects.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this crate reads the environment and writes the files of the user"
+)]
+
 mod cmd;
 mod flags;
 mod frame;

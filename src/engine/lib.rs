@@ -4,6 +4,8 @@
 //! container runtime (create, plan, supervisor, control, attach, network), which nobody but them and the builder
 //! uses; verbs on images stand on the image layer.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 pub mod buildx;
 pub mod container;
 pub mod demo;

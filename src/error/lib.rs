@@ -11,6 +11,8 @@
 //! A child process (a stage of a launch, a build job) sends its error as
 //! [`Failure::from_chain`], which keeps kind, text, hint and lines.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 use std::fmt;
 use std::ops::RangeInclusive;
 

@@ -1,5 +1,7 @@
 //! OCI images: registries, archives, and unpacking and packing of layers.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 pub mod archive;
 pub mod changes;
 pub mod commit_upper;

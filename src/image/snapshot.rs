@@ -60,7 +60,7 @@ pub(super) fn write_layer(
     identity: LayerOwnership,
     files: SnapshotMode,
 ) -> Result<LayerRecord> {
-    let tar_split = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
+    let tar_split = draft.create_tar_split().context("cannot create the recipe")?;
     let (tree, fixups) = match files {
         SnapshotMode::Copy(tree) => (Some(tree), None),
         SnapshotMode::InPlace(fixups) => (None, Some(fixups)),

@@ -16,6 +16,8 @@
 //! scripts match on. Nothing here reads files, the clock or the environment, which is passed in as a value
 //! ([`environment`]); only [`timestamp`] asks for the time zone of the machine.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 pub mod boolean;
 pub mod bytes;
 pub mod config_change;

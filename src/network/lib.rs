@@ -25,6 +25,8 @@
 //! - Containers are hostile. Nothing they send may panic, block or grow without bound: everything kept on
 //!   their behalf (pending connections, flows, descriptors) is capped and times out.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 pub mod backend;
 pub mod datapath;
 pub mod dns;

@@ -4,6 +4,7 @@
 //! as Rust constants.
 
 #![allow(clippy::print_stdout, reason = "a build script talks to cargo through its standard output")]
+#![allow(clippy::disallowed_methods, reason = "a build script gets its arguments from the environment")]
 #![allow(unreachable_pub, dead_code, reason = "the modules are the program's")]
 
 #[path = "seccomp/bpf.rs"]

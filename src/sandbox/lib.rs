@@ -14,6 +14,8 @@
 //! Every function that forks requires a process with one thread. A forked child never returns to its caller's code:
 //! it ends by exec or by `exit_now`, and reports failures over a `sync_socket` or the helper's own socket.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 pub mod caps;
 pub mod cgroup;
 pub mod confine;

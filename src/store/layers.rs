@@ -67,9 +67,9 @@ impl LayerDraft {
         self.temp.path().join("fs")
     }
 
-    /// The file for the tar-split data. It does not exist yet.
-    pub fn tar_split_path(&self) -> PathBuf {
-        self.temp.path().join("recipe")
+    /// Creates the file for the tar-split data. It must not exist yet.
+    pub fn create_tar_split(&self) -> std::io::Result<std::fs::File> {
+        std::fs::File::create_new(self.temp.path().join("recipe"))
     }
 
     /// The directory for contents that the tree does not hold. It does not exist yet.

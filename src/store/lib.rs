@@ -3,6 +3,8 @@
 //!
 //! The disk format and the locking rules are documented in [`layout`].
 
+#![allow(clippy::disallowed_methods, reason = "this crate is what the lint points to")]
+
 pub mod atomic;
 mod build_cache;
 pub mod builders;

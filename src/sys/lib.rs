@@ -3,6 +3,8 @@
 //! A wrapper names the man page it wraps and the errnos that callers branch on; it takes borrowed descriptors and
 //! returns owned ones, always close-on-exec. Everything that `rustix` wraps safely is called through it.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
+
 pub mod caps;
 pub mod datagram;
 pub mod exec_stub;

@@ -179,11 +179,11 @@ fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> i
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(ForkSide::Child),
-        // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
-        pid => Ok(ForkSide::Parent(ChildProcess {
-            pid: pid as i32,
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        })),
+        pid => {
+            // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(ForkSide::Parent(ChildProcess { pid: pid as i32, pidfd }))
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Uses nothing of dhow, so that every layer can use it.
 
+#![allow(clippy::disallowed_methods, reason = "tests read the environment and make files of their own")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::{Command, Stdio};

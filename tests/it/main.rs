@@ -5,6 +5,7 @@
 //! (`robust`), load (`stress`), real software (`services`), damaged input (`fuzz`), the repository itself (`meta`).
 //! `fast` has one use of each command, for a machine on which nothing is installed. `support` has what tests share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests make files of their own and read the environment")]
 
 mod build;
 mod container;

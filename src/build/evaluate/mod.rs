@@ -176,7 +176,7 @@ struct StageEvaluator<'a, 'k> {
 impl StageEvaluator<'_, '_> {
     fn run(mut self) -> Result<(StagePlan, StageState), Failure> {
         let node = self.node;
-        let from_shown = self.from_label();
+        let from_shown = self.base_label();
         self.copy_context_base();
         for linked in &node.statements {
             self.statement(linked).map_err(|failure| failure.at(linked.statement.lines.clone()))?;
@@ -197,7 +197,7 @@ impl StageEvaluator<'_, '_> {
     }
 
     /// `[build 1/4] FROM docker.io/library/debian:12`, if the base is an image.
-    fn from_label(&mut self) -> Option<String> {
+    fn base_label(&mut self) -> Option<String> {
         let InputTree::Image(image) = self.node.base else { return None };
         let image = self.graph.images.get(image)?;
         Some(self.step_label(&format!("FROM {}", full_image_name(&image.name)), false))

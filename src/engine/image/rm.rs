@@ -265,6 +265,7 @@ pub mod tests {
     }
 
     impl RmiFixture {
+        #[expect(clippy::new_without_default, reason = "a fixture of tests")]
         pub fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path().join("store")).unwrap();

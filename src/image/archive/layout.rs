@@ -109,6 +109,7 @@ impl<'a> OciLayout<'a> {
         writer.finish()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the directory is the user's")]
     pub fn write_to_dir(&self, dir: &Path) -> Result<()> {
         let place = |name: &str| -> Result<PathBuf> {
             let path = dir.join(name);
@@ -125,6 +126,7 @@ impl<'a> OciLayout<'a> {
         Ok(())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the file lies in a temporary directory of the store")]
     fn add_layer(&mut self, diff_id: &Digest) -> Result<Descriptor> {
         let record = self.store.layer(diff_id)?.ok_or_else(|| corrupt(format!("layer {diff_id} is gone")))?;
         let known = self.store.packed_blobs(diff_id)?;

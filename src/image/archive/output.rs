@@ -35,6 +35,7 @@ impl OutputFile {
     }
 
     /// Renames the file to `target`, replacing an existing file.
+    #[expect(clippy::disallowed_methods, reason = "the output file is the user's")]
     pub fn rename(mut self, target: &Path) -> io::Result<()> {
         if let Some(path) = &self.path {
             std::fs::rename(path, target)?;
@@ -45,6 +46,7 @@ impl OutputFile {
 }
 
 impl Drop for OutputFile {
+    #[expect(clippy::disallowed_methods, reason = "the output file is the user's")]
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             // Best effort: a leftover temporary file does no harm.

@@ -24,7 +24,6 @@ mod pipeline;
 mod tests;
 mod tree;
 
-use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -119,7 +118,7 @@ fn read_archive(
     draft: &LayerDraft,
     report: &UnpackProgress<'_>,
 ) -> anyhow::Result<LayerTotals> {
-    let tar_split = File::create_new(draft.tar_split_path()).context("cannot create the recipe")?;
+    let tar_split = draft.create_tar_split().context("cannot create the recipe")?;
     let limits = report.options.limits;
     let recorder = TarSplitRecorder {
         input,

@@ -191,6 +191,10 @@ impl LayerTree {
         Ok(())
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these directories belong to the draft, and hostile names never reach them"
+    )]
     fn scratch_path(&mut self) -> io::Result<PathBuf> {
         if self.moved_aside == 0 {
             std::fs::create_dir(&self.scratch)?;
@@ -200,6 +204,10 @@ impl LayerTree {
     }
 
     /// Moves contents that the tar-split data refers to out of a directory removed from the tree.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these directories belong to the draft, and hostile names never reach them"
+    )]
     fn keep_contents(&mut self, dir: &Path) -> anyhow::Result<()> {
         for entry in std::fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()? {
             let metadata = entry.metadata()?;
@@ -212,6 +220,10 @@ impl LayerTree {
         Ok(())
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these directories belong to the draft, and hostile names never reach them"
+    )]
     fn extra_path(&self, number: u32) -> io::Result<PathBuf> {
         match std::fs::create_dir(&self.extra) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

@@ -103,17 +103,17 @@ impl UdpForwardLoop {
             }
             let now = Instant::now();
             for (name, _) in names.iter().zip(ready.iter().skip(2)).filter(|(_, ready)| **ready) {
-                self.to_client(*name, &mut buffer, now);
+                self.forward_to_client(*name, &mut buffer, now);
             }
             if ready.get(1) == Some(&true) {
-                self.to_container(&mut inbox, now);
+                self.forward_to_container(&mut inbox, now);
             }
             self.clients.retain(|_, client| now.duration_since(client.used) < IDLE_TIMEOUT);
         }
     }
 
     /// From clients to the container.
-    fn to_container(&mut self, inbox: &mut ReceiveBatch, now: Instant) {
+    fn forward_to_container(&mut self, inbox: &mut ReceiveBatch, now: Instant) {
         // The error belongs to a reply sent earlier; there is nobody to tell.
         if inbox.receive(self.socket.as_fd()).is_err() {
             return;
@@ -134,7 +134,7 @@ impl UdpForwardLoop {
     }
 
     /// From the container to a client.
-    fn to_client(&mut self, name: ForwardedClientKey, buffer: &mut [u8], now: Instant) {
+    fn forward_to_client(&mut self, name: ForwardedClientKey, buffer: &mut [u8], now: Instant) {
         let Some(client) = self.clients.get_mut(&name) else { return };
         for _ in 0..BATCH {
             // Port unreachable, or nothing left to read.

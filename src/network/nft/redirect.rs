@@ -29,14 +29,14 @@ pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, addresses: &[IpNet]
     rules.add_table();
     let tcp = || l4_protocol_is(libc::IPPROTO_TCP);
     let begins = || [input_is(on.forwarder), tcp(), tcp_syn(CmpOp::Equal)].concat();
-    let goes_on = || [on.from_containers(), tcp(), tcp_syn(CmpOp::Not)].concat();
+    let goes_on = || [on.match_containers(), tcp(), tcp_syn(CmpOp::Not)].concat();
     rules.add_chain("filter", TRACKED, ChainHook::Prerouting, RAW, true);
     for address in addresses {
-        rules.add_rule(TRACKED, &[on.from_containers(), to_own_subnet(address), notrack(), accept()]);
+        rules.add_rule(TRACKED, &[on.match_containers(), to_own_subnet(address), notrack(), accept()]);
     }
     rules.add_rule(TRACKED, &[begins(), accept()]);
     rules.add_rule(TRACKED, &[goes_on(), accept()]);
-    for packets in [on.from_containers(), input_is(on.forwarder)] {
+    for packets in [on.match_containers(), input_is(on.forwarder)] {
         rules.add_rule(TRACKED, &[packets, notrack()]);
     }
     rules.add_chain("filter", CHAIN, ChainHook::Prerouting, PRIORITY, true);
@@ -46,7 +46,7 @@ pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, addresses: &[IpNet]
     rules.add_rule(CHAIN, &[goes_on(), direction(FORTH), accept()]);
     push_forwarder_rules(
         &mut rules,
-        &on.from_containers(),
+        &on.match_containers(),
         addresses.iter().any(|address| address.addr().is_ipv6()),
     );
     rules.add_chain("nat", TO_LISTENER, ChainHook::Prerouting, TRANSLATION, true);

@@ -21,7 +21,7 @@ pub(crate) struct GatewayInterfaces {
 
 impl GatewayInterfaces {
     /// Continues for packets from containers.
-    pub(super) fn from_containers(self) -> Vec<u8> {
+    pub(super) fn match_containers(self) -> Vec<u8> {
         self.bridge.map_or_else(|| input_is_not(self.forwarder), input_is)
     }
 }
@@ -45,9 +45,9 @@ pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, v4: bool, v6: bool)
     // assignment is lost on the way up.
     rules.add_rule(
         CHAIN,
-        &[on.from_containers(), tcp(), tcp_syn(CmpOp::Not), set_mark(MARK_SOCKET), accept()],
+        &[on.match_containers(), tcp(), tcp_syn(CmpOp::Not), set_mark(MARK_SOCKET), accept()],
     );
-    push_forwarder_rules(&mut rules, &on.from_containers(), v6);
+    push_forwarder_rules(&mut rules, &on.match_containers(), v6);
     rules
 }
 

@@ -2,6 +2,5 @@
 
 mod binary;
 mod generated;
-mod layers;
 mod sources;
 mod support;
