@@ -44,22 +44,22 @@ pub struct FileChange {
 /// The changes of `upper` relative to the trees `lower` (topmost first), ordered by path, a directory before
 /// its entries. Empty files and directories that the engine creates as mount points are skipped.
 pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
-    let upper = open_dir(CWD, &c_path(upper)?)?;
-    let lower =
-        lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;
-    let mut comparison = UpperDiff { changes: Vec::new(), prune: false };
-    comparison.directory(&upper, &LowerDirs(lower), b"", 0)?;
-    Ok(comparison.changes)
+    compare(upper, lower, false)
 }
 
 /// Like [`changes`], for an unused tree that is to become a layer in place: entries that are no change are
-/// removed from it. These are mount points marked with [`MOUNT_STUB_XATTR`] and otherwise unused, unchanged directories,
-/// whiteouts of missing names, and sockets. Mount points are recognised by the mark only, not by path.
+/// removed from it. These are mount points marked with [`MOUNT_STUB_XATTR`] and otherwise unused, unchanged
+/// directories, whiteouts of missing names, and sockets. Mount points are recognised by the mark only, not by
+/// path.
 pub(crate) fn prune_unchanged(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
+    compare(upper, lower, true)
+}
+
+fn compare(upper: &Path, lower: &[&Path], prune: bool) -> Result<Vec<FileChange>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
     let lower =
         lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;
-    let mut comparison = UpperDiff { changes: Vec::new(), prune: true };
+    let mut comparison = UpperDiff { changes: Vec::new(), prune };
     comparison.directory(&upper, &LowerDirs(lower), b"", 0)?;
     Ok(comparison.changes)
 }
@@ -113,6 +113,26 @@ impl LowerDirs {
     }
 }
 
+/// An entry of the upper directory.
+struct UpperEntry<'a> {
+    dir: &'a OwnedFd,
+    name: &'a CStr,
+    path: &'a [u8],
+    stat: Stat,
+    /// The lower layers' entry with this name.
+    before: Option<Stat>,
+}
+
+impl UpperEntry<'_> {
+    fn kind(&self) -> ChangeKind {
+        if self.before.is_some() { ChangeKind::Changed } else { ChangeKind::Added }
+    }
+
+    fn change(&self, kind: ChangeKind) -> FileChange {
+        FileChange { path: self.path.to_vec(), kind, opaque: false, by_opaque_parent: false }
+    }
+}
+
 struct UpperDiff {
     changes: Vec<FileChange>,
     /// Remove entries that are no change.
@@ -160,31 +180,39 @@ impl UpperDiff {
             Err(Errno::NOENT) => return Ok(()),
             other => other?,
         };
-        let before = lower.lookup(name)?;
-        let change = |kind| FileChange { path: path.to_vec(), kind, opaque: false, by_opaque_parent: false };
-        if is_whiteout(&stat) {
-            match before {
-                Some(_) => self.changes.push(change(ChangeKind::Deleted)),
+        let entry = UpperEntry { dir: upper, name, path, stat, before: lower.lookup(name)? };
+        if is_whiteout(&entry.stat) {
+            match entry.before {
+                Some(_) => self.changes.push(entry.change(ChangeKind::Deleted)),
                 None => self.remove_unchanged(upper, name, AtFlags::empty())?,
             }
             return Ok(());
         }
-        let kind = if before.is_some() { ChangeKind::Changed } else { ChangeKind::Added };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-            if before.is_none() && self.is_stub(upper, name, path, &stat) {
-                self.remove_unchanged(upper, name, AtFlags::empty())?;
-            } else if self.prune && FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
-                self.remove_unchanged(upper, name, AtFlags::empty())?;
-                // What the socket replaced is deleted all the same.
-                if before.is_some() {
-                    make_whiteout(upper, name)?;
-                    self.changes.push(change(ChangeKind::Deleted));
-                }
-            } else {
-                self.changes.push(change(kind));
-            }
-            return Ok(());
+        match is_dir(&entry.stat) {
+            true => self.subdirectory(&entry, lower, depth),
+            false => self.non_directory(&entry),
         }
+    }
+
+    fn non_directory(&mut self, entry: &UpperEntry<'_>) -> Result<()> {
+        let &UpperEntry { dir, name, path, stat, before } = entry;
+        if before.is_none() && self.is_stub(dir, name, path, &stat) {
+            self.remove_unchanged(dir, name, AtFlags::empty())?;
+        } else if self.prune && FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
+            self.remove_unchanged(dir, name, AtFlags::empty())?;
+            // What the socket replaced is deleted all the same.
+            if before.is_some() {
+                make_whiteout(dir, name)?;
+                self.changes.push(entry.change(ChangeKind::Deleted));
+            }
+        } else {
+            self.changes.push(entry.change(entry.kind()));
+        }
+        Ok(())
+    }
+
+    fn subdirectory(&mut self, entry: &UpperEntry<'_>, lower: &LowerDirs, depth: usize) -> Result<()> {
+        let &UpperEntry { dir: upper, name, path, stat, before } = entry;
         let dir = match open_dir(upper.as_fd(), name) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
             other => other?,
@@ -206,15 +234,15 @@ impl UpperDiff {
             Some(before) => opaque || !self.same_dir(path, before, &stat, &dir, &below),
             None => !self.is_stub_dir(&dir, path),
         };
-        if touched || self.changes.len() > at {
-            self.changes.insert(at, FileChange { opaque, ..change(kind) });
-            if self.prune && before.is_none() {
-                // It is a real directory now.
-                let _ = rustix::fs::fremovexattr(&dir, MOUNT_STUB_XATTR);
-            }
-            return Ok(());
+        if !touched && self.changes.len() == at {
+            return self.remove_unchanged(upper, name, AtFlags::REMOVEDIR);
         }
-        self.remove_unchanged(upper, name, AtFlags::REMOVEDIR)
+        self.changes.insert(at, FileChange { opaque, ..entry.change(entry.kind()) });
+        if self.prune && before.is_none() {
+            // It is a real directory now.
+            let _ = rustix::fs::fremovexattr(&dir, MOUNT_STUB_XATTR);
+        }
+        Ok(())
     }
 
     /// Removes an unchanged entry when pruning, and restores the directory's times.

@@ -105,12 +105,14 @@ impl PullTask<'_> {
     fn pull_one(&self, prepared: &PreparedPull) -> Result<Vec<PullResult>> {
         let reference = pinned(&prepared.request.reference);
         self.announce(&reference);
+        // Mirrors first: the first server with the manifest also delivers the layers.
         let (repository, described) =
             try_repositories(prepared.repositories(), |repository| self.describe(repository, &reference))?;
         Ok(vec![self.fetch(&repository, &described, &reference)?])
     }
 
     fn pull_all_tags(&self, prepared: &PreparedPull) -> Result<Vec<PullResult>> {
+        // Every tag comes from the server that lists them, so that a mirror is used for all or none.
         let (repository, tags) = try_repositories(prepared.repositories(), Repository::tags)?;
         let mut pulled = Vec::new();
         for tag in tags {
@@ -157,6 +159,7 @@ impl PullTask<'_> {
         described: &ResolvedImage,
         reference: &ImageReference,
     ) -> Result<PullResult> {
+        // Read now: fetching sets the name.
         let before = self.store.name(reference)?.map(|record| record.id);
         let image = self.puller(repository).fetch(described, reference)?;
         let newer = before.as_ref() != Some(&image.id);
