@@ -91,6 +91,13 @@ pub struct ContainerSpec {
     pub log: LogSpec,
 }
 
+impl ContainerSpec {
+    /// The host name: the short ID unless one was set.
+    pub fn host_name(&self) -> String {
+        self.hostname.clone().unwrap_or_else(|| self.id.chars().take(12).collect())
+    }
+}
+
 /// The image of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerImage {

@@ -26,32 +26,32 @@ pub fn session_info(environment: &Environment) -> SessionInfo {
 }
 
 /// The same for a detached container, and a warning if logging out would kill it.
-pub fn for_detached(spec: &ContainerSpec, mut surroundings: SessionInfo) -> (SessionInfo, Option<String>) {
+pub fn for_detached(spec: &ContainerSpec, mut session: SessionInfo) -> (SessionInfo, Option<String>) {
     let in_scope = needs_cgroup(spec)
-        && CgroupManager::detect(&spec.cgroup_parent, surroundings.clone()).is_ok_and(|way| way.is_scope());
-    let said = match logout_effect(in_scope, &surroundings) {
+        && CgroupManager::detect(&spec.cgroup_parent, session.clone()).is_ok_and(|manager| manager.is_scope());
+    let said = match logout_effect(in_scope, &session) {
         LogoutEffect::Survives => None,
         LogoutEffect::KillsSession => {
-            surroundings.leave_session = true;
+            session.leave_session = true;
             None
         }
         LogoutEffect::Kills { command } => Some(format!(
             "containers that run detached end when you log out of this machine; `{command}` lets them go on (said once)"
         )),
     };
-    (surroundings, said)
+    (session, said)
 }
 
 /// Refuses limits that this machine cannot enforce at all; returns warnings for those that will be ignored.
-pub fn check_limits(spec: &ContainerSpec, surroundings: SessionInfo) -> Result<Vec<String>> {
+pub fn check_limits(spec: &ContainerSpec, session: SessionInfo) -> Result<Vec<String>> {
     if !needs_cgroup(spec) {
         return Ok(Vec::new());
     }
     check_host_resources(&spec.limits)?;
-    let way = CgroupManager::detect(&spec.cgroup_parent, surroundings)?;
-    let mut warnings = way.discarded_limits(&spec.limits);
+    let manager = CgroupManager::detect(&spec.cgroup_parent, session)?;
+    let mut warnings = manager.discarded_limits(&spec.limits);
     if let (Some(reason), true, false) =
-        (way.unavailable_reason(), warnings.is_empty(), spec.cgroup_parent.is_empty())
+        (manager.unavailable_reason(), warnings.is_empty(), spec.cgroup_parent.is_empty())
     {
         warnings.push(format!(
             "--cgroup-parent {}: the container has no cgroup of its own ({reason})",
@@ -63,9 +63,9 @@ pub fn check_limits(spec: &ContainerSpec, surroundings: SessionInfo) -> Result<V
 
 /// Creates the cgroup of a container that is about to start, if it needs one. For the supervisor, which may
 /// be moved too.
-pub fn create_if_needed(spec: &ContainerSpec, surroundings: &SessionInfo) -> Result<Option<Cgroup>> {
-    if needs_cgroup(spec) || surroundings.leave_session {
-        create_cgroup(spec, surroundings)
+pub fn create_if_needed(spec: &ContainerSpec, session: &SessionInfo) -> Result<Option<Cgroup>> {
+    if needs_cgroup(spec) || session.leave_session {
+        create_cgroup(spec, session)
     } else {
         Ok(None)
     }
@@ -76,9 +76,9 @@ pub(crate) fn needs_cgroup(spec: &ContainerSpec) -> bool {
     !spec.limits.is_empty() || !spec.cgroup_parent.is_empty()
 }
 
-fn create_cgroup(spec: &ContainerSpec, surroundings: &SessionInfo) -> Result<Option<Cgroup>> {
-    let way = CgroupManager::detect(&spec.cgroup_parent, surroundings.clone())?;
-    way.create(&spec.id, &spec.limits).context("making the container's cgroup")
+fn create_cgroup(spec: &ContainerSpec, session: &SessionInfo) -> Result<Option<Cgroup>> {
+    let manager = CgroupManager::detect(&spec.cgroup_parent, session.clone())?;
+    manager.create(&spec.id, &spec.limits).context("making the container's cgroup")
 }
 
 /// How to enter the cgroup of a running container with first process `first`; `None` if it has none of its
@@ -86,11 +86,11 @@ fn create_cgroup(spec: &ContainerSpec, surroundings: &SessionInfo) -> Result<Opt
 pub fn membership(
     spec: &ContainerSpec,
     first: i32,
-    surroundings: SessionInfo,
+    session: SessionInfo,
 ) -> Result<Option<CgroupMembership>> {
     // The specification does not tell: limits may have been added since, or the container moved out of a
     // login session.
-    Ok(Cgroup::of_process(first, &spec.id)?.map(|cgroup| cgroup.membership(surroundings)))
+    Ok(Cgroup::of_process(first, &spec.id)?.map(|cgroup| cgroup.membership(session)))
 }
 
 /// Creates a cgroup for a container that runs without one, and moves all its processes there. `first` is its
@@ -98,9 +98,9 @@ pub fn membership(
 pub(crate) fn create_for_running(
     spec: &ContainerSpec,
     first: i32,
-    surroundings: &SessionInfo,
+    session: &SessionInfo,
 ) -> Result<Option<Cgroup>> {
-    let Some(cgroup) = create_cgroup(spec, surroundings)? else { return Ok(None) };
+    let Some(cgroup) = create_cgroup(spec, session)? else { return Ok(None) };
     for _ in 0..ROUNDS {
         let outside: Vec<i32> = pids_inside(first, boundary(spec))?
             .into_iter()
@@ -110,7 +110,7 @@ pub(crate) fn create_for_running(
             break;
         }
         for pid in outside {
-            cgroup.add_process(pid, surroundings)?;
+            cgroup.add_process(pid, session)?;
         }
     }
     Ok(Some(cgroup))

@@ -1,4 +1,4 @@
-//! Forks the supervisor of a container and waits until the program has started.
+//! Starting a container: what the command works out beforehand, and the fork of the supervisor.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -9,10 +9,13 @@ use super::attach::{
     self, AttachRequest, UserTerminal, attach_options, command_exit_code, effective_streams,
 };
 use super::control::protocol::{self, ControlReport};
-use super::network::{NetworkPlan, PendingHelper};
+use super::network::{self, NetworkPlan, PendingHelper};
+use super::plan;
 use super::supervisor::{self, InitialAttach, SupervisorArgs};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::container::ContainerSpec;
+use dhow_model::digest::Digest;
+use dhow_model::environment::Environment;
 use dhow_model::log::LogDriver;
 use dhow_sandbox::cgroup::SessionInfo;
 use dhow_sandbox::identity::HostIdentity;
@@ -21,15 +24,41 @@ use dhow_store::{LockedContainer, Store};
 use dhow_sys::process::ForkSide;
 use dhow_sys::signal::SignalFd;
 
+/// What the command works out for a start before it forks the supervisor.
+pub struct StartPlan {
+    pub(crate) sandbox: SandboxPlan,
+    /// The networks to join; `None` without networks of its own.
+    pub(crate) networks: Option<NetworkPlan>,
+    /// The network helper, connected or starting.
+    pub(crate) helper: Option<PendingHelper>,
+}
+
+impl StartPlan {
+    /// Resolves the networks of `container`, allocates its addresses, and makes the sandbox's plan. `layers` are the
+    /// image's, lowest first. The process must be single-threaded.
+    pub fn new(
+        store: &Store,
+        container: &LockedContainer,
+        layers: &[Digest],
+        identity: &HostIdentity,
+        environment: &Environment,
+    ) -> Result<Self> {
+        let networks = network::prepare_networks(store, container, environment)?;
+        // The helper starts while the plan is made.
+        let helper = network::reach_helper(store, identity, container.spec(), networks.as_ref())?;
+        let sandbox = plan::make_plan(store, container, layers, identity, networks.as_ref())?;
+        Ok(Self { sandbox, networks, helper })
+    }
+}
+
 /// Forks the container's supervisor. Without `attachment` returns once the program has started, otherwise
 /// when the container exits or the user detaches. Returns the exit code of the command.
 pub fn spawn_supervisor(
     store: &Store,
     container: LockedContainer,
-    mut plan: SandboxPlan,
     identity: HostIdentity,
-    surroundings: SessionInfo,
-    (networks, helper): (Option<NetworkPlan>, Option<PendingHelper>),
+    session: SessionInfo,
+    mut plan: StartPlan,
     attachment: Option<AttachRequest>,
 ) -> Result<i32> {
     let spec = container.spec();
@@ -42,31 +71,29 @@ pub fn spawn_supervisor(
         true => UserTerminal::of_stdin(std::io::stdin().as_fd())?,
         false => None,
     };
-    plan.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
-    let spare = terminal.as_ref().map(UserTerminal::duplicate).transpose()?;
+    plan.sandbox.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
+    let saved_terminal = terminal.as_ref().map(UserTerminal::duplicate).transpose()?;
     // Blocked before the fork: a signal must not get lost between the fork and the session.
     let signals =
         attachment.is_some().then(|| SignalFd::blocking(&dhow_sys::signal::forwardable())).transpose()?;
     let (theirs, ours) = protocol::connected_pair()?;
     let auto_remove = spec.auto_remove;
-    let post = SupervisorArgs {
+    let args = SupervisorArgs {
         store: store.clone(),
         container,
-        plan,
         identity: identity.clone(),
-        surroundings,
-        networks,
-        helper,
+        session,
+        plan,
         attached: ends,
-        terminal: spare,
+        terminal: saved_terminal,
     };
     match dhow_sys::process::fork().context("starting the container's supervisor")? {
         ForkSide::Child => {
             // The supervisor must not keep the command's ends open, or their end of file would never be seen.
             drop((ours, relays, terminal, signals));
-            supervisor::run_supervisor(post, theirs)
+            supervisor::run_supervisor(args, theirs)
         }
-        ForkSide::Parent(_) => drop((post, theirs)),
+        ForkSide::Parent(_) => drop((args, theirs)),
     }
     let (Some(attachment), Some(signals)) = (attachment, signals) else { return await_start(&ours) };
     let options = attach_options(tty, attachment);

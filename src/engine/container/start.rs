@@ -1,4 +1,4 @@
-//! `start`: starts containers that exist.
+//! `start`: starts a container that exists.
 
 use anyhow::Result;
 
@@ -9,8 +9,8 @@ use dhow_model::digest::Digest;
 use dhow_model::environment::Environment;
 use dhow_runtime::attach::AttachRequest;
 use dhow_runtime::control::{ContainerAccess, connect_or_lock};
-use dhow_runtime::spawn::spawn_supervisor;
-use dhow_runtime::{cgroup, create, network, plan, userns};
+use dhow_runtime::spawn::{StartPlan, spawn_supervisor};
+use dhow_runtime::{cgroup, create, userns};
 use dhow_sandbox::identity::HostIdentity;
 use dhow_store::Store;
 
@@ -35,15 +35,12 @@ pub fn start(
         (ContainerAccess::Unsupervised(container), attachment) => {
             // The lock is held from here on: two commands cannot start the container at once.
             let layers = image_layers(store, container.spec(), &identity)?;
-            let networks = network::prepare_networks(store, &container, environment)?;
-            // The helper starts while the plan is made.
-            let helper = network::reach_helper(store, &identity, container.spec(), networks.as_ref())?;
-            let plan = plan::make_plan(store, &container, &layers, &identity, networks.as_ref())?;
-            let mut surroundings = cgroup::session_info(environment);
+            let plan = StartPlan::new(store, &container, &layers, &identity, environment)?;
+            let mut session = cgroup::session_info(environment);
             if attachment.is_none() {
-                (surroundings, _) = cgroup::for_detached(container.spec(), surroundings);
+                (session, _) = cgroup::for_detached(container.spec(), session);
             }
-            spawn_supervisor(store, *container, plan, identity, surroundings, (networks, helper), attachment)
+            spawn_supervisor(store, *container, identity, session, plan, attachment)
         }
     }
 }

@@ -23,7 +23,7 @@ mod terminal;
 use dhow_model::container::ContainerSpec;
 use dhow_model::detach_keys::DetachKeys;
 
-pub use session::{AttachOptions, AttachOutcome, AttachPeer, run_attached};
+pub use session::{AttachOptions, AttachOutcome, run_attached};
 pub use terminal::UserTerminal;
 
 /// How a command attaches to a container.

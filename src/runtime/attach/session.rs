@@ -1,34 +1,19 @@
 //! The event loop of an attached command: copies streams, forwards signals, and waits for the container to
 //! exit.
 
-use std::os::fd::BorrowedFd;
-
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::relay::{RelayInterest, StreamRelay};
 use super::terminal::UserTerminal;
-use crate::control::protocol::{ControlReport, ControlRequest};
+use crate::control::protocol::{AttachPeer, ControlReport, ControlRequest};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::detach_keys::DetachKeys;
 use dhow_sys::signal::SignalFd;
 
 /// Number of interrupts after which the command gives up on a container that ignores them.
 const MAX_INTERRUPTS: u32 = 3;
-
-/// The other end of an attachment: a container through its supervisor, or a process that `exec` started in
-/// one.
-pub trait AttachPeer {
-    /// Readable when there is a report to receive.
-    fn as_fd(&self) -> BorrowedFd<'_>;
-    /// Whether it is running already and will send no `Started` report.
-    fn has_started(&self) -> bool;
-    /// Sends a request. If the peer is gone, the next report says so.
-    fn send_request(&self, order: &ControlRequest);
-    /// The next report; `None` if the peer is gone.
-    fn receive_report(&self) -> Result<Option<ControlReport>>;
-}
 
 pub struct AttachOptions {
     /// The container has its own terminal.

@@ -10,11 +10,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rustix::fs::OFlags;
 
 use super::relay::StreamRelay;
 use dhow_sys::pty;
+use dhow_sys::stdio::{cloexec_pipe, open_dev_null};
 
 /// The ends of the streams for the other side, and the relays between them and the command's own stdio.
 pub struct AttachStreams<T> {
@@ -33,7 +34,7 @@ pub fn direct_streams(wanted: [bool; 3]) -> Result<AttachStreams<[OwnedFd; 3]>> 
         if wanted[0] { input_without_terminal(stdin.as_fd(), &mut relays)? } else { open_dev_null()? };
     let mut output = |wanted: bool, fd: BorrowedFd<'_>| match wanted {
         true => output_without_terminal(fd, &mut relays),
-        false => open_dev_null(),
+        false => Ok(open_dev_null()?),
     };
     let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
     Ok(AttachStreams { ends, relays })
@@ -48,10 +49,6 @@ pub fn piped_streams(wanted: [bool; 3]) -> Result<AttachStreams<[Option<OwnedFd>
         |wanted: bool, fd: BorrowedFd<'_>| wanted.then(|| output_pipe(fd, &mut relays)).transpose();
     let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
     Ok(AttachStreams { ends, relays })
-}
-
-pub fn open_dev_null() -> Result<OwnedFd> {
-    dhow_sys::fs::open_null().context("opening /dev/null")
 }
 
 fn input_without_terminal(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
@@ -79,8 +76,4 @@ fn output_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<Owne
     let (read, write) = cloexec_pipe()?;
     relays.push(StreamRelay::output(read, fd.try_clone_to_owned()?));
     Ok(write)
-}
-
-pub fn cloexec_pipe() -> Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }

@@ -22,7 +22,6 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::attach::session::AttachPeer;
 use dhow_error::Failure;
 use dhow_model::network::NetworkAttachment;
 use dhow_store::ContainerDir;
@@ -199,6 +198,19 @@ impl ControlClient {
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// The other end of an attachment: a container through its supervisor, or a process that `exec` started in
+/// one.
+pub trait AttachPeer {
+    /// Readable when there is a report to receive.
+    fn as_fd(&self) -> BorrowedFd<'_>;
+    /// Whether it is running already and will send no `Started` report.
+    fn has_started(&self) -> bool;
+    /// Sends a request. If the peer is gone, the next report says so.
+    fn send_request(&self, order: &ControlRequest);
+    /// The next report; `None` if the peer is gone.
+    fn receive_report(&self) -> Result<Option<ControlReport>>;
 }
 
 impl AttachPeer for ControlClient {

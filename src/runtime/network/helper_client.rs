@@ -182,7 +182,7 @@ fn become_helper(
     first: &SeqpacketSocket,
 ) -> Result<SeqpacketListener> {
     process::set_title("dhow: network");
-    let null = crate::attach::streams::open_dev_null()?;
+    let null = dhow_sys::stdio::open_dev_null()?;
     for number in 0..3 {
         process::place_fd(null.as_fd(), number)?;
     }

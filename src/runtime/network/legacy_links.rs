@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 
-use crate::plan::hosts::host_name;
 use crate::state::ContainerState;
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_model::container::ContainerSpec;
@@ -31,7 +30,7 @@ pub(crate) fn legacy_links(
 }
 
 fn link_names(alias: &str, other: &ContainerSpec) -> String {
-    let names = format!("{alias} {}", host_name(other));
+    let names = format!("{alias} {}", other.host_name());
     if alias == other.name { names } else { format!("{names} {}", other.name) }
 }
 

@@ -136,7 +136,7 @@ impl HelperLease {
     }
 
     /// The user namespace below which the container's is created.
-    pub fn outer(&self) -> Result<ParentUserns> {
+    pub fn parent_userns(&self) -> Result<ParentUserns> {
         Ok(ParentUserns { userns: self.parent_userns.try_clone()?, ids: self.identity.map((0, 0)) })
     }
 

@@ -85,7 +85,7 @@ pub(crate) fn remove_hosts_lines(text: &str, spec: &ContainerSpec, endpoint: &Ne
 
 /// The container's name on a network: with its domain, then without.
 fn own_lines(spec: &ContainerSpec, endpoint: &NetworkEndpoint) -> Vec<String> {
-    let mut names = host_name(spec);
+    let mut names = spec.host_name();
     if let Some(domain) = spec.domainname.as_ref().filter(|domain| !domain.is_empty()) {
         names = format!("{names}.{domain}");
     }
@@ -93,11 +93,6 @@ fn own_lines(spec: &ContainerSpec, endpoint: &NetworkEndpoint) -> Vec<String> {
         names = format!("{names} {first}");
     }
     endpoint.addresses().map(|address| hosts_line(spec, address, &names)).collect()
-}
-
-/// The container's host name: its short ID unless one was set.
-pub(crate) fn host_name(spec: &ContainerSpec) -> String {
-    spec.hostname.clone().unwrap_or_else(|| spec.id.chars().take(12).collect())
 }
 
 /// Empty for an IPv6 address in a container without IPv6.

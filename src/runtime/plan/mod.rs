@@ -45,9 +45,6 @@ use dhow_store::{ContainerDir, Store};
 
 use super::network::NetworkPlan;
 
-/// Path of dhow's own init inside the container; docker's.
-pub(crate) const INIT_PATH: &str = "/sbin/docker-init";
-
 /// The plan for `container`, whose specification has its image's defaults merged in. `layers` are the
 /// image's, lowest first; `networks` is what was resolved of its networks.
 pub fn make_plan(
@@ -260,7 +257,7 @@ fn process(spec: &ContainerSpec) -> Result<ProcessPlan> {
         groups: process.groups.clone(),
         tty: process.tty,
         terminal_size: None,
-        init: spec.init.then(|| INIT_PATH.to_owned()),
+        init: spec.init.then(|| mounts::INIT_PATH.to_owned()),
         rlimits: spec.ulimits.iter().map(rlimit).collect(),
         oom_score_adj: spec.oom_score_adj,
         die_with_parent: true,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{INIT_PATH, generated_files, system_mounts, volume_mount};
+use super::{generated_files, system_mounts, volume_mount};
 use crate::network::NetworkPlan;
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_model::container::{ContainerSpec, DeviceSpec};
@@ -142,7 +142,7 @@ fn requested_mount(store: &Store, container: &ContainerDir, wish: &MountSpec) ->
             };
             volume_mount::volume_mount(store, container, &wish)?
         }
-        MountSource::Tmpfs { size, mode, options } => tmpfs(*size, *mode, options, wish.read_only)?,
+        MountSource::Tmpfs { size, mode, options } => volume_mount::tmpfs_mount(*size, *mode, options, wish.read_only)?,
     };
     Ok(PlannedMount { target, kind })
 }
@@ -181,54 +181,8 @@ fn propagation_of(text: &str) -> MountPropagation {
     }
 }
 
-/// docker's defaults are `noexec,nosuid,nodev`; options undo them individually.
-pub(super) fn tmpfs(
-    size: Option<u64>,
-    mode: Option<u32>,
-    options: &[String],
-    read_only: bool,
-) -> Result<MountKind> {
-    let mut flags = MountAttributes { read_only, nosuid: true, nodev: true, noexec: true };
-    let mut params: Vec<(String, Option<String>)> = Vec::new();
-    let mut set = |name: &str, value: String| {
-        params.retain(|(known, _)| known != name);
-        params.push((name.to_owned(), Some(value)));
-    };
-    for option in options {
-        match option.split_once('=').unwrap_or((option, "")) {
-            ("rw", "") => flags.read_only = false,
-            ("ro", "") => flags.read_only = true,
-            ("exec", "") => flags.noexec = false,
-            ("noexec", "") => flags.noexec = true,
-            ("suid", "") => flags.nosuid = false,
-            ("nosuid", "") => flags.nosuid = true,
-            ("dev", "") => flags.nodev = false,
-            ("nodev", "") => flags.nodev = true,
-            // Accepted and ignored, as a tmpfs has no use for them.
-            (
-                "noatime" | "relatime" | "strictatime" | "atime" | "diratime" | "nodiratime" | "async"
-                | "sync" | "defaults",
-                "",
-            ) => {}
-            ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave", "") => {}
-            (name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value)
-                if !value.is_empty() =>
-            {
-                set(name, value.to_owned())
-            }
-            _ => return Err(invalid(format!("invalid tmpfs option \"{}\"", option.escape_debug())).into()),
-        }
-    }
-    if let Some(size) = size {
-        set("size", size.to_string());
-    }
-    if let Some(mode) = mode {
-        set("mode", format!("{mode:o}"));
-    }
-    // Without a mode docker keeps that of the directory below the mount.
-    let keep_mode = !params.iter().any(|(name, _)| name == "mode");
-    Ok(MountKind::Tmpfs { params, flags, keep_mode })
-}
+/// Path of dhow's own init inside the container; docker's.
+pub(super) const INIT_PATH: &str = "/sbin/docker-init";
 
 /// dhow's executable, which acts as an init when called by that name.
 fn init_mount() -> Result<PlannedMount> {
@@ -259,17 +213,5 @@ mod tests {
         assert!(replaces_system_mount("/etc/hosts", "/etc/hosts"));
         assert!(!replaces_system_mount("/dev/nul", "/dev/null"));
         assert!(!replaces_system_mount("/", "/proc"));
-    }
-
-    #[test]
-    fn tmpfs_options_undo_the_defaults() {
-        let options = ["exec".to_owned(), "size=1m".into(), "size=2m".into()];
-        let MountKind::Tmpfs { params, flags, keep_mode } = tmpfs(None, None, &options, false).unwrap()
-        else {
-            panic!()
-        };
-        assert_eq!(params, [("size".to_owned(), Some("2m".to_owned()))]);
-        assert!(!flags.noexec && flags.nosuid && flags.nodev && keep_mode);
-        assert!(tmpfs(None, None, &["huge=always".into()], false).is_err());
     }
 }

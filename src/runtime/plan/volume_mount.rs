@@ -1,8 +1,7 @@
-//! The mount of a volume: a directory of the store or of the host, or a tmpfs.
+//! The mount of a volume, which is a directory of the store or of the host, or a tmpfs.
 
 use anyhow::Result;
 
-use super::mounts::tmpfs;
 use crate::state::ContainerState;
 use dhow_error::{Failure, FailureKind, invalid, not_found};
 use dhow_model::mount::MountSource;
@@ -94,8 +93,74 @@ fn tmpfs_volume(
     }
     match source {
         MountSource::Tmpfs { size, mode, options } => {
-            tmpfs(*size, *mode, options, read_only || wish.read_only)
+            tmpfs_mount(*size, *mode, options, read_only || wish.read_only)
         }
         _ => Err(invalid(format!("volume {name} is in memory, and not a tmpfs")).into()),
+    }
+}
+
+/// docker's defaults are `noexec,nosuid,nodev`; options undo them individually.
+pub(super) fn tmpfs_mount(
+    size: Option<u64>,
+    mode: Option<u32>,
+    options: &[String],
+    read_only: bool,
+) -> Result<MountKind> {
+    let mut flags = MountAttributes { read_only, nosuid: true, nodev: true, noexec: true };
+    let mut params: Vec<(String, Option<String>)> = Vec::new();
+    let mut set = |name: &str, value: String| {
+        params.retain(|(known, _)| known != name);
+        params.push((name.to_owned(), Some(value)));
+    };
+    for option in options {
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("rw", "") => flags.read_only = false,
+            ("ro", "") => flags.read_only = true,
+            ("exec", "") => flags.noexec = false,
+            ("noexec", "") => flags.noexec = true,
+            ("suid", "") => flags.nosuid = false,
+            ("nosuid", "") => flags.nosuid = true,
+            ("dev", "") => flags.nodev = false,
+            ("nodev", "") => flags.nodev = true,
+            // Accepted and ignored, as a tmpfs has no use for them.
+            (
+                "noatime" | "relatime" | "strictatime" | "atime" | "diratime" | "nodiratime" | "async"
+                | "sync" | "defaults",
+                "",
+            ) => {}
+            ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave", "") => {}
+            (name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value)
+                if !value.is_empty() =>
+            {
+                set(name, value.to_owned())
+            }
+            _ => return Err(invalid(format!("invalid tmpfs option \"{}\"", option.escape_debug())).into()),
+        }
+    }
+    if let Some(size) = size {
+        set("size", size.to_string());
+    }
+    if let Some(mode) = mode {
+        set("mode", format!("{mode:o}"));
+    }
+    // Without a mode docker keeps that of the directory below the mount.
+    let keep_mode = !params.iter().any(|(name, _)| name == "mode");
+    Ok(MountKind::Tmpfs { params, flags, keep_mode })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tmpfs_options_undo_the_defaults() {
+        let options = ["exec".to_owned(), "size=1m".into(), "size=2m".into()];
+        let MountKind::Tmpfs { params, flags, keep_mode } = tmpfs_mount(None, None, &options, false).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(params, [("size".to_owned(), Some("2m".to_owned()))]);
+        assert!(!flags.noexec && flags.nosuid && flags.nodev && keep_mode);
+        assert!(tmpfs_mount(None, None, &["huge=always".into()], false).is_err());
     }
 }

@@ -175,15 +175,15 @@ fn launch_with_streams(
     let cgroup = cgroup.map(|cgroup| cgroup.as_fd());
     let mut launched = match network {
         Some(network) => {
-            let parent = network.outer()?;
-            let place = LaunchContext { shared, parent_userns: Some(&parent), cgroup };
+            let parent = network.parent_userns()?;
+            let context = LaunchContext { shared, parent_userns: Some(&parent), cgroup };
             // The sandbox calls this between the creation of the network namespace and the start of the program.
             let mut connect = |namespace: BorrowedFd<'_>| network.connect(namespace);
-            launch(plan, identity, ends, container.as_fd(), place, Some(&mut connect))?
+            launch(plan, identity, ends, container.as_fd(), context, Some(&mut connect))?
         }
         None => {
-            let place = LaunchContext { shared, parent_userns: None, cgroup };
-            launch(plan, identity, ends, container.as_fd(), place, None)?
+            let context = LaunchContext { shared, parent_userns: None, cgroup };
+            launch(plan, identity, ends, container.as_fd(), context, None)?
         }
     };
     let streams = launched.terminal.take().map_or(Ok(streams), ContainerStreams::terminal)?;

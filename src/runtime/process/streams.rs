@@ -6,8 +6,8 @@ use anyhow::Result;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::attach::streams::{cloexec_pipe, open_dev_null};
 use dhow_model::log::OutputStream;
+use dhow_sys::stdio::{cloexec_pipe, open_dev_null};
 
 /// Limit on one read; what fits into a pipe.
 const CHUNK: usize = 32 << 10;

@@ -143,11 +143,11 @@ impl ContainerRun {
     }
 
     /// Applies the limits of `spec`. A container that has no cgroup and needs one now is moved into one.
-    pub(crate) fn apply_limits(&mut self, spec: &ContainerSpec, surroundings: &SessionInfo) -> Result<()> {
+    pub(crate) fn apply_limits(&mut self, spec: &ContainerSpec, session: &SessionInfo) -> Result<()> {
         match &self.process.cgroup {
             Some(cgroup) => cgroup.apply(&spec.limits)?,
             None if cgroup::needs_cgroup(spec) => {
-                self.process.cgroup = cgroup::create_for_running(spec, self.pid(), surroundings)?;
+                self.process.cgroup = cgroup::create_for_running(spec, self.pid(), session)?;
                 if let (Some(checks), Some(cgroup)) = (&mut self.health, &self.process.cgroup) {
                     checks.use_cgroup(cgroup);
                 }

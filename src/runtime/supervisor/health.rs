@@ -8,7 +8,6 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::event::SupervisorEvent;
-use crate::attach::streams::cloexec_pipe;
 use crate::plan;
 use crate::process::poll::PollSet;
 use crate::state::{HealthState, HealthcheckResult, now_rfc3339};
@@ -21,6 +20,7 @@ use dhow_sandbox::cgroup::{Cgroup, SessionInfo};
 use dhow_sandbox::identity::idmap::IdMap;
 use dhow_sandbox::join::exec_monitor;
 use dhow_sandbox::plan::JoinPlan;
+use dhow_sys::stdio::cloexec_pipe;
 use dhow_sys::process::ChildProcess;
 
 /// Number of results that are kept, and the bytes of output of each.

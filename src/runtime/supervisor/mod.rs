@@ -54,11 +54,12 @@ use super::log::ContainerLog;
 use super::network::{HelperLease, NetworkPlan, PendingHelper};
 use super::remove::{self, DeletionNamespace};
 use super::shared_namespaces;
+use super::spawn::StartPlan;
 use super::state::{ContainerState, now_rfc3339};
 use crate::process::poll::PollSet;
 use crate::process::{LaunchInputs, StdioSetup};
 use dhow_error::{Failure, FailureKind};
-use dhow_model::event::EngineEvent as Happening;
+use dhow_model::event::EngineEvent;
 use dhow_model::restart::RestartBackoff;
 use dhow_sandbox::cgroup::SessionInfo;
 use dhow_sandbox::identity::HostIdentity;
@@ -73,14 +74,10 @@ use dhow_sys::signal::SignalFd;
 pub(crate) struct SupervisorArgs {
     pub store: Store,
     pub container: LockedContainer,
-    pub plan: SandboxPlan,
     pub identity: HostIdentity,
     /// What creating a cgroup depends on.
-    pub surroundings: SessionInfo,
-    /// The networks to join; `None` without networks of its own.
-    pub networks: Option<NetworkPlan>,
-    /// The network helper, connected or starting.
-    pub helper: Option<PendingHelper>,
+    pub session: SessionInfo,
+    pub plan: StartPlan,
     pub attached: InitialAttach,
     /// A duplicate of the user's terminal and its settings, restored if the command is killed.
     pub terminal: Option<(OwnedFd, pty::SavedTermios)>,
@@ -97,12 +94,12 @@ pub(crate) enum InitialAttach {
 }
 
 /// Runs the container to its end. Called in the forked child; never returns.
-pub(crate) fn run_supervisor(post: SupervisorArgs, command: protocol::ControlConnection) -> ! {
+pub(crate) fn run_supervisor(args: SupervisorArgs, command: protocol::ControlConnection) -> ! {
     // Signals of the command's terminal are for the command, which forwards them.
     let _ = rustix::process::setsid();
-    dhow_sys::process::set_title(&format!("dhow: {}", post.plan.name));
-    let code = match ContainerSupervisor::new(post, command) {
-        Ok(supervision) => supervision.run_to_completion(),
+    dhow_sys::process::set_title(&format!("dhow: {}", args.plan.sandbox.name));
+    let code = match ContainerSupervisor::new(args, command) {
+        Ok(supervisor) => supervisor.run_to_completion(),
         Err(_) => 125,
     };
     dhow_sys::process::exit_now(code)
@@ -113,7 +110,7 @@ struct ContainerSupervisor {
     container: LockedContainer,
     plan: SandboxPlan,
     identity: HostIdentity,
-    surroundings: SessionInfo,
+    session: SessionInfo,
     networks: Option<NetworkPlan>,
     /// For the first run; a later one connects anew.
     helper: Option<PendingHelper>,
@@ -145,18 +142,9 @@ struct LifecycleIntent {
 }
 
 impl ContainerSupervisor {
-    fn new(post: SupervisorArgs, command: protocol::ControlConnection) -> Result<Self> {
-        let SupervisorArgs {
-            store,
-            container,
-            plan,
-            identity,
-            surroundings,
-            networks,
-            helper,
-            attached,
-            terminal,
-        } = post;
+    fn new(args: SupervisorArgs, command: protocol::ControlConnection) -> Result<Self> {
+        let SupervisorArgs { store, container, identity, session, plan, attached, terminal } = args;
+        let StartPlan { sandbox: plan, networks, helper } = plan;
         let mut clients = ClientSet::default();
         let client = clients.add(command);
         client.awaits_start = true;
@@ -180,7 +168,7 @@ impl ContainerSupervisor {
             container,
             plan,
             identity,
-            surroundings,
+            session,
             networks,
             helper,
             network: None,
@@ -232,9 +220,9 @@ impl ContainerSupervisor {
         let name = self.plan.name.clone();
         let doing = || format!("cannot start container {name}");
         let mut network = self.open_network().with_context(doing)?;
-        let cgroup = cgroup::create_if_needed(self.container.spec(), &self.surroundings)?;
+        let cgroup = cgroup::create_if_needed(self.container.spec(), &self.session)?;
         let run = shared_namespaces::find_donor(&self.store, self.container.spec())
-            .and_then(|kin| {
+            .and_then(|donor| {
                 let direct = self.direct.take();
                 ContainerRun::start(LaunchInputs {
                     plan: &self.plan,
@@ -242,7 +230,7 @@ impl ContainerSupervisor {
                     container: &self.container,
                     stdio: self.stdio_setup(direct),
                     cgroup,
-                    shared: kin,
+                    shared: donor,
                     network: network.as_mut(),
                 })
             })
@@ -290,9 +278,8 @@ impl ContainerSupervisor {
         }
     }
 
-    /// Records an event.
     fn record_event(&self, action: &str, attributes: &[(&str, &str)]) {
-        let event = Happening::of_container(self.container.spec(), action);
+        let event = EngineEvent::of_container(self.container.spec(), action);
         let event = attributes.iter().fold(event, |event, (name, value)| event.with(name, *value));
         self.store.record_event(event);
     }
@@ -470,7 +457,7 @@ impl ContainerSupervisor {
 
 /// Replaces stdio by /dev/null: the supervisor must not keep a pipe of the command's caller open.
 fn release_stdio() -> Result<()> {
-    let null = super::attach::streams::open_dev_null()?;
+    let null = dhow_sys::stdio::open_dev_null()?;
     for number in 0..3 {
         dhow_sys::process::place_fd(null.as_fd(), number)?;
     }

@@ -28,7 +28,7 @@ impl ContainerSupervisor {
         self.container.reload()?;
         // `rename` and `update` both end here; each part finds out whether it has something to do.
         self.rename_on_networks()?;
-        run.apply_limits(self.container.spec(), &self.surroundings)?;
+        run.apply_limits(self.container.spec(), &self.session)?;
         if self.state.cgroup != run.process.cgroup_path() {
             self.state.cgroup = run.process.cgroup_path();
             self.container.write_state(&self.state)?;
