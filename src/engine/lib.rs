@@ -1,14 +1,15 @@
 //! The use cases of dhow: what a command does, without its command line.
 //!
-//! `dhow X Y` is `cli/cmd/X/Y.rs` for flags and output, and here for the work. Verbs on containers stand on the
-//! container runtime (create, plan, supervisor, control, attach, network), which nobody but them and the builder
-//! uses; verbs on images stand on the image layer.
+//! `dhow X Y` is `cli/cmd/X/Y.rs` for flags and output, and `X/Y.rs` here for the work; a verb without engine code is
+//! in the command line alone. Verbs on containers stand on the container runtime, verbs on images on the image layer,
+//! and all of them on the store. What several nouns share lies beside them in this folder.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
 pub mod buildx;
 pub mod container;
-pub mod demo;
+pub mod container_summary;
+mod filter_pattern;
 pub mod image;
 pub mod manifest;
 pub mod network;

@@ -28,7 +28,8 @@ pub fn session_info(environment: &Environment) -> SessionInfo {
 /// The same for a detached container, and a warning if logging out would kill it.
 pub fn for_detached(spec: &ContainerSpec, mut session: SessionInfo) -> (SessionInfo, Option<String>) {
     let in_scope = needs_cgroup(spec)
-        && CgroupManager::detect(&spec.cgroup_parent, session.clone()).is_ok_and(|manager| manager.is_scope());
+        && CgroupManager::detect(&spec.cgroup_parent, session.clone())
+            .is_ok_and(|manager| manager.is_scope());
     let said = match logout_effect(in_scope, &session) {
         LogoutEffect::Survives => None,
         LogoutEffect::KillsSession => {
@@ -64,11 +65,7 @@ pub fn check_limits(spec: &ContainerSpec, session: SessionInfo) -> Result<Vec<St
 /// Creates the cgroup of a container that is about to start, if it needs one. For the supervisor, which may
 /// be moved too.
 pub fn create_if_needed(spec: &ContainerSpec, session: &SessionInfo) -> Result<Option<Cgroup>> {
-    if needs_cgroup(spec) || session.leave_session {
-        create_cgroup(spec, session)
-    } else {
-        Ok(None)
-    }
+    if needs_cgroup(spec) || session.leave_session { create_cgroup(spec, session) } else { Ok(None) }
 }
 
 /// Whether the container needs a cgroup of its own.

@@ -1,4 +1,4 @@
-//! Releasing memory of this process: madvise(2), malloc_trim(3).
+//! Memory of this process (madvise(2), malloc_trim(3)) and of the machine (proc_meminfo(5)).
 
 use std::io;
 
@@ -37,6 +37,13 @@ fn program_text(maps: &str) -> Vec<(usize, usize)> {
     found
 }
 
+/// Bytes of memory of the machine, from the text of /proc/meminfo.
+pub fn total_memory(meminfo: &str) -> u64 {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kilobytes.unwrap_or_default().saturating_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +62,11 @@ mod tests {
     fn goes_on_after_it() {
         release_unused().unwrap();
         assert_eq!(format!("{}", [1, 2, 3].iter().sum::<i32>()), "6");
+    }
+
+    #[test]
+    fn memory_of_the_machine_is_read() {
+        assert_eq!(total_memory("MemFree: 5 kB\nMemTotal:       2048 kB\n"), 2 << 20);
+        assert_eq!(total_memory("nonsense"), 0);
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::command::process_exit_code;
 use super::environment;
 use crate::output;
-use dhow_engine::demo;
+use dhow_engine::image::demo;
 use dhow_error::{FailureKind, kind_of};
 use dhow_sandbox::reaper;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
-use crate::manifest::{fetch_manifest, image_platform, read_manifest};
+use crate::manifest::remote::{CONFIG_LIMIT, fetch_manifest, image_platform, read_manifest};
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_image::manifest::{Descriptor, Manifest};
 use dhow_image::push::ReadyManifest;
@@ -238,9 +238,8 @@ pub fn inspect(
 }
 
 fn image_config(repository: &Repository, raw: &RawManifest) -> Result<serde_json::Value> {
-    const LIMIT: u64 = 8 << 20;
     let Manifest::Image(image) = Manifest::parse(&raw.text, &raw.media_type)? else {
         return Ok(serde_json::Value::Null);
     };
-    Ok(serde_json::from_slice(&repository.small_blob(&image.config, LIMIT)?)?)
+    Ok(serde_json::from_slice(&repository.small_blob(&image.config, CONFIG_LIMIT)?)?)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::pause;
+use super::{pause, unpause};
 use dhow_error::{Failure, FailureKind, corrupt, invalid, kind_of, not_found};
 use dhow_image::changes::changes;
 use dhow_image::snapshot::snapshot;
@@ -236,7 +236,7 @@ impl PauseGuard {
                 let mut word = [0_u8; 1];
                 let said = rustix::io::retry_on_intr(|| rustix::io::read(&theirs, &mut word));
                 // A byte means "nothing to unpause"; end of file, including by our death, means "unpause".
-                let done = said == Ok(1) || pause::unpause(store, id).is_ok();
+                let done = said == Ok(1) || unpause::unpause(store, id).is_ok();
                 dhow_sys::process::exit_now(i32::from(!done));
             }
             ForkSide::Parent(guard) => Self { guard, signal: Some(ours) },

@@ -1,4 +1,8 @@
-//! TODO-HEADER engine::container
+//! `container`: the verbs on containers, over the container runtime.
+//!
+//! Each is a few steps: find the container, reach its supervisor or take its lock, ask or act, record the event.
+//! Container names are given as the user typed them: a name, an ID, or a prefix of an ID.
+//! `inspect` and `ls` show what the store and the lock say, without asking a supervisor.
 
 pub mod attach;
 pub mod commit;
@@ -12,6 +16,7 @@ pub mod kill;
 pub mod logs;
 pub mod ls;
 pub mod pause;
+pub mod port;
 pub mod prune;
 pub mod rename;
 pub mod restart;
@@ -21,5 +26,6 @@ pub mod start;
 pub mod stats;
 pub mod stop;
 pub mod top;
+pub mod unpause;
 pub mod update;
 pub mod wait;

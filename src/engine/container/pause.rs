@@ -1,4 +1,4 @@
-//! `pause` and `unpause`: freeze and thaw all processes of a container.
+//! `pause`: freezes all processes of a container.
 
 use anyhow::Result;
 
@@ -8,8 +8,4 @@ use dhow_store::Store;
 
 pub fn pause(store: &Store, text: &str) -> Result<()> {
     request_running(&store.find_container(text)?, &ControlRequest::Pause).map(drop)
-}
-
-pub fn unpause(store: &Store, text: &str) -> Result<()> {
-    request_running(&store.find_container(text)?, &ControlRequest::Unpause).map(drop)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::ls;
+use crate::container_summary::summarize;
 use dhow_error::{Failure, FailureKind, kind_of};
 use dhow_runtime::control::protocol::{ControlRequest, StopOptions};
 use dhow_runtime::control::{ContainerAccess, ControlAnswer, connect_or_lock, send_request};
@@ -55,7 +55,7 @@ fn lock_stopped(container: ContainerDir, force: bool) -> Result<Option<LockedCon
 
 fn refusal(container: ContainerDir) -> Result<Failure> {
     let name = container.spec().name.clone();
-    let why = match ls::summarize(container)?.status() {
+    let why = match summarize(container)?.status() {
         "paused" => "container is paused and must be unpaused first",
         "restarting" => "container is restarting: stop the container before removing or force remove",
         _ => "container is running: stop the container before removing or force remove",

@@ -68,7 +68,7 @@ impl<'a> StatsSampler<'a> {
             store.find_container(text)?;
         }
         let memory =
-            crate::system::info::total_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
+            dhow_sys::memory::total_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
         Ok(Self { store, wanted, all, before: HashMap::new(), memory })
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::ls;
+use crate::container_summary::summarize;
 use dhow_runtime::control::protocol::{ControlReport, ControlRequest};
 use dhow_runtime::control::{ControlAnswer, send_request};
 use dhow_store::Store;
@@ -13,8 +13,6 @@ pub fn wait(store: &Store, text: &str) -> Result<i32> {
     match send_request(&container, &ControlRequest::Wait)? {
         ControlAnswer::Report(ControlReport::Ended(code)) => Ok(code),
         // Not running: the exit code is the recorded one.
-        ControlAnswer::Report(_) | ControlAnswer::Unsupervised(_) => {
-            Ok(ls::summarize(container)?.exit_code())
-        }
+        ControlAnswer::Report(_) | ControlAnswer::Unsupervised(_) => Ok(summarize(container)?.exit_code()),
     }
 }

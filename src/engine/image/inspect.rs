@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::ls;
+use super::lookup;
 use dhow_model::digest::Digest;
 use dhow_model::image::RunConfig;
 use dhow_model::platform::Platform;
@@ -95,12 +95,12 @@ struct ImageMetadata {
 }
 
 pub(crate) fn inspect(store: &Store, text: &str, platforms: &[Platform]) -> Result<Box<ImageInspect>> {
-    let image = ls::find(store, text, platforms)?;
+    let image = lookup::find(store, text, platforms)?;
     let names = store.names()?;
     let tagged = |name: &&NameRecord| name.id == image.id && name.reference.tag().is_some();
     let last_tag = names.iter().filter(tagged).map(|name| name.since.clone()).max();
     let graph_driver = graph_driver(store, &image);
-    let listed = ls::with_names(image, &names);
+    let listed = lookup::with_names(image, &names);
     let (record, config) = (listed.image.record, listed.image.config);
     Ok(Box::new(ImageInspect {
         id: listed.image.id,

@@ -3,20 +3,13 @@
 use anyhow::Result;
 use jiff::Timestamp;
 
-use dhow_error::{Failure, not_found};
+use super::lookup::{ImageSummary, with_names};
+use dhow_error::Failure;
 use dhow_model::filter::{LabelFilter, ListFilter};
 use dhow_model::glob;
-use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
 use dhow_model::timestamp;
-use dhow_store::{NameRecord, Store, StoredImage};
-
-#[derive(Clone, Debug)]
-pub struct ImageSummary {
-    pub image: StoredImage,
-    pub tags: Vec<ImageReference>,
-    pub digests: Vec<ImageReference>,
-}
+use dhow_store::{Store, StoredImage};
 
 /// The images that match all `filters`, newest first. Keys: `before`, `dangling`, `label`, `label!`,
 /// `reference`, `since`, `until`.
@@ -37,27 +30,6 @@ pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<ImageSummary>> 
     }
     listed.sort_by_cached_key(|item| std::cmp::Reverse(created(&item.image)));
     Ok(listed)
-}
-
-/// The image that `text` means; if `platforms` are given it must be for one of them.
-pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<StoredImage> {
-    let image = match platforms {
-        [] => store.find_image(text)?,
-        [wanted, ..] => store.find_image_for(text, wanted)?,
-    };
-    let offered = image.platform();
-    if platforms.is_empty() || platforms.iter().any(|wanted| wanted.rank(&offered).is_some()) {
-        return Ok(image);
-    }
-    let message =
-        format!("No such image: {text}: it is there for {offered} and not for the platform asked for");
-    Err(not_found(message).into())
-}
-
-pub(crate) fn with_names(image: StoredImage, names: &[NameRecord]) -> ImageSummary {
-    let own = names.iter().filter(|name| name.id == image.id).map(|name| name.reference.clone());
-    let (tags, digests) = own.partition(|name| name.tag().is_some());
-    ImageSummary { image, tags, digests }
 }
 
 /// When the image was created, according to its configuration.

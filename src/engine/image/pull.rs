@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::demo;
+use super::demo;
 use dhow_error::invalid;
 use dhow_image::pull::request;
 use dhow_model::environment::Environment;

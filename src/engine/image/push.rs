@@ -47,7 +47,7 @@ pub fn prepare(environment: &Environment, request: PushRequest) -> Result<Prepar
     if request.all_tags && reference.tag().is_some() {
         return Err(invalid("tag can't be used with --all-tags/-a").into());
     }
-    if crate::demo::is_demo(&reference.familiar()) {
+    if super::demo::is_demo(&reference.familiar()) {
         return Err(invalid("the demonstration is built into dhow and on no registry")
             .hint("`dhow tag` gives it a name on a registry")
             .into());

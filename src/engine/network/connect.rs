@@ -1,19 +1,19 @@
-//! `network connect` and `network disconnect`, for containers that run or not.
+//! `network connect`: connects a container to a network, whether it runs or not.
 //!
 //! The specification on disk is changed first, then the supervisor is told. If that fails, the specification is
 //! restored.
 
 use anyhow::Result;
 
-use super::{ResolvedNetwork, find};
-use dhow_error::{Failure, FailureKind, invalid, kind_of};
+use super::lookup::{ResolvedNetwork, find_network};
+use dhow_error::{Failure, FailureKind, invalid};
 use dhow_model::container::{ContainerSpec, NetworkMode};
 use dhow_model::network::{NetworkAttachment, NetworkSpec};
 use dhow_runtime::control::protocol::ControlRequest;
 use dhow_runtime::control::{ControlAnswer, send_request};
 use dhow_runtime::create;
+use dhow_store::Store;
 use dhow_store::event_log;
-use dhow_store::{ContainerDir, Store};
 
 /// Connects the container `text` to a network; `asked` names it and says how.
 pub fn connect(store: &Store, text: &str, mut asked: NetworkAttachment) -> Result<()> {
@@ -49,62 +49,8 @@ pub fn connect(store: &Store, text: &str, mut asked: NetworkAttachment) -> Resul
     Ok(())
 }
 
-/// Disconnects the container `text` from a network; with `force` even if its supervisor fails to.
-pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<()> {
-    let container = store.find_container(text)?;
-    let network = match find(store, name)? {
-        ResolvedNetwork::Predefined { name: "host", .. } => return Err(host_network().into()),
-        ResolvedNetwork::Predefined { name, .. } => return Err(not_connected(container.spec(), name).into()),
-        ResolvedNetwork::Bridge(network) => network,
-    };
-    let mut before = None;
-    let edit = |spec: &mut ContainerSpec| {
-        let place = spec.networks.iter().position(|other| other.network == network.id);
-        let index = place.ok_or_else(|| not_connected(spec, &network.name))?;
-        before = Some((index, spec.networks.remove(index)));
-        Ok(())
-    };
-    let edited = store.edit_container(&container, edit)?;
-    match send_request(&edited, &ControlRequest::Disconnect { network: network.id.clone(), force }) {
-        Ok(ControlAnswer::Report(_)) => {}
-        Ok(ControlAnswer::Unsupervised(locked)) => {
-            release_addresses(store, &locked, &network, before.as_ref())?
-        }
-        // It may be restarting, for example; the next start is without the network.
-        Err(error) if force && kind_of(&error) != FailureKind::NotFound => {}
-        Err(error) => {
-            // The container is still connected, so its specification must say so.
-            store.edit_container(&edited, |spec| {
-                if let Some((index, attachment)) = before {
-                    spec.networks.insert(index.min(spec.networks.len()), attachment);
-                }
-                Ok(())
-            })?;
-            return Err(error);
-        }
-    }
-    event_log::network_event(store, "disconnect", &network, &container.spec().id);
-    Ok(())
-}
-
-/// A stopped container holds only the addresses it asked for explicitly.
-fn release_addresses(
-    store: &Store,
-    container: &ContainerDir,
-    network: &NetworkSpec,
-    before: Option<&(usize, NetworkAttachment)>,
-) -> Result<()> {
-    let Some((_, attachment)) = before else { return Ok(()) };
-    let left = ContainerSpec {
-        id: container.spec().id.clone(),
-        networks: vec![NetworkAttachment { network: network.id.clone(), ..attachment.clone() }],
-        ..ContainerSpec::default()
-    };
-    store.release_addresses(&left, &[])
-}
-
 fn find_bridge(store: &Store, name: &str) -> Result<NetworkSpec> {
-    match find(store, name)? {
+    match find_network(store, name)? {
         ResolvedNetwork::Bridge(network) => Ok(*network),
         ResolvedNetwork::Predefined { name: "host", .. } => Err(host_network().into()),
         ResolvedNetwork::Predefined { .. } => Err(none_network().into()),
@@ -122,7 +68,7 @@ fn check_mode(spec: &ContainerSpec) -> Result<(), Failure> {
     }
 }
 
-fn host_network() -> Failure {
+pub(super) fn host_network() -> Failure {
     invalid("container cannot be disconnected from host network or connected to host network")
 }
 
@@ -132,13 +78,10 @@ fn none_network() -> Failure {
     )
 }
 
-fn not_connected(spec: &ContainerSpec, network: &str) -> Failure {
-    Failure::new(FailureKind::Denied, format!("container {} is not connected to network {network}", spec.id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::disconnect::disconnect;
     use dhow_model::ipam::consolidate;
     use dhow_model::new_network::NewNetwork;
 

@@ -6,11 +6,10 @@ use std::fmt::Display;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::container::ls::ContainerSummary;
+use super::lookup::{self, ResolvedNetwork};
+use crate::container_summary::ContainerSummary;
 use crate::image::inspect::NO_TIME;
-use crate::network::{self, ResolvedNetwork};
 use dhow_model::container::NetworkMode;
-use dhow_model::digest::Digest;
 use dhow_model::network::{NetworkSpec, SubnetSpec};
 use dhow_model::new_network::{ICC, MTU};
 use dhow_runtime::state::ContainerState;
@@ -84,7 +83,7 @@ struct EndpointResource {
 }
 
 pub(crate) fn inspect(store: &Store, text: &str) -> Result<Box<NetworkInspect>> {
-    let network = network::find(store, text)?;
+    let network = lookup::find_network(store, text)?;
     let spec = network.spec();
     let ipam_options = spec.map(|spec| spec.ipam_options.clone()).unwrap_or_default();
     Ok(Box::new(NetworkInspect {
@@ -175,15 +174,9 @@ fn endpoint_resource(container: &ContainerSummary, network: &ResolvedNetwork) ->
     let v6 = endpoint.and_then(|endpoint| endpoint.v6);
     Some(EndpointResource {
         name: spec.name.clone(),
-        endpoint: endpoint_id(container, network.id()),
+        endpoint: container.endpoint_id(network.id()),
         mac_address: endpoint.map(|endpoint| endpoint.mac.to_string()).unwrap_or_default(),
         v4: v4.map(|net| net.to_string()).unwrap_or_default(),
         v6: v6.map(|net| net.to_string()).unwrap_or_default(),
     })
-}
-
-/// docker makes up an ID for each endpoint at each start; this one is derived from what identifies the start.
-pub(crate) fn endpoint_id(container: &ContainerSummary, network: &str) -> String {
-    let seed = format!("{}\n{network}\n{}", container.dir.spec().id, container.state.started);
-    Digest::of(seed.as_bytes()).hex().to_owned()
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::{NO_LABELS, no_such_network};
-use dhow_error::{FailureKind, invalid, kind_of};
+use dhow_error::{FailureKind, invalid, kind_of, not_found};
 use dhow_model::digest::Digest;
 use dhow_model::network::NetworkSpec;
 use dhow_store::Store;
@@ -84,8 +83,8 @@ pub(crate) fn all_networks(store: &Store) -> Result<Vec<ResolvedNetwork>> {
     Ok(networks)
 }
 
-/// By name, ID, or a prefix of the ID.
-pub(super) fn find_network(store: &Store, text: &str) -> Result<ResolvedNetwork> {
+/// The network `text`: its name, its ID, or a prefix of the ID.
+pub(crate) fn find_network(store: &Store, text: &str) -> Result<ResolvedNetwork> {
     let built_in = predefined(store);
     if let Some(network) = built_in.iter().find(|network| network.name() == text || network.id() == text) {
         return Ok(network.clone());
@@ -109,3 +108,17 @@ pub(super) fn find_network(store: &Store, text: &str) -> Result<ResolvedNetwork>
         _ => Ok(first),
     }
 }
+
+/// Network IDs of all containers' attachments, one for each.
+pub(super) fn used_networks(store: &Store) -> Result<Vec<String>> {
+    let containers = store.containers()?;
+    let networks = containers.iter().flat_map(|container| &container.spec().networks);
+    Ok(networks.map(|attachment| attachment.network.clone()).collect())
+}
+
+/// docker's wording.
+fn no_such_network(text: &str) -> anyhow::Error {
+    not_found(format!("network {} not found", text.escape_debug())).into()
+}
+
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();

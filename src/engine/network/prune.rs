@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::used_networks;
+use super::lookup::used_networks;
 use crate::prune_conditions::PruneConditions;
 use dhow_error::{FailureKind, kind_of};
 use dhow_model::event::EventKind;

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::container::ls;
 use crate::container::start::start;
+use crate::container_summary::summarize;
 use dhow_model::environment::Environment;
 use dhow_model::restart::RestartPolicy;
 use dhow_runtime::state::ContainerState;
@@ -20,7 +20,7 @@ pub struct AutostartResult {
 pub fn start_after_boot(store: &Store, environment: &Environment) -> Result<Vec<AutostartResult>> {
     let mut started = Vec::new();
     for container in store.containers()? {
-        let listed = ls::summarize(container)?;
+        let listed = summarize(container)?;
         let spec = listed.dir.spec();
         if !listed.running && is_due(spec.restart, &listed.state, listed.exit_code()) {
             let name = spec.name.clone();

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use crate::container::ls::{self as container_ls, ContainerQuery};
+use crate::container_summary::ContainerSummary;
+use crate::image::lookup::ImageSummary;
 use crate::image::ls as image_ls;
 use crate::volume;
 use dhow_model::digest::Digest;
@@ -24,7 +26,7 @@ pub struct DiskUsage {
 
 #[derive(Clone, Debug)]
 pub struct ImageUsage {
-    pub listed: image_ls::ImageSummary,
+    pub listed: ImageSummary,
     /// Bytes of its layers that other images have too.
     pub shared: u64,
     /// Number of containers that use it.
@@ -33,14 +35,14 @@ pub struct ImageUsage {
 
 #[derive(Clone, Debug)]
 pub struct ContainerUsage {
-    pub listed: container_ls::ContainerSummary,
+    pub listed: ContainerSummary,
     /// Bytes that it wrote to its layer.
     pub written: u64,
 }
 
 #[derive(Clone, Debug)]
 pub struct VolumeUsage {
-    pub listed: volume::VolumeSummary,
+    pub listed: volume::ls::VolumeSummary,
     /// Number of containers that use it.
     pub links: usize,
     pub size: u64,
@@ -58,10 +60,10 @@ pub fn disk_usage(store: &Store, identity: &HostIdentity) -> Result<DiskUsage> {
     let active = images.iter().filter(|image| image.containers > 0);
     let active: BTreeSet<&Digest> =
         active.flat_map(|image| &image.listed.image.config.rootfs.diff_ids).collect();
-    let used = volume::used_volumes(store)?;
-    let volume = |listed: volume::VolumeSummary| VolumeUsage {
+    let used = volume::usage::used_volumes(store)?;
+    let volume = |listed: volume::ls::VolumeSummary| VolumeUsage {
         links: used.iter().filter(|name| **name == listed.record.name).count(),
-        size: volume::volume_size(store, &listed.record),
+        size: volume::usage::volume_size(store, &listed.record),
         listed,
     };
     Ok(DiskUsage {
@@ -72,13 +74,13 @@ pub fn disk_usage(store: &Store, identity: &HostIdentity) -> Result<DiskUsage> {
             .into_iter()
             .map(|listed| ContainerUsage { written: listed.written(), listed })
             .collect(),
-        volumes: volume::list(store, &[])?.into_iter().map(volume).collect(),
+        volumes: volume::ls::list(store, &[])?.into_iter().map(volume).collect(),
     })
 }
 
 fn image_usage(
-    images: Vec<image_ls::ImageSummary>,
-    containers: &[container_ls::ContainerSummary],
+    images: Vec<ImageSummary>,
+    containers: &[ContainerSummary],
     sizes: &BTreeMap<Digest, u64>,
 ) -> Vec<ImageUsage> {
     let mut users: BTreeMap<Digest, usize> = BTreeMap::new();
@@ -89,13 +91,13 @@ fn image_usage(
             *users.entry(diff_id.clone()).or_default() += 1;
         }
     }
-    let shared = |image: &image_ls::ImageSummary| {
+    let shared = |image: &ImageSummary| {
         let layers = image.image.config.rootfs.diff_ids.iter();
         let shared = layers.filter(|diff_id| users.get(diff_id).is_some_and(|count| *count > 1));
         sum(shared.filter_map(|diff_id| sizes.get(diff_id).copied()))
     };
-    let using = |image: &image_ls::ImageSummary| {
-        let uses = |container: &&container_ls::ContainerSummary| {
+    let using = |image: &ImageSummary| {
+        let uses = |container: &&ContainerSummary| {
             container.dir.spec().image.as_ref().is_some_and(|used| used.id == image.image.id)
         };
         containers.iter().filter(uses).count()
@@ -114,7 +116,7 @@ fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
 mod tests {
     use super::*;
     use crate::image::rm::tests::RmiFixture;
-    use crate::volume::{NewVolume, create};
+    use crate::volume::create::{NewVolume, create};
 
     #[test]
     fn layers_count_once() {

@@ -13,6 +13,7 @@ use dhow_runtime::{cgroup, network, userns};
 use dhow_sandbox::cgroup::{CgroupManager, ControllerSet};
 use dhow_sandbox::identity::HostIdentity;
 use dhow_store::Store;
+use dhow_sys::memory;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemInfo {
@@ -74,7 +75,7 @@ pub fn info(store: &Store, identity: &HostIdentity, environment: &Environment) -
         system: release_field(&release, "PRETTY_NAME").unwrap_or_else(|| "Linux".into()),
         system_version: release_field(&release, "VERSION_ID").unwrap_or_default(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
-        memory: total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        memory: memory::total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         cgroups: if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { 2 } else { 1 },
         cgroup_driver: way.driver_name(),
         controllers: way.controllers(),
@@ -148,13 +149,6 @@ fn release_field(release: &str, name: &str) -> Option<String> {
     Some(value.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// Bytes of memory of the machine, from the text of /proc/meminfo.
-pub(crate) fn total_memory(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kilobytes.unwrap_or_default().saturating_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +159,5 @@ mod tests {
         assert_eq!(release_field(release, "PRETTY_NAME").as_deref(), Some("Debian GNU/Linux 12"));
         assert_eq!(release_field(release, "VERSION_ID").as_deref(), Some("12"));
         assert_eq!(release_field(release, "ID"), None);
-        assert_eq!(total_memory("MemFree: 5 kB\nMemTotal:       2048 kB\n"), 2 << 20);
-        assert_eq!(total_memory("nonsense"), 0);
     }
 }

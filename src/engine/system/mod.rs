@@ -1,4 +1,4 @@
-//! TODO-HEADER engine::system
+//! `system`: what concerns all of dhow: disk usage, events, information, autostart, and `inspect` of any object.
 
 pub mod autostart;
 pub mod df;

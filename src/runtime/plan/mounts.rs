@@ -142,7 +142,9 @@ fn requested_mount(store: &Store, container: &ContainerDir, wish: &MountSpec) ->
             };
             volume_mount::volume_mount(store, container, &wish)?
         }
-        MountSource::Tmpfs { size, mode, options } => volume_mount::tmpfs_mount(*size, *mode, options, wish.read_only)?,
+        MountSource::Tmpfs { size, mode, options } => {
+            volume_mount::tmpfs_mount(*size, *mode, options, wish.read_only)?
+        }
     };
     Ok(PlannedMount { target, kind })
 }

@@ -20,8 +20,8 @@ use dhow_sandbox::cgroup::{Cgroup, SessionInfo};
 use dhow_sandbox::identity::idmap::IdMap;
 use dhow_sandbox::join::exec_monitor;
 use dhow_sandbox::plan::JoinPlan;
-use dhow_sys::stdio::cloexec_pipe;
 use dhow_sys::process::ChildProcess;
+use dhow_sys::stdio::cloexec_pipe;
 
 /// Number of results that are kept, and the bytes of output of each.
 const MAX_RESULTS: usize = 5;

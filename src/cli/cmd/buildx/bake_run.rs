@@ -16,7 +16,7 @@ use crate::output::progress::build::{BuildDisplay, ProgressMode};
 use dhow_builder::bake::ResolvedTargets;
 use dhow_builder::buildflags::ClientEnv;
 use dhow_builder::request::{BuildRequest, BuildResult, CallFunc, ContextSource, OptionsEntry};
-use dhow_engine::demo::DemoImage;
+use dhow_engine::image::demo::DemoImage;
 use dhow_error::{invalid, unsupported};
 use dhow_store::Store;
 

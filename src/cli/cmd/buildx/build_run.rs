@@ -13,7 +13,7 @@ use crate::frame::report;
 use crate::output;
 use crate::output::progress::build::{BuildDisplay, ProgressMode};
 use dhow_builder::request::{BuildRequest, BuildResult, CallFunc};
-use dhow_engine::demo::DemoImage;
+use dhow_engine::image::demo::DemoImage;
 use dhow_model::environment::Environment;
 use dhow_store::Store;
 

@@ -9,7 +9,7 @@ use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandRe
 use crate::frame::usage::UsageError;
 use crate::frame::{environment, report};
 use crate::output::{self, humanize};
-use dhow_engine::container::cp::{CopyOptions, copy_from, copy_into};
+use dhow_engine::container::cp::{CopyContext, CopyOptions, copy_from, copy_into};
 use dhow_model::copy_request::{CopyRequest, HostEndpoint, PathArg};
 use dhow_runtime::userns;
 use dhow_store::Store;
@@ -54,7 +54,7 @@ impl CommandArgs for ContainerCpArgs {
                         .into());
                 }
                 let mut out = output::stdout();
-                let copied = copy_from(&store, &identity, container, source, target, options, &mut out)?;
+                let copied = copy_from(CopyContext { store: &store, identity: &identity, container, options }, source, target, &mut out)?;
                 // The last of the archive may fail only now.
                 out.flush()?;
                 (copied, target_text(target))
@@ -66,7 +66,7 @@ impl CommandArgs for ContainerCpArgs {
                         .into());
                 }
                 let mut stdin = io::stdin();
-                let copied = copy_into(&store, &identity, container, source, target, options, &mut stdin)?;
+                let copied = copy_into(CopyContext { store: &store, identity: &identity, container, options }, source, target, &mut stdin)?;
                 (copied, Some(format!("{container}:{}", path_text(target))))
             }
         };

@@ -7,9 +7,8 @@ use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandRe
 use crate::frame::{docker_config, environment, report};
 use crate::output::listing::{Listing, ListingRow};
 use crate::output::{self, humanize};
-use dhow_engine::container::ls::{
-    ContainerQuery, ContainerSummary, ImageNames, list, mount_name, network_names,
-};
+use dhow_engine::container::ls::{ContainerQuery, ImageNames, list};
+use dhow_engine::container_summary::{ContainerSummary, mount_name, network_names};
 use dhow_model::container::ContainerSpec;
 use dhow_model::filter::ListFilter;
 use dhow_runtime::userns;

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
-use dhow_engine::container::ls::published;
+use dhow_engine::container::port::published;
 use dhow_error::{invalid, not_found};
 use dhow_model::network::PublishedPort;
 use dhow_model::port_list::join_host_port;

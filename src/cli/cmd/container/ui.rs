@@ -5,7 +5,7 @@ use crate::frame::command::CommandContext;
 use crate::frame::{environment, report};
 use crate::output;
 use crate::output::progress::lines::ProgressStream;
-use dhow_engine::demo::DemoImage;
+use dhow_engine::image::demo::DemoImage;
 use dhow_engine::image::pull::PullRequest;
 use dhow_error::not_found;
 use dhow_model::environment::Environment;

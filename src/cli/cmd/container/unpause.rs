@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cmd::for_each::for_each_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use dhow_engine::container::pause::unpause;
+use dhow_engine::container::unpause::unpause;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ContainerUnpauseArgs>(

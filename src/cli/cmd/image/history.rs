@@ -10,7 +10,7 @@ use crate::frame::environment;
 use crate::output::listing::{Listing, ListingRow};
 use crate::output::{self, humanize};
 use dhow_engine::image::history::{HistoryStep, history};
-use dhow_engine::image::ls::find;
+use dhow_engine::image::lookup::find;
 use dhow_model::platform::Platform;
 use dhow_store::Store;
 

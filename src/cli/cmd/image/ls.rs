@@ -8,7 +8,8 @@ use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment};
 use crate::output::listing::{Listing, ListingRow};
 use crate::output::{self, humanize};
-use dhow_engine::image::ls::{ImageSummary, list};
+use dhow_engine::image::lookup::ImageSummary;
+use dhow_engine::image::ls::list;
 use dhow_model::filter::ListFilter;
 use dhow_store::Store;
 

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
 use crate::output;
-use dhow_engine::image::ls::find;
+use dhow_engine::image::lookup::find;
 use dhow_engine::image::rm::{RemovedItem, remove_image};
 use dhow_error::{FailureKind, kind_of};
 use dhow_model::platform::Platform;

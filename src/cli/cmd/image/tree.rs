@@ -1,7 +1,7 @@
 //! `images --tree`: each image with its platform, its size on disk and the size of its compressed layers.
 
 use crate::output::{humanize, table};
-use dhow_engine::image::ls::ImageSummary;
+use dhow_engine::image::lookup::ImageSummary;
 use dhow_store::Store;
 
 pub(super) fn render(store: &Store, images: &[ImageSummary]) -> anyhow::Result<String> {

@@ -5,7 +5,7 @@ use clap::Args;
 use super::parse_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use dhow_engine::manifest::{self, PlatformAnnotation};
+use dhow_engine::manifest::annotate::{PlatformAnnotation, annotate};
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestAnnotateArgs>(
@@ -50,7 +50,7 @@ impl CommandArgs for ManifestAnnotateArgs {
             os_features: self.os_features,
         };
         let store = Store::open(environment::data_root()?)?;
-        manifest::annotate(&store, &parse_name(&self.list)?, &parse_name(&self.manifest)?, &annotation)?;
+        annotate(&store, &parse_name(&self.list)?, &parse_name(&self.manifest)?, &annotation)?;
         Ok(0)
     }
 }

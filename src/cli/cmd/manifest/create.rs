@@ -6,7 +6,7 @@ use super::parse_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
-use dhow_engine::manifest;
+use dhow_engine::manifest::create::create;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestCreateArgs>(
@@ -39,7 +39,7 @@ impl CommandArgs for ManifestCreateArgs {
             self.manifests.iter().map(|text| parse_name(text)).collect::<anyhow::Result<Vec<_>>>()?;
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::with_flags(context);
-        manifest::create(&store, &environment, &list, &manifests, self.amend, self.insecure)?;
+        create(&store, &environment, &list, &manifests, self.amend, self.insecure)?;
         output::print_line(&format!("Created manifest list {list}"))?;
         Ok(0)
     }

@@ -7,7 +7,7 @@ use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandRe
 use crate::frame::environment;
 use crate::output;
 use crate::output::reindent::reindent;
-use dhow_engine::manifest::{self, ManifestInspection};
+use dhow_engine::manifest::inspect::{ManifestInspection, inspect};
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestInspectArgs>(
@@ -40,7 +40,7 @@ impl CommandArgs for ManifestInspectArgs {
         };
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::with_flags(context);
-        let shown = manifest::inspect(&store, &environment, list, manifest, self.verbose, self.insecure)?;
+        let shown = inspect(&store, &environment, list, manifest, self.verbose, self.insecure)?;
         let text = match shown {
             ManifestInspection::Verbose(value) => reindent(&value.to_string(), "\t"),
             // docker indents lists and manifests differently.

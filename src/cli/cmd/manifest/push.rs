@@ -6,7 +6,8 @@ use super::parse_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
-use dhow_engine::manifest;
+use dhow_engine::manifest::push::{prepare_push, push};
+use dhow_engine::manifest::rm::remove;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestPushArgs>(
@@ -33,13 +34,12 @@ impl CommandArgs for ManifestPushArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let list = parse_name(&self.list)?;
         let store = Store::open(environment::data_root()?)?;
-        let pushing =
-            manifest::prepare_push(&store, &environment::with_flags(context), &list, self.insecure)?;
-        let digest = manifest::push(&pushing, &mut |line| output::print_line(line))?;
+        let pushing = prepare_push(&store, &environment::with_flags(context), &list, self.insecure)?;
+        let digest = push(&pushing, &mut |line| output::print_line(line))?;
         output::print_line(&digest)?;
         // Only after the upload succeeded.
         if self.purge {
-            manifest::remove(&store, &list)?;
+            remove(&store, &list)?;
         }
         Ok(0)
     }

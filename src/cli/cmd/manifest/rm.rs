@@ -5,7 +5,7 @@ use clap::Args;
 use super::parse_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
-use dhow_engine::manifest;
+use dhow_engine::manifest::rm::remove;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<ManifestRmArgs>(
@@ -27,7 +27,7 @@ impl CommandArgs for ManifestRmArgs {
         let store = Store::open(environment::data_root()?)?;
         let mut code = 0;
         for list in &self.lists {
-            if let Err(error) = parse_name(list).and_then(|list| manifest::remove(&store, &list)) {
+            if let Err(error) = parse_name(list).and_then(|list| remove(&store, &list)) {
                 report::print_error(context, &error);
                 code = 1;
             }

@@ -6,7 +6,7 @@ use crate::flags::pairs::parse_pairs;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
 use crate::output;
-use dhow_engine::network::create;
+use dhow_engine::network::create::create;
 use dhow_error::{Failure, invalid, not_found, unsupported};
 use dhow_model::new_network::NewNetwork;
 use dhow_model::{egress, ipam};

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use dhow_engine::network::connect::disconnect;
+use dhow_engine::network::disconnect::disconnect;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkDisconnectArgs>(

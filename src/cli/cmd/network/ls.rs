@@ -7,7 +7,8 @@ use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandRe
 use crate::frame::environment;
 use crate::output::listing::{Listing, ListingRow};
 use crate::output::{self, humanize};
-use dhow_engine::network::{ResolvedNetwork, list};
+use dhow_engine::network::lookup::ResolvedNetwork;
+use dhow_engine::network::ls::list;
 use dhow_model::filter::ListFilter;
 use dhow_store::Store;
 

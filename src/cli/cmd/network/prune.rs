@@ -7,7 +7,7 @@ use crate::flags::prune::PruneFlags;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
-use dhow_engine::network::prune;
+use dhow_engine::network::prune::prune;
 use dhow_engine::prune_conditions::PruneConditions;
 use dhow_store::Store;
 

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
 use crate::output;
-use dhow_engine::network::rm;
+use dhow_engine::network::rm::rm;
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<NetworkRmArgs>(

@@ -9,7 +9,7 @@ use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandRe
 use crate::frame::usage::UsageError;
 use crate::frame::{environment, prompt, report};
 use crate::output;
-use dhow_engine::registry::login;
+use dhow_engine::registry::{self, login};
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_image::registry::auth::Credential;
 use dhow_image::registry::credentials::CredentialLocation;
@@ -43,7 +43,7 @@ struct LoginArgs {
 impl CommandArgs for LoginArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let environment = environment::with_flags(context);
-        let registry = login::registry_name(self.server.as_deref())?;
+        let registry = registry::registry_name(self.server.as_deref())?;
         if self.password.is_some() {
             report::warn(
                 context,

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
-use dhow_engine::registry::login;
+use dhow_engine::registry::{self, logout};
 
 pub(crate) const ENTRY: CommandEntry = CommandEntry::new::<LogoutArgs>(
     &["logout"],
@@ -22,9 +22,9 @@ struct LogoutArgs {
 
 impl CommandArgs for LogoutArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
-        let registry = login::registry_name(self.server.as_deref())?;
-        let shown = login::display_name(&registry);
-        let line = match login::erase_credential(&environment::with_flags(context), &registry)? {
+        let registry = registry::registry_name(self.server.as_deref())?;
+        let shown = registry::display_name(&registry);
+        let line = match logout::erase_credential(&environment::with_flags(context), &registry)? {
             true => format!("Removing login credentials for {shown}"),
             false => format!("Not logged in to {shown}"),
         };

@@ -11,8 +11,9 @@ use crate::frame::environment;
 use crate::output;
 use dhow_engine::container::prune::prune_containers;
 use dhow_engine::image::prune::{self, prune_images};
+use dhow_engine::network::prune as network_prune;
 use dhow_engine::prune_conditions::PruneConditions;
-use dhow_engine::{network as engine_network, volume as engine_volume};
+use dhow_engine::volume::prune as volume_prune;
 use dhow_error::{Failure, invalid};
 use dhow_runtime::userns;
 use dhow_store::Store;
@@ -49,10 +50,10 @@ impl CommandArgs for SystemPruneArgs {
         let containers = prune_containers(&store, &conditions, &identity)?;
         let mut text = container::prune::deleted_lines(&containers);
         let mut reclaimed = containers.reclaimed;
-        text += &network::prune::deleted_lines(&engine_network::prune(&store, &conditions)?);
+        text += &network::prune::deleted_lines(&network_prune::prune(&store, &conditions)?);
         if self.volumes {
-            let request = engine_volume::VolumePruneRequest { all: false, conditions: conditions.clone() };
-            let pruned = engine_volume::prune(&store, &request)?;
+            let request = volume_prune::VolumePruneRequest { all: false, conditions: conditions.clone() };
+            let pruned = volume_prune::prune(&store, &request)?;
             text += &volume::prune::deleted_lines(&pruned);
             reclaimed = reclaimed.saturating_add(pruned.reclaimed);
         }

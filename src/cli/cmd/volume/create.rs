@@ -7,7 +7,7 @@ use crate::flags::pairs::parse_pairs;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
-use dhow_engine::volume::{NewVolume, create};
+use dhow_engine::volume::create::{NewVolume, create};
 use dhow_error::{Failure, unsupported};
 use dhow_store::Store;
 

@@ -7,7 +7,7 @@ use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandRe
 use crate::frame::environment;
 use crate::output;
 use crate::output::listing::{Listing, ListingRow};
-use dhow_engine::volume::{VolumeSummary, list};
+use dhow_engine::volume::ls::{VolumeSummary, list};
 use dhow_error::unsupported;
 use dhow_model::filter::ListFilter;
 use dhow_model::volume::DRIVER;

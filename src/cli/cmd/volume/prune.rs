@@ -6,7 +6,7 @@ use crate::cmd::prune_report::{deleted_list, reclaimed_line};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, prompt};
 use crate::output;
-use dhow_engine::volume::{PrunedVolumes, VolumePruneRequest, prune};
+use dhow_engine::volume::prune::{PrunedVolumes, VolumePruneRequest, prune};
 use dhow_model::filter::ListFilter;
 use dhow_runtime::userns;
 use dhow_store::Store;

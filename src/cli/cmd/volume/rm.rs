@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cmd::for_each::for_each_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
-use dhow_engine::volume;
+use dhow_engine::volume::rm::rm;
 use dhow_runtime::userns;
 use dhow_store::Store;
 
@@ -32,8 +32,6 @@ impl CommandArgs for VolumeRmArgs {
         userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        for_each_name(context, &self.volumes, |name| {
-            volume::rm(&store, name, self.force).map(|()| name.to_owned())
-        })
+        for_each_name(context, &self.volumes, |name| rm(&store, name, self.force).map(|()| name.to_owned()))
     }
 }

@@ -34,6 +34,16 @@ use dhow_sandbox::fs_helper::{FsHelper, PipeDirection};
 use dhow_sandbox::identity::HostIdentity;
 use dhow_store::Store;
 
+/// Whose files are copied, and how.
+#[derive(Clone, Copy)]
+pub struct CopyContext<'a> {
+    pub store: &'a Store,
+    pub identity: &'a HostIdentity,
+    /// The container, as the user named it.
+    pub container: &'a str,
+    pub options: CopyOptions,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyOptions {
     /// `-a`: files in the container keep the owners they have on the host, instead of root.
@@ -50,17 +60,15 @@ pub struct CopyResult {
     pub left_out: BTreeSet<Vec<u8>>,
 }
 
-/// Copies `source` of the container `name` to `target`; a stream goes to `out`. The process must be
+/// Copies `source` of the container to `target`; a stream goes to `out`. The process must be
 /// single-threaded and outside any user namespace.
 pub fn copy_from(
-    store: &Store,
-    identity: &HostIdentity,
-    name: &str,
+    context: CopyContext<'_>,
     source: &PathArg,
     target: &HostEndpoint,
-    options: CopyOptions,
     out: &mut dyn Write,
 ) -> Result<CopyResult> {
+    let CopyContext { store, identity, container: name, options } = context;
     let container = store.find_container(name)?;
     let event = EngineEvent::of_container(container.spec(), "archive-path");
     // Refuse a bad target before a helper is started.
@@ -99,17 +107,15 @@ fn extract_on_host(input: OwnedFd, dir: OwnedFd) -> Result<CopyResult> {
     Ok(CopyResult { bytes, left_out })
 }
 
-/// Copies `source` to `target` in the container `name`; a stream comes from `stdin`. The same conditions
+/// Copies `source` to `target` in the container; a stream comes from `stdin`. The same conditions
 /// apply as for [`copy_from`].
 pub fn copy_into(
-    store: &Store,
-    identity: &HostIdentity,
-    name: &str,
+    context: CopyContext<'_>,
     source: &HostEndpoint,
     target: &PathArg,
-    options: CopyOptions,
     stdin: &mut dyn Read,
 ) -> Result<CopyResult> {
+    let CopyContext { store, identity, container: name, options } = context;
     let container = store.find_container(name)?;
     let event = EngineEvent::of_container(container.spec(), "extract-to-dir");
     let source = match source {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::inspect::host_config::{HostConfig, host_config};
 use super::inspect::networks::{NetworkSettings, default_network_links, network_settings};
-use super::ls::{self, ContainerSummary, mount_name, network_name};
+use crate::container_summary::{ContainerSummary, mount_name, network_name, summarize};
 use crate::image::inspect::{ConfigInspect, GraphDriver, NO_TIME, layer_trees};
 use dhow_model::container::ContainerSpec;
 use dhow_model::mount::{MountSource, MountSpec};
@@ -81,7 +81,7 @@ struct MountInspect {
 
 /// The container `text`; with `size` its written bytes are counted.
 pub(crate) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<ContainerInspect>> {
-    let listed = ls::summarize(store.find_container(text)?)?;
+    let listed = summarize(store.find_container(text)?)?;
     let spec = listed.dir.spec();
     let process = &spec.process;
     let mut words = process.entrypoint.iter().chain(&process.command).flatten().cloned();

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::container::ls::{ContainerSummary, network_name};
-use crate::network;
-use crate::network::inspect::endpoint_id;
+use crate::container_summary::{ContainerSummary, network_name};
+use crate::network::lookup::find_network;
 use dhow_model::container::{ContainerSpec, NetworkMode};
 use dhow_model::digest::Digest;
 use dhow_model::network::{NetworkAttachment, NetworkEndpoint, NetworkSpec, PortSpec};
@@ -107,9 +106,9 @@ pub(crate) fn network_settings(store: &Store, container: &ContainerSummary) -> R
         }
         Some(NetworkMode::Container(_)) => return Ok(settings),
         _ => {
-            let network = network::find(store, &network_name(spec))?;
+            let network = find_network(store, &network_name(spec))?;
             let endpoint =
-                if container.is_up() { endpoint_id(container, network.id()) } else { String::new() };
+                if container.is_up() { container.endpoint_id(network.id()) } else { String::new() };
             let place = EndpointSettings {
                 network: network.id().to_owned(),
                 endpoint,
@@ -161,7 +160,7 @@ fn endpoint_settings(
     let endpoint = container.state.endpoints.iter().find(|endpoint| endpoint.network == attachment.network);
     let network = store.network(&attachment.network)?;
     if let (Some(endpoint), Some(network), true) = (endpoint, network, container.is_up()) {
-        place.endpoint = endpoint_id(container, &network.id);
+        place.endpoint = container.endpoint_id(&network.id);
         place.fill(endpoint, &network);
     }
     Ok(place)

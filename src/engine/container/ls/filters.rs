@@ -1,9 +1,9 @@
 //! docker's filters for containers.
 
 use anyhow::Result;
-use regex_lite::Regex;
 
-use super::{ContainerSummary, mount_name, network_name};
+use crate::container_summary::{ContainerSummary, mount_name, network_name};
+use crate::filter_pattern::FilterPattern;
 use dhow_error::{Failure, FailureKind, invalid, kind_of};
 use dhow_model::container::{ContainerSpec, NetworkMode};
 use dhow_model::digest::Digest;
@@ -160,23 +160,6 @@ impl ContainerFilters {
     fn matches(&self, key: &str, texts: &[&str]) -> bool {
         let mut patterns = self.patterns.iter().filter(|(of, _)| *of == key);
         patterns.any(|(_, pattern)| texts.iter().any(|text| pattern.matches(text)))
-    }
-}
-
-/// A pattern as docker reads it: a literal text or a regular expression that matches part of the text.
-pub(crate) struct FilterPattern {
-    text: String,
-    expression: Option<Regex>,
-}
-
-impl FilterPattern {
-    /// A text that is not a valid expression matches only itself.
-    pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), expression: Regex::new(text).ok() }
-    }
-
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        self.text == text || self.expression.as_ref().is_some_and(|expression| expression.is_match(text))
     }
 }
 

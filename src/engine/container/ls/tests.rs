@@ -1,6 +1,7 @@
 //! Tests of listing and filters.
 
 use super::*;
+use dhow_model::container::ContainerSpec;
 use dhow_model::filter::ListFilter;
 
 fn store_with(names: &[&str]) -> (tempfile::TempDir, Store) {

@@ -117,7 +117,7 @@ impl PsContext {
             up: text("/proc/uptime").split_whitespace().next().and_then(|up| up.parse().ok()).unwrap_or(0.0),
             now: Timestamp::now(),
             zone: TimeZone::system(),
-            memory: crate::system::info::total_memory(&text("/proc/meminfo")) / 1024,
+            memory: dhow_sys::memory::total_memory(&text("/proc/meminfo")) / 1024,
             accounts: text("/etc/passwd"),
         }
     }

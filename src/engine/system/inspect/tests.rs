@@ -43,7 +43,7 @@ fn an_image_for_another_platform_is_not_the_one() {
         platforms: vec![platform.parse().unwrap()],
         ..InspectRequest::default()
     };
-    let image = |platform: &str| crate::image::ls::find(&store, "thing:1", &question(platform).platforms);
+    let image = |platform: &str| crate::image::lookup::find(&store, "thing:1", &question(platform).platforms);
     assert!(image("linux/amd64").is_ok());
     assert_eq!(kind_of(&image("linux/arm64").unwrap_err()), FailureKind::NotFound);
 }

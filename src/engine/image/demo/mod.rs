@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::image::rm;
+use super::rm;
 use dhow_error::{Failure, FailureKind, kind_of};
 use dhow_image::unpack::{UnpackOptions, unpack_layer};
 use dhow_model::container::ContainerSpec;
