@@ -9,6 +9,7 @@
 pub mod buildx;
 pub mod container;
 pub mod container_summary;
+mod directory_watch;
 mod filter_pattern;
 pub mod image;
 pub mod manifest;

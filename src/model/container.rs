@@ -94,7 +94,12 @@ pub struct ContainerSpec {
 impl ContainerSpec {
     /// The host name: the short ID unless one was set.
     pub fn host_name(&self) -> String {
-        self.hostname.clone().unwrap_or_else(|| self.id.chars().take(12).collect())
+        self.hostname.clone().unwrap_or_else(|| self.short_id().to_owned())
+    }
+
+    /// The first twelve digits of the ID, as docker shortens it.
+    pub fn short_id(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
     }
 }
 

@@ -16,10 +16,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::state::ContainerState;
+use dhow_error::{Failure, FailureKind};
 use dhow_model::container::ContainerSpec;
 use dhow_sandbox::processes::NamespaceBoundary;
 use dhow_store::ContainerDir;
-use dhow_sys::process::signal_pidfd;
 
 #[derive(Debug)]
 pub struct FirstProcess {
@@ -31,11 +31,6 @@ impl FirstProcess {
     /// In the caller's PID namespace. The process may end at any time, and then the PID means nothing.
     pub fn pid(&self) -> i32 {
         self.pid
-    }
-
-    /// Sends a signal. A process that has ended already is not an error.
-    pub fn signal(&self, signal: i32) -> Result<()> {
-        Ok(signal_pidfd(self.pidfd.as_fd(), signal)?)
     }
 
     /// Whether it has ended; it may still be a zombie.
@@ -93,6 +88,11 @@ pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
         return Ok(None);
     }
     Ok(Some(found))
+}
+
+/// The failure of commands that need the container to run, in docker's wording.
+pub fn not_running(container: &ContainerDir) -> Failure {
+    Failure::new(FailureKind::Conflict, format!("Container {} is not running", container.spec().id))
 }
 
 /// When process `pid` started, in clock ticks since boot (proc_pid_stat(5), `starttime`); `None` if it is
@@ -162,10 +162,9 @@ mod tests {
         assert!(find(&place).unwrap().is_none(), "nobody holds the container");
         let _held = place.clone().lock().unwrap().unwrap();
         assert!(find(&place).unwrap().is_some());
-        found.signal(libc::SIGKILL).unwrap();
+        child.kill().unwrap();
         child.wait().unwrap();
         assert!(found.has_ended().unwrap());
-        found.signal(libc::SIGKILL).unwrap();
         assert!(find(&place).unwrap().is_none(), "it has ended");
     }
 

@@ -1,4 +1,4 @@
-//! Starting a container: what the command works out beforehand, and the fork of the supervisor.
+//! Forks the supervisor of a container, and attaches the command to it or waits until the program has started.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -9,47 +9,16 @@ use super::attach::{
     self, AttachRequest, UserTerminal, attach_options, command_exit_code, effective_streams,
 };
 use super::control::protocol::{self, ControlReport};
-use super::network::{self, NetworkPlan, PendingHelper};
-use super::plan;
+use super::start_plan::StartPlan;
 use super::supervisor::{self, InitialAttach, SupervisorArgs};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::container::ContainerSpec;
-use dhow_model::digest::Digest;
-use dhow_model::environment::Environment;
 use dhow_model::log::LogDriver;
 use dhow_sandbox::cgroup::SessionInfo;
 use dhow_sandbox::identity::HostIdentity;
-use dhow_sandbox::plan::SandboxPlan;
 use dhow_store::{LockedContainer, Store};
 use dhow_sys::process::ForkSide;
 use dhow_sys::signal::SignalFd;
-
-/// What the command works out for a start before it forks the supervisor.
-pub struct StartPlan {
-    pub(crate) sandbox: SandboxPlan,
-    /// The networks to join; `None` without networks of its own.
-    pub(crate) networks: Option<NetworkPlan>,
-    /// The network helper, connected or starting.
-    pub(crate) helper: Option<PendingHelper>,
-}
-
-impl StartPlan {
-    /// Resolves the networks of `container`, allocates its addresses, and makes the sandbox's plan. `layers` are the
-    /// image's, lowest first. The process must be single-threaded.
-    pub fn new(
-        store: &Store,
-        container: &LockedContainer,
-        layers: &[Digest],
-        identity: &HostIdentity,
-        environment: &Environment,
-    ) -> Result<Self> {
-        let networks = network::prepare_networks(store, container, environment)?;
-        // The helper starts while the plan is made.
-        let helper = network::reach_helper(store, identity, container.spec(), networks.as_ref())?;
-        let sandbox = plan::make_plan(store, container, layers, identity, networks.as_ref())?;
-        Ok(Self { sandbox, networks, helper })
-    }
-}
 
 /// Forks the container's supervisor. Without `attachment` returns once the program has started, otherwise
 /// when the container exits or the user detaches. Returns the exit code of the command.

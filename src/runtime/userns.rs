@@ -37,8 +37,9 @@ pub fn enter_as_root(environment: &Environment) -> Result<HostIdentity> {
     Ok(identity)
 }
 
-/// Becomes root of the single id, unless this process is root already.
-fn become_root() {
+/// Becomes root of the single id, unless this process is root already: the modes of its own files may deny access to
+/// their owner.
+pub fn become_root() {
     if !rustix::process::geteuid().is_root() {
         // If this fails, reading the files will, with a better message.
         let _ = identity::enter_single_id_userns();

@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::{pause, unpause};
-use dhow_error::{Failure, FailureKind, corrupt, invalid, kind_of, not_found};
+use crate::image::tag::tag_name;
+use dhow_error::{FailureKind, corrupt, kind_of, not_found};
 use dhow_image::changes::changes;
 use dhow_image::snapshot::snapshot;
 use dhow_model::config_change;
@@ -41,7 +42,7 @@ pub struct CommitRequest {
 
 /// Creates the image and returns its ID. The process must be single-threaded and outside any user namespace.
 pub fn commit(store: &Store, request: &CommitRequest, identity: &HostIdentity) -> Result<Digest> {
-    let name = target_name(request)?;
+    let name = request.reference.clone().map(tag_name).transpose()?;
     let container = store.find_container(&request.container)?;
     let spec = container.spec();
     let image = rootfs_view::container_image(store, spec, "commit")?;
@@ -78,15 +79,6 @@ struct CommitMetadata<'a> {
     request: &'a CommitRequest,
     run: RunConfig,
     name: Option<ImageReference>,
-}
-
-fn target_name(request: &CommitRequest) -> Result<Option<ImageReference>, Failure> {
-    match &request.reference {
-        Some(name) if name.digest().is_some() => {
-            Err(invalid("refusing to create a tag with a digest reference"))
-        }
-        other => Ok(other.clone().map(ImageReference::or_latest)),
-    }
 }
 
 /// Creates the layer, the configuration and the image. Runs where files of every owner can be created.

@@ -18,7 +18,7 @@ use dhow_runtime::attach::streams::{self, AttachStreams};
 use dhow_runtime::attach::{self, AttachOptions, AttachOutcome, UserTerminal};
 use dhow_runtime::cgroup;
 use dhow_runtime::control::protocol::{AttachPeer, ControlReport, ControlRequest};
-use dhow_runtime::first_process::{self, FirstProcess};
+use dhow_runtime::first_process::{self, FirstProcess, not_running};
 use dhow_runtime::plan;
 use dhow_runtime::state::ContainerState;
 use dhow_sandbox::identity::idmap::IdMap;
@@ -114,10 +114,6 @@ fn await_first_process(container: &ContainerDir) -> Result<FirstProcess> {
     }
 }
 
-fn not_running(container: &ContainerDir) -> Failure {
-    Failure::new(FailureKind::Conflict, format!("Container {} is not running", container.spec().id))
-}
-
 fn exec_attached(
     mut plan: JoinPlan,
     first: &FirstProcess,
@@ -148,20 +144,18 @@ fn exec_attached(
         detach_keys: request.detach_keys,
     };
     let attached = ExecPeer(joined);
-    match attach::run_attached(&attached, &signals, relays, terminal, options)? {
-        AttachOutcome::Exited(code) => {
-            events.record_exit(code);
-            Ok(code)
-        }
-        AttachOutcome::Abandoned(signal) => Ok(128 + signal),
+    let outcome = attach::run_attached(&attached, &signals, relays, terminal, options)?;
+    match &outcome {
+        AttachOutcome::Exited(code) => events.record_exit(*code),
+        AttachOutcome::Abandoned(_) => {}
         AttachOutcome::Detached => {
             // Somebody must keep the master open, or the process would get SIGHUP.
             if let Some(master) = &attached.0.terminal {
                 exec_monitor::hold_terminal(&plan.name, master.as_fd())?;
             }
-            Ok(0)
         }
     }
+    Ok(attach::command_exit_code(&outcome))
 }
 
 /// Relays between the command's own stdio and the master side of the process's terminal.

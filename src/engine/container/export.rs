@@ -1,14 +1,13 @@
 //! `export`: the file system of a container as one tar archive, without what is mounted in it.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use dhow_image::archive::output::OutputFile;
+use dhow_image::archive::output::write_output_file;
 use dhow_image::files::inspect::DhowXattrs;
 use dhow_image::files::pack_tree::TreePacker;
 use dhow_model::event::EngineEvent;
@@ -49,13 +48,6 @@ impl ContainerExport {
     /// [`ContainerExport::write`] to a file, which appears only once it is complete. A device or pipe is
     /// written to directly.
     pub fn write_to_file(&self, path: &Path) -> Result<()> {
-        let doing = || format!("cannot write {}", path.display());
-        if path.metadata().is_ok_and(|found| !found.is_file()) {
-            let mut file = File::options().write(true).open(path).with_context(doing)?;
-            return self.write(&mut file);
-        }
-        let unfinished = OutputFile::create_beside(path).with_context(doing)?;
-        self.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file()))?;
-        unfinished.rename(path).with_context(doing)
+        write_output_file(path, |out| self.write(out))
     }
 }

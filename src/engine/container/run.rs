@@ -5,7 +5,8 @@ use anyhow::Result;
 use dhow_model::run_request::RunRequest;
 use dhow_runtime::attach::AttachRequest;
 use dhow_runtime::create::{self, CreateCallbacks};
-use dhow_runtime::spawn::{StartPlan, spawn_supervisor};
+use dhow_runtime::spawn::spawn_supervisor;
+use dhow_runtime::start_plan::StartPlan;
 use dhow_runtime::{cgroup, remove};
 use dhow_store::Store;
 

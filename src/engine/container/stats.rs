@@ -78,7 +78,7 @@ impl<'a> StatsSampler<'a> {
         if self.wanted.is_empty() {
             for container in self.store.containers()? {
                 if self.all || container.is_locked()? {
-                    let short = container.spec().id.get(..12).unwrap_or_default().to_owned();
+                    let short = container.spec().short_id().to_owned();
                     stats.extend(self.sample_container(short, &container)?);
                 }
             }

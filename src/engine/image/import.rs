@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::stdin::open_stdin;
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_image::registry::http::{HttpClient, HttpPolicy, HttpRequest};
 use dhow_image::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
@@ -92,10 +93,7 @@ fn name(request: &ImportRequest) -> Result<Option<ImageReference>> {
 /// The archive and its length in bytes, 0 if unknown.
 fn open(environment: &Environment, source: &ImportSource) -> Result<(Box<dyn Read + Send>, u64)> {
     match source {
-        ImportSource::Stdin => {
-            let stdin = rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?;
-            Ok((Box::new(File::from(stdin)), 0))
-        }
+        ImportSource::Stdin => Ok((Box::new(open_stdin()?), 0)),
         ImportSource::File(path) => {
             let file = File::open(path).with_context(|| format!("cannot import {}", path.display()))?;
             let size = file.metadata()?.len();

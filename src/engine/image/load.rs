@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::stdin::open_stdin;
 use dhow_image::archive::load::{ImageArchive, LoadOptions, load_archive};
 use dhow_model::layer::LayerOwnership;
 use dhow_model::platform::Platform;
@@ -55,9 +56,7 @@ fn read(
                 .with_context(doing)
         }
         None => {
-            let stdin =
-                File::from(rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?);
-            let archive = ImageArchive::open(stdin).context("cannot read standard input")?;
+            let archive = ImageArchive::open(open_stdin()?).context("cannot read standard input")?;
             load_archive(store, archive, &options, progress).context("cannot load from standard input")
         }
     }

@@ -17,4 +17,5 @@ pub mod pull;
 pub mod push;
 pub mod rm;
 pub mod save;
+mod stdin;
 pub mod tag;

@@ -16,7 +16,7 @@ use dhow_model::environment::Environment;
 use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
 use dhow_model::reference::ImageReference;
-use dhow_sandbox::identity;
+use dhow_runtime::userns;
 use dhow_store::event_log;
 use dhow_store::{NameRecord, Store, StoredImage};
 
@@ -64,11 +64,7 @@ fn push_context(reference: &ImageReference) -> String {
 pub fn push(store: &Store, prepared: &PreparedPush, progress: &dyn LayerProgress) -> Result<()> {
     let request = &prepared.request;
     let names = names_to_push(store, request)?;
-    // With a single id, the modes of its own files may deny access to it; if this fails, so will reading,
-    // with a better message.
-    if !rustix::process::geteuid().is_root() {
-        let _ = identity::enter_single_id_userns();
-    }
+    userns::become_root();
     let reference = &request.reference;
     let whole = format!("{}/{}", reference.registry(), reference.repository());
     progress.line(&format!("The push refers to repository [{whole}]"));

@@ -244,7 +244,7 @@ fn chain_ids(image: &StoredImage) -> Vec<(Digest, Digest)> {
 }
 
 fn short(container: &ContainerDir) -> &str {
-    container.spec().id.get(..12).unwrap_or_default()
+    container.spec().short_id()
 }
 
 fn conflict(message: String) -> anyhow::Error {

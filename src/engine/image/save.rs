@@ -1,15 +1,14 @@
 //! `save`: writes images to one archive that docker, podman and skopeo can read, with the same IDs.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use dhow_error::{Failure, FailureKind, not_found};
 use dhow_image::archive::layout::OciLayout;
-use dhow_image::archive::output::OutputFile;
+use dhow_image::archive::output::write_output_file;
 use dhow_image::archive::save::{ArchivePlan, SavedImage};
 use dhow_image::compress::Compression;
 use dhow_image::push::ImageParts;
@@ -17,7 +16,7 @@ use dhow_image::push::assemble::{IndexMember, assemble_manifest};
 use dhow_model::platform::Platform;
 use dhow_model::progress::SilentProgress;
 use dhow_model::reference::ImageReference;
-use dhow_sandbox::identity;
+use dhow_runtime::userns;
 use dhow_store::event_log;
 use dhow_store::{NameRecord, Store, StoredImage};
 
@@ -57,11 +56,11 @@ impl<'a> SaveArchive<'a> {
             && let Some(record) = store.name(&name)?
             && !record.others.is_empty()
         {
-            become_root_if_single();
+            userns::become_root();
             return multi_platform_layout(store, &record).map(|layout| Self::MultiPlatform(Box::new(layout)));
         }
         let outline = ArchivePlan::new(store, images)?;
-        become_root_if_single();
+        userns::become_root();
         Ok(Self::Plain(outline))
     }
 
@@ -103,30 +102,15 @@ fn multi_platform_layout<'a>(store: &'a Store, record: &NameRecord) -> Result<Oc
 pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result<()> {
     let images = images(store, request)?;
     let archive = SaveArchive::prepare(store, request, &images)?;
-    let doing = || format!("cannot write {}", path.display());
-    if path.metadata().is_ok_and(|found| !found.is_file()) {
-        let mut file = File::options().write(true).open(path).with_context(doing)?;
-        archive.write(&mut file).with_context(doing)?;
-        record_all(store, &images);
-        return Ok(());
-    }
-    let unfinished = OutputFile::create_beside(path).with_context(doing)?;
-    archive.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file())).with_context(doing)?;
-    unfinished.rename(path).with_context(doing)?;
+    write_output_file(path, |out| {
+        archive.write(out).with_context(|| format!("cannot write {}", path.display()))
+    })?;
     record_all(store, &images);
     Ok(())
 }
 
 fn record_all(store: &Store, images: &[SavedImage]) {
     images.iter().for_each(|saved| event_log::image_event(store, "save", &saved.image));
-}
-
-/// With a single id, the modes of its own files may deny access to it. If this fails, so will reading, with a
-/// better message.
-fn become_root_if_single() {
-    if !rustix::process::geteuid().is_root() {
-        let _ = identity::enter_single_id_userns();
-    }
 }
 
 fn images(store: &Store, request: &SaveRequest) -> Result<Vec<SavedImage>> {
@@ -177,12 +161,7 @@ fn resolve_images(
 }
 
 fn check_platform(image: &StoredImage, text: &str, wanted: Option<&Platform>) -> Result<()> {
-    let config = &image.config;
-    let offered = Platform {
-        os: config.os.clone(),
-        architecture: config.architecture.clone(),
-        variant: config.variant.clone(),
-    };
+    let offered = image.platform();
     match wanted {
         Some(wanted) if wanted.rank(&offered).is_none() => Err(Failure::new(
             FailureKind::NotFound,

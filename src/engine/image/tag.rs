@@ -2,21 +2,25 @@
 
 use anyhow::Result;
 
-use dhow_error::invalid;
+use dhow_error::{Failure, invalid};
 use dhow_model::digest::Digest;
 use dhow_model::reference::ImageReference;
 use dhow_store::event_log;
 use dhow_store::{Store, StoredImage};
 
+/// The name that an image gets: with the tag `latest` if it has none. A digest cannot be given.
+pub(crate) fn tag_name(name: ImageReference) -> Result<ImageReference, Failure> {
+    match name.digest() {
+        Some(_) => Err(invalid("refusing to create a tag with a digest reference")),
+        None => Ok(name.or_latest()),
+    }
+}
+
 /// Makes `target` (with tag `latest` if it has none) a name of the image `source`. If the name belonged to
 /// another image, it moves.
 pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
-    let target: ImageReference = target.parse()?;
-    if target.digest().is_some() {
-        return Err(invalid("refusing to create a tag with a digest reference").into());
-    }
+    let target = tag_name(target.parse()?)?;
     let image = store.find_image(source)?;
-    let target = target.or_latest();
     let others = other_platform_images(store, source, &image)?;
     if others.is_empty() {
         store.set_name(&target, &image.id, None)?;

@@ -6,9 +6,9 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
 use rustix::io::Errno;
 
+use crate::directory_watch::{discard_events, watch_directory};
 use dhow_error::{Failure, invalid};
 use dhow_model::event::{EngineEvent, EventKind};
 use dhow_model::filter::ListFilter;
@@ -164,11 +164,7 @@ const INTERVAL: i128 = 200_000_000;
 impl EventLogWatch {
     fn new(store: &Store) -> Result<Self> {
         let dir = store.events_watch_dir().context("cannot make the directory of events")?;
-        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        let events =
-            inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-        let watching = inotify::init(flags).and_then(|fd| inotify::add_watch(&fd, &dir, events).map(|_| fd));
-        match watching {
+        match watch_directory(&dir) {
             Ok(fd) => Ok(Self(Some(fd))),
             // EMFILE and ENFILE: no instances; ENOSPC: no watches; ENOSYS: no inotify at all.
             Err(Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOSYS) => Ok(Self(None)),
@@ -197,11 +193,7 @@ impl EventLogWatch {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).context("waiting for events"),
         }
-        let mut seen = [0; 4096];
-        // The changes themselves are found in the log; here they are only drained.
-        while self.0.as_ref().is_some_and(|fd| rustix::io::read(fd, &mut seen).is_ok_and(|length| length > 0))
-        {
-        }
+        self.0.iter().for_each(discard_events);
         Ok(())
     }
 }

@@ -2,11 +2,26 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
+
 use dhow_model::digest::hex;
+
+/// Lets `write` write the file at `path`, which appears only once it is complete. A device or pipe is written to
+/// directly.
+pub fn write_output_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let doing = || format!("cannot write {}", path.display());
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        let mut file = File::options().write(true).open(path).with_context(doing)?;
+        return write(&mut file);
+    }
+    let unfinished = OutputFile::create_beside(path).with_context(doing)?;
+    write(&mut BufWriter::with_capacity(256 << 10, unfinished.file()))?;
+    unfinished.rename(path).with_context(doing)
+}
 
 /// A file written next to its target and removed unless it is renamed.
 #[derive(Debug)]
@@ -57,8 +72,6 @@ impl Drop for OutputFile {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     #[test]

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::variables::{is_set, merge_variables};
 use dhow_error::unsupported;
 use dhow_model::container::ContainerSpec;
 use dhow_model::environment::DEFAULT_PATH;
@@ -52,19 +53,9 @@ fn command(spec: &mut ContainerSpec, defaults: &RunConfig) {
     }
 }
 
-/// The image's variables, then the user's; a later one replaces an earlier one in place. A name without `=`
-/// (`-e NAME`, not set in the caller's environment) unsets the variable.
+/// The image's variables, then the user's.
 fn environment(image: &[String], asked: &[String]) -> Vec<String> {
-    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
-    let mut merged: Vec<String> = vec![format!("PATH={DEFAULT_PATH}")];
-    for entry in image.iter().chain(asked) {
-        match merged.iter_mut().find(|known| name(known) == name(entry)) {
-            Some(known) => known.clone_from(entry),
-            None => merged.push(entry.clone()),
-        }
-    }
-    merged.retain(|entry| entry.contains('='));
-    merged
+    merge_variables(vec![format!("PATH={DEFAULT_PATH}")], image.iter().chain(asked))
 }
 
 /// A health check that is not in docker's form is ignored, as docker does.
@@ -99,7 +90,7 @@ fn volumes(spec: &mut ContainerSpec, defaults: &RunConfig) {
 /// What every container gets whether its image says so or not: a host name, `HOSTNAME` and `TERM`, names for
 /// its volumes.
 pub(crate) fn fill_in_environment(spec: &mut ContainerSpec) {
-    let short = spec.id.get(..12).unwrap_or_default().to_owned();
+    let short = spec.short_id().to_owned();
     let hostname = match spec.namespaces.uts_host {
         true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         false => spec.hostname.get_or_insert(short).clone(),
@@ -109,11 +100,10 @@ pub(crate) fn fill_in_environment(spec: &mut ContainerSpec) {
     if process.env.is_empty() {
         process.env.push(format!("PATH={DEFAULT_PATH}"));
     }
-    let set = |env: &[String], name: &str| env.iter().any(|entry| entry.split('=').next() == Some(name));
-    if process.tty && !set(&process.env, "TERM") {
+    if process.tty && !is_set(&process.env, "TERM") {
         process.env.push("TERM=xterm".into());
     }
-    if !set(&process.env, "HOSTNAME") {
+    if !is_set(&process.env, "HOSTNAME") {
         process.env.push(format!("HOSTNAME={hostname}"));
     }
     name_volumes(spec);

@@ -12,7 +12,7 @@ mod image_defaults;
 mod networks;
 
 pub use binfmt::check_platform;
-pub use networks::complete as complete_attachment;
+pub use networks::complete_attachment;
 
 use anyhow::Result;
 

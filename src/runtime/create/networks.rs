@@ -24,7 +24,7 @@ pub(crate) fn resolve_networks(store: &Store, spec: &mut ContainerSpec, needs_no
         let (before, rest) = spec.networks.split_at_mut(index);
         let Some(attachment) = rest.first_mut() else { continue };
         let network = store.find_network(&attachment.network)?;
-        complete(store, attachment, &network)?;
+        complete_attachment(store, attachment, &network)?;
         if before.iter().any(|other| other.network == network.id) {
             return Err(invalid(format!("network \"{}\" is specified multiple times", network.name)).into());
         }
@@ -33,7 +33,11 @@ pub(crate) fn resolve_networks(store: &Store, spec: &mut ContainerSpec, needs_no
 }
 
 /// Fills in what is known about an attachment to `network`, and checks that its addresses are possible there.
-pub fn complete(store: &Store, attachment: &mut NetworkAttachment, network: &NetworkSpec) -> Result<()> {
+pub fn complete_attachment(
+    store: &Store,
+    attachment: &mut NetworkAttachment,
+    network: &NetworkSpec,
+) -> Result<()> {
     attachment.network.clone_from(&network.id);
     attachment.name.clone_from(&network.name);
     if network.is_default() {

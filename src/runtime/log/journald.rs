@@ -46,7 +46,7 @@ impl JournaldSink {
 /// The fields of docker's journald driver.
 fn fields(spec: &ContainerSpec, plan: &LogPlan) -> Result<Vec<u8>, Failure> {
     let mut extras = attributes::log_attributes(spec, plan)?;
-    let short = spec.id.get(..12).unwrap_or(&spec.id).to_owned();
+    let short = spec.short_id().to_owned();
     let tag = extras.remove("tag").unwrap_or_else(|| short.clone());
     let mut fields = Vec::new();
     field(&mut fields, "CONTAINER_ID", short.as_bytes());

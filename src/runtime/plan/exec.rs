@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{confinement, not_from_host, rlimit, single_id, user};
+use crate::variables::{is_set, merge_variables};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::container::ContainerSpec;
 use dhow_model::exec_request::ExecRequest;
@@ -41,21 +42,13 @@ pub fn exec_plan(spec: &ContainerSpec, ids: IdMap, request: &ExecRequest) -> Res
     })
 }
 
-/// The container's variables, then the request's; a later one replaces an earlier one in place.
+/// The container's variables, then the request's.
 fn environment(container: &[String], request: &ExecRequest) -> Vec<String> {
-    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
-    let mut merged = container.to_vec();
-    if request.tty && !merged.iter().any(|entry| name(entry) == "TERM") {
-        merged.push("TERM=xterm".into());
+    let mut variables = container.to_vec();
+    if request.tty && !is_set(&variables, "TERM") {
+        variables.push("TERM=xterm".into());
     }
-    for entry in &request.env {
-        match merged.iter_mut().find(|known| name(known) == name(entry)) {
-            Some(known) => known.clone_from(entry),
-            None => merged.push(entry.clone()),
-        }
-    }
-    merged.retain(|entry| entry.contains('='));
-    merged
+    merge_variables(variables, &request.env)
 }
 
 fn workdir(spec: &ContainerSpec, request: &ExecRequest) -> Result<String> {

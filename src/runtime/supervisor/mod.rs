@@ -54,7 +54,7 @@ use super::log::ContainerLog;
 use super::network::{HelperLease, NetworkPlan, PendingHelper};
 use super::remove::{self, DeletionNamespace};
 use super::shared_namespaces;
-use super::spawn::StartPlan;
+use super::start_plan::StartPlan;
 use super::state::{ContainerState, now_rfc3339};
 use crate::process::poll::PollSet;
 use crate::process::{LaunchInputs, StdioSetup};

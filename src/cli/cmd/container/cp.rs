@@ -54,7 +54,12 @@ impl CommandArgs for ContainerCpArgs {
                         .into());
                 }
                 let mut out = output::stdout();
-                let copied = copy_from(CopyContext { store: &store, identity: &identity, container, options }, source, target, &mut out)?;
+                let copied = copy_from(
+                    CopyContext { store: &store, identity: &identity, container, options },
+                    source,
+                    target,
+                    &mut out,
+                )?;
                 // The last of the archive may fail only now.
                 out.flush()?;
                 (copied, target_text(target))
@@ -66,7 +71,12 @@ impl CommandArgs for ContainerCpArgs {
                         .into());
                 }
                 let mut stdin = io::stdin();
-                let copied = copy_into(CopyContext { store: &store, identity: &identity, container, options }, source, target, &mut stdin)?;
+                let copied = copy_into(
+                    CopyContext { store: &store, identity: &identity, container, options },
+                    source,
+                    target,
+                    &mut stdin,
+                )?;
                 (copied, Some(format!("{container}:{}", path_text(target))))
             }
         };

@@ -194,7 +194,7 @@ fn ipam_config(attachment: &NetworkAttachment) -> Option<EndpointIpamConfig> {
 
 /// The DNS names of the container on this network, without duplicates.
 fn dns_names(spec: &ContainerSpec, attachment: &NetworkAttachment) -> Vec<String> {
-    let short = spec.id.get(..12).unwrap_or(&spec.id).to_owned();
+    let short = spec.short_id().to_owned();
     let all = [spec.name.clone()].into_iter().chain(attachment.aliases.clone()).chain([short]);
     let mut names: Vec<String> = Vec::new();
     for name in all.chain(spec.hostname.clone()) {

@@ -6,9 +6,9 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify;
 use rustix::io::Errno;
 
+use crate::directory_watch::{discard_events, watch_directory};
 use dhow_error::{Failure, unsupported};
 use dhow_model::log::LogDriver;
 use dhow_model::timestamp;
@@ -96,12 +96,7 @@ struct LogFollower {
 
 impl LogFollower {
     fn new(container: &ContainerDir) -> Result<Self> {
-        let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
-            .context("cannot watch the log")?;
-        // The directory is watched, not the file: rotation replaces the file.
-        let wanted =
-            inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-        inotify::add_watch(&changes, container.path(), wanted).context("cannot watch the log")?;
+        let changes = watch_directory(container.path()).context("cannot watch the log")?;
         Ok(Self { changes, supervisor: ControlClient::connect(container)? })
     }
 
@@ -121,9 +116,7 @@ impl LogFollower {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut buffer = [0; 4096];
-        // Only drained: the lines themselves are read from the file.
-        while rustix::io::read(&self.changes, &mut buffer[..]).is_ok_and(|length| length > 0) {}
+        discard_events(&self.changes);
         Ok(())
     }
 }

@@ -9,8 +9,7 @@ mod process_info;
 
 use anyhow::Result;
 
-use dhow_error::{Failure, FailureKind};
-use dhow_runtime::first_process;
+use dhow_runtime::first_process::{self, not_running};
 use dhow_sandbox::processes::pids_inside;
 use dhow_store::{ContainerDir, Store};
 
@@ -37,13 +36,11 @@ pub fn top(store: &Store, text: &str, options: &[String], path: &str) -> Result<
 }
 
 fn processes(container: &ContainerDir) -> Result<Vec<i32>> {
-    let not_running =
-        || Failure::new(FailureKind::Conflict, format!("Container {} is not running", container.spec().id));
-    let first = first_process::find(container)?.ok_or_else(not_running)?;
+    let first = first_process::find(container)?.ok_or_else(|| not_running(container))?;
     let pids = pids_inside(first.pid(), first_process::boundary(container.spec()))?;
     // If the container exited meanwhile, a PID may belong to another process by now.
     if first.has_ended()? {
-        return Err(not_running().into());
+        return Err(not_running(container).into());
     }
     Ok(pids)
 }

@@ -14,7 +14,7 @@ use dhow_image::unpack::{UnpackOptions, unpack_layer};
 use dhow_model::container::ContainerSpec;
 use dhow_model::digest::Digest;
 use dhow_model::platform::Platform;
-use dhow_model::progress::{LayerEvent, LayerProgress};
+use dhow_model::progress::SilentProgress;
 use dhow_model::reference::ImageReference;
 use dhow_runtime::create::BuiltInImage;
 use dhow_runtime::userns;
@@ -110,7 +110,7 @@ fn build_image(store: &Store, stamp: &str, identity: &HostIdentity) -> Result<()
                 label: String::new(),
                 compressed_size: archive.len() as u64,
             };
-            let record = unpack_layer(archive.as_slice(), &draft, &options, &NoProgress)?;
+            let record = unpack_layer(archive.as_slice(), &draft, &options, &SilentProgress)?;
             draft.commit(record)?
         }
     };
@@ -188,13 +188,6 @@ fn config(stamp: &str, diff_id: &Digest) -> Result<Vec<u8>> {
     });
     serde_json::to_vec(&config)
         .map_err(|error| Failure::new(FailureKind::Other, format!("writing a configuration: {error}")).into())
-}
-
-struct NoProgress;
-
-impl LayerProgress for NoProgress {
-    fn event(&self, _layer: &str, _event: LayerEvent) {}
-    fn line(&self, _text: &str) {}
 }
 
 /// Passes the start time of the command to the demo's program.
