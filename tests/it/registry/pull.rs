@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::library::engine::registry::login;
+use crate::library::engine::registry::{login, logout};
 use crate::library::error::FailureKind;
 use crate::library::error::kind_of;
 use crate::library::image::pull::request::PullRequest;
@@ -178,7 +178,7 @@ fn login_keeps_only_what_the_registry_accepts() {
     assert_eq!(login::stored_login(&environment, &host).unwrap().credential, Some(right));
     registry.push(fixtures::busybox(), "closed:1");
     user.pull(&registry.name("closed:1")).unwrap();
-    assert!(login::erase_credential(&environment, &host).unwrap());
+    assert!(logout::erase_credential(&environment, &host).unwrap());
     assert!(user.pull(&registry.name("closed:1")).is_err());
 }
 
