@@ -27,13 +27,15 @@
 //!
 //! - **identity mode**: *mapped* with subordinate ids, *single* without. Single mode emulates root with a seccomp filter.
 //! - **spec**: what was asked of a container (`ContainerSpec`); stored. **Plan**: what the sandbox will do
-//!   (`SandboxPlan`); made at each start.
+//!   (`SandboxPlan`); made by the command that starts it, before it forks the supervisor.
 //! - **supervisor**: the process that owns a running container. It holds the container's lock, and that is what
 //!   "running" means.
 //! - **helper**: the one process per user that runs the networks. **Lease**: a container's connection to it.
-//!   **Gateway**: the network namespace in which a network's bridge and datapath live. **Backend**: a way to carry a
-//!   network's traffic.
+//!   (Layers and addresses are leased too: as long as a lease is held they are not removed or given away.)
+//!   **Gateway**: a network namespace per network, with its bridge and rules. **Backend**: a method to carry a network's
+//!   traffic; opened, it is a **datapath** between the gateway and the host's sockets.
 //! - **parent user namespace**: the one that the helper holds; containers with networks are nested in it.
+//! - **first process**: a container's PID 1. An **intermediate process** enters the parent user namespace and clones it.
 //! - **layer**: an unpacked directory named by its diff-id. **Draft**: a layer that is not complete. **Tar-split**: the
 //!   tar stream of a layer without the contents, from which `save` and `push` write the identical bytes.
 //! - **upper**: the writable directory of a container, which `commit` and a RUN step turn into a layer.

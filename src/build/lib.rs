@@ -11,7 +11,7 @@
 //! BuildPlan           per platform: stages of `PlanStep`s, each an `Op` (run, copy, workdir)
 //!   │  cache_key      an op, its inputs and its parent layers → one digest
 //!   ▼
-//! engine              solves the plan: cache lookup, or execution into a new layer
+//! builder             solves the plan: cache lookup, or execution into a new layer
 //! ```
 //!
 //! `context` selects, hashes and writes the files of COPY and ADD, honouring `dockerignore`.

@@ -3,8 +3,8 @@
 //! # Use
 //!
 //! Code that knows *why* something failed returns a [`Failure`]; callers add what they were doing with
-//! `anyhow::Context`. `cli::report` turns the chain into one line and an exit code, and is the only place
-//! that does. This module imports no other one.
+//! `anyhow::Context`. The command line (`cli/frame/report.rs`) turns the chain into one line and an exit
+//! code, and is the only place that does. This crate imports no other one of dhow.
 //!
 //! # Across processes
 //!

@@ -42,7 +42,7 @@ pub struct FileChange {
 }
 
 /// The changes of `upper` relative to the trees `lower` (topmost first), ordered by path, a directory before
-/// its entries. Empty files and directories that the engine creates as mount points are skipped.
+/// its entries. Empty files and directories that the sandbox creates as mount points are skipped.
 pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<FileChange>> {
     compare(upper, lower, false)
 }
@@ -255,7 +255,7 @@ impl UpperDiff {
         Ok(rustix::fs::futimens(dir, &dhow_sys::fs::times_of(&stat))?)
     }
 
-    /// Whether a directory is unchanged. The times of `/etc` and `/dev` are ignored, since the engine creates
+    /// Whether a directory is unchanged. The times of `/etc` and `/dev` are ignored, since the sandbox creates
     /// mount points there.
     fn same_dir(&self, path: &[u8], before: &Stat, now: &Stat, dir: &OwnedFd, lower: &LowerDirs) -> bool {
         let same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid);
@@ -269,7 +269,7 @@ impl UpperDiff {
             && lower.0.first().is_none_or(|lower| owner(lower) == owner(dir))
     }
 
-    /// Whether it is a directory that the engine creates in every container.
+    /// Whether it is a directory that the sandbox creates in every container.
     fn is_stub_dir(&self, dir: &OwnedFd, path: &[u8]) -> bool {
         if self.prune {
             return has_stub_mark(dir);
@@ -277,7 +277,7 @@ impl UpperDiff {
         matches!(path, b"dev" | b"proc" | b"sys" | b"etc" | b"dev/pts" | b"dev/shm" | b"dev/mqueue")
     }
 
-    /// Whether it is an empty file that the engine creates as a mount point.
+    /// Whether it is an empty file that the sandbox creates as a mount point.
     fn is_stub(&self, dir: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> bool {
         let is_empty_file =
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;

@@ -1,8 +1,8 @@
 //! The [`ContainerSpec`]: what `run` or `create` asked for, as the store keeps it.
 //!
-//! The command line fills in the flags; on creation the engine merges the image's defaults into it.
-//! Afterwards only `update` and `rename` change it. How it is carried out is the sandbox's `Plan`, computed
-//! at each start.
+//! The command line fills in the flags; on creation the runtime merges the image's defaults into it.
+//! Afterwards only `update`, `rename` and the commands that connect and disconnect networks change it. How it is
+//! carried out is the sandbox's `SandboxPlan`, which the command that starts the container computes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

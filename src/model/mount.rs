@@ -44,7 +44,7 @@ pub enum MountSource {
         recursive_readonly_forced: bool,
     },
     Volume {
-        /// `None` for an anonymous volume until the engine names it.
+        /// `None` for an anonymous volume until the container is created.
         name: Option<String>,
         /// Created for this container only; removed with it by `--rm`.
         anonymous: bool,

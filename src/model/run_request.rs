@@ -10,7 +10,7 @@ use dhow_error::{Failure, invalid};
 
 #[derive(Clone, Debug, Default)]
 pub struct RunRequest {
-    /// `id`, `created`, `image`, and `name` if none was given, are filled in by the engine.
+    /// `id`, `created`, `image`, and `name` if none was given, are filled in when it is created.
     pub spec: ContainerSpec,
     /// As typed; `None` with [`ContainerSpec::rootfs`].
     pub image: Option<String>,

@@ -6,7 +6,7 @@
 //! version                         "1\n"; any other content is refused
 //! layers/<hex diff-id>/           created by rename: if the name exists, the layer is complete and verified
 //! │   fs/                         the tree in overlayfs's format (userxattr: whiteout 0:0, user.overlay.opaque=y)
-//! │   recipe                      tar-split: the tar stream without file contents (image::tar_split)
+//! │   recipe                      tar-split: the tar stream without file contents (dhow_image::tar_split)
 //! │   extra/<n>                   contents that a later entry of the same archive replaced in the tree
 //! │   layer.json                  LayerRecord
 //! │   blobs.json                  PackedBlob: digest and size of each compressed form produced so far

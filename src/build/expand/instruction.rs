@@ -8,7 +8,7 @@ use dhow_error::Failure;
 /// `LABEL`; sources, destination, owner, mode, checksum and here-documents of `COPY` and `ADD`; `WORKDIR`,
 /// `USER`, `VOLUME`, `STOPSIGNAL`; the values of `RUN --mount` and `--device`; and `EXPOSE`, which is split
 /// into words afterwards. `ARG` is left alone: whether its default is used depends on the build arguments
-/// (see `build::arguments`).
+/// (see `crate::arguments`).
 pub(crate) fn expand_instruction(
     instruction: &Instruction,
     escape: char,

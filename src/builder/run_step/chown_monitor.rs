@@ -1,6 +1,6 @@
 //! chown in single-id mode. The account maps one id only, so files cannot be given to others: the owners that
 //! a command sets are recorded in an extended attribute instead, and go into the layer from there. See
-//! `sandbox::seccomp` on root emulation.
+//! `sandbox/seccomp/emulation.rs` on root emulation.
 //!
 //! A process in the container's user namespace receives a seccomp notification for each chown and answers it
 //! in the kernel's place. The command can change the path between the notification and its use; the worst

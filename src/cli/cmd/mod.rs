@@ -1,4 +1,7 @@
 //! The commands, one file each in a folder for their noun, as docker has them, and the table of all commands.
+//!
+//! Commands that docker has without a noun are with what they act on (`run` in `container`, `pull` in `image`, `login`
+//! in `registry`), the rest in `system`. Files beside the folders serve commands of several nouns.
 
 pub(crate) mod buildx;
 pub(crate) mod container;

@@ -1,4 +1,4 @@
-//! Inspects an image.
+//! `image inspect`: an image as docker's API describes one.
 
 use std::collections::BTreeMap;
 

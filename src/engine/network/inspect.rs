@@ -1,4 +1,4 @@
-//! Inspects a network.
+//! `network inspect`: a network as docker's API describes one.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

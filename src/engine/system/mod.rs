@@ -1,4 +1,4 @@
-//! `system`: what concerns all of dhow: disk usage, events, information, autostart, and `inspect` of any object.
+//! `system`: what concerns all of dhow: disk usage, events, information, autostart, `inspect` of any kind of object.
 
 pub mod autostart;
 pub mod df;

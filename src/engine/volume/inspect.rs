@@ -1,4 +1,4 @@
-//! Inspects a volume.
+//! `volume inspect`: a volume as docker's API describes one.
 
 use std::collections::BTreeMap;
 

@@ -49,7 +49,7 @@ pub struct PrunedVolumes {
 
 /// Removes the unused volumes that match the request.
 ///
-/// The process must be able to delete files of every owner (see `userns`).
+/// The process must be able to delete files of every owner (see `dhow_runtime::userns`).
 pub fn prune(store: &Store, request: &VolumePruneRequest) -> Result<PrunedVolumes> {
     let used = used_volumes(store)?;
     let mut pruned = PrunedVolumes::default();

@@ -1,4 +1,4 @@
-//! `pull`: pulls images from a registry into the store.
+//! A request to pull one tag of an image, or all of them: from the servers that may have it to the store.
 //!
 //! In two steps, [`prepare`] and [`fetch`]: credential helpers are the user's programs and must run before the process
 //! enters a user namespace, while layers must be unpacked inside it.

@@ -4,7 +4,7 @@
 //! ```text
 //!  device ─ packets ─┬─ UDP        ─ UdpForwarder  ─ a host socket per container port (udp.rs)
 //!                    ├─ ICMP echo  ─ EchoForwarder ─ a ping socket per container and ident (echo.rs)
-//!                    └─ TCP        ─ a ProtocolHandler: the SYN interceptor (tcp.rs) or the user-space stack
+//!                    └─ TCP        ─ a ProtocolHandler: the SYN interceptor (tcp/) or the user-space stack
 //! ```
 //!
 //! It runs as an event source of one of the relay's workers, or on a thread of its own.

@@ -23,7 +23,7 @@ enum LogSink {
 /// The open log of a running container. A failed write loses lines but never stops the container.
 pub(crate) struct ContainerLog {
     sink: LogSink,
-    /// Incomplete last lines, by [`Stream::index`].
+    /// Incomplete last lines, by [`OutputStream::index`].
     partial_lines: [Vec<u8>; 2],
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct ClientConnection {
     socket: ControlConnection,
     /// The command's input; `None` after its end.
     input: Option<OwnedFd>,
-    /// By [`Stream::index`].
+    /// By [`OutputStream::index`].
     outputs: [Option<ClientOutput>; 2],
     /// Gets a report when the container exits.
     pub(crate) awaits_end: bool,

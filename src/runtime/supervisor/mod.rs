@@ -29,8 +29,9 @@
 //!
 //! # Files
 //!
-//! `container_run` is one run of the container, `dispatch` reacts to events and requests, `clients` are the connected
-//! commands, `poll` is what is waited for, `health` runs health checks, `network` changes networks, `pause` freezes.
+//! `container_run` is one run of the container, `event` is what the supervisor waits for, `dispatch` reacts to events
+//! and requests, `clients` are the connected commands, `health` runs health checks, `network` changes networks, `pause`
+//! pauses and applies a changed specification. The launched process itself is a [`crate::process`].
 
 mod clients;
 mod container_run;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! profile ─┐
-//! json ────┼─► rule::SyscallFilter ─► compile ─► bpf ─► SeccompProgram ─► sys::seccomp::load
+//! json ────┼─► rule::SyscallFilter ─► compile ─► bpf ─► SeccompProgram ─► dhow_sys::seccomp::load
 //! emulation┘
 //! ```
 //!

@@ -1,5 +1,8 @@
-//! Commands on builders and the build cache. There is no BuildKit daemon and only one way to build, so a
-//! builder is only a name, for scripts that create their own.
+//! `buildx` and `builder`: the commands on builders and the build cache. There is no BuildKit daemon and only one way to
+//! build, so a builder is only a name, for scripts that create their own.
+//!
+//! `build_run` and `bake_run` run builds and show their progress; `cache` and `builders` are shared. `buildx use` is in
+//! `switch`, since `use` is a keyword, and `buildx build` in `image/build.rs`.
 
 pub(crate) mod bake;
 pub(crate) mod bake_run;

@@ -1,4 +1,5 @@
-//! Commands on containers.
+//! `container`: the commands on containers, most of which also go without the noun. `ui` is what the engine asks of the
+//! command line while it creates a container.
 
 pub(crate) mod attach;
 pub(crate) mod commit;

@@ -1,4 +1,4 @@
-//! Commands on images.
+//! `image`: the commands on images, and `build`. `fetch` runs pulls for `pull` and `run`; `tree` is `images --tree`.
 
 pub(crate) mod build;
 pub(crate) mod fetch;

@@ -1,4 +1,4 @@
-//! Commands on networks.
+//! `network`: the commands on networks.
 
 pub(crate) mod connect;
 pub(crate) mod create;

@@ -1,4 +1,4 @@
-//! Commands on registries.
+//! `login` and `logout`, which docker has without a noun.
 
 pub(crate) mod login;
 pub(crate) mod logout;

@@ -1,4 +1,4 @@
-//! Commands on dhow itself.
+//! `system`: the commands on dhow itself, and those that fit no other noun: `inspect`, `version`, `completion`.
 
 pub(crate) mod autostart;
 pub(crate) mod completion;

@@ -1,4 +1,4 @@
-//! Commands on volumes.
+//! `volume`: the commands on volumes.
 
 pub(crate) mod create;
 pub(crate) mod inspect;

@@ -1,4 +1,5 @@
-//! Inspects a container.
+//! `container inspect`: a container as docker's API describes one; `host_config`, `networks` and `resources` are its
+//! largest parts.
 
 pub(crate) mod host_config;
 pub(crate) mod networks;
