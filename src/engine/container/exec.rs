@@ -181,9 +181,9 @@ impl AttachPeer for ExecPeer {
         true
     }
 
-    fn send_request(&self, order: &ControlRequest) {
+    fn send_request(&self, request: &ControlRequest) {
         // If the process is gone, the next report says so.
-        match (order, &self.0.terminal) {
+        match (request, &self.0.terminal) {
             (ControlRequest::Signal(signal), _) => drop(self.0.process.signal(*signal)),
             (ControlRequest::Resize(rows, columns), Some(master)) => {
                 drop(dhow_sys::pty::set_rows_and_columns(master.as_fd(), *rows, *columns));

@@ -13,6 +13,7 @@ pub fn published(store: &Store, text: &str) -> Result<Vec<PublishedPort>> {
         return Ok(Vec::new());
     }
     let mut published = container.state.published;
+    // By container port, as docker prints them.
     published.sort();
     Ok(published)
 }

@@ -82,6 +82,7 @@ impl<'a> StatsSampler<'a> {
                     stats.extend(self.sample_container(short, &container)?);
                 }
             }
+            // The newest first, as in listings.
             stats.sort_by(|a, b| a.0.cmp(&b.0).reverse());
             return Ok(Some(stats.into_iter().map(|(_, stats)| stats).collect()));
         }

@@ -39,6 +39,7 @@ pub fn update(
         apply_changes(spec, change)
     };
     let container = store.edit_container(&container, edit).with_context(doing)?;
+    // Without a supervisor there is nobody to tell: the limits apply from the next start.
     if let Err(error) = send_request(&container, &ControlRequest::Reload) {
         // The specification must not show limits that the running container does not have.
         store.edit_container(&container, |spec| {

@@ -11,6 +11,7 @@ use dhow_store::Store;
 pub fn wait(store: &Store, text: &str) -> Result<i32> {
     let container = store.find_container(text)?;
     match send_request(&container, &ControlRequest::Wait)? {
+        // Of the run that was under way, even if it was restarted since.
         ControlAnswer::Report(ControlReport::Ended(code)) => Ok(code),
         // Not running: the exit code is the recorded one.
         ControlAnswer::Report(_) | ControlAnswer::Unsupervised(_) => Ok(summarize(container)?.exit_code()),

@@ -21,6 +21,7 @@ pub fn history(store: &Store, image: &StoredImage) -> Result<Vec<HistoryStep>> {
     let mut layers = image.config.rootfs.diff_ids.iter();
     let mut steps = Vec::new();
     for history in &image.config.history {
+        // Entries that are not empty match the layers, in order.
         let layer = if history.empty_layer { None } else { layers.next() };
         let record = layer.map(|diff_id| store.layer(diff_id)).transpose()?.flatten();
         let size = record.map_or(0, |record| record.size);

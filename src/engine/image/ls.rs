@@ -72,6 +72,7 @@ impl ImageFilters {
     /// The image with those of its names that match, or `None` if the image does not match.
     fn apply(&self, mut item: ImageSummary) -> Result<Option<ImageSummary>, Failure> {
         let made = created(&item.image);
+        // Without a creation time an image is older than any other: `None` is less than `Some`.
         let in_time = self.before.is_none_or(|before| made < Some(before))
             && self.since.is_none_or(|since| made > Some(since));
         let labels = item.image.config.config.labels.as_ref();

@@ -118,6 +118,7 @@ fn images(store: &Store, request: &SaveRequest) -> Result<Vec<SavedImage>> {
     for text in &request.images {
         for (image, tag) in resolve_images(store, text, request)? {
             check_platform(&image, text, request.platform.as_ref())?;
+            // An image that was named twice is saved once, with both tags.
             let at = saved.iter().position(|known| known.image.id == image.id).unwrap_or_else(|| {
                 saved.push(SavedImage { image, tags: Vec::new() });
                 saved.len() - 1

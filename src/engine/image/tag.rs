@@ -23,6 +23,7 @@ pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
     let image = store.find_image(source)?;
     let others = other_platform_images(store, source, &image)?;
     if others.is_empty() {
+        // Without a digest: it was not pulled by this name.
         store.set_name(&target, &image.id, None)?;
     } else {
         let ids: Vec<Digest> = std::iter::once(image.id.clone()).chain(others).collect();

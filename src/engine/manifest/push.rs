@@ -71,6 +71,7 @@ pub fn push(pushing: &ManifestListPush, say: &mut dyn FnMut(&str) -> Result<()>)
     let entries: Vec<Descriptor> = pushing.list.manifests.iter().map(list_descriptor).collect();
     let ready = build_index(&entries, &BTreeMap::new())?;
     let which = ManifestRef::Tag(name.tag().unwrap_or(DEFAULT_TAG));
+    // The list last: a registry refuses one whose manifests it lacks.
     pushing.to.put_manifest(&which, &ready.descriptor.media_type, &ready.text)?;
     Ok(ready.descriptor.digest.to_string())
 }

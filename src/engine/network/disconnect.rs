@@ -24,8 +24,8 @@ pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<
     };
     let mut before = None;
     let edit = |spec: &mut ContainerSpec| {
-        let place = spec.networks.iter().position(|other| other.network == network.id);
-        let index = place.ok_or_else(|| not_connected(spec, &network.name))?;
+        let position = spec.networks.iter().position(|other| other.network == network.id);
+        let index = position.ok_or_else(|| not_connected(spec, &network.name))?;
         before = Some((index, spec.networks.remove(index)));
         Ok(())
     };

@@ -142,17 +142,17 @@ fn options(spec: &NetworkSpec) -> BTreeMap<String, String> {
 
 /// The running containers on the network.
 fn containers(store: &Store, network: &ResolvedNetwork) -> Result<BTreeMap<String, EndpointResource>> {
-    let mut places = BTreeMap::new();
+    let mut resources = BTreeMap::new();
     for one in store.scan_containers(false, ContainerState::may_run)? {
         let ScannedContainer { dir, locked, state } = one;
         let listed = ContainerSummary { dir, running: locked, state: state.unwrap_or_default() };
         if listed.is_up()
-            && let Some(place) = endpoint_resource(&listed, network)
+            && let Some(resource) = endpoint_resource(&listed, network)
         {
-            places.insert(listed.dir.spec().id.clone(), place);
+            resources.insert(listed.dir.spec().id.clone(), resource);
         }
     }
-    Ok(places)
+    Ok(resources)
 }
 
 fn endpoint_resource(container: &ContainerSummary, network: &ResolvedNetwork) -> Option<EndpointResource> {

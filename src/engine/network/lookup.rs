@@ -91,6 +91,7 @@ pub(crate) fn find_network(store: &Store, text: &str) -> Result<ResolvedNetwork>
     }
     let made = match store.find_network(text) {
         Ok(network) => Some(ResolvedNetwork::Bridge(Box::new(network))),
+        // It may still be a prefix of a predefined network's ID.
         Err(error) if kind_of(&error) == FailureKind::NotFound => None,
         Err(error) => return Err(error),
     };

@@ -36,6 +36,7 @@ pub fn verify_credential(
     let host = api_host(registry);
     let endpoint = RegistryEndpoint {
         host: host.to_owned(),
+        // The registry itself (`/v2/`), no repository of it.
         repository: String::new(),
         transport: registries.transport(host),
         mirror: false,

@@ -132,7 +132,7 @@ pub fn events(
     query: &EventQuery,
     mut tell: impl FnMut(&EngineEvent) -> Result<()>,
 ) -> Result<()> {
-    let alarm = EventLogWatch::new(store)?;
+    let watch = EventLogWatch::new(store)?;
     let mut log = store.read_events();
     let doing = "cannot read the log of events";
     if query.since.is_none() && query.until.is_none() {
@@ -150,7 +150,7 @@ pub fn events(
         if last {
             return Ok(());
         }
-        alarm.wait(query.until)?;
+        watch.wait(query.until)?;
     }
 }
 

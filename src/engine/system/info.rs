@@ -76,6 +76,7 @@ pub fn info(store: &Store, identity: &HostIdentity, environment: &Environment) -
         system_version: release_field(&release, "VERSION_ID").unwrap_or_default(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         memory: memory::total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        // The file exists only at the root of a cgroup2 mount (cgroups(7)).
         cgroups: if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { 2 } else { 1 },
         cgroup_driver: way.driver_name(),
         controllers: way.controllers(),

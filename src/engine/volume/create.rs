@@ -23,5 +23,6 @@ pub fn create(store: &Store, new: NewVolume) -> Result<String> {
     let record = VolumeRecord { name, labels, options, ..VolumeRecord::default() };
     // Only to refuse options that make no sense, before anything is created.
     record.backing()?;
+    // An existing volume keeps its options, as with docker.
     Ok(store.create_volume(record)?.name)
 }

@@ -61,13 +61,13 @@ pub enum ControlAnswer {
 
 /// Sends a request to the container's supervisor and waits for the answer. If the supervisor exits instead of
 /// answering, tries again: another may have taken its place, or nobody.
-pub fn send_request(container: &ContainerDir, order: &ControlRequest) -> Result<ControlAnswer> {
+pub fn send_request(container: &ContainerDir, request: &ControlRequest) -> Result<ControlAnswer> {
     loop {
         let command = match connect_or_lock(container.clone())? {
             ContainerAccess::Unsupervised(locked) => return Ok(ControlAnswer::Unsupervised(locked)),
             ContainerAccess::Supervised(_, command) => command,
         };
-        command.send_request(order, &[]);
+        command.send_request(request, &[]);
         match command.receive_report()? {
             Some(ControlReport::Failed(failure)) => return Err(failure.into()),
             Some(report) => return Ok(ControlAnswer::Report(report)),
@@ -77,8 +77,8 @@ pub fn send_request(container: &ContainerDir, order: &ControlRequest) -> Result<
 }
 
 /// Like [`send_request`], for requests that make sense only while the container runs.
-pub fn request_running(container: &ContainerDir, order: &ControlRequest) -> Result<ControlReport> {
-    match send_request(container, order)? {
+pub fn request_running(container: &ContainerDir, request: &ControlRequest) -> Result<ControlReport> {
+    match send_request(container, request)? {
         ControlAnswer::Report(report) => Ok(report),
         ControlAnswer::Unsupervised(locked) => Err(not_running(&locked).into()),
     }

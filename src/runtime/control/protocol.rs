@@ -177,8 +177,8 @@ impl ControlClient {
     }
 
     /// Sends a request. A supervisor that is gone shows in the next report.
-    pub fn send_request(&self, order: &ControlRequest, fds: &[BorrowedFd<'_>]) {
-        if let Ok(bytes) = serde_json::to_vec(order) {
+    pub fn send_request(&self, request: &ControlRequest, fds: &[BorrowedFd<'_>]) {
+        if let Ok(bytes) = serde_json::to_vec(request) {
             let _ = self.0.send(&bytes, fds);
         }
     }
@@ -208,7 +208,7 @@ pub trait AttachPeer {
     /// Whether it is running already and will send no `Started` report.
     fn has_started(&self) -> bool;
     /// Sends a request. If the peer is gone, the next report says so.
-    fn send_request(&self, order: &ControlRequest);
+    fn send_request(&self, request: &ControlRequest);
     /// The next report; `None` if the peer is gone.
     fn receive_report(&self) -> Result<Option<ControlReport>>;
 }
@@ -222,8 +222,8 @@ impl AttachPeer for ControlClient {
         false
     }
 
-    fn send_request(&self, order: &ControlRequest) {
-        self.send_request(order, &[]);
+    fn send_request(&self, request: &ControlRequest) {
+        self.send_request(request, &[]);
     }
 
     fn receive_report(&self) -> Result<Option<ControlReport>> {

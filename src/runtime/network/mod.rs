@@ -56,15 +56,15 @@ impl NetworkPlan {
     /// From the state of a running container; `None` if it has no networks of its own.
     pub(crate) fn of_running(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
         let state: Option<ContainerState> = container.read_state()?;
-        let mut places = Vec::new();
+        let mut attached = Vec::new();
         for endpoint in state.map(|state| state.endpoints).unwrap_or_default() {
             if let Some(network) = store.network(&endpoint.network)? {
-                places.push((network, endpoint));
+                attached.push((network, endpoint));
             }
         }
         // A link's target may have exited since.
-        let links = legacy_links::legacy_links(store, container.spec(), &places).unwrap_or_default();
-        Ok(Some(Self { attached_networks: places, links, start: HelperOptions::default() })
+        let links = legacy_links::legacy_links(store, container.spec(), &attached).unwrap_or_default();
+        Ok(Some(Self { attached_networks: attached, links, start: HelperOptions::default() })
             .filter(|wanted| !wanted.attached_networks.is_empty()))
     }
 
@@ -74,11 +74,11 @@ impl NetworkPlan {
 
     /// Addresses of the networks' gateways, those of the default route's network first.
     pub fn gateways(&self) -> Vec<IpAddr> {
-        let mut places: Vec<_> = self.attached_networks.iter().collect();
-        places.sort_by_key(|(_, endpoint)| !endpoint.default_route);
+        let mut attached: Vec<_> = self.attached_networks.iter().collect();
+        attached.sort_by_key(|(_, endpoint)| !endpoint.default_route);
         let v4 = |network: &NetworkSpec| network.v4.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
         let v6 = |network: &NetworkSpec| network.v6.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
-        places.first().into_iter().flat_map(|(network, _)| [v4(network), v6(network)]).flatten().collect()
+        attached.first().into_iter().flat_map(|(network, _)| [v4(network), v6(network)]).flatten().collect()
     }
 
     /// Whether the container is on no network but the default one.
@@ -112,8 +112,8 @@ impl HelperLease {
         wanted: NetworkPlan,
         reached: Option<PendingHelper>,
     ) -> Result<Self> {
-        let NetworkPlan { attached_networks: places, links: _, start } = wanted;
-        let opening = lease_opening(spec, &places);
+        let NetworkPlan { attached_networks: attached, links: _, start } = wanted;
+        let opening = lease_opening(spec, &attached);
         let log = spec.egress_log.as_deref().map(open_log).transpose()?;
         let (contact, outer, published) = {
             let survivors = || surviving_userns(store);
@@ -125,7 +125,7 @@ impl HelperLease {
             store,
             identity,
             start,
-            attached_networks: places,
+            attached_networks: attached,
             opening,
             log,
             client: contact,
@@ -168,7 +168,7 @@ impl HelperLease {
     }
 
     /// The networks, with the container's endpoint on each.
-    pub fn places(&self) -> &[(NetworkSpec, NetworkEndpoint)] {
+    pub fn attached(&self) -> &[(NetworkSpec, NetworkEndpoint)] {
         &self.attached_networks
     }
 
@@ -228,34 +228,34 @@ impl HelperLease {
         network: NetworkSpec,
         endpoint: NetworkEndpoint,
     ) -> Result<()> {
-        let mut places = self.attached_networks.clone();
-        places.push((network.clone(), endpoint.clone()));
-        elect_default_route(spec, &mut places);
+        let mut attached = self.attached_networks.clone();
+        attached.push((network.clone(), endpoint.clone()));
+        elect_default_route(spec, &mut attached);
         let (network, endpoint) = (Box::new(network), Box::new(endpoint));
-        let request = HelperRequest::Connect { network, endpoint, lead: default_route_network(&places) };
-        self.change_networks(&request, places)
+        let request = HelperRequest::Connect { network, endpoint, lead: default_route_network(&attached) };
+        self.change_networks(&request, attached)
     }
 
     /// Disconnects the container of `spec` from a network.
     pub fn leave_network(&mut self, spec: &ContainerSpec, network: &str) -> Result<()> {
-        let mut places = self.attached_networks.clone();
-        places.retain(|(other, _)| other.id != network);
-        elect_default_route(spec, &mut places);
+        let mut attached = self.attached_networks.clone();
+        attached.retain(|(other, _)| other.id != network);
+        elect_default_route(spec, &mut attached);
         let request =
-            HelperRequest::Disconnect { network: network.to_owned(), lead: default_route_network(&places) };
-        self.change_networks(&request, places)
+            HelperRequest::Disconnect { network: network.to_owned(), lead: default_route_network(&attached) };
+        self.change_networks(&request, attached)
     }
 
     fn change_networks(
         &mut self,
         request: &HelperRequest,
-        places: Vec<(NetworkSpec, NetworkEndpoint)>,
+        attached: Vec<(NetworkSpec, NetworkEndpoint)>,
     ) -> Result<()> {
         let reply = self.request(request)?;
         self.update_published(reply);
-        self.opening.networks = places.iter().map(|(network, _)| network.clone()).collect();
-        self.opening.lead = default_route_network(&places);
-        self.attached_networks = places;
+        self.opening.networks = attached.iter().map(|(network, _)| network.clone()).collect();
+        self.opening.lead = default_route_network(&attached);
+        self.attached_networks = attached;
         Ok(())
     }
 
@@ -336,14 +336,14 @@ fn is_helper_gone(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).is_some_and(broken)
 }
 
-fn lease_opening(spec: &ContainerSpec, places: &[(NetworkSpec, NetworkEndpoint)]) -> OpenRequest {
+fn lease_opening(spec: &ContainerSpec, attached: &[(NetworkSpec, NetworkEndpoint)]) -> OpenRequest {
     let servers: Vec<IpAddr> = spec.dns.servers.iter().filter_map(|server| server.parse().ok()).collect();
     OpenRequest {
         id: spec.id.clone(),
         name: spec.name.clone(),
         hostname: spec.hostname.clone(),
-        networks: places.iter().map(|(network, _)| network.clone()).collect(),
-        lead: default_route_network(places),
+        networks: attached.iter().map(|(network, _)| network.clone()).collect(),
+        lead: default_route_network(attached),
         ports: spec.ports_to_publish(),
         dns: servers,
         ndots_set: spec.dns.options.iter().any(|option| option.starts_with("ndots:") && option != "ndots:0"),
@@ -352,8 +352,8 @@ fn lease_opening(spec: &ContainerSpec, places: &[(NetworkSpec, NetworkEndpoint)]
 }
 
 /// ID of the network that the default route goes through.
-fn default_route_network(places: &[(NetworkSpec, NetworkEndpoint)]) -> Option<String> {
-    let (network, _) = places.iter().find(|(_, endpoint)| endpoint.default_route)?;
+fn default_route_network(attached: &[(NetworkSpec, NetworkEndpoint)]) -> Option<String> {
+    let (network, _) = attached.iter().find(|(_, endpoint)| endpoint.default_route)?;
     Some(network.id.clone())
 }
 
@@ -425,17 +425,18 @@ pub fn prepare_networks(
     let backend = forced_backend(environment)?;
     let state: Option<ContainerState> = container.read_state()?;
     let previous = state.map(|state| state.endpoints).unwrap_or_default();
-    let places = store.join_networks(container.spec(), &previous)?;
-    let links = match legacy_links::legacy_links(store, container.spec(), &places) {
+    let attached = store.join_networks(container.spec(), &previous)?;
+    let links = match legacy_links::legacy_links(store, container.spec(), &attached) {
         Ok(links) => links,
         Err(error) => {
-            let endpoints: Vec<NetworkEndpoint> = places.into_iter().map(|(_, endpoint)| endpoint).collect();
+            let endpoints: Vec<NetworkEndpoint> =
+                attached.into_iter().map(|(_, endpoint)| endpoint).collect();
             // Addresses that stay allocated are reclaimed by whoever needs them.
             let _ = store.leave_networks(container.spec(), &endpoints);
             return Err(error);
         }
     };
-    Ok(Some(NetworkPlan { attached_networks: places, links, start: HelperOptions { backend } }))
+    Ok(Some(NetworkPlan { attached_networks: attached, links, start: HelperOptions { backend } }))
 }
 
 /// A connection that only keeps the helper alive.

@@ -23,13 +23,16 @@ pub(crate) struct NetworkFiles {
 pub(crate) fn network_files(spec: &ContainerSpec, networks: Option<&NetworkPlan>) -> Result<NetworkFiles> {
     let endpoints = networks.map(NetworkPlan::endpoints).unwrap_or_default();
     let gateways = networks.map(NetworkPlan::gateways).unwrap_or_default();
-    let place = NetworkFileContext {
+    let context = NetworkFileContext {
         endpoints: &endpoints,
         default_network: networks.is_some_and(NetworkPlan::is_default_only),
         gateways: &gateways,
         links: networks.map_or(&[], |networks| networks.links.as_slice()),
     };
-    Ok(NetworkFiles { hosts: hosts::hosts_text(spec, &place)?, resolv_conf: resolv_conf_text(spec, &place) })
+    Ok(NetworkFiles {
+        hosts: hosts::hosts_text(spec, &context)?,
+        resolv_conf: resolv_conf_text(spec, &context),
+    })
 }
 
 /// The mounts of all generated files.

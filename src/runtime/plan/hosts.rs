@@ -26,7 +26,7 @@ const NO_V6: [&str; 2] = ["net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.lo.di
 
 /// /etc/hosts: loopback, `--add-host`, links, and the container's own addresses. On the host's network it is
 /// the host's file, unless `--add-host` is used.
-pub(crate) fn hosts_text(spec: &ContainerSpec, place: &NetworkFileContext<'_>) -> Result<String, Failure> {
+pub(crate) fn hosts_text(spec: &ContainerSpec, context: &NetworkFileContext<'_>) -> Result<String, Failure> {
     let host_network = spec.namespaces.network == Some(NetworkMode::Host);
     if host_network && spec.extra_hosts.is_empty() {
         return Ok(std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| [LOOPBACK, LOOPBACK6].concat()));
@@ -38,34 +38,34 @@ pub(crate) fn hosts_text(spec: &ContainerSpec, place: &NetworkFileContext<'_>) -
     for (name, address) in &spec.extra_hosts {
         match address.as_str() {
             "host-gateway" => {
-                for gateway in host_gateways(spec, name, place)? {
+                for gateway in host_gateways(spec, name, context)? {
                     text += &hosts_line(spec, gateway, name);
                 }
             }
             address => drop(writeln!(text, "{address}\t{name}")),
         }
     }
-    for (address, names) in place.links {
+    for (address, names) in context.links {
         text += &hosts_line(spec, *address, names);
     }
-    Ok(place.endpoints.iter().fold(text, |text, endpoint| add_hosts_lines(&text, spec, endpoint)))
+    Ok(context.endpoints.iter().fold(text, |text, endpoint| add_hosts_lines(&text, spec, endpoint)))
 }
 
 fn host_gateways(
     spec: &ContainerSpec,
     name: &str,
-    place: &NetworkFileContext<'_>,
+    context: &NetworkFileContext<'_>,
 ) -> Result<Vec<IpAddr>, Failure> {
     if spec.namespaces.network == Some(NetworkMode::Host) {
         return Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()]);
     }
     // A container that has left all its networks may be connected again.
-    if place.gateways.is_empty() && spec.namespaces.network != Some(NetworkMode::Networks) {
+    if context.gateways.is_empty() && spec.namespaces.network != Some(NetworkMode::Networks) {
         let message = format!("--add-host {name}:host-gateway needs a network that reaches the host");
         return Err(Failure::new(FailureKind::Unsupported, message)
             .hint("use --network host, or a network other than none"));
     }
-    Ok(place.gateways.to_vec())
+    Ok(context.gateways.to_vec())
 }
 
 /// The text after the container was connected to a network.
@@ -139,14 +139,14 @@ mod tests {
     fn on_a_network_there_are_loopback_extra_hosts_links_and_its_own_addresses() {
         let mut spec = spec();
         spec.extra_hosts = vec![("buoy".into(), "192.0.2.7".into()), ("host".into(), "host-gateway".into())];
-        let place = NetworkFileContext {
+        let context = NetworkFileContext {
             endpoints: &[endpoint("172.17.0.2/16", Some("2001:db8::2/64"))],
             default_network: true,
             gateways: &["172.17.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             links: &[("172.17.0.3".parse().unwrap(), "db fedcba987654 store".into())],
         };
         assert_eq!(
-            hosts_text(&spec, &place).unwrap(),
+            hosts_text(&spec, &context).unwrap(),
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
              ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n192.0.2.7\tbuoy\n\
              172.17.0.1\thost\n2001:db8::1\thost\n172.17.0.3\tdb fedcba987654 store\n\
@@ -154,7 +154,7 @@ mod tests {
         );
         spec.sysctls = [("net.ipv6.conf.all.disable_ipv6".to_owned(), "1".to_owned())].into();
         assert_eq!(
-            hosts_text(&spec, &place).unwrap(),
+            hosts_text(&spec, &context).unwrap(),
             "127.0.0.1\tlocalhost\n192.0.2.7\tbuoy\n172.17.0.1\thost\n172.17.0.3\tdb fedcba987654 store\n\
              172.17.0.2\t0123456789ab\n"
         );
@@ -176,17 +176,17 @@ mod tests {
 
     #[test]
     fn leaving_takes_what_joining_brought_and_nothing_else() {
-        let (spec, place) = (spec(), endpoint("192.0.2.2/24", Some("2001:db8::2/64")));
+        let (spec, context) = (spec(), endpoint("192.0.2.2/24", Some("2001:db8::2/64")));
         let before = "192.0.2.2\tother\n# 192.0.2.2\t0123456789ab\n192.0.2.20\t0123456789ab\n";
-        let joined = add_hosts_lines(before, &spec, &place);
+        let joined = add_hosts_lines(before, &spec, &context);
         assert_eq!(joined, format!("{before}192.0.2.2\t0123456789ab\n2001:db8::2\t0123456789ab\n"));
-        assert_eq!(remove_hosts_lines(&joined, &spec, &place), before);
+        assert_eq!(remove_hosts_lines(&joined, &spec, &context), before);
         // An editor may leave the last line without its end.
         assert_eq!(
             add_hosts_lines("x", &spec, &endpoint("192.0.2.2/24", None)),
             "x\n192.0.2.2\t0123456789ab\n"
         );
-        assert_eq!(remove_hosts_lines("x", &spec, &place), "x");
+        assert_eq!(remove_hosts_lines("x", &spec, &context), "x");
     }
 
     #[test]

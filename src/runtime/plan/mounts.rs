@@ -93,8 +93,8 @@ fn device_mounts(device: &DeviceSpec) -> Result<Vec<PlannedMount>> {
 /// target.
 pub(crate) fn requested_mounts(store: &Store, container: &ContainerDir) -> Result<Vec<PlannedMount>> {
     let mut mounts: Vec<PlannedMount> = Vec::new();
-    for wish in &container.spec().mounts {
-        let mount = requested_mount(store, container, wish)?;
+    for request in &container.spec().mounts {
+        let mount = requested_mount(store, container, request)?;
         mounts.retain(|other| other.target != mount.target);
         mounts.push(mount);
     }
@@ -102,15 +102,15 @@ pub(crate) fn requested_mounts(store: &Store, container: &ContainerDir) -> Resul
     Ok(mounts)
 }
 
-fn requested_mount(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<PlannedMount> {
-    let target = clean_absolute(Path::new(&wish.target)).to_string_lossy().into_owned();
+fn requested_mount(store: &Store, container: &ContainerDir, request: &MountSpec) -> Result<PlannedMount> {
+    let target = clean_absolute(Path::new(&request.target)).to_string_lossy().into_owned();
     if target == "/" {
         return Err(invalid("invalid mount: the destination can't be '/'").into());
     }
     if target == "/proc" || target.starts_with("/proc/") {
         return Err(invalid(format!("\"{target}\" cannot be mounted because it is inside /proc")).into());
     }
-    let kind = match &wish.source {
+    let kind = match &request.source {
         MountSource::Bind {
             path,
             create,
@@ -124,7 +124,7 @@ fn requested_mount(store: &Store, container: &ContainerDir, wish: &MountSpec) ->
                 source: path.clone(),
                 subpath: None,
                 recursive: *recursive,
-                flags: MountAttributes { read_only: wish.read_only, ..MountAttributes::default() },
+                flags: MountAttributes { read_only: request.read_only, ..MountAttributes::default() },
                 recursive_flags: !recursive_writable,
                 propagation: propagation_of(propagation),
                 copy_up: false,
@@ -134,16 +134,16 @@ fn requested_mount(store: &Store, container: &ContainerDir, wish: &MountSpec) ->
         MountSource::Volume { name, no_copy, subpath, .. } => {
             let name =
                 name.as_deref().ok_or_else(|| invalid(format!("the volume for `{target}` has no name")))?;
-            let wish = volume_mount::VolumeMountRequest {
+            let request = volume_mount::VolumeMountRequest {
                 name,
                 subpath: subpath.as_deref(),
                 no_copy: *no_copy,
-                read_only: wish.read_only,
+                read_only: request.read_only,
             };
-            volume_mount::volume_mount(store, container, &wish)?
+            volume_mount::volume_mount(store, container, &request)?
         }
         MountSource::Tmpfs { size, mode, options } => {
-            volume_mount::tmpfs_mount(*size, *mode, options, wish.read_only)?
+            volume_mount::tmpfs_mount(*size, *mode, options, request.read_only)?
         }
     };
     Ok(PlannedMount { target, kind })

@@ -19,11 +19,11 @@ struct ResolvConf {
 /// /etc/resolv.conf: the host's, with `--dns` and the like in place of its lines. On a network it names the
 /// network helper's DNS server, except that servers given with `--dns` are used directly on the default
 /// network.
-pub(crate) fn resolv_conf_text(spec: &ContainerSpec, place: &NetworkFileContext<'_>) -> String {
-    from_host(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), spec, place)
+pub(crate) fn resolv_conf_text(spec: &ContainerSpec, context: &NetworkFileContext<'_>) -> String {
+    from_host(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), spec, context)
 }
 
-fn from_host(host: &str, spec: &ContainerSpec, place: &NetworkFileContext<'_>) -> String {
+fn from_host(host: &str, spec: &ContainerSpec, context: &NetworkFileContext<'_>) -> String {
     let host_network = spec.namespaces.network == Some(NetworkMode::Host);
     if host_network && spec.dns == DnsSpec::default() {
         return host.to_owned();
@@ -31,12 +31,12 @@ fn from_host(host: &str, spec: &ContainerSpec, place: &NetworkFileContext<'_>) -
     let mut conf = ResolvConf::parse(host);
     conf.replace(&spec.dns);
     let asked = !spec.dns.servers.is_empty();
-    if place.endpoints.is_empty() {
+    if context.endpoints.is_empty() {
         if !asked && !host_network {
             // The host's loopback servers cannot be reached from the container's loopback interface.
             conf.servers.retain(|server| !is_loopback(server));
         }
-    } else if !place.default_network {
+    } else if !context.default_network {
         conf.servers = vec![dns::ADDRESS.to_string()];
         conf.require_ndots();
     } else if !asked {
@@ -180,17 +180,17 @@ mod tests {
 
     #[test]
     fn without_networks_the_hosts_servers_are_left_as_far_as_they_mean_something() {
-        let place = NetworkFileContext::default();
+        let context = NetworkFileContext::default();
         let spec = asked(&[], &["."], &[]);
         let rest = "options edns0 trust-ad\nsortlist 192.0.2.0\n";
         assert_eq!(
-            from_host(HOST, &spec, &place),
+            from_host(HOST, &spec, &context),
             format!("nameserver 192.0.2.1\nnameserver fe80::1%eth0\n{rest}")
         );
         let mut host = spec;
         host.namespaces.network = Some(NetworkMode::Host);
-        assert!(from_host(HOST, &host, &place).starts_with("nameserver 127.0.0.53\n"));
+        assert!(from_host(HOST, &host, &context).starts_with("nameserver 127.0.0.53\n"));
         host.dns = DnsSpec::default();
-        assert_eq!(from_host(HOST, &host, &place), HOST);
+        assert_eq!(from_host(HOST, &host, &context), HOST);
     }
 }

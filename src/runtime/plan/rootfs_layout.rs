@@ -26,7 +26,7 @@ pub(crate) fn rootfs_layout(
     container: &ContainerDir,
     layers: &[Digest],
     identity: &HostIdentity,
-    visit: RootfsAccess,
+    access: RootfsAccess,
 ) -> Result<StoppedRootfs> {
     let spec = container.spec();
     let mut root = super::root(store, container, layers);
@@ -36,7 +36,7 @@ pub(crate) fn rootfs_layout(
         // since 5.10).
         overlay.volatile = false;
     }
-    if visit != RootfsAccess::Write
+    if access != RootfsAccess::Write
         && let RootSource::Overlay(overlay) = &mut root.source
     {
         // The container's writable layer becomes a read-only one below a scratch layer in memory: two mounts
@@ -52,7 +52,7 @@ pub(crate) fn rootfs_layout(
         };
     }
     let mut mounts =
-        if visit == RootfsAccess::Bare { Vec::new() } else { mounts::requested_mounts(store, container)? };
+        if access == RootfsAccess::Bare { Vec::new() } else { mounts::requested_mounts(store, container)? };
     mounts.retain_mut(|mount| match &mut mount.kind {
         MountKind::Bind(bind) => {
             // A source that is gone from the host must not keep the rest from being reached.

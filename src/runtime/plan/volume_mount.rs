@@ -21,29 +21,30 @@ pub(crate) struct VolumeMountRequest<'a> {
 pub(crate) fn volume_mount(
     store: &Store,
     container: &ContainerDir,
-    wish: &VolumeMountRequest<'_>,
+    request: &VolumeMountRequest<'_>,
 ) -> Result<MountKind> {
-    let record =
-        store.volume(wish.name)?.ok_or_else(|| not_found(format!("get {}: no such volume", wish.name)))?;
+    let record = store
+        .volume(request.name)?
+        .ok_or_else(|| not_found(format!("get {}: no such volume", request.name)))?;
     let backing = match record.backing()? {
         VolumeBacking::Store => {
-            BindBacking { path: store.volume_data(wish.name)?, recursive: true, ..Default::default() }
+            BindBacking { path: store.volume_data(request.name)?, recursive: true, ..Default::default() }
         }
         VolumeBacking::Bind(bind) => {
-            check_bind_backing(wish.name, &bind)?;
+            check_bind_backing(request.name, &bind)?;
             bind
         }
         VolumeBacking::Memory { read_only, source } => {
-            return tmpfs_volume(store, container, wish, read_only, &source);
+            return tmpfs_volume(store, container, request, read_only, &source);
         }
     };
     Ok(MountKind::Bind(BindMount {
-        copy_up: wish.subpath.is_none() && !wish.no_copy && is_first_start(container)?,
+        copy_up: request.subpath.is_none() && !request.no_copy && is_first_start(container)?,
         source: backing.path,
-        subpath: wish.subpath.map(str::to_owned),
+        subpath: request.subpath.map(str::to_owned),
         recursive: backing.recursive,
         flags: MountAttributes {
-            read_only: wish.read_only || backing.read_only,
+            read_only: request.read_only || backing.read_only,
             nosuid: backing.nosuid,
             nodev: backing.nodev,
             noexec: backing.noexec,
@@ -72,12 +73,12 @@ fn check_bind_backing(name: &str, bind: &BindBacking) -> Result<()> {
 fn tmpfs_volume(
     store: &Store,
     container: &ContainerDir,
-    wish: &VolumeMountRequest<'_>,
+    request: &VolumeMountRequest<'_>,
     read_only: bool,
     source: &MountSource,
 ) -> Result<MountKind> {
-    let (name, id) = (wish.name, &container.spec().id);
-    if wish.subpath.is_some() {
+    let (name, id) = (request.name, &container.spec().id);
+    if request.subpath.is_some() {
         return Err(
             invalid(format!("volume {name} is in memory and empty at first: it has no subpath")).into()
         );
@@ -93,7 +94,7 @@ fn tmpfs_volume(
     }
     match source {
         MountSource::Tmpfs { size, mode, options } => {
-            tmpfs_mount(*size, *mode, options, read_only || wish.read_only)
+            tmpfs_mount(*size, *mode, options, read_only || request.read_only)
         }
         _ => Err(invalid(format!("volume {name} is in memory, and not a tmpfs")).into()),
     }

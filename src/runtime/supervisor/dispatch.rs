@@ -107,9 +107,9 @@ impl ContainerSupervisor {
     }
 
     fn receive_request(&mut self, id: ClientId, run: Option<&mut ContainerRun>) -> Result<()> {
-        let order = self.clients.get(id).map(|client| client.socket().receive_request());
-        match order {
-            Some(Ok(Some((order, fds)))) => self.dispatch_request(id, order, fds, run),
+        let request = self.clients.get(id).map(|client| client.socket().receive_request());
+        match request {
+            Some(Ok(Some((request, fds)))) => self.dispatch_request(id, request, fds, run),
             Some(Ok(None) | Err(_)) => self.on_disconnect(id, run),
             None => Ok(()),
         }
@@ -138,11 +138,11 @@ impl ContainerSupervisor {
     fn dispatch_request(
         &mut self,
         id: ClientId,
-        order: ControlRequest,
+        request: ControlRequest,
         fds: Vec<OwnedFd>,
         run: Option<&mut ContainerRun>,
     ) -> Result<()> {
-        match (order, run) {
+        match (request, run) {
             // Forgotten, so that a later exit of the command does not look as if it had been killed.
             (ControlRequest::Detach, _) => drop(self.clients.remove(id)),
             (ControlRequest::Signal(signal), Some(run)) => run.signal(signal)?,
@@ -175,8 +175,8 @@ impl ContainerSupervisor {
                 let done = self.leave_network_next_run(&network);
                 self.reply(id, done.map(|()| ControlReport::Done));
             }
-            (order, Some(run)) => {
-                let done = self.handle_while_running(id, order, fds, run);
+            (request, Some(run)) => {
+                let done = self.handle_while_running(id, request, fds, run);
                 self.reply(id, done);
             }
             (_, None) => self.reply(id, Err(self.is_restarting().into())),
@@ -188,11 +188,11 @@ impl ContainerSupervisor {
     fn handle_while_running(
         &mut self,
         id: ClientId,
-        order: ControlRequest,
+        request: ControlRequest,
         fds: Vec<OwnedFd>,
         run: &mut ContainerRun,
     ) -> Result<ControlReport> {
-        match order {
+        match request {
             ControlRequest::Attach(wanted) => {
                 self.attach(id, wanted, fds)?;
                 return Ok(ControlReport::Started);

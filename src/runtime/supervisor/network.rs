@@ -100,7 +100,7 @@ impl ContainerSupervisor {
         // Kept to see whether the container has edited the file since it was generated.
         let old = generated_files::network_files(self.container.spec(), self.networks.as_ref())?;
         if let (Some(wanted), Some(network)) = (&mut self.networks, &self.network) {
-            wanted.attached_networks = network.places().to_vec();
+            wanted.attached_networks = network.attached().to_vec();
             self.state.endpoints = network.endpoints();
             self.state.published = network.published().to_vec();
         }

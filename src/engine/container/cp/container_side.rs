@@ -59,6 +59,7 @@ pub(crate) fn pack_source(
         return Err(invalid(format!("{} is not a directory", arg.path.display())).into());
     }
     inside.send(&CopySourceInfo { name: arg.name(), is_dir })?;
+    // The host decides, since only it knows whether the target exists.
     let called: Vec<u8> = inside.receive()?;
     let mut out = BufWriter::with_capacity(128 << 10, std::fs::File::from(inside.data));
     let mut packer = TreePacker::new(&mut out, DhowXattrs::Apply);

@@ -21,7 +21,7 @@ pub(crate) struct HostSource {
     /// Its name in the archive, unless the target renames it.
     pub name: Vec<u8>,
     pub is_dir: bool,
-    place: HostSourceHandle,
+    handle: HostSourceHandle,
 }
 
 enum HostSourceHandle {
@@ -48,7 +48,7 @@ impl HostSource {
         if meta.is_dir() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let dir = rustix::fs::open(&arg.path, flags, Mode::empty()).with_context(doing)?;
-            return Ok(Self { name, is_dir: true, place: HostSourceHandle::Directory(dir) });
+            return Ok(Self { name, is_dir: true, handle: HostSourceHandle::Directory(dir) });
         }
         let real =
             if follow { std::fs::canonicalize(&arg.path).with_context(doing)? } else { arg.path.clone() };
@@ -57,11 +57,11 @@ impl HostSource {
         // Held by its directory, since a link or device itself cannot be opened for reading.
         let base = CString::new(base.as_bytes())?;
         let parent = dhow_sys::fs::open_dir(real.parent().unwrap_or(Path::new("/"))).with_context(doing)?;
-        Ok(Self { name, is_dir: false, place: HostSourceHandle::Other(parent, base) })
+        Ok(Self { name, is_dir: false, handle: HostSourceHandle::Other(parent, base) })
     }
 
     pub(super) fn pack(self, packer: &mut TreePacker<'_>, called: &[u8]) -> Result<()> {
-        match self.place {
+        match self.handle {
             HostSourceHandle::Directory(dir) => packer.directory(dir, called),
             HostSourceHandle::Other(parent, base) => match packer.entry(parent.as_fd(), &base, called)? {
                 true => Ok(()),

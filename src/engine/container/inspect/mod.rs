@@ -120,6 +120,7 @@ fn state(listed: &ContainerSummary) -> StateInspect {
         paused: status == "paused",
         restarting: status == "restarting",
         oom_killed: listed.state.oom_killed,
+        // For docker: a container whose removal failed. Here it is gone by then, and its files are in the trash.
         dead: false,
         pid: if alive { listed.state.pid } else { 0 },
         exit_code: if status == "restarting" || !alive { listed.exit_code() } else { 0 },

@@ -109,12 +109,12 @@ pub(crate) fn network_settings(store: &Store, container: &ContainerSummary) -> R
             let network = find_network(store, &network_name(spec))?;
             let endpoint =
                 if container.is_up() { container.endpoint_id(network.id()) } else { String::new() };
-            let place = EndpointSettings {
+            let entry = EndpointSettings {
                 network: network.id().to_owned(),
                 endpoint,
                 ..EndpointSettings::default()
             };
-            settings.networks.insert(network.name().to_owned(), place);
+            settings.networks.insert(network.name().to_owned(), entry);
         }
     }
     if container.is_up() {
@@ -125,15 +125,15 @@ pub(crate) fn network_settings(store: &Store, container: &ContainerSummary) -> R
     }
     // docker repeats the endpoint of the default network at the top level, from the time when it was the only
     // one.
-    if let Some(place) = settings.networks.get(dhow_model::network::DEFAULT).cloned() {
-        settings.endpoint = place.endpoint;
-        settings.gateway = place.gateway;
-        settings.v4 = place.v4;
-        settings.v4_length = place.v4_length;
-        settings.v6 = place.v6;
-        settings.v6_length = place.v6_length;
-        settings.v6_gateway = place.v6_gateway;
-        settings.mac_address = place.mac_address;
+    if let Some(entry) = settings.networks.get(dhow_model::network::DEFAULT).cloned() {
+        settings.endpoint = entry.endpoint;
+        settings.gateway = entry.gateway;
+        settings.v4 = entry.v4;
+        settings.v4_length = entry.v4_length;
+        settings.v6 = entry.v6;
+        settings.v6_length = entry.v6_length;
+        settings.v6_gateway = entry.v6_gateway;
+        settings.mac_address = entry.mac_address;
     }
     Ok(settings)
 }
@@ -146,7 +146,7 @@ fn endpoint_settings(
     let spec = container.dir.spec();
     let texts = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
     let is_own = attachment.name != dhow_model::network::DEFAULT;
-    let mut place = EndpointSettings {
+    let mut entry = EndpointSettings {
         asked: ipam_config(attachment),
         links: texts(attachment.links.iter().filter(|_| is_own).map(|(a, b)| format!("{a}:{b}")).collect()),
         aliases: texts(attachment.aliases.clone()),
@@ -160,10 +160,10 @@ fn endpoint_settings(
     let endpoint = container.state.endpoints.iter().find(|endpoint| endpoint.network == attachment.network);
     let network = store.network(&attachment.network)?;
     if let (Some(endpoint), Some(network), true) = (endpoint, network, container.is_up()) {
-        place.endpoint = container.endpoint_id(&network.id);
-        place.fill(endpoint, &network);
+        entry.endpoint = container.endpoint_id(&network.id);
+        entry.fill(endpoint, &network);
     }
-    Ok(place)
+    Ok(entry)
 }
 
 impl EndpointSettings {

@@ -39,6 +39,7 @@ pub fn list(
     let all = query.all || query.last.is_some() || filters.ask_for_state();
     let mut scanned = store.scan_containers(all, ContainerState::may_run)?;
     let before = scanned.len();
+    // What is locked runs or is being changed; only the rest can have been abandoned.
     scanned.retain(|one| one.locked || !is_abandoned(one.dir.spec(), one.state.as_ref()));
     if scanned.len() < before {
         // A container that cannot be removed must not keep the others from being listed.

@@ -25,6 +25,7 @@ pub(super) fn check_options(options: &[String]) -> Result<()> {
 /// The path of `ps`; `None` if it is not installed.
 pub(super) fn find(path: &str) -> Option<PathBuf> {
     let path = if path.is_empty() { "/usr/bin:/bin" } else { path };
+    // A relative directory would depend on where the command is run.
     let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
     dirs.map(|dir| Path::new(dir).join("ps")).find(|file| file.is_file())
 }

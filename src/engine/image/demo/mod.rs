@@ -101,6 +101,7 @@ fn executable_stamp() -> Result<String> {
 fn build_image(store: &Store, stamp: &str, identity: &HostIdentity) -> Result<()> {
     let archive = archive()?;
     let diff_id = Digest::of(&archive);
+    // The digest is known beforehand, so a layer that another image kept is used again.
     let layer = match store.begin_layer(&diff_id)? {
         LayerSlot::Present(lease) => lease,
         LayerSlot::Draft(draft) => {
