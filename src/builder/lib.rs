@@ -34,7 +34,7 @@ pub mod bake;
 pub mod buildflags;
 mod export;
 mod job;
-mod layers;
+mod layer_lease;
 mod load;
 mod prepare;
 pub mod prune;

@@ -34,7 +34,7 @@ impl Store {
     }
 
     fn append(&self, line: &[u8]) -> io::Result<()> {
-        let path = self.event_log();
+        let path = self.event_records();
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600);
         let mut file = with_dir(&self.events_dir(), || options.open(&path))?;
@@ -48,7 +48,7 @@ impl Store {
         let Some(_lock) = FileLock::try_acquire(&self.plain_lock_path("events"), LockMode::Exclusive)? else {
             return Ok(());
         };
-        let log = self.event_log();
+        let log = self.event_records();
         // Compared by inode: another process may have rotated the log since our write.
         if std::fs::metadata(&log)?.ino() == full {
             std::fs::rename(&log, old_log_path(&log))
@@ -59,7 +59,7 @@ impl Store {
 
     /// A reader that starts with the oldest event kept.
     pub fn read_events(&self) -> EventReader {
-        EventReader { log: self.event_log(), old: None, current: None }
+        EventReader { log: self.event_records(), old: None, current: None }
     }
 
     /// The directory to watch (inotify) for new events; it is created if it does not exist.
@@ -68,7 +68,7 @@ impl Store {
         Ok(self.events_dir())
     }
 
-    fn event_log(&self) -> PathBuf {
+    fn event_records(&self) -> PathBuf {
         self.events_dir().join("log")
     }
 }
@@ -241,7 +241,8 @@ mod tests {
         assert_eq!(seen, (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
         let size = |path: &Path| std::fs::metadata(path).unwrap().len();
         assert!(
-            size(&store.event_log()) + size(&old_log_path(&store.event_log())) < 2 * ROTATE_SIZE + 64 * 1024
+            size(&store.event_records()) + size(&old_log_path(&store.event_records()))
+                < 2 * ROTATE_SIZE + 64 * 1024
         );
         let kept = ids(&mut store.read_events());
         assert_eq!(kept.last().unwrap(), "299");

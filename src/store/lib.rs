@@ -12,7 +12,7 @@ mod cache_mounts;
 mod container_names;
 mod container_scan;
 pub(crate) mod containers;
-pub mod event_log;
+pub mod event_records;
 pub(crate) mod events;
 mod failed_steps;
 mod fs;

@@ -23,7 +23,7 @@ use self::files::MergedTree;
 pub(crate) use self::files::make_dirs;
 use self::options::{AnnotationSet, ExportDest, ExportOptions, ExporterKind};
 use self::provenance::{ProvenanceCapture, ProvenanceOptions};
-use crate::layers::lease_existing;
+use crate::layer_lease::lease_existing;
 use crate::request::BuildRequest;
 use dhow_error::{Failure, invalid};
 use dhow_image::archive::layout::OciLayout;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::{RunStep, StepContext};
-use crate::layers::lease_existing;
+use crate::layer_lease::lease_existing;
 use dhow_error::not_found;
 use dhow_image::changes::changes;
 use dhow_image::snapshot::snapshot;

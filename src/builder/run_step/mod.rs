@@ -12,7 +12,7 @@ mod cache_mounts;
 mod chown_monitor;
 mod commit;
 mod failed_state;
-mod helper_lease;
+mod helper_keepalive;
 mod mounts;
 mod process;
 mod spec;
@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::helper_lease::NetworkHelperLease;
+pub(crate) use self::helper_keepalive::NetworkHelperKeepalive;
 use self::mounts::PreparedMounts;
 use self::process::StepProcess;
 use crate::request::BuildRequest;

@@ -44,7 +44,7 @@ use crate::load::HostContext;
 use crate::prepare::base_images::BaseImages;
 use crate::remote_cache::{RemoteCache, transfer};
 use crate::request::BuildRequest;
-use crate::run_step::{NetworkHelperLease, StepContext};
+use crate::run_step::{NetworkHelperKeepalive, StepContext};
 use crate::solve_error;
 use crate::step::inputs::input_trees;
 use crate::step::{StepJob, StepOutcome, StepResult};
@@ -87,7 +87,7 @@ pub(crate) struct Solver<'a, 'd, 'w> {
     /// Keys of running steps: the same step of another platform waits for the result.
     running_keys: BTreeSet<Digest>,
     /// Held from the first step that needs a network.
-    helper_lease: Option<NetworkHelperLease>,
+    helper_keepalive: Option<NetworkHelperKeepalive>,
     max_jobs: usize,
 }
 
@@ -126,7 +126,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             leases: BTreeMap::new(),
             jobs: BTreeMap::new(),
             running_keys: BTreeSet::new(),
-            helper_lease: None,
+            helper_keepalive: None,
             max_jobs: cores.max(2),
         }
     }
@@ -322,7 +322,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             ignore_cache: ready.ignore_cache,
             fetched: progress.fetched.clone(),
         };
-        let started = job.start(self.runner, &mut self.helper_lease)?;
+        let started = job.start(self.runner, &mut self.helper_keepalive)?;
         self.jobs.insert(started.job, stage_id);
         self.running_keys.insert(ready.key);
         if let Some(progress) = self.stages.get_mut(stage_id) {

@@ -29,7 +29,7 @@ use self::remote_sources::{RemoteSource, fetch_sources};
 use crate::job::JobUserns;
 use crate::job::runner::{JobId, JobRunner};
 use crate::load::HostContext;
-use crate::run_step::{NetworkHelperLease, StepContext};
+use crate::run_step::{NetworkHelperKeepalive, StepContext};
 use dhow_build::cache_key::ParentChain;
 use dhow_build::plan::{CopyOp, InputTree, Op, PlanStep, StagePlan};
 use dhow_build::progress::StepId;
@@ -112,7 +112,7 @@ impl StepJob<'_> {
     pub(crate) fn start(
         self,
         runner: &mut JobRunner<'_>,
-        helper: &mut Option<NetworkHelperLease>,
+        helper: &mut Option<NetworkHelperKeepalive>,
     ) -> Result<StartedStep> {
         let (id, step) = (self.id, self.step);
         let job = match &step.op {

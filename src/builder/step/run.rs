@@ -6,7 +6,9 @@ use super::{InputFiles, StepDone, StepJob, StepOutcome};
 use crate::job::runner::{JobId, JobRunner};
 use crate::job::{JobReporter, JobUserns};
 use crate::request::BuildRequest;
-use crate::run_step::{MountFrom, NetworkHelperLease, RunOutcome, RunStep, StepContext, StepMount, run_step};
+use crate::run_step::{
+    MountFrom, NetworkHelperKeepalive, RunOutcome, RunStep, StepContext, StepMount, run_step,
+};
 use crate::solve_error;
 use dhow_build::go_format;
 use dhow_build::plan::{InputTree, RunMount, RunNetwork, RunOp, StagePlan};
@@ -35,13 +37,13 @@ impl StepJob<'_> {
         self,
         op: &RunOp,
         runner: &mut JobRunner<'_>,
-        helper: &mut Option<NetworkHelperLease>,
+        helper: &mut Option<NetworkHelperKeepalive>,
     ) -> Result<JobId> {
         let context = self.context;
         let step = self.run_step(op)?;
         // Each step's supervisor would otherwise start, and stop, a network helper of its own.
         if helper.is_none() && step.needs_network(context.request) {
-            *helper = Some(NetworkHelperLease::acquire(&context)?);
+            *helper = Some(NetworkHelperKeepalive::acquire(&context)?);
         }
         runner.start_job(self.id, JobUserns::Inherited, |reporter: &JobReporter| {
             let outcome = run_step(&context, &step, &mut |stream, data| reporter.log(stream, data))?;

@@ -23,7 +23,7 @@ use dhow_runtime::rootfs_view;
 use dhow_runtime::state::now_rfc3339;
 use dhow_runtime::userns;
 use dhow_sandbox::identity::HostIdentity;
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{ContainerDir, LayerLease, LayerSlot, NewImage, Store, StoredImage};
 use dhow_sys::process::{ChildProcess, ForkSide};
 
@@ -69,7 +69,7 @@ pub fn commit(store: &Store, request: &CommitRequest, identity: &HostIdentity) -
     let event = EngineEvent::of_container(spec, "commit").with("comment", &request.message);
     store.record_event(event.with("imageID", id.as_str()));
     if let (Some(reference), Some(image)) = (&request.reference, store.image(&id)?) {
-        event_log::image_event_with_name(store, "tag", &image, &reference.clone().or_latest().familiar());
+        event_records::image_event_with_name(store, "tag", &image, &reference.clone().or_latest().familiar());
     }
     Ok(id)
 }

@@ -9,7 +9,7 @@ use dhow_model::event::EventKind;
 use dhow_runtime::remove::remove_container;
 use dhow_sandbox::identity::HostIdentity;
 use dhow_store::Store;
-use dhow_store::event_log;
+use dhow_store::event_records;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrunedContainers {
@@ -40,7 +40,7 @@ pub fn prune_containers(
         remove_container(store, locked, volumes, identity)?;
         pruned.containers.push(id);
     }
-    event_log::pruned(store, EventKind::Container, pruned.reclaimed);
+    event_records::pruned(store, EventKind::Container, pruned.reclaimed);
     Ok(pruned)
 }
 

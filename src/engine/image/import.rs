@@ -20,7 +20,7 @@ use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
 use dhow_model::reference::ImageReference;
 use dhow_runtime::state::now_rfc3339;
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{NewImage, Store};
 
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub fn import(
     let new = NewImage { config: &config, manifest: None, layers: &[layer], names: &names };
     let id = store.put_image(&new)?;
     if let Some(image) = store.image(&id)? {
-        event_log::image_event(store, "import", &image);
+        event_records::image_event(store, "import", &image);
     }
     Ok(id)
 }

@@ -11,7 +11,7 @@ use dhow_model::layer::LayerOwnership;
 use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
 use dhow_store::Store;
-use dhow_store::event_log;
+use dhow_store::event_records;
 
 pub use dhow_image::archive::load::LoadedImage;
 
@@ -35,7 +35,7 @@ pub fn load(
     let loaded = read(store, request, identity, progress)?;
     for one in &loaded {
         if let Some(image) = store.image(&one.id)? {
-            event_log::image_event(store, "load", &image);
+            event_records::image_event(store, "load", &image);
         }
     }
     Ok(loaded)

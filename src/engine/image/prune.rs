@@ -9,7 +9,7 @@ use crate::prune_conditions::PruneConditions;
 use dhow_model::digest::Digest;
 use dhow_model::event::EventKind;
 use dhow_store::Store;
-use dhow_store::event_log;
+use dhow_store::event_records;
 
 #[derive(Clone, Debug, Default)]
 pub struct ImagePruneRequest {
@@ -44,7 +44,7 @@ pub fn prune_images(store: &Store, request: &ImagePruneRequest) -> Result<ImageR
     }
     let orphans = store.prune_layers()?;
     pruned.reclaimed = orphans.iter().fold(pruned.reclaimed, |sum, layer| sum.saturating_add(layer.size));
-    event_log::pruned(store, EventKind::Image, pruned.reclaimed);
+    event_records::pruned(store, EventKind::Image, pruned.reclaimed);
     Ok(pruned)
 }
 

@@ -17,7 +17,7 @@ use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
 use dhow_model::reference::ImageReference;
 use dhow_runtime::userns;
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{NameRecord, Store, StoredImage};
 
 #[derive(Clone, Debug)]
@@ -157,6 +157,6 @@ fn record_pushed(store: &Store, image: &StoredImage, name: &NameRecord, digest: 
         Err(error) if dhow_error::kind_of(&error) != FailureKind::NotFound => return Err(error),
         _ => {}
     }
-    event_log::image_event_with_name(store, "push", image, &name.reference.familiar());
+    event_records::image_event_with_name(store, "push", image, &name.reference.familiar());
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use dhow_error::{Failure, FailureKind};
 use dhow_model::digest::Digest;
 use dhow_model::reference::ImageReference;
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{ContainerDir, LockedImage, Store, StoredImage};
 
 /// One line of output.
@@ -80,7 +80,7 @@ enum ImageFate {
 pub(crate) fn finish_removal(store: &Store, locked: LockedImage) -> Result<ImageRemoval> {
     let lines: Vec<_> =
         locked.names()?.into_iter().map(|name| RemovedItem::Untagged(name.reference.familiar())).collect();
-    lines.iter().for_each(|_| event_log::image_event(store, "untag", locked.image()));
+    lines.iter().for_each(|_| event_records::image_event(store, "untag", locked.image()));
     finish(store, locked, lines, ImageFate::Delete)
 }
 
@@ -96,7 +96,7 @@ fn finish(
     }
     let image = locked.image().clone();
     locked.remove()?;
-    event_log::image_event(store, "delete", &image);
+    event_records::image_event(store, "delete", &image);
     removal.lines.push(RemovedItem::Deleted(image.id.clone()));
     let layers = store.prune_layers()?;
     removal.reclaimed = layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
@@ -145,7 +145,7 @@ impl ImageRemover<'_> {
 
     fn untag(&mut self, reference: &ImageReference) -> Result<()> {
         if self.locked.remove_name(reference)? {
-            event_log::image_event(self.store, "untag", self.image());
+            event_records::image_event(self.store, "untag", self.image());
             self.lines.push(RemovedItem::Untagged(reference.familiar()));
         }
         Ok(())

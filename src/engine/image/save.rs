@@ -17,7 +17,7 @@ use dhow_model::platform::Platform;
 use dhow_model::progress::SilentProgress;
 use dhow_model::reference::ImageReference;
 use dhow_runtime::userns;
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{NameRecord, Store, StoredImage};
 
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result
 }
 
 fn record_all(store: &Store, images: &[SavedImage]) {
-    images.iter().for_each(|saved| event_log::image_event(store, "save", &saved.image));
+    images.iter().for_each(|saved| event_records::image_event(store, "save", &saved.image));
 }
 
 fn images(store: &Store, request: &SaveRequest) -> Result<Vec<SavedImage>> {

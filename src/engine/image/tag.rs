@@ -5,7 +5,7 @@ use anyhow::Result;
 use dhow_error::{Failure, invalid};
 use dhow_model::digest::Digest;
 use dhow_model::reference::ImageReference;
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{Store, StoredImage};
 
 /// The name that an image gets: with the tag `latest` if it has none. A digest cannot be given.
@@ -29,7 +29,7 @@ pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
         let ids: Vec<Digest> = std::iter::once(image.id.clone()).chain(others).collect();
         store.set_multi_platform_name(&target, &ids, &image.platform())?;
     }
-    event_log::image_event_with_name(store, "tag", &image, &target.familiar());
+    event_records::image_event_with_name(store, "tag", &image, &target.familiar());
     Ok(())
 }
 

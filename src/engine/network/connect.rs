@@ -13,7 +13,7 @@ use dhow_runtime::control::protocol::ControlRequest;
 use dhow_runtime::control::{ControlAnswer, send_request};
 use dhow_runtime::create;
 use dhow_store::Store;
-use dhow_store::event_log;
+use dhow_store::event_records;
 
 /// Connects the container `text` to a network; `asked` names it and says how.
 pub fn connect(store: &Store, text: &str, mut asked: NetworkAttachment) -> Result<()> {
@@ -45,7 +45,7 @@ pub fn connect(store: &Store, text: &str, mut asked: NetworkAttachment) -> Resul
             return Err(error);
         }
     }
-    event_log::network_event(store, "connect", &network, &container.spec().id);
+    event_records::network_event(store, "connect", &network, &container.spec().id);
     Ok(())
 }
 

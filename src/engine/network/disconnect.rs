@@ -11,7 +11,7 @@ use dhow_model::container::ContainerSpec;
 use dhow_model::network::{NetworkAttachment, NetworkSpec};
 use dhow_runtime::control::protocol::ControlRequest;
 use dhow_runtime::control::{ControlAnswer, send_request};
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{ContainerDir, Store};
 
 /// Disconnects the container `text` from a network; with `force` even if its supervisor fails to.
@@ -48,7 +48,7 @@ pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<
             return Err(error);
         }
     }
-    event_log::network_event(store, "disconnect", &network, &container.spec().id);
+    event_records::network_event(store, "disconnect", &network, &container.spec().id);
     Ok(())
 }
 

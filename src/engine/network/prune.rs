@@ -7,7 +7,7 @@ use crate::prune_conditions::PruneConditions;
 use dhow_error::{FailureKind, kind_of};
 use dhow_model::event::EventKind;
 use dhow_store::Store;
-use dhow_store::event_log;
+use dhow_store::event_records;
 
 /// Removes the networks that no container is on, running or not, and that match the conditions. Returns their
 /// names.
@@ -28,7 +28,7 @@ pub fn prune(store: &Store, conditions: &PruneConditions) -> Result<Vec<String>>
             Err(error) => return Err(error),
         }
     }
-    event_log::pruned(store, EventKind::Network, 0);
+    event_records::pruned(store, EventKind::Network, 0);
     Ok(pruned)
 }
 

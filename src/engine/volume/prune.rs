@@ -8,7 +8,7 @@ use dhow_error::{FailureKind, kind_of, unsupported};
 use dhow_model::event::EventKind;
 use dhow_model::filter::ListFilter;
 use dhow_store::Store;
-use dhow_store::event_log;
+use dhow_store::event_records;
 
 #[derive(Clone, Debug, Default)]
 pub struct VolumePruneRequest {
@@ -72,7 +72,7 @@ pub fn prune(store: &Store, request: &VolumePruneRequest) -> Result<PrunedVolume
             Err(error) => return Err(error),
         }
     }
-    event_log::pruned(store, EventKind::Volume, pruned.reclaimed);
+    event_records::pruned(store, EventKind::Volume, pruned.reclaimed);
     Ok(pruned)
 }
 

@@ -20,7 +20,7 @@ use dhow_model::platform::Platform;
 use dhow_model::progress::LayerProgress;
 use dhow_model::reference::ImageReference;
 use dhow_store::Store;
-use dhow_store::event_log;
+use dhow_store::event_records;
 
 #[derive(Clone, Debug)]
 pub struct PullRequest {
@@ -163,7 +163,7 @@ impl PullTask<'_> {
         let before = self.store.name(reference)?.map(|record| record.id);
         let image = self.puller(repository).fetch(described, reference)?;
         let newer = before.as_ref() != Some(&image.id);
-        event_log::image_pulled(self.store, reference, &image.id);
+        event_records::image_pulled(self.store, reference, &image.id);
         self.progress.line(&format!("Digest: {}", image.digest));
         let name = reference.familiar();
         self.progress.line(&match newer {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::{Datapath, DatapathContext, DropGuard, forwarder_settings};
-use crate::forwarder::tcp::SynInterceptor;
+use crate::forwarder::syn_interceptor::SynInterceptor;
 use crate::forwarder::{ForwarderConfig, PacketForwarder};
 use crate::gateway::Gateway;
 use crate::publish::{ContainerDialer, GatewaySockets, PublishTarget, ReservedPorts};

@@ -23,7 +23,7 @@ mod icmp_errors;
 mod pending;
 mod publish;
 mod settings;
-pub(crate) mod tcp;
+pub(crate) mod syn_interceptor;
 mod udp;
 mod writer;
 

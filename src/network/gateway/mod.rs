@@ -41,7 +41,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::backend::NetworkBackend;
 use super::forwarder::device::PacketDevice;
-use super::forwarder::tcp::{self, OriginalDst};
+use super::forwarder::syn_interceptor::{self, OriginalDst};
 use super::netlink::requests::Ipv4Devconf;
 use super::netlink::{NetlinkFamily, NetlinkSocket};
 use super::netns::NetnsThread;
@@ -273,7 +273,9 @@ fn create(config: &GatewayConfig, backend: NetworkBackend) -> anyhow::Result<Gat
             }
             for family in config.default_prefixes() {
                 let any = SocketAddr::new(family.addr(), LISTENER_PORT);
-                parts.listeners.push(tcp::bind_listener(any).context("cannot listen in the gateway")?);
+                parts
+                    .listeners
+                    .push(syn_interceptor::bind_listener(any).context("cannot listen in the gateway")?);
             }
         }
         parts.device = Some(link.device);

@@ -10,9 +10,9 @@
 //! if nobody listens inside, the client's connection is established and then reset.
 
 mod dialer;
+mod gateway_sockets;
 mod holder;
 mod reserve;
-mod sockets;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +28,10 @@ use crate::relay::{AcceptHandler, QuotaPermit, RelayPair, TcpRelay, WorkerPool};
 use dhow_model::network::PortProtocol;
 
 pub(crate) use dialer::{ContainerDialer, PublishedClient};
+pub(crate) use gateway_sockets::GatewaySockets;
 pub use holder::port_holder;
 pub use reserve::PortUnavailable;
 pub(crate) use reserve::{BoundPort, ReservedPorts, reserve_ports};
-pub(crate) use sockets::GatewaySockets;
 
 /// Accept backlog; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;

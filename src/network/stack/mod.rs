@@ -34,7 +34,7 @@ use smoltcp::time::Instant;
 
 use self::conn::{ConnEnds, StackConn, StackConnParts, StackTurn};
 use super::forwarder::device::PacketDevice;
-use super::forwarder::tcp::SynInterceptor;
+use super::forwarder::syn_interceptor::SynInterceptor;
 use super::forwarder::{PacketSink, ProtocolHandler};
 use super::packet::{IpPacket, tcp};
 use super::policy::FlowPolicy;

@@ -65,7 +65,7 @@ use dhow_model::restart::RestartBackoff;
 use dhow_sandbox::cgroup::SessionInfo;
 use dhow_sandbox::identity::HostIdentity;
 use dhow_sandbox::plan::SandboxPlan;
-use dhow_store::event_log;
+use dhow_store::event_records;
 use dhow_store::{LockedContainer, Store};
 use dhow_sys::process::ChildExit;
 use dhow_sys::pty;
@@ -256,7 +256,7 @@ impl ContainerSupervisor {
         // Written before anybody is told, so that who hears of the start finds a PID.
         self.container.write_state(&self.state)?;
         release_stdio()?;
-        event_log::resources_attached(&self.store, self.container.spec());
+        event_records::resources_attached(&self.store, self.container.spec());
         self.record_event("start", &[]);
         self.clients.notify_started(&ControlReport::Started);
         if self.control.is_none() {
@@ -372,7 +372,7 @@ impl ContainerSupervisor {
         };
         self.clients.finish_output();
         self.record_event("die", &[("exitCode", &code.to_string())]);
-        event_log::resources_detached(&self.store, self.container.spec());
+        event_records::resources_detached(&self.store, self.container.spec());
         if pause.is_none() {
             self.leave_networks();
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::cgroupfs::DelegatedDir;
 use super::controller::{CgroupController, ControllerSet};
-use super::delegated::DelegatedDir;
 use super::hierarchy::CgroupHierarchy;
 use super::session::SessionInfo;
 use super::systemd::SystemdManager;

@@ -18,7 +18,7 @@
 
 mod cgroupfs;
 mod controller;
-mod delegated;
+mod directory;
 mod hierarchy;
 mod logout;
 mod manager;
@@ -69,7 +69,7 @@ impl CgroupMembership {
 /// Moves a process, or this one if `pid` is 0, into a cgroup. From a login session only systemd may do that
 /// (EACCES).
 fn move_process(path: &Path, pid: i32, session: &SessionInfo) -> Result<()> {
-    match cgroupfs::move_process(path, &pid.to_string()) {
+    match directory::move_process(path, &pid.to_string()) {
         // The process has ended.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
@@ -149,7 +149,7 @@ impl Cgroup {
             }
             // Of several names for one setting, the first that the kernel has is used.
             for (file, value) in setting.files.iter().zip(setting.values.iter().cycle()) {
-                match cgroupfs::write_value(&self.path.join(file), value) {
+                match directory::write_value(&self.path.join(file), value) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(refused(file, value, &error).into()),
                     Ok(()) => break,
@@ -185,7 +185,7 @@ impl Cgroup {
 
     /// Freezes or thaws all processes, and waits until that has happened.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
-        cgroupfs::write_value(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+        directory::write_value(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
             .context("freezing the container's processes")?;
         let value = u64::from(frozen);
         if self.await_event("frozen", value)? {
@@ -197,7 +197,7 @@ impl Cgroup {
     /// Kills all processes and waits until none is left. False if some remain after a while, in
     /// uninterruptible sleep.
     pub fn kill(&self) -> Result<bool> {
-        match cgroupfs::write_value(&self.path.join("cgroup.kill"), "1") {
+        match directory::write_value(&self.path.join("cgroup.kill"), "1") {
             // cgroup.kill exists since Linux 5.14.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_each(&self.path)?,
             other => other.context("killing the container's processes")?,
@@ -222,13 +222,13 @@ impl Cgroup {
             }
             std::thread::sleep(POLL_INTERVAL);
         }
-        cgroupfs::child_cgroups(path).iter().try_for_each(|below| self.kill_each(below))
+        directory::child_cgroups(path).iter().try_for_each(|below| self.kill_each(below))
     }
 
     /// Number of processes that the OOM killer has killed.
     pub fn oom_kills(&self) -> u64 {
         let events = std::fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
-        cgroupfs::value_of(&events, "oom_kill").unwrap_or_default()
+        directory::value_of(&events, "oom_kill").unwrap_or_default()
     }
 
     pub fn usage(&self) -> ResourceUsage {
@@ -239,7 +239,7 @@ impl Cgroup {
     pub fn remove(self) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            match cgroupfs::remove_tree(&self.path) {
+            match directory::remove_tree(&self.path) {
                 // EBUSY: a killed process is still exiting.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
                     std::thread::sleep(POLL_INTERVAL);
@@ -259,7 +259,7 @@ impl Cgroup {
             let mut text = String::new();
             io::Seek::rewind(&mut &events)?;
             io::Read::read_to_string(&mut &events, &mut text)?;
-            if cgroupfs::value_of(&text, key) == Some(value) {
+            if directory::value_of(&text, key) == Some(value) {
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::cgroupfs;
 use super::controller::ControllerSet;
+use super::directory;
 use super::hierarchy::{self, CgroupHierarchy};
 use super::session::SessionInfo;
 use crate::dbus::{ArgWriter, BusConnection, BusError, BusPeer, MethodCall};
@@ -73,12 +73,12 @@ impl SystemdManager {
         let supervisor = scope.join(SUPERVISOR);
         // Controllers can be enabled only while no process is in the scope's own cgroup ("no internal
         // processes" rule).
-        cgroupfs::make_dir(&supervisor)?;
-        cgroupfs::move_process(&supervisor, "0").context("moving the supervisor below its scope")?;
+        directory::make_dir(&supervisor)?;
+        directory::move_process(&supervisor, "0").context("moving the supervisor below its scope")?;
         let controllers = ControllerSet::read(&scope.join("cgroup.controllers"));
-        cgroupfs::enable_controllers(&scope, controllers);
+        directory::enable_controllers(&scope, controllers);
         let container = scope.join(CONTAINER);
-        cgroupfs::make_dir(&container)?;
+        directory::make_dir(&container)?;
         Ok(container)
     }
 

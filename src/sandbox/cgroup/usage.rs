@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::cgroupfs::{number, value_of};
+use super::directory::{number, value_of};
 
 /// Resource usage; `None` where the controller that counts it is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use dhow_runtime::network;
 use dhow_sys::process::{self, ChildProcess, ForkSide};
 
 /// A child process that holds a lease of the network helper. Killed on drop.
-pub(crate) struct NetworkHelperLease(ChildProcess);
+pub(crate) struct NetworkHelperKeepalive(ChildProcess);
 
-impl NetworkHelperLease {
+impl NetworkHelperKeepalive {
     /// Takes the lease, starting the helper if necessary. Call it before the first step that needs a network.
     /// The process must have a single thread.
     pub(crate) fn acquire(context: &StepContext<'_>) -> Result<Self> {
@@ -34,7 +34,7 @@ impl NetworkHelperLease {
     }
 }
 
-impl Drop for NetworkHelperLease {
+impl Drop for NetworkHelperKeepalive {
     fn drop(&mut self) {
         let _ = self.0.signal(libc::SIGKILL);
         let _ = self.0.wait();
