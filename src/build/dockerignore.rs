@@ -50,7 +50,7 @@ impl IgnoreFile {
     }
 
     /// Whether nothing below the ignored directory `dir` can be re-included, so that it need not be walked.
-    pub fn hides_all_of(&self, dir: &[u8]) -> bool {
+    pub(crate) fn hides_all_of(&self, dir: &[u8]) -> bool {
         !self.matcher.has_exception_below(dir)
     }
 }

@@ -20,7 +20,7 @@ mod helper_dir;
 pub(crate) mod image_names;
 pub(crate) mod images;
 pub(crate) mod layers;
-pub mod layout;
+pub(crate) mod layout;
 mod leases;
 pub mod lock;
 mod log;

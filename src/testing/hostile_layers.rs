@@ -31,9 +31,9 @@ pub mod kind {
     pub const DIR: u8 = b'5';
     pub const FIFO: u8 = b'6';
     pub const PAX: u8 = b'x';
-    pub const PAX_GLOBAL: u8 = b'g';
-    pub const LONG_NAME: u8 = b'L';
-    pub const LONG_LINK: u8 = b'K';
+    pub(crate) const PAX_GLOBAL: u8 = b'g';
+    pub(crate) const LONG_NAME: u8 = b'L';
+    pub(crate) const LONG_LINK: u8 = b'K';
 }
 
 /// A header block with a correct checksum. Names are cut at 100 bytes; `size` is what the header says.

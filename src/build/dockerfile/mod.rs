@@ -68,7 +68,7 @@ fn parse_error(failure: &Failure, lines: LineRange) -> Failure {
 
 /// Parses a single instruction other than `FROM`, with its here-documents on the following lines: an
 /// `ONBUILD` trigger, or `commit --change`.
-pub fn parse_statement(text: &str, escape: char) -> Result<Statement, Failure> {
+pub(crate) fn parse_statement(text: &str, escape: char) -> Result<Statement, Failure> {
     let read = reader::read_fragment(text.as_bytes(), Some(escape))?;
     let mut nodes = read.nodes.into_iter();
     match (nodes.next(), nodes.next()) {

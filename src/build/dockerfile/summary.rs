@@ -15,7 +15,7 @@ pub(crate) fn here_doc_summary(content: &str) -> String {
 impl Statement {
     /// The label of the step: keyword in upper case, variables unexpanded, and the first line of the script
     /// for `RUN <<EOF`.
-    pub fn display_text(&self) -> String {
+    pub(crate) fn display_text(&self) -> String {
         let text = self.text.trim();
         let rest = text.get(self.keyword.len()..).unwrap_or_default();
         let mut shown = format!("{}{rest}", self.keyword.to_ascii_uppercase());

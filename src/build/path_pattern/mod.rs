@@ -339,13 +339,13 @@ pub struct MatchInfo {
 
 /// A list of patterns; the last one that matches a path decides.
 #[derive(Clone, Debug, Default)]
-pub struct PatternMatcher {
+pub(crate) struct PatternMatcher {
     lines: Vec<PatternRule>,
 }
 
 impl PatternMatcher {
     /// Empty patterns are skipped. Fails with the malformed pattern.
-    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, String> {
+    pub(crate) fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, String> {
         let mut lines = Vec::new();
         for written in patterns {
             let written = written.as_ref().trim();
@@ -364,17 +364,17 @@ impl PatternMatcher {
         Ok(Self { lines })
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Whether some pattern starts with `!`.
-    pub fn has_exceptions(&self) -> bool {
+    pub(crate) fn has_exceptions(&self) -> bool {
         self.lines.iter().any(|line| line.exception)
     }
 
     /// Whether `path`, relative and clean, or one of its parents matches.
-    pub fn matches(&self, path: &[u8]) -> bool {
+    pub(crate) fn matches(&self, path: &[u8]) -> bool {
         let mut matched = false;
         for line in self.lines.iter().filter(|_| !path.is_empty()) {
             // Only a pattern that would change the outcome has to be tried.

@@ -37,7 +37,7 @@ pub(crate) fn percent_encode(text: &str) -> String {
 }
 
 /// Resolves `location`, from a response for `base`, to an absolute http or https URL.
-pub fn resolve_location(base: &Uri, location: &str) -> Option<Uri> {
+pub(crate) fn resolve_location(base: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next().unwrap_or_default().trim();
     let scheme = base.scheme_str()?;
     let authority = base.authority()?;

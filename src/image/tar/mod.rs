@@ -135,7 +135,7 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// Consumes `amount` bytes of what [`TarReader::content`] returned.
-    pub fn consume_content(&mut self, amount: usize) {
+    pub(crate) fn consume_content(&mut self, amount: usize) {
         self.input.consume(amount);
         self.content = self.content.saturating_sub(amount as u64);
     }

@@ -1,9 +1,9 @@
 //! Relays TCP connections: moves bytes between two sockets each, with the same few threads for all gateways.
 //!
 //! ```text
-//!  transparent listeners ─┐  accept, pair with the parked socket (syn_interceptor)   ┌ worker: epoll, its connections,
+//!  transparent listeners ─┐  accept, pair with the parked socket (syn_interceptor)  ┌ worker: epoll, its connections,
 //!  published ports ───────┴─ accept, connect to the container (publish) ── RelayPair┤ one buffer, some pipes
-//!  connecting host sockets ── outcome to syn_interceptor                          └ worker …
+//!  connecting host sockets ── outcome to syn_interceptor                            └ worker …
 //! ```
 //!
 //! # Terms
