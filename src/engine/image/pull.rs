@@ -12,9 +12,9 @@ pub use request::{PreparedPull, PullRequest, fetch};
 /// Finds servers and credentials. Runs credential helpers; starts no threads.
 pub fn prepare(environment: &Environment, request: PullRequest) -> Result<PreparedPull> {
     let name = request.reference.familiar();
-    let with_tag_conflict =
-        request.all_tags && (request.reference.tag().is_some() || request.reference.digest().is_some());
-    if !with_tag_conflict && demo::is_demo(&name) {
+    // The conflict of flags is reported first.
+    request.check()?;
+    if demo::is_demo(&name) {
         return Err(invalid("the demonstration is built into dhow and on no registry")
             .hint(format!("`dhow run {name}` makes it"))
             .into());

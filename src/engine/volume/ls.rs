@@ -64,21 +64,21 @@ impl<'a> VolumeFilters<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::volume::create::{NewVolume, create};
     use dhow_store::scratch;
 
-    fn filter(text: &str) -> ListFilter {
+    pub(in crate::volume) fn filter(text: &str) -> ListFilter {
         text.parse().unwrap()
     }
 
-    fn names(store: &Store, filters: &[&str]) -> Vec<String> {
+    pub(in crate::volume) fn names(store: &Store, filters: &[&str]) -> Vec<String> {
         let filters: Vec<_> = filters.iter().map(|text| filter(text)).collect();
         list(store, &filters).unwrap().into_iter().map(|listed| listed.record.name).collect()
     }
 
-    fn store() -> (tempfile::TempDir, Store) {
+    pub(in crate::volume) fn store() -> (tempfile::TempDir, Store) {
         let (dir, store) = scratch::store();
         for (name, label) in [("one", "a"), ("two", "b"), ("three", "a")] {
             let labels = [(label.to_owned(), name.to_owned())].into();

@@ -80,26 +80,7 @@ pub fn prune(store: &Store, request: &VolumePruneRequest) -> Result<PrunedVolume
 mod tests {
     use super::*;
     use crate::volume::create::{NewVolume, create};
-    use crate::volume::ls::list;
-    use dhow_store::scratch;
-
-    fn filter(text: &str) -> ListFilter {
-        text.parse().unwrap()
-    }
-
-    fn names(store: &Store, filters: &[&str]) -> Vec<String> {
-        let filters: Vec<_> = filters.iter().map(|text| filter(text)).collect();
-        list(store, &filters).unwrap().into_iter().map(|listed| listed.record.name).collect()
-    }
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let (dir, store) = scratch::store();
-        for (name, label) in [("one", "a"), ("two", "b"), ("three", "a")] {
-            let labels = [(label.to_owned(), name.to_owned())].into();
-            create(&store, NewVolume { name: name.into(), labels, ..NewVolume::default() }).unwrap();
-        }
-        (dir, store)
-    }
+    use crate::volume::ls::tests::{filter, names, store};
 
     #[test]
     fn pruning_spares_what_has_a_name_unless_all_is_said() {

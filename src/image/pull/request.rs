@@ -32,6 +32,16 @@ pub struct PullRequest {
     pub platform: Option<Platform>,
 }
 
+impl PullRequest {
+    /// Refuses a tag or digest next to `all_tags`.
+    pub fn check(&self) -> Result<()> {
+        if self.all_tags && (self.reference.tag().is_some() || self.reference.digest().is_some()) {
+            return Err(invalid("a tag cannot be used together with --all-tags").into());
+        }
+        Ok(())
+    }
+}
+
 /// A pull with its servers and credentials resolved.
 #[derive(Debug)]
 pub struct PreparedPull {
@@ -59,10 +69,8 @@ pub struct PullResult {
 
 /// Finds servers and credentials. Runs credential helpers; starts no threads.
 pub fn prepare(environment: &Environment, request: PullRequest) -> Result<PreparedPull> {
+    request.check()?;
     let reference = &request.reference;
-    if request.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
-        return Err(invalid("a tag cannot be used together with --all-tags").into());
-    }
     let doing = || format!("cannot pull {}", reference.familiar());
     let registries = RegistriesConfig::load(environment)?;
     let http = Arc::new(HttpClient::new(environment, HttpPolicy::default())?);
