@@ -57,11 +57,11 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::mount::move_mount(mount, "", target, "", flags)?)
 }
 
-/// Attaches a detached mount on the directory `target` of the host. Returns a duplicate of `mount`, its root.
-pub fn attach_at(mount: BorrowedFd<'_>, target: &Path) -> io::Result<OwnedFd> {
+/// Attaches a detached mount on the directory `target` of the host. Returns `mount`, whose descriptor stays its root.
+pub fn attach_at(mount: OwnedFd, target: &Path) -> io::Result<OwnedFd> {
     let target = super::fs::open_dir(target)?;
-    attach(mount, target.as_fd())?;
-    Ok(rustix::io::fcntl_dupfd_cloexec(mount, 3)?)
+    attach(mount.as_fd(), target.as_fd())?;
+    Ok(mount)
 }
 
 /// `struct mount_attr` of mount_setattr(2).

@@ -48,8 +48,7 @@ impl MemoryFiles {
                 &[FsParam::Text("mode", "0755"), FsParam::Text("size", "16m")],
                 attrs,
             )?;
-            mount::attach_at(tmpfs.as_fd(), &self.mount_point)?;
-            self.tmpfs = Some(tmpfs);
+            self.tmpfs = Some(mount::attach_at(tmpfs, &self.mount_point)?);
         }
         self.tmpfs
             .as_ref()

@@ -150,7 +150,7 @@ fn attach_root(root: &RootPlan) -> Result<OwnedFd> {
                 .with_context(|| format!("opening the root file system `{}`", path.display()))?;
             let tree = mount::clone_tree(dir.as_fd(), true)?;
             mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
-            mount::attach_at(tree.as_fd(), &root.stage)
+            mount::attach_at(tree, &root.stage)
                 .with_context(|| format!("attaching the root file system at `{}`", root.stage.display()))
         }
         RootSource::Overlay(layers) => {

@@ -60,7 +60,7 @@ fn mount(layers: &OverlayLayers, stage: &Path) -> std::io::Result<OwnedFd> {
         params.push(FsParam::Flag("volatile"));
     }
     match dhow_sys::mount::new_filesystem("overlay", &params, Attr::empty()) {
-        Ok(mount) => dhow_sys::mount::attach_at(mount.as_fd(), stage),
+        Ok(mount) => dhow_sys::mount::attach_at(mount, stage),
         // Kernels before 6.5 lack lowerdir+. A path that is too long for a parameter gets here as well.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => mount_by_options(layers, stage),
         Err(error) => Err(error),
@@ -97,7 +97,7 @@ pub(crate) fn put_upper_in_memory(layers: &OverlayLayers, stage: &Path) -> Resul
             .ok_or_else(|| Failure::new(FailureKind::Other, "a writable layer has no name"))?;
         rustix::fs::mkdirat(&tmpfs, name, Mode::from_raw_mode(0o755))?;
     }
-    dhow_sys::mount::attach_at(tmpfs.as_fd(), stage)?;
+    dhow_sys::mount::attach_at(tmpfs, stage)?;
     Ok(())
 }
 
