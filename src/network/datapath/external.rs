@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use netlink_packet_route::link::LinkAttribute;
 
 use super::{Datapath, DatapathContext, DropGuard};
 use crate::backend::NetworkBackend;
@@ -19,7 +18,7 @@ use crate::egress::EgressMember;
 use crate::external::udp_forward::UdpPortForward;
 use crate::external::{self, ExternalCommand, ExternalProcess};
 use crate::gateway::Gateway;
-use crate::netlink::requests::{Ipv4Devconf, RouteSpec, RuleSelector, TABLE_MAIN};
+use crate::netlink::requests::{Ipv4Devconf, LinkAttribute, RouteSpec, RuleSelector, TABLE_MAIN};
 use crate::netlink::{NetlinkFamily, NetlinkSocket, RouteBatch};
 use crate::netns::NetnsThread;
 use crate::publish::{GatewaySockets, PublishTarget, ReservedPorts};
@@ -108,8 +107,8 @@ fn configure_interface(
     let mut batch = RouteBatch::default();
     let mut all = vec![(Ipv4Devconf::Forwarding, 1), (Ipv4Devconf::ReversePathFilter, 0)];
     all.extend(settings);
-    let mac = mac.map(|mac| LinkAttribute::Address(mac.0.to_vec()));
-    batch.set_up(index, name, &all, mac.into_iter().collect());
+    let mac = mac.map(LinkAttribute::Address);
+    batch.set_up(index, name, &all, mac.as_slice());
     more(&mut batch, index);
     batch.send(&route)?;
     Ok(index)

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ipnet::IpNet;
-use netlink_packet_route::link::LinkAttribute;
 
 use super::mtu::MAX_MTU;
 use super::{BRIDGE_INDEX, BRIDGE_NAME, GatewayConfig};
 use crate::backend::NetworkBackend;
 use crate::forwarder::device::{PacketDevice, PacketSocket, TunDevice};
-use crate::netlink::requests::{Ipv4Devconf, RouteSpec, RuleSelector, TABLE_LOCAL, TABLE_MAIN, VethEnd};
+use crate::netlink::requests::{
+    Ipv4Devconf, LinkAttribute, RouteSpec, RuleSelector, TABLE_LOCAL, TABLE_MAIN, VethEnd,
+};
 use crate::netlink::{NetlinkSocket, RouteBatch};
 use crate::nft;
 use dhow_model::network::MacAddress;
@@ -61,10 +62,9 @@ fn open_tun(route: &NetlinkSocket) -> anyhow::Result<ForwarderLink> {
 fn open_veth(route: &NetlinkSocket) -> anyhow::Result<ForwarderLink> {
     let mut batch = RouteBatch::default();
     // A single queue and no offloads, so that the packet socket sees one datagram or segment at a time.
-    let attributes =
-        [LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
+    let attributes = [LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueues(1), LinkAttribute::RxQueues(1)];
     batch.add_local_veth(&NEAR, &FAR, &attributes);
-    batch.set_up(FAR.index, FAR.name, &[(Ipv4Devconf::Forwarding, 0)], Vec::new());
+    batch.set_up(FAR.index, FAR.name, &[(Ipv4Devconf::Forwarding, 0)], &[]);
     batch.send(route)?;
     let device = PacketSocket::open(FAR.index, NEAR.mac.0).context("cannot open a packet socket")?;
     Ok(ForwarderLink { name: NEAR.name, index: NEAR.index, device: Arc::new(device) })
@@ -73,7 +73,7 @@ fn open_veth(route: &NetlinkSocket) -> anyhow::Result<ForwarderLink> {
 /// Adds the bridge and brings it up.
 pub(super) fn push_bridge(batch: &mut RouteBatch, config: &GatewayConfig) {
     batch.add_bridge(BRIDGE_INDEX, BRIDGE_NAME, config.mac, config.mtu.mtu);
-    batch.set_up(BRIDGE_INDEX, BRIDGE_NAME, &config.port_devconf(), Vec::new());
+    batch.set_up(BRIDGE_INDEX, BRIDGE_NAME, &config.port_devconf(), &[]);
 }
 
 /// Routes the subnets to `out`, an interface without the gateway's addresses.
@@ -106,15 +106,15 @@ pub(super) fn build_links(
         config.addresses().for_each(|address| batch.add_address(BRIDGE_INDEX, address));
     }
     let Some(link) = link else { return batch };
-    let mut sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];
+    let mut sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLength(DEVICE_QUEUE)];
     if link.index == NEAR.index {
         // A packet socket cannot describe pending segmentation in a way that all kernels understand.
-        sizes.push(LinkAttribute::GsoMaxSegs(1));
+        sizes.push(LinkAttribute::GsoMaxSegments(1));
     }
     // Packets from the forwarder carry any source address, even local ones.
     let speaks =
         [(Ipv4Devconf::Forwarding, 1), (Ipv4Devconf::ReversePathFilter, 0), (Ipv4Devconf::AcceptLocal, 1)];
-    batch.set_up(link.index, link.name, &speaks, sizes);
+    batch.set_up(link.index, link.name, &speaks, &sizes);
     for to in config.default_prefixes() {
         let v6 = matches!(to, IpNet::V6(_));
         let route = |out, table, local| RouteSpec { to, via: None, out, table, local, mtu: None };

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use netlink_packet_route::link::LinkAttribute;
 
 use super::{BRIDGE_INDEX, BRIDGE_NAME, Gateway, links, sysctl};
-use crate::netlink::requests::{RouteSpec, TABLE_MAIN, VethPeer, is_delivered_locally};
+use crate::netlink::requests::{LinkAttribute, RouteSpec, TABLE_MAIN, VethPeer, is_delivered_locally};
 use crate::netlink::{NetlinkError, NetlinkFamily, NetlinkSocket, RouteBatch};
 use crate::nft;
 use crate::sync::lock;
@@ -159,12 +158,12 @@ impl Gateway {
         let mut batch = RouteBatch::default();
         let far = VethPeer { netns, name: &endpoint.interface, mac: endpoint.mac };
         if alone {
-            let as_gateway = LinkAttribute::Address(config.mac.0.to_vec());
+            let as_gateway = LinkAttribute::Address(config.mac);
             batch.add_veth(port.index, &name, config.mtu.mtu, as_gateway, &far);
-            batch.set_up(port.index, &name, &config.port_devconf(), Vec::new());
+            batch.set_up(port.index, &name, &config.port_devconf(), &[]);
             links::push_container_routes(&mut batch, config, port.index);
         } else {
-            batch.add_veth(port.index, &name, config.mtu.mtu, LinkAttribute::Controller(BRIDGE_INDEX), &far);
+            batch.add_veth(port.index, &name, config.mtu.mtu, LinkAttribute::Bridge(BRIDGE_INDEX), &far);
             if config.isolated {
                 batch.isolate(port.index, &name);
             }

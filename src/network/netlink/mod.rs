@@ -1,26 +1,27 @@
 //! A small blocking netlink client: sends several requests in one message, and gets a single acknowledgement
 //! if all succeeded.
 
+mod message;
 pub(crate) mod requests;
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
 use rustix::net::{RecvFlags, SendFlags};
+
+use message::{FixedHeader, RequestHeader, RouteMessageWriter};
 
 pub(crate) use dhow_sys::netlink::NetlinkFamily;
 
 /// Length of `struct nlmsghdr`, in bytes.
 pub(crate) const HEADER: usize = 16;
 
-/// The message type of acknowledgements, `NLMSG_ERROR`; its code is 0 for success.
-const NLMSG_ERROR: u16 = 2;
-/// The flag that attributes follow an acknowledgement, `NLM_F_ACK_TLVS`.
-const ACK_TLVS: u16 = 0x200;
-/// The attribute with an explanation, `NLMSGERR_ATTR_MSG`.
+/// The message type of acknowledgements; its code is 0 for success.
+const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+/// The flag that attributes follow an acknowledgement.
+const ACK_TLVS: u16 = libc::NLM_F_ACK_TLVS as u16;
+/// The attribute with an explanation, `NLMSGERR_ATTR_MSG` of `linux/netlink.h`.
 const ATTR_MSG: u16 = 1;
 
 /// Why a request failed.
@@ -88,21 +89,14 @@ impl NetlinkSocket {
         self.0.as_fd()
     }
 
-    /// Sends a query that has a single message as its answer.
-    pub(crate) fn ask(&self, question: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
-        let question = message(0, 1, question);
-        let mut buffer = vec![0; question.buffer_len()];
-        question.serialize(&mut buffer);
-        rustix::io::retry_on_intr(|| rustix::net::send(&self.0, &buffer, SendFlags::empty()))?;
+    /// Sends a query that has a single message of the type `expected` as its answer, and returns that message
+    /// without its header.
+    pub(crate) fn ask(&self, question: &[u8], expected: u16) -> io::Result<Vec<u8>> {
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.0, question, SendFlags::empty()))?;
         let mut answer = [0; 4096];
         let (length, _) =
             rustix::io::retry_on_intr(|| rustix::net::recv(&self.0, &mut answer[..], RecvFlags::DONTWAIT))?;
-        let answer = answer.get(..length).unwrap_or_default();
-        match NetlinkMessage::deserialize(answer).map_err(io::Error::other)?.payload {
-            NetlinkPayload::InnerMessage(answer) => Ok(answer),
-            NetlinkPayload::Error(refused) => Err(refused.to_io()),
-            _ => Err(io::ErrorKind::InvalidData.into()),
-        }
+        Ok(expect_message(answer.get(..length).unwrap_or_default(), expected)?.to_vec())
     }
 
     /// Sends `requests`, of which at least number `last` asks for an acknowledgement, and returns the errors.
@@ -137,51 +131,72 @@ impl NetlinkSocket {
     }
 }
 
-/// Builds an rtnetlink message.
-fn message(flags: u16, number: u32, inner: RouteNetlinkMessage) -> NetlinkMessage<RouteNetlinkMessage> {
-    let mut header = NetlinkHeader::default();
-    header.flags = flags | NLM_F_REQUEST;
-    header.sequence_number = number;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(inner));
-    message.finalize();
-    message
+/// A message from the kernel.
+struct ReceivedMessage<'a> {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    /// What follows the header.
+    body: &'a [u8],
+}
+
+/// Splits the first message off `bytes`.
+fn next_message(bytes: &[u8]) -> Option<(ReceivedMessage<'_>, &[u8])> {
+    let length = u32_at(bytes, 0)? as usize;
+    let message = bytes.get(..length)?;
+    let received = ReceivedMessage {
+        kind: u16_at(message, 4)?,
+        flags: u16_at(message, 6)?,
+        sequence: u32_at(message, 8)?,
+        body: message.get(HEADER..)?,
+    };
+    Some((received, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+/// The body of the message in `answer`, which is to have the type `expected`.
+fn expect_message(answer: &[u8], expected: u16) -> io::Result<&[u8]> {
+    let (message, _) = next_message(answer).ok_or(io::ErrorKind::InvalidData)?;
+    match error_in(&message) {
+        Some(refused) => Err(refused),
+        None if message.kind == expected => Ok(message.body),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
 /// Splits the first acknowledgement off `bytes`; skips other messages.
 fn next_answer(mut bytes: &[u8]) -> Option<(NetlinkAck, &[u8])> {
     loop {
-        let length = u32_at(bytes, 0)? as usize;
-        let message = bytes.get(..length).filter(|message| message.len() >= HEADER)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        let kind_and_flags = u32_at(message, 4)?.to_ne_bytes();
-        let kind = u16::from_ne_bytes([kind_and_flags[0], kind_and_flags[1]]);
-        let flags = u16::from_ne_bytes([kind_and_flags[2], kind_and_flags[3]]);
-        if kind != NLMSG_ERROR {
-            continue;
-        }
-        let code = u32_at(message, HEADER)?.cast_signed();
+        let (message, rest) = next_message(bytes)?;
+        bytes = rest;
+        let Some(error) = error_in(&message) else { continue };
         // The request's header is repeated between the code and the attributes.
-        let attributes = message.get(2 * HEADER + 4..).filter(|_| flags & ACK_TLVS != 0).unwrap_or_default();
-        let answer = NetlinkAck {
-            sequence: u32_at(message, 8)?,
-            error: io::Error::from_raw_os_error(code.wrapping_neg()),
-            text: text_in(attributes),
-        };
-        return Some((answer, bytes));
+        let attributes = message.body.get(4 + HEADER..).filter(|_| message.flags & ACK_TLVS != 0);
+        let text = text_in(attributes.unwrap_or_default());
+        return Some((NetlinkAck { sequence: message.sequence, error, text }, bytes));
     }
+}
+
+/// The error, or the success as number 0, that `message` reports if it is an acknowledgement.
+fn error_in(message: &ReceivedMessage<'_>) -> Option<io::Error> {
+    let code = u32_at(message.body, 0).filter(|_| message.kind == NLMSG_ERROR)?;
+    Some(io::Error::from_raw_os_error(code.cast_signed().wrapping_neg()))
 }
 
 fn text_in(mut attributes: &[u8]) -> Option<String> {
     loop {
-        let [low, high, kind_low, kind_high] = u32_at(attributes, 0)?.to_ne_bytes();
-        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let length = usize::from(u16_at(attributes, 0)?);
+        let kind = u16_at(attributes, 2)?;
         let value = attributes.get(4..length)?;
-        if u16::from_ne_bytes([kind_low, kind_high]) == ATTR_MSG {
+        if kind == ATTR_MSG {
             let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
             return Some(String::from_utf8_lossy(text).into_owned());
         }
         attributes = attributes.get(length.next_multiple_of(4)..)?;
     }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -199,13 +214,20 @@ pub(crate) struct RouteBatch {
 }
 
 impl RouteBatch {
-    /// Adds `message`, described by `name`. `flags` are those of `NLM_F_*` besides `NLM_F_REQUEST`.
-    pub(crate) fn push(&mut self, name: impl Into<String>, flags: u16, inner: RouteNetlinkMessage) {
-        self.names.push(name.into());
-        let message = message(flags, self.number(), inner);
+    /// Adds a request of the type `kind` (`RTM_*`), described by `name`; `write` adds its attributes.
+    /// `flags` are those of `NLM_F_*` besides `NLM_F_REQUEST`.
+    fn push(
+        &mut self,
+        name: String,
+        kind: u16,
+        flags: u16,
+        fixed: &impl FixedHeader,
+        write: impl FnOnce(&mut RouteMessageWriter<'_>),
+    ) {
+        self.names.push(name);
         self.last = self.bytes.len();
-        self.bytes.resize(self.last + message.buffer_len().next_multiple_of(4), 0);
-        message.serialize(self.bytes.split_at_mut(self.last).1);
+        let header = RequestHeader { kind, flags, sequence: self.number() };
+        RouteMessageWriter::append_request(&mut self.bytes, &header, fixed, write);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -221,7 +243,7 @@ impl RouteBatch {
         let number = self.number();
         // Only the last request asks for an acknowledgement; errors are reported anyway.
         if let Some(flags) = self.bytes.get_mut(self.last + 6..).and_then(<[u8]>::first_chunk_mut) {
-            *flags = (u16::from_ne_bytes(*flags) | NLM_F_ACK).to_ne_bytes();
+            *flags = (u16::from_ne_bytes(*flags) | message::ACK).to_ne_bytes();
         }
         let whole = |error| NetlinkError::new(self.names.first().cloned().unwrap_or_default(), error);
         let first = socket.exchange(&self.bytes, number).map_err(whole)?.into_iter().next();
@@ -233,35 +255,4 @@ impl RouteBatch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_comes_with_its_number_and_what_the_kernel_says() {
-        let mut bytes = Vec::new();
-        for (sequence, code, text) in [(1, -17_i32, "no good\0"), (2, 0, "")] {
-            let length = HEADER + 4 + HEADER + if text.is_empty() { 0 } else { 4 + text.len() };
-            bytes.extend((length as u32).to_ne_bytes());
-            bytes.extend(NLMSG_ERROR.to_ne_bytes());
-            bytes.extend((if text.is_empty() { 0 } else { ACK_TLVS }).to_ne_bytes());
-            bytes.extend(u32::to_ne_bytes(sequence));
-            bytes.extend([0; 4]);
-            bytes.extend(code.to_ne_bytes());
-            bytes.extend([0; HEADER]);
-            if !text.is_empty() {
-                bytes.extend((4 + text.len() as u16).to_ne_bytes());
-                bytes.extend(ATTR_MSG.to_ne_bytes());
-                bytes.extend(text.as_bytes());
-            }
-        }
-        let (first, rest) = next_answer(&bytes).unwrap();
-        assert_eq!((first.sequence, first.error.raw_os_error()), (1, Some(libc::EEXIST)));
-        assert_eq!(first.text.as_deref(), Some("no good"));
-        let (second, rest) = next_answer(rest).unwrap();
-        assert_eq!((second.sequence, second.error.raw_os_error(), second.text), (2, Some(0), None));
-        assert!(next_answer(rest).is_none());
-        for cut in 0..bytes.len() {
-            let _ = next_answer(&bytes[..cut]);
-        }
-    }
-}
+mod tests;

@@ -5,19 +5,11 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use ipnet::IpNet;
-use netlink_packet_core::{DefaultNla, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
-use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage, LinkProtoInfoBridge,
-};
-use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
-use netlink_packet_route::route::{
-    RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
-};
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::message::{
+    AddressHeader, BRIDGE, CREATE, EXCLUSIVE, INET, INET6, LinkHeader, NESTED, NeighbourHeader, REPLACE,
+    RequestHeader, RouteHeader, RouteMessageWriter, RuleHeader, family,
+};
 use super::{NetlinkSocket, RouteBatch};
 use dhow_model::network::MacAddress;
 
@@ -31,14 +23,46 @@ pub(crate) enum Ipv4Devconf {
     AcceptLocal = 23,
 }
 
+/// A property of an interface, `IFLA_*` of `linux/if_link.h`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LinkAttribute {
+    /// The hardware address.
+    Address(MacAddress),
+    /// In bytes.
+    Mtu(u32),
+    /// How many queues there are for sending.
+    TxQueues(u32),
+    /// How many queues there are for receiving.
+    RxQueues(u32),
+    /// How many packets a queue for sending holds.
+    TxQueueLength(u32),
+    /// How many segments a packet may be cut into below the interface.
+    GsoMaxSegments(u32),
+    /// The index of the bridge that the interface is a port of, or 0.
+    Bridge(u32),
+}
+
+/// `IFLA_BR_MCAST_SNOOPING` of `linux/if_link.h`.
+const BRIDGE_MULTICAST_SNOOPING: u16 = 23;
+/// `IFLA_BR_VLAN_DEFAULT_PVID` of `linux/if_link.h`.
+const BRIDGE_VLAN_DEFAULT: u16 = 39;
+/// `IFLA_BRPORT_ISOLATED` of `linux/if_link.h`.
+const PORT_ISOLATED: u16 = 33;
 /// `IFLA_INET_CONF` of `linux/if_link.h`.
 const INET_CONF: u16 = 1;
-/// `IFLA_BRPORT_ISOLATED` of `linux/if_link.h`.
-const ISOLATED: u16 = 33;
-/// The table of local addresses, `RT_TABLE_LOCAL`.
-pub(crate) const TABLE_LOCAL: u8 = 255;
-/// The default routing table, `RT_TABLE_MAIN`.
-pub(crate) const TABLE_MAIN: u8 = 254;
+/// `VETH_INFO_PEER` of `linux/veth.h`.
+const VETH_PEER: u16 = 1;
+/// `RTAX_MTU` of `linux/rtnetlink.h`.
+const METRIC_MTU: u16 = 2;
+/// `FRA_*` of `linux/fib_rules.h`.
+const RULE_SOURCE: u16 = 2;
+const RULE_INPUT_INTERFACE: u16 = 3;
+const RULE_PRIORITY: u16 = 6;
+const RULE_MARK: u16 = 10;
+/// The table of local addresses.
+pub(crate) const TABLE_LOCAL: u8 = libc::RT_TABLE_LOCAL;
+/// The default routing table.
+pub(crate) const TABLE_MAIN: u8 = libc::RT_TABLE_MAIN;
 
 /// The end of a veth pair that moves into another namespace.
 pub(crate) struct VethPeer<'a> {
@@ -79,35 +103,50 @@ pub(crate) enum RuleSelector {
     Source(IpAddr),
 }
 
-fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
-}
+impl RouteMessageWriter<'_> {
+    fn link_attributes(&mut self, attributes: &[LinkAttribute]) {
+        for attribute in attributes {
+            match *attribute {
+                LinkAttribute::Address(mac) => self.bytes(libc::IFLA_ADDRESS, &mac.0),
+                LinkAttribute::Mtu(mtu) => self.number(libc::IFLA_MTU, mtu),
+                LinkAttribute::TxQueues(count) => self.number(libc::IFLA_NUM_TX_QUEUES, count),
+                LinkAttribute::RxQueues(count) => self.number(libc::IFLA_NUM_RX_QUEUES, count),
+                LinkAttribute::TxQueueLength(packets) => self.number(libc::IFLA_TXQLEN, packets),
+                LinkAttribute::GsoMaxSegments(count) => self.number(libc::IFLA_GSO_MAX_SEGS, count),
+                LinkAttribute::Bridge(index) => self.number(libc::IFLA_MASTER, index),
+            }
+        }
+    }
 
-fn link(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes = attributes;
-    message
-}
-
-fn up(mut message: LinkMessage) -> LinkMessage {
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
-    message
+    /// Makes the link a veth pair. `describe` adds the attributes of the other end, whose index is `peer`, or
+    /// chosen by the kernel if that is 0.
+    fn veth_info(&mut self, peer: u32, describe: impl FnOnce(&mut Self)) {
+        self.nest(libc::IFLA_LINKINFO, |info| {
+            info.text(libc::IFLA_INFO_KIND, "veth");
+            info.nest(libc::IFLA_INFO_DATA, |data| {
+                data.nest(VETH_PEER, |end| {
+                    end.fixed_header(&LinkHeader::new(peer, 0));
+                    describe(end);
+                });
+            });
+        });
+    }
 }
 
 impl RouteBatch {
     /// Adds a bridge that is down, without multicast snooping or VLANs.
     pub(crate) fn add_bridge(&mut self, index: u32, name: &str, mac: MacAddress, mtu: u32) {
-        let settings = vec![InfoBridge::MulticastSnooping(false), InfoBridge::VlanDefaultPvid(0)];
-        let info = vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(settings))];
-        let attributes = vec![
-            LinkAttribute::IfName(name.to_owned()),
-            LinkAttribute::Address(mac.0.to_vec()),
-            LinkAttribute::Mtu(mtu),
-            LinkAttribute::LinkInfo(info),
-        ];
-        self.create(format!("make the bridge {name}"), link(index, attributes));
+        self.create(format!("make the bridge {name}"), &LinkHeader::new(index, 0), |link| {
+            link.text(libc::IFLA_IFNAME, name);
+            link.link_attributes(&[LinkAttribute::Address(mac), LinkAttribute::Mtu(mtu)]);
+            link.nest(libc::IFLA_LINKINFO, |info| {
+                info.text(libc::IFLA_INFO_KIND, "bridge");
+                info.nest(libc::IFLA_INFO_DATA, |data| {
+                    data.bytes(BRIDGE_MULTICAST_SNOOPING, &[0]);
+                    data.bytes(BRIDGE_VLAN_DEFAULT, &0_u16.to_ne_bytes());
+                });
+            });
+        });
     }
 
     /// Adds a veth pair: one end here and up, the other in another namespace and down, both with this MTU;
@@ -120,24 +159,21 @@ impl RouteBatch {
         more: LinkAttribute,
         far: &VethPeer<'_>,
     ) {
-        let elsewhere = vec![
-            LinkAttribute::IfName(far.name.to_owned()),
-            LinkAttribute::Address(far.mac.0.to_vec()),
-            LinkAttribute::Mtu(mtu),
-            LinkAttribute::NetNsFd(far.netns.as_raw_fd()),
-            LinkAttribute::NumTxQueues(1),
-            LinkAttribute::NumRxQueues(1),
-        ];
-        let peer = InfoData::Veth(InfoVeth::Peer(link(0, elsewhere)));
-        let mut attributes = vec![
-            LinkAttribute::IfName(name.to_owned()),
-            LinkAttribute::Mtu(mtu),
-            LinkAttribute::NumTxQueues(1),
-            LinkAttribute::NumRxQueues(1),
-            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)]),
-        ];
-        attributes.push(more);
-        self.create(format!("make the interface {}", far.name), up(link(index, attributes)));
+        let mtu = LinkAttribute::Mtu(mtu);
+        let one_queue = [LinkAttribute::TxQueues(1), LinkAttribute::RxQueues(1)];
+        let request = format!("make the interface {}", far.name);
+        self.create(request, &LinkHeader::new(index, libc::IFF_UP), |link| {
+            link.text(libc::IFLA_IFNAME, name);
+            link.link_attributes(&[mtu]);
+            link.link_attributes(&one_queue);
+            link.veth_info(0, |peer| {
+                peer.text(libc::IFLA_IFNAME, far.name);
+                peer.link_attributes(&[LinkAttribute::Address(far.mac), mtu]);
+                peer.bytes(libc::IFLA_NET_NS_FD, &far.netns.as_raw_fd().to_ne_bytes());
+                peer.link_attributes(&one_queue);
+            });
+            link.link_attributes(&[more]);
+        });
     }
 
     /// Adds a veth pair with both ends here, down and without ARP.
@@ -147,36 +183,44 @@ impl RouteBatch {
         far: &VethEnd<'_>,
         attributes: &[LinkAttribute],
     ) {
-        let end = |end: &VethEnd<'_>| {
-            let mut message = link(end.index, attributes.to_vec());
-            message.attributes.push(LinkAttribute::IfName(end.name.to_owned()));
-            message.attributes.push(LinkAttribute::Address(end.mac.0.to_vec()));
-            message
+        let describe = |link: &mut RouteMessageWriter<'_>, end: &VethEnd<'_>| {
+            link.link_attributes(attributes);
+            link.text(libc::IFLA_IFNAME, end.name);
+            link.link_attributes(&[LinkAttribute::Address(end.mac)]);
         };
-        let mut message = end(near);
-        message.header.flags = LinkFlags::Noarp;
-        message.header.change_mask = LinkFlags::Noarp;
-        let peer = InfoData::Veth(InfoVeth::Peer(end(far)));
-        let info = vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)];
-        message.attributes.push(LinkAttribute::LinkInfo(info));
-        self.create(format!("make the interface {}", near.name), message);
+        let header = LinkHeader::new(near.index, libc::IFF_NOARP);
+        self.create(format!("make the interface {}", near.name), &header, |link| {
+            describe(link, near);
+            link.veth_info(far.index, |peer| describe(peer, far));
+        });
     }
 
-    fn create(&mut self, name: String, message: LinkMessage) {
-        self.push(name, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewLink(message));
+    fn create(
+        &mut self,
+        name: String,
+        header: &LinkHeader,
+        describe: impl FnOnce(&mut RouteMessageWriter<'_>),
+    ) {
+        self.push(name, libc::RTM_NEWLINK, CREATE | EXCLUSIVE, header, describe);
+    }
+
+    fn change(
+        &mut self,
+        name: String,
+        header: &LinkHeader,
+        describe: impl FnOnce(&mut RouteMessageWriter<'_>),
+    ) {
+        self.push(name, libc::RTM_SETLINK, 0, header, describe);
     }
 
     /// Brings an interface up.
     pub(crate) fn up(&mut self, index: u32, name: &str) {
-        self.push(format!("bring up {name}"), 0, RouteNetlinkMessage::SetLink(up(link(index, Vec::new()))));
+        self.change(format!("bring up {name}"), &LinkHeader::new(index, libc::IFF_UP), |_| {});
     }
 
     /// Turns ARP off on an interface: its other end accepts every frame.
     pub(crate) fn disable_arp(&mut self, index: u32, name: &str) {
-        let mut message = link(index, Vec::new());
-        message.header.flags = LinkFlags::Noarp;
-        message.header.change_mask = LinkFlags::Noarp;
-        self.push(format!("turn off ARP on {name}"), 0, RouteNetlinkMessage::SetLink(message));
+        self.change(format!("turn off ARP on {name}"), &LinkHeader::new(index, libc::IFF_NOARP), |_| {});
     }
 
     /// Brings an interface up with IPv4 `settings` and further attributes.
@@ -185,119 +229,133 @@ impl RouteBatch {
         index: u32,
         name: &str,
         settings: &[(Ipv4Devconf, u32)],
-        mut attributes: Vec<LinkAttribute>,
+        attributes: &[LinkAttribute],
     ) {
-        let mut values = Vec::new();
-        for (setting, value) in settings {
-            // The attribute's length and type, then its value.
-            values.extend(8_u16.to_ne_bytes());
-            values.extend((*setting as u16).to_ne_bytes());
-            values.extend(value.to_ne_bytes());
-        }
-        let values = AfSpecInet::Other(DefaultNla::new(INET_CONF | NLA_F_NESTED, values));
-        attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![values])]));
-        let message = up(link(index, attributes));
-        self.push(format!("set up {name}"), 0, RouteNetlinkMessage::SetLink(message));
+        self.change(format!("set up {name}"), &LinkHeader::new(index, libc::IFF_UP), |link| {
+            link.link_attributes(attributes);
+            link.nest(libc::IFLA_AF_SPEC, |families| {
+                families.nest(INET.into(), |inet| {
+                    inet.nest(INET_CONF | NESTED, |values| {
+                        settings.iter().for_each(|(setting, value)| values.number(*setting as u16, *value));
+                    });
+                });
+            });
+        });
     }
 
     /// Makes an interface a port of the bridge with index `bridge`; 0 detaches it.
     pub(crate) fn set_bridge(&mut self, index: u32, name: &str, bridge: u32) {
-        let message = link(index, vec![LinkAttribute::Controller(bridge)]);
-        self.push(format!("attach {name}"), 0, RouteNetlinkMessage::SetLink(message));
+        self.change(format!("attach {name}"), &LinkHeader::new(index, 0), |link| {
+            link.link_attributes(&[LinkAttribute::Bridge(bridge)]);
+        });
     }
 
     /// Isolates a bridge port from all other isolated ports (Linux 4.18).
     pub(crate) fn isolate(&mut self, index: u32, name: &str) {
-        let isolated = LinkProtoInfoBridge::Other(DefaultNla::new(ISOLATED, vec![1]));
-        let mut message = link(index, vec![LinkAttribute::ProtoInfoBridge(vec![isolated])]);
-        message.header.interface_family = AddressFamily::Bridge;
-        self.push(format!("isolate {name}"), 0, RouteNetlinkMessage::SetLink(message));
+        let header = LinkHeader { family: BRIDGE, ..LinkHeader::new(index, 0) };
+        self.change(format!("isolate {name}"), &header, |link| {
+            // Without the flag the kernel takes the attribute for the port's STP state.
+            link.nest(libc::IFLA_PROTINFO | NESTED, |port| port.bytes(PORT_ISOLATED, &[1]));
+        });
     }
 
     /// Deletes an interface, and with it the other end of a veth pair.
     pub(crate) fn delete(&mut self, index: u32, name: &str) {
-        let message = RouteNetlinkMessage::DelLink(link(index, Vec::new()));
-        self.push(format!("delete the interface {name}"), 0, message);
+        let request = format!("delete the interface {name}");
+        self.push(request, libc::RTM_DELLINK, 0, &LinkHeader::new(index, 0), |_| {});
     }
 
     /// Adds an address, which is usable at once (`IFA_F_NODAD`).
     pub(crate) fn add_address(&mut self, index: u32, address: IpNet) {
-        let mut message = AddressMessage::default();
-        message.header.family = family(address.addr());
-        message.header.prefix_len = address.prefix_len();
-        message.header.index = index;
-        message.header.flags = AddressHeaderFlags::Nodad | AddressHeaderFlags::Permanent;
-        message.header.scope = AddressScope::Universe;
-        message.attributes =
-            vec![AddressAttribute::Local(address.addr()), AddressAttribute::Address(address.addr())];
-        if let IpNet::V4(net) = address
-            && net.prefix_len() < 31
-        {
-            message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
-        }
-        let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        self.push(format!("add the address {address}"), flags, RouteNetlinkMessage::NewAddress(message));
+        let header = AddressHeader {
+            family: family(address.addr()),
+            prefix_length: address.prefix_len(),
+            flags: (libc::IFA_F_NODAD | libc::IFA_F_PERMANENT) as u8,
+            index,
+        };
+        let request = format!("add the address {address}");
+        self.push(request, libc::RTM_NEWADDR, CREATE | REPLACE, &header, |message| {
+            message.address(libc::IFA_LOCAL, address.addr());
+            message.address(libc::IFA_ADDRESS, address.addr());
+            if let IpNet::V4(net) = address
+                && net.prefix_len() < 31
+            {
+                message.address(libc::IFA_BROADCAST, net.broadcast().into());
+            }
+        });
     }
 
     /// Adds or replaces a route.
     pub(crate) fn add_route(&mut self, route: &RouteSpec) {
-        let mut message = RouteMessage::default();
-        message.header.address_family = family(route.to.addr());
-        message.header.destination_prefix_length = route.to.prefix_len();
-        message.header.table = route.table;
-        message.header.protocol = RouteProtocol::Static;
-        message.header.kind = if route.local { RouteType::Local } else { RouteType::Unicast };
-        message.header.scope = match (route.local, route.via) {
-            (true, _) => RouteScope::Host,
-            (false, Some(_)) => RouteScope::Universe,
-            (false, None) => RouteScope::Link,
+        let header = RouteHeader {
+            family: family(route.to.addr()),
+            destination_length: route.to.prefix_len(),
+            table: route.table,
+            protocol: libc::RTPROT_STATIC,
+            scope: match (route.local, route.via) {
+                (true, _) => libc::RT_SCOPE_HOST,
+                (false, Some(_)) => libc::RT_SCOPE_UNIVERSE,
+                (false, None) => libc::RT_SCOPE_LINK,
+            },
+            kind: if route.local { libc::RTN_LOCAL } else { libc::RTN_UNICAST },
         };
-        message.attributes = vec![RouteAttribute::Oif(route.out)];
-        if route.to.prefix_len() > 0 {
-            message.attributes.push(RouteAttribute::Destination(route.to.addr().into()));
-        }
-        message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(via.into())));
-        let metrics = route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
-        message.attributes.extend(metrics);
-        let name = format!("add the route to {}", route.to);
-        self.push(name, NLM_F_CREATE | NLM_F_REPLACE, RouteNetlinkMessage::NewRoute(message));
+        let request = format!("add the route to {}", route.to);
+        self.push(request, libc::RTM_NEWROUTE, CREATE | REPLACE, &header, |message| {
+            message.number(libc::RTA_OIF, route.out);
+            if route.to.prefix_len() > 0 {
+                message.address(libc::RTA_DST, route.to.addr());
+            }
+            if let Some(via) = route.via {
+                message.address(libc::RTA_GATEWAY, via);
+            }
+            if let Some(mtu) = route.mtu {
+                message.nest(libc::RTA_METRICS, |metrics| metrics.number(METRIC_MTU, mtu));
+            }
+        });
     }
 
     /// Adds a routing rule: matching packets are looked up in `table`. Lower priorities come first.
     pub(crate) fn add_rule(&mut self, v6: bool, priority: u32, which: RuleSelector, table: u8) {
-        let message = rule(v6, priority, which, table);
-        let name = format!("add the routing rule {priority}");
-        self.push(name, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewRule(message));
+        let request = format!("add the routing rule {priority}");
+        let header = rule_header(v6, which, table);
+        self.push(request, libc::RTM_NEWRULE, CREATE | EXCLUSIVE, &header, |rule| {
+            rule.number(RULE_PRIORITY, priority);
+            match which {
+                RuleSelector::All => {}
+                RuleSelector::Mark(mark) => rule.number(RULE_MARK, mark),
+                RuleSelector::InputInterface(name) => rule.text(RULE_INPUT_INTERFACE, name),
+                RuleSelector::Source(address) => rule.address(RULE_SOURCE, address),
+            }
+        });
     }
 
     pub(crate) fn delete_rule(&mut self, v6: bool, priority: u32, table: u8) {
-        let message = rule(v6, priority, RuleSelector::All, table);
-        self.push(format!("delete the routing rule {priority}"), 0, RouteNetlinkMessage::DelRule(message));
+        let request = format!("delete the routing rule {priority}");
+        let header = rule_header(v6, RuleSelector::All, table);
+        self.push(request, libc::RTM_DELRULE, 0, &header, |rule| rule.number(RULE_PRIORITY, priority));
     }
 
     /// Adds a permanent neighbour entry: `address` has the hardware address `mac`.
     pub(crate) fn add_neighbour(&mut self, index: u32, address: IpAddr, mac: MacAddress) {
-        let mut message = NeighbourMessage::default();
-        message.header.family = family(address);
-        message.header.ifindex = index;
-        message.header.state = NeighbourState::Permanent;
-        message.header.kind = RouteType::Unicast;
-        message.attributes = vec![
-            NeighbourAttribute::Destination(address.into()),
-            NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()),
-        ];
-        let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        self.push(format!("add the neighbour {address}"), flags, RouteNetlinkMessage::NewNeighbour(message));
+        let header = NeighbourHeader {
+            family: family(address),
+            index,
+            state: libc::NUD_PERMANENT,
+            kind: libc::RTN_UNICAST,
+        };
+        let request = format!("add the neighbour {address}");
+        self.push(request, libc::RTM_NEWNEIGH, CREATE | REPLACE, &header, |neighbour| {
+            neighbour.address(libc::NDA_DST, address);
+            neighbour.bytes(libc::NDA_LLADDR, &mac.0);
+        });
     }
 
     /// Deletes a neighbour entry.
     pub(crate) fn delete_neighbour(&mut self, index: u32, address: IpAddr) {
-        let mut message = NeighbourMessage::default();
-        message.header.family = family(address);
-        message.header.ifindex = index;
-        message.attributes = vec![NeighbourAttribute::Destination(address.into())];
-        let message = RouteNetlinkMessage::DelNeighbour(message);
-        self.push(format!("delete the neighbour {address}"), 0, message);
+        let header = NeighbourHeader { family: family(address), index, state: 0, kind: 0 };
+        self.push(format!("delete the neighbour {address}"), libc::RTM_DELNEIGH, 0, &header, |neighbour| {
+            neighbour.address(libc::NDA_DST, address);
+        });
     }
 }
 
@@ -305,30 +363,35 @@ impl RouteBatch {
 /// can be used as a source as soon as an interface has it, but a kernel worker adds its local route some time
 /// later, even without duplicate address detection (`addrconf_dad_work`). Until then, answers are dropped.
 pub(crate) fn is_delivered_locally(socket: &NetlinkSocket, address: IpAddr) -> io::Result<bool> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family(address);
-    message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
-    message.attributes = vec![RouteAttribute::Destination(address.into())];
-    match socket.ask(RouteNetlinkMessage::GetRoute(message))? {
-        RouteNetlinkMessage::NewRoute(route) => Ok(route.header.kind == RouteType::Local),
-        _ => Err(io::ErrorKind::InvalidData.into()),
+    let route = socket.ask(&route_question(address), libc::RTM_NEWROUTE)?;
+    let kind = RouteHeader::kind_in(&route).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(kind == libc::RTN_LOCAL)
+}
+
+/// The query for the route that packets to `address` take.
+pub(super) fn route_question(address: IpAddr) -> Vec<u8> {
+    let mut question = Vec::new();
+    let header = RequestHeader { kind: libc::RTM_GETROUTE, flags: 0, sequence: 1 };
+    let fixed = RouteHeader {
+        family: family(address),
+        destination_length: host_prefix(address),
+        ..RouteHeader::default()
+    };
+    RouteMessageWriter::append_request(&mut question, &header, &fixed, |route| {
+        route.address(libc::RTA_DST, address);
+    });
+    question
+}
+
+fn rule_header(v6: bool, which: RuleSelector, table: u8) -> RuleHeader {
+    RuleHeader {
+        family: if v6 { INET6 } else { INET },
+        source_length: if let RuleSelector::Source(address) = which { host_prefix(address) } else { 0 },
+        table,
     }
 }
 
-fn rule(v6: bool, priority: u32, which: RuleSelector, table: u8) -> RuleMessage {
-    let mut message = RuleMessage::default();
-    message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    message.header.table = table;
-    message.header.action = RuleAction::ToTable;
-    message.attributes = vec![RuleAttribute::Priority(priority)];
-    if let RuleSelector::Source(address) = which {
-        message.header.src_len = if address.is_ipv4() { 32 } else { 128 };
-    }
-    message.attributes.extend(match which {
-        RuleSelector::All => None,
-        RuleSelector::Mark(mark) => Some(RuleAttribute::FwMark(mark)),
-        RuleSelector::InputInterface(name) => Some(RuleAttribute::Iifname(name.to_owned())),
-        RuleSelector::Source(address) => Some(RuleAttribute::Source(address)),
-    });
-    message
+/// The prefix length that stands for this address alone.
+fn host_prefix(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
