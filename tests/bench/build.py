@@ -68,7 +68,7 @@ def build(engine, context, *options):
 
 def measure(measure, mapped, rounds, quick):
     """Rows of medians, by name; `measure` is the module of the same name."""
-    engines = [measure.Engine("dhow")] + ([measure.Engine("podman")] if mapped else [])
+    engines = measure.engines(mapped)
     for engine in engines:
         for archive in ("busybox.tar", "image.tar"):
             engine.run("load", "-q", "-i", f"{measure.HERE}/{archive}")

@@ -1,5 +1,6 @@
 """Part of tests/bench/run: containers that live on: their start and end, exec, ps among many, memory, many at once."""
 
+import concurrent.futures
 import os
 import random
 import re
@@ -13,7 +14,7 @@ SLEEPER = ["sh", "-c", "trap exit TERM; sleep 1000 & wait"]
 
 def measure(measure, mapped, rounds):
     """Rows of medians, by name; `measure` is the module of the same name."""
-    engines = [measure.Engine("dhow")] + ([measure.Engine("podman")] if mapped else [])
+    engines = measure.engines(mapped)
     for engine in engines:
         engine.run("load", "-i", measure.HERE + "/busybox.tar")
     suffix = "mapped" if mapped else "single"
@@ -21,6 +22,7 @@ def measure(measure, mapped, rounds):
     rows.update({name + suffix: row for name, row in starts_and_stops(measure, engines, rounds).items()})
     if mapped:
         rows["many"] = many_at_once(measure, engines)
+        rows["many-detached"] = many_detached(measure, engines)
         rows["memory"] = {engine.program: memory(measure, engine) for engine in engines}
         rows.update(listings(measure, engines, rounds))
     return rows
@@ -70,20 +72,49 @@ def await_sleep(engine):
 
 
 def listings(measure, engines, rounds):
-    """`ps` and `ps -a` among a hundred containers, and among a thousand for dhow."""
+    """`ps` and `ps -a` among a hundred containers; for dhow among a thousand too, and an image among 2,000 names."""
     rows = {}
     for engine in engines:
         for _ in range(100):
             engine.run("create", "--network", "none", measure.BUSYBOX, "true")
-    for name, words in (("ps-100", ["ps"]), ("ps-a-100", ["ps", "-a"])):
-        rows[name] = measure.interleaved(
-            rounds, {engine.program: lambda engine=engine, words=words: engine.run(*words) for engine in engines})
-    dhow = engines[0]
-    for _ in range(900):
-        dhow.run("create", "--network", "none", measure.BUSYBOX, "true")
-    rows["ps-1000"] = measure.interleaved(
-        rounds, {"dhow": lambda: dhow.run("ps", "-a"), "true": measure.plain("true")})
+
+    def row(engines, *words):
+        subjects = {engine.program: lambda engine=engine: engine.run(*words) for engine in engines}
+        return measure.interleaved(rounds, subjects | {"true": measure.plain("true")})
+
+    rows["ps-100"] = row(engines, "ps")
+    rows["ps-a-100"] = row(engines, "ps", "-a")
+    dhows = [engine for engine in engines if engine.is_dhow]
+    for engine in dhows:
+        for _ in range(900):
+            engine.run("create", "--network", "none", measure.BUSYBOX, "true")
+        for number in range(2000):
+            engine.run("tag", measure.BUSYBOX, f"bench/name-{number}")
+    rows["ps-1000"] = row(dhows, "ps", "-a")
+    rows["ps-filter-1000"] = row(dhows, "ps", "-a", "--filter", "name=nothing")
+    rows["inspect-2000"] = row(dhows, "image", "inspect", "bench/name-1000")
+    for engine in dhows:
+        engine.run("run", "-d", "--name", "measured", "--network", "none", measure.BUSYBOX, *SLEEPER)
+    rows["stats"] = row(dhows, "stats", "--no-stream")
+    for engine in dhows:
+        remove(engine, ["measured"])
     return rows
+
+
+def many_detached(measure, engines):
+    """Milliseconds for 50 detached containers, 8 of which are started at a time."""
+    row = {}
+    for engine in engines:
+        command = engine.command("run", "-d", "--network", "none", measure.BUSYBOX, *SLEEPER)
+        if not engine.is_dhow:
+            command.insert(2, "--cgroups=disabled")
+        begin = time.perf_counter()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            started = list(pool.map(lambda _: subprocess.run(command, env=engine.env, check=True, capture_output=True,
+                                                             text=True).stdout.strip(), range(50)))
+        row[engine.program] = (time.perf_counter() - begin) * 1000
+        remove(engine, started)
+    return row
 
 
 def many_at_once(measure, engines):
@@ -109,7 +140,7 @@ def memory(measure, engine):
         engine.run("run", "-d", "--name", name, "--network", "none", measure.BUSYBOX, *SLEEPER)
     await_sleep(engine)
     time.sleep(1)
-    wanted = re.compile(rb"^dhow: m\d" if engine.program == "dhow" else rb"conmon")
+    wanted = re.compile(rb"^dhow: m\d" if engine.is_dhow else rb"conmon")
     total = 0
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

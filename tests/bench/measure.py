@@ -21,6 +21,10 @@ RESULTS = HERE + "/results"
 ROOTFS = HERE + "/rootfs"
 BUSYBOX = "bench/busybox:latest"
 LARGE = "bench/large:latest"
+# An earlier dhow, measured beside the present one where there is one.
+BEFORE = "dhow-before"
+# How many files are made and removed before a round on a disk that is in use.
+WORN_FILES = 20_000
 
 
 def timed(command, env):
@@ -43,13 +47,14 @@ class Engine:
 
     def __init__(self, program):
         self.program = program
+        self.is_dhow = program in ("dhow", BEFORE)
         self.fresh()
 
     def fresh(self):
         """A new, empty data root."""
         self.dir = tempfile.mkdtemp(prefix=f"bench-{self.program}-", dir=os.environ["HOME"])
         self.env = dict(os.environ)
-        if self.program == "dhow":
+        if self.is_dhow:
             self.env["DHOW_ROOT"] = self.dir + "/root"
         else:
             self.env["CONTAINERS_STORAGE_CONF"] = self.dir + "/storage.conf"
@@ -68,11 +73,39 @@ class Engine:
         return timed(self.command(*words), self.env)
 
 
+def engines(mapped):
+    """Every engine to measure, each with an empty data root; the first is dhow."""
+    programs = ["dhow"] + [BEFORE] * bool(shutil.which(BEFORE)) + ["podman"] * mapped
+    return [Engine(program) for program in programs]
+
+
+class UsedDisk:
+    """Makes the file system one that is in use: ext4 passes over inodes that were deleted lately, one by one."""
+
+    def __init__(self, mapped):
+        self.engines = engines(mapped)
+
+    def wear(self):
+        for engine in self.engines:
+            engine.run("load", "-q", "-i", HERE + "/image.tar")
+            engine.run("rmi", "-f", LARGE)
+        target = tempfile.mkdtemp(prefix="worn-", dir=os.environ["HOME"])
+        for number in range(WORN_FILES):
+            os.close(os.open(f"{target}/{number}", os.O_CREAT | os.O_WRONLY, 0o644))
+        shutil.rmtree(target)
+
+
+# The disk to wear before each round; None on a fresh one.
+used_disk = None
+
+
 def interleaved(rounds, subjects):
     """Medians of calling each of `subjects` once a round, in changing order."""
     times = {name: [] for name in subjects}
     names = list(subjects)
     for _ in range(rounds):
+        if used_disk:
+            used_disk.wear()
         random.shuffle(names)
         for name in names:
             times[name].append(subjects[name]())
@@ -94,29 +127,28 @@ def unshare(*options):
 
 
 def measure_start(mapped, rounds):
-    dhow = Engine("dhow")
-    dhow.run("load", "-i", HERE + "/busybox.tar")
-    words = ("run", "--rm", "--network", "none", BUSYBOX, "true")
-    start = {"dhow": lambda: dhow.run(*words), "bwrap": bwrap()}
+    compared = engines(mapped)
+    for engine in compared:
+        engine.run("load", "-i", HERE + "/busybox.tar")
+
+    def subjects(*words):
+        return {engine.program: lambda engine=engine: engine.run(*words) for engine in compared}
+
     rows = {}
     if mapped:
-        podman = Engine("podman")
-        podman.run("load", "-i", HERE + "/busybox.tar")
-        start["podman"] = lambda: podman.run(*words)
-        start["unshare"] = unshare("--map-auto")
-        rows["version"] = interleaved(rounds, {
-            "dhow": lambda: dhow.run("--version"), "podman": lambda: podman.run("--version"), "true": plain("true")})
-        rows["images"] = interleaved(rounds, {
-            "dhow": lambda: dhow.run("images"), "podman": lambda: podman.run("images"), "true": plain("true")})
-    else:
-        start["unshare"] = unshare()
-    rows["start-mapped" if mapped else "start-single"] = interleaved(rounds, start)
+        for name, word in (("version", "--version"), ("images", "images")):
+            rows[name] = interleaved(rounds, subjects(word) | {"true": plain("true")})
+    floors = {"bwrap": bwrap(), "unshare": unshare("--map-auto") if mapped else unshare()}
+    start = subjects("run", "--rm", "--network", "none", BUSYBOX, "true")
+    rows["start-mapped" if mapped else "start-single"] = interleaved(rounds, start | floors)
+    # Each run is the only one on its network: it is set up and taken down every time.
+    network = subjects("run", "--rm", BUSYBOX, "true")
+    rows["start-network-mapped" if mapped else "start-network-single"] = interleaved(rounds, network | floors)
     return rows
 
 
 def fresh_each(engine, *words):
-    """A subject that works on an empty data root each time; only the command is timed. Nothing is deleted meanwhile:
-    a file system that has just deleted much is slow to create."""
+    """A subject that works on an empty data root each time; only the command is timed. Nothing is deleted meanwhile."""
     def once():
         engine.fresh()
         os.sync()
@@ -125,22 +157,18 @@ def fresh_each(engine, *words):
 
 
 def measure_store(mapped, rounds, remote):
-    dhow = Engine("dhow")
+    compared = engines(mapped)
     suffix = "mapped" if mapped else "single"
     archive = HERE + "/image.tar"
-    pull = {"dhow": fresh_each(dhow, "pull", "-q", remote)}
-    load = {"dhow": fresh_each(dhow, "load", "-q", "-i", archive)}
-    save = {}
-    engines = [dhow]
-    if mapped:
-        podman = Engine("podman")
-        engines.append(podman)
-        pull["podman"] = fresh_each(podman, "pull", "-q", "--tls-verify=false", remote)
-        load["podman"] = fresh_each(podman, "load", "-q", "-i", archive)
+    pull, load, save = {}, {}, {}
+    for engine in compared:
+        plain_http = [] if engine.is_dhow else ["--tls-verify=false"]
+        pull[engine.program] = fresh_each(engine, "pull", "-q", *plain_http, remote)
+        load[engine.program] = fresh_each(engine, "load", "-q", "-i", archive)
     blobs = sorted(glob.glob(HERE + "/layout/blobs/sha256/*"), key=os.path.getsize)[-4:]
     pull["tar"] = lambda: tar_floor(blobs)
     rows = {"pull-" + suffix: interleaved(rounds, pull), "load-" + suffix: interleaved(rounds, load)}
-    for engine in engines:
+    for engine in compared:
         engine.fresh().run("load", "-q", "-i", archive)
         target = tempfile.mkdtemp(dir=os.environ["HOME"])
         save[engine.program] = lambda engine=engine, target=target: save_once(engine, target)
@@ -201,26 +229,32 @@ def measure_phases(account):
 
 # What is measured, for whom, what to compare with, the largest ratio allowed, or the largest number of milliseconds.
 BUDGETS = [
-    ("start-mapped", "run --rm --network none, subordinate ids", "bwrap", 2.0, None),
-    ("start-single", "run --rm --network none, one id", "bwrap", 1.5, None),
+    ("start-mapped", "run --rm --network none, subordinate ids", "bwrap", 1.7, None),
+    ("start-single", "run --rm --network none, one id", "bwrap", 1.15, None),
+    ("start-network-mapped", "run --rm, first of its network, subordinate ids", "bwrap", 2.5, None),
+    ("start-network-single", "run --rm, first of its network, one id", "bwrap", 2.0, None),
     ("version", "--version", "podman", None, 2.0),
     ("images", "images", "podman", None, 3.0),
-    ("pull-mapped", "pull, subordinate ids", "podman", 0.4, None),
+    ("pull-mapped", "pull, subordinate ids", "podman", 0.33, None),
     ("pull-single", "pull, one id", "tar", None, None),
-    ("load-mapped", "load, subordinate ids", "podman", 0.4, None),
+    ("load-mapped", "load, subordinate ids", "podman", 0.2, None),
     ("load-single", "load, one id", None, None, None),
     ("save-mapped", "save, subordinate ids", "podman", None, None),
     ("save-single", "save, one id", None, None, None),
     ("run-d-mapped", "run -d, subordinate ids", "podman", None, 12.0),
     ("run-d-single", "run -d, one id", None, None, 12.0),
-    ("exec-mapped", "exec, subordinate ids", "bwrap", 1.2, None),
-    ("exec-single", "exec, one id", "bwrap", 1.2, None),
+    ("exec-mapped", "exec, subordinate ids", "bwrap", 0.5, None),
+    ("exec-single", "exec, one id", "bwrap", 0.5, None),
     ("stop-mapped", "stop, subordinate ids", "podman", None, None),
     ("stop-single", "stop, one id", None, None, None),
     ("ps-100", "ps, 100 containers that have ended", "podman", None, 3.0),
     ("ps-a-100", "ps -a, the same", "podman", None, 3.0),
-    ("ps-1000", "ps -a, 1,000 containers", None, None, None),
+    ("ps-1000", "ps -a, 1,000 containers", None, None, 12.0),
+    ("ps-filter-1000", "ps -a --filter name=, the same", None, None, 12.0),
+    ("inspect-2000", "image inspect, 2,000 names", None, None, 3.0),
+    ("stats", "stats --no-stream", None, None, 1100.0),
     ("many", "64 runs at once", "podman", None, None),
+    ("many-detached", "50 × run -d, 8 at once", "podman", 0.12, None),
     ("build-cold-mapped", "build of 11 steps, nothing cached, subordinate ids", "podman", 0.5, None),
     ("build-cold-single", "the same, one id", None, None, None),
     ("build-cached-mapped", "the same, all cached, subordinate ids", "podman", None, 30.0),
@@ -231,7 +265,7 @@ BUDGETS = [
     ("build-run-step-single", "what one RUN adds, one id", "bwrap", None, 20.0),
     ("build-change-large-mapped", "one file of a large image changed by RUN, subordinate ids", "podman", None, None),
     ("build-change-large-single", "the same, one id", None, None, None),
-    ("build-copy-mapped", "COPY of 50,000 files, subordinate ids", "podman", 0.5, None),
+    ("build-copy-mapped", "COPY of 50,000 files, subordinate ids", "podman", 0.12, None),
     ("build-copy-single", "the same, one id", None, None, None),
     ("build-copied-mapped", "the same, cached, subordinate ids", "podman", None, None),
     ("build-copied-single", "the same, one id", None, None, None),
@@ -239,7 +273,8 @@ BUDGETS = [
     ("build-commit-single", "the same, one id", None, None, 20.0),
     ("memory", "kB of memory for a detached container", "podman", None, 1024.0),
 ]
-PEERS = ["podman", "bwrap", "unshare", "tar", "true"]
+PEERS = [BEFORE, "podman", "bwrap", "unshare", "tar", "true"]
+DISKS = ["fresh", "used"]
 
 
 def show(value):
@@ -255,28 +290,24 @@ def verdict(row, peer, ratio, limit):
 
 
 def report():
-    results, phases = {}, {}
+    results, phases = {disk: {} for disk in DISKS}, {}
     for path in glob.glob(RESULTS + "/*.json"):
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
-        results.update(data["rows"])
+        results[data["disk"]].update(data["rows"])
         if data["phases"]:
             phases[data["account"]] = data["phases"]
     with open(HERE + "/facts.json", encoding="utf-8") as file:
         facts = json.load(file)
     print(f"medians in milliseconds; pull, load, save: {facts['files']:,} files, {facts['bytes'] / 1e6:.0f} MB, "
-          f"{facts['compressed'] / 1e6:.0f} MB gzip, {facts['layers']} layers; {os.cpu_count()} cores\n")
-    table = [["", "dhow", *PEERS, "ratio", "budget", ""]]
-    for key, title, peer, ratio, limit in BUDGETS:
-        row = results.get(key)
-        if row is None:
-            continue
-        shown = f"{row['dhow'] / row[peer]:.2f} × {peer}" if peer else ""
-        table.append([title, show(row["dhow"]), *[show(row.get(name)) for name in PEERS], shown,
-                      *verdict(row, peer, ratio, limit)])
-    if len(table) > 1:
-        print_table(table)
-    networks = net.report(results, show)
+          f"{facts['compressed'] / 1e6:.0f} MB gzip, {facts['layers']} layers; {os.cpu_count()} cores")
+    titles = {"fresh": "a fresh ext4", "used": "an ext4 in use: before each round the image is loaded and removed, and "
+              f"{WORN_FILES:,} files are made and removed"}
+    for disk in DISKS:
+        if any(key in results[disk] for key, *_ in BUDGETS):
+            print(f"\non {titles[disk]}")
+            print_table(budget_table(results[disk]))
+    networks = net.report(results["fresh"], show)
     if networks:
         print()
         print_table(networks)
@@ -284,6 +315,20 @@ def report():
         kind = "subordinate ids" if account == "bench-a" else "one id"
         print(f"\nphases of one start under strace, {kind}")
         print_table([["", "ms", "system calls"]] + [[name, show(ms), str(calls)] for name, ms, calls in rows])
+
+
+def budget_table(results):
+    peers = [peer for peer in PEERS if any(peer in row for row in results.values())]
+    table = [["", "dhow", *peers, "ratio", "budget", ""]]
+    for key, title, peer, ratio, limit in BUDGETS:
+        row = results.get(key)
+        if row is None:
+            continue
+        ratios = [other for other in (BEFORE, peer) if other in row]
+        shown = ", ".join(f"{row['dhow'] / row[other]:.2f} × {other}" for other in ratios)
+        table.append([title, show(row["dhow"]), *[show(row.get(name)) for name in peers], shown,
+                      *verdict(row, peer, ratio, limit)])
+    return table
 
 
 def print_table(table):
@@ -300,26 +345,35 @@ def main():
     if verb == "report":
         report()
         return
-    rows, phases, parts = {}, [], []
+    rows, phases, parts, disk = {}, [], [], "fresh"
     if verb == "phases":
         phases = measure_phases(account)
     else:
         os.environ["USER"] = account
-        remote, *rest = rest
+        remote, disk, *rest = rest
         quick, mapped = "--quick" in rest, account == "bench-a"
-        parts = [part for part in rest if not part.startswith("-")]
-        if "start" in parts:
-            rows.update(measure_start(mapped, 11 if quick else 61))
-        if "store" in parts:
-            rows.update(measure_store(mapped, 1 if quick else 5, remote))
-        if "life" in parts:
-            rows.update(life.measure(sys.modules["__main__"], mapped, 5 if quick else 31))
-        if "build" in parts:
-            rows.update(build.measure(sys.modules["__main__"], mapped, 3 if quick else 21, quick))
-        if "net" in parts:
-            rows.update(net.measure(sys.modules["__main__"], mapped, quick))
-    with open(f"{RESULTS}/{verb}-{'-'.join(parts)}-{account}.json", "w", encoding="utf-8") as file:
-        json.dump({"account": account, "rows": rows, "phases": phases}, file)
+        parts = [part for part in rest if part and not part.startswith("-")]
+        rows = measure_parts(parts, remote, disk, mapped, quick)
+    with open(f"{RESULTS}/{verb}-{'-'.join(parts)}-{disk}-{account}.json", "w", encoding="utf-8") as file:
+        json.dump({"account": account, "disk": disk, "rows": rows, "phases": phases}, file)
+
+
+def measure_parts(parts, remote, disk, mapped, quick):
+    global used_disk
+    this, rows = sys.modules["__main__"], {}
+    if disk == "used":
+        used_disk = UsedDisk(mapped)
+    if "start" in parts:
+        rows.update(measure_start(mapped, 11 if quick else 61))
+    if "store" in parts:
+        rows.update(measure_store(mapped, 1 if quick else 5, remote))
+    if "life" in parts:
+        rows.update(life.measure(this, mapped, 5 if quick else 31))
+    if "build" in parts:
+        rows.update(build.measure(this, mapped, 3 if quick else 21, quick))
+    if "net" in parts:
+        rows.update(net.measure(this, mapped, quick))
+    return rows
 
 
 if __name__ == "__main__":
