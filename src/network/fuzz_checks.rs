@@ -54,10 +54,11 @@ pub fn question(input: &[u8]) {
             assert!(message::answer_addresses(input, question.end).len() <= 256);
             let _ = message::parse_reverse_name(&question.name);
             for udp in [true, false] {
-                let Some(bytes) = build_answer(input, &found, udp) else { continue };
+                let Some(bytes) = build_answer(input, &question, &found, udp) else { continue };
                 let reply = Message::from_vec(&bytes).unwrap();
                 assert_eq!(reply.metadata.id, message::id(input));
                 assert!(!udp || bytes.len() <= 4096);
+                assert_eq!(reply.metadata.truncation, reply.answers.len() < 64);
             }
         }
         Err(QueryFault::Reply(code)) => {

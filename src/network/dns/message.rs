@@ -1,5 +1,5 @@
 //! DNS messages, as far as a forwarder must understand them (RFC 1035, section 4.1): header, question,
-//! addresses.
+//! addresses, and what EDNS says about sizes.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -34,6 +34,18 @@ pub(crate) mod kind {
     pub(crate) const PTR: u16 = 12;
     /// RFC 3596.
     pub(crate) const AAAA: u16 = 28;
+    /// The pseudo-record of EDNS (RFC 6891, section 6.1).
+    pub(crate) const OPT: u16 = 41;
+}
+
+/// The class of the internet.
+pub(crate) const IN: u16 = 1;
+
+/// Offsets of the numbers of records in a header.
+pub(crate) mod count {
+    pub(crate) const ANSWERS: usize = 6;
+    pub(crate) const AUTHORITIES: usize = 8;
+    pub(crate) const ADDITIONAL: usize = 10;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,10 +134,10 @@ pub(crate) fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &DnsQuestio
 pub(crate) fn answer_addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
     let mut found = Vec::new();
     let mut at = end;
-    for _ in 0..read_u16(reply, 6).unwrap_or(0) {
-        let Some((next, address)) = parse_record(reply, at) else { break };
-        at = next;
-        found.extend(address);
+    for _ in 0..read_u16(reply, count::ANSWERS).unwrap_or(0) {
+        let Some(record) = parse_record(reply, at) else { break };
+        at = record.end;
+        found.extend(record.address().map(|address| (address, record.ttl)));
         if found.len() >= ADDRESSES {
             break;
         }
@@ -133,8 +145,48 @@ pub(crate) fn answer_addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
     found
 }
 
-/// The end of the record at `at`, and its address if it has one.
-fn parse_record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>)> {
+/// The longest reply over UDP in bytes that the sender of `query` accepts, if it says so with EDNS (RFC 6891,
+/// section 6.2.3); the question ends at `end`.
+pub(crate) fn edns_payload(query: &[u8], end: usize) -> Result<Option<u16>, QueryFault> {
+    let malformed = QueryFault::Reply(code::FORMAT);
+    let mut payload = None;
+    let mut at = end;
+    for section in [count::ANSWERS, count::AUTHORITIES, count::ADDITIONAL] {
+        for _ in 0..read_u16(query, section).unwrap_or(0) {
+            let record = parse_record(query, at).ok_or(malformed)?;
+            at = record.end;
+            // More than one is an error (section 6.1.1).
+            if record.kind == kind::OPT && payload.replace(record.class).is_some() {
+                return Err(malformed);
+            }
+        }
+    }
+    Ok(payload)
+}
+
+/// A record of a message.
+struct DnsRecord<'a> {
+    kind: u16,
+    class: u16,
+    /// In seconds.
+    ttl: u32,
+    data: &'a [u8],
+    /// Offset of its end in the message.
+    end: usize,
+}
+
+impl DnsRecord<'_> {
+    fn address(&self) -> Option<IpAddr> {
+        match (self.kind, self.class) {
+            (kind::A, IN) => <[u8; 4]>::try_from(self.data).ok().map(|data| Ipv4Addr::from(data).into()),
+            (kind::AAAA, IN) => <[u8; 16]>::try_from(self.data).ok().map(|data| Ipv6Addr::from(data).into()),
+            _ => None,
+        }
+    }
+}
+
+/// Parses the record at offset `at`, except for its name.
+fn parse_record(message: &[u8], mut at: usize) -> Option<DnsRecord<'_>> {
     loop {
         let length = *message.get(at)?;
         at += 1;
@@ -149,17 +201,22 @@ fn parse_record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr,
             _ => return None,
         }
     }
-    let kind = read_u16(message, at)?;
-    let class = read_u16(message, at + 2)?;
-    let seconds = u32::from(read_u16(message, at + 4)?) << 16 | u32::from(read_u16(message, at + 6)?);
-    let length = usize::from(read_u16(message, at + 8)?);
-    let data = message.get(at + 10..at + 10 + length)?;
-    let address = match (kind, class) {
-        (kind::A, 1) => <[u8; 4]>::try_from(data).ok().map(|data| IpAddr::from(Ipv4Addr::from(data))),
-        (kind::AAAA, 1) => <[u8; 16]>::try_from(data).ok().map(|data| IpAddr::from(Ipv6Addr::from(data))),
-        _ => None,
-    };
-    Some((at + 10 + length, address.map(|address| (address, seconds))))
+    let (kind, class) = (read_u16(message, at)?, read_u16(message, at + 2)?);
+    let ttl = u32::from(read_u16(message, at + 4)?) << 16 | u32::from(read_u16(message, at + 6)?);
+    let end = at + 10 + usize::from(read_u16(message, at + 8)?);
+    Some(DnsRecord { kind, class, ttl, data: message.get(at + 10..end)?, end })
+}
+
+/// Encodes a name; a final dot is optional. `None` if a label is empty, or anything too long.
+pub(crate) fn encode_name(name: &str) -> Option<Vec<u8>> {
+    let mut encoded = Vec::with_capacity(name.len() + 2);
+    for label in name.strip_suffix('.').unwrap_or(name).split('.') {
+        let length = u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?;
+        encoded.push(length);
+        encoded.extend(label.bytes());
+    }
+    encoded.push(0);
+    (encoded.len() <= NAME).then_some(encoded)
 }
 
 /// A reply to `query` with nothing but `code`, and the question if it was understood.
@@ -183,15 +240,64 @@ pub(crate) fn id(message: &[u8]) -> u16 {
 }
 
 pub(crate) fn set_id(message: &mut [u8], id: u16) {
-    for (to, from) in message.iter_mut().zip(id.to_be_bytes()) {
+    set_u16(message, 0, id);
+}
+
+/// Sets the 16-bit number at offset `at`, which must be within the message.
+pub(crate) fn set_u16(message: &mut [u8], at: usize, value: u16) {
+    for (to, from) in message.iter_mut().skip(at).zip(value.to_be_bytes()) {
         *to = from;
     }
 }
 
-/// The name of a record type, such as `AAAA`.
+/// The name of a record type, such as `AAAA`; `TYPE4711` if it is not a common one (RFC 3597, section 5).
 pub(crate) fn type_name(kind: u16) -> String {
-    hickory_proto::rr::RecordType::from(kind).to_string()
+    let known = TYPE_NAMES.iter().find(|(number, _)| *number == kind);
+    known.map_or_else(|| format!("TYPE{kind}"), |(_, name)| (*name).to_owned())
 }
+
+/// Types from IANA's registry of DNS parameters that programs ask for.
+const TYPE_NAMES: &[(u16, &str)] = &[
+    (kind::A, "A"),
+    (2, "NS"),
+    (5, "CNAME"),
+    (6, "SOA"),
+    (10, "NULL"),
+    (kind::PTR, "PTR"),
+    (13, "HINFO"),
+    (15, "MX"),
+    (16, "TXT"),
+    (24, "SIG"),
+    (25, "KEY"),
+    (kind::AAAA, "AAAA"),
+    (29, "LOC"),
+    (33, "SRV"),
+    (35, "NAPTR"),
+    (37, "CERT"),
+    (39, "DNAME"),
+    (kind::OPT, "OPT"),
+    (43, "DS"),
+    (44, "SSHFP"),
+    (46, "RRSIG"),
+    (47, "NSEC"),
+    (48, "DNSKEY"),
+    (50, "NSEC3"),
+    (51, "NSEC3PARAM"),
+    (52, "TLSA"),
+    (53, "SMIMEA"),
+    (59, "CDS"),
+    (60, "CDNSKEY"),
+    (61, "OPENPGPKEY"),
+    (62, "CSYNC"),
+    (64, "SVCB"),
+    (65, "HTTPS"),
+    (250, "TSIG"),
+    (251, "IXFR"),
+    (252, "AXFR"),
+    (255, "ANY"),
+    (256, "URI"),
+    (257, "CAA"),
+];
 
 /// Parses the address in a name below `in-addr.arpa` or `ip6.arpa` (RFC 1035, section 3.5; RFC 3596, section
 /// 2.5).
@@ -325,6 +431,58 @@ mod tests {
             ["", "2.0.192.in-addr.arpa", "0.1.2.0.192.in-addr.arpa", "x.2.0.192.in-addr.arpa", "1.ip6.arpa"]
         {
             assert_eq!(parse_reverse_name(bad), None, "{bad}");
+        }
+    }
+    #[test]
+    fn names_of_types() {
+        for kind in 1..=300 {
+            let named = RecordType::from(kind);
+            let expected = match kind {
+                29 => "LOC".into(),
+                256 => "URI".into(),
+                _ if matches!(named, RecordType::Unknown(_)) => format!("TYPE{kind}"),
+                _ => named.to_string(),
+            };
+            assert_eq!(type_name(kind), expected);
+        }
+        assert_eq!(type_name(u16::MAX), "TYPE65535");
+    }
+
+    #[test]
+    fn what_a_query_says_about_sizes() {
+        let plain = asked("a.b.", RecordType::A);
+        let end = plain.len();
+        let option = [0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 4, 0, 10, 0, 0];
+        let with = |sections: [u8; 3], records: &[&[u8]]| {
+            let mut query = plain.clone();
+            (query[7], query[9], query[11]) = (sections[0], sections[1], sections[2]);
+            query.extend(records.concat());
+            query
+        };
+        let other = [&[0xc0, 12, 0xff, 0x10, 0, 1, 0, 0, 0, 9, 0, 3][..], b"abc"].concat();
+        assert_eq!(edns_payload(&plain, end), Ok(None));
+        assert_eq!(edns_payload(&with([0, 0, 1], &[&option]), end), Ok(Some(1232)));
+        assert_eq!(edns_payload(&with([1, 1, 2], &[&other, &other, &other, &option]), end), Ok(Some(1232)));
+        let malformed = Err(QueryFault::Reply(code::FORMAT));
+        assert_eq!(edns_payload(&with([0, 0, 2], &[&option, &option]), end), malformed);
+        for length in 0..option.len() {
+            assert_eq!(edns_payload(&with([0, 0, 1], &[&option[..length]]), end), malformed);
+        }
+    }
+
+    #[test]
+    fn names_are_encoded_as_others_do() {
+        let encode = |text: &str| {
+            let message = asked(text, RecordType::A);
+            message[HEADER..message.len() - 4].to_vec()
+        };
+        let longest = format!("{}{}.", "a.".repeat(126), "b");
+        for name in ["Web.example-1.org.", "_sip._tcp.a_b.", &"l".repeat(63), &longest] {
+            assert_eq!(encode_name(name).unwrap(), encode(&format!("{}.", name.trim_end_matches('.'))));
+        }
+        assert_eq!(encode_name("a.b"), encode_name("a.b."));
+        for bad in ["", ".", "a..b", ".a", "a..", &"l".repeat(64), &format!("cc.{longest}")] {
+            assert_eq!(encode_name(bad), None, "{bad}");
         }
     }
 }

@@ -156,7 +156,7 @@ impl DnsServer {
         let Some(client) = self.names.get(key).map(Arc::clone) else { return };
         if let Some(found) = found {
             let udp = matches!(origin, QueryOrigin::Udp(_));
-            let bytes = build_answer(&message, &found, udp);
+            let bytes = build_answer(&message, &question, &found, udp);
             let bytes = bytes.unwrap_or_else(|| message::reply_with(&message, Some(&question), code::FORMAT));
             self.log_answer(&client, &question, &bytes);
             return self.reply(key, origin, bytes);
