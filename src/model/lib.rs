@@ -8,7 +8,8 @@
 //!   [`new_network`], [`filter`].
 //! - Names: `reference`, [`digest`], [`platform`], [`object_name`].
 //! - [`flags`]: parsers of flag values into these.
-//! - Units and small formats: [`bytes`], [`duration`], [`timestamp`], [`boolean`], [`glob`], [`signal`].
+//! - Units and small formats: [`bytes`], [`duration`], [`timestamp`], [`boolean`], [`glob`], [`signal`],
+//!   [`dns_message`].
 //!
 //! # Rules
 //!
@@ -25,6 +26,7 @@ pub mod container;
 pub mod copy_request;
 pub mod detach_keys;
 pub mod digest;
+pub mod dns_message;
 pub mod duration;
 pub mod egress;
 pub mod environment;

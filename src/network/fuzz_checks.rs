@@ -4,8 +4,6 @@
 use std::time::Instant;
 
 use crate::dns::answer::build_answer;
-use crate::dns::message;
-use crate::dns::message::QueryFault;
 use crate::dns::names::NameAnswer;
 use crate::packet::IpPacket;
 use crate::packet::build::IpFields;
@@ -15,6 +13,7 @@ use crate::packet::protocol;
 use crate::packet::reassemble::Reassembler;
 use crate::packet::tcp;
 use crate::packet::udp;
+use dhow_model::dns_message::{self, QueryFault};
 use hickory_proto::op::Message;
 
 /// Reads packets that lie one after the other, each with its length before it: what is answered is a whole packet with
@@ -46,24 +45,24 @@ pub fn packets(input: &[u8]) -> usize {
 /// Reads a question: it is refused, or answered with what can be read.
 pub fn question(input: &[u8]) {
     let found = NameAnswer::Addresses((0..64).map(|last| [192, 0, 2, last].into()).collect());
-    match message::parse_query(input) {
+    match dns_message::parse_query(input) {
         Ok(question) => {
             assert!(question.end <= input.len() && question.name.is_ascii());
-            let refused = message::reply_with(input, Some(&question), message::code::REFUSED);
-            assert_eq!(message::reply_code(&refused, message::id(input), input, &question), Some(5));
-            assert!(message::answer_addresses(input, question.end).len() <= 256);
-            let _ = message::parse_reverse_name(&question.name);
+            let refused = dns_message::reply_with(input, Some(&question), dns_message::code::REFUSED);
+            assert_eq!(dns_message::reply_code(&refused, dns_message::id(input), input, &question), Some(5));
+            assert!(dns_message::answer_addresses(input, question.end).len() <= 256);
+            let _ = dns_message::parse_reverse_name(&question.name);
             for udp in [true, false] {
                 let Some(bytes) = build_answer(input, &question, &found, udp) else { continue };
                 let reply = Message::from_vec(&bytes).unwrap();
-                assert_eq!(reply.metadata.id, message::id(input));
+                assert_eq!(reply.metadata.id, dns_message::id(input));
                 assert!(!udp || bytes.len() <= 4096);
                 assert_eq!(reply.metadata.truncation, reply.answers.len() < 64);
             }
         }
         Err(QueryFault::Reply(code)) => {
-            let reply = message::reply_with(input, None, code);
-            assert_eq!(reply.len(), message::HEADER);
+            let reply = dns_message::reply_with(input, None, code);
+            assert_eq!(reply.len(), dns_message::HEADER);
         }
         Err(QueryFault::Ignore) => {}
     }
@@ -71,14 +70,14 @@ pub fn question(input: &[u8]) {
 
 /// Reads `input` as what a server replied to `query`, then as a question.
 pub fn reply_and_question(input: &[u8], query: &[u8]) {
-    let asked = message::parse_query(&{
+    let asked = dns_message::parse_query(&{
         let mut query = query.to_vec();
         query[2] &= 0x7f;
         query
     })
     .unwrap();
-    let _ = message::reply_code(input, message::id(input), query, &asked);
-    assert!(message::answer_addresses(input, asked.end).len() <= 256);
+    let _ = dns_message::reply_code(input, dns_message::id(input), query, &asked);
+    assert!(dns_message::answer_addresses(input, asked.end).len() <= 256);
     question(input);
 }
 

@@ -1,4 +1,4 @@
-//! Flags and link state of network interfaces: netdevice(7).
+//! Index, flags and link state of network interfaces: netdevice(7).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -14,6 +14,13 @@ pub fn loopback_up() -> io::Result<()> {
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which is initialised and outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The index of the interface `name` in the network namespace of the calling thread.
+pub fn index_of(name: &str) -> io::Result<u32> {
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    Ok(rustix::net::netdevice::name_to_index(socket, name)?)
 }
 
 /// Whether the interface `name`, in the network namespace of `socket`, forwards packets (`IFF_RUNNING`). The
@@ -69,6 +76,8 @@ mod tests {
             rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
                 .unwrap();
         assert!(is_running(socket.as_fd(), "lo").unwrap());
+        assert_eq!(index_of("lo").unwrap(), 1);
+        assert_eq!(index_of("no-such").unwrap_err().raw_os_error(), Some(libc::ENODEV));
         refresh_link_state(socket.as_fd(), "lo").unwrap();
         let error = is_running(socket.as_fd(), "no-such-interface-of-this-length").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV));

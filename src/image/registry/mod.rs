@@ -17,6 +17,7 @@ pub mod push_target;
 pub mod repository;
 pub(crate) mod resolve;
 pub(crate) mod retry;
+pub(crate) mod stub_resolver;
 pub mod text;
 pub(crate) mod tls;
 pub(crate) mod upload;

@@ -1,7 +1,6 @@
 //! Host name resolution without the C library: `localhost`, then `/etc/hosts`, then DNS.
 //!
-//! A static executable cannot use glibc's name services (NSS). The asynchronous DNS resolver runs on the
-//! calling thread in a small runtime, which exists only during the lookup.
+//! A static executable cannot use glibc's name services (NSS).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{NextTimeout, time};
 
+use super::stub_resolver;
+use super::stub_resolver::config::ResolverConfig;
 use super::text::{host_and_port, is_loopback, printable};
 use dhow_error::{Failure, FailureKind};
 
@@ -23,12 +22,20 @@ use dhow_error::{Failure, FailureKind};
 #[derive(Debug)]
 pub(crate) struct HostResolver {
     hosts: PathBuf,
+    resolv_conf: PathBuf,
+    /// The name servers' port.
+    port: u16,
     known: Mutex<HashMap<String, Vec<IpAddr>>>,
 }
 
 impl Default for HostResolver {
     fn default() -> Self {
-        Self { hosts: PathBuf::from("/etc/hosts"), known: Mutex::default() }
+        Self {
+            hosts: PathBuf::from("/etc/hosts"),
+            resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            port: 53,
+            known: Mutex::default(),
+        }
     }
 }
 
@@ -47,10 +54,21 @@ impl HostResolver {
         }
         let found = match from_hosts_file(&self.hosts, host) {
             found if !found.is_empty() => found,
-            _ => from_dns(host, timeout)?,
+            _ => self.ask_servers(host, timeout)?,
         };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), found.clone());
         Ok(found)
+    }
+
+    fn ask_servers(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
+        // Read each time: another network may have brought other servers.
+        let config = ResolverConfig::read(&self.resolv_conf, self.port);
+        stub_resolver::look_up(&config, host, timeout).map_err(|why| {
+            Failure::new(
+                FailureKind::Network,
+                format!("cannot look up the host `{}`: {why}", printable(host)),
+            )
+        })
     }
 }
 
@@ -69,35 +87,6 @@ fn search_hosts(text: &str, host: &str) -> Vec<IpAddr> {
             words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
         })
         .collect()
-}
-
-fn from_dns(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
-    let failed = |why: String| {
-        Failure::new(FailureKind::Network, format!("cannot look up the host `{}`: {why}", printable(host)))
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed(error.to_string()))?;
-    let lookup = async {
-        let mut builder =
-            TokioResolver::builder_tokio().map_err(|error| format!("/etc/resolv.conf: {error}"))?;
-        // /etc/hosts was searched already.
-        builder.options_mut().use_hosts_file = ResolveHosts::Never;
-        builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        let resolver = builder.build().map_err(|error| error.to_string())?;
-        let answer = match tokio::time::timeout(timeout, resolver.lookup_ip(host)).await {
-            Err(_) => return Err("the name servers do not answer".to_owned()),
-            Ok(Err(error)) if error.is_no_records_found() => return Err("no such host".to_owned()),
-            Ok(answer) => answer.map_err(|error| printable(&error.to_string()))?,
-        };
-        let mut addresses: Vec<IpAddr> = answer.iter().collect();
-        // IPv4 first: machines without IPv6 are more common than machines without IPv4.
-        addresses.sort_by_key(IpAddr::is_ipv6);
-        Ok(addresses)
-    };
-    let addresses = runtime.block_on(lookup).map_err(failed)?;
-    if addresses.is_empty() { Err(failed("it has no address".into())) } else { Ok(addresses) }
 }
 
 /// Adapts the shared [`HostResolver`] to the HTTP library.
@@ -160,5 +149,41 @@ mod tests {
         assert_eq!(names.addresses("[::1]", SECOND).unwrap(), ["::1".parse::<IpAddr>().unwrap()]);
         assert_eq!(names.addresses("192.0.2.1", SECOND).unwrap(), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(names.addresses("x.localhost", SECOND).unwrap().len(), 2);
+    }
+    #[test]
+    fn the_hosts_file_goes_before_the_servers_and_what_is_known_is_not_asked_again() {
+        use hickory_proto::op::Message;
+        use hickory_proto::rr::{RData, Record};
+        let dir = tempfile::tempdir().unwrap();
+        let (hosts, resolv_conf) = (dir.path().join("hosts"), dir.path().join("resolv.conf"));
+        std::fs::write(&hosts, "192.0.2.9 own.example\n").unwrap();
+        std::fs::write(&resolv_conf, "nameserver 127.0.0.1\nsearch .\n").unwrap();
+        let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        // Answers about one name, then is gone.
+        let answering = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let mut buffer = [0; 512];
+                let (length, from) = server.recv_from(&mut buffer).unwrap();
+                let mut reply = Message::from_vec(&buffer[..length]).unwrap().into_response();
+                reply.metadata.recursion_available = true;
+                let name = reply.queries[0].name().clone();
+                reply.add_answer(Record::from_rdata(name, 60, RData::A(Ipv4Addr::new(192, 0, 2, 1).into())));
+                server.send_to(&reply.to_vec().unwrap(), from).unwrap();
+            }
+        });
+        let names = HostResolver { hosts, resolv_conf, port, known: Mutex::default() };
+        let found = |host: &str| match names.addresses(host, 20 * SECOND) {
+            Ok(found) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            Err(failure) => failure.to_string(),
+        };
+        assert_eq!(found("own.example"), "192.0.2.9");
+        assert_eq!(found("r.example"), "192.0.2.1");
+        answering.join().unwrap();
+        assert_eq!(found("r.example"), "192.0.2.1");
+        assert_eq!(
+            found("other.example"),
+            "cannot look up the host `other.example`: the name servers do not answer"
+        );
     }
 }

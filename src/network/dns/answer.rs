@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::message::{self, DnsQuestion, HEADER, IN, MAX_MESSAGE, count, kind};
 use super::names::NameAnswer;
+use dhow_model::dns_message::{self, DnsQuestion, HEADER, IN, MAX_MESSAGE, count, flag, kind};
 
 /// TTL of our answers in seconds, as docker's.
 const TTL: u32 = 600;
@@ -14,8 +14,6 @@ const DEFAULT_UDP_PAYLOAD: u16 = 512;
 const MAX_UDP_PAYLOAD: u16 = 4096;
 /// A compression pointer to the question's name, which follows the header (RFC 1035, section 4.1.4).
 const QUESTION_NAME: u16 = 0xc000 | HEADER as u16;
-/// The flag TC in the third byte of a header.
-const TRUNCATED: u8 = 0x02;
 
 /// Encodes the answer to `query`. Over UDP it is truncated (TC) to what the client accepts; over TCP, addresses
 /// that exceed the longest message are left out. `None` if the query is malformed behind its question, or a
@@ -26,24 +24,24 @@ pub(crate) fn build_answer(
     found: &NameAnswer,
     udp: bool,
 ) -> Option<Vec<u8>> {
-    let payload = message::edns_payload(query, question.end).ok()?;
+    let payload = dns_message::edns_payload(query, question.end).ok()?;
     let options = payload.map(|_| edns_record()).unwrap_or_default();
     let accepted = payload.unwrap_or_default().clamp(DEFAULT_UDP_PAYLOAD, MAX_UDP_PAYLOAD);
     let limit = if udp { usize::from(accepted) } else { MAX_MESSAGE };
-    let mut reply = message::reply_with(query, Some(question), 0);
+    let mut reply = dns_message::reply_with(query, Some(question), 0);
     let mut answers = 0;
     for record in answer_records(found)? {
         if reply.len() + record.len() + options.len() > limit {
             if let Some(flags) = reply.get_mut(2).filter(|_| udp) {
-                *flags |= TRUNCATED;
+                *flags |= flag::TRUNCATED;
             }
             break;
         }
         reply.extend(record);
         answers += 1;
     }
-    message::set_u16(&mut reply, count::ANSWERS, answers);
-    message::set_u16(&mut reply, count::ADDITIONAL, payload.is_some().into());
+    dns_message::set_u16(&mut reply, count::ANSWERS, answers);
+    dns_message::set_u16(&mut reply, count::ADDITIONAL, payload.is_some().into());
     reply.extend(options);
     Some(reply)
 }
@@ -52,7 +50,7 @@ pub(crate) fn build_answer(
 fn answer_records(found: &NameAnswer) -> Option<Vec<Vec<u8>>> {
     Some(match found {
         NameAnswer::NoRecords => vec![],
-        NameAnswer::Name(target) => vec![answer_record(kind::PTR, &message::encode_name(target)?)],
+        NameAnswer::Name(target) => vec![answer_record(kind::PTR, &dns_message::encode_name(target)?)],
         NameAnswer::Addresses(addresses) => addresses
             .iter()
             .map(|address| match address {
@@ -87,7 +85,7 @@ mod tests {
     use super::*;
 
     fn build(query: &[u8], found: &NameAnswer, udp: bool) -> Option<Vec<u8>> {
-        build_answer(query, &message::parse_query(query).unwrap(), found, udp)
+        build_answer(query, &dns_message::parse_query(query).unwrap(), found, udp)
     }
 
     fn query(edns: Option<u16>) -> Vec<u8> {

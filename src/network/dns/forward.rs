@@ -15,10 +15,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketType};
 
 use super::DnsClient;
-use super::message::{self, DnsQuestion, code, split_frame};
 use super::resolv_conf::MAX_SERVERS;
 use super::state::{DnsServer, ForwardedQuery, QueryOrigin, TokenTarget, UpstreamAttempt, UpstreamStream};
 use crate::socket::open_socket;
+use dhow_model::dns_message::{self, DnsQuestion, code, split_frame};
 
 /// Forwarded queries per container.
 const MAX_PER_CONTAINER: usize = 256;
@@ -64,7 +64,7 @@ impl DnsServer {
         }
         let forwarded = self.token();
         let begun = Instant::now();
-        let id = message::id(&query);
+        let id = dns_message::id(&query);
         let (attempts, last_failure) = Default::default();
         let new = ForwardedQuery {
             client: key,
@@ -111,7 +111,7 @@ impl DnsServer {
             let Ok(socket) = made else { continue };
             let Ok(id) = dhow_sys::random::random_bytes().map(u16::from_ne_bytes) else { continue };
             let mut query = forwarded.query.clone();
-            message::set_id(&mut query, id);
+            dns_message::set_id(&mut query, id);
             let stream = if tcp {
                 let length = u16::try_from(query.len()).unwrap_or(0).to_be_bytes();
                 Some(UpstreamStream { output: [&length, query.as_slice()].concat(), input: Vec::new() })
@@ -182,7 +182,7 @@ impl DnsServer {
         };
         let heard = match heard {
             UpstreamEvent::Reply(mut bytes, _) => {
-                match message::reply_code(&bytes, one.id, &forwarded.query, &forwarded.question) {
+                match dns_message::reply_code(&bytes, one.id, &forwarded.query, &forwarded.question) {
                     // Over UDP anybody may have sent it; over TCP it is the server itself.
                     None if one.stream.is_none() => UpstreamEvent::Nothing,
                     None => UpstreamEvent::Failed,
@@ -190,7 +190,7 @@ impl DnsServer {
                         if let Some(server) = &one.of_host {
                             self.silent.remove(server);
                         }
-                        message::set_id(&mut bytes, forwarded.id);
+                        dns_message::set_id(&mut bytes, forwarded.id);
                         UpstreamEvent::Reply(bytes, code)
                     }
                 }
@@ -227,7 +227,7 @@ impl DnsServer {
 
     fn give_up(&mut self, key: u64) {
         let Some(forwarded) = self.forwarded.get_mut(&key) else { return };
-        let failure = || message::reply_with(&forwarded.query, Some(&forwarded.question), code::FAILURE);
+        let failure = || dns_message::reply_with(&forwarded.query, Some(&forwarded.question), code::FAILURE);
         let bytes = forwarded.last_failure.take().unwrap_or_else(failure);
         self.deliver(key, bytes);
     }
@@ -237,7 +237,7 @@ impl DnsServer {
         let Some(forwarded) = self.drop_forwarded(key) else { return };
         if let Some(client) = self.names.get(forwarded.client).map(Arc::clone) {
             self.log_answer(&client, &forwarded.question, &bytes);
-            let told = message::answer_addresses(&bytes, forwarded.question.end);
+            let told = dns_message::answer_addresses(&bytes, forwarded.question.end);
             let trusted = client.upstream.is_none() || has_egress_rules(&client);
             for on in client.memberships.iter().filter(|_| !told.is_empty()) {
                 if let (Some(egress), Some(address)) = (&on.egress, on.endpoint.addresses().next()) {

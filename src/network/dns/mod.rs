@@ -22,7 +22,6 @@
 
 pub(crate) mod answer;
 mod forward;
-pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod resolv_conf;
 mod server;

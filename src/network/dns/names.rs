@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::message::{kind, parse_reverse_name};
 use super::{DnsClient, DnsMembership};
+use dhow_model::dns_message::{kind, parse_reverse_name};
 
 /// Digits of a short ID.
 const SHORT: usize = 12;

@@ -70,14 +70,8 @@ fn parse_nameserver(text: &str, port: u16) -> Option<SocketAddr> {
         return Some((address, port).into());
     }
     let (address, interface) = text.split_once('%')?;
-    let scope = interface.parse().ok().or_else(|| interface_index(interface))?;
+    let scope = interface.parse().or_else(|_| dhow_sys::interface::index_of(interface)).ok()?;
     Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope).into())
-}
-
-fn interface_index(name: &str) -> Option<u32> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice::name_to_index, socket_with};
-    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
-    name_to_index(socket, name).ok()
 }
 
 #[cfg(test)]

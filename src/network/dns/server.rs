@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::answer::build_answer;
-use super::message::{self, DnsQuestion, QueryFault, code};
 use super::state::{DnsCommand, DnsServer, QueryOrigin, ServedClient, TokenTarget};
 use super::{DnsClient, DnsSockets};
 use crate::egress::log::{EgressLog, EgressRecord};
+use dhow_model::dns_message::{self, DnsQuestion, QueryFault, code};
 
 /// Datagrams read from one container before the next one gets its turn.
 const TURN: usize = 32;
@@ -145,11 +145,11 @@ impl DnsServer {
     pub(super) fn handle_query(&mut self, key: u64, origin: QueryOrigin, message: Vec<u8>) {
         // Commands that were sent before the query, even if only just, must be in force.
         self.run_commands();
-        let question = match message::parse_query(&message) {
+        let question = match dns_message::parse_query(&message) {
             Ok(question) => question,
             Err(QueryFault::Ignore) => return,
             Err(QueryFault::Reply(code)) => {
-                return self.reply(key, origin, message::reply_with(&message, None, code));
+                return self.reply(key, origin, dns_message::reply_with(&message, None, code));
             }
         };
         let found = self.names.resolve(key, &question.name, question.kind);
@@ -157,7 +157,8 @@ impl DnsServer {
         if let Some(found) = found {
             let udp = matches!(origin, QueryOrigin::Udp(_));
             let bytes = build_answer(&message, &question, &found, udp);
-            let bytes = bytes.unwrap_or_else(|| message::reply_with(&message, Some(&question), code::FORMAT));
+            let bytes =
+                bytes.unwrap_or_else(|| dns_message::reply_with(&message, Some(&question), code::FORMAT));
             self.log_answer(&client, &question, &bytes);
             return self.reply(key, origin, bytes);
         }
@@ -165,7 +166,7 @@ impl DnsServer {
             Some(code::FAILURE)
         } else if client.ndots_set
             && !question.name.contains('.')
-            && matches!(question.kind, message::kind::A | message::kind::AAAA)
+            && matches!(question.kind, dns_message::kind::A | dns_message::kind::AAAA)
         {
             Some(0)
         } else {
@@ -186,7 +187,7 @@ impl DnsServer {
         question: &DnsQuestion,
         code: u8,
     ) {
-        let bytes = message::reply_with(query, Some(question), code);
+        let bytes = dns_message::reply_with(query, Some(question), code);
         if let Some(client) = self.names.get(key).map(Arc::clone) {
             self.log_answer(&client, question, &bytes);
         }
@@ -220,14 +221,9 @@ impl DnsServer {
 fn log_query(log: &EgressLog, client: &DnsClient, question: &DnsQuestion, reply: &[u8]) {
     let result = match reply.get(3).map(|flags| flags & 0x0f) {
         Some(0) => "answered",
-        Some(1) => "FORMERR",
-        Some(2) => "SERVFAIL",
-        Some(3) => "NXDOMAIN",
-        Some(4) => "NOTIMP",
-        Some(5) => "REFUSED",
-        _ => "failed",
+        code => code.and_then(code::name).unwrap_or("failed"),
     };
-    let record = Some(message::type_name(question.kind));
+    let record = Some(dns_message::kind::type_name(question.kind));
     let name = Some(question.name.clone());
     log.record(EgressRecord {
         container: client.name.clone(),

@@ -18,12 +18,12 @@ use std::time::Instant;
 
 use rustix::event::epoll;
 
-use super::message::{DnsQuestion, MAX_MESSAGE};
 use super::names::NameTable;
 use super::resolv_conf::HostResolvers;
 use super::{DnsClient, DnsSockets};
 use crate::socket::ReserveFd;
 use crate::wake::CommandReceiver;
+use dhow_model::dns_message::{DnsQuestion, MAX_MESSAGE};
 
 /// Token of the eventfd that announces commands.
 const WAKE: u64 = 0;

@@ -7,8 +7,8 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags};
 
-use super::message::{self, QueryFault, code, split_frame};
 use super::state::{DnsConnection, DnsServer, QueryOrigin, TokenTarget};
+use dhow_model::dns_message::{self, QueryFault, code, split_frame};
 
 /// Connections per container.
 const MAX_CONNECTIONS: usize = 64;
@@ -102,7 +102,7 @@ impl DnsServer {
             // Counted before anything can answer it.
             connection.pending += 1;
             let many = connection.pending > MAX_PENDING;
-            match message::parse_query(&message) {
+            match dns_message::parse_query(&message) {
                 Ok(question) if many => {
                     self.reply_code(key, QueryOrigin::Tcp(token), &message, &question, code::REFUSED)
                 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::message::code;
 use super::*;
 use crate::egress::EgressMember;
 use crate::policy::{EgressFlow, FlowPolicy as _, FlowProtocol, FlowVerdict};
+use dhow_model::dns_message::{self, code};
 
 /// A container called `name` on `memberships`; its ID starts with the bytes of the name.
 pub(super) fn asker(name: &str, memberships: Vec<DnsMembership>) -> DnsClient {
@@ -213,12 +213,12 @@ fn names_of_containers_and_of_the_world() {
 fn a_resolver_that_refuses_fails_or_is_silent_is_followed_by_the_next() {
     let port = resolver("127.0.0.3", 0, |query, _| vec![address(query, [192, 0, 2, 3])]);
     resolver("127.0.0.2", port, |query, _| {
-        let question = message::parse_query(query).unwrap();
+        let question = dns_message::parse_query(query).unwrap();
         match question.name.as_str() {
             "silent.example" => vec![],
-            "failed.example" => vec![message::reply_with(query, None, code::FAILURE)],
-            "unknown.example" => vec![message::reply_with(query, Some(&question), 3)],
-            _ => vec![message::reply_with(query, Some(&question), code::REFUSED)],
+            "failed.example" => vec![dns_message::reply_with(query, None, code::FAILURE)],
+            "unknown.example" => vec![dns_message::reply_with(query, Some(&question), 3)],
+            _ => vec![dns_message::reply_with(query, Some(&question), code::REFUSED)],
         }
     });
     // Nobody listens at the first address.
@@ -246,7 +246,7 @@ fn questions_and_answers_pass_unchanged_but_for_their_number() {
     let rest = |query: &[u8]| {
         // A record of an unknown type, and EDNS options.
         let record = [&[0xc0, 12, 0xff, 0x10, 0, 1, 0, 0, 0, 9, 0, 3][..], b"abc"].concat();
-        let mut reply = message::reply_with(query, Some(&message::parse_query(query).unwrap()), 0);
+        let mut reply = dns_message::reply_with(query, Some(&dns_message::parse_query(query).unwrap()), 0);
         (reply[7], reply[11]) = (1, 1);
         reply.extend(record);
         reply.extend([0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 4, 0, 10, 0, 0]);
@@ -272,7 +272,7 @@ fn questions_and_answers_pass_unchanged_but_for_their_number() {
     let mut whole = vec![0; usize::from(u16::from_be_bytes(head))];
     stream.read_exact(&mut whole).unwrap();
     for reply in [&buffer[..length], &whole] {
-        assert_eq!(message::id(reply), 0x1234);
+        assert_eq!(dns_message::id(reply), 0x1234);
         assert_eq!(reply, rest(&asked));
     }
     let seen = seen.lock().unwrap();
@@ -283,8 +283,8 @@ fn questions_and_answers_pass_unchanged_but_for_their_number() {
 fn what_is_not_the_answer_is_not_believed() {
     let port = resolver("127.0.0.1", 0, |query, _| {
         let mut forged = address(query, [203, 0, 113, 1]);
-        message::set_id(&mut forged, message::id(query).wrapping_add(1));
-        let other = self::query(message::id(query), "other.example.", RecordType::A);
+        dns_message::set_id(&mut forged, dns_message::id(query).wrapping_add(1));
+        let other = self::query(dns_message::id(query), "other.example.", RecordType::A);
         vec![
             forged,
             address(&other, [203, 0, 113, 2]),
@@ -334,7 +334,7 @@ fn a_truncated_answer_is_passed_on_and_the_whole_comes_over_tcp() {
 #[test]
 fn what_one_container_has_under_way_is_capped_and_others_are_served() {
     let port =
-        resolver("127.0.0.1", 0, |query, _| match message::parse_query(query).unwrap().name.as_str() {
+        resolver("127.0.0.1", 0, |query, _| match dns_message::parse_query(query).unwrap().name.as_str() {
             "silent.example" => vec![],
             _ => vec![address(query, [192, 0, 2, 1])],
         });
@@ -449,7 +449,7 @@ fn nonsense_and_slow_readers_harm_nobody() {
     let good = query(1, "web.", RecordType::A);
     for end in 0..good.len() {
         client.socket.send_to(&good[..end], client.server).unwrap();
-        if end >= message::HEADER {
+        if end >= dns_message::HEADER {
             assert_eq!(short(&client.receive()), "1 ", "{end}");
         }
     }
