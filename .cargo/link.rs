@@ -2,6 +2,8 @@
 //!
 //! Tests and debug builds keep their unwind tables, since a failed assertion unwinds.
 
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "how a build script talks to cargo")]
+
 /// Drops the unwind tables.
 const RELEASE_ARGUMENTS: [&str; 2] = ["--no-eh-frame-hdr", "-T,.cargo/discard.ld"];
 

@@ -43,22 +43,22 @@ fn prefixed_platform_args(prefix: &str, platform: &Platform) -> Vec<(String, Str
 }
 
 /// The global scope, which `FROM` sees and a stage inherits from with a bare `ARG NAME`: the `platform`
-/// arguments and those before the first `FROM`, overridden by `--build-arg` (`given`). Arguments without a
-/// value are left out.
+/// arguments and those before the first `FROM`, overridden by `build_args` (`--build-arg`).
+/// Arguments without a value are left out.
 pub fn global_args(
     dockerfile: &Dockerfile,
     platform: &[(String, String)],
-    given: &BTreeMap<String, String>,
+    build_args: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut values: BTreeMap<String, String> = platform
         .iter()
-        .map(|(name, value)| (name.clone(), given.get(name).unwrap_or(value).clone()))
+        .map(|(name, value)| (name.clone(), build_args.get(name).unwrap_or(value).clone()))
         .collect();
     for statement in &dockerfile.arguments {
         let Instruction::Arg(arguments) = &statement.instruction else { continue };
         for argument in arguments {
             let escape = dockerfile.directives.escape;
-            let (value, _) = resolve_stage_arg(argument, escape, given, &(), &values)
+            let (value, _) = resolve_stage_arg(argument, escape, build_args, &(), &values)
                 .map_err(|failure| failure.at(statement.lines.clone()))?;
             // A bare `ARG TARGETARCH` must not remove the platform's value.
             if let Some(value) = value {
@@ -69,25 +69,25 @@ pub fn global_args(
     Ok(values)
 }
 
-/// The value that `ARG` has in a stage: the `given` one, else its default expanded with what the stage has
-/// `seen` so far, else the `global` one. `None` if declared without a value.
+/// The value that `ARG` has in a stage: the one in `build_args`, else its default expanded with `scope` (the
+/// variables of the stage so far), else the one in `globals`. `None` if declared without a value.
 pub(crate) fn resolve_stage_arg(
     argument: &ArgDeclaration,
     escape: char,
-    given: &BTreeMap<String, String>,
-    global: &dyn Variables,
-    seen: &dyn Variables,
+    build_args: &BTreeMap<String, String>,
+    globals: &dyn Variables,
+    scope: &dyn Variables,
 ) -> Result<(Option<String>, ReferencedNames), Failure> {
-    if let Some(value) = given.get(&argument.name) {
+    if let Some(value) = build_args.get(&argument.name) {
         return Ok((Some(value.clone()), ReferencedNames::default()));
     }
     match &argument.value {
         // Expanded only here: the default of an overridden argument may fail to expand.
         Some(value) => {
-            let expanded = expand::expand_word(value, escape, seen)?;
+            let expanded = expand::expand_word(value, escape, scope)?;
             Ok((Some(expanded.text), expanded.names))
         }
-        None => Ok((global.get(&argument.name).map(str::to_owned), ReferencedNames::default())),
+        None => Ok((globals.get(&argument.name).map(str::to_owned), ReferencedNames::default())),
     }
 }
 

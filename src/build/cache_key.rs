@@ -41,8 +41,8 @@ impl ParentChain {
         for layer in &self.layers {
             key.field("layer", layer.as_str().as_bytes());
         }
-        if let Some(silent) = &self.last_noop_run {
-            key.field("silent", silent.as_str().as_bytes());
+        if let Some(noop_run) = &self.last_noop_run {
+            key.field("silent", noop_run.as_str().as_bytes());
         }
     }
 }
@@ -68,13 +68,13 @@ pub fn run_key(
 ) -> Digest {
     let mut key = KeyHasher::new("run", common);
     // Proxies decide how something is downloaded, not what.
-    let mut seen = RunOp { hidden_env: Vec::new(), ..op.clone() };
-    for mount in &mut seen.mounts {
+    let mut hashed = RunOp { hidden_env: Vec::new(), ..op.clone() };
+    for mount in &mut hashed.mounts {
         // The inputs identify the files; which stage or context they come from does not matter.
         mount.from = InputTree::Scratch;
         mount.mount.from = None;
     }
-    key.json("op", &seen);
+    key.json("op", &hashed);
     key.field("platform", platform.to_string().as_bytes());
     for input in inputs {
         key.field("input", input.as_bytes());

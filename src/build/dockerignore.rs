@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn lines_are_read_as_the_original_does() {
         let text = b"\xef\xbb\xbftest1\n/test2\n/a/file/here\n\nlastfile\n# this is a comment\n! /inverted/abs/path\n!\n! \n #no comment\n  spaced/../x/  \r\n";
-        let wanted =
+        let expected =
             ["test1", "test2", "a/file/here", "lastfile", "!inverted/abs/path", "!", "!", "#no comment", "x"];
-        assert_eq!(parse(text), wanted);
+        assert_eq!(parse(text), expected);
         assert_eq!(parse(b"/\n.\n"), ["/", "."]);
     }
 

@@ -1,5 +1,5 @@
-//! What must hold for Dockerfiles and ignore files, whoever wrote them: shared by the coverage-guided fuzz targets
-//! and the seeded tests.
+//! Properties that hold for any Dockerfile and any ignore file, shared by the coverage-guided fuzz targets and
+//! the seeded tests.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ use crate::path_pattern::MatchInfo;
 use crate::path_pattern::PatternMatcher;
 use dhow_model::platform::Platform;
 
-/// Reads a Dockerfile: what is read stands in lines of the file in order, and everything that is asked of it answers.
-/// Whether it was one.
+/// Parses a Dockerfile: its stages and statements must be at ascending lines of the file, and checks, outlines
+/// and target lists must not fail on it. Returns whether it was valid.
 pub fn dockerfile(input: &[u8]) -> bool {
     let last = input.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
     let text = String::from_utf8_lossy(input);
@@ -35,14 +35,14 @@ pub fn dockerfile(input: &[u8]) -> bool {
             return false;
         }
     };
-    let mut at = 0;
+    let mut line = 0;
     for stage in &file.stages {
-        assert!(*stage.lines.start() > at && *stage.lines.end() <= last);
-        at = *stage.lines.end();
-        for one in &stage.statements {
-            assert!(*one.lines.start() > at && *one.lines.end() <= last);
-            at = *one.lines.end();
-            statement(one, file.directives.escape);
+        assert!(*stage.lines.start() > line && *stage.lines.end() <= last);
+        line = *stage.lines.end();
+        for parsed in &stage.statements {
+            assert!(*parsed.lines.start() > line && *parsed.lines.end() <= last);
+            line = *parsed.lines.end();
+            statement(parsed, file.directives.escape);
         }
     }
     answers(&file, &text, last);
@@ -84,7 +84,8 @@ fn answers(file: &Dockerfile, text: &str, last: u32) {
     assert_eq!(targets.text().lines().count().min(2), 2);
 }
 
-/// Expands a word: what has no special characters stays, and names are told apart by whether they have values.
+/// Expands a word: text without special characters must not change, and only names with a value count as
+/// used.
 pub fn expansion(text: &str) {
     let variables = [("A", "a b"), ("EMPTY", ""), ("PATH", "/usr/bin:/bin"), ("É", "x")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -95,16 +96,18 @@ pub fn expansion(text: &str) {
             assert_eq!(expanded.text, text);
             assert_eq!(expanded.words, text.split_whitespace().collect::<Vec<_>>());
         }
-        let known = |name: &String| variables.iter().any(|(known, _)| known == name);
-        assert!(expanded.names.used.iter().all(known) && !expanded.names.undefined.iter().any(known));
+        let is_defined = |name: &String| variables.iter().any(|(defined, _)| defined == name);
+        assert!(
+            expanded.names.used.iter().all(is_defined) && !expanded.names.undefined.iter().any(is_defined)
+        );
         assert!(expanded.words.iter().all(|word| !word.is_empty()));
     }
     let _ = expand::expand_here_doc(text, &variables);
 }
 
-/// Reads an ignore file, and behind a zero byte a path: without exceptions, what is said of the path is the same whether
-/// it is asked at once or on the way down to it (with exceptions BuildKit's two ways differ, and ours as they do), and
-/// below a directory that hides all nothing is seen.
+/// Parses an ignore file, followed by a zero byte and a path. Without exceptions, matching the path at once
+/// and component by component must agree (with exceptions BuildKit's two algorithms differ, and so do ours);
+/// below a directory that hides everything, nothing may be visible.
 pub fn ignore(input: &[u8]) {
     let split = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());
     let (text, path) = (&input[..split], &input[(split + 1).min(input.len())..]);
@@ -116,16 +119,16 @@ pub fn ignore(input: &[u8]) {
     let Ok(ignore) = IgnoreFile::parse(".dockerignore", text) else { return };
     let lines = crate::dockerignore::parse(text);
     let plain = !lines.iter().any(|line| line.starts_with('!'));
-    let whole = PatternMatcher::new(&lines).unwrap();
+    let matcher = PatternMatcher::new(&lines).unwrap();
     let mut parent = MatchInfo::default();
     let mut hidden = false;
     for depth in 1..=path.len() {
-        let here = path[..depth].join(&b'/');
-        let matched = ignore.below(&here, &parent);
-        let shown = String::from_utf8_lossy(&here);
-        assert!(!plain || matched.all == whole.matches(&here), "{shown}");
+        let prefix = path[..depth].join(&b'/');
+        let matched = ignore.below(&prefix, &parent);
+        let shown = String::from_utf8_lossy(&prefix);
+        assert!(!plain || matched.all == matcher.matches(&prefix), "{shown}");
         assert!(matched.all || !hidden, "{shown} is seen");
-        hidden |= matched.all && ignore.hides_all_of(&here);
+        hidden |= matched.all && ignore.hides_all_of(&prefix);
         parent = matched;
     }
 }

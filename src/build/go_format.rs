@@ -30,6 +30,7 @@ pub fn quoted(text: &str) -> String {
             c if c < ' ' || c == '\u{7f}' => {
                 let _ = write!(quoted, "\\x{:02x}", u32::from(c));
             }
+            // Of white space, Go considers only the ASCII space printable (`unicode.IsPrint`).
             c if c.is_control() || (c.is_whitespace() && c != ' ') => {
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));
             }

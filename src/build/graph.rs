@@ -140,6 +140,7 @@ impl StageGraph {
         platform: Option<&Platform>,
         lines: &LineRange,
     ) -> Result<InputTree, Failure> {
+        // A stage hides an image of the same name.
         if let Some(stage) = self.names.get(&name.to_lowercase()) {
             return Ok(InputTree::Stage(*stage));
         }
@@ -169,33 +170,33 @@ impl StageGraph {
             .at(lines.clone())
         })?;
         // `--build-context debian=…` also replaces `docker.io/library/debian:latest`.
-        for known in [reference.familiar(), reference.clone().or_latest().familiar()] {
-            if self.contexts.contains(&known) {
-                return Ok(InputTree::Context(known));
+        for alias in [reference.familiar(), reference.clone().or_latest().familiar()] {
+            if self.contexts.contains(&alias) {
+                return Ok(InputTree::Context(alias));
             }
         }
         let platform = platform.unwrap_or(&self.platform).clone();
-        let known = self.images.iter_mut().position(|image| image.name == name && image.platform == platform);
-        if let Some(known) = known {
-            if let Some(image) = self.images.get_mut(known) {
+        let index = self.images.iter_mut().position(|image| image.name == name && image.platform == platform);
+        if let Some(index) = index {
+            if let Some(image) = self.images.get_mut(index) {
                 // The first stage based on the image gets its pull as the first step.
                 image.stage = image.stage.or(stage);
             }
-            return Ok(InputTree::Image(known));
+            return Ok(InputTree::Image(index));
         }
         self.images.push(ImageInput { name: name.to_owned(), platform, stage, lines: lines.clone() });
         Ok(InputTree::Image(self.images.len() - 1))
     }
 
-    fn find_target(&self, wanted: Option<&str>) -> Result<usize, Failure> {
+    fn find_target(&self, target: Option<&str>) -> Result<usize, Failure> {
         let last = self.stages.len().saturating_sub(1);
-        let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return Ok(last) };
+        let Some(target) = target.filter(|target| !target.is_empty()) else { return Ok(last) };
         // A stage called `1` wins over the index 1.
-        let number = || wanted.parse::<usize>().ok().filter(|index| *index <= last);
-        self.names.get(&wanted.to_lowercase()).copied().or_else(number).ok_or_else(|| {
-            let message = format!("target stage \"{}\" could not be found", wanted.escape_debug());
+        let number = || target.parse::<usize>().ok().filter(|index| *index <= last);
+        self.names.get(&target.to_lowercase()).copied().or_else(number).ok_or_else(|| {
+            let message = format!("target stage \"{}\" could not be found", target.escape_debug());
             let names = self.names.keys().map(String::as_str);
-            not_found(suggest::did_you_mean(message, &wanted.to_lowercase(), names))
+            not_found(suggest::did_you_mean(message, &target.to_lowercase(), names))
         })
     }
 
@@ -231,8 +232,8 @@ impl StageGraph {
             ));
         }
         if let Ok(index) = from.parse::<i64>() {
-            let place = usize::try_from(index).ok().filter(|index| *index < self.stages.len());
-            return place
+            let stage = usize::try_from(index).ok().filter(|index| *index < self.stages.len());
+            return stage
                 .map(InputTree::Stage)
                 .ok_or_else(|| invalid(format!("invalid stage index {index}")));
         }
@@ -259,8 +260,8 @@ impl StageGraph {
         lines: &LineRange,
     ) -> Result<InputTree, Failure> {
         let field = |name: &str| {
-            let found = fields.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.and_then(|(_, value)| value.as_deref())
+            let pair = fields.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            pair.and_then(|(_, value)| value.as_deref())
         };
         match (field("type").unwrap_or("bind"), field("from").filter(|from| !from.is_empty())) {
             ("tmpfs" | "secret" | "ssh", _) | ("cache", None) => Ok(InputTree::Scratch),
@@ -270,15 +271,14 @@ impl StageGraph {
             }
             (_, Some(from)) => match from.parse::<usize>() {
                 // A later index is not a stage here: it is looked up as a name.
-                Ok(place) if place < index => Ok(InputTree::Stage(place)),
+                Ok(stage) if stage < index => Ok(InputTree::Stage(stage)),
                 _ => self.resolve_name(from, lines),
             },
         }
     }
 
     /// Adds ONBUILD triggers to the stages needed. `triggers` returns those of an image by its index, or
-    /// `None` if it has not been fetched yet. Returns whether the set
-    /// of needed images changed.
+    /// `None` if it has not been fetched yet. Returns whether the set of needed images changed.
     pub fn add_triggers(&mut self, triggers: &dyn Fn(usize) -> Option<Vec<String>>) -> Result<bool, Failure> {
         let before = self.needed_images();
         for index in self.reachable() {
@@ -289,9 +289,9 @@ impl StageGraph {
             let texts = match node.base {
                 InputTree::Image(image) => match triggers(image) {
                     Some(texts) => texts,
-                    // An earlier stage as the base: its own ONBUILD instructions are the triggers.
                     None => continue,
                 },
+                // An earlier stage as the base: its own ONBUILD instructions are the triggers.
                 InputTree::Stage(base) => self.on_build_triggers(base),
                 InputTree::Context(_) | InputTree::Scratch => Vec::new(),
             };
@@ -313,6 +313,7 @@ impl StageGraph {
 
     fn trigger(&mut self, index: usize, text: &str, lines: &LineRange) -> Result<LinkedInstruction, Failure> {
         let mut statement = parse_statement(text, self.escape)?;
+        // A trigger is in no line of this file, so errors in it point to FROM.
         statement.lines = lines.clone();
         self.link_instruction(index, statement, true)
     }
@@ -335,17 +336,17 @@ impl StageGraph {
 
     /// The stages that the target needs, itself included, in Dockerfile order.
     pub fn reachable(&self) -> BTreeSet<usize> {
-        let mut found = BTreeSet::new();
-        let mut open = vec![self.target];
-        while let Some(index) = open.pop() {
-            if found.insert(index) {
-                open.extend(self.inputs(index).into_iter().filter_map(|tree| match tree {
+        let mut reachable = BTreeSet::new();
+        let mut pending = vec![self.target];
+        while let Some(index) = pending.pop() {
+            if reachable.insert(index) {
+                pending.extend(self.inputs(index).into_iter().filter_map(|tree| match tree {
                     InputTree::Stage(index) => Some(*index),
                     _ => None,
                 }));
             }
         }
-        found
+        reachable
     }
 
     /// Indices into [`StageGraph::images`].
@@ -410,9 +411,10 @@ impl StageGraph {
     fn check_stage_order(&self) -> Result<(), Failure> {
         let name = |index: usize| self.stages.get(index).map_or("", |node| node.name.as_str());
         for index in self.reachable() {
-            let linked = self.stages.get(index).map(|node| node.statements.as_slice()).unwrap_or_default();
-            for one in linked {
-                let later = one.trees.iter().find_map(|tree| match tree {
+            let statements =
+                self.stages.get(index).map(|node| node.statements.as_slice()).unwrap_or_default();
+            for linked in statements {
+                let later = linked.trees.iter().find_map(|tree| match tree {
                     InputTree::Stage(from) if *from > index => Some(*from),
                     _ => None,
                 });
@@ -422,7 +424,7 @@ impl StageGraph {
                         name(later),
                         name(index)
                     );
-                    return Err(invalid(message).at(one.statement.lines.clone()));
+                    return Err(invalid(message).at(linked.statement.lines.clone()));
                 }
             }
         }
@@ -432,9 +434,9 @@ impl StageGraph {
 
 fn stage_platform(written: &str, escape: char, inputs: GraphInputs<'_>) -> Result<Platform, Failure> {
     let expanded = expand::expand_word(written, escape, inputs.globals)?;
-    let known = || inputs.globals.keys().map(String::as_str);
+    let names = || inputs.globals.keys().map(String::as_str);
     let suggested = |message: String| match expanded.names.undefined.iter().next() {
-        Some(name) => suggest::did_you_mean(message, name, known()),
+        Some(name) => suggest::did_you_mean(message, name, names()),
         None => message,
     };
     if expanded.text.is_empty() {

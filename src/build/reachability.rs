@@ -41,16 +41,16 @@ pub(crate) fn target_stage(file: &Dockerfile, target: Option<&str>) -> Result<us
 /// The stage at `target` and all that it needs.
 pub(crate) fn needed_stages(file: &Dockerfile, target: usize, globals: &dyn Variables) -> BTreeSet<usize> {
     let mut needed = BTreeSet::new();
-    let mut open = vec![target];
-    while let Some(index) = open.pop() {
+    let mut pending = vec![target];
+    while let Some(index) = pending.pop() {
         // Also ends on cycles, which the build reports later.
         if !needed.insert(index) {
             continue;
         }
-        open.extend(base_stage(file, index, globals));
+        pending.extend(base_stage(file, index, globals));
         let statements = file.stages.get(index).into_iter().flat_map(|stage| &stage.statements);
         for statement in statements {
-            open.extend(
+            pending.extend(
                 from_references(&statement.instruction).into_iter().filter_map(|from| find_stage(file, from)),
             );
         }

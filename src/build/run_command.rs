@@ -36,7 +36,7 @@ pub(crate) fn run_argv(command: &CommandLine, shell: &[String]) -> RunArgv {
             false => only.content.clone(),
         },
         // The shell parses here-documents of a longer line itself.
-        all => all.iter().fold(line.clone(), |text, doc| text + "\n" + &with_end(doc)),
+        docs => docs.iter().fold(line.clone(), |text, doc| text + "\n" + &with_end(doc)),
     };
     let mut args: Vec<String> = match shell {
         [] => SHELL.map(str::to_owned).to_vec(),

@@ -102,30 +102,30 @@ const KEYS: &[&str] = &[
 
 /// Parses the pairs of one `--mount`, whose values are expanded. Relative targets are below `workdir`.
 pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<RunMountSpec, Failure> {
-    let mut given = RunMountParser::default();
+    let mut parser = RunMountParser::default();
     // First pass: which keys are allowed depends on the type, wherever it stands.
     for (key, value) in pairs {
         if let (true, Some(value)) = (key.eq_ignore_ascii_case("type"), value) {
-            given.mount.kind = kind(value)?;
+            parser.mount.kind = kind(value)?;
         }
     }
     for (key, value) in pairs {
-        given.set_key(key, value.as_deref())?;
+        parser.set_key(key, value.as_deref())?;
     }
-    given.complete(workdir)
+    parser.complete(workdir)
 }
 
 fn kind(text: &str) -> Result<RunMountKind, Failure> {
-    let all = [
+    let kinds = [
         RunMountKind::Bind,
         RunMountKind::Cache,
         RunMountKind::Tmpfs,
         RunMountKind::Secret,
         RunMountKind::Ssh,
     ];
-    all.into_iter().find(|kind| text.eq_ignore_ascii_case(kind.name())).ok_or_else(|| {
+    kinds.into_iter().find(|kind| text.eq_ignore_ascii_case(kind.name())).ok_or_else(|| {
         let message =
-            did_you_mean(format!("unsupported mount type {text:?}"), text, all.map(RunMountKind::name));
+            did_you_mean(format!("unsupported mount type {text:?}"), text, kinds.map(RunMountKind::name));
         invalid(message).hint("bind, cache, tmpfs, secret or ssh")
     })
 }
@@ -146,41 +146,41 @@ impl RunMountParser {
         let key = written.to_ascii_lowercase();
         let kind = self.mount.kind;
         let unexpected = || invalid(format!("unexpected key '{key}' for mount type '{}'", kind.name()));
-        let needed = || {
+        let required_value = || {
             value.ok_or_else(|| {
                 invalid(format!("invalid field '{}' must be a key=value pair", written.escape_debug()))
             })
         };
-        let truth = |value: Option<&str>| match value {
+        let parse_bool = |value: Option<&str>| match value {
             None => Ok(true),
             Some(value) => boolean::parse(value)
                 .ok_or_else(|| invalid(format!("invalid value for {key}: {}", value.escape_debug()))),
         };
         match key.as_str() {
             // Read in the first pass.
-            "type" => drop(needed()?),
-            "readonly" | "ro" => self.read_only = Some(truth(value)?),
+            "type" => drop(required_value()?),
+            "readonly" | "ro" => self.read_only = Some(parse_bool(value)?),
             // Of `ro` and `rw` the last one counts.
-            "readwrite" | "rw" => self.read_only = Some(!truth(value)?),
+            "readwrite" | "rw" => self.read_only = Some(!parse_bool(value)?),
             "required" if matches!(kind, RunMountKind::Secret | RunMountKind::Ssh) => {
-                self.required = Some(truth(value)?)
+                self.required = Some(parse_bool(value)?)
             }
             "required" => return Err(unexpected()),
-            "from" => self.mount.from = Some(needed()?.to_owned()).filter(|from| !from.is_empty()),
-            "source" | "src" => needed()?.clone_into(&mut self.mount.source),
-            "target" | "dst" | "destination" => needed()?.clone_into(&mut self.mount.target),
+            "from" => self.mount.from = Some(required_value()?.to_owned()).filter(|from| !from.is_empty()),
+            "source" | "src" => required_value()?.clone_into(&mut self.mount.source),
+            "target" | "dst" | "destination" => required_value()?.clone_into(&mut self.mount.target),
             "size" if kind == RunMountKind::Tmpfs => {
-                let value = needed()?;
+                let value = required_value()?;
                 self.mount.size = bytes::parse(value)
                     .map_err(|_| invalid(format!("invalid value for {key}: {}", value.escape_debug())))?;
             }
             "size" => return Err(unexpected()),
-            "id" => needed()?.clone_into(&mut self.mount.id),
-            "sharing" => self.sharing = Some(sharing(needed()?)?),
-            "mode" => self.mount.mode = Some(number(needed()?, 8, "mode")?),
-            "uid" => self.uid = Some(number(needed()?, 10, "uid")?),
-            "gid" => self.gid = Some(number(needed()?, 10, "gid")?),
-            "env" => self.mount.env = Some(needed()?.to_owned()).filter(|name| !name.is_empty()),
+            "id" => required_value()?.clone_into(&mut self.mount.id),
+            "sharing" => self.sharing = Some(sharing(required_value()?)?),
+            "mode" => self.mount.mode = Some(number(required_value()?, 8, "mode")?),
+            "uid" => self.uid = Some(number(required_value()?, 10, "uid")?),
+            "gid" => self.gid = Some(number(required_value()?, 10, "gid")?),
+            "env" => self.mount.env = Some(required_value()?.to_owned()).filter(|name| !name.is_empty()),
             _ => return Err(unknown(written, value)),
         }
         Ok(())
@@ -189,8 +189,8 @@ impl RunMountParser {
     fn complete(mut self, workdir: &str) -> Result<RunMountSpec, Failure> {
         let kind = self.mount.kind;
         if !matches!(kind, RunMountKind::Secret | RunMountKind::Ssh | RunMountKind::Cache) {
-            let given = [("mode", self.mount.mode), ("uid", self.uid), ("gid", self.gid)];
-            if let Some((name, _)) = given.iter().find(|(_, value)| value.is_some()) {
+            let ownership = [("mode", self.mount.mode), ("uid", self.uid), ("gid", self.gid)];
+            if let Some((name, _)) = ownership.iter().find(|(_, value)| value.is_some()) {
                 return Err(invalid(format!("{name} not allowed for {:?} type mounts", kind.name())));
             }
         }
@@ -198,6 +198,7 @@ impl RunMountParser {
             return Err(invalid(format!("invalid cache sharing set for {} mount", kind.name())));
         }
         self.mount.sharing = self.sharing.unwrap_or_default();
+        // As in BuildKit, only caches and tmpfs are writable unless the keys say otherwise.
         self.mount.read_only =
             self.read_only.unwrap_or(!matches!(kind, RunMountKind::Cache | RunMountKind::Tmpfs));
         self.mount.required = self.required.unwrap_or(false);

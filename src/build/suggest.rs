@@ -1,14 +1,14 @@
 //! "did you mean" suggestions, as BuildKit makes them: fewer than three edits apart.
 
 /// The candidate closest to `word`, if close enough to be a typo; `None` also if `word` itself is known.
-pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Untrusted names may be long, and the distance costs the product of both lengths.
     if word.len() > 128 {
         return None;
     }
     // Only distances below 3 are accepted.
     let mut best = (3, None);
-    for candidate in known {
+    for candidate in candidates {
         if candidate == word {
             return None;
         }
@@ -27,9 +27,9 @@ pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 pub(crate) fn did_you_mean<'a>(
     message: String,
     word: &str,
-    known: impl IntoIterator<Item = &'a str>,
+    candidates: impl IntoIterator<Item = &'a str>,
 ) -> String {
-    match closest(word, known) {
+    match closest(word, candidates) {
         Some(meant) => format!("{message} (did you mean {meant}?)"),
         None => message,
     }

@@ -78,26 +78,26 @@ pub fn build(
     request: &BuildRequest,
     environment: &Environment,
     built_in: &dyn BuiltInImage,
-    watcher: &mut dyn BuildObserver,
+    observer: &mut dyn BuildObserver,
 ) -> Result<BuildResult> {
-    let request_of_images;
+    let resolved_request;
     if store.has_leftovers() {
         sweep_leftovers(store, environment);
     }
-    let mut runner = JobRunner::begin(environment, watcher)?;
-    let built = match load::oci_layout::load_layouts(&mut runner, store, request) {
+    let mut runner = JobRunner::begin(environment, observer)?;
+    let result = match load::oci_layout::load_layouts(&mut runner, store, request) {
         Ok(loaded) => {
-            request_of_images = loaded;
-            BuildRun { store, request: &request_of_images, environment, built_in, runner: &mut runner }.run()
+            resolved_request = loaded;
+            BuildRun { store, request: &resolved_request, environment, built_in, runner: &mut runner }.run()
         }
         Err(error) => Err(solve_error::report_failure(&mut runner, "", b"", error)),
     };
     runner.shut_down()?;
-    if built.is_err() && store.has_leftovers() {
+    if result.is_err() && store.has_leftovers() {
         // An interrupted build leaves containers and drafts behind.
         sweep_leftovers(store, environment);
     }
-    built
+    result
 }
 
 /// Removes what earlier builds left behind, whoever owns it. Failures are ignored: the next command tries
@@ -118,9 +118,9 @@ impl<'a> BuildRun<'a, '_> {
     fn run(mut self) -> Result<BuildResult> {
         let loaded = self.source_loader().load();
         let mut loaded = loaded.map_err(|error| solve_error::report_failure(self.runner, "", b"", error))?;
-        let built = self.solve_and_export(&mut loaded);
+        let result = self.solve_and_export(&mut loaded);
         let definition = &loaded.definition;
-        built.map_err(|error| {
+        result.map_err(|error| {
             solve_error::report_failure(self.runner, &definition.name, &definition.text, error)
         })
     }
@@ -136,8 +136,8 @@ impl<'a> BuildRun<'a, '_> {
 
     fn solve_and_export(&mut self, loaded: &mut BuildSources) -> Result<BuildResult> {
         let started = now_rfc3339();
-        if let Some(built) = self.run_subrequest(loaded)? {
-            return Ok(built);
+        if let Some(result) = self.run_subrequest(loaded)? {
+            return Ok(result);
         }
         let exports = ExporterSet::prepare(self.environment, self.request)?;
         let mut remote = RemoteCache::prepare(self.environment, self.request)?;
@@ -160,8 +160,8 @@ impl<'a> BuildRun<'a, '_> {
         let mut solver = Solver::new(self.runner, inputs);
         solver.solve()?;
         let (stages, leases) = solver.into_results();
-        let target = stages.target_results(&prepared.plans);
-        let all = stages.all_results(&prepared.plans);
+        let target_results = stages.target_results(&prepared.plans);
+        let all_results = stages.all_results(&prepared.plans);
         // `BUILDKIT_INLINE_CACHE` is the older way to request an inline cache.
         let inline = self.request.is_arg_set("BUILDKIT_INLINE_CACHE") || remote.is_inline();
         let mut outputs = Vec::with_capacity(prepared.plans.len());
@@ -175,7 +175,7 @@ impl<'a> BuildRun<'a, '_> {
                 implicit: self.request.platforms.is_empty(),
             };
             let layers = image.layers();
-            let inline = inline.then(|| remote_cache::inline_cache(&target, &layers)).transpose()?;
+            let inline = inline.then(|| remote_cache::inline_cache(&target_results, &layers)).transpose()?;
             outputs.push(PlatformResult {
                 platform: plan.platform.clone(),
                 config: image.config(inline),
@@ -183,16 +183,16 @@ impl<'a> BuildRun<'a, '_> {
                 capture: capture_provenance(self.request, loaded, plan, &prepared.bases, &started),
             });
         }
-        let built = export::job::run_exports(self.runner, self.store, &exports, &outputs);
-        let built = built.and_then(|built| {
-            export_caches(self.runner, self.store, &remote, &target, &all)?;
-            Ok(built)
+        let result = export::job::run_exports(self.runner, self.store, &exports, &outputs);
+        let result = result.and_then(|result| {
+            export_caches(self.runner, self.store, &remote, &target_results, &all_results)?;
+            Ok(result)
         });
         // Until here no other process could prune the layers; now images refer to them.
         drop(leases);
-        let mut built = built?;
-        built.metadata.insert("buildx.build.ref".into(), json!(new_build_ref()));
-        Ok(built)
+        let mut result = result?;
+        result.metadata.insert("buildx.build.ref".into(), json!(new_build_ref()));
+        Ok(result)
     }
 
     /// The configuration of the base image of a plan's result.
@@ -215,11 +215,11 @@ impl<'a> BuildRun<'a, '_> {
     /// Reports that a `# syntax=` frontend is not run. BuildKit's own frontend is what dhow implements
     /// itself.
     fn report_frontend(&mut self, dockerfile: &Dockerfile) {
-        let given = self.request.args.get("BUILDKIT_SYNTAX").cloned();
-        let written = dockerfile.directives.syntax.as_ref().map(|(name, _)| name.clone());
-        let Some(name) = given.or(written) else { return };
-        let known = ["docker/dockerfile", "docker.io/docker/dockerfile", "docker/dockerfile-upstream"];
-        if known.iter().any(|known| name == *known || name.starts_with(&format!("{known}:"))) {
+        let argument = self.request.args.get("BUILDKIT_SYNTAX").cloned();
+        let directive = dockerfile.directives.syntax.as_ref().map(|(name, _)| name.clone());
+        let Some(name) = argument.or(directive) else { return };
+        let supported = ["docker/dockerfile", "docker.io/docker/dockerfile", "docker/dockerfile-upstream"];
+        if supported.iter().any(|image| name == *image || name.starts_with(&format!("{image}:"))) {
             return;
         }
         let step = self.runner.add_step(format!("[internal] resolve frontend {name}"), Vec::new());

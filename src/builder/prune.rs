@@ -113,8 +113,8 @@ pub fn list_cache(store: &Store) -> Result<Vec<CacheEntry>> {
 pub fn prune_cache(store: &Store, request: &CachePruneRequest) -> Result<Vec<CacheEntry>> {
     let entries = list_cache(store)?;
     let conditions = PruneFilters::parse(&request.filters)?;
-    let mut gone: Vec<CacheEntry> = Vec::new();
-    let mut left = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size));
+    let mut removed: Vec<CacheEntry> = Vec::new();
+    let mut remaining = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size));
     let mut candidates: Vec<CacheEntry> = entries
         .into_iter()
         .filter(|entry| !entry.in_use && (request.all || !entry.shared) && conditions.matches(entry))
@@ -123,24 +123,24 @@ pub fn prune_cache(store: &Store, request: &CachePruneRequest) -> Result<Vec<Cac
     candidates.sort_by(|a, b| last_used(a).cmp(last_used(b)));
     for entry in candidates {
         // The limit is on what is left, whatever the filters select.
-        if request.keep.is_some_and(|keep| left <= keep) {
+        if request.keep.is_some_and(|keep| remaining <= keep) {
             break;
         }
-        left = left.saturating_sub(entry.size);
-        gone.push(entry);
+        remaining = remaining.saturating_sub(entry.size);
+        removed.push(entry);
     }
     if !request.dry_run {
-        remove(store, &mut gone)?;
+        remove(store, &mut removed)?;
         if request.all && request.filters.is_empty() && request.keep.is_none() {
             // The stat caches of contexts go too when everything is pruned.
             store.remove_context_files()?;
         }
     }
-    Ok(gone)
+    Ok(removed)
 }
 
-fn remove(store: &Store, gone: &mut Vec<CacheEntry>) -> Result<()> {
-    let keys: BTreeSet<Digest> = gone
+fn remove(store: &Store, removed: &mut Vec<CacheEntry>) -> Result<()> {
+    let keys: BTreeSet<Digest> = removed
         .iter()
         .filter_map(|entry| match &entry.object {
             CacheObject::Step(key) => Some(key.clone()),
@@ -148,16 +148,16 @@ fn remove(store: &Store, gone: &mut Vec<CacheEntry>) -> Result<()> {
         })
         .collect();
     store.prune_steps(&keys)?;
-    let mut kept = BTreeMap::new();
+    let mut in_use = BTreeMap::new();
     // A mount that a build has taken meanwhile is kept, and not reported as removed.
-    for entry in gone.iter() {
+    for entry in removed.iter() {
         if let CacheObject::Mount(name) = &entry.object
             && !store.remove_cache_mount(name)?
         {
-            kept.insert(name.clone(), ());
+            in_use.insert(name.clone(), ());
         }
     }
-    gone.retain(|entry| !matches!(&entry.object, CacheObject::Mount(name) if kept.contains_key(name)));
+    removed.retain(|entry| !matches!(&entry.object, CacheObject::Mount(name) if in_use.contains_key(name)));
     // Frees the layers that no record and no image refers to any more.
     store.prune_layers()?;
     Ok(())
@@ -204,13 +204,14 @@ impl<'a> PruneFilters<'a> {
         };
         let flag = |key: &str, is: bool| {
             any_matches(self.filters, key, |filter| {
-                filter.value.is_empty() && is || filter.boolean().is_ok_and(|wanted| wanted == is)
+                filter.value.is_empty() && is || filter.boolean().is_ok_and(|expected| expected == is)
             })
         };
         // As in BuildKit, `~=` matches a substring.
         let text = |key: &str, value: &str| {
             any_matches(self.filters, key, |filter| match filter.value.strip_prefix('~') {
                 Some(part) => value.contains(part.trim_start_matches('=')),
+                // An ID may be shortened.
                 None => value == filter.value || (key == "id" && value.starts_with(&filter.value)),
             })
         };

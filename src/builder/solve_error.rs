@@ -28,9 +28,9 @@ pub(crate) fn report_failure(
         return Failure::new(FailureKind::Interrupted, "failed to solve: context canceled").into();
     }
     if let Some(lines) = lines_of(&error) {
-        let shown = excerpt(file, &String::from_utf8_lossy(text), &lines);
-        if !shown.is_empty() {
-            runner.event(BuildEvent::Excerpt(shown));
+        let quoted = excerpt(file, &String::from_utf8_lossy(text), &lines);
+        if !quoted.is_empty() {
+            runner.event(BuildEvent::Excerpt(quoted));
         }
     }
     let failure = Failure::from_chain(&error);

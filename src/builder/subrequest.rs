@@ -16,7 +16,7 @@ impl BuildRun<'_, '_> {
     /// Runs the subrequest; `None` if a build was requested.
     pub(crate) fn run_subrequest(&mut self, loaded: &BuildSources) -> Result<Option<BuildResult>> {
         let text = String::from_utf8_lossy(&loaded.definition.text).into_owned();
-        let answer = match self.request.call {
+        let output = match self.request.call {
             CallFunc::Build => return Ok(None),
             CallFunc::Check => self.check_dockerfile(loaded, &text)?,
             CallFunc::Outline => {
@@ -41,18 +41,18 @@ impl BuildRun<'_, '_> {
                 (targets.json(), targets.text())
             }
         };
-        Ok(Some(BuildResult { call_output: Some(answer), ..BuildResult::default() }))
+        Ok(Some(BuildResult { call_output: Some(output), ..BuildResult::default() }))
     }
 
     fn check_dockerfile(&mut self, loaded: &BuildSources, text: &str) -> Result<(serde_json::Value, String)> {
         // A Dockerfile that cannot be parsed is a result of the check, not a failure.
         let checked = parse(&loaded.definition.text).map_err(anyhow::Error::from).and_then(|file| {
-            let refused = self.graph_error(&file);
+            let error = self.graph_error(&file);
             let platforms = self.platforms();
             let host = Platform::host();
             let platform = platforms.first().unwrap_or(&host);
-            let all = self.request.target.is_none();
-            Ok((self.warnings(&file, platform, loaded, None, all)?, refused))
+            let all_stages = self.request.target.is_none();
+            Ok((self.warnings(&file, platform, loaded, None, all_stages)?, error))
         });
         let (warnings, error) = match checked {
             Ok(checked) => checked,

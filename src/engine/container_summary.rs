@@ -105,7 +105,7 @@ pub(crate) fn network_name(spec: &ContainerSpec) -> String {
 pub fn network_names(spec: &ContainerSpec) -> String {
     match &spec.namespaces.network {
         Some(NetworkMode::Networks) => {
-            let names: Vec<&str> = spec.networks.iter().map(|one| one.name.as_str()).collect();
+            let names: Vec<&str> = spec.networks.iter().map(|attachment| attachment.name.as_str()).collect();
             names.join(",")
         }
         _ => network_name(spec),

@@ -11,6 +11,7 @@ pub(crate) fn size_below(dir: &Path) -> u64 {
     let mut sum = 0_u64;
     while let Some(dir) = pending.pop() {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            // Of a link itself: its target may be elsewhere, or a parent directory.
             match entry.metadata() {
                 Ok(meta) if meta.is_dir() => pending.push(entry.path()),
                 Ok(meta) if meta.is_file() && (meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino()))) => {

@@ -86,6 +86,7 @@ impl Failure {
     pub fn from_chain(error: &anyhow::Error) -> Self {
         let hint = error.chain().find_map(|cause| Self::find_in(cause)?.hint_text());
         let lines = lines_of(error).map(RangeInclusive::into_inner);
+        // Errors of a chain cannot be serialized, so the text of the message keeps the causes.
         Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned), lines }
     }
 

@@ -82,7 +82,7 @@ impl LowerDirs {
 
     /// The subdirectory `name`.
     fn open_subdir(&self, name: &CStr) -> Result<LowerDirs> {
-        let mut found = Vec::new();
+        let mut dirs = Vec::new();
         for dir in &self.0 {
             match open_dir(dir.as_fd(), name) {
                 Err(Errno::NOENT) => {}
@@ -90,7 +90,7 @@ impl LowerDirs {
                 Err(Errno::NOTDIR | Errno::LOOP) => break,
                 Ok(dir) => {
                     let opaque = is_opaque(&dir);
-                    found.push(Rc::new(dir));
+                    dirs.push(Rc::new(dir));
                     if opaque {
                         break;
                     }
@@ -98,7 +98,7 @@ impl LowerDirs {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(LowerDirs(found))
+        Ok(LowerDirs(dirs))
     }
 
     /// The names in all of them.
@@ -150,10 +150,10 @@ impl UpperDiff {
         // By name; for names in both, the upper directory's entry first.
         names.sort_by(|a, b| (&a.0, !a.1).cmp(&(&b.0, !b.1)));
         names.dedup_by(|later, earlier| later.0 == earlier.0);
-        for (name, here) in names {
+        for (name, in_upper) in names {
             let path = join(path, name.to_bytes());
             let doing = || format!("comparing `/{}`", String::from_utf8_lossy(&path).escape_debug());
-            if here {
+            if in_upper {
                 self.entry(upper, lower, &name, &path, depth).with_context(doing)?;
             } else if lower.lookup(&name).with_context(doing)?.is_some() {
                 self.changes.push(FileChange {
@@ -217,13 +217,13 @@ impl UpperDiff {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
             other => other?,
         };
-        let below = if before.as_ref().is_some_and(is_dir) {
+        let lower_dirs = if before.as_ref().is_some_and(is_dir) {
             lower.open_subdir(name)?
         } else {
             LowerDirs(Vec::new())
         };
         let at = self.changes.len();
-        self.directory(&dir, &below, path, depth + 1)?;
+        self.directory(&dir, &lower_dirs, path, depth + 1)?;
         let marked = is_opaque(&dir);
         let opaque = marked && before.as_ref().is_some_and(is_dir);
         if self.prune && marked && !opaque {
@@ -231,7 +231,7 @@ impl UpperDiff {
             rustix::fs::fremovexattr(&dir, OPAQUE_XATTR)?;
         }
         let touched = match &before {
-            Some(before) => opaque || !self.same_dir(path, before, &stat, &dir, &below),
+            Some(before) => opaque || !self.same_dir(path, before, &stat, &dir, &lower_dirs),
             None => !self.is_stub_dir(&dir, path),
         };
         if !touched && self.changes.len() == at {

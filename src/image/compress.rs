@@ -30,8 +30,9 @@ impl Default for Compression {
 impl Compression {
     /// Parses the flag value `kind`, with `level` or its default.
     pub fn from_name(kind: &str, level: Option<i64>) -> Result<Self, Failure> {
-        let within = |highest: i64, usual: i64| match level {
-            None | Some(-1) => Ok(usual),
+        let within = |highest: i64, default: i64| match level {
+            // -1 is the default level, as in Go's compress/gzip.
+            None | Some(-1) => Ok(default),
             Some(level) if (0..=highest).contains(&level) => Ok(level),
             Some(level) => Err(invalid(format!("{level} is not a level of {kind}: 0 to {highest} are"))),
         };
@@ -98,6 +99,7 @@ impl FromStr for Compression {
 
 /// The equivalent OCI or docker media type of a layer.
 pub(crate) fn convert_media_type(media_type: &str, oci: bool) -> String {
+    // Media types do not tell the level, so any will do.
     let compression = if media_type.ends_with("gzip") {
         Compression::Gzip(6)
     } else if media_type.ends_with("zstd") {

@@ -17,17 +17,17 @@ pub(crate) fn run_concurrently<T: Sync, R: Send>(
 ) -> (Vec<R>, Option<Error>) {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
-    let failed = Mutex::new(None);
+    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+    let failure = Mutex::new(None);
     let worker = || {
         while !stop.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(at) else { return };
             match work(item) {
-                Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
+                Ok(result) => results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
                 Err(error) => {
                     // Record the error before cancelling: the others then fail only because of that.
-                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     stop.store(true, Ordering::Relaxed);
                     on_failure();
                 }
@@ -35,10 +35,11 @@ pub(crate) fn run_concurrently<T: Sync, R: Send>(
         }
     };
     std::thread::scope(|scope| (0..limit.min(items.len())).for_each(|_| drop(scope.spawn(worker))));
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (done.into_iter().map(|(_, result)| result).collect(), failed)
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Items finish in any order.
+    results.sort_by_key(|(at, _)| *at);
+    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (results.into_iter().map(|(_, result)| result).collect(), failure)
 }
 
 #[cfg(test)]

@@ -116,10 +116,10 @@ struct ManifestProbe {
 impl Manifest {
     /// Parses a manifest. `declared` is the media type that came with it, used if the text contains none.
     pub fn parse(text: &[u8], declared: &str) -> Result<Self> {
-        let shape: ManifestProbe = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+        let probe: ManifestProbe = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
         // The text decides: it is covered by the digest, the Content-Type header is not.
-        let media_type = if shape.media_type.is_empty() { declared } else { &shape.media_type };
-        match shape.kind(media_type)? {
+        let media_type = if probe.media_type.is_empty() { declared } else { &probe.media_type };
+        match probe.kind(media_type)? {
             ManifestKind::Index => {
                 Ok(Self::Index(serde_json::from_slice(text).map_err(|error| malformed(&error))?))
             }
@@ -146,13 +146,13 @@ impl ManifestProbe {
                 .into());
         }
         let image = self.config.is_some() || self.layers.is_some();
-        let sort = match (self.manifests.is_some(), image) {
+        let kind = match (self.manifests.is_some(), image) {
             (true, true) => return Err(invalid("the manifest is an image and an index at once").into()),
             (true, false) => ManifestKind::Index,
             (false, true) => ManifestKind::Image,
             (false, false) => return Err(self.not_an_image(media_type)),
         };
-        let contradicts = match sort {
+        let contradicts = match kind {
             ManifestKind::Image => matches!(media_type, DOCKER_LIST | OCI_INDEX),
             ManifestKind::Index => matches!(media_type, DOCKER_MANIFEST | OCI_MANIFEST),
         };
@@ -161,7 +161,7 @@ impl ManifestProbe {
                 invalid(format!("the manifest is not what its media type `{media_type}` says")).into()
             );
         }
-        Ok(sort)
+        Ok(kind)
     }
 
     fn not_an_image(&self, media_type: &str) -> anyhow::Error {
@@ -200,10 +200,10 @@ fn check_layer(layer: &Descriptor) -> Result<()> {
         .into());
     }
     // The media type may be missing; unpacking detects the compression by itself.
-    let known = kind.is_empty()
+    let supported = kind.is_empty()
         || kind.starts_with("application/vnd.docker.image.rootfs.diff.tar")
         || kind.starts_with("application/vnd.oci.image.layer.v1.tar");
-    if !known || kind.ends_with("+encrypted") {
+    if !supported || kind.ends_with("+encrypted") {
         return Err(unsupported(format!(
             "layer {} is of a kind that dhow cannot unpack: `{}`",
             layer.digest.short(),
@@ -215,10 +215,10 @@ fn check_layer(layer: &Descriptor) -> Result<()> {
 }
 
 impl ImageIndex {
-    /// The entry that best matches `wanted`; the first of equally good ones.
-    pub fn select(&self, wanted: &Platform) -> Result<&Descriptor> {
+    /// The entry that best matches `platform`; the first of equally good ones.
+    pub fn select(&self, platform: &Platform) -> Result<&Descriptor> {
         let mut best: Option<(u32, &Descriptor)> = None;
-        for (rank, entry) in self.manifests.iter().filter_map(|entry| Some((entry.rank(wanted)?, entry))) {
+        for (rank, entry) in self.manifests.iter().filter_map(|entry| Some((entry.rank(platform)?, entry))) {
             // Strictly greater, so that the first of equally good entries wins.
             if best.is_none_or(|(highest, _)| rank > highest) {
                 best = Some((rank, entry));
@@ -226,32 +226,32 @@ impl ImageIndex {
         }
         match best {
             Some((_, entry)) => Ok(entry),
-            None => self.only_unlabelled().ok_or_else(|| self.no_match(wanted).into()),
+            None => self.only_unlabelled().ok_or_else(|| self.no_match(platform).into()),
         }
     }
 
     /// The single entry of an index without platforms.
     fn only_unlabelled(&self) -> Option<&Descriptor> {
         match self.manifests.as_slice() {
-            [one] if one.platform.is_none() => Some(one),
+            [entry] if entry.platform.is_none() => Some(entry),
             _ => None,
         }
     }
 
-    fn no_match(&self, wanted: &Platform) -> Failure {
+    fn no_match(&self, platform: &Platform) -> Failure {
         let failure = Failure::new(
             FailureKind::NotFound,
-            format!("no matching manifest for {wanted} in the manifest list entries"),
+            format!("no matching manifest for {platform} in the manifest list entries"),
         );
-        let mut offered: Vec<String> =
+        let mut platforms: Vec<String> =
             self.manifests.iter().filter_map(|entry| entry.image_platform()).map(|p| p.to_string()).collect();
-        offered.sort();
-        offered.dedup();
-        if offered.is_empty() {
+        platforms.sort();
+        platforms.dedup();
+        if platforms.is_empty() {
             return failure;
         }
-        offered.truncate(20);
-        failure.hint(format!("there is one for {}", offered.join(", ").escape_debug()))
+        platforms.truncate(20);
+        failure.hint(format!("there is one for {}", platforms.join(", ").escape_debug()))
     }
 }
 
@@ -268,8 +268,8 @@ impl Descriptor {
         (platform.os != "unknown" && platform.architecture != "unknown").then(|| platform.to_platform())
     }
 
-    fn rank(&self, wanted: &Platform) -> Option<u32> {
-        wanted.rank(&self.image_platform()?)
+    fn rank(&self, platform: &Platform) -> Option<u32> {
+        platform.rank(&self.image_platform()?)
     }
 }
 

@@ -24,11 +24,11 @@ pub(crate) fn pack_layer(store: &Store, diff_id: &Digest, out: &mut dyn Write) -
     let doing = || format!("cannot write layer {diff_id}");
     let mut packer = LayerPacker::open(store, diff_id, out).with_context(doing)?;
     packer.run().with_context(doing)?;
-    let found = Digest::from_sha256(packer.hash.finalize().as_slice());
-    if found == *diff_id {
+    let actual = Digest::from_sha256(packer.hash.finalize().as_slice());
+    if actual == *diff_id {
         return Ok(());
     }
-    Err(layer_changed_error(&format!("its content has the digest {found} now")).context(doing()))
+    Err(layer_changed_error(&format!("its content has the digest {actual} now")).context(doing()))
 }
 
 struct LayerPacker<'a> {
@@ -66,11 +66,11 @@ impl<'a> LayerPacker<'a> {
         Ok(())
     }
 
-    fn raw(&mut self, mut left: u64) -> anyhow::Result<()> {
-        while left > 0 {
-            let part = buffer_slice(&mut self.buffer, left);
+    fn raw(&mut self, mut remaining: u64) -> anyhow::Result<()> {
+        while remaining > 0 {
+            let part = buffer_slice(&mut self.buffer, remaining);
             self.tar_split.read(part).context("cannot read the recipe")?;
-            left -= part.len() as u64;
+            remaining -= part.len() as u64;
             self.hash.update(&*part);
             self.out.write_all(part)?;
         }
@@ -83,11 +83,11 @@ impl<'a> LayerPacker<'a> {
         if file.metadata()?.len() != length {
             return Err(layer_changed_error("a file has another size now"));
         }
-        let mut left = length;
-        while left > 0 {
-            let part = buffer_slice(&mut self.buffer, left);
+        let mut remaining = length;
+        while remaining > 0 {
+            let part = buffer_slice(&mut self.buffer, remaining);
             file.read_exact(part).context("cannot read the file")?;
-            left -= part.len() as u64;
+            remaining -= part.len() as u64;
             self.hash.update(&*part);
             self.out.write_all(part)?;
         }
@@ -116,12 +116,12 @@ impl<'a> LayerPacker<'a> {
     }
 }
 
-fn buffer_slice(buffer: &mut [u8], left: u64) -> &mut [u8] {
-    let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+fn buffer_slice(buffer: &mut [u8], remaining: u64) -> &mut [u8] {
+    let length = buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
     &mut buffer[..length]
 }
 
-fn layer_changed_error(how: &str) -> anyhow::Error {
-    let failure: Failure = corrupt(format!("the layer was changed in the store: {how}"));
+fn layer_changed_error(change: &str) -> anyhow::Error {
+    let failure: Failure = corrupt(format!("the layer was changed in the store: {change}"));
     failure.hint("remove the image and pull or load it again").into()
 }

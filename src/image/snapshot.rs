@@ -92,9 +92,9 @@ pub(super) struct InPlaceFixups {
 
 impl InPlaceFixups {
     /// Adjusts the file `name` in `dir`, and `member`, which describes it.
-    fn apply(&self, dir: &OwnedFd, name: &CStr, found: &FileInfo, member: &mut TarMember) -> Result<()> {
+    fn apply(&self, dir: &OwnedFd, name: &CStr, info: &FileInfo, member: &mut TarMember) -> Result<()> {
         if let Some(owner) = self.owner_of_new {
-            record_owner(owner, found, member);
+            record_owner(owner, info, member);
         }
         if let Some(owner) = self.owners.get(&member.path)
             && matches!(member.kind, TarMemberKind::Symlink | TarMemberKind::Fifo)
@@ -114,8 +114,8 @@ impl InPlaceFixups {
 
 /// Records `owner` for a file that was not copied up from a lower layer and whose owner nobody has set. A
 /// symbolic link cannot have a `user.*` attribute; for it only the tar-split data keeps the owner.
-fn record_owner(owner: (u32, u32), found: &FileInfo, member: &mut TarMember) {
-    let fd = found.content.as_ref().map(std::os::fd::AsFd::as_fd).or(found.dir.as_ref().map(OwnedFd::as_fd));
+fn record_owner(owner: (u32, u32), info: &FileInfo, member: &mut TarMember) {
+    let fd = info.content.as_ref().map(std::os::fd::AsFd::as_fd).or(info.dir.as_ref().map(OwnedFd::as_fd));
     match fd {
         None if member.kind == TarMemberKind::Symlink => (member.uid, member.gid) = owner,
         None => {}
@@ -186,14 +186,14 @@ impl SnapshotWriter {
         if change.kind == ChangeKind::Deleted {
             return self.delete(&parents, &base, dir);
         }
-        let Some(found) = inspect(parents.upper.as_fd(), &base, DhowXattrs::Apply)? else { return Ok(()) };
-        let mut member = TarMember { path: change.path.clone(), ..found.member.clone() };
+        let Some(info) = inspect(parents.upper.as_fd(), &base, DhowXattrs::Apply)? else { return Ok(()) };
+        let mut member = TarMember { path: change.path.clone(), ..info.member.clone() };
         if let Some(fixups) = &self.fixups {
-            fixups.apply(&parents.upper, &base, &found, &mut member)?;
+            fixups.apply(&parents.upper, &base, &info, &mut member)?;
         }
-        match &found.dir {
+        match &info.dir {
             Some(from) => self.directory(&parents, &base, from, member, change.opaque),
-            None => self.add_non_directory(&parents, &base, &found, member),
+            None => self.add_non_directory(&parents, &base, &info, member),
         }
     }
 
@@ -256,20 +256,20 @@ impl SnapshotWriter {
         &mut self,
         parents: &ParentDirs,
         base: &CStr,
-        found: &FileInfo,
+        info: &FileInfo,
         member: TarMember,
     ) -> Result<()> {
-        if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
-            if let (Some(whole), Some(tree)) = (&self.tree, &parents.tree) {
+        if let Some(first) = info.linked.and_then(|linked| self.links.get(&linked)) {
+            if let (Some(root), Some(tree)) = (&self.tree, &parents.tree) {
                 let (dir, name) = split(first);
-                let from = open_dir_beneath(whole, dir)?;
+                let from = open_dir_beneath(root, dir)?;
                 rustix::fs::linkat(&from, CString::new(name)?, tree, base, AtFlags::empty())?;
             }
             return self.stream.raw(&member_header(&member.into_hard_link(first)));
         }
-        self.links.extend(found.linked.map(|linked| (linked, member.path.clone())));
+        self.links.extend(info.linked.map(|linked| (linked, member.path.clone())));
         self.stream.raw(&member_header(&member))?;
-        match (&found.content, member.kind) {
+        match (&info.content, member.kind) {
             (Some(content), _) if self.tree.is_none() => self.content(content, &member, |_, _| Ok(())),
             (Some(content), _) => self.file(parents, base, content, &member),
             (None, _) if self.tree.is_none() => Ok(()),

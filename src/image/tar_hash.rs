@@ -58,15 +58,15 @@ impl TarHash {
 
 impl HashWorker {
     fn start() -> Self {
-        let (batches, waiting) = sync_channel::<Vec<u8>>(WAITING);
-        let (done, empty) = sync_channel(WAITING);
+        let (batches, queue) = sync_channel::<Vec<u8>>(WAITING);
+        let (reuse, empty) = sync_channel(WAITING);
         let thread = std::thread::spawn(move || {
             let mut hash = Sha256::new();
-            for mut batch in waiting {
+            for mut batch in queue {
                 hash.update(&batch);
                 batch.clear();
                 // The queue of empty buffers may be full; then this one is freed.
-                let _ = done.try_send(batch);
+                let _ = reuse.try_send(batch);
             }
             hash
         });

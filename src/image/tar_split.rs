@@ -134,6 +134,7 @@ impl<R: Read> TarSplitReader<R> {
 
     fn number(&mut self) -> anyhow::Result<u64> {
         let mut value = 0;
+        // Nine groups of seven bits hold every length there is; a longer number is damage.
         for shift in (0..63).step_by(7) {
             let byte = self.byte()?;
             value |= u64::from(byte & 0x7f) << shift;

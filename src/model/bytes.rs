@@ -13,6 +13,7 @@ pub fn parse(text: &str) -> Result<u64, Failure> {
 fn read(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
+    // go-units allows one space before the unit.
     let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
     let shift = match unit.as_str() {
         "" | "b" => 0,
@@ -23,14 +24,16 @@ fn read(text: &str) -> Option<u64> {
         "p" | "pb" | "pib" => 50,
         _ => return None,
     };
+    // The parser of floating-point numbers would accept `.5`.
     if !number.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
     // Exact for integers; only fractions go through floating point.
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(1 << shift);
+    if let Ok(integer) = number.parse::<u64>() {
+        return integer.checked_mul(1 << shift);
     }
     let scaled = number.parse::<f64>().ok()? * f64::from(2u8).powi(shift);
+    // Just below i64::MAX, docker's type for sizes.
     (scaled < 9.2e18).then_some(scaled as u64)
 }
 
@@ -60,8 +63,9 @@ fn scaled(mut size: f64, base: f64, units: &[&str], digits: usize) -> String {
 
 /// C's `%.Ng`, for the values used here (below 10^N, or integral).
 fn significant(value: f64, digits: usize) -> String {
-    let whole = format!("{}", value.trunc() as u64).len();
-    let text = format!("{value:.*}", digits.saturating_sub(whole));
+    let integer_digits = format!("{}", value.trunc() as u64).len();
+    let text = format!("{value:.*}", digits.saturating_sub(integer_digits));
+    // Unlike Rust's format, %g drops trailing zeros.
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 

@@ -14,7 +14,7 @@ pub fn apply(config: &mut RunConfig, instruction: &str) -> Result<(), Failure> {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let name = word.to_ascii_uppercase();
     let rest = rest.trim();
-    let known = [
+    let instructions = [
         "CMD",
         "ENTRYPOINT",
         "ENV",
@@ -27,9 +27,9 @@ pub fn apply(config: &mut RunConfig, instruction: &str) -> Result<(), Failure> {
         "VOLUME",
         "WORKDIR",
     ];
-    if !known.contains(&name.as_str()) {
+    if !instructions.contains(&name.as_str()) {
         return Err(invalid(format!("{} is not a valid change command", word.escape_debug()))
-            .hint(format!("those are {}", known.join(", "))));
+            .hint(format!("those are {}", instructions.join(", "))));
     }
     if rest.is_empty() {
         return Err(invalid(format!("the change {name} requires an argument")));
@@ -50,7 +50,7 @@ fn apply_instruction(config: &mut RunConfig, name: &str, rest: &str) -> Result<(
             config.labels.get_or_insert_default().extend(pairs);
         }
         "EXPOSE" => {
-            for port in words(rest, &config.env)? {
+            for port in expand_words(rest, &config.env)? {
                 config
                     .exposed_ports
                     .extend(super::port_range::parse(&port)?.into_iter().map(|port| (port, json!({}))));
@@ -59,19 +59,20 @@ fn apply_instruction(config: &mut RunConfig, name: &str, rest: &str) -> Result<(
         "VOLUME" => {
             let paths = match list(rest) {
                 Some(paths) => paths?,
-                None => words(rest, &config.env)?,
+                None => expand_words(rest, &config.env)?,
             };
             config.volumes.extend(paths.into_iter().map(|path| (path, json!({}))));
         }
-        "USER" => config.user = one(rest, &config.env)?,
-        "STOPSIGNAL" => config.stop_signal = one(rest, &config.env)?,
+        "USER" => config.user = expand_word(rest, &config.env)?,
+        "STOPSIGNAL" => config.stop_signal = expand_word(rest, &config.env)?,
         "WORKDIR" => {
-            let path = one(rest, &config.env)?;
+            let path = expand_word(rest, &config.env)?;
             // Relative to the WORKDIR so far.
             config.working_dir = join(&config.working_dir, &path);
         }
         // Not parsed here: the build that uses the image does it.
         "ONBUILD" => config.on_build.get_or_insert_default().push(rest.to_owned()),
+        // `apply` has checked the name, so this is HEALTHCHECK.
         _ => config.healthcheck = Some(healthcheck(rest)?),
     }
     Ok(())
@@ -107,13 +108,13 @@ fn pairs(rest: &str, env: &[String]) -> Result<Vec<(String, String)>, Failure> {
     if !first.contains('=') {
         let (name, value) =
             rest.split_once(char::is_whitespace).ok_or_else(|| invalid("it needs a name and a value"))?;
-        return Ok(vec![(name.to_owned(), one(value.trim(), env)?)]);
+        return Ok(vec![(name.to_owned(), expand_word(value.trim(), env)?)]);
     }
     let pair = |word: String| match word.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(invalid(format!("`{}` is not NAME=value", word.escape_debug()))),
     };
-    words(rest, env)?.into_iter().map(pair).collect()
+    expand_words(rest, env)?.into_iter().map(pair).collect()
 }
 
 fn join(dir: &str, path: &str) -> String {
@@ -161,17 +162,17 @@ fn healthcheck(rest: &str) -> Result<Value, Failure> {
     Ok(json!(check))
 }
 
-fn one(text: &str, env: &[String]) -> Result<String, Failure> {
-    Ok(words_of(text, env, false)?.pop().unwrap_or_default())
+fn expand_word(text: &str, env: &[String]) -> Result<String, Failure> {
+    Ok(split_words(text, env, false)?.pop().unwrap_or_default())
 }
 
-fn words(text: &str, env: &[String]) -> Result<Vec<String>, Failure> {
-    words_of(text, env, true)
+fn expand_words(text: &str, env: &[String]) -> Result<Vec<String>, Failure> {
+    split_words(text, env, true)
 }
 
 /// Splits at white space (unless `split` is false), removes quotes, and replaces `$NAME` and `${NAME}`
 /// outside single quotes.
-fn words_of(text: &str, env: &[String], split: bool) -> Result<Vec<String>, Failure> {
+fn split_words(text: &str, env: &[String], split: bool) -> Result<Vec<String>, Failure> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -216,11 +217,12 @@ fn variable(rest: &mut std::str::Chars<'_>, env: &[String]) -> Result<String, Fa
         None => text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len())),
     };
     *rest = after.chars();
+    // A `$` that names nothing is literal, as in a shell.
     if name.is_empty() {
         return Ok("$".into());
     }
-    let found = env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
-    Ok(found.unwrap_or_default().to_owned())
+    let value = env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
+    Ok(value.unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

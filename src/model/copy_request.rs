@@ -59,20 +59,20 @@ impl CopyRequest {
         if target.is_empty() {
             return Err(invalid("destination can not be empty"));
         }
-        let outside = |end: CopyEndpoint| match end {
+        let host_endpoint = |end: CopyEndpoint| match end {
             CopyEndpoint::Host(path) => HostEndpoint::Path(PathArg::new(cwd, &path)),
             _ => HostEndpoint::Stream,
         };
-        let inside = |path: &OsStr| PathArg::new(Path::new("/"), path);
+        let container_path = |path: &OsStr| PathArg::new(Path::new("/"), path);
         match (CopyEndpoint::parse(source), CopyEndpoint::parse(target)) {
             (CopyEndpoint::Container(..), CopyEndpoint::Container(..)) => {
                 Err(invalid("copying between containers is not supported"))
             }
             (CopyEndpoint::Container(container, path), end) => {
-                Ok(Self::From { container, source: inside(&path), target: outside(end) })
+                Ok(Self::From { container, source: container_path(&path), target: host_endpoint(end) })
             }
             (end, CopyEndpoint::Container(container, path)) => {
-                Ok(Self::Into { container, source: outside(end), target: inside(&path) })
+                Ok(Self::Into { container, source: host_endpoint(end), target: container_path(&path) })
             }
             _ => Err(invalid("must specify at least one container source")
                 .hint("one end is CONTAINER:PATH, the other a path or -")),
@@ -135,14 +135,14 @@ pub enum TargetKind {
     Nothing,
 }
 
-/// docker's rules. `is_dir`: the source is a directory. `target_is_dir`: the target path ends like a
+/// Decides by docker's rules. `is_dir`: the source is a directory; `target_is_dir`: the target path ends like a
 /// directory.
 pub fn decide_placement(
     is_dir: bool,
-    there: TargetKind,
+    existing: TargetKind,
     target_is_dir: bool,
 ) -> Result<CopyPlacement, Failure> {
-    match there {
+    match existing {
         TargetKind::Directory => Ok(CopyPlacement::Within),
         TargetKind::Other if is_dir => {
             Err(invalid("cannot copy directory").hint("the target is not a directory"))

@@ -45,6 +45,7 @@ fn unit_seconds(unit: &str) -> Option<f64> {
 /// docker's wording for an elapsed time (go-units `HumanDuration`).
 pub fn human(seconds: u64) -> String {
     let minutes = seconds / 60;
+    // Rounded, unlike the other units, as in go-units.
     let hours = (seconds as f64 / 3600.0).round() as u64;
     match (seconds, minutes, hours) {
         (0, ..) => "Less than a second".into(),

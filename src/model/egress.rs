@@ -20,11 +20,13 @@ pub fn parse(text: &str) -> Result<EgressRule, Failure> {
             .hint("HOST[:PORT], as in example.org:443, *.example.org, 192.0.2.0/24 or [2001:db8::1]:53")
     };
     let port = |text: &str| match text.parse::<u16>() {
+        // Rust's parser accepts a plus sign.
         Ok(port) if port > 0 && !text.starts_with('+') => Ok(port),
         _ => Err(malformed("the port is not a number from 1 to 65535")),
     };
     if let Some(rest) = text.strip_prefix('[') {
         let (inner, rest) = rest.split_once(']').ok_or_else(|| malformed("`]` is missing"))?;
+        // Brackets only belong around IPv6, where they separate the port.
         let net = network(inner).filter(|net| net.network().is_ipv6());
         let host = EgressHost::Net(net.ok_or_else(|| malformed("not an IPv6 address or subnet"))?);
         return match rest.strip_prefix(':') {
@@ -55,6 +57,7 @@ fn network(text: &str) -> Option<IpNet> {
 }
 
 fn name(text: &str) -> Result<String, &'static str> {
+    // The trailing dot of an absolute name; queries are compared without it.
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let labels = name.strip_prefix("*.").unwrap_or(&name);
     if !name.is_ascii() {
@@ -83,13 +86,14 @@ impl fmt::Display for EgressRule {
 }
 
 impl EgressHost {
-    /// Whether this is a name that matches `asked` (lower case, no trailing dot), directly or by its
+    /// Whether this is a name that matches `query` (lower case, no trailing dot), directly or by its
     /// wildcard.
-    pub fn allows_name(&self, asked: &str) -> bool {
+    pub fn allows_name(&self, query: &str) -> bool {
         let Self::Name(name) = self else { return false };
         match name.strip_prefix('*') {
-            Some(below) => asked.len() > below.len() && asked.ends_with(below),
-            None => asked == name,
+            // The suffix keeps its dot, so neither the name itself nor `notexample.org` matches.
+            Some(suffix) => query.len() > suffix.len() && query.ends_with(suffix),
+            None => query == name,
         }
     }
 

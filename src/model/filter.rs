@@ -26,9 +26,10 @@ impl FromStr for ListFilter {
 }
 
 impl ListFilter {
-    /// The error for a key that the command does not support; `known` lists those it does.
-    pub fn unknown(&self, known: &str) -> Failure {
-        invalid(format!("invalid filter '{}'", self.key.escape_debug())).hint(format!("there are: {known}"))
+    /// The error for a key that the command does not support; `supported` lists those it does.
+    pub fn unknown(&self, supported: &str) -> Failure {
+        invalid(format!("invalid filter '{}'", self.key.escape_debug()))
+            .hint(format!("there are: {supported}"))
     }
 
     /// Parses the value as a boolean.
@@ -52,6 +53,7 @@ pub fn any_matches(filters: &[ListFilter], key: &str, holds: impl Fn(&ListFilter
 
 /// Whether all filters on labels hold.
 pub fn labels_match(filters: &[ListFilter], labels: &BTreeMap<String, String>) -> bool {
+    // Label filters are ANDed, unlike those of other keys.
     let mut of_labels = filters.iter().filter(|filter| filter.key == "label");
     of_labels.all(|filter| LabelFilter::new(&filter.value, true).matches(Some(labels)))
 }
@@ -68,18 +70,18 @@ pub struct LabelFilter {
 
 impl LabelFilter {
     /// Parses `KEY[=VALUE]`.
-    pub fn new(text: &str, wanted: bool) -> Self {
+    pub fn new(text: &str, must_have: bool) -> Self {
         match text.split_once('=') {
-            Some((key, value)) => Self { key: key.into(), value: Some(value.into()), must_have: wanted },
-            None => Self { key: text.into(), value: None, must_have: wanted },
+            Some((key, value)) => Self { key: key.into(), value: Some(value.into()), must_have },
+            None => Self { key: text.into(), value: None, must_have },
         }
     }
 
     pub fn matches(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        let found = labels.and_then(|labels| labels.get(&self.key));
-        let has = match (&self.value, found) {
-            (Some(value), Some(found)) => value == found,
-            (None, found) => found.is_some(),
+        let actual = labels.and_then(|labels| labels.get(&self.key));
+        let has = match (&self.value, actual) {
+            (Some(value), Some(actual)) => value == actual,
+            (None, actual) => actual.is_some(),
             (Some(_), None) => false,
         };
         has == self.must_have

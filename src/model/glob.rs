@@ -23,7 +23,7 @@ impl GlobToken {
             Self::Star => false,
             // As in Go, no wildcard matches a slash.
             Self::Any => c != '/',
-            Self::One(one) => *one == c,
+            Self::One(literal) => *literal == c,
             Self::Class { negated, ranges } => {
                 c != '/' && ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
             }
@@ -38,6 +38,7 @@ fn read(pattern: &str) -> Option<Vec<GlobToken>> {
         pieces.push(match c {
             '*' => GlobToken::Star,
             '?' => GlobToken::Any,
+            // Go refuses a backslash at the end, where it escapes nothing.
             '\\' => GlobToken::One(rest.next()?),
             '[' => class(&mut rest)?,
             c => GlobToken::One(c),
@@ -54,6 +55,7 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<GlobToken> {
     let mut ranges = Vec::new();
     loop {
         let low = match rest.next()? {
+            // A class has at least one range, so an earlier `]` is malformed.
             ']' if !ranges.is_empty() => return Some(GlobToken::Class { negated, ranges }),
             ']' | '-' => return None,
             '\\' => rest.next()?,
@@ -83,7 +85,8 @@ fn walk(pieces: &[GlobToken], text: &[char]) -> bool {
                 retry = Some((piece + 1, at));
                 piece += 1;
             }
-            (Some(wanted), Some(c)) if wanted.takes(*c) => (piece, at) = (piece + 1, at + 1),
+            (Some(token), Some(c)) if token.takes(*c) => (piece, at) = (piece + 1, at + 1),
+            // Lets the last star take one more character.
             _ => match retry {
                 Some((after, from)) if text.get(from).is_some_and(|c| *c != '/') => {
                     retry = Some((after, from + 1));

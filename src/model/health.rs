@@ -49,9 +49,10 @@ impl HealthSpec {
     /// Fills in what was not set from `image`.
     #[must_use]
     pub fn with_defaults(mut self, image: &HealthSpec) -> Self {
-        let fill = |mine: &mut i64, theirs: i64| {
-            if *mine == 0 {
-                *mine = theirs;
+        let fill = |value: &mut i64, default: i64| {
+            // docker's format has no other way to say that nothing was set.
+            if *value == 0 {
+                *value = default;
             }
         };
         if self.test.is_empty() {

@@ -96,6 +96,7 @@ pub fn consolidate(
 fn is_special(net: &IpNet) -> bool {
     let v4 = [[0, 0, 0, 0], [127, 0, 0, 0], [224, 0, 0, 0], [240, 0, 0, 0]].into_iter().zip([8, 8, 4, 4]);
     let v4 = v4.filter_map(|(base, length)| Some(IpNet::V4(Ipv4Net::new(base.into(), length).ok()?)));
+    // ::/80 holds the unspecified address, loopback and the IPv4-mapped addresses.
     let v6 = [0, 0xff00, 0xfe80].into_iter().zip([80, 8, 10]);
     let v6 = v6.filter_map(|(first, length)| {
         Some(IpNet::V6(Ipv6Net::new([first, 0, 0, 0, 0, 0, 0, 0].into(), length).ok()?))
@@ -106,13 +107,13 @@ fn is_special(net: &IpNet) -> bool {
 fn find_pool(
     pools: &mut [PoolSpec],
     address: IpAddr,
-    what: impl Fn() -> String,
+    describe: impl Fn() -> String,
 ) -> Result<(&mut PoolSpec, IpNet), Failure> {
-    let found = pools.iter_mut().find_map(|pool| {
+    let pool = pools.iter_mut().find_map(|pool| {
         let net = pool.subnet.filter(|net| net.contains(&address))?;
         Some((pool, net))
     });
-    found.ok_or_else(|| invalid(format!("no matching subnet for {}", what().escape_debug())))
+    pool.ok_or_else(|| invalid(format!("no matching subnet for {}", describe().escape_debug())))
 }
 
 fn parse_net(text: &str) -> Result<IpNet, Failure> {
@@ -150,20 +151,20 @@ pub fn local_prefix(random: [u8; 7]) -> Ipv6Net {
 
 impl SubnetSpec<Ipv4Net, Ipv4Addr> {
     /// The subnet `net` with the requested gateway and range; the gateway defaults to its first address.
-    pub fn v4(net: Ipv4Net, asked: &PoolSpec) -> Result<Self, Failure> {
-        let pool = UsableRange::v4(net).within(asked, IpNet::V4(net))?;
+    pub fn v4(net: Ipv4Net, spec: &PoolSpec) -> Result<Self, Failure> {
+        let pool = UsableRange::v4(net).within(spec, IpNet::V4(net))?;
         let v4 = |address: &IpAddr| match address {
             IpAddr::V4(address) => Some(*address),
             IpAddr::V6(_) => None,
         };
         Ok(Self {
             net,
-            gateway: asked.gateway.as_ref().and_then(v4).unwrap_or(Ipv4Addr::from_bits(narrow(pool.first))),
-            range: match asked.range {
+            gateway: spec.gateway.as_ref().and_then(v4).unwrap_or(Ipv4Addr::from_bits(narrow(pool.first))),
+            range: match spec.range {
                 Some(IpNet::V4(range)) => Some(range),
                 _ => None,
             },
-            reserved: of_family(&asked.reserved, v4),
+            reserved: of_family(&spec.reserved, v4),
         })
     }
 
@@ -180,20 +181,20 @@ impl SubnetSpec<Ipv4Net, Ipv4Addr> {
 
 impl SubnetSpec<Ipv6Net, Ipv6Addr> {
     /// The subnet `net` with the requested gateway and range; the gateway defaults to its first address.
-    pub fn v6(net: Ipv6Net, asked: &PoolSpec) -> Result<Self, Failure> {
-        let pool = UsableRange::v6(net).within(asked, IpNet::V6(net))?;
+    pub fn v6(net: Ipv6Net, spec: &PoolSpec) -> Result<Self, Failure> {
+        let pool = UsableRange::v6(net).within(spec, IpNet::V6(net))?;
         let v6 = |address: &IpAddr| match address {
             IpAddr::V6(address) => Some(*address),
             IpAddr::V4(_) => None,
         };
         Ok(Self {
             net,
-            gateway: asked.gateway.as_ref().and_then(v6).unwrap_or(Ipv6Addr::from_bits(pool.first)),
-            range: match asked.range {
+            gateway: spec.gateway.as_ref().and_then(v6).unwrap_or(Ipv6Addr::from_bits(pool.first)),
+            range: match spec.range {
                 Some(IpNet::V6(range)) => Some(range),
                 _ => None,
             },
-            reserved: of_family(&asked.reserved, v6),
+            reserved: of_family(&spec.reserved, v6),
         })
     }
 
@@ -242,7 +243,7 @@ impl UsableRange {
     }
 
     /// Checks that there is room for a gateway and a container, and that the requested gateway is usable.
-    fn within(self, asked: &PoolSpec, net: IpNet) -> Result<Self, Failure> {
+    fn within(self, spec: &PoolSpec, net: IpNet) -> Result<Self, Failure> {
         // One address for the gateway and at least one for a container.
         if self.first >= self.last {
             return Err(malformed(&format!("subnet {net} has no room for a gateway and a container")));
@@ -251,7 +252,7 @@ impl UsableRange {
             IpAddr::V4(address) => address.to_bits().into(),
             IpAddr::V6(address) => address.to_bits(),
         };
-        if let Some(gateway) = &asked.gateway
+        if let Some(gateway) = &spec.gateway
             && !(self.first..=self.last).contains(&bits(gateway))
         {
             let why = format!("parent subnet {net} has no such host");

@@ -132,13 +132,14 @@ fn read_option(plan: &mut LogPlan, name: &str, value: &str) -> Result<(), Failur
     let writes_files = matches!(driver, LogDriver::JsonFile | LogDriver::Local);
     let carries_extras = matches!(driver, LogDriver::JsonFile | LogDriver::Journald);
     match name {
+        // -1 is docker's spelling of unlimited.
         "max-size" if writes_files => {
             plan.rotation.max_size = if value == "-1" { None } else { Some(size(name, value)?) };
         }
         "max-file" if writes_files => plan.rotation.max_files = files(value)?,
         "compress" if writes_files => plan.rotation.compress = switch(name, value)?,
-        "labels" if carries_extras => plan.labels = list(value),
         // The local driver stores no attributes.
+        "labels" if carries_extras => plan.labels = list(value),
         "env" if carries_extras => plan.env = list(value),
         "tag" if carries_extras => plan.tag = Some(value.to_owned()).filter(|tag| !tag.is_empty()),
         // Writing a log never blocks the container here, so both modes behave alike and need no buffer.
@@ -149,6 +150,7 @@ fn read_option(plan: &mut LogPlan, name: &str, value: &str) -> Result<(), Failur
                 value.escape_debug()
             )));
         }
+        // Only validated, for the same reason.
         "max-buffer-size" => drop(size(name, value)?),
         "labels-regex" | "env-regex" if carries_extras => {
             return Err(unsupported(format!("log-opt {name} is not in this version of dhow"))

@@ -70,10 +70,10 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
         return Err(Failure::new(FailureKind::Denied, message));
     }
     let rest = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    let good = (1..=200).contains(&name.len())
+    let valid = (1..=200).contains(&name.len())
         && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
         && name.bytes().all(rest);
-    if good {
+    if valid {
         return Ok(());
     }
     Err(invalid(format!(
@@ -120,16 +120,17 @@ pub struct DriverOptions {
 /// Parses the bridge driver's options. Unsupported options that would affect connectivity are errors, others
 /// warnings.
 pub fn driver_options(options: &BTreeMap<String, String>) -> Result<DriverOptions, Failure> {
-    let mut read = DriverOptions::default();
+    let mut parsed = DriverOptions::default();
     for (key, value) in options {
         let wrong = || invalid(format!("invalid value for {key}: {}", value.escape_debug()));
         match key.as_str() {
             MTU => {
                 // The minimum of IPv4 (RFC 791), and the maximum that the IP length field can express.
                 let mtu = value.parse::<u32>().ok().filter(|mtu| *mtu == 0 || (68..=65535).contains(mtu));
-                read.mtu = Some(mtu.ok_or_else(wrong)?).filter(|mtu| *mtu != 0);
+                // 0 stands for the default, as in docker.
+                parsed.mtu = Some(mtu.ok_or_else(wrong)?).filter(|mtu| *mtu != 0);
             }
-            ICC => read.no_icc = !boolean::parse_any_case(value).ok_or_else(wrong)?,
+            ICC => parsed.no_icc = !boolean::parse_any_case(value).ok_or_else(wrong)?,
             PREFIX if is_prefix(value) => {}
             HOST_BINDING if value.parse::<std::net::IpAddr>().is_ok() => {}
             PREFIX | HOST_BINDING => return Err(wrong()),
@@ -146,10 +147,10 @@ pub fn driver_options(options: &BTreeMap<String, String>) -> Result<DriverOption
                     value.escape_debug()
                 )));
             }
-            other => read.warnings.push(format!("option {} has no effect", other.escape_debug())),
+            other => parsed.warnings.push(format!("option {} has no effect", other.escape_debug())),
         }
     }
-    Ok(read)
+    Ok(parsed)
 }
 
 /// The kernel limits names to 15 bytes (IFNAMSIZ), including the number appended.

@@ -48,7 +48,7 @@ impl Platform {
             return None;
         }
         match (arm_version(self.default_variant()), arm_version(offered.default_variant())) {
-            (Some(wanted), Some(given)) if given < wanted => Some(given),
+            (Some(requested), Some(available)) if available < requested => Some(available),
             _ => None,
         }
     }
@@ -88,8 +88,9 @@ impl FromStr for Platform {
             return Err(malformed());
         }
         let (os, architecture, variant) = match parts.as_slice() {
+            // An operating system alone stands for the host's architecture, as in containerd.
             ["linux"] => return Ok(Self::host()),
-            [one] => ("linux", *one, ""),
+            [architecture] => ("linux", *architecture, ""),
             [os, architecture] if is_os(os) => (*os, *architecture, ""),
             // `arm/v7`: the first part is no operating system.
             [architecture, variant] => ("linux", *architecture, *variant),
@@ -117,6 +118,7 @@ fn normal_architecture(text: &str) -> (&str, &str) {
         "x86_64" | "x86-64" => ("amd64", ""),
         "aarch64" => ("arm64", ""),
         "i386" | "i486" | "i586" | "i686" => ("386", ""),
+        // Debian's names of its ports, read as containerd does.
         "armhf" => ("arm", "v7"),
         "armel" => ("arm", "v6"),
         other => (other, ""),

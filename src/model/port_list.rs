@@ -10,27 +10,27 @@ use super::network::PublishedPort;
 pub fn format_ports(published: &[PublishedPort], exposed: &BTreeSet<String>) -> String {
     let mut groups: Vec<PortGroup> = Vec::new();
     let mut parts = Vec::new();
-    let mut moved = Vec::new();
-    for (port, protocol, at) in list_ports(published, exposed) {
-        match at {
+    let mut remapped = Vec::new();
+    for (port, protocol, binding) in list_ports(published, exposed) {
+        match binding {
             Some((ip, host)) if host != port => {
-                moved.push(format!("{}->{port}/{protocol}", join_host_port(ip, &host.to_string())));
+                remapped.push(format!("{}->{port}/{protocol}", join_host_port(ip, &host.to_string())));
                 continue;
             }
             _ => {}
         }
-        let ip = at.map(|(ip, _)| ip);
+        let ip = binding.map(|(ip, _)| ip);
         match groups.iter_mut().find(|group| group.ip == ip && group.protocol == protocol) {
             Some(group) if group.last.checked_add(1) == Some(port) => group.last = port,
             Some(group) => {
-                parts.push(group.shown());
+                parts.push(group.render());
                 (group.first, group.last) = (port, port);
             }
             None => groups.push(PortGroup { ip, protocol, first: port, last: port }),
         }
     }
-    parts.extend(groups.iter().map(PortGroup::shown));
-    parts.extend(moved);
+    parts.extend(groups.iter().map(PortGroup::render));
+    parts.extend(remapped);
     parts.join(", ")
 }
 
@@ -42,7 +42,7 @@ pub fn join_host_port(ip: IpAddr, port: &str) -> String {
     }
 }
 
-// Container port, protocol, and host address and port if published.
+/// Container port, protocol, and host address and port if published.
 type ListedPort = (u16, String, Option<(IpAddr, u16)>);
 
 /// Sorted by container port, then host address and port.
@@ -54,6 +54,7 @@ fn list_ports(published: &[PublishedPort], exposed: &BTreeSet<String>) -> Vec<Li
     for text in exposed {
         let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let Ok(number) = number.parse() else { continue };
+        // A published port is listed once, even if it is exposed too.
         if !ports.iter().any(|(port, of, _)| *port == number && of == protocol) {
             ports.push((number, protocol.to_owned(), None));
         }
@@ -70,7 +71,7 @@ struct PortGroup {
 }
 
 impl PortGroup {
-    fn shown(&self) -> String {
+    fn render(&self) -> String {
         let ports = match self.first == self.last {
             true => self.first.to_string(),
             false => format!("{}-{}", self.first, self.last),

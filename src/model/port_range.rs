@@ -18,6 +18,7 @@ pub fn parse(text: &str) -> Result<Vec<String>, Failure> {
 
 /// `80` or `80-90` as first and last port; plain digits only.
 pub fn parse_bounds(text: &str) -> Option<(u16, u16)> {
+    // `u16::parse` alone would accept `+80`.
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok())?;
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (number(first)?, number(last)?);

@@ -108,6 +108,7 @@ impl FromStr for ImageReference {
 
 fn parse(text: &str) -> Result<ImageReference, String> {
     if is_identifier(text) {
+        // As in docker: commands that accept both could not tell it from an ID.
         return Err("64 hexadecimal digits are an image ID, not a name".into());
     }
     let (rest, digest) = match text.split_once('@') {
@@ -188,6 +189,7 @@ fn check_repository(repository: &str) -> Result<(), String> {
     if repository.is_empty() {
         return Err("the repository's name is missing".into());
     }
+    // Checked apart for a clearer message, as docker does.
     if repository.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err("a repository's name is in lower case".into());
     }

@@ -55,21 +55,22 @@ pub fn parse(text: &str) -> Result<i32, Failure> {
 }
 
 fn standard(name: &str) -> Option<i32> {
+    // A synonym on Linux (signal(7)).
     let name = if name == "POLL" { "IO" } else { name };
     NAMES.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
 }
 
 fn realtime(name: &str) -> Option<i32> {
     let offset = |text: &str| if text.is_empty() { Some(0) } else { text[1..].parse::<i32>().ok() };
-    let number = if let Some(rest) = name.strip_prefix("RTMIN").filter(|rest| sign(rest, '+')) {
+    let number = if let Some(rest) = name.strip_prefix("RTMIN").filter(|rest| is_offset(rest, '+')) {
         RTMIN.checked_add(offset(rest)?)?
     } else {
-        RTMAX.checked_sub(offset(name.strip_prefix("RTMAX").filter(|rest| sign(rest, '-'))?)?)?
+        RTMAX.checked_sub(offset(name.strip_prefix("RTMAX").filter(|rest| is_offset(rest, '-'))?)?)?
     };
     (RTMIN..=RTMAX).contains(&number).then_some(number)
 }
 
-fn sign(rest: &str, sign: char) -> bool {
+fn is_offset(rest: &str, sign: char) -> bool {
     rest.is_empty() || (rest.starts_with(sign) && rest[1..].bytes().all(|b| b.is_ascii_digit()))
 }
 

@@ -20,9 +20,11 @@ fn parse_any(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
     }
+    // Without a zone it is local time, as in docker's client.
     if let Ok(time) = text.parse::<DateTime>() {
         return time.to_zoned(TimeZone::system()).ok().map(|time| time.timestamp());
     }
+    // docker's own form is seconds and nanoseconds, separated by a dot.
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if let Ok(seconds) = whole.parse::<i64>() {
         return Timestamp::new(seconds, nanoseconds(fraction)?).ok();

@@ -70,9 +70,9 @@ impl VolumeBacking {
                 .hint("only root can set quotas; -o type=tmpfs -o device=tmpfs -o o=size=64m bounds a volume in memory"));
         }
         // docker's rule: type and device come together, and `o` needs both.
-        for (given, needed) in [("device", "type"), ("type", "device"), ("o", "device"), ("o", "type")] {
-            if options.contains_key(given) && !options.contains_key(needed) {
-                return Err(invalid(format!("missing required option: \"{needed}\"")));
+        for (option, required) in [("device", "type"), ("type", "device"), ("o", "device"), ("o", "type")] {
+            if options.contains_key(option) && !options.contains_key(required) {
+                return Err(invalid(format!("missing required option: \"{required}\"")));
             }
         }
         let get = |name: &str| options.get(name).map_or("", String::as_str);
@@ -101,11 +101,11 @@ impl VolumeBacking {
 fn memory(words: &[&str]) -> Result<VolumeBacking, Failure> {
     let spec = parse_tmpfs(&format!("/volume:{}", words.join(",")))
         .map_err(|why| invalid(format!("the option o of a volume of type tmpfs: {why}")))?;
-    let MountSource::Tmpfs { size, mode, options: given } = spec.source else {
+    let MountSource::Tmpfs { size, mode, options: requested } = spec.source else {
         return Ok(VolumeBacking::Store);
     };
     // Unlike `--tmpfs`, a volume allows exec, suid and dev by default.
-    let options = ["exec", "suid", "dev"].map(str::to_owned).into_iter().chain(given).collect();
+    let options = ["exec", "suid", "dev"].map(str::to_owned).into_iter().chain(requested).collect();
     let source = MountSource::Tmpfs { size, mode, options };
     Ok(VolumeBacking::Memory { read_only: spec.read_only, source })
 }

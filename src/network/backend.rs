@@ -65,8 +65,8 @@ impl FromStr for NetworkBackend {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
-        let found = NAMES.iter().find(|(_, name)| *name == text);
-        found.map(|(backend, _)| *backend).ok_or_else(|| {
+        let entry = NAMES.iter().find(|(_, name)| *name == text);
+        entry.map(|(backend, _)| *backend).ok_or_else(|| {
             let names = NAMES.map(|(_, name)| name).join(", ");
             invalid(format!("`{}` is no way to make a network; there are {names}", text.escape_debug()))
         })
@@ -93,14 +93,16 @@ impl BackendSelector {
         mut attempt: impl FnMut(NetworkBackend) -> anyhow::Result<T>,
     ) -> anyhow::Result<(NetworkBackend, T)> {
         if let Some(backend) = self.forced {
-            let made = attempt(backend).map_err(|error| {
-                let why = format!("{error:#}");
-                let failure =
-                    Failure::new(FailureKind::Unsupported, format!("the way {backend} does not work: {why}"));
-                *self.lock_refused() = vec![(backend, why)];
+            let result = attempt(backend).map_err(|error| {
+                let reason = format!("{error:#}");
+                let failure = Failure::new(
+                    FailureKind::Unsupported,
+                    format!("the way {backend} does not work: {reason}"),
+                );
+                *self.lock_refused() = vec![(backend, reason)];
                 failure.hint(FALLBACK_HINT)
             });
-            return Ok((backend, made?));
+            return Ok((backend, result?));
         }
         let mut refused = self.refused();
         // Last time nothing worked. The cause may be fixed by now, so try everything again.
@@ -112,11 +114,11 @@ impl BackendSelector {
                 continue;
             }
             match attempt(backend) {
-                Ok(made) => {
+                Ok(value) => {
                     // Worse backends that failed earlier are not worth reporting.
                     refused.retain(|(other, _)| *other < backend);
                     *self.lock_refused() = refused;
-                    return Ok((backend, made));
+                    return Ok((backend, value));
                 }
                 Err(error) => refused.push((backend, format!("{error:#}"))),
             }
@@ -139,7 +141,8 @@ impl BackendSelector {
 const FALLBACK_HINT: &str = "--network host uses the host's network, --network none has none";
 
 fn no_backend_error(refused: &[(NetworkBackend, String)]) -> Failure {
-    let reasons: String = refused.iter().map(|(backend, why)| format!("\n  {backend}: {why}")).collect();
+    let reasons: String =
+        refused.iter().map(|(backend, reason)| format!("\n  {backend}: {reason}")).collect();
     Failure::new(FailureKind::Unsupported, format!("there is no way to make a network here:{reasons}"))
         .hint(FALLBACK_HINT)
 }

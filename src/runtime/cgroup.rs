@@ -30,7 +30,7 @@ pub fn for_detached(spec: &ContainerSpec, mut session: SessionInfo) -> (SessionI
     let in_scope = needs_cgroup(spec)
         && CgroupManager::detect(&spec.cgroup_parent, session.clone())
             .is_ok_and(|manager| manager.is_scope());
-    let said = match logout_effect(in_scope, &session) {
+    let warning = match logout_effect(in_scope, &session) {
         LogoutEffect::Survives => None,
         LogoutEffect::KillsSession => {
             session.leave_session = true;
@@ -40,7 +40,7 @@ pub fn for_detached(spec: &ContainerSpec, mut session: SessionInfo) -> (SessionI
             "containers that run detached end when you log out of this machine; `{command}` lets them go on (said once)"
         )),
     };
-    (session, said)
+    (session, warning)
 }
 
 /// Refuses limits that this machine cannot enforce at all; returns warnings for those that will be ignored.

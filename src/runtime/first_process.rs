@@ -82,12 +82,12 @@ pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
         Err(Errno::SRCH) => return Ok(None),
         other => other?,
     };
-    let found = FirstProcess { pid: pid.as_raw_nonzero().get(), pidfd };
+    let process = FirstProcess { pid: pid.as_raw_nonzero().get(), pidfd };
     // Checked last: a process that still lives now has had this PID ever since the pidfd was opened.
-    if !parent_has_open(pid, &container.path().join("lock"))? || found.has_ended()? {
+    if !parent_has_open(pid, &container.path().join("lock"))? || process.has_ended()? {
         return Ok(None);
     }
-    Ok(Some(found))
+    Ok(Some(process))
 }
 
 /// The failure of commands that need the container to run, in docker's wording.
@@ -112,13 +112,13 @@ fn parent_has_open(pid: Pid, lock: &Path) -> Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
         other => other.with_context(doing)?,
     };
-    let wanted = match std::fs::metadata(lock) {
+    let lock_file = match std::fs::metadata(lock) {
         Err(error) if is_gone(&error) => return Ok(false),
         other => other?,
     };
     for entry in descriptors.flatten() {
         match std::fs::metadata(entry.path()) {
-            Ok(file) if (file.dev(), file.ino()) == (wanted.dev(), wanted.ino()) => return Ok(true),
+            Ok(file) if (file.dev(), file.ino()) == (lock_file.dev(), lock_file.ino()) => return Ok(true),
             // This process is inside a user namespace; that must not pass for "not running".
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 return Err(error).with_context(doing);

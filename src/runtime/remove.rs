@@ -88,20 +88,21 @@ pub fn remove_container(
 /// Removes `--rm` containers whose supervisor was killed before it could. Returns whether there were any. The
 /// process must be single-threaded.
 pub fn remove_abandoned(store: &Store, identity: &HostIdentity) -> Result<bool> {
-    let mut found = false;
+    let mut removed = false;
     for container in store.containers()? {
         if !container.spec().auto_remove {
             continue;
         }
         if let Some(container) = container.lock()? {
+            // The lock was free: no supervisor is left.
             if !is_abandoned(container.spec(), container.read_state()?.as_ref()) {
                 continue;
             }
-            found = true;
+            removed = true;
             remove_container(store, container, true, identity)?;
         }
     }
-    Ok(found)
+    Ok(removed)
 }
 
 /// Whether an unlocked container should have removed itself. One that was created and never started has a
@@ -122,10 +123,10 @@ fn anonymous_volumes(spec: &ContainerSpec) -> Vec<String> {
 fn sweep_inside(store: &Store, namespace: BorrowedFd<'_>) -> Result<()> {
     match dhow_sys::process::fork().context("starting a process to remove files of subordinate ids")? {
         dhow_sys::process::ForkSide::Child => {
-            let done = dhow_sys::namespace::setns(namespace, 0)
+            let result = dhow_sys::namespace::setns(namespace, 0)
                 .map_err(anyhow::Error::from)
                 .and_then(|()| store.sweep());
-            dhow_sys::process::exit_now(i32::from(done.is_err()))
+            dhow_sys::process::exit_now(i32::from(result.is_err()))
         }
         dhow_sys::process::ForkSide::Parent(child) => match child.wait()? {
             dhow_sys::process::ChildExit::Exited(0) => Ok(()),

@@ -38,7 +38,7 @@ pub fn lower_dirs(store: &Store, layers: &[Digest]) -> Vec<std::path::PathBuf> {
 fn reachable_process(container: &ContainerDir) -> Result<Option<FirstProcess>> {
     match first_process::find(container)? {
         Some(process) if process.has_left_namespaces()? => Ok(None),
-        found => Ok(found),
+        process => Ok(process),
     }
 }
 
@@ -49,7 +49,7 @@ pub struct RootfsView<'a> {
     container: ContainerDir,
     running: Option<FirstProcess>,
     /// Keeps a stopped container from being started meanwhile.
-    _held: Option<Box<LockedContainer>>,
+    _lock: Option<Box<LockedContainer>>,
 }
 
 impl<'a> RootfsView<'a> {
@@ -60,7 +60,7 @@ impl<'a> RootfsView<'a> {
         identity: &'a HostIdentity,
     ) -> Result<Self> {
         let running = reachable_process(&container)?;
-        Ok(Self { store, identity, container, running, _held: None })
+        Ok(Self { store, identity, container, running, _lock: None })
     }
 
     /// For writing. A stopped container stays locked as long as the view lives, so that nobody starts it: two
@@ -75,11 +75,11 @@ impl<'a> RootfsView<'a> {
             // Stopped: locked from here on, until the view is dropped.
             if let ContainerAccess::Unsupervised(locked) = connect_or_lock(container.clone())? {
                 let container = (**locked).clone();
-                return Ok(Self { store, identity, container, running: None, _held: Some(locked) });
+                return Ok(Self { store, identity, container, running: None, _lock: Some(locked) });
             }
             // Supervised, and its process can be entered: work in its namespaces, where its mounts are.
             if let Some(process) = reachable_process(&container)? {
-                return Ok(Self { store, identity, container, running: Some(process), _held: None });
+                return Ok(Self { store, identity, container, running: Some(process), _lock: None });
             }
             if Instant::now() > deadline {
                 let name = &container.spec().name;
@@ -96,8 +96,8 @@ impl<'a> RootfsView<'a> {
         flow: PipeDirection,
         work: impl FnOnce(FsHelperContext<'_>) -> Result<()>,
     ) -> Result<FsHelper> {
-        let kind = if flow == PipeDirection::In { RootfsAccess::Write } else { RootfsAccess::Read };
-        self.with_rootfs(kind, |place| fs_helper::start_helper(place, flow, work))
+        let access = if flow == PipeDirection::In { RootfsAccess::Write } else { RootfsAccess::Read };
+        self.with_rootfs(access, |target| fs_helper::start_helper(target, flow, work))
     }
 
     /// The container's own files without its mounts, as a detached mount tree.
@@ -107,7 +107,7 @@ impl<'a> RootfsView<'a> {
 
     fn with_rootfs<T>(
         &self,
-        kind: RootfsAccess,
+        access: RootfsAccess,
         action: impl FnOnce(FsTarget<'_>) -> Result<T>,
     ) -> Result<T> {
         let name = &self.container.spec().name;
@@ -120,7 +120,7 @@ impl<'a> RootfsView<'a> {
             Some(_) => container_image(self.store, spec, "look into")?.config.rootfs.diff_ids,
             None => Vec::new(),
         };
-        let layout = rootfs_layout(self.store, &self.container, &layers, self.identity, kind)?;
+        let layout = rootfs_layout(self.store, &self.container, &layers, self.identity, access)?;
         action(FsTarget::Stopped(&layout, self.identity))
             .with_context(|| format!("cannot mount the file system of container {name}"))
     }

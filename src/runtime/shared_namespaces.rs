@@ -67,11 +67,11 @@ fn check_shareable(other: &ContainerDir) -> Result<()> {
 pub(crate) fn find_donor(store: &Store, spec: &ContainerSpec) -> Result<Option<SharedNamespaces>> {
     let mut namespaces = spec.namespaces.clone();
     let joined = namespaces.joined_containers().map(|id| id.map(|id| id.clone()));
-    let mut found: Option<(&'static str, &String)> = None;
-    for (what, id) in ["network", "PID", "IPC"].into_iter().zip(&joined) {
-        match (found, id) {
+    let mut donor: Option<(&'static str, &String)> = None;
+    for (kind, id) in ["network", "PID", "IPC"].into_iter().zip(&joined) {
+        match (donor, id) {
             (_, None) => {}
-            (None, Some(id)) => found = Some((what, id)),
+            (None, Some(id)) => donor = Some((kind, id)),
             (Some((_, first)), Some(id)) if first == id => {}
             (Some(_), Some(_)) => {
                 return Err(unsupported("the namespaces of two different containers cannot be shared")
@@ -80,9 +80,9 @@ pub(crate) fn find_donor(store: &Store, spec: &ContainerSpec) -> Result<Option<S
             }
         }
     }
-    let Some((what, id)) = found else { return Ok(None) };
+    let Some((kind, id)) = donor else { return Ok(None) };
     let stopped = || {
-        Failure::new(FailureKind::Conflict, format!("cannot join {what} of a non running container: {id}"))
+        Failure::new(FailureKind::Conflict, format!("cannot join {kind} of a non running container: {id}"))
     };
     let first = first_process::find(&joined_container(store, id)?)?.ok_or_else(stopped)?;
     let ids = IdMap::of_process(first.pid()).map_err(|_| stopped())?;

@@ -81,21 +81,21 @@ pub fn spawn_supervisor(
 
 /// A foreground container with `--rm` keeps no log unless the user asked for a log driver.
 fn prepare_streams(spec: &ContainerSpec, attachment: &AttachRequest) -> Result<AttachStreams<InitialAttach>> {
-    let wanted = effective_streams(spec, attachment.wanted);
+    let requested = effective_streams(spec, attachment.wanted);
     let logs = match spec.log.driver.is_empty() {
         true => !spec.auto_remove,
         false => spec.log.plan()?.driver != LogDriver::None,
     };
     if spec.process.tty || logs {
-        let AttachStreams { ends, relays } = streams::piped_streams(wanted)?;
+        let AttachStreams { ends, relays } = streams::piped_streams(requested)?;
         return Ok(AttachStreams { ends: InitialAttach::Piped(ends), relays });
     }
-    let AttachStreams { ends, relays }: AttachStreams<[OwnedFd; 3]> = streams::direct_streams(wanted)?;
+    let AttachStreams { ends, relays }: AttachStreams<[OwnedFd; 3]> = streams::direct_streams(requested)?;
     Ok(AttachStreams { ends: InitialAttach::Direct(ends), relays })
 }
 
-fn await_start(command: &protocol::ControlClient) -> Result<i32> {
-    match command.receive_report()? {
+fn await_start(client: &protocol::ControlClient) -> Result<i32> {
+    match client.receive_report()? {
         Some(ControlReport::Failed(failure)) => Err(failure.into()),
         Some(_) => Ok(0),
         None => Err(Failure::new(

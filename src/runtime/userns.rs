@@ -102,11 +102,11 @@ fn fork_and_wait<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Result<
         }
         ForkSide::Parent(child) => {
             drop(theirs);
-            let said = ours.receive()?.bytes;
-            let ended = child.wait()?;
-            match serde_json::from_slice::<Result<T, Failure>>(&said) {
+            let reply = ours.receive()?.bytes;
+            let exit = child.wait()?;
+            match serde_json::from_slice::<Result<T, Failure>>(&reply) {
                 Ok(Err(failure)) => Err(failure.into()),
-                Ok(Ok(result)) if ended.code() == 0 => Ok(result),
+                Ok(Ok(result)) if exit.code() == 0 => Ok(result),
                 // Nothing readable came: the child was killed.
                 _ => Err(Failure::new(FailureKind::Interrupted, "interrupted").into()),
             }

@@ -20,6 +20,7 @@ pub(crate) fn merge_variables<'a>(
             None => variables.push(entry.clone()),
         }
     }
+    // An entry without `=` has replaced the variable that it unsets, or there was none.
     variables.retain(|entry| entry.contains('='));
     variables
 }

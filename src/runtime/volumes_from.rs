@@ -18,13 +18,13 @@ pub(crate) fn add_mounts_from(store: &Store, spec: &mut ContainerSpec) -> Result
     }
     mounts.append(&mut spec.mounts);
     // The last one at a target wins.
-    let mut kept: Vec<MountSpec> = Vec::new();
+    let mut merged: Vec<MountSpec> = Vec::new();
     for mount in mounts.into_iter().rev() {
-        if kept.iter().all(|other| other.target != mount.target) {
-            kept.insert(0, mount);
+        if merged.iter().all(|other| other.target != mount.target) {
+            merged.insert(0, mount);
         }
     }
-    spec.mounts = kept;
+    spec.mounts = merged;
     Ok(())
 }
 

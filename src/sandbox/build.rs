@@ -57,11 +57,11 @@ fn write_program(
         return Err(format!("the filter {name} has {} instructions", code.len()).into());
     }
     writeln!(text, "static {name}: [Instruction; {}] = [", code.len())?;
-    for one in code {
+    for instruction in code {
         writeln!(
             text,
             "Instruction {{ code: {}, jt: {}, jf: {}, k: {} }},",
-            one.code, one.jt, one.jf, one.k
+            instruction.code, instruction.jt, instruction.jf, instruction.k
         )?;
     }
     writeln!(text, "];")?;

@@ -179,15 +179,15 @@ struct CapOption {
 
 impl CapOption {
     fn parse(option: &str, names: &[String]) -> Result<Self> {
-        let mut asked = Self { all: false, named: CapSet::EMPTY };
+        let mut parsed = Self { all: false, named: CapSet::EMPTY };
         for name in names {
             if name.trim().eq_ignore_ascii_case("all") {
-                asked.all = true;
+                parsed.all = true;
             } else {
-                asked.named.insert(name.parse().with_context(|| format!("invalid {option}"))?);
+                parsed.named.insert(name.parse().with_context(|| format!("invalid {option}"))?);
             }
         }
-        Ok(asked)
+        Ok(parsed)
     }
 }
 
@@ -215,8 +215,8 @@ pub fn known_to_kernel(set: CapSet) -> (CapSet, CapSet) {
     if set.without(CapSet::DOCKER).is_empty() {
         return (set, CapSet::EMPTY);
     }
-    let known = CapSet(dhow_sys::caps::supported());
-    (set.intersection(known), set.without(known))
+    let supported = CapSet(dhow_sys::caps::supported());
+    (set.intersection(supported), set.without(supported))
 }
 
 /// Limits the bounding set to `keep`. Allocates nothing, so it may be called between fork and exec.

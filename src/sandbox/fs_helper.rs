@@ -230,11 +230,11 @@ fn run_helper(
     work: impl FnOnce(OwnedFd, &SeqpacketSocket, OwnedFd) -> Result<()>,
 ) -> i32 {
     let Ok((control, data, pidfd)) = close_inherited(target, control, data) else { return 1 };
-    let entered = match target {
+    let root = match target {
         FsTarget::Running(_) => enter_namespaces(pidfd),
         FsTarget::Stopped(stopped, _) => assemble_stopped(stopped, &control),
     };
-    match entered.and_then(|root| work(root, &control, data)) {
+    match root.and_then(|root| work(root, &control, data)) {
         Ok(()) => 0,
         Err(error) => {
             send_failure(&control, &Failure::from_chain(&error));

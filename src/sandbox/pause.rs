@@ -74,9 +74,9 @@ pub fn kill_others(first: i32, boundary: NamespaceBoundary) -> io::Result<()> {
 /// process all the time, provided that it is still alive.
 fn members(first: i32, boundary: NamespaceBoundary) -> io::Result<Vec<(i32, OwnedFd)>> {
     let open = |pid: i32| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
-    let held: Vec<(i32, OwnedFd)> = pids_inside(first, boundary)?.into_iter().filter_map(open).collect();
-    let still: BTreeSet<i32> = pids_inside(first, boundary)?.into_iter().collect();
-    Ok(held.into_iter().filter(|(pid, _)| still.contains(pid)).collect())
+    let opened: Vec<(i32, OwnedFd)> = pids_inside(first, boundary)?.into_iter().filter_map(open).collect();
+    let remaining: BTreeSet<i32> = pids_inside(first, boundary)?.into_iter().collect();
+    Ok(opened.into_iter().filter(|(pid, _)| remaining.contains(pid)).collect())
 }
 
 /// Whether a process is neither stopped nor dead (proc_pid_stat(5), the field after the name). One in

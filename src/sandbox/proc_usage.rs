@@ -47,6 +47,7 @@ fn sum_of_interfaces(table: &str) -> (u64, u64) {
             continue;
         }
         let counters: Vec<u64> = counters.split_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
+        // Eight columns for what was received and eight for what was sent; bytes come first.
         sum.0 = sum.0.saturating_add(counters.first().copied().unwrap_or_default());
         sum.1 = sum.1.saturating_add(counters.get(8).copied().unwrap_or_default());
     }

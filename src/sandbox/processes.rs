@@ -33,9 +33,9 @@ impl NamespaceBoundary {
 /// Processes may start and end during the scan and afterwards.
 pub fn pids_inside(first: i32, boundary: NamespaceBoundary) -> io::Result<Vec<i32>> {
     // Inode numbers of namespaces seen so far, and whether each is inside.
-    let mut known = HashMap::new();
+    let mut seen = HashMap::new();
     match std::fs::metadata(path(first, boundary)) {
-        Ok(namespace) => known.insert(namespace.ino(), true),
+        Ok(namespace) => seen.insert(namespace.ino(), true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
@@ -44,7 +44,7 @@ pub fn pids_inside(first: i32, boundary: NamespaceBoundary) -> io::Result<Vec<i3
         // Processes that end during the scan are skipped.
         let Ok(entry) = entry else { continue };
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        if is_inside(pid, boundary, &mut known) {
+        if is_inside(pid, boundary, &mut seen) {
             pids.push(pid);
         }
     }
@@ -57,31 +57,31 @@ fn path(pid: i32, boundary: NamespaceBoundary) -> String {
 }
 
 /// Whether `pid` is inside. A process that may not be inspected belongs to another user.
-fn is_inside(pid: i32, boundary: NamespaceBoundary, known: &mut HashMap<u64, bool>) -> bool {
+fn is_inside(pid: i32, boundary: NamespaceBoundary, seen: &mut HashMap<u64, bool>) -> bool {
     let path = path(pid, boundary);
     let Ok(namespace) = std::fs::metadata(&path) else { return false };
-    if let Some(answer) = known.get(&namespace.ino()) {
+    if let Some(answer) = seen.get(&namespace.ino()) {
         return *answer;
     }
     // By descriptor from here on: the pid could be reused in between.
-    File::open(&path).is_ok_and(|namespace| leads_inside(namespace.into(), known))
+    File::open(&path).is_ok_and(|namespace| leads_inside(namespace.into(), seen))
 }
 
-/// Walks up from `namespace` to the first ancestor that is known, and records the answer for all it passed.
-fn leads_inside(namespace: OwnedFd, known: &mut HashMap<u64, bool>) -> bool {
+/// Walks up from `namespace` to the first ancestor in `seen`, and records the answer for all it passed.
+fn leads_inside(namespace: OwnedFd, seen: &mut HashMap<u64, bool>) -> bool {
     let mut passed = Vec::new();
     let mut next = Some(namespace);
     let mut answer = false;
     while let Some(namespace) = next {
         let Ok(stat) = rustix::fs::fstat(&namespace) else { break };
-        if let Some(found) = known.get(&stat.st_ino) {
+        if let Some(found) = seen.get(&stat.st_ino) {
             answer = *found;
             break;
         }
         passed.push(stat.st_ino);
         next = dhow_sys::namespace::parent_namespace(namespace.as_fd()).ok().flatten();
     }
-    known.extend(passed.into_iter().map(|inode| (inode, answer)));
+    seen.extend(passed.into_iter().map(|inode| (inode, answer)));
     answer
 }
 

@@ -70,8 +70,8 @@ fn forward_and_reap(signals: &SignalFd, child: &ChildProcess) -> Result<i32> {
 /// Reaps every process that has ended. Returns the exit code once the program is among them.
 fn reap(child: &ChildProcess) -> Result<Option<i32>> {
     loop {
-        if let Some(ended) = child.try_wait()? {
-            return Ok(Some(ended.code()));
+        if let Some(exit) = child.try_wait()? {
+            return Ok(Some(exit.code()));
         }
         // wait(2) may take the program too, since it ends at any time between the two calls.
         match rustix::process::wait(WaitOptions::NOHANG) {

@@ -76,8 +76,8 @@ impl Store {
         let mut key = key.clone();
         let Some(mut record) = self.read_step(&key)? else { return Ok(None) };
         // Aliases are one level deep: they always name a primary key.
-        if let Some(same) = record.same_as.take() {
-            key = same;
+        if let Some(primary) = record.same_as.take() {
+            key = primary;
             let Some(other) = self.read_step(&key)? else { return Ok(None) };
             record = other;
         }
@@ -158,11 +158,11 @@ impl Store {
     pub fn prune_steps(&self, keys: &BTreeSet<Digest>) -> anyhow::Result<()> {
         for key in self.step_keys()? {
             // An alias goes with its primary record, or it would dangle.
-            let goes = keys.contains(&key)
+            let remove = keys.contains(&key)
                 || self
                     .read_step(&key)?
                     .is_some_and(|record| record.same_as.is_some_and(|same| keys.contains(&same)));
-            if goes {
+            if remove {
                 ignore_missing(std::fs::remove_file(self.step_path(&key)))
                     .context("cannot remove a record of the build cache")?;
             }

@@ -56,10 +56,10 @@ impl Store {
             .context("cannot lock the builders")?;
         // Read under the lock, so that no concurrent edit is lost.
         let mut builders = self.builders()?;
-        let done = change(&mut builders)?;
+        let result = change(&mut builders)?;
         atomic::write_json(&self.builders_path(), &builders, Durability::Unsynced)
             .context("cannot write the record of builders")?;
-        Ok(done)
+        Ok(result)
     }
 }
 

@@ -77,9 +77,9 @@ impl Store {
 
     /// Locks the cache `name`, creating it if needed; waits if the sharing mode requires it. To lock several,
     /// take them in name order to avoid deadlocks.
-    pub fn acquire_cache_mount(&self, name: &str, how: CacheSharing) -> anyhow::Result<CacheMountGuard> {
+    pub fn acquire_cache_mount(&self, name: &str, sharing: CacheSharing) -> anyhow::Result<CacheMountGuard> {
         let doing = || "cannot lock a cache mount".to_owned();
-        let (name, lock) = match how {
+        let (name, lock) = match sharing {
             CacheSharing::Shared => {
                 (name.to_owned(), self.lock_cache(name, LockMode::Shared).with_context(doing)?)
             }
@@ -89,11 +89,11 @@ impl Store {
             CacheSharing::Private => self.acquire_private_cache(name)?,
         };
         let dir = self.cache_mounts_dir().join(&name);
-        let made = make_private_dirs(&dir).and_then(|()| match create_dir_0755(&dir.join("fs")) {
+        let created = make_private_dirs(&dir).and_then(|()| match create_dir_0755(&dir.join("fs")) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         });
-        made.context("cannot make a cache mount")?;
+        created.context("cannot make a cache mount")?;
         let record = read_record(&dir.join("mount.json"))?;
         Ok(CacheMountGuard { name, dir, record, _lock: lock })
     }
@@ -194,8 +194,8 @@ fn tree_size(path: &Path, depth: u32) -> u64 {
         size = size.saturating_add(blocks / u64::from(u32::try_from(stat.st_nlink).unwrap_or(1).max(1)));
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < MAX_DEPTH {
             use std::os::unix::ffi::OsStrExt as _;
-            let below = path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
-            size = size.saturating_add(blocks).saturating_add(tree_size(&below, depth + 1));
+            let child = path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            size = size.saturating_add(blocks).saturating_add(tree_size(&child, depth + 1));
         }
     }
     size

@@ -48,8 +48,8 @@ impl Store {
             return Ok(*container);
         }
         let id = if check_id(text).is_ok() { Some(text.to_owned()) } else { self.id_by_prefix(text)? };
-        let found = id.map(|id| self.container(&id)).transpose()?.flatten();
-        found.ok_or_else(|| no_such_container(text))
+        let container = id.map(|id| self.container(&id)).transpose()?.flatten();
+        container.ok_or_else(|| no_such_container(text))
     }
 
     fn id_by_prefix(&self, text: &str) -> anyhow::Result<Option<String>> {
@@ -94,11 +94,11 @@ impl Store {
     /// Like [`Store::reserve_name`], for a container whose edit lock the caller holds: a link left by an
     /// interrupted rename of the same container counts as reserved.
     fn claim_name(&self, id: &str, name: &str) -> anyhow::Result<()> {
-        let stale = FileLock::acquire(&self.plain_lock_path("stale-names"), LockMode::Exclusive)?;
+        let lock = FileLock::acquire(&self.plain_lock_path("stale-names"), LockMode::Exclusive)?;
         if self.name_points_to(name, id) {
             return Ok(());
         }
-        drop(stale);
+        drop(lock);
         self.reserve_name(id, name)
     }
 
@@ -153,8 +153,8 @@ impl Store {
             return Ok(Some(NameHolder::Complete(Box::new(container))));
         }
         // A rename may have completed between the two checks.
-        let now = self.container(&id)?.filter(|now| now.spec().name == name);
-        Ok(now.map(|now| NameHolder::Complete(Box::new(now))))
+        let renamed = self.container(&id)?.filter(|renamed| renamed.spec().name == name);
+        Ok(renamed.map(|renamed| NameHolder::Complete(Box::new(renamed))))
     }
 
     /// Removes the link `name` if it is stale.

@@ -48,36 +48,36 @@ impl Store {
         };
         let scan = |ids: &[String]| {
             let mut scanner = ContainerScanner { root: root.as_fd(), buffer: vec![0; READ_BUFFER_SIZE] };
-            let mut found = Vec::with_capacity(ids.len());
+            let mut scanned = Vec::with_capacity(ids.len());
             for id in ids {
-                let one = scanner
+                let row = scanner
                     .scan_one(id, all, may_run)
                     .with_context(|| format!("cannot look at container {id}"))?;
-                if let Some((spec, locked, state)) = one {
-                    found.push(ScannedContainer {
+                if let Some((spec, locked, state)) = row {
+                    scanned.push(ScannedContainer {
                         dir: ContainerDir { path: path.join(id), spec },
                         locked,
                         state,
                     });
                 }
             }
-            Ok(found)
+            Ok(scanned)
         };
-        // Contiguous shares keep the result ordered by ID.
-        let share = ids.len().div_ceil(threads(ids.len()));
+        // Contiguous chunks keep the result ordered by ID.
+        let chunk_size = ids.len().div_ceil(threads(ids.len()));
         std::thread::scope(|scope| {
-            let mut shares = ids.chunks(share.max(1));
-            let first = shares.next().unwrap_or_default();
-            let others: Vec<_> = shares.map(|share| scope.spawn(move || scan(share))).collect();
-            let mut found = scan(first);
-            for other in others {
-                let more = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                found = found.and_then(|mut found| {
-                    found.extend(more?);
-                    Ok(found)
+            let mut chunks = ids.chunks(chunk_size.max(1));
+            let first = chunks.next().unwrap_or_default();
+            let handles: Vec<_> = chunks.map(|chunk| scope.spawn(move || scan(chunk))).collect();
+            let mut scanned = scan(first);
+            for handle in handles {
+                let more = handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                scanned = scanned.and_then(|mut scanned| {
+                    scanned.extend(more?);
+                    Ok(scanned)
                 });
             }
-            found
+            scanned
         })
     }
 }
@@ -152,11 +152,11 @@ impl ContainerScanner<'_> {
                 self.buffer.resize(length.saturating_mul(2), 0);
             }
             let room = self.buffer.get_mut(length..).unwrap_or_default();
-            let wanted = room.len();
-            let got = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *room))?;
-            length += got;
+            let requested = room.len();
+            let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *room))?;
+            length += count;
             // A short read from a regular file means end of file.
-            if got < wanted {
+            if count < requested {
                 let text = str::from_utf8(self.buffer.get(..length).unwrap_or_default());
                 return text.map(Some).map_err(|_| damaged(id, name, "it is not UTF-8").into());
             }

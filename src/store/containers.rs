@@ -203,16 +203,16 @@ impl Store {
     /// is free early.
     pub fn trash_container(&self, container: LockedContainer) -> anyhow::Result<TrashedEntry> {
         let doing = || format!("cannot remove container {}", container.spec.name);
-        let made = container.path.join("spec.json").exists();
+        let complete = container.path.join("spec.json").exists();
         // The name goes last: a removal that dies here leaves a stale name, never a container without one.
-        let retired = self.move_to_trash(&container.path).with_context(doing)?;
+        let trashed = self.move_to_trash(&container.path).with_context(doing)?;
         // It may have been renamed since this process read its spec. A later rename notices that it is gone.
-        let spec = read_edited_spec(&retired.path()).unwrap_or_else(|| container.spec().clone());
+        let spec = read_edited_spec(&trashed.path()).unwrap_or_else(|| container.spec().clone());
         self.remove_stale_name(&spec.name).with_context(doing)?;
-        if made {
+        if complete {
             self.record_event(EngineEvent::of_container(&spec, "destroy"));
         }
-        Ok(retired)
+        Ok(trashed)
     }
 
     /// All containers, ordered by ID.

@@ -39,18 +39,18 @@ impl Store {
         options.append(true).create(true).mode(0o600);
         let mut file = with_dir(&self.events_dir(), || options.open(&path))?;
         file.write_all(line)?;
-        let written = file.metadata()?;
-        if written.len() < ROTATE_SIZE { Ok(()) } else { self.rotate(written.ino()) }
+        let metadata = file.metadata()?;
+        if metadata.len() < ROTATE_SIZE { Ok(()) } else { self.rotate(metadata.ino()) }
     }
 
-    fn rotate(&self, full: u64) -> io::Result<()> {
+    fn rotate(&self, inode: u64) -> io::Result<()> {
         // A concurrent writer is rotating it already.
         let Some(_lock) = FileLock::try_acquire(&self.plain_lock_path("events"), LockMode::Exclusive)? else {
             return Ok(());
         };
         let log = self.event_records();
         // Compared by inode: another process may have rotated the log since our write.
-        if std::fs::metadata(&log)?.ino() == full {
+        if std::fs::metadata(&log)?.ino() == inode {
             std::fs::rename(&log, old_log_path(&log))
         } else {
             Ok(())
@@ -84,6 +84,7 @@ fn encode_event(mut event: EngineEvent) -> io::Result<Vec<u8>> {
             ESSENTIAL_ATTRIBUTES.contains(&name.as_str())
                 && value.len() < MAX_EVENT_SIZE / ESSENTIAL_ATTRIBUTES.len()
         });
+        // A quarter, since a character takes up to four bytes.
         event.action = event.action.chars().take(MAX_EVENT_SIZE / ESSENTIAL_ATTRIBUTES.len() / 4).collect();
         text = self::event_line(&event)?;
     }
@@ -135,14 +136,14 @@ impl EventReader {
             {
                 continue;
             }
-            let mut known: Vec<EventFile> =
+            let mut open_files: Vec<EventFile> =
                 [self.old.take(), self.current.take()].into_iter().flatten().collect();
-            let mut or_known = |opened: Option<EventFile>| {
+            let mut reuse_open = |opened: Option<EventFile>| {
                 let opened = opened?;
-                let at = known.iter().position(|known| known.is_same_file(&opened));
-                Some(at.map_or(opened, |at| known.swap_remove(at)))
+                let at = open_files.iter().position(|file| file.is_same_file(&opened));
+                Some(at.map_or(opened, |at| open_files.swap_remove(at)))
             };
-            (self.old, self.current) = (or_known(old), or_known(current));
+            (self.old, self.current) = (reuse_open(old), reuse_open(current));
             return Ok(());
         }
     }
@@ -163,8 +164,8 @@ impl EventFile {
             Err(error) if is_missing(&error) => return Ok(None),
             other => other?,
         };
-        let data = file.metadata()?;
-        Ok(Some(Self { file, identity: (data.dev(), data.ino()), partial: Vec::new() }))
+        let metadata = file.metadata()?;
+        Ok(Some(Self { file, identity: (metadata.dev(), metadata.ino()), partial: Vec::new() }))
     }
 
     fn is_same_file(&self, other: &Self) -> bool {

@@ -87,9 +87,9 @@ impl Store {
             return Ok(false);
         }
         // Retire the whole layer first, so that no reader sees a layer without its tree.
-        let retired = self.move_to_trash(&self.layer_dir(diff_id)).with_context(doing)?;
-        std::fs::rename(retired.path().join("fs"), target)
-            .and_then(|()| retired.delete())
+        let trashed = self.move_to_trash(&self.layer_dir(diff_id)).with_context(doing)?;
+        std::fs::rename(trashed.path().join("fs"), target)
+            .and_then(|()| trashed.delete())
             .with_context(doing)?;
         lock.remove_file().with_context(doing)?;
         Ok(true)

@@ -21,7 +21,7 @@ pub(super) fn with_dir<T>(dir: &Path, mut action: impl FnMut() -> io::Result<T>)
     for _ in 0..MAX_ATTEMPTS {
         match action() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => make_private_dirs(dir)?,
-            done => return done,
+            result => return result,
         }
     }
     action()

@@ -151,10 +151,10 @@ impl Store {
 
     /// The target of `reference`, looked up by its digest if it has one, else by its tag (default `latest`).
     pub fn name(&self, reference: &ImageReference) -> anyhow::Result<Option<NameRecord>> {
-        let wanted = lookup_reference(reference);
-        let record: Option<NameRecord> = read_record(&self.name_path(&wanted))?;
+        let reference = lookup_reference(reference);
+        let record: Option<NameRecord> = read_record(&self.name_path(&reference))?;
         // Long names are hashed; make sure the record is really about this reference.
-        Ok(record.filter(|record| record.reference == wanted))
+        Ok(record.filter(|record| record.reference == reference))
     }
 
     /// All names, ordered by reference.

@@ -111,8 +111,8 @@ impl Store {
     pub fn put_image(&self, new: &NewImage<'_>) -> anyhow::Result<Digest> {
         let id = Digest::of(new.config);
         let config = parse_config(&id, new.config)?;
-        let given = new.layers.iter().map(|layer| &layer.diff_id);
-        if !config.rootfs.diff_ids.iter().eq(given) {
+        let layer_ids = new.layers.iter().map(|layer| &layer.diff_id);
+        if !config.rootfs.diff_ids.iter().eq(layer_ids) {
             return Err(corrupt(format!(
                 "the configuration {id} lists {} layers that are not the {} unpacked",
                 config.rootfs.diff_ids.len(),
@@ -202,8 +202,8 @@ impl Store {
     /// Resolves user input: a name (default tag `latest`), `name@digest`, an ID with or without `sha256:`, or
     /// a unique ID prefix. Names take precedence over prefixes.
     pub fn find_image(&self, text: &str) -> anyhow::Result<StoredImage> {
-        let full = text.parse::<Digest>().or_else(|_| format!("sha256:{text}").parse());
-        if let Ok(id) = full {
+        let digest = text.parse::<Digest>().or_else(|_| format!("sha256:{text}").parse());
+        if let Ok(id) = digest {
             return self.image(&id)?.ok_or_else(|| no_such_image(text));
         }
         if let Ok(reference) = text.parse::<ImageReference>()
@@ -215,12 +215,12 @@ impl Store {
         self.image_by_prefix(text)
     }
 
-    /// Like [`Store::find_image`]; if the name refers to several images, the one that best matches `wanted`.
-    pub fn find_image_for(&self, text: &str, wanted: &Platform) -> anyhow::Result<StoredImage> {
+    /// Like [`Store::find_image`]; if the name refers to several images, the one that best matches `platform`.
+    pub fn find_image_for(&self, text: &str, platform: &Platform) -> anyhow::Result<StoredImage> {
         let image = self.find_image(text)?;
         let named = text.parse::<ImageReference>().ok().map(|reference| self.name(&reference)).transpose()?;
         let Some(record) = named.flatten().filter(|record| record.id == image.id) else { return Ok(image) };
-        let rank = |image: &StoredImage| wanted.rank(&image.platform());
+        let rank = |image: &StoredImage| platform.rank(&image.platform());
         let mut best = image;
         for id in &record.others {
             if let Some(other) = self.image(id)?
@@ -239,8 +239,8 @@ impl Store {
         }
         let ids = self.image_ids()?;
         let mut matching = ids.iter().filter(|id| id.hex().starts_with(prefix));
-        let (Some(id), rest) = (matching.next(), matching.next()) else { return Err(no_such_image(text)) };
-        if rest.is_some() {
+        let (Some(id), second) = (matching.next(), matching.next()) else { return Err(no_such_image(text)) };
+        if second.is_some() {
             return Err(Failure::new(
                 FailureKind::Invalid,
                 format!("the image ID `{text}` is ambiguous: several images' IDs begin with it"),

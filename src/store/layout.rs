@@ -65,7 +65,7 @@
 //! | `locks/cache-NAME`   | steps that share the cache mount                  | a step using it alone; its removal |
 //! | `locks/networks`     |                                                   | creation or removal of a network |
 //! | `locks/network-ID`   | a container that is allocating its addresses      | its removal                  |
-//! | `locks/leases-ID`    |                                                   | reclaiming leases of the dead |
+//! | `locks/leases-ID`    |                                                   | reclaiming leases of dead containers |
 //!
 //! # Lock order
 //!

@@ -89,10 +89,11 @@ impl Store {
         &self.root
     }
 
-    /// Whether nobody has claimed the notice `what` (a single word) before; for messages that are shown once
+    /// Whether nobody has claimed `notice` (a single word) before; for messages that are shown once
     /// per store.
-    pub fn claim_notice(&self, what: &str) -> bool {
-        with_dir(&self.root.join("said"), || std::fs::File::create_new(self.root.join("said").join(what)))
+    pub fn claim_notice(&self, notice: &str) -> bool {
+        // O_EXCL decides which of several processes shows the notice.
+        with_dir(&self.root.join("said"), || std::fs::File::create_new(self.root.join("said").join(notice)))
             .is_ok()
     }
 

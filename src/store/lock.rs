@@ -88,9 +88,9 @@ impl AsFd for FileLock {
 
 /// Whether somebody holds a lock on an open file.
 pub(super) fn is_file_held(file: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut question = flock_request(LockMode::Exclusive);
-    retry_on_eintr(|| fcntl(file, FcntlArg::F_OFD_GETLK(&mut question)))?;
-    Ok(question.l_type != libc::F_UNLCK as libc::c_short)
+    let mut query = flock_request(LockMode::Exclusive);
+    retry_on_eintr(|| fcntl(file, FcntlArg::F_OFD_GETLK(&mut query)))?;
+    Ok(query.l_type != libc::F_UNLCK as libc::c_short)
 }
 
 /// Locks an open file without waiting; `false` if a conflicting lock is held.
@@ -144,9 +144,9 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Whether `path` still refers to `file`: an earlier holder may have unlinked it while we waited.
 fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
+    let locked = file.metadata()?;
     match std::fs::metadata(path) {
-        Ok(named) => Ok(named.dev() == held.dev() && named.ino() == held.ino()),
+        Ok(current) => Ok(current.dev() == locked.dev() && current.ino() == locked.ino()),
         Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }

@@ -183,19 +183,19 @@ impl Store {
 
     /// docker's message, which lists the containers; limited to the first few.
     fn network_in_use(&self, network: &NetworkSpec, members: &BTreeSet<String>) -> Failure {
-        let shown = members.iter().take(MAX_SHOWN_MEMBERS).map(|id| {
+        let listed = members.iter().take(MAX_SHOWN_MEMBERS).map(|id| {
             let name = self.container(id).ok().flatten().map(|dir| dir.spec().name.clone());
             format!("name:\"{}\" id:\"{}\"", name.unwrap_or_default(), id.get(..12).unwrap_or(id))
         });
-        let mut shown: Vec<String> = shown.collect();
+        let mut listed: Vec<String> = listed.collect();
         if members.len() > MAX_SHOWN_MEMBERS {
-            shown.push(format!("and {} more", members.len() - MAX_SHOWN_MEMBERS));
+            listed.push(format!("and {} more", members.len() - MAX_SHOWN_MEMBERS));
         }
         let message = format!(
             "error while removing network: network {} id {} has active endpoints ({})",
             network.name,
             network.id,
-            shown.join(", ")
+            listed.join(", ")
         );
         Failure::new(FailureKind::InUse, message).hint("`dhow network disconnect` takes a container off it")
     }
@@ -229,16 +229,17 @@ fn subnets(network: &NetworkSpec) -> Vec<IpNet> {
 /// The requested subnet, unless a network overlaps with it; else a default subnet used by no network and no
 /// host route.
 fn choose_v4(
-    asked: Option<&PoolSpec>,
+    requested: Option<&PoolSpec>,
     used: &[IpNet],
 ) -> anyhow::Result<SubnetSpec<Ipv4Net, std::net::Ipv4Addr>> {
-    if let Some((pool, IpNet::V4(net))) = asked.and_then(|pool| Some((pool, pool.subnet?))) {
+    if let Some((pool, IpNet::V4(net))) = requested.and_then(|pool| Some((pool, pool.subnet?))) {
         check_free(&IpNet::V4(net), used)?;
         return Ok(SubnetSpec::v4(net, pool)?);
     }
-    let known = routes::routed_networks();
+    let host_routes = routes::routed_networks();
     // Routes of the host count as used, or containers could not reach those networks.
-    let is_free = |net: &Ipv4Net| !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V4(*net)));
+    let is_free =
+        |net: &Ipv4Net| !used.iter().chain(&host_routes).any(|other| overlap(other, &IpNet::V4(*net)));
     let exhausted = || {
         Failure::new(FailureKind::Full, "all predefined address pools have been fully subnetted")
             .hint("remove networks that are not needed, or give a --subnet")
@@ -248,19 +249,19 @@ fn choose_v4(
 }
 
 fn choose_v6(
-    asked: Option<&PoolSpec>,
+    requested: Option<&PoolSpec>,
     used: &[IpNet],
 ) -> anyhow::Result<SubnetSpec<Ipv6Net, std::net::Ipv6Addr>> {
-    if let Some((pool, IpNet::V6(net))) = asked.and_then(|pool| Some((pool, pool.subnet?))) {
+    if let Some((pool, IpNet::V6(net))) = requested.and_then(|pool| Some((pool, pool.subnet?))) {
         check_free(&IpNet::V6(net), used)?;
         return Ok(SubnetSpec::v6(net, pool)?);
     }
-    let known = routes::routed_networks();
+    let host_routes = routes::routed_networks();
     for _ in 0..MAX_PREFIX_ATTEMPTS {
         // RFC 4193, section 3.2.2: the global ID of a unique local prefix is random.
         let random = random::random_bytes().context("cannot get random numbers for a network's prefix")?;
         let net = ipam::local_prefix(random);
-        if !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V6(net))) {
+        if !used.iter().chain(&host_routes).any(|other| overlap(other, &IpNet::V6(net))) {
             return Ok(SubnetSpec::v6(net, &PoolSpec::default())?);
         }
     }

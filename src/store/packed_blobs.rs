@@ -1,5 +1,5 @@
-//! Compressed forms of a layer that were produced before, so that their digest is known without compressing
-//! again.
+//! Digests of the compressed forms that a layer was packed into before, so that a push need not compress it
+//! again to find them out.
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -32,14 +32,14 @@ impl Store {
         let doing = || format!("cannot remember the digest of layer {diff_id}");
         let _lock = FileLock::acquire(&self.lock_path("unpack", diff_id.hex()), LockMode::Exclusive)
             .with_context(doing)?;
-        let mut known = self.packed_blobs(diff_id)?;
+        let mut blobs = self.packed_blobs(diff_id)?;
         // The layer may have been removed meanwhile; do not recreate its directory.
-        if known.contains(&blob) || self.layer(diff_id)?.is_none() {
+        if blobs.contains(&blob) || self.layer(diff_id)?.is_none() {
             return Ok(());
         }
-        known.retain(|other| other.compression != blob.compression);
-        known.push(blob);
-        atomic::write_json(&self.layer_dir(diff_id).join("blobs.json"), &known, Durability::Unsynced)
+        blobs.retain(|other| other.compression != blob.compression);
+        blobs.push(blob);
+        atomic::write_json(&self.layer_dir(diff_id).join("blobs.json"), &blobs, Durability::Unsynced)
             .with_context(doing)
     }
 }

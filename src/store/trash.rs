@@ -70,14 +70,14 @@ pub(crate) fn empty_trash(dir: &Path) -> io::Result<()> {
         other => other?,
     };
     let mut trash = TrashRemover { root, pending: Vec::new() };
-    let mut failed = Ok(());
+    let mut result = Ok(());
     for name in entries(trash.root.as_fd())? {
         // One entry that cannot be removed must not keep the others; the last error is returned.
         if let Err(error) = trash.delete(name.0) {
-            failed = Err(error);
+            result = Err(error);
         }
     }
-    failed
+    result
 }
 
 struct TrashRemover {
@@ -106,15 +106,15 @@ impl TrashRemover {
                 _ => self.clear(&dir, 0)?,
             }
             // A process that opened the directory before the rename may still create entries in it.
-            let mut last = remove_empty(root.as_fd(), &name);
+            let mut result = remove_empty(root.as_fd(), &name);
             for _ in 0..MAX_ATTEMPTS {
-                if !last.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty) {
+                if !result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty) {
                     break;
                 }
                 self.clear(&dir, 0)?;
-                last = remove_empty(root.as_fd(), &name);
+                result = remove_empty(root.as_fd(), &name);
             }
-            last?;
+            result?;
         }
         Ok(())
     }

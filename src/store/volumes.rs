@@ -133,9 +133,9 @@ impl Store {
     pub fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
         check_volume_name(name)?;
         let lock = self.lock_volume(name, LockMode::Exclusive)?;
-        let found = self.volume(name)?.is_some();
+        let exists = self.volume(name)?.is_some();
         let users: Vec<String> = self.volume_users(name)?.iter().map(|user| user.spec().id.clone()).collect();
-        if found && !users.is_empty() {
+        if exists && !users.is_empty() {
             let message = format!("remove {name}: volume is in use - [{}]", users.join(", "));
             return Err(Failure::new(FailureKind::InUse, message).into());
         }
@@ -143,7 +143,7 @@ impl Store {
         // Even if there is no record, remove what may be left of the directory and the lock file.
         self.discard(&self.volumes_dir().join(name)).with_context(doing)?;
         lock.remove_file().with_context(doing)?;
-        if !found {
+        if !exists {
             return Err(not_found(format!("get {name}: no such volume")).into());
         }
         self.record_event(event("destroy", name));

@@ -77,11 +77,11 @@ pub fn ensure_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<Owned
 }
 
 /// Like [`ensure_dir_in_root`], with a [`CreateMode`].
-pub fn make_dir_in_root(root: BorrowedFd<'_>, path: &Path, making: CreateMode) -> io::Result<OwnedFd> {
-    ensure_dir(root, path, MAX_LINKS, making)
+pub fn make_dir_in_root(root: BorrowedFd<'_>, path: &Path, mode: CreateMode) -> io::Result<OwnedFd> {
+    ensure_dir(root, path, MAX_LINKS, mode)
 }
 
-fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: CreateMode) -> io::Result<OwnedFd> {
+fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, mode: CreateMode) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match open_in_root(root, path, flags, Mode::empty()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -92,11 +92,11 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: CreateMode)
     }
     if path.ends_with("..") {
         // `..` can be resolved only if its predecessor exists.
-        ensure_dir(root, path.parent().unwrap_or(Path::new("")), links - 1, making)?;
+        ensure_dir(root, path.parent().unwrap_or(Path::new("")), links - 1, mode)?;
         return open_in_root(root, path, flags, Mode::empty());
     }
     let (parent, name) = split(path)?;
-    let parent_fd = ensure_dir(root, &parent, links, making)?;
+    let parent_fd = ensure_dir(root, &parent, links, mode)?;
     let make = |open: bool| match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
         Ok(()) if !open => Ok(None),
         Ok(()) => {
@@ -107,20 +107,20 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: CreateMode)
         Err(rustix::io::Errno::EXIST) => Ok(None),
         Err(error) => Err(error),
     };
-    create_with(parent_fd.as_fd(), making, make)?;
+    create_with(parent_fd.as_fd(), mode, make)?;
     match rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
-        Ok(link) => ensure_dir(root, &follow(&parent, OsStr::from_bytes(link.as_bytes())), links - 1, making),
+        Ok(link) => ensure_dir(root, &follow(&parent, OsStr::from_bytes(link.as_bytes())), links - 1, mode),
         Err(_) => open_in_root(root, path, flags, Mode::empty()),
     }
 }
 
-/// Runs `make` in `parent` as `making` demands. `make` gets true if it should return what it created, opened.
+/// Runs `make` in `parent` as `mode` demands; `make` is told whether to return a descriptor of what it created.
 fn create_with(
     parent: BorrowedFd<'_>,
-    making: CreateMode,
+    mode: CreateMode,
     make: impl FnOnce(bool) -> rustix::io::Result<Option<OwnedFd>>,
 ) -> io::Result<()> {
-    let before = match making {
+    let before = match mode {
         CreateMode::Permanent => None,
         CreateMode::MountStubs(device) => {
             Some(rustix::fs::fstat(parent)?).filter(|stat| stat.st_dev == device)
@@ -140,7 +140,7 @@ pub fn ensure_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<Owne
 }
 
 /// Like [`ensure_file_in_root`], with a [`CreateMode`].
-pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: CreateMode) -> io::Result<OwnedFd> {
+pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, mode: CreateMode) -> io::Result<OwnedFd> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match open_in_root(root, &path, OFlags::PATH, Mode::empty()) {
@@ -148,15 +148,15 @@ pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: CreateMode) 
             result => return result,
         }
         let (parent, name) = split(&path)?;
-        let parent_fd = make_dir_in_root(root, &parent, making)?;
+        let parent_fd = make_dir_in_root(root, &parent, mode)?;
         if let Ok(link) = rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
             path = follow(&parent, OsStr::from_bytes(link.as_bytes()));
             continue;
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
-        let mode = Mode::from_raw_mode(0o644);
-        create_with(parent_fd.as_fd(), making, |_| {
-            rustix::fs::openat(&parent_fd, name, flags, mode).map(Some)
+        let permissions = Mode::from_raw_mode(0o644);
+        create_with(parent_fd.as_fd(), mode, |_| {
+            rustix::fs::openat(&parent_fd, name, flags, permissions).map(Some)
         })?;
     }
     Err(rustix::io::Errno::LOOP.into())

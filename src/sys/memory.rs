@@ -21,7 +21,7 @@ pub fn release_unused() -> io::Result<()> {
 
 /// Executable private file mappings (proc_pid_maps(5)), as start and length.
 fn program_text(maps: &str) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
+    let mut mappings = Vec::new();
     for line in maps.lines() {
         let mut words = line.split_whitespace();
         let (range, rights, path) = (words.next(), words.next(), words.nth(3));
@@ -31,10 +31,10 @@ fn program_text(maps: &str) -> Vec<(usize, usize)> {
         }
         let number = |text| usize::from_str_radix(text, 16);
         if let (Ok(start), Ok(end)) = (number(start), number(end)) {
-            found.push((start, end.saturating_sub(start)));
+            mappings.push((start, end.saturating_sub(start)));
         }
     }
-    found
+    mappings
 }
 
 /// Bytes of memory of the machine, from the text of /proc/meminfo.

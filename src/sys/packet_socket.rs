@@ -74,10 +74,10 @@ impl PacketSocket {
         let first = parts.iter().find_map(|part| part.first()).copied().unwrap_or_default();
         let kind = if first >> 4 == 6 { libc::ETH_P_IPV6 } else { libc::ETH_P_IP };
         let kind = (kind as u16).to_be_bytes();
-        let mut all = Vec::with_capacity(parts.len() + 3);
-        all.extend([IoSlice::new(&header), IoSlice::new(&self.addresses), IoSlice::new(&kind)]);
-        all.extend_from_slice(parts);
-        rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &all))?;
+        let mut frame = Vec::with_capacity(parts.len() + 3);
+        frame.extend([IoSlice::new(&header), IoSlice::new(&self.addresses), IoSlice::new(&kind)]);
+        frame.extend_from_slice(parts);
+        rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &frame))?;
         Ok(())
     }
 }

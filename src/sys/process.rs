@@ -64,7 +64,7 @@ impl ChildProcess {
         loop {
             match self.wait_options(libc::WEXITED) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Some(ended)) => return Ok(ended),
+                Ok(Some(exit)) => return Ok(exit),
                 Ok(None) => {}
                 Err(error) => return Err(error),
             }
@@ -279,9 +279,9 @@ fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
 /// Closes every descriptor from `first` on except those in `keep`, in a process that is about to exec or
 /// exit: the owner of a closed descriptor must never run again.
 pub fn close_others(mut first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
-    kept.sort_unstable();
-    for number in kept {
+    let mut numbers: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    numbers.sort_unstable();
+    for number in numbers {
         if number > first {
             close_range(first, number - 1, 0)?;
         }
@@ -411,8 +411,8 @@ pub fn die_with_parent() -> io::Result<()> {
 
 /// Permits or denies other processes of the same user to inspect this one (prctl(2), PR_SET_DUMPABLE). Also
 /// decides who owns its /proc entries.
-pub fn set_dumpable(yes: bool) -> io::Result<()> {
+pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
     use rustix::process::DumpableBehavior as Behavior;
-    let behavior = if yes { Behavior::Dumpable } else { Behavior::NotDumpable };
+    let behavior = if dumpable { Behavior::Dumpable } else { Behavior::NotDumpable };
     Ok(rustix::process::set_dumpable_behavior(behavior)?)
 }

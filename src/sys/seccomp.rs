@@ -37,7 +37,7 @@ fn install(filter: &[Instruction], flags: u32) -> io::Result<i32> {
     let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the kernel copies `len` instructions from `filter`, a slice that long which outlives the call, and the
     // `sock_fprog` itself; it writes to neither, so casting the constness away is harmless.
-    let done = unsafe {
+    let result = unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::c_ulong::from(libc::SECCOMP_SET_MODE_FILTER),
@@ -45,7 +45,7 @@ fn install(filter: &[Instruction], flags: u32) -> io::Result<i32> {
             &raw const program,
         )
     };
-    if done >= 0 { Ok(done as i32) } else { Err(io::Error::last_os_error()) }
+    if result >= 0 { Ok(result as i32) } else { Err(io::Error::last_os_error()) }
 }
 
 /// A call that waits for a response: `struct seccomp_notif`.
@@ -88,14 +88,14 @@ const SEND: libc::c_ulong = 0xc018_2101;
 pub fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<SeccompNotification> {
     let mut notification = SeccompNotification::default();
     // SAFETY: the kernel wants a zeroed structure of this size, which the number of the call says, and fills it.
-    let done = unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE as _, &raw mut notification) };
-    if done == 0 { Ok(notification) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE as _, &raw mut notification) };
+    if result == 0 { Ok(notification) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Completes a call with 0, or with this errno. `ENOENT`: the call is gone, and needs no response.
 pub fn respond(listener: BorrowedFd<'_>, to: &SeccompNotification, error: i32) -> io::Result<()> {
-    let mut answer = NotifyResponse { id: to.id, value: 0, error: -error, flags: 0 };
+    let mut response = NotifyResponse { id: to.id, value: 0, error: -error, flags: 0 };
     // SAFETY: the kernel reads one structure of this size, which the number of the call says.
-    let done = unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw mut answer) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw mut response) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

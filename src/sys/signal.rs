@@ -36,7 +36,7 @@ pub fn set_mask(set: &SignalSet) -> io::Result<SignalSet> {
 
 /// Every signal that can be forwarded: all but KILL, STOP, and those raised by faults of this process itself.
 pub fn forwardable() -> Vec<i32> {
-    let own = [
+    let excluded = [
         libc::SIGKILL,
         libc::SIGSTOP,
         libc::SIGSEGV,
@@ -46,7 +46,7 @@ pub fn forwardable() -> Vec<i32> {
         libc::SIGABRT,
     ];
     // 32 and 33 are reserved by glibc's threads.
-    (1..=RTMAX).filter(|s| !own.contains(s) && !(32..RTMIN).contains(s)).collect()
+    (1..=RTMAX).filter(|s| !excluded.contains(s) && !(32..RTMIN).contains(s)).collect()
 }
 
 /// Resets every disposition to the default and unblocks all signals, for a process about to exec.

@@ -105,10 +105,10 @@ impl TunDevice {
     /// Writes the packet whose bytes are in `parts`.
     pub fn send(&self, offload: &PacketOffload, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let header = offload.encode();
-        let mut all = Vec::with_capacity(parts.len() + 1);
-        all.push(IoSlice::new(&header));
-        all.extend_from_slice(parts);
-        rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &all))?;
+        let mut packet = Vec::with_capacity(parts.len() + 1);
+        packet.push(IoSlice::new(&header));
+        packet.extend_from_slice(parts);
+        rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &packet))?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Layers made to do harm, and what must come of each; and the means to build more of them byte by byte.
+//! Malicious layers with the expected outcome of each, and functions that build more of them byte by byte.
 
 /// What must happen when the layer is unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Case {
     pub name: &'static str,
     /// The uncompressed archive.
     pub tar: Vec<u8>,
-    /// What must come of it.
+    /// The expected outcome.
     pub verdict: Verdict,
 }
 
@@ -47,7 +47,9 @@ pub fn header(kind: u8, name: &[u8], link: &[u8], size: u64) -> [u8; 512] {
     copy(&mut block[100..108], b"0000755\0");
     copy(&mut block[108..116], b"0000000\0");
     copy(&mut block[116..124], b"0000000\0");
+    // A constant time, so that the archives are the same in every run.
     copy(&mut block[136..148], b"14770463000\0");
+    // Eleven octal digits hold 33 bits. GNU tar writes larger sizes in base 256, marked by the highest bit.
     if size < 1 << 33 {
         copy(&mut block[124..136], format!("{size:011o}\0").as_bytes());
     } else {
@@ -60,8 +62,9 @@ pub fn header(kind: u8, name: &[u8], link: &[u8], size: u64) -> [u8; 512] {
     with_checksum(block)
 }
 
-/// The header again after a change, with its checksum made right.
+/// Recomputes the checksum of a changed header.
 pub fn with_checksum(mut block: [u8; 512]) -> [u8; 512] {
+    // By definition, the field itself counts as spaces.
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
     block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
@@ -71,6 +74,7 @@ pub fn with_checksum(mut block: [u8; 512]) -> [u8; 512] {
 /// A member with its content and padding.
 pub fn member(kind: u8, name: &[u8], link: &[u8], content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
+    // GNU's form: the long name is the content of a member of its own, in front of the one that it names.
     if name.len() > 100 {
         bytes.extend(member(kind::LONG_NAME, b"././@LongLink", b"", &[name, b"\0"].concat()));
     }
@@ -88,6 +92,7 @@ pub fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
     let mut content = Vec::new();
     for (key, value) in records {
         let rest = key.len() + value.len() + 3;
+        // The length counts its own digits, and a further digit makes the record longer again.
         let mut length = rest + 1;
         while length != rest + length.to_string().len() {
             length = rest + length.to_string().len();
@@ -102,6 +107,7 @@ pub fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
 /// Members and the end of the archive.
 pub fn archive(members: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = members.concat();
+    // Two blocks of zeros end an archive.
     bytes.resize(bytes.len() + 1024, 0);
     bytes
 }
@@ -126,7 +132,7 @@ fn case(name: &'static str, verdict: Verdict, members: &[Vec<u8>]) -> Case {
     Case { name, tar: archive(members), verdict }
 }
 
-/// All of them. `outside` is the absolute path of a file that no case may touch.
+/// All cases. `outside` is the absolute path of a file that no case may touch.
 pub fn corpus(outside: &str) -> Vec<Case> {
     let mut cases = escapes(outside);
     cases.extend(whiteouts());
@@ -140,12 +146,14 @@ fn escapes(outside: &str) -> Vec<Case> {
     use Verdict::{Harmless, Refused};
     let parent = outside.rsplit_once('/').map_or("/", |(parent, _)| parent);
     let name = outside.rsplit_once('/').map_or(outside, |(_, name)| name);
+    // More levels than any directory of a test is deep, so that an unchecked name would get to the root.
     let up = "../".repeat(30) + outside.trim_start_matches('/');
     vec![
         case("dot-dot name", Refused("leads out"), &[file(&up, "x")]),
         case("dot-dot in the middle", Refused("leads out"), &[file("a/../../x", "x")]),
         case("dot-dot that stays inside", Harmless, &[dir("a"), file("a/../b", "x")]),
         case("dot-dot directory", Refused("leads out"), &[dir("..")]),
+        // Leading slashes are ignored, and symlinks are followed as if the layer were the root.
         case("absolute name", Harmless, &[file(outside, "x")]),
         case(
             "absolute symlink to a directory, then through it",
@@ -181,6 +189,7 @@ fn escapes(outside: &str) -> Vec<Case> {
             &[symlink("a", "b"), symlink("b", "a"), file("a/x", "x")],
         ),
         case(
+            // Resolved outside of the layer, this is the root of the process that unpacks.
             "magic link, then through it",
             Refused("on the way through"),
             &[symlink("link", "/proc/self/root"), file("link/x", "x")],
@@ -229,6 +238,7 @@ fn whiteouts() -> Vec<Case> {
         case("opaque directory", Harmless, &[file("a/.wh..wh..opq", ""), file("a/b", "x")]),
         case("opaque root", Harmless, &[file(".wh..wh..opq", "")]),
         case(
+            // AUFS kept its own records under these names; docker's unpacker skips them.
             "names of AUFS",
             Harmless,
             &[dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2", "x"), file(".wh..wh.aufs", "")],
@@ -237,6 +247,8 @@ fn whiteouts() -> Vec<Case> {
         case("directory named as a whiteout", Harmless, &[dir(".wh.d"), file(".wh.d/x", "x")]),
         case("device 0:0 as a member", Harmless, &[member(kind::CHAR, b"x", b"", b"")]),
         case(
+            // Taken over as they are, they would redirect overlayfs to other files, or forge the owner that
+            // dhow records.
             "attributes of overlayfs",
             Harmless,
             &[
@@ -288,6 +300,7 @@ fn replacements() -> Vec<Case> {
         ),
         case("nothing at all", Harmless, &[]),
         case(
+            // A mode that applies at once would keep an unprivileged unpacker from writing the files below.
             "a directory that nobody may enter",
             Harmless,
             &[
@@ -297,6 +310,7 @@ fn replacements() -> Vec<Case> {
                 with_mode(&dir("./"), "0000700"),
             ],
         ),
+        // Linux has names of up to 255 bytes (NAME_MAX) and paths of up to 4096 (PATH_MAX).
         case("a name of 255 bytes", Harmless, &[file(&"n".repeat(255), "x")]),
         case("a name of 256 bytes", Refused("too long"), &[file(&"n".repeat(256), "x")]),
         case("a path of 5000 bytes", Refused("too long"), &[file(&"n/".repeat(2500), "x")]),
@@ -337,6 +351,7 @@ fn headers() -> Vec<Case> {
             &[pax(&[("size", b"99999999999999")]), file("a", "x")],
         ),
         case(
+            // The content that is left over is read as a header.
             "PAX size that is smaller",
             Refused("checksum"),
             &[pax(&[("size", b"0")]), file("a", "content")],
@@ -424,8 +439,10 @@ fn broken() -> Vec<Case> {
     let mut flipped = good.clone();
     flipped[3] ^= 0x20;
     let mut negative = header(kind::FILE, b"a", b"", 0);
+    // In base 256, all bits set is -1.
     negative[124..136].fill(0xff);
     let mut junk_number = header(kind::FILE, b"a", b"", 0);
+    // 9 is no octal digit.
     junk_number[124..136].copy_from_slice(b"99999999999\0");
     let mut trailing = good.clone();
     trailing.extend([7; 700]);
@@ -433,6 +450,7 @@ fn broken() -> Vec<Case> {
     vec![
         raw("cut inside a header", Refused("truncated"), good[..300].to_vec()),
         raw("cut inside content", Refused("truncated"), good[..1400].to_vec()),
+        // Go's archive/tar, and so docker, takes the end of the file for the end of the archive.
         raw("cut before the end marker", Harmless, good[..good.len() - 1024].to_vec()),
         raw("half an end marker", Harmless, good[..good.len() - 512].to_vec()),
         raw("a flipped bit in a header", Refused("checksum"), flipped),

@@ -26,6 +26,8 @@ pub const DOCKER_SECCOMP_PROFILE: &str = include_str!("seccomp-default.json");
 pub fn leave_out(reason: &str) {
     println!("LEFT OUT: {reason}");
     if let Some(path) = std::env::var_os("DHOW_TEST_LEFT_OUT") {
+        // Appended, since tests of several processes report at once. Not created: `tests/run` has made it, so
+        // a missing list means a wrong path.
         let list = OpenOptions::new().append(true).open(&path);
         let written = list.and_then(|mut file| file.write_all(format!("{reason}\n").as_bytes()));
         assert!(written.is_ok(), "cannot write to the list of what is left out, {}", path.display());

@@ -47,15 +47,15 @@ pub struct CheckInputs<'a> {
 
 /// Runs the checks that `options` enable; sorted by line.
 pub fn check(file: &Dockerfile, options: &CheckOptions, inputs: &CheckInputs<'_>) -> Vec<CheckWarning> {
-    let mut found = WarningCollector { options, warnings: Vec::new() };
-    syntax_rules::check(file, &mut found);
+    let mut collector = WarningCollector { options, warnings: Vec::new() };
+    syntax_rules::check(file, &mut collector);
     let platform = arguments::platform_args(inputs.build, inputs.platform, inputs.target.unwrap_or_default());
     // If a global argument fails to expand, its values are unknown; the build reports that error itself.
     if let Ok(globals) = arguments::global_args(file, &platform, inputs.given) {
         let stages = checked_stages(file, inputs, &globals);
-        stage_rules::check(file, inputs, &platform, &globals, &stages, &mut found);
+        stage_rules::check(file, inputs, &platform, &globals, &stages, &mut collector);
     }
-    let mut warnings = found.warnings;
+    let mut warnings = collector.warnings;
     // The checks run one after the other; a stable sort keeps their order within a line.
     warnings.sort_by_key(|warning| warning.lines.0);
     warnings

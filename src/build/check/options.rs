@@ -40,8 +40,9 @@ impl CheckOptions {
             return Ok(options);
         }
         for part in text.split(';') {
-            let unknown =
-                |what: &str| invalid(format!("failed to parse check options: invalid check option {what:?}"));
+            let unknown = |option: &str| {
+                invalid(format!("failed to parse check options: invalid check option {option:?}"))
+            };
             let (key, value) = part.split_once('=').ok_or_else(|| unknown(part))?;
             let value = value.trim();
             match key.trim() {
@@ -58,17 +59,17 @@ impl CheckOptions {
     pub(super) fn with_comments(&self, comments: &[String]) -> Self {
         let mut options = self.clone();
         // Malformed comments are ignored: only the directive is checked.
-        let said = comments.iter().filter_map(|line| Self::parse(line.strip_prefix("check=")?).ok());
-        for more in said {
-            options.skip_all |= more.skip_all;
-            options.skip.extend(more.skip);
+        let extra_options = comments.iter().filter_map(|line| Self::parse(line.strip_prefix("check=")?).ok());
+        for extra in extra_options {
+            options.skip_all |= extra.skip_all;
+            options.skip.extend(extra.skip);
         }
         options
     }
 
     pub(super) fn applies(&self, rule: &CheckRule) -> bool {
-        let asked = self.experimental_all || self.experimental.contains(rule.name);
-        !self.skip_all && !self.skip.contains(rule.name) && (!rule.experimental || asked)
+        let enabled = self.experimental_all || self.experimental.contains(rule.name);
+        !self.skip_all && !self.skip.contains(rule.name) && (!rule.experimental || enabled)
     }
 }
 

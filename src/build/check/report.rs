@@ -45,12 +45,12 @@ impl CheckReport<'_> {
     /// As JSON, in the format of BuildKit's `frontend.lint`.
     pub fn json(&self) -> Value {
         let warnings: Vec<Value> = self.warnings.iter().map(warning).collect();
-        let mut all = json!({ "warnings": warnings, "sources": [source(self.file, self.source)] });
-        if let (Some(error), Some(all)) = (self.error, all.as_object_mut()) {
+        let mut report = json!({ "warnings": warnings, "sources": [source(self.file, self.source)] });
+        if let (Some(error), Some(report)) = (self.error, report.as_object_mut()) {
             let location = error.lines().map_or_else(|| json!({}), |lines| location(&lines));
-            all.insert("buildError".into(), json!({ "message": error.to_string(), "location": location }));
+            report.insert("buildError".into(), json!({ "message": error.to_string(), "location": location }));
         }
-        all
+        report
     }
 }
 

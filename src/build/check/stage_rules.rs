@@ -35,15 +35,15 @@ pub(super) fn check(
     platform: &[(String, String)],
     globals: &BTreeMap<String, String>,
     stages: &BTreeSet<usize>,
-    found: &mut WarningCollector<'_>,
+    collector: &mut WarningCollector<'_>,
 ) {
-    check_defaults(file, platform, found);
+    check_defaults(file, platform, collector);
     for stage in &file.stages {
-        check_from(file, stage, globals, found);
+        check_from(file, stage, globals, collector);
     }
     let mut states: Vec<StageScope> = Vec::with_capacity(file.stages.len());
     for (index, stage) in file.stages.iter().enumerate() {
-        let mut walk = StageChecker {
+        let mut checker = StageChecker {
             escape: file.directives.escape,
             inputs,
             globals,
@@ -52,17 +52,17 @@ pub(super) fn check(
         };
         // A stage that is not checked may be the base of one that is, so its variables are tracked all the
         // same.
-        let mut unseen = WarningCollector { options: found.options, warnings: Vec::new() };
-        let found = if stages.contains(&index) { &mut *found } else { &mut unseen };
+        let mut discarded = WarningCollector { options: collector.options, warnings: Vec::new() };
+        let collector = if stages.contains(&index) { &mut *collector } else { &mut discarded };
         for statement in &stage.statements {
-            walk.statement(statement, found);
+            checker.statement(statement, collector);
         }
-        states.push(walk.state);
+        states.push(checker.state);
     }
 }
 
 /// The base name has to be valid with the default arguments too.
-fn check_defaults(file: &Dockerfile, platform: &[(String, String)], found: &mut WarningCollector<'_>) {
+fn check_defaults(file: &Dockerfile, platform: &[(String, String)], collector: &mut WarningCollector<'_>) {
     let Ok(defaults) = arguments::global_args(file, platform, &BTreeMap::new()) else { return };
     for stage in &file.stages {
         let Ok(base) = expand::expand_word(&stage.base, file.directives.escape, &defaults) else { return };
@@ -70,7 +70,7 @@ fn check_defaults(file: &Dockerfile, platform: &[(String, String)], found: &mut 
             let written = &stage.base;
             let message =
                 format!("Default value for ARG {written} results in empty or invalid base image name");
-            found.add(&INVALID_DEFAULT_ARG_IN_FROM, &stage.lines, &stage.comments, message);
+            collector.add(&INVALID_DEFAULT_ARG_IN_FROM, &stage.lines, &stage.comments, message);
         }
     }
 }
@@ -79,22 +79,22 @@ fn check_from(
     file: &Dockerfile,
     stage: &Stage,
     globals: &BTreeMap<String, String>,
-    found: &mut WarningCollector<'_>,
+    collector: &mut WarningCollector<'_>,
 ) {
     let escape = file.directives.escape;
     let base = expand::expand_word(&stage.base, escape, globals).map(|base| base.names).unwrap_or_default();
-    undefined_in_from(file, stage, globals, &base, found);
+    undefined_in_from(file, stage, globals, &base, collector);
     let Some(written) = &stage.platform else { return };
     let Ok(platform) = expand::expand_word(written, escape, globals) else { return };
     let names = &platform.names;
-    undefined_in_from(file, stage, globals, names, found);
+    undefined_in_from(file, stage, globals, names, collector);
     // Only the plain variable is redundant: `linux/${TARGETARCH}` may be intended.
     let only_target = names.used.iter().eq(["TARGETPLATFORM"]) && names.undefined.is_empty();
     if only_target && globals.get("TARGETPLATFORM") == Some(&platform.text) {
         let message = format!(
             "Setting platform to predefined {written} in FROM is redundant as this is the default behavior"
         );
-        found.add(&REDUNDANT_TARGET_PLATFORM, &stage.lines, &stage.comments, message);
+        collector.add(&REDUNDANT_TARGET_PLATFORM, &stage.lines, &stage.comments, message);
     }
     if names == &ReferencedNames::default()
         && let Ok(constant) = platform.text.parse::<Platform>()
@@ -103,7 +103,7 @@ fn check_from(
         // A stage name that contains the platform shows that the constant is intended.
         if !name.contains(&constant.os) && !name.contains(&constant.architecture) {
             let message = format!("FROM --platform flag should not use constant value {:?}", platform.text);
-            found.add(&FROM_PLATFORM_FLAG_CONST_DISALLOWED, &stage.lines, &stage.comments, message);
+            collector.add(&FROM_PLATFORM_FLAG_CONST_DISALLOWED, &stage.lines, &stage.comments, message);
         }
     }
 }
@@ -113,19 +113,19 @@ fn undefined_in_from(
     stage: &Stage,
     globals: &BTreeMap<String, String>,
     names: &ReferencedNames,
-    found: &mut WarningCollector<'_>,
+    collector: &mut WarningCollector<'_>,
 ) {
     let declared = file.arguments.iter().flat_map(|statement| match &statement.instruction {
         Instruction::Arg(arguments) => arguments.as_slice(),
         _ => &[],
     });
-    let mut known: BTreeSet<&str> = declared.map(|argument| argument.name.as_str()).collect();
-    known.extend(globals.keys().map(String::as_str));
-    for name in names.undefined.iter().filter(|name| !known.contains(name.as_str())) {
-        let meant = closest(name, known.iter().copied());
-        let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
-        let message = format!("FROM argument '{name}' is not declared{meant}");
-        found.add(&UNDEFINED_ARG_IN_FROM, &stage.lines, &stage.comments, message);
+    let mut defined: BTreeSet<&str> = declared.map(|argument| argument.name.as_str()).collect();
+    defined.extend(globals.keys().map(String::as_str));
+    for name in names.undefined.iter().filter(|name| !defined.contains(name.as_str())) {
+        let suggestion = closest(name, defined.iter().copied());
+        let suggestion = suggestion.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
+        let message = format!("FROM argument '{name}' is not declared{suggestion}");
+        collector.add(&UNDEFINED_ARG_IN_FROM, &stage.lines, &stage.comments, message);
     }
 }
 
@@ -164,12 +164,12 @@ pub(crate) fn initial_scope(
     let name =
         expand::expand_word(named, file.directives.escape, globals).map(|name| name.text).unwrap_or_default();
     let environment = if name == "scratch" { Some(Vec::new()) } else { (inputs.base_environment)(&name) };
-    let vague = environment.is_none();
+    let base_unknown = environment.is_none();
     let mut variables = environment.unwrap_or_default();
     if Variables::get(&variables, PATH).is_none() {
         variables.push((PATH.into(), DEFAULT_PATH.into()));
     }
-    StageScope { variables, base_unknown: vague, ..StageScope::default() }
+    StageScope { variables, base_unknown, ..StageScope::default() }
 }
 
 struct StageChecker<'a> {
@@ -182,20 +182,20 @@ struct StageChecker<'a> {
 }
 
 impl StageChecker<'_> {
-    fn statement(&mut self, statement: &Statement, found: &mut WarningCollector<'_>) {
+    fn statement(&mut self, statement: &Statement, collector: &mut WarningCollector<'_>) {
         let expanded = expand::expand_instruction(&statement.instruction, self.escape, &self.state.variables);
         let Ok((instruction, names)) = expanded else { return };
         if !matches!(instruction, Instruction::Expose(_)) {
-            self.undefined(statement, &names, found);
+            self.undefined(statement, &names, collector);
         }
-        let add = |found: &mut WarningCollector<'_>, rule, message: String| {
-            found.add(rule, &statement.lines, &statement.comments, message);
+        let add = |collector: &mut WarningCollector<'_>, rule, message: String| {
+            collector.add(rule, &statement.lines, &statement.comments, message);
         };
         match &instruction {
-            Instruction::Arg(arguments) => self.arguments(arguments, statement, found),
+            Instruction::Arg(arguments) => self.arguments(arguments, statement, collector),
             Instruction::Env(pairs) => {
                 for pair in pairs {
-                    check_secret_name("ENV", &pair.name, statement, found);
+                    check_secret_name("ENV", &pair.name, statement, collector);
                     self.state.set(&pair.name, &pair.value);
                 }
             }
@@ -204,24 +204,29 @@ impl StageChecker<'_> {
                     let message = format!(
                         "Relative workdir {path:?} can have unexpected results if the base image changes"
                     );
-                    add(found, &WORKDIR_RELATIVE_PATH, message);
+                    add(collector, &WORKDIR_RELATIVE_PATH, message);
                 }
                 self.state.workdir = true;
             }
             Instruction::Shell(_) => self.state.shell = true,
-            Instruction::Cmd(command) => self.command("CMD", command, statement, found),
-            Instruction::Entrypoint(command) => self.command("ENTRYPOINT", command, statement, found),
-            Instruction::HealthCheck(_) => self.check_repeated("HEALTHCHECK", statement, found),
-            Instruction::Expose(ports) => expose(ports, statement, found),
+            Instruction::Cmd(command) => self.command("CMD", command, statement, collector),
+            Instruction::Entrypoint(command) => self.command("ENTRYPOINT", command, statement, collector),
+            Instruction::HealthCheck(_) => self.check_repeated("HEALTHCHECK", statement, collector),
+            Instruction::Expose(ports) => expose(ports, statement, collector),
             Instruction::Copy(copy) if copy.from.is_none() => {
-                self.check_ignored_sources("Copy", &copy.sources, statement, found);
+                self.check_ignored_sources("Copy", &copy.sources, statement, collector);
             }
-            Instruction::Add(copy) => self.check_ignored_sources("Add", &copy.sources, statement, found),
+            Instruction::Add(copy) => self.check_ignored_sources("Add", &copy.sources, statement, collector),
             _ => {}
         }
     }
 
-    fn undefined(&self, statement: &Statement, names: &ReferencedNames, found: &mut WarningCollector<'_>) {
+    fn undefined(
+        &self,
+        statement: &Statement,
+        names: &ReferencedNames,
+        collector: &mut WarningCollector<'_>,
+    ) {
         if self.state.base_unknown {
             return;
         }
@@ -229,10 +234,10 @@ impl StageChecker<'_> {
             if self.state.arguments.contains(name) || SCANNER_ARGS.contains(&name.as_str()) {
                 continue;
             }
-            let meant = closest(name, self.state.variables.names());
-            let meant = meant.map(|meant| format!(" (did you mean ${meant}?)")).unwrap_or_default();
-            let message = format!("Usage of undefined variable '${name}'{meant}");
-            found.add(&UNDEFINED_VAR, &statement.lines, &statement.comments, message);
+            let suggestion = closest(name, self.state.variables.names());
+            let suggestion = suggestion.map(|name| format!(" (did you mean ${name}?)")).unwrap_or_default();
+            let message = format!("Usage of undefined variable '${name}'{suggestion}");
+            collector.add(&UNDEFINED_VAR, &statement.lines, &statement.comments, message);
         }
     }
 
@@ -240,10 +245,10 @@ impl StageChecker<'_> {
         &mut self,
         arguments: &[ArgDeclaration],
         statement: &Statement,
-        found: &mut WarningCollector<'_>,
+        collector: &mut WarningCollector<'_>,
     ) {
         for argument in arguments {
-            check_secret_name("ARG", &argument.name, statement, found);
+            check_secret_name("ARG", &argument.name, statement, collector);
             let value = arguments::resolve_stage_arg(
                 argument,
                 self.escape,
@@ -252,7 +257,7 @@ impl StageChecker<'_> {
                 &self.state.variables,
             );
             let Ok((value, names)) = value else { continue };
-            self.undefined(statement, &names, found);
+            self.undefined(statement, &names, collector);
             self.state.arguments.insert(argument.name.clone());
             if let Some(value) = value {
                 self.state.set(&argument.name, &value);
@@ -265,15 +270,15 @@ impl StageChecker<'_> {
         name: &'static str,
         command: &CommandLine,
         statement: &Statement,
-        found: &mut WarningCollector<'_>,
+        collector: &mut WarningCollector<'_>,
     ) {
-        self.check_repeated(name, statement, found);
+        self.check_repeated(name, statement, collector);
         if matches!(command, CommandLine::Shell { .. }) && !self.state.shell {
             let message = format!(
                 "JSON arguments recommended for {} to prevent unintended behavior related to OS signals",
                 statement.keyword
             );
-            found.add(&JSON_ARGS_RECOMMENDED, &statement.lines, &statement.comments, message);
+            collector.add(&JSON_ARGS_RECOMMENDED, &statement.lines, &statement.comments, message);
         }
     }
 
@@ -282,14 +287,14 @@ impl StageChecker<'_> {
         &mut self,
         name: &'static str,
         statement: &Statement,
-        found: &mut WarningCollector<'_>,
+        collector: &mut WarningCollector<'_>,
     ) {
         if let Some(before) = self.last.insert(name, statement.lines.clone()) {
             let message = format!(
                 "Multiple {} instructions should not be used in the same stage because only the last one will be used",
                 statement.keyword
             );
-            found.add(&MULTIPLE_INSTRUCTIONS_DISALLOWED, &before, &statement.comments, message);
+            collector.add(&MULTIPLE_INSTRUCTIONS_DISALLOWED, &before, &statement.comments, message);
         }
     }
 
@@ -298,7 +303,7 @@ impl StageChecker<'_> {
         verb: &str,
         sources: &[String],
         statement: &Statement,
-        found: &mut WarningCollector<'_>,
+        collector: &mut WarningCollector<'_>,
     ) {
         let Some(ignored) = self.inputs.ignored else { return };
         // URLs and git repositories do not come from the context.
@@ -307,36 +312,41 @@ impl StageChecker<'_> {
             let path = source.trim_start_matches("./").trim_matches('/');
             if !path.is_empty() && path != "." && ignored(path) {
                 let message = format!("Attempting to {verb} file {path:?} that is excluded by .dockerignore");
-                found.add(&COPY_IGNORED_FILE, &statement.lines, &statement.comments, message);
+                collector.add(&COPY_IGNORED_FILE, &statement.lines, &statement.comments, message);
             }
         }
     }
 }
 
-fn expose(ports: &[String], statement: &Statement, found: &mut WarningCollector<'_>) {
+fn expose(ports: &[String], statement: &Statement, collector: &mut WarningCollector<'_>) {
     for port in ports {
         let Ok(exposed) = parse_exposed_port(port) else { continue };
         if exposed.protocol != exposed.protocol.to_lowercase() {
             let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
-            found.add(&EXPOSE_PROTO_CASING, &statement.lines, &statement.comments, message);
+            collector.add(&EXPOSE_PROTO_CASING, &statement.lines, &statement.comments, message);
         }
         if exposed.published {
             let message = format!(
                 "EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'"
             );
-            found.add(&EXPOSE_INVALID_FORMAT, &statement.lines, &statement.comments, message);
+            collector.add(&EXPOSE_INVALID_FORMAT, &statement.lines, &statement.comments, message);
         }
     }
 }
 
 /// A secret in ARG or ENV is stored in the image's history, readable to everyone who has the image.
-fn check_secret_name(instruction: &str, name: &str, statement: &Statement, found: &mut WarningCollector<'_>) {
+fn check_secret_name(
+    instruction: &str,
+    name: &str,
+    statement: &Statement,
+    collector: &mut WarningCollector<'_>,
+) {
     let lower = name.to_ascii_lowercase();
     // Whole words between underscores: KEYBOARD is not a key.
     let has = |words: &[&str]| lower.split('_').any(|part| words.contains(&part));
     if has(&SECRET_WORDS) && !has(&NON_SECRET_WORDS) {
         let message =
             format!("Do not use ARG or ENV instructions for sensitive data ({instruction} {name:?})");
-        found.add(&SECRETS_USED_IN_ARG_OR_ENV, &statement.lines, &statement.comments, message);
+        collector.add(&SECRETS_USED_IN_ARG_OR_ENV, &statement.lines, &statement.comments, message);
     }
 }

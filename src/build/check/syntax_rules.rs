@@ -14,29 +14,29 @@ use crate::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
 const RESERVED: [&str; 2] = ["context", "scratch"];
 
 /// Runs these checks on a file.
-pub(super) fn check(file: &Dockerfile, found: &mut WarningCollector<'_>) {
+pub(super) fn check(file: &Dockerfile, collector: &mut WarningCollector<'_>) {
     for line in &file.empty_continuations {
-        found.add(&NO_EMPTY_CONTINUATION, &(*line..=*line), &[], "Empty continuation line");
+        collector.add(&NO_EMPTY_CONTINUATION, &(*line..=*line), &[], "Empty continuation line");
     }
     for statement in &file.arguments {
-        check_statement(statement, found);
+        check_statement(statement, collector);
     }
     let mut names = BTreeSet::new();
     for stage in &file.stages {
-        check_from(stage, &mut names, found);
+        check_from(stage, &mut names, collector);
         for statement in &stage.statements {
-            check_statement(statement, found);
+            check_statement(statement, collector);
         }
     }
-    check_casing(file, found);
+    check_casing(file, collector);
 }
 
-fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut WarningCollector<'_>) {
+fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, collector: &mut WarningCollector<'_>) {
     let (lines, comments) = (&stage.lines, &stage.comments);
     let (Some(name), Some(written)) = (stage.name.as_deref(), stage.written_name.as_deref()) else { return };
     if written != name {
         let message = format!("Stage name '{written}' should be lowercase");
-        found.add(&STAGE_NAME_CASING, lines, comments, message);
+        collector.add(&STAGE_NAME_CASING, lines, comments, message);
     }
     let from = stage.keyword.as_str();
     if let Some(keyword) = stage.as_keyword.as_deref()
@@ -44,17 +44,17 @@ fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut W
         && keyword != expected
     {
         let message = format!("'{keyword}' and '{from}' keywords' casing do not match");
-        found.add(&FROM_AS_CASING, lines, comments, message);
+        collector.add(&FROM_AS_CASING, lines, comments, message);
     }
-    check_description("FROM", &[name], comments, lines, found);
+    check_description("FROM", &[name], comments, lines, collector);
     if RESERVED.contains(&name) {
         let message = format!("Stage name should not use the same name as reserved stage {name:?}");
-        found.add(&RESERVED_STAGE_NAME, lines, comments, message);
+        collector.add(&RESERVED_STAGE_NAME, lines, comments, message);
     }
     // `name` is in lower case already: stage names ignore case.
     if !names.insert(name) {
         let message = format!("Duplicate stage name {name:?}, stage names should be unique");
-        found.add(&DUPLICATE_STAGE_NAME, lines, comments, message);
+        collector.add(&DUPLICATE_STAGE_NAME, lines, comments, message);
     }
 }
 
@@ -67,22 +67,22 @@ fn match_case(model: &str, word: &str) -> Option<String> {
     }
 }
 
-fn check_statement(statement: &Statement, found: &mut WarningCollector<'_>) {
+fn check_statement(statement: &Statement, collector: &mut WarningCollector<'_>) {
     let Statement { keyword, lines, comments, .. } = statement;
     match &statement.instruction {
         Instruction::Maintainer(_) => {
             let message = "Maintainer instruction is deprecated in favor of using label";
-            found.add(&MAINTAINER_DEPRECATED, lines, comments, message);
+            collector.add(&MAINTAINER_DEPRECATED, lines, comments, message);
         }
         Instruction::Env(pairs) | Instruction::Label(pairs) if pairs.iter().any(|pair| pair.legacy) => {
             let message = format!(
                 "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
             );
-            found.add(&LEGACY_KEY_VALUE_FORMAT, lines, comments, message);
+            collector.add(&LEGACY_KEY_VALUE_FORMAT, lines, comments, message);
         }
         Instruction::Arg(arguments) => {
             let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
-            check_description("ARG", &names, comments, lines, found);
+            check_description("ARG", &names, comments, lines, collector);
         }
         _ => {}
     }
@@ -94,7 +94,7 @@ fn check_description(
     names: &[&str],
     comments: &[String],
     lines: &LineRange,
-    found: &mut WarningCollector<'_>,
+    collector: &mut WarningCollector<'_>,
 ) {
     let Some(comment) = comments.last() else { return };
     let first = comment.split(' ').next().unwrap_or_default();
@@ -107,31 +107,32 @@ fn check_description(
         _ => "<arg_key>",
     };
     let message = format!("Comment for {keyword} should follow the format: `# {example} <description>`");
-    found.add(&INVALID_DEFINITION_DESCRIPTION, lines, comments, message);
+    collector.add(&INVALID_DEFINITION_DESCRIPTION, lines, comments, message);
 }
 
 /// All keywords should be in the case that most of them have.
-fn check_casing(file: &Dockerfile, found: &mut WarningCollector<'_>) {
+fn check_casing(file: &Dockerfile, collector: &mut WarningCollector<'_>) {
     let keywords: Vec<(&str, &LineRange, &[String])> = file
         .stages
         .iter()
         .flat_map(|stage| {
-            let own = (stage.keyword.as_str(), &stage.lines, stage.comments.as_slice());
+            let from = (stage.keyword.as_str(), &stage.lines, stage.comments.as_slice());
             let others = stage.statements.iter();
-            std::iter::once(own)
+            std::iter::once(from)
                 .chain(others.map(|other| (other.keyword.as_str(), &other.lines, other.comments.as_slice())))
         })
         .collect();
-    let count = |of: fn(&str) -> String| keywords.iter().filter(|(word, ..)| of(word) == *word).count();
+    let count =
+        |convert: fn(&str) -> String| keywords.iter().filter(|(word, ..)| convert(word) == *word).count();
     // Upper case wins a tie, being the convention.
     let lower = count(str::to_lowercase) > count(str::to_uppercase);
     for (word, lines, comments) in keywords {
-        let (wanted, casing) =
+        let (expected, casing) =
             if lower { (word.to_lowercase(), "lowercase") } else { (word.to_uppercase(), "uppercase") };
-        if word != wanted {
+        if word != expected {
             let message =
                 format!("Command '{word}' should match the case of the command majority ({casing})");
-            found.add(&CONSISTENT_INSTRUCTION_CASING, lines, comments, message);
+            collector.add(&CONSISTENT_INSTRUCTION_CASING, lines, comments, message);
         }
     }
 }

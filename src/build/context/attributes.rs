@@ -58,43 +58,43 @@ pub(super) struct StoredXattrs {
 
 /// Reads the xattrs of an open file; dhow's own are decoded only if it is in a layer (`of_layer`).
 pub(super) fn read_xattrs(fd: BorrowedFd<'_>, of_layer: bool) -> StoredXattrs {
-    let mut kept = StoredXattrs::default();
+    let mut stored = StoredXattrs::default();
     for name in xattr_names(fd) {
-        let own = name.strip_prefix(b"user.dhow.").filter(|_| of_layer);
-        if own.is_none() && is_reserved(&name) {
+        let dhow_name = name.strip_prefix(b"user.dhow.").filter(|_| of_layer);
+        if dhow_name.is_none() && is_reserved(&name) {
             continue;
         }
         let Some(value) = read_xattr(fd, &name[..]) else { continue };
-        match own {
-            None => kept.xattrs.push((name, value)),
-            Some(b"owner") => kept.owner = parse_owner(&value),
+        match dhow_name {
+            None => stored.xattrs.push((name, value)),
+            Some(b"owner") => stored.owner = parse_owner(&value),
             Some(b"device") => {
-                kept.device = parse_device(&value).map(|(block, (major, minor))| (block, major, minor));
+                stored.device = parse_device(&value).map(|(block, (major, minor))| (block, major, minor));
             }
             Some(rest) => {
                 if let Some(real) = rest.strip_prefix(b"xattr.")
                     && !is_reserved(real)
                 {
-                    kept.xattrs.push((real.to_vec(), value));
+                    stored.xattrs.push((real.to_vec(), value));
                 }
             }
         }
     }
     // Sorted for digests; of a real and an encoded attribute with the same name one is kept.
-    kept.xattrs.sort_unstable();
-    kept.xattrs.dedup_by(|later, earlier| later.0 == earlier.0);
-    kept
+    stored.xattrs.sort_unstable();
+    stored.xattrs.dedup_by(|later, earlier| later.0 == earlier.0);
+    stored
 }
 
 /// The owner of a file in a layer. A recorded owner counts only while the file belongs to our own id: after a
 /// chown inside the container the real owner is right.
-pub(super) fn effective_owner(stat: &Stat, kept: &StoredXattrs) -> (u32, u32) {
-    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+pub(super) fn effective_owner(stat: &Stat, stored: &StoredXattrs) -> (u32, u32) {
+    let process_ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let real = (stat.st_uid, stat.st_gid);
-    match kept.owner {
-        Some(owner) if real == own => owner,
+    match stored.owner {
+        Some(owner) if real == process_ids => owner,
         // With a single id everything on disk belongs to the user, who is root inside.
-        _ if real == own => (0, 0),
+        _ if real == process_ids => (0, 0),
         _ => real,
     }
 }
@@ -115,9 +115,9 @@ fn is_reserved(name: &[u8]) -> bool {
 pub(super) fn apply(object: impl AsFd, identity: LayerOwnership, attributes: &FileAttributes) -> Result<()> {
     set_owner(&object, identity, attributes.owner)?;
     for (name, value) in attributes.xattrs.iter().filter(|(name, _)| !is_reserved(name)) {
-        let given = identity == LayerOwnership::Mapped || name.starts_with(b"user.");
+        let permitted = identity == LayerOwnership::Mapped || name.starts_with(b"user.");
         let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
-        if !given || set(name).is_err() {
+        if !permitted || set(name).is_err() {
             // Best effort: file systems without user xattrs lose it.
             let _ = set(&[ENCODED_XATTR_PREFIX.as_bytes(), name].concat());
         }

@@ -65,8 +65,8 @@ pub fn copy_selected(
     let matches = std::mem::take(&mut selection.matches);
     let mut copier = SelectionCopier::new(spec, target)?;
     copier.source = Some((source, selection));
-    for found in &matches {
-        copier.copy_match(found, spec, unpacker)?;
+    for matched in &matches {
+        copier.copy_match(matched, spec, unpacker)?;
     }
     let changed = copier.changed;
     // Something changed after the scan: the result has the digest of what was written.
@@ -79,20 +79,20 @@ pub fn copy_selected(
 /// Writes the here-documents of `spec`.
 pub fn copy_here_docs(spec: &CopySpec, target: &mut LayerWriter) -> Result<()> {
     let mut copier = SelectionCopier::new(spec, target)?;
-    for text in &spec.here_docs {
-        let doing = || format!("cannot write `{}`", text.name.escape_debug());
+    for doc in &spec.here_docs {
+        let doing = || format!("cannot write `{}`", doc.name.escape_debug());
         let mtime = copier.target.time_of_copy((now(), 0), true);
         let attributes = FileAttributes { mode: 0o644, mtime, ..FileAttributes::default() };
         let attributes = copier.target_attributes(&attributes, false);
-        let (place, name) = copier.file_slot(text.name.rsplit('/').next().unwrap_or_default().as_bytes())?;
-        let mut file = copier.target.create(&place, &name, attributes.mode, false).with_context(doing)?;
-        file.write_all(text.content.as_bytes()).with_context(doing)?;
+        let (dir, name) = copier.file_slot(doc.name.rsplit('/').next().unwrap_or_default().as_bytes())?;
+        let mut file = copier.target.create(&dir, &name, attributes.mode, false).with_context(doing)?;
+        file.write_all(doc.content.as_bytes()).with_context(doing)?;
         copier.target.finish_file(&file, &attributes).with_context(doing)?;
     }
     Ok(())
 }
 
-// One COPY or ADD in progress.
+/// One COPY or ADD in progress.
 struct SelectionCopier<'a> {
     target: &'a mut LayerWriter,
     /// The destination, and whether it has to be a directory.
@@ -143,15 +143,15 @@ impl<'a> SelectionCopier<'a> {
     /// The destination of a file called `name` in the source.
     fn file_slot(&mut self, name: &[u8]) -> Result<(Rc<TargetDir>, CString)> {
         Ok(match self.target_slot()? {
-            TargetSlot::Dir(place) => (place, CString::new(name)?),
-            TargetSlot::Name(place, name) => (place, name),
+            TargetSlot::Dir(dir) => (dir, CString::new(name)?),
+            TargetSlot::Name(dir, name) => (dir, name),
         })
     }
 
     /// The destination for the content of a directory.
     fn dir_slot(&mut self) -> Result<Rc<TargetDir>> {
         match self.target_slot()? {
-            TargetSlot::Dir(place) => Ok(place),
+            TargetSlot::Dir(dir) => Ok(dir),
             TargetSlot::Name(..) => {
                 let (root, owner, path) =
                     (Rc::clone(self.target.root()), self.parent_owner(), self.path.clone());
@@ -162,22 +162,22 @@ impl<'a> SelectionCopier<'a> {
 
     fn copy_match(
         &mut self,
-        found: &SourceMatch,
+        matched: &SourceMatch,
         spec: &CopySpec,
         unpacker: &mut dyn ArchiveExtractor,
     ) -> Result<()> {
         if spec.flags.parents {
-            return self.with_parents(found);
+            return self.with_parents(matched);
         }
-        match &found.node.kind {
+        match &matched.node.kind {
             NodeKind::Dir(nodes) => {
-                let place = self.dir_slot()?;
-                self.copy_nodes(&place, nodes, true)
+                let dir = self.dir_slot()?;
+                self.copy_nodes(&dir, nodes, true)
             }
             NodeKind::File(number) if spec.unpack && self.unpack(*number, unpacker)? => Ok(()),
             _ => {
-                let (place, name) = self.file_slot(&found.node.name)?;
-                self.copy_leaf(&place, &name, &found.node)
+                let (dir, name) = self.file_slot(&matched.node.name)?;
+                self.copy_leaf(&dir, &name, &matched.node)
             }
         }
     }
@@ -188,39 +188,39 @@ impl<'a> SelectionCopier<'a> {
         if !unpacker.is_archive(&file)? {
             return Ok(false);
         }
-        let place = self.dir_slot()?;
-        unpacker.unpack(&file, self.target, &place)?;
+        let dir = self.dir_slot()?;
+        unpacker.unpack(&file, self.target, &dir)?;
         Ok(true)
     }
 
-    fn with_parents(&mut self, found: &SourceMatch) -> Result<()> {
-        let mut place = self.dir_slot()?;
-        for (name, attributes) in &found.parents {
+    fn with_parents(&mut self, matched: &SourceMatch) -> Result<()> {
+        let mut dir = self.dir_slot()?;
+        for (name, attributes) in &matched.parents {
             let attributes = self.target_attributes(attributes, true);
             let name = CString::new(&name[..])?;
-            place = self.target.make_dir(&place, &name, &attributes, false, false)?;
+            dir = self.target.make_dir(&dir, &name, &attributes, false, false)?;
         }
-        match &found.node.kind {
+        match &matched.node.kind {
             // The root of the source.
-            NodeKind::Dir(nodes) if found.node.name.is_empty() => self.copy_nodes(&place, nodes, false),
-            _ => self.copy_nodes(&place, std::slice::from_ref(&found.node), false),
+            NodeKind::Dir(nodes) if matched.node.name.is_empty() => self.copy_nodes(&dir, nodes, false),
+            _ => self.copy_nodes(&dir, std::slice::from_ref(&matched.node), false),
         }
     }
 
-    fn copy_nodes(&mut self, place: &Rc<TargetDir>, nodes: &[SelectedNode], overwrite: bool) -> Result<()> {
+    fn copy_nodes(&mut self, dir: &Rc<TargetDir>, nodes: &[SelectedNode], overwrite: bool) -> Result<()> {
         for node in nodes {
             let name = CString::new(&node.name[..])?;
             match &node.kind {
                 NodeKind::Dir(inside) => {
                     let attributes = self.target_attributes(&node.attributes, true);
-                    let doing = || format!("cannot make `/{}`", display_path(&join(&place.path, &node.name)));
-                    let dir = self
+                    let doing = || format!("cannot make `/{}`", display_path(&join(&dir.path, &node.name)));
+                    let subdir = self
                         .target
-                        .make_dir(place, &name, &attributes, overwrite, false)
+                        .make_dir(dir, &name, &attributes, overwrite, false)
                         .with_context(doing)?;
-                    self.copy_nodes(&dir, inside, overwrite)?;
+                    self.copy_nodes(&subdir, inside, overwrite)?;
                 }
-                _ => self.copy_leaf(place, &name, node)?,
+                _ => self.copy_leaf(dir, &name, node)?,
             }
         }
         Ok(())
@@ -237,20 +237,19 @@ impl<'a> SelectionCopier<'a> {
         }
     }
 
-    fn copy_leaf(&mut self, place: &Rc<TargetDir>, name: &CString, node: &SelectedNode) -> Result<()> {
+    fn copy_leaf(&mut self, dir: &Rc<TargetDir>, name: &CString, node: &SelectedNode) -> Result<()> {
         let attributes = self.target_attributes(&node.attributes, false);
         let result = match &node.kind {
-            NodeKind::File(number) => self.copy_file(place, name, *number, attributes),
-            NodeKind::Symlink(target) => self.target.make_symlink(place, name, target, &attributes, false),
-            NodeKind::Fifo => self.target.make_fifo(place, name, &attributes, false),
+            NodeKind::File(number) => self.copy_file(dir, name, *number, attributes),
+            NodeKind::Symlink(target) => self.target.make_symlink(dir, name, target, &attributes, false),
+            NodeKind::Fifo => self.target.make_fifo(dir, name, &attributes, false),
             NodeKind::Device(block, major, minor) => {
-                self.target.make_device(place, name, (*block, *major, *minor), &attributes, false)
+                self.target.make_device(dir, name, (*block, *major, *minor), &attributes, false)
             }
             NodeKind::Dir(_) => Ok(()),
         };
-        result.with_context(|| {
-            format!("cannot copy to `/{}`", display_path(&join(&place.path, name.to_bytes())))
-        })
+        result
+            .with_context(|| format!("cannot copy to `/{}`", display_path(&join(&dir.path, name.to_bytes()))))
     }
 
     /// Opens a selected file by path, as the selection holds no descriptors; the flag says whether it is
@@ -274,35 +273,35 @@ impl<'a> SelectionCopier<'a> {
 
     fn copy_file(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CString,
         number: usize,
         mut attributes: FileAttributes,
     ) -> Result<()> {
-        let linked = self.selected(number).filter(|file| file.hard_linked);
-        let inode = linked.map(|file| (file.identity.device, file.identity.inode));
-        if let Some((dir, first)) = inode.and_then(|inode| self.links.get(&inode)) {
-            let (dir, first) = (Rc::clone(dir), first.clone());
-            return self.target.make_hard_link((&dir, &first), place, name, false);
+        let hard_linked = self.selected(number).filter(|file| file.hard_linked);
+        let inode = hard_linked.map(|file| (file.identity.device, file.identity.inode));
+        if let Some((first_dir, first)) = inode.and_then(|inode| self.links.get(&inode)) {
+            let (first_dir, first) = (Rc::clone(first_dir), first.clone());
+            return self.target.make_hard_link((&first_dir, &first), dir, name, false);
         }
-        let Some((from, same)) = self.open(number)? else { return Ok(()) };
+        let Some((from, unchanged)) = self.open(number)? else { return Ok(()) };
         let layered = self.source.as_ref().is_some_and(|(source, _)| source.keeps_owners());
         if !layered {
             attributes.xattrs = read_xattrs(from.as_fd(), false).xattrs;
         }
-        let to = self.target.create(place, name, attributes.mode, false)?;
+        let to = self.target.create(dir, name, attributes.mode, false)?;
         let size = rustix::fs::fstat(&from)?;
         self.copy_content(&from, &to, &size)?;
         // Compared again after copying: the file may have changed while it was read.
         let after = rustix::fs::fstat(&from)?;
-        let same =
-            same && self.selected(number).is_some_and(|file| FileIdentity::of(&after) == file.identity);
+        let unchanged =
+            unchanged && self.selected(number).is_some_and(|file| FileIdentity::of(&after) == file.identity);
         self.target.finish_file(&to, &attributes)?;
-        if !same {
+        if !unchanged {
             self.note_change(number, &to, layered)?;
         }
         if let Some(inode) = inode {
-            self.links.insert(inode, (Rc::clone(place), name.clone()));
+            self.links.insert(inode, (Rc::clone(dir), name.clone()));
         }
         Ok(())
     }
@@ -341,9 +340,9 @@ impl<'a> SelectionCopier<'a> {
 
     /// Copies only the data between holes; `false` if the file system cannot report holes.
     fn copy_sparse(&mut self, from: &File, to: &File, size: u64) -> Result<bool> {
-        let mut at = 0;
-        while at < size {
-            let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
+        let mut offset = 0;
+        while offset < size {
+            let start = match rustix::fs::seek(from, SeekFrom::Data(offset)) {
                 Ok(start) => start,
                 // ENXIO: only a hole is left.
                 Err(Errno::NXIO) => break,
@@ -351,7 +350,7 @@ impl<'a> SelectionCopier<'a> {
             };
             let Ok(end) = rustix::fs::seek(from, SeekFrom::Hole(start)) else { return Ok(false) };
             self.copy_range(from, to, start, end.min(size))?;
-            at = end;
+            offset = end;
         }
         // A trailing hole is not written by any of the copies.
         to.set_len(size)?;
@@ -360,14 +359,14 @@ impl<'a> SelectionCopier<'a> {
 
     /// Copies the bytes from `start` to `end`, or up to the end of the file.
     fn copy_range(&mut self, from: &File, to: &File, start: u64, end: u64) -> Result<()> {
-        let mut at = start;
+        let mut offset = start;
         // copy_file_range(2) may copy less than asked for, 0 at the end of the file.
-        while end - start >= REFLINK_MIN && at < end {
-            let (mut input, mut output) = (at, at);
-            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
+        while end - start >= REFLINK_MIN && offset < end {
+            let (mut input, mut output) = (offset, offset);
+            let length = usize::try_from(end - offset).unwrap_or(usize::MAX).min(1 << 30);
             match rustix::fs::copy_file_range(from, Some(&mut input), to, Some(&mut output), length) {
                 Ok(0) => return Ok(()),
-                Ok(amount) => at += amount as u64,
+                Ok(amount) => offset += amount as u64,
                 Err(Errno::INTR) => {}
                 // Across file systems, or not supported: fall back to read and write.
                 Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => break,
@@ -375,14 +374,14 @@ impl<'a> SelectionCopier<'a> {
             }
         }
         self.buffer.resize(BUFFER, 0);
-        while at < end {
-            let room = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+        while offset < end {
+            let room = usize::try_from(end - offset).unwrap_or(usize::MAX).min(self.buffer.len());
             let buffer = self.buffer.get_mut(..room).unwrap_or_default();
-            match from.read_at(buffer, at) {
+            match from.read_at(buffer, offset) {
                 Ok(0) => return Ok(()),
                 Ok(amount) => {
-                    to.write_all_at(buffer.get(..amount).unwrap_or_default(), at)?;
-                    at += amount as u64;
+                    to.write_all_at(buffer.get(..amount).unwrap_or_default(), offset)?;
+                    offset += amount as u64;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),

@@ -16,15 +16,15 @@ const VERSION: &[u8] = b"dhow selection 1\n";
 pub(super) fn digest(selection: &CopySelection, parents: bool) -> Digest {
     let mut stream = SelectionHasher { hash: Sha256::new(), selection, links: HashMap::new() };
     stream.hash.update(VERSION);
-    for found in &selection.matches {
-        stream.number(found.parents.len());
-        for (name, attributes) in &found.parents {
+    for matched in &selection.matches {
+        stream.number(matched.parents.len());
+        for (name, attributes) in &matched.parents {
             stream.bytes(name);
             stream.attributes(attributes, true);
         }
-        match &found.node.kind {
+        match &matched.node.kind {
             NodeKind::Dir(nodes) if !parents => stream.nodes(nodes),
-            _ => stream.node(&found.node),
+            _ => stream.node(&matched.node),
         }
     }
     Digest::from_sha256(stream.hash.finalize().as_slice())

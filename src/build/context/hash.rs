@@ -30,15 +30,18 @@ pub(super) fn fill_digests(
     cache: &mut StatCache,
 ) -> Result<()> {
     // Taken before reading: a file that changes while it is hashed is then too recent to be cached.
-    let seen = now();
+    let started = now();
     for file in &mut selection.files {
         file.digest = cache.find(&file.identity);
     }
-    let unknown: Vec<usize> =
-        (0..).zip(&selection.files).filter(|(_, file)| file.digest.is_none()).map(|(at, _)| at).collect();
+    let unknown: Vec<usize> = (0..)
+        .zip(&selection.files)
+        .filter(|(_, file)| file.digest.is_none())
+        .map(|(index, _)| index)
+        .collect();
     for (index, digest) in hash_files(source, &selection.files, &unknown)? {
         if let Some(file) = selection.files.get_mut(index) {
-            cache.remember(&file.identity, seen, digest);
+            cache.remember(&file.identity, started, digest);
             file.digest = Some(digest);
         }
     }
@@ -51,7 +54,7 @@ fn hash_files(source: &SourceTree, files: &[FileRef], unknown: &[usize]) -> Resu
     let bytes: u64 =
         unknown.iter().filter_map(|index| files.get(*index)).map(|file| file.identity.size).sum();
     let roots = source.roots();
-    let work =
+    let queue =
         HashQueue { roots: &roots, files, unknown, next: AtomicUsize::new(0), failed: Mutex::new(None) };
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
     let threads = if unknown.len() >= PARALLEL_MIN_FILES || (bytes >= PARALLEL_MIN_BYTES && unknown.len() > 1)
@@ -63,15 +66,15 @@ fn hash_files(source: &SourceTree, files: &[FileRef], unknown: &[usize]) -> Resu
     let mut done = std::thread::scope(|scope| {
         // The calling thread works too; if a thread cannot be started the others do its work.
         let start =
-            |_| std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, || work.run()).ok();
+            |_| std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, || queue.run()).ok();
         let others: Vec<_> = (1..threads).filter_map(start).collect();
-        let mut done = work.run();
+        let mut done = queue.run();
         for other in others {
             done.extend(other.join().unwrap_or_default());
         }
         done
     });
-    match work.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    match queue.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),
         None => {
             // Threads finish in any order.
@@ -140,13 +143,13 @@ pub(super) fn hash_content(
     buffer: &mut [u8],
 ) -> Result<[u8; 32]> {
     let mut content = Sha256::new();
-    let mut left = limit;
-    while left > 0 {
+    let mut remaining = limit;
+    while remaining > 0 {
         match file.read(buffer) {
             Ok(0) => break,
             Ok(amount) => {
                 content.update(buffer.get(..amount).unwrap_or_default());
-                left = left.saturating_sub(amount as u64);
+                remaining = remaining.saturating_sub(amount as u64);
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
@@ -157,11 +160,11 @@ pub(super) fn hash_content(
     if xattrs.is_empty() {
         return Ok(content);
     }
-    let mut both = Sha256::new();
-    both.update(content);
+    let mut combined = Sha256::new();
+    combined.update(content);
     for bytes in xattrs.iter().flat_map(|(name, value)| [name, value]) {
-        both.update((bytes.len() as u64).to_le_bytes());
-        both.update(bytes);
+        combined.update((bytes.len() as u64).to_le_bytes());
+        combined.update(bytes);
     }
-    Ok(both.finalize().into())
+    Ok(combined.finalize().into())
 }

@@ -23,8 +23,8 @@ impl SourceTree {
             && let Some(start) = self.resolve(under.as_bytes(), true)?
             && start.is_dir()
         {
-            let known = self.ignore_match(&start.path);
-            self.hidden_below(&start.dir, &start.path, &known, &mut hidden, 0)?;
+            let state = self.ignore_match(&start.path);
+            self.hidden_below(&start.dir, &start.path, &state, &mut hidden, 0)?;
         }
         Ok(hidden)
     }
@@ -33,7 +33,7 @@ impl SourceTree {
         &self,
         dir: &ViewDir,
         path: &[u8],
-        known: &MatchInfo,
+        state: &MatchInfo,
         hidden: &mut Vec<PathBuf>,
         depth: usize,
     ) -> Result<()> {
@@ -43,12 +43,13 @@ impl SourceTree {
                 .with_context(doing);
         }
         for name in dir.names().with_context(doing)? {
-            let Some(seen) = dir.lookup(&name).with_context(doing)? else { continue };
+            let Some(entry) = dir.lookup(&name).with_context(doing)? else { continue };
             let below = join(path, name.to_bytes());
-            let matched = self.ignore.below(&below, known);
-            if matched.all && (!seen.is_dir() || self.ignore.hides_all_of(&below)) {
+            let matched = self.ignore.below(&below, state);
+            if matched.all && (!entry.is_dir() || self.ignore.hides_all_of(&below)) {
+                // Nothing below can be re-included, so the walk ends here.
                 hidden.push(PathBuf::from(OsString::from_vec(below)));
-            } else if seen.is_dir() {
+            } else if entry.is_dir() {
                 self.hidden_below(
                     &dir.enter(&name).with_context(doing)?,
                     &below,

@@ -67,23 +67,23 @@ impl LayerWriter {
         epoch: Option<i64>,
     ) -> Result<Self> {
         let lowers = TreeView::layers(lowers)?;
-        let own = open_root(tree)?;
+        let upper = open_root(tree)?;
         let below = Self::read_dir_attributes(lowers.root())?;
         if let Some(below) = &below {
-            attributes::apply(&own, identity, below)?;
+            attributes::apply(&upper, identity, below)?;
         }
-        let end = match below {
+        let root_metadata = match below {
             Some(below) => DeferredDir { path: Vec::new(), mode: below.mode, mtime: Some(below.mtime) },
             None => DeferredDir { path: Vec::new(), mode: 0o755, mtime: epoch.map(|epoch| (epoch, 0)) },
         };
-        let root = TargetDir::root(own, lowers.root().clone());
-        Ok(Self { root, lowers, identity, epoch, dirs: vec![end], owners: UnstoredOwners::new() })
+        let root = TargetDir::root(upper, lowers.root().clone());
+        Ok(Self { root, lowers, identity, epoch, dirs: vec![root_metadata], owners: UnstoredOwners::new() })
     }
 
     /// Hides the lower layers from now on, for `COPY --link`: nothing of them is looked up or copied up.
     pub(crate) fn detach_from_lowers(&mut self) -> Result<()> {
-        let own = self.root.own().ok_or(Errno::BADF)?.try_clone_to_owned()?;
-        self.root = TargetDir::root(own, ViewDir::empty());
+        let upper = self.root.own().ok_or(Errno::BADF)?.try_clone_to_owned()?;
+        self.root = TargetDir::root(upper, ViewDir::empty());
         Ok(())
     }
 
@@ -100,9 +100,9 @@ impl LayerWriter {
     pub fn make_dirs(&mut self, path: &str, owner: (u32, u32)) -> Result<bool> {
         let before = self.dirs.len();
         let root = Rc::clone(&self.root);
-        let place = self.ensure_dir(&root, path.as_bytes(), owner)?;
+        let dir = self.ensure_dir(&root, path.as_bytes(), owner)?;
         // Lower directories that were only copied up on the way do not count.
-        Ok(place.lower.is_empty() && self.dirs.len() > before)
+        Ok(dir.lower.is_empty() && self.dirs.len() > before)
     }
 
     /// Resolves `path` from `base` to a directory; missing ones are created with mode 0755 and `owner`.
@@ -113,8 +113,8 @@ impl LayerWriter {
         owner: (u32, u32),
     ) -> Result<Rc<TargetDir>> {
         match self.walk_path(base, path, owner, true)? {
-            TargetSlot::Dir(place) => Ok(place),
-            TargetSlot::Name(place, _) => Ok(place),
+            TargetSlot::Dir(dir) => Ok(dir),
+            TargetSlot::Name(dir, _) => Ok(dir),
         }
     }
 
@@ -129,50 +129,50 @@ impl LayerWriter {
         base: &Rc<TargetDir>,
         path: &[u8],
         owner: (u32, u32),
-        whole: bool,
+        as_dir: bool,
     ) -> Result<TargetSlot> {
         let doing = || format!("on the way through `/{}`", display_path(path));
-        let mut here = Rc::clone(base);
+        let mut current = Rc::clone(base);
         let mut pending: VecDeque<Vec<u8>> = components(path);
         let mut links = 0;
         while let Some(part) = pending.pop_front() {
             // `..` at the root stays there, as in chroot(2).
             if part == b".." {
-                here = here.parent.clone().unwrap_or(here);
+                current = current.parent.clone().unwrap_or(current);
                 continue;
             }
-            let last = pending.is_empty() && !whole;
+            let last = pending.is_empty() && !as_dir;
             let name = CString::new(part)?;
-            let there = here.lookup(&name).with_context(doing)?;
-            match there.as_ref().map(TargetEntry::kind) {
-                None if last => return Ok(TargetSlot::Name(here, name)),
+            let entry = current.lookup(&name).with_context(doing)?;
+            match entry.as_ref().map(TargetEntry::kind) {
+                None if last => return Ok(TargetSlot::Name(current, name)),
                 None => {
                     let attributes = FileAttributes { owner, mode: 0o755, ..FileAttributes::default() };
-                    here = self.new_dir(&here, &name, &attributes, self.now()).with_context(doing)?;
+                    current = self.new_dir(&current, &name, &attributes, self.now()).with_context(doing)?;
                 }
-                Some(FileType::Directory) => here = here.enter(&name).with_context(doing)?,
+                Some(FileType::Directory) => current = current.enter(&name).with_context(doing)?,
                 Some(FileType::Symlink) => {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(Errno::LOOP).with_context(doing);
                     }
-                    let target = here.read_link(&name).with_context(doing)?;
+                    let target = current.read_link(&name).with_context(doing)?;
                     if target.starts_with(b"/") {
                         // An absolute target starts at the root of the image, not of the host.
-                        here = Rc::clone(&self.root);
+                        current = Rc::clone(&self.root);
                     }
                     for part in components(&target).into_iter().rev() {
                         pending.push_front(part);
                     }
                 }
-                Some(_) if last => return Ok(TargetSlot::Name(here, name)),
+                Some(_) if last => return Ok(TargetSlot::Name(current, name)),
                 Some(_) => {
-                    let path = display_path(&join(&here.path, name.to_bytes()));
+                    let path = display_path(&join(&current.path, name.to_bytes()));
                     return Err(invalid(format!("cannot copy to non-directory: /{path}")).into());
                 }
             }
         }
-        Ok(TargetSlot::Dir(here))
+        Ok(TargetSlot::Dir(current))
     }
 
     /// The mtime for new directories; `None` leaves the current time.
@@ -190,124 +190,124 @@ impl LayerWriter {
         }
     }
 
-    /// The layer's own directory for `place`, copied up from the lower layers if necessary.
-    fn ensure_upper<'a>(&mut self, place: &'a TargetDir) -> Result<BorrowedFd<'a>> {
-        if let Some(own) = place.own() {
-            return Ok(own);
+    /// The layer's own directory for `dir`, copied up from the lower layers if necessary.
+    fn ensure_upper<'a>(&mut self, dir: &'a TargetDir) -> Result<BorrowedFd<'a>> {
+        if let Some(upper) = dir.own() {
+            return Ok(upper);
         }
-        let parent = place.parent.as_deref().context("a layer without a root")?;
+        let parent = dir.parent.as_deref().context("a layer without a root")?;
         let above = self.ensure_upper(parent)?;
         // 0700 for now: the final mode may not permit writing, and is set in finish().
-        rustix::fs::mkdirat(above, &place.name, Mode::RWXU)?;
-        let own = open_dir(above, &place.name)?;
-        if let Some(below) = Self::read_dir_attributes(&place.lower)? {
-            attributes::apply(&own, self.identity, &below)?;
+        rustix::fs::mkdirat(above, &dir.name, Mode::RWXU)?;
+        let upper = open_dir(above, &dir.name)?;
+        if let Some(below) = Self::read_dir_attributes(&dir.lower)? {
+            attributes::apply(&upper, self.identity, &below)?;
             self.dirs.push(DeferredDir {
-                path: place.path.clone(),
+                path: dir.path.clone(),
                 mode: below.mode,
                 mtime: Some(below.mtime),
             });
         }
-        place.set_upper(own);
-        place.own().context("a directory that was just made")
+        dir.set_upper(upper);
+        dir.own().context("a directory that was just made")
     }
 
     /// The metadata of the topmost layer's directory.
     fn read_dir_attributes(dir: &ViewDir) -> Result<Option<FileAttributes>> {
         let Some((_, top)) = dir.top() else { return Ok(None) };
         let stat = rustix::fs::fstat(top)?;
-        let kept = attributes::read_xattrs(top, true);
-        let owner = attributes::effective_owner(&stat, &kept);
-        Ok(Some(FileAttributes { owner, xattrs: kept.xattrs, ..FileAttributes::of(&stat) }))
+        let stored = attributes::read_xattrs(top, true);
+        let owner = attributes::effective_owner(&stat, &stored);
+        Ok(Some(FileAttributes { owner, xattrs: stored.xattrs, ..FileAttributes::of(&stat) }))
     }
 
     /// Creates a directory where none is visible, replacing anything else.
     fn new_dir(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CStr,
         attributes: &FileAttributes,
         mtime: Option<FileTime>,
     ) -> Result<Rc<TargetDir>> {
-        let above = self.ensure_upper(place)?;
+        let above = self.ensure_upper(dir)?;
         Self::create_replacing(above, name, || rustix::fs::mkdirat(above, name, Mode::RWXU))?;
-        let own = open_dir(above, name)?;
+        let upper = open_dir(above, name)?;
         // What was replaced hid a lower directory, which must not become visible again.
-        if place.lower.lookup(name)?.is_some_and(|seen| seen.is_dir()) {
+        if dir.lower.lookup(name)?.is_some_and(|entry| entry.is_dir()) {
             // As overlayfs does for a directory that replaces another.
-            set_opaque(&own)?;
+            set_opaque(&upper)?;
         }
-        let made = TargetDir::new(place, name, own);
-        self.apply_dir_attributes(&made, attributes, mtime)?;
-        Ok(made)
+        let created = TargetDir::new(dir, name, upper);
+        self.apply_dir_attributes(&created, attributes, mtime)?;
+        Ok(created)
     }
 
     fn apply_dir_attributes(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         attributes: &FileAttributes,
         mtime: Option<FileTime>,
     ) -> Result<()> {
-        let own = self.ensure_upper(place)?;
-        self.reset_owner(own, attributes.owner)?;
-        attributes::apply(own, self.identity, attributes)?;
-        self.dirs.push(DeferredDir { path: place.path.clone(), mode: attributes.mode, mtime });
+        let upper = self.ensure_upper(dir)?;
+        self.reset_owner(upper, attributes.owner)?;
+        attributes::apply(upper, self.identity, attributes)?;
+        self.dirs.push(DeferredDir { path: dir.path.clone(), mode: attributes.mode, mtime });
         Ok(())
     }
 
     /// Sets the metadata of a directory in the layer.
-    pub fn set_dir_attributes(&mut self, place: &Rc<TargetDir>, attributes: &FileAttributes) -> Result<()> {
-        self.apply_dir_attributes(place, attributes, Some(attributes.mtime))
+    pub fn set_dir_attributes(&mut self, dir: &Rc<TargetDir>, attributes: &FileAttributes) -> Result<()> {
+        self.apply_dir_attributes(dir, attributes, Some(attributes.mtime))
     }
 
     /// Removes a previously recorded owner if the new one is root.
-    fn reset_owner(&self, own: BorrowedFd<'_>, owner: (u32, u32)) -> Result<()> {
+    fn reset_owner(&self, upper: BorrowedFd<'_>, owner: (u32, u32)) -> Result<()> {
         if owner != (0, 0) {
             return Ok(());
         }
-        let _ = rustix::fs::fremovexattr(own, "user.dhow.owner");
-        let stat = rustix::fs::fstat(own)?;
+        let _ = rustix::fs::fremovexattr(upper, "user.dhow.owner");
+        let stat = rustix::fs::fstat(upper)?;
         let root = (rustix::process::geteuid(), rustix::process::getegid());
         if (stat.st_uid, stat.st_gid) == (root.0.as_raw(), root.1.as_raw()) {
             return Ok(());
         }
-        rustix::fs::fchown(own, Some(root.0), Some(root.1)).context("cannot set the owner")
+        rustix::fs::fchown(upper, Some(root.0), Some(root.1)).context("cannot set the owner")
     }
 
     /// Ensures that the directory `name` exists; an existing one gets `attributes` only with `overwrite`.
     /// With `replace` anything else in its place is removed.
     pub fn make_dir(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CStr,
         attributes: &FileAttributes,
         overwrite: bool,
         replace: bool,
     ) -> Result<Rc<TargetDir>> {
-        match place.lookup(name)? {
-            Some(there) if there.is_dir() => {
-                let dir = place.enter(name)?;
+        match dir.lookup(name)? {
+            Some(entry) if entry.is_dir() => {
+                let subdir = dir.enter(name)?;
                 if overwrite {
-                    self.apply_dir_attributes(&dir, attributes, Some(attributes.mtime))?;
+                    self.apply_dir_attributes(&subdir, attributes, Some(attributes.mtime))?;
                 }
-                Ok(dir)
+                Ok(subdir)
             }
             Some(_) if !replace => {
-                let path = display_path(&join(&place.path, name.to_bytes()));
+                let path = display_path(&join(&dir.path, name.to_bytes()));
                 Err(invalid(format!("cannot copy to non-directory: /{path}")).into())
             }
-            _ => self.new_dir(place, name, attributes, Some(attributes.mtime)),
+            _ => self.new_dir(dir, name, attributes, Some(attributes.mtime)),
         }
     }
 
     /// Removes what is at `name` so that a non-directory can be created; a directory only with `replace`.
-    fn make_room(&mut self, place: &Rc<TargetDir>, name: &CStr, replace: bool) -> Result<()> {
-        match place.lookup(name)? {
-            Some(there) if there.is_dir() && !replace => {
-                let path = display_path(&join(&place.path, name.to_bytes()));
+    fn make_room(&mut self, dir: &Rc<TargetDir>, name: &CStr, replace: bool) -> Result<()> {
+        match dir.lookup(name)? {
+            Some(entry) if entry.is_dir() && !replace => {
+                let path = display_path(&join(&dir.path, name.to_bytes()));
                 Err(invalid(format!("cannot replace to directory /{path} with file")).into())
             }
-            Some(there) if there.in_upper => Ok(remove_tree(self.ensure_upper(place)?, name)?),
+            Some(entry) if entry.in_upper => Ok(remove_tree(self.ensure_upper(dir)?, name)?),
             _ => Ok(()),
         }
     }
@@ -328,13 +328,13 @@ impl LayerWriter {
     }
 
     /// Creates an empty file to be filled and passed to [`LayerWriter::finish_file`].
-    pub fn create(&mut self, place: &Rc<TargetDir>, name: &CStr, mode: u32, replace: bool) -> Result<File> {
-        self.make_room(place, name, replace)?;
-        let own = self.ensure_upper(place)?;
+    pub fn create(&mut self, dir: &Rc<TargetDir>, name: &CStr, mode: u32, replace: bool) -> Result<File> {
+        self.make_room(dir, name, replace)?;
+        let upper = self.ensure_upper(dir)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Subject to the umask; usually the mode is already right and finish_file need not chmod.
         let mode = Mode::from_raw_mode(mode & 0o777);
-        Self::create_replacing(own, name, || rustix::fs::openat(own, name, flags, mode)).map(File::from)
+        Self::create_replacing(upper, name, || rustix::fs::openat(upper, name, flags, mode)).map(File::from)
     }
 
     /// Sets owner, xattrs, mode and mtime.
@@ -349,45 +349,45 @@ impl LayerWriter {
 
     pub fn make_symlink(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CStr,
         target: &[u8],
         attributes: &FileAttributes,
         replace: bool,
     ) -> Result<()> {
-        self.make_room(place, name, replace)?;
-        let own = self.ensure_upper(place)?;
-        Self::create_replacing(own, name, || rustix::fs::symlinkat(target, own, name))?;
-        self.finish_by_name(place, name, attributes)
+        self.make_room(dir, name, replace)?;
+        let upper = self.ensure_upper(dir)?;
+        Self::create_replacing(upper, name, || rustix::fs::symlinkat(target, upper, name))?;
+        self.finish_by_name(dir, name, attributes)
     }
 
     pub fn make_fifo(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CStr,
         attributes: &FileAttributes,
         replace: bool,
     ) -> Result<()> {
-        self.make_room(place, name, replace)?;
-        let own = self.ensure_upper(place)?;
+        self.make_room(dir, name, replace)?;
+        let upper = self.ensure_upper(dir)?;
         let mode = Mode::RUSR | Mode::WUSR;
-        Self::create_replacing(own, name, || rustix::fs::mknodat(own, name, FileType::Fifo, mode, 0))?;
+        Self::create_replacing(upper, name, || rustix::fs::mknodat(upper, name, FileType::Fifo, mode, 0))?;
         // fchmodat cannot avoid following symlinks; safe here, as nobody else writes to the tree.
-        rustix::fs::chmodat(own, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
-        self.finish_by_name(place, name, attributes)
+        rustix::fs::chmodat(upper, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
+        self.finish_by_name(dir, name, attributes)
     }
 
     /// Creates the placeholder for a device node, an empty file: mknod(2) of devices fails in a user
     /// namespace.
     pub fn make_device(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CStr,
         device: (bool, u32, u32),
         attributes: &FileAttributes,
         replace: bool,
     ) -> Result<()> {
-        let file = self.create(place, name, attributes.mode, replace)?;
+        let file = self.create(dir, name, attributes.mode, replace)?;
         attributes::mark_as_device(&file, device);
         self.finish_file(&file, attributes)
     }
@@ -396,47 +396,49 @@ impl LayerWriter {
     pub fn make_hard_link(
         &mut self,
         from: (&Rc<TargetDir>, &CStr),
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CStr,
         replace: bool,
     ) -> Result<()> {
         let source = from.0.own().ok_or(Errno::NOENT)?;
         let stat = rustix::fs::statat(source, from.1, AtFlags::SYMLINK_NOFOLLOW)?;
-        let old = place.lookup(name)?.filter(|old| old.in_upper);
+        let old = dir.lookup(name)?.filter(|old| old.in_upper);
         // Already the same file: removing the old name first would lose it.
         if old.is_some_and(|old| (old.stat.st_dev, old.stat.st_ino) == (stat.st_dev, stat.st_ino)) {
             return Ok(());
         }
-        self.make_room(place, name, replace)?;
-        let own = self.ensure_upper(place)?;
-        Self::create_replacing(own, name, || rustix::fs::linkat(source, from.1, own, name, AtFlags::empty()))
+        self.make_room(dir, name, replace)?;
+        let upper = self.ensure_upper(dir)?;
+        Self::create_replacing(upper, name, || {
+            rustix::fs::linkat(source, from.1, upper, name, AtFlags::empty())
+        })
     }
 
     /// Sets owner and mtime by name, for files that cannot be opened.
     fn finish_by_name(
         &mut self,
-        place: &Rc<TargetDir>,
+        dir: &Rc<TargetDir>,
         name: &CStr,
         attributes: &FileAttributes,
     ) -> Result<()> {
-        let own = self.ensure_upper(place)?;
+        let upper = self.ensure_upper(dir)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let path = join(&place.path, name.to_bytes());
+        let path = join(&dir.path, name.to_bytes());
         // A replaced file may have had another owner.
         self.owners.remove(&path);
         if attributes.owner != (0, 0) {
             let (uid, gid) = (Uid::from_raw(attributes.owner.0), Gid::from_raw(attributes.owner.1));
-            let given = match self.identity {
-                LayerOwnership::Mapped => rustix::fs::chownat(own, name, Some(uid), Some(gid), flags),
+            let result = match self.identity {
+                LayerOwnership::Mapped => rustix::fs::chownat(upper, name, Some(uid), Some(gid), flags),
                 LayerOwnership::Single => Err(Errno::PERM),
             };
-            match given {
+            match result {
                 // No xattrs on symlinks and FIFOs; the owner is recorded in the tar-split data instead.
                 Err(Errno::INVAL | Errno::PERM) => drop(self.owners.insert(path, attributes.owner)),
                 other => other.context("cannot set the owner")?,
             }
         }
-        rustix::fs::utimensat(own, name, &to_timestamps(attributes.mtime), flags)
+        rustix::fs::utimensat(upper, name, &to_timestamps(attributes.mtime), flags)
             .context("cannot set the time")
     }
 
@@ -447,24 +449,24 @@ impl LayerWriter {
         // The sort is stable: of several entries for a directory the last one counts.
         self.dirs.sort_by(|a, b| (Reverse(depth(&a.path)), &a.path).cmp(&(Reverse(depth(&b.path)), &b.path)));
         let root = self.root.own().context("a layer without a root")?;
-        for (index, end) in self.dirs.iter().enumerate() {
-            if self.dirs.get(index + 1).is_none_or(|next| next.path != end.path) {
-                finish_dir(root, end)
-                    .with_context(|| format!("cannot set the mode of `/{}`", display_path(&end.path)))?;
+        for (index, deferred) in self.dirs.iter().enumerate() {
+            if self.dirs.get(index + 1).is_none_or(|next| next.path != deferred.path) {
+                finish_dir(root, deferred)
+                    .with_context(|| format!("cannot set the mode of `/{}`", display_path(&deferred.path)))?;
             }
         }
         Ok(self.owners)
     }
 }
 
-fn finish_dir(root: BorrowedFd<'_>, end: &DeferredDir) -> Result<(), Errno> {
-    let dir = match open_beneath(root, &end.path, OFlags::RDONLY | OFlags::DIRECTORY) {
+fn finish_dir(root: BorrowedFd<'_>, deferred: &DeferredDir) -> Result<(), Errno> {
+    let dir = match open_beneath(root, &deferred.path, OFlags::RDONLY | OFlags::DIRECTORY) {
         // It was replaced by something else later.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         other => other?,
     };
-    rustix::fs::fchmod(&dir, Mode::from_raw_mode(end.mode))?;
-    end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &to_timestamps(mtime)))
+    rustix::fs::fchmod(&dir, Mode::from_raw_mode(deferred.mode))?;
+    deferred.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &to_timestamps(mtime)))
 }
 
 fn set_opaque(dir: &OwnedFd) -> Result<()> {

@@ -124,15 +124,15 @@ impl SourceTree {
     pub fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         use std::io::Read as _;
         let doing = || format!("cannot read `{}`", path.escape_debug());
-        let found = match self.view.resolve(path.as_bytes(), true, &mut |_, _| true) {
+        let resolved = match self.view.resolve(path.as_bytes(), true, &mut |_, _| true) {
             Err(Errno::NOENT | Errno::NOTDIR) => None,
             other => other.with_context(doing)?,
         };
-        let Some(ResolvedPath { path: real, entry: Some(seen), .. }) = found else { return Ok(None) };
-        if !attributes::is_regular(&seen.stat) {
+        let Some(ResolvedPath { path: real, entry: Some(entry), .. }) = resolved else { return Ok(None) };
+        if !attributes::is_regular(&entry.stat) {
             return Err(invalid("it is not a regular file")).with_context(doing);
         }
-        let file = std::fs::File::from(self.view.open(&real, seen.layer).with_context(doing)?);
+        let file = std::fs::File::from(self.view.open(&real, entry.layer).with_context(doing)?);
         // Checked again on the descriptor: the name may have been replaced since it was resolved.
         anyhow::ensure!(file.metadata()?.is_file(), "`{}` changes all the time", path.escape_debug());
         let mut content = Vec::new();
@@ -151,23 +151,23 @@ impl SourceTree {
 
     /// The ignore state of `path`, which contains no symlinks.
     fn ignore_match(&self, path: &[u8]) -> MatchInfo {
-        let mut known = MatchInfo::default();
+        let mut state = MatchInfo::default();
         if path.is_empty() {
-            return known;
+            return state;
         }
         for end in
             path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()])
         {
-            known = self.ignore.below(path.get(..end).unwrap_or_default(), &known);
+            state = self.ignore.below(path.get(..end).unwrap_or_default(), &state);
         }
-        known
+        state
     }
 
     /// Resolves `path`; ignored files do not exist, ignored directories do if something below may be
     /// re-included.
     fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<ResolvedPath>, Errno> {
-        self.view.resolve(path, follow, &mut |path: &[u8], seen: &ViewEntry| {
-            !self.ignore_match(path).all || (seen.is_dir() && !self.ignore.hides_all_of(path))
+        self.view.resolve(path, follow, &mut |path: &[u8], entry: &ViewEntry| {
+            !self.ignore_match(path).all || (entry.is_dir() && !self.ignore.hides_all_of(path))
         })
     }
 
@@ -178,8 +178,8 @@ impl SourceTree {
 
 /// The ignore file for `dockerfile`, a path in the context: `NAME.dockerignore`, else `.dockerignore`.
 pub fn load_ignore_file(source: &SourceTree, dockerfile: Option<&str>) -> Result<IgnoreFile> {
-    let own = dockerfile.map(|name| format!("{name}.dockerignore"));
-    for name in own.iter().map(String::as_str).chain([dockerignore::DEFAULT]) {
+    let specific = dockerfile.map(|name| format!("{name}.dockerignore"));
+    for name in specific.iter().map(String::as_str).chain([dockerignore::DEFAULT]) {
         if let Some(text) = source.read(name, dockerignore::LIMIT)? {
             return Ok(IgnoreFile::parse(name, &text)?);
         }

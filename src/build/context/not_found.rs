@@ -33,14 +33,14 @@ pub(super) fn not_found(source: &SourceTree, written: &str, path: &[u8]) -> anyh
 /// `path` with its first wrong component replaced by a similar name, if that exists.
 fn suggestion(source: &SourceTree, path: &[u8]) -> Option<Vec<u8>> {
     let mut dir = source.resolve(b"", true).ok()??;
-    let mut good = Vec::new();
+    let mut existing = Vec::new();
     let parts = components(path);
-    for (at, part) in parts.iter().enumerate() {
-        let next = join(&good, part);
+    for (index, part) in parts.iter().enumerate() {
+        let next = join(&existing, part);
         match source.resolve(&next, true).ok()? {
-            Some(found) => {
-                dir = found;
-                good = next;
+            Some(resolved) => {
+                dir = resolved;
+                existing = next;
             }
             None => {
                 if !dir.is_dir() {
@@ -48,16 +48,16 @@ fn suggestion(source: &SourceTree, path: &[u8]) -> Option<Vec<u8>> {
                 }
                 let names = dir.dir.names().ok()?;
                 let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
-                let wanted = std::str::from_utf8(part).ok()?;
+                let component = std::str::from_utf8(part).ok()?;
                 // A wrong case is the likeliest mistake on case-insensitive file systems, and may be more
                 // than two edits.
-                let other_case = || names.iter().copied().find(|name| name.eq_ignore_ascii_case(wanted));
-                let meant = other_case().or_else(|| closest(wanted, names.iter().copied()))?;
+                let other_case = || names.iter().copied().find(|name| name.eq_ignore_ascii_case(component));
+                let meant = other_case().or_else(|| closest(component, names.iter().copied()))?;
                 let rest: Vec<u8> =
-                    parts.iter().skip(at + 1).fold(Vec::new(), |rest, part| join(&rest, part));
-                let whole = join(&good, meant.as_bytes());
-                let whole = if rest.is_empty() { whole } else { join(&whole, &rest) };
-                return matches!(source.resolve(&whole, true), Ok(Some(_))).then_some(whole);
+                    parts.iter().skip(index + 1).fold(Vec::new(), |rest, part| join(&rest, part));
+                let candidate = join(&existing, meant.as_bytes());
+                let candidate = if rest.is_empty() { candidate } else { join(&candidate, &rest) };
+                return matches!(source.resolve(&candidate, true), Ok(Some(_))).then_some(candidate);
             }
         }
     }

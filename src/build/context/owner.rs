@@ -32,7 +32,7 @@ fn user_of(view: &TreeView, user: &str) -> Result<(u32, u32)> {
         return Ok((number, number));
     }
     let list = read(view, "etc/passwd")?;
-    let found = list.lines().filter_map(|line| {
+    let ids = list.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields[..] {
             // Malformed lines are skipped, as libc does.
@@ -40,7 +40,7 @@ fn user_of(view: &TreeView, user: &str) -> Result<(u32, u32)> {
             _ => None,
         }
     });
-    found.into_iter().next().ok_or_else(|| unknown("uid", "user", user, "/etc/passwd"))
+    ids.into_iter().next().ok_or_else(|| unknown("uid", "user", user, "/etc/passwd"))
 }
 
 fn group_of(view: &TreeView, group: &str) -> Result<u32> {
@@ -48,19 +48,19 @@ fn group_of(view: &TreeView, group: &str) -> Result<u32> {
         return Ok(number);
     }
     let list = read(view, "etc/group")?;
-    let found = list.lines().filter_map(|line| {
+    let ids = list.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields[..] {
             [name, _, gid, ..] if name == group => gid.parse().ok(),
             _ => None,
         }
     });
-    found.into_iter().next().ok_or_else(|| unknown("gid", "group", group, "/etc/group"))
+    ids.into_iter().next().ok_or_else(|| unknown("gid", "group", group, "/etc/group"))
 }
 
-fn unknown(id: &str, what: &str, name: &str, file: &str) -> anyhow::Error {
+fn unknown(id: &str, kind: &str, name: &str, file: &str) -> anyhow::Error {
     let name = name.escape_debug();
-    invalid(format!("can't find {id} for {what} {name}: no such {what}: {name}"))
+    invalid(format!("can't find {id} for {kind} {name}: no such {kind}: {name}"))
         .hint(format!("the image's {file} does not have it: add it in a step before, or give a number"))
         .into()
 }
@@ -77,13 +77,13 @@ fn number(text: &str) -> Result<Option<u32>> {
 
 /// A file of the layers; empty if it does not exist.
 fn read(view: &TreeView, path: &str) -> Result<String> {
-    let Some(found) = view.resolve(path.as_bytes(), true, &mut |_, _| true)? else {
+    let Some(resolved) = view.resolve(path.as_bytes(), true, &mut |_, _| true)? else {
         return Ok(String::new());
     };
-    let Some(seen) = found.entry.filter(|seen| super::attributes::is_regular(&seen.stat)) else {
+    let Some(entry) = resolved.entry.filter(|entry| super::attributes::is_regular(&entry.stat)) else {
         return Ok(String::new());
     };
-    let file = std::fs::File::from(view.open(&found.path, seen.layer)?);
+    let file = std::fs::File::from(view.open(&resolved.path, entry.layer)?);
     let mut text = Vec::new();
     file.take(LIMIT).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())

@@ -154,13 +154,13 @@ impl SourceSelector<'_> {
         let bad =
             |_| invalid(format!("invalid pattern \"{}\": syntax error in pattern", written.escape_debug()));
         let pattern = PathPattern::parse_path(&wild).map_err(bad)?;
-        let mut found = Vec::new();
+        let mut paths = Vec::new();
         if start.is_dir() {
             let ignored = self.source.ignore_match(&start.path);
-            let known = WalkState { path: start.path.clone(), ignored, ..WalkState::default() };
-            self.matches(&pattern, &start.dir, &known, &prefix, &mut found, 0)?;
+            let state = WalkState { path: start.path.clone(), ignored, ..WalkState::default() };
+            self.matches(&pattern, &start.dir, &state, &prefix, &mut paths, 0)?;
         }
-        Ok(found)
+        Ok(paths)
     }
 
     fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<ResolvedPath>> {
@@ -172,78 +172,80 @@ impl SourceSelector<'_> {
         &self,
         pattern: &PathPattern,
         dir: &ViewDir,
-        known: &WalkState,
+        state: &WalkState,
         prefix: &[u8],
-        found: &mut Vec<Vec<u8>>,
+        paths: &mut Vec<Vec<u8>>,
         depth: usize,
     ) -> Result<()> {
-        check_depth(depth, &known.path)?;
-        for name in dir.names().with_context(|| reading_error(&known.path))? {
-            let Some(seen) = dir.lookup(&name).with_context(|| reading_error(&known.path))? else { continue };
-            let below = self.below(known, name.to_bytes());
-            if below.ignored.all && (!seen.is_dir() || self.source.ignore.hides_all_of(&below.path)) {
+        check_depth(depth, &state.path)?;
+        for name in dir.names().with_context(|| reading_error(&state.path))? {
+            let Some(entry) = dir.lookup(&name).with_context(|| reading_error(&state.path))? else {
+                continue;
+            };
+            let below = self.below(state, name.to_bytes());
+            if below.ignored.all && (!entry.is_dir() || self.source.ignore.hides_all_of(&below.path)) {
                 continue;
             }
             // Everything below a match is selected with it.
             if pattern.matches(&below.relative) {
-                found.push(join(prefix, &below.relative));
-            } else if seen.is_dir() && pattern.may_match_below(&[&below.relative[..], b"/"].concat()) {
+                paths.push(join(prefix, &below.relative));
+            } else if entry.is_dir() && pattern.may_match_below(&[&below.relative[..], b"/"].concat()) {
                 let inner = dir.enter(&name).with_context(|| reading_error(&below.path))?;
-                self.matches(pattern, &inner, &below, prefix, found, depth + 1)?;
+                self.matches(pattern, &inner, &below, prefix, paths, depth + 1)?;
             }
         }
         Ok(())
     }
 
-    fn below(&self, known: &WalkState, name: &[u8]) -> WalkState {
-        let path = join(&known.path, name);
-        let relative = join(&known.relative, name);
-        let ignored = self.source.ignore.below(&path, &known.ignored);
+    fn below(&self, state: &WalkState, name: &[u8]) -> WalkState {
+        let path = join(&state.path, name);
+        let relative = join(&state.relative, name);
+        let ignored = self.source.ignore.below(&path, &state.ignored);
         let excluded = if self.exclude.is_empty() {
             MatchInfo::default()
         } else {
-            self.exclude.match_child(&relative, &known.excluded)
+            self.exclude.match_child(&relative, &state.excluded)
         };
         WalkState { path, ignored, relative, excluded }
     }
 
     /// Adds the file or directory at `path`, which a pattern matched below `base`.
     fn add_match(&mut self, base: &[u8], path: &[u8], written: &str, wild: bool) -> Result<()> {
-        let found = self.resolve(path, !self.spec.flags.parents)?;
-        let Some(found) = found else {
+        let resolved = self.resolve(path, !self.spec.flags.parents)?;
+        let Some(resolved) = resolved else {
             // A dangling symlink that a wildcard matched.
             return Err(not_found::not_found(self.source, written, path));
         };
         // A directory named literally is always copied; excludes apply to its contents.
-        let judged = !found.is_dir() || wild || self.spec.flags.parents;
-        if judged
+        let can_be_excluded = !resolved.is_dir() || wild || self.spec.flags.parents;
+        if can_be_excluded
             && self.exclude.matches(path)
-            && (!found.is_dir() || !self.exclude.has_exception_below(path))
+            && (!resolved.is_dir() || !self.exclude.has_exception_below(path))
         {
             return Ok(());
         }
         let parents = if self.spec.flags.parents { self.parents(base, path)? } else { Vec::new() };
         let relative = if self.spec.flags.parents { path.to_vec() } else { Vec::new() };
-        let known = WalkState {
-            ignored: self.source.ignore_match(&found.path),
-            path: found.path.clone(),
+        let state = WalkState {
+            ignored: self.source.ignore_match(&resolved.path),
+            path: resolved.path.clone(),
             excluded: if relative.is_empty() { MatchInfo::default() } else { self.excluded(&relative) },
             relative,
         };
         let name = split(path).1.to_vec();
-        let node = match found.entry {
-            Some(seen) if !seen.is_dir() => {
-                let (_, base) = split(&found.path);
+        let node = match resolved.entry {
+            Some(entry) if !entry.is_dir() => {
+                let (_, base) = split(&resolved.path);
                 let base = CString::new(base)?;
-                self.leaf(&found.dir, &base, &seen, &known.path, name)?
+                self.leaf(&resolved.dir, &base, &entry, &state.path, name)?
             }
-            seen => {
-                let nodes = self.dir(&found.dir, &known, 0)?;
+            entry => {
+                let nodes = self.dir(&resolved.dir, &state, 0)?;
                 // Ignored, and nothing in it was re-included: for the build it does not exist.
-                if known.ignored.all && nodes.is_empty() {
+                if state.ignored.all && nodes.is_empty() {
                     return Err(not_found::not_found(self.source, written, path));
                 }
-                let attributes = self.dir_attributes(&found.dir, seen.as_ref())?;
+                let attributes = self.dir_attributes(&resolved.dir, entry.as_ref())?;
                 Some(SelectedNode { name, kind: NodeKind::Dir(nodes), attributes })
             }
         };
@@ -252,38 +254,40 @@ impl SourceSelector<'_> {
     }
 
     fn excluded(&self, path: &[u8]) -> MatchInfo {
-        let mut known = MatchInfo::default();
+        let mut state = MatchInfo::default();
         for end in path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([path.len()])
         {
-            known = self.exclude.match_child(path.get(..end).unwrap_or_default(), &known);
+            state = self.exclude.match_child(path.get(..end).unwrap_or_default(), &state);
         }
-        known
+        state
     }
 
     /// The directories between `base` and `path`.
     fn parents(&self, base: &[u8], path: &[u8]) -> Result<Vec<(Vec<u8>, FileAttributes)>> {
         let (dir, _) = split(path);
-        let mut here = base.to_vec();
+        let mut current = base.to_vec();
         let below = dir.get(base.len()..).unwrap_or_default();
         let mut parents = Vec::new();
         for part in components(below) {
-            here = join(&here, &part);
-            let Some(found) = self.resolve(&here, true)? else { continue };
-            parents.push((part, self.dir_attributes(&found.dir, found.entry.as_ref())?));
+            current = join(&current, &part);
+            let Some(resolved) = self.resolve(&current, true)? else { continue };
+            parents.push((part, self.dir_attributes(&resolved.dir, resolved.entry.as_ref())?));
         }
         Ok(parents)
     }
 
-    fn dir(&mut self, dir: &ViewDir, known: &WalkState, depth: usize) -> Result<Vec<SelectedNode>> {
-        check_depth(depth, &known.path)?;
+    fn dir(&mut self, dir: &ViewDir, state: &WalkState, depth: usize) -> Result<Vec<SelectedNode>> {
+        check_depth(depth, &state.path)?;
         let mut nodes = Vec::new();
-        for name in dir.names().with_context(|| reading_error(&known.path))? {
-            let Some(seen) = dir.lookup(&name).with_context(|| reading_error(&known.path))? else { continue };
-            let below = self.below(known, name.to_bytes());
+        for name in dir.names().with_context(|| reading_error(&state.path))? {
+            let Some(entry) = dir.lookup(&name).with_context(|| reading_error(&state.path))? else {
+                continue;
+            };
+            let below = self.below(state, name.to_bytes());
             let left_out = below.ignored.all || below.excluded.all;
-            if !seen.is_dir() {
+            if !entry.is_dir() {
                 if !left_out {
-                    let node = self.leaf(dir, &name, &seen, &below.path, name.to_bytes().to_vec())?;
+                    let node = self.leaf(dir, &name, &entry, &below.path, name.to_bytes().to_vec())?;
                     nodes.extend(node);
                 }
                 continue;
@@ -297,28 +301,28 @@ impl SourceSelector<'_> {
             let inside = self.dir(&inner, &below, depth + 1)?;
             if !left_out || !inside.is_empty() {
                 // An excluded directory is created only if something below was re-included.
-                let attributes = self.dir_attributes(&inner, Some(&seen))?;
+                let attributes = self.dir_attributes(&inner, Some(&entry))?;
                 nodes.push(SelectedNode { name: name.into_bytes(), kind: NodeKind::Dir(inside), attributes });
             }
         }
         Ok(nodes)
     }
 
-    fn dir_attributes(&self, dir: &ViewDir, seen: Option<&ViewEntry>) -> Result<FileAttributes> {
+    fn dir_attributes(&self, dir: &ViewDir, entry: Option<&ViewEntry>) -> Result<FileAttributes> {
         let Some((_, top)) = dir.top() else {
             return Ok(FileAttributes { mode: 0o755, ..FileAttributes::default() });
         };
-        let stat = match seen {
-            Some(seen) => seen.stat,
+        let stat = match entry {
+            Some(entry) => entry.stat,
             None => rustix::fs::fstat(top)?,
         };
         if !self.source.keeps_owners() {
             return Ok(FileAttributes { owner: (0, 0), ..FileAttributes::of(&stat) });
         }
-        let kept = read_xattrs(top, true);
+        let stored = read_xattrs(top, true);
         Ok(FileAttributes {
-            owner: effective_owner(&stat, &kept),
-            xattrs: kept.xattrs,
+            owner: effective_owner(&stat, &stored),
+            xattrs: stored.xattrs,
             ..FileAttributes::of(&stat)
         })
     }
@@ -328,22 +332,22 @@ impl SourceSelector<'_> {
         &mut self,
         dir: &ViewDir,
         base: &CString,
-        seen: &ViewEntry,
+        entry: &ViewEntry,
         path: &[u8],
         name: Vec<u8>,
     ) -> Result<Option<SelectedNode>> {
-        let mut attributes = FileAttributes::of(&seen.stat);
+        let mut attributes = FileAttributes::of(&entry.stat);
         if self.source.keeps_owners() {
-            attributes.owner = effective_owner(&seen.stat, &super::attributes::StoredXattrs::default());
+            attributes.owner = effective_owner(&entry.stat, &super::attributes::StoredXattrs::default());
         } else {
             attributes.owner = (0, 0);
         }
-        let what = match seen.kind() {
-            FileType::RegularFile => match self.regular(dir, base, seen, path, &mut attributes)? {
-                Some(what) => what,
+        let kind = match entry.kind() {
+            FileType::RegularFile => match self.regular(dir, base, entry, path, &mut attributes)? {
+                Some(kind) => kind,
                 None => return Ok(None),
             },
-            FileType::Symlink => match dir.read_link(seen, base) {
+            FileType::Symlink => match dir.read_link(entry, base) {
                 Ok(target) => NodeKind::Symlink(target),
                 // EINVAL: it was replaced by something else since.
                 Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
@@ -351,41 +355,41 @@ impl SourceSelector<'_> {
             },
             FileType::Fifo => NodeKind::Fifo,
             FileType::CharacterDevice | FileType::BlockDevice => {
-                let number = seen.stat.st_rdev;
-                let block = seen.kind() == FileType::BlockDevice;
+                let number = entry.stat.st_rdev;
+                let block = entry.kind() == FileType::BlockDevice;
                 NodeKind::Device(block, rustix::fs::major(number), rustix::fs::minor(number))
             }
             _ => return Ok(None),
         };
-        Ok(Some(SelectedNode { name, kind: what, attributes }))
+        Ok(Some(SelectedNode { name, kind, attributes }))
     }
 
     fn regular(
         &mut self,
         dir: &ViewDir,
         base: &CString,
-        seen: &ViewEntry,
+        entry: &ViewEntry,
         path: &[u8],
         attributes: &mut FileAttributes,
     ) -> Result<Option<NodeKind>> {
         if self.source.keeps_owners() {
             // In a layer, owner, xattrs and device nodes may be encoded in user.dhow.* attributes.
-            let file = match dir.open(seen, base) {
+            let file = match dir.open(entry, base) {
                 Err(Errno::NOENT) => return Ok(None),
                 other => other.with_context(|| format!("cannot open `/{}`", display_path(path)))?,
             };
-            let kept = read_xattrs(file.as_fd(), true);
-            attributes.owner = effective_owner(&seen.stat, &kept);
-            if let Some((block, major, minor)) = kept.device {
+            let stored = read_xattrs(file.as_fd(), true);
+            attributes.owner = effective_owner(&entry.stat, &stored);
+            if let Some((block, major, minor)) = stored.device {
                 return Ok(Some(NodeKind::Device(block, major, minor)));
             }
-            attributes.xattrs = kept.xattrs;
+            attributes.xattrs = stored.xattrs;
         }
         self.selection.files.push(FileRef {
             path: path.to_vec(),
-            layer: seen.layer,
-            identity: FileIdentity::of(&seen.stat),
-            hard_linked: seen.stat.st_nlink > 1,
+            layer: entry.layer,
+            identity: FileIdentity::of(&entry.stat),
+            hard_linked: entry.stat.st_nlink > 1,
             digest: None,
         });
         Ok(Some(NodeKind::File(self.selection.files.len() - 1)))

@@ -89,10 +89,10 @@ impl StatCache {
         Some(record.digest)
     }
 
-    /// Adds the digest of a file that had `identity` at `seen` (seconds since 1970); ignored if it changed
+    /// Adds the digest of a file that had `identity` at `observed` (seconds since 1970); ignored if it changed
     /// too recently.
-    pub(super) fn remember(&mut self, identity: &FileIdentity, seen: i64, digest: [u8; 32]) {
-        if identity.mtime.0.max(identity.ctime.0) > seen.saturating_sub(RACY_SECONDS) {
+    pub(super) fn remember(&mut self, identity: &FileIdentity, observed: i64, digest: [u8; 32]) {
+        if identity.mtime.0.max(identity.ctime.0) > observed.saturating_sub(RACY_SECONDS) {
             return;
         }
         let record = StatRecord { identity: *identity, digest, used: true };

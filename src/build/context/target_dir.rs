@@ -42,24 +42,24 @@ impl TargetEntry {
 
 impl TargetDir {
     /// The root of a layer over the roots of the lower layers.
-    pub fn root(own: OwnedFd, lower: ViewDir) -> Rc<Self> {
+    pub fn root(upper: OwnedFd, lower: ViewDir) -> Rc<Self> {
         Rc::new(Self {
             parent: None,
             name: CString::default(),
             path: Vec::new(),
-            upper: OnceCell::from(own),
+            upper: OnceCell::from(upper),
             lower,
         })
     }
 
     /// A directory that was just created in the layer and exists in no lower one.
-    pub fn new(parent: &Rc<TargetDir>, name: &CStr, own: OwnedFd) -> Rc<Self> {
-        Self::below(parent, name, OnceCell::from(own), ViewDir::empty())
+    pub fn new(parent: &Rc<TargetDir>, name: &CStr, upper: OwnedFd) -> Rc<Self> {
+        Self::below(parent, name, OnceCell::from(upper), ViewDir::empty())
     }
 
-    fn below(parent: &Rc<TargetDir>, name: &CStr, own: OnceCell<OwnedFd>, lower: ViewDir) -> Rc<Self> {
+    fn below(parent: &Rc<TargetDir>, name: &CStr, upper: OnceCell<OwnedFd>, lower: ViewDir) -> Rc<Self> {
         let path = join(&parent.path, name.to_bytes());
-        Rc::new(Self { parent: Some(Rc::clone(parent)), name: name.to_owned(), path, upper: own, lower })
+        Rc::new(Self { parent: Some(Rc::clone(parent)), name: name.to_owned(), path, upper, lower })
     }
 
     /// The layer's own directory, if created.
@@ -75,37 +75,37 @@ impl TargetDir {
 
     /// Looks up `name` in the merged view.
     pub fn lookup(&self, name: &CStr) -> Result<Option<TargetEntry>, Errno> {
-        if let Some(own) = self.own() {
-            match rustix::fs::statat(own, name, AtFlags::SYMLINK_NOFOLLOW) {
+        if let Some(upper) = self.own() {
+            match rustix::fs::statat(upper, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {}
                 // A whiteout of the layer hides the lower entry.
                 Ok(stat) => return Ok((!is_whiteout(&stat)).then_some(TargetEntry { stat, in_upper: true })),
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.lower.lookup(name)?.map(|seen| TargetEntry { stat: seen.stat, in_upper: false }))
+        Ok(self.lower.lookup(name)?.map(|entry| TargetEntry { stat: entry.stat, in_upper: false }))
     }
 
     pub fn read_link(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
-        if let Some(own) = self.own() {
-            match rustix::fs::readlinkat(own, name, Vec::new()) {
+        if let Some(upper) = self.own() {
+            match rustix::fs::readlinkat(upper, name, Vec::new()) {
                 Err(Errno::NOENT) => {}
                 other => return other.map(CString::into_bytes),
             }
         }
-        let seen = self.lower.lookup(name)?.ok_or(Errno::NOENT)?;
-        self.lower.read_link(&seen, name)
+        let entry = self.lower.lookup(name)?.ok_or(Errno::NOENT)?;
+        self.lower.read_link(&entry, name)
     }
 
     /// The existing directory `name`.
     pub fn enter(self: &Rc<Self>, name: &CStr) -> Result<Rc<TargetDir>, Errno> {
-        let own = match self.own().map(|own| open_dir(own, name)) {
+        let upper = match self.own().map(|upper| open_dir(upper, name)) {
             None | Some(Err(Errno::NOENT)) => None,
             Some(other) => Some(other?),
         };
-        let opaque = own.as_ref().is_some_and(|own| is_opaque(own.as_fd()));
+        let opaque = upper.as_ref().is_some_and(|upper| is_opaque(upper.as_fd()));
         let lower = if opaque { ViewDir::empty() } else { self.lower.enter(name)? };
-        Ok(Self::below(self, name, own.map_or_else(OnceCell::new, OnceCell::from), lower))
+        Ok(Self::below(self, name, upper.map_or_else(OnceCell::new, OnceCell::from), lower))
     }
 }
 

@@ -120,16 +120,16 @@ impl ViewDir {
         Ok(names)
     }
 
-    pub fn read_link(&self, seen: &ViewEntry, name: &CStr) -> Result<Vec<u8>, Errno> {
-        let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
+    pub fn read_link(&self, entry: &ViewEntry, name: &CStr) -> Result<Vec<u8>, Errno> {
+        let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == entry.layer) else {
             return Err(Errno::NOENT);
         };
         rustix::fs::readlinkat(dir, name, Vec::new()).map(CString::into_bytes)
     }
 
     /// Opens `name` for reading. It may have been replaced since; the caller has to check.
-    pub fn open(&self, seen: &ViewEntry, name: &CStr) -> Result<OwnedFd, Errno> {
-        let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
+    pub fn open(&self, entry: &ViewEntry, name: &CStr) -> Result<OwnedFd, Errno> {
+        let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == entry.layer) else {
             return Err(Errno::NOENT);
         };
         rustix::fs::openat(dir, name, read_flags(), Mode::empty())
@@ -152,7 +152,7 @@ pub(crate) struct ResolvedPath {
 
 impl ResolvedPath {
     pub(super) fn is_dir(&self) -> bool {
-        self.entry.is_none_or(|seen| seen.is_dir())
+        self.entry.is_none_or(|entry| entry.is_dir())
     }
 }
 
@@ -196,48 +196,50 @@ impl TreeView {
         follow: bool,
         allowed: &mut dyn FnMut(&[u8], &ViewEntry) -> bool,
     ) -> Result<Option<ResolvedPath>, Errno> {
-        // The directories on the way, so that `..` after a symlink returns to the real parent.
         let mut pending: VecDeque<Vec<u8>> = components(path);
-        let mut way = vec![(Vec::new(), self.root.clone(), None::<ViewEntry>)];
+        // The directories on the way, so that `..` after a symlink returns to the real parent.
+        let mut stack = vec![(Vec::new(), self.root.clone(), None::<ViewEntry>)];
         let mut links = 0;
         while let Some(part) = pending.pop_front() {
             if part == b".." {
-                if way.len() > 1 {
-                    way.pop();
+                // At the root, `..` stays there.
+                if stack.len() > 1 {
+                    stack.pop();
                 }
                 continue;
             }
-            let Some((above, dir, _)) = way.last() else { return Ok(None) };
+            let Some((parent_path, dir, _)) = stack.last() else { return Ok(None) };
             let Ok(name) = CString::new(&part[..]) else { return Ok(None) };
-            let Some(seen) = find_or_none(dir, &name)? else { return Ok(None) };
-            let here = join(above, &part);
-            if !allowed(&here, &seen) {
+            let Some(entry) = find_or_none(dir, &name)? else { return Ok(None) };
+            let current = join(parent_path, &part);
+            if !allowed(&current, &entry) {
                 return Ok(None);
             }
-            match seen.kind() {
+            match entry.kind() {
                 FileType::Symlink if follow || !pending.is_empty() => {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(Errno::LOOP);
                     }
-                    let target = dir.read_link(&seen, &name)?;
+                    let target = dir.read_link(&entry, &name)?;
                     if target.starts_with(b"/") {
-                        way.truncate(1);
+                        // An absolute target starts at the root of the view, not of the host.
+                        stack.truncate(1);
                     }
                     for part in components(&target).into_iter().rev() {
                         pending.push_front(part);
                     }
                 }
                 FileType::Directory => {
-                    let below = dir.enter(&name)?;
-                    way.push((here, below, Some(seen)));
+                    let subdir = dir.enter(&name)?;
+                    stack.push((current, subdir, Some(entry)));
                 }
                 // Not a directory.
                 _ if !pending.is_empty() => return Ok(None),
-                _ => return Ok(Some(ResolvedPath { path: here, entry: Some(seen), dir: dir.clone() })),
+                _ => return Ok(Some(ResolvedPath { path: current, entry: Some(entry), dir: dir.clone() })),
             }
         }
-        Ok(way.pop().map(|(path, dir, seen)| ResolvedPath { path, entry: seen, dir }))
+        Ok(stack.pop().map(|(path, dir, entry)| ResolvedPath { path, entry, dir }))
     }
 
     /// Opens the file that [`ViewDir::lookup`] returned for `path`, which contains no symlinks.

@@ -94,8 +94,8 @@ fn class(c: char) -> Option<u8> {
 fn change(who: u8, operator: ChmodOperator, letters: &str) -> Option<ModeChange> {
     let mut change =
         ModeChange { who, operator, bits: 0, conditional: false, set_id: false, sticky: false, copied: None };
-    let mut all = letters.chars();
-    if let (Some(only), None) = (all.next(), all.next())
+    let mut chars = letters.chars();
+    if let (Some(only), None) = (chars.next(), chars.next())
         && let Some(class) = class(only)
     {
         change.copied = Some(class);
@@ -136,29 +136,29 @@ impl ModeChange {
         if let Some(class) = self.copied {
             bits = old >> shift(class) & 7;
         }
-        let (mut wanted, mut all) = (0, 0);
+        let (mut set, mut mask) = (0, 0);
         for class in [4, 2, 1].into_iter().filter(|class| self.who & class != 0) {
-            wanted |= bits << shift(class);
-            all |= 7 << shift(class);
+            set |= bits << shift(class);
+            mask |= 7 << shift(class);
             // setuid and setgid are in the same order above the permission bits.
             let id = match class {
                 4 => 0o4000,
                 2 => 0o2000,
                 _ => 0,
             };
-            wanted |= if self.set_id { id } else { 0 };
+            set |= if self.set_id { id } else { 0 };
             // Like chmod(1), `=` does not clear setuid and setgid of directories.
-            all |= if directory { 0 } else { id };
+            mask |= if directory { 0 } else { id };
         }
         // The sticky bit goes with the others class.
         if self.who & 1 != 0 {
-            wanted |= if self.sticky { 0o1000 } else { 0 };
-            all |= if directory { 0 } else { 0o1000 };
+            set |= if self.sticky { 0o1000 } else { 0 };
+            mask |= if directory { 0 } else { 0o1000 };
         }
         match self.operator {
-            ChmodOperator::Add => old | wanted,
-            ChmodOperator::Remove => old & !wanted,
-            ChmodOperator::Set => old & !all | wanted,
+            ChmodOperator::Add => old | set,
+            ChmodOperator::Remove => old & !set,
+            ChmodOperator::Set => old & !mask | set,
         }
     }
 }

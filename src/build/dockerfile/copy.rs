@@ -36,7 +36,7 @@ pub(super) fn parse_add(node: InstructionNode) -> Result<CopyInstruction, Failur
 fn parse_instruction(
     node: InstructionNode,
     keyword: &str,
-    known: &[(&'static str, FlagArity)],
+    supported: &[(&'static str, FlagArity)],
 ) -> Result<CopyInstruction, Failure> {
     let (mut words, _) = node.arguments.words();
     let target = words.pop().filter(|_| !words.is_empty()).ok_or_else(|| {
@@ -44,7 +44,7 @@ fn parse_instruction(
             "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
         ))
     })?;
-    let mut flags = InstructionFlags::read(&node.flags, known)?;
+    let mut flags = InstructionFlags::read(&node.flags, supported)?;
     if here_doc::is_whole(&target) {
         return Err(invalid(format!("{keyword} cannot accept a heredoc as a destination")));
     }

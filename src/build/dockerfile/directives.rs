@@ -28,8 +28,8 @@ impl DirectiveParser {
         if self.done {
             return Ok(None);
         }
-        let found = line.strip_prefix('#').and_then(split);
-        let Some(directive) = found.filter(|found| KNOWN.contains(&found.name.as_str())) else {
+        let candidate = line.strip_prefix('#').and_then(split);
+        let Some(directive) = candidate.filter(|candidate| KNOWN.contains(&candidate.name.as_str())) else {
             // Any other line, comments included, ends the directives.
             self.done = true;
             return Ok(None);

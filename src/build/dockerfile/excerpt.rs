@@ -9,14 +9,14 @@ const FRAME: &str = "--------------------\n";
 /// The `lines` of `text`, marked and framed with up to four lines of context, as BuildKit prints them after
 /// `name:line`. Empty if the file has no such lines.
 pub fn excerpt(name: &str, text: &str, lines: &LineRange) -> String {
-    let all: Vec<&str> = text.split('\n').collect();
-    let (first, last) = (*lines.start() as usize, (*lines.end() as usize).min(all.len()));
+    let source_lines: Vec<&str> = text.split('\n').collect();
+    let (first, last) = (*lines.start() as usize, (*lines.end() as usize).min(source_lines.len()));
     if first == 0 || first > last {
         return String::new();
     }
-    let (from, to) = around(first, last, all.len());
+    let (from, to) = around(first, last, source_lines.len());
     let mut out = format!("{name}:{first}\n{FRAME}");
-    for (number, line) in (1..).zip(&all).take(to).skip(from - 1) {
+    for (number, line) in (1..).zip(&source_lines).take(to).skip(from - 1) {
         let mark = if (first..=last).contains(&number) { ">>>" } else { "   " };
         // Writing to a string does not fail.
         let _ = writeln!(out, " {number:3} | {mark} {}", line.trim_end_matches('\r'));
@@ -26,16 +26,16 @@ pub fn excerpt(name: &str, text: &str, lines: &LineRange) -> String {
 }
 
 /// Adds lines of context on both sides: two rounds for a single line, one for a range.
-fn around(first: usize, last: usize, all: usize) -> (usize, usize) {
+fn around(first: usize, last: usize, total: usize) -> (usize, usize) {
     let (mut from, mut to) = (first, last);
-    let wanted = if first == last { 4 } else { 2 };
+    let limit = if first == last { 4 } else { 2 };
     let mut count = 0;
-    while count < wanted {
+    while count < limit {
         if from > 1 {
             from -= 1;
             count += 1;
         }
-        if to < all {
+        if to < total {
             to += 1;
             count += 1;
         }

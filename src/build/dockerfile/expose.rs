@@ -15,13 +15,13 @@ pub(crate) struct ExposedPort {
 
 /// The ports in expanded `words` as `80/tcp` each: ranges unfolded, host addresses and ports dropped.
 pub(crate) fn expand_ports(words: &[String]) -> Result<Vec<String>, Failure> {
-    let mut all = Vec::new();
+    let mut ports = Vec::new();
     for word in words {
         let ExposedPort { ports: (first, last), protocol, .. } = parse_exposed_port(word)?;
         let protocol = protocol.to_ascii_lowercase();
-        all.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+        ports.extend((first..=last).map(|port| format!("{port}/{protocol}")));
     }
-    Ok(all)
+    Ok(ports)
 }
 
 /// Parses `[[address:]host port:]port[/protocol]`.
@@ -44,6 +44,7 @@ pub(crate) fn parse_exposed_port(word: &str) -> Result<ExposedPort, Failure> {
     let ports = parse_bounds(port).ok_or_else(|| wrong(format!("invalid containerPort: {port}")))?;
     if !host.is_empty() {
         let (first, last) = parse_bounds(host).ok_or_else(|| wrong(format!("invalid hostPort: {host}")))?;
+        // A host range may go with a single port: `docker run -p` picks one port of it.
         if last - first != ports.1 - ports.0 && ports.0 != ports.1 {
             let why = format!("invalid ranges specified for container and host Ports: {port} and {host}");
             return Err(wrong(why));

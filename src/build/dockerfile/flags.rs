@@ -21,8 +21,8 @@ pub(super) enum FlagArity {
 pub(super) struct InstructionFlags(BTreeMap<&'static str, Vec<String>>);
 
 impl InstructionFlags {
-    /// Fails on flags that are not in `known`.
-    pub(super) fn read(given: &[String], known: &[(&'static str, FlagArity)]) -> Result<Self, Failure> {
+    /// Fails on flags that are not in `supported`.
+    pub(super) fn read(given: &[String], supported: &[(&'static str, FlagArity)]) -> Result<Self, Failure> {
         let mut flags = Self::default();
         for flag in given {
             let (flag, value) = match flag.split_once('=') {
@@ -30,14 +30,14 @@ impl InstructionFlags {
                 None => (flag.as_str(), None),
             };
             let name = flag.strip_prefix("--").unwrap_or(flag);
-            let Some((known, takes)) = known.iter().find(|(known, _)| *known == name) else {
-                let names = known.iter().map(|(known, _)| *known);
+            let Some((key, arity)) = supported.iter().find(|(key, _)| *key == name) else {
+                let names = supported.iter().map(|(key, _)| *key);
                 return Err(invalid(did_you_mean(format!("unknown flag: {flag}"), name, names)));
             };
-            if *takes != FlagArity::Many && flags.0.contains_key(known) {
+            if *arity != FlagArity::Many && flags.0.contains_key(key) {
                 return Err(invalid(format!("duplicate flag specified: {flag}")));
             }
-            flags.0.entry(known).or_default().push(read_value(flag, value, *takes)?);
+            flags.0.entry(key).or_default().push(read_value(flag, value, *arity)?);
         }
         Ok(flags)
     }
@@ -63,8 +63,8 @@ impl InstructionFlags {
     }
 }
 
-fn read_value(flag: &str, value: Option<&str>, takes: FlagArity) -> Result<String, Failure> {
-    match (takes, value) {
+fn read_value(flag: &str, value: Option<&str>, arity: FlagArity) -> Result<String, Failure> {
+    match (arity, value) {
         (FlagArity::Bool, None) => Ok("true".into()),
         (FlagArity::Bool, Some(value)) if !value.is_empty() => match value.to_ascii_lowercase().as_str() {
             lower @ ("true" | "false") => Ok(lower.to_owned()),

@@ -17,12 +17,12 @@ impl OpenHereDoc {
     /// Takes the next line, with its line end. Returns whether it was the end marker.
     pub(super) fn push_line(&mut self, line: &str) -> bool {
         let end = line.trim_end_matches(['\r', '\n']);
-        let kept =
+        let unindented =
             |text: &str| if self.tabs { text.trim_start_matches('\t').to_owned() } else { text.to_owned() };
-        if kept(end) == self.doc.name {
+        if unindented(end) == self.doc.name {
             self.finished = true;
         } else {
-            self.doc.content.push_str(&kept(line));
+            self.doc.content.push_str(&unindented(line));
         }
         self.finished
     }

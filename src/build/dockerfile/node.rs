@@ -131,8 +131,8 @@ fn json_or(text: &str, other: impl Fn(&str) -> NodeArguments) -> Result<NodeArgu
 
 /// `NAME=value …`, or the legacy form `NAME value`; the first word decides which.
 fn pairs(text: &str, keyword: &str, escape: char) -> Result<NodeArguments, Failure> {
-    let all = words::split_quoted(text, escape);
-    let legacy = all.first().is_some_and(|first| !first.contains('='));
+    let assignments = words::split_quoted(text, escape);
+    let legacy = assignments.first().is_some_and(|first| !first.contains('='));
     if legacy {
         return match words::split_first(text) {
             (name, Some(value)) => {
@@ -142,7 +142,7 @@ fn pairs(text: &str, keyword: &str, escape: char) -> Result<NodeArguments, Failu
         };
     }
     let mut pairs = Vec::new();
-    for word in &all {
+    for word in &assignments {
         let Some((name, value)) = word.split_once('=') else {
             let word = word.escape_debug();
             let why = format!("Syntax error - can't find = in \"{word}\". Must be of the form: name=value");

@@ -73,8 +73,8 @@ fn unknown(keyword: &str) -> Failure {
         return invalid(did_you_mean(message, &upper, KEYWORDS));
     }
     // Written in lower case: suggest in lower case.
-    let known = KEYWORDS.map(str::to_ascii_lowercase);
-    invalid(did_you_mean(message, keyword, known.iter().map(String::as_str)))
+    let keywords = KEYWORDS.map(str::to_ascii_lowercase);
+    invalid(did_you_mean(message, keyword, keywords.iter().map(String::as_str)))
 }
 
 fn no_flags(node: &InstructionNode) -> Result<(), Failure> {

@@ -41,6 +41,7 @@ impl StageEvaluator<'_, '_> {
             Instruction::Cmd(command) => {
                 let words = self.words(command);
                 self.state.config.run.cmd = Some(words.clone());
+                // Only Windows images use it; BuildKit sets it for all.
                 self.state.config.run.args_escaped = true;
                 self.state.command_set = true;
                 format!("CMD {}", go_format::quoted_list(&words))
@@ -95,9 +96,9 @@ impl StageEvaluator<'_, '_> {
             set_env(&mut self.state.env, &pair.name, &pair.value);
             let entry = format!("{}={}", pair.name, pair.value);
             let env = &mut self.state.config.run.env;
-            let is_it = |known: &&mut String| known.split('=').next() == Some(pair.name.as_str());
-            match env.iter_mut().find(is_it) {
-                Some(known) => *known = entry,
+            let same_name = |variable: &&mut String| variable.split('=').next() == Some(pair.name.as_str());
+            match env.iter_mut().find(same_name) {
+                Some(variable) => *variable = entry,
                 None => env.push(entry),
             }
         }

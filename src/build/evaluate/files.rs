@@ -63,7 +63,7 @@ impl StageEvaluator<'_, '_> {
 
     /// Proxies given as build arguments, in upper and lower case, unless the stage declares them itself.
     fn proxies(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut proxies = Vec::new();
         for (name, value) in self.inputs.build_args {
             if !PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)) {
                 continue;
@@ -71,12 +71,13 @@ impl StageEvaluator<'_, '_> {
             // Programs differ in which spelling they read.
             for name in [name.to_uppercase(), name.to_lowercase()] {
                 let entry = format!("{name}={value}");
-                if !self.state.env.iter().any(|(known, _)| *known == name) && !found.contains(&entry) {
-                    found.push(entry);
+                if !self.state.env.iter().any(|(declared, _)| *declared == name) && !proxies.contains(&entry)
+                {
+                    proxies.push(entry);
                 }
             }
         }
-        found
+        proxies
     }
 
     pub(super) fn copy(
@@ -109,7 +110,7 @@ impl StageEvaluator<'_, '_> {
 }
 
 fn classify_source(source: &str) -> CopySource {
-    let addressed =
+    let has_scheme =
         ["http://", "https://", "git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme));
     // `git@host:path`, scp syntax.
     let at_host = source.split_once('@').is_some_and(|(user, rest)| {
@@ -117,7 +118,7 @@ fn classify_source(source: &str) -> CopySource {
             && !user.contains(['/', ':'])
             && rest.split('/').next().is_some_and(|host| host.contains(':'))
     });
-    match addressed || at_host {
+    match has_scheme || at_host {
         true => CopySource::Remote(source.to_owned()),
         false => CopySource::Local(source.to_owned()),
     }
@@ -129,8 +130,8 @@ fn check_copy(copy: &CopyInstruction, sources: &[CopySource], add: bool) -> Resu
         CopySource::Local(_) => None,
     });
     if let Some(address) = remote.filter(|_| !add) {
-        let what = if address.starts_with("http") && !address.contains(".git") { "URL" } else { "git ref" };
-        return Err(invalid(format!("source can't be a {what} for COPY")));
+        let kind = if address.starts_with("http") && !address.contains(".git") { "URL" } else { "git ref" };
+        return Err(invalid(format!("source can't be a {kind} for COPY")));
     }
     if let Some(checksum) = copy.checksum.as_deref().filter(|checksum| !checksum.is_empty()) {
         reject_if(!add, || "checksum can't be specified for COPY".into())?;

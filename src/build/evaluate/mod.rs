@@ -115,10 +115,12 @@ impl StageState {
             }
             (None, _) => Self::from_image(None, target.clone()),
         };
+        // In this stage the CMD of the base counts as inherited.
         state.command_set = false;
         // Triggers run in the direct child of their image only, and are not inherited further.
         state.config.run.on_build = None;
         let run = &mut state.config.run;
+        // BuildKit records a PATH in every image, too.
         if !run.env.iter().any(|entry| entry.starts_with("PATH=")) {
             run.env.push(format!("PATH={DEFAULT_PATH}"));
         }
@@ -154,7 +156,7 @@ impl StageState {
 
 /// Overwrites a variable in its position, or appends it.
 fn set_env(env: &mut Vec<(String, String)>, name: &str, value: &str) {
-    match env.iter_mut().find(|(known, _)| known == name) {
+    match env.iter_mut().find(|(existing, _)| existing == name) {
         Some((_, old)) => value.clone_into(old),
         None => env.push((name.to_owned(), value.to_owned())),
     }
@@ -285,7 +287,7 @@ impl StageEvaluator<'_, '_> {
         self.steps.len() - 1
     }
 
-    // As in BuildKit, instructions that change no files are not numbered.
+    /// As in BuildKit, instructions that change no files are not numbered.
     fn step_label(&mut self, text: &str, triggered: bool) -> String {
         self.shown += 1;
         let total = self.step_count();
@@ -332,23 +334,24 @@ impl StageEvaluator<'_, '_> {
 
     /// The history text of a `RUN`: `|N NAME=value …` for the declared build arguments, then the command.
     fn run_history_text(&self, words: &[String]) -> String {
-        let mut seen: Vec<(&str, String)> = Vec::new();
+        let mut declared: Vec<(&str, String)> = Vec::new();
         for (name, value) in &self.state.arguments {
             // ENV may have overridden the argument.
-            let now = self.state.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-            let entry = format!("{name}={}", now.or(value.as_deref()).unwrap_or_default());
-            match seen.iter_mut().find(|(known, _)| *known == name) {
+            let current =
+                self.state.env.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
+            let entry = format!("{name}={}", current.or(value.as_deref()).unwrap_or_default());
+            match declared.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, old)) => *old = entry,
-                None => seen.push((name, entry)),
+                None => declared.push((name, entry)),
             }
         }
-        let mut all = Vec::new();
-        if !seen.is_empty() {
-            all.push(format!("|{}", seen.len()));
-            all.extend(seen.into_iter().map(|(_, entry)| entry));
+        let mut parts = Vec::new();
+        if !declared.is_empty() {
+            parts.push(format!("|{}", declared.len()));
+            parts.extend(declared.into_iter().map(|(_, entry)| entry));
         }
-        all.extend(words.iter().cloned());
-        format!("RUN {} # buildkit", all.join(" "))
+        parts.extend(words.iter().cloned());
+        format!("RUN {} # buildkit", parts.join(" "))
     }
 }
 

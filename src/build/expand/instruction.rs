@@ -20,15 +20,16 @@ pub(crate) fn expand_instruction(
         Instruction::Env(pairs) | Instruction::Label(pairs) => expander.pairs(pairs)?,
         Instruction::Copy(copy) | Instruction::Add(copy) => expander.copy(copy)?,
         Instruction::Workdir(text) | Instruction::User(text) | Instruction::StopSignal(text) => {
-            expander.one(text)?;
+            expander.expand(text)?;
         }
-        Instruction::Volume(paths) => expander.each(paths)?,
+        Instruction::Volume(paths) => expander.expand_each(paths)?,
+        // One variable may hold several ports.
         Instruction::Expose(ports) => *ports = expander.split(ports)?,
         Instruction::Run(run) => {
             for value in run.mounts.iter_mut().flatten().filter_map(|(_, value)| value.as_mut()) {
-                expander.one(value)?;
+                expander.expand(value)?;
             }
-            expander.each(&mut run.devices)?;
+            expander.expand_each(&mut run.devices)?;
         }
         Instruction::Arg(_)
         | Instruction::Cmd(_)
@@ -48,15 +49,15 @@ struct InstructionExpander<'a> {
 }
 
 impl InstructionExpander<'_> {
-    fn one(&mut self, text: &mut String) -> Result<(), Failure> {
+    fn expand(&mut self, text: &mut String) -> Result<(), Failure> {
         let expanded = expand_word(text, self.escape, self.variables)?;
         self.names.extend(expanded.names);
         *text = expanded.text;
         Ok(())
     }
 
-    fn each<'t>(&mut self, texts: impl IntoIterator<Item = &'t mut String>) -> Result<(), Failure> {
-        texts.into_iter().try_for_each(|text| self.one(text))
+    fn expand_each<'t>(&mut self, texts: impl IntoIterator<Item = &'t mut String>) -> Result<(), Failure> {
+        texts.into_iter().try_for_each(|text| self.expand(text))
     }
 
     fn split(&mut self, texts: &[String]) -> Result<Vec<String>, Failure> {
@@ -71,16 +72,19 @@ impl InstructionExpander<'_> {
 
     fn pairs(&mut self, pairs: &mut [NameValue]) -> Result<(), Failure> {
         for pair in pairs {
-            self.one(&mut pair.name)?;
-            self.one(&mut pair.value)?;
+            self.expand(&mut pair.name)?;
+            self.expand(&mut pair.value)?;
         }
         Ok(())
     }
 
     fn copy(&mut self, copy: &mut CopyInstruction) -> Result<(), Failure> {
-        self.each([&mut copy.flags.chown, &mut copy.flags.chmod, &mut copy.checksum].into_iter().flatten())?;
-        self.each(&mut copy.sources)?;
-        self.one(&mut copy.target)?;
+        // Without `from`: which stages are built must not depend on variables.
+        self.expand_each(
+            [&mut copy.flags.chown, &mut copy.flags.chmod, &mut copy.checksum].into_iter().flatten(),
+        )?;
+        self.expand_each(&mut copy.sources)?;
+        self.expand(&mut copy.target)?;
         for doc in copy.here_docs.iter_mut().filter(|doc| doc.expand) {
             let expanded = expand_here_doc(&doc.content, self.variables)?;
             self.names.extend(expanded.names);

@@ -30,7 +30,7 @@ impl ShellLexer {
     }
 
     pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<ExpandedText, Failure> {
-        let mut run = LexerPass {
+        let mut pass = LexerPass {
             lexer: self,
             rest: text,
             variables,
@@ -40,13 +40,13 @@ impl ShellLexer {
             expanded_bytes: 0,
             work: 0,
         };
-        let LexedWords { text: whole, mut words, word, .. } = run
+        let LexedWords { text: expanded, mut words, word, .. } = pass
             .until(None)
             .map_err(|why| invalid(format!("failed to process \"{}\": {why}", text.escape_debug())))?;
         if !word.is_empty() {
             words.push(word);
         }
-        Ok(ExpandedText { text: whole, words, names: run.names })
+        Ok(ExpandedText { text: expanded, words, names: pass.names })
     }
 }
 
@@ -225,6 +225,7 @@ impl LexerPass<'_> {
         }
         let name = self.name();
         if name.is_empty() {
+            // As in a shell, a dollar sign without a name is literal.
             return Ok("$".into());
         }
         match self.get(&name) {
@@ -263,9 +264,9 @@ impl LexerPass<'_> {
     fn operand(&mut self, stop: char, raw_escapes: bool, missing: &str) -> Result<String, String> {
         // Patterns keep their backslashes: the pattern parser interprets them.
         // Operands may be nested, so the mode is restored afterwards.
-        let before = std::mem::replace(&mut self.raw_escapes, raw_escapes);
+        let outer_mode = std::mem::replace(&mut self.raw_escapes, raw_escapes);
         let read = self.until(Some(stop));
-        self.raw_escapes = before;
+        self.raw_escapes = outer_mode;
         match read {
             Ok(words) => Ok(words.text),
             // Ran out of text: name the operator that is incomplete, not the character that was looked for.
@@ -322,15 +323,19 @@ impl LexerPass<'_> {
             self.next();
         }
         let pattern = self.operand('/', true, "syntax error: missing '/' in ${}")?;
-        let by = self.operand('}', true, "syntax error: missing '}'")?;
+        let replacement = self.operand('}', true, "syntax error: missing '}'")?;
         let value = self.get(name);
         if value.is_none() && self.lexer.keep_unset {
-            return Ok(format!("${{{name}/{pattern}/{by}}}"));
+            return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
         }
         let value = value.unwrap_or_default();
         // An upper bound before anything is allocated: at most one replacement per position.
-        self.count_bytes(if all { (value.len() + 1).saturating_mul(by.len()) } else { by.len() })?;
-        Ok(self.pattern(&pattern, &value, true)?.replace(&value, &by, all))
+        self.count_bytes(if all {
+            (value.len() + 1).saturating_mul(replacement.len())
+        } else {
+            replacement.len()
+        })?;
+        Ok(self.pattern(&pattern, &value, true)?.replace(&value, &replacement, all))
     }
 
     /// Parses a pattern that will be matched against `value`, within the budget of [`WORK`].

@@ -50,8 +50,8 @@ impl ShellPattern {
     /// only.
     pub(super) fn work(&self, length: usize, everywhere: bool) -> usize {
         let once = if self.0.contains(&GlobElement::Any) { length + 1 } else { 1 };
-        let places = if everywhere { length + 1 } else { 1 };
-        (self.0.len() + 1).saturating_mul(once).saturating_mul(places)
+        let positions = if everywhere { length + 1 } else { 1 };
+        (self.0.len() + 1).saturating_mul(once).saturating_mul(positions)
     }
 
     /// For matching a reversed text.
@@ -62,8 +62,9 @@ impl ShellPattern {
     /// The length of the match at the start of `text`, in characters.
     fn prefix(&self, text: &[char], length: MatchLength) -> Option<usize> {
         // Without `*` the length of a match is fixed.
-        let most = if self.0.contains(&GlobElement::Any) { text.len() } else { self.0.len().min(text.len()) };
-        let lengths = self.lengths(text.get(..most).unwrap_or_default());
+        let longest =
+            if self.0.contains(&GlobElement::Any) { text.len() } else { self.0.len().min(text.len()) };
+        let lengths = self.lengths(text.get(..longest).unwrap_or_default());
         match length {
             MatchLength::Short => lengths.iter().position(|matches| *matches),
             MatchLength::Long => lengths.iter().rposition(|matches| *matches),
@@ -105,30 +106,31 @@ impl ShellPattern {
     }
 
     /// With the first match, or all, replaced; at each position the longest match.
-    pub(super) fn replace(&self, text: &str, by: &str, all: bool) -> String {
+    pub(super) fn replace(&self, text: &str, replacement: &str, all: bool) -> String {
         let text: Vec<char> = text.chars().collect();
         let mut out = String::new();
-        let mut at = 0;
+        let mut position = 0;
         let mut replaced_to = None;
-        while at <= text.len() {
-            let rest = text.get(at..).unwrap_or_default();
-            let found =
-                // Like Go's ReplaceAll: no empty match directly after a match.
-                self.prefix(rest, MatchLength::Long).filter(|length| *length > 0 || replaced_to != Some(at));
-            if let Some(length) = found {
-                out.push_str(by);
+        while position <= text.len() {
+            let rest = text.get(position..).unwrap_or_default();
+            // Like Go's ReplaceAll: no empty match directly after a match.
+            let matched = self
+                .prefix(rest, MatchLength::Long)
+                .filter(|length| *length > 0 || replaced_to != Some(position));
+            if let Some(length) = matched {
+                out.push_str(replacement);
                 if !all {
-                    out.extend(text.get(at + length..).unwrap_or_default());
+                    out.extend(text.get(position + length..).unwrap_or_default());
                     return out;
                 }
-                at += length;
-                replaced_to = Some(at);
+                position += length;
+                replaced_to = Some(position);
                 if length > 0 {
                     continue;
                 }
             }
-            out.extend(text.get(at));
-            at += 1;
+            out.extend(text.get(position));
+            position += 1;
         }
         out
     }
@@ -136,12 +138,12 @@ impl ShellPattern {
 
 /// The prefix lengths reachable by consuming any number of characters.
 fn step_any(reached: &[bool], text: &[char]) -> Vec<bool> {
-    let mut on = false;
+    let mut reachable = false;
     let mut out = Vec::with_capacity(reached.len());
     for (at, from) in reached.iter().enumerate() {
         let broken = at.checked_sub(1).and_then(|before| text.get(before)) == Some(&'\n');
-        on = *from || (on && !broken);
-        out.push(on);
+        reachable = *from || (reachable && !broken);
+        out.push(reachable);
     }
     out
 }

@@ -49,25 +49,25 @@ impl TargetOutline {
             arguments::platform_args(inputs.build, inputs.platform, inputs.target.unwrap_or_default());
         let globals = arguments::global_args(file, &platform, inputs.given)?;
         let needed = reachability::needed_stages(file, target, &globals);
-        let mut walk =
-            OutlineBuilder { file, inputs, globals: &globals, found: OutlineParameters::default() };
-        walk.global_arguments(&platform)?;
+        let mut builder =
+            OutlineBuilder { file, inputs, globals: &globals, parameters: OutlineParameters::default() };
+        builder.global_arguments(&platform)?;
         let mut states = Vec::with_capacity(file.stages.len());
         for index in 0..file.stages.len() {
-            states.push(walk.stage(index, needed.contains(&index), &states)?);
+            states.push(builder.stage(index, needed.contains(&index), &states)?);
         }
-        let found = walk.found;
+        let parameters = builder.parameters;
         // Collected stage by stage, shown in file order.
-        let by_line = |mut all: Vec<RequiredMount>| {
-            all.sort_by_key(|one| *one.lines.start());
-            all
+        let by_line = |mut mounts: Vec<RequiredMount>| {
+            mounts.sort_by_key(|mount| *mount.lines.start());
+            mounts
         };
-        let mut arguments: Vec<BuildArgument> = found
+        let mut arguments: Vec<BuildArgument> = parameters
             .arguments
             .into_iter()
             // Only what the target uses, directly or by a default.
-            .filter(|(name, _)| found.used.contains(name))
-            .map(|(_, all)| all)
+            .filter(|(name, _)| parameters.used.contains(name))
+            .map(|(_, argument)| argument)
             .collect();
         arguments.sort_by_key(|argument| *argument.lines.start());
         let stage = file.stages.get(target);
@@ -75,8 +75,8 @@ impl TargetOutline {
             name: stage.and_then(|stage| stage.name.clone()).unwrap_or_default(),
             description: stage.and_then(|stage| stage.comment.clone()).unwrap_or_default(),
             arguments,
-            secrets: by_line(found.secrets),
-            ssh: by_line(found.ssh),
+            secrets: by_line(parameters.secrets),
+            ssh: by_line(parameters.ssh),
             source: source.to_owned(),
         })
     }
@@ -95,21 +95,21 @@ impl TargetOutline {
         }
         if !self.arguments.is_empty() {
             let mut rows = vec![vec!["BUILD ARG", "VALUE", "DESCRIPTION"]];
-            rows.extend(
-                self.arguments
-                    .iter()
-                    .map(|all| vec![all.name.as_str(), all.value.as_str(), all.description.as_str()]),
-            );
+            rows.extend(self.arguments.iter().map(|argument| {
+                vec![argument.name.as_str(), argument.value.as_str(), argument.description.as_str()]
+            }));
             text.push_str(&table(&rows, 3));
             text.push('\n');
         }
-        for (title, all) in [("SECRET", &self.secrets), ("SSH", &self.ssh)] {
-            if all.is_empty() {
+        for (title, mounts) in [("SECRET", &self.secrets), ("SSH", &self.ssh)] {
+            if mounts.is_empty() {
                 continue;
             }
             let mut rows = vec![vec![title, "REQUIRED"]];
             rows.extend(
-                all.iter().map(|one| vec![one.name.as_str(), if one.required { "true" } else { "" }]),
+                mounts
+                    .iter()
+                    .map(|mount| vec![mount.name.as_str(), if mount.required { "true" } else { "" }]),
             );
             text.push_str(&table(&rows, 3));
             text.push('\n');
@@ -119,19 +119,19 @@ impl TargetOutline {
 
     /// As JSON, in the format of BuildKit's `frontend.outline`.
     pub fn json(&self) -> Value {
-        let needed = |all: &[RequiredMount]| -> Value {
-            let one = |one: &RequiredMount| json!({ "name": one.name, "required": one.required, "location": location(&one.lines) });
-            all.iter().map(one).map(without_empty).collect()
+        let needed = |mounts: &[RequiredMount]| -> Value {
+            let entry = |mount: &RequiredMount| json!({ "name": mount.name, "required": mount.required, "location": location(&mount.lines) });
+            mounts.iter().map(entry).map(without_empty).collect()
         };
         let arguments: Value = self
             .arguments
             .iter()
-            .map(|all| {
+            .map(|argument| {
                 without_empty(json!({
-                    "name": all.name,
-                    "description": all.description,
-                    "value": all.value,
-                    "location": location(&all.lines),
+                    "name": argument.name,
+                    "description": argument.description,
+                    "value": argument.value,
+                    "location": location(&argument.lines),
                 }))
             })
             .collect();
@@ -159,14 +159,14 @@ struct OutlineParameters {
 }
 
 impl OutlineParameters {
-    // Transitive: a used global argument uses what its default refers to.
+    /// Transitive: a used global argument uses what its default refers to.
     fn mark_used(&mut self, names: impl IntoIterator<Item = String>) {
-        let mut open: Vec<String> = names.into_iter().collect();
-        while let Some(name) = open.pop() {
+        let mut pending: Vec<String> = names.into_iter().collect();
+        while let Some(name) = pending.pop() {
             if let Some(needs) = self.references.get(&name)
                 && !self.used.contains(&name)
             {
-                open.extend(needs.used.iter().cloned());
+                pending.extend(needs.used.iter().cloned());
             }
             self.used.insert(name);
         }
@@ -177,33 +177,33 @@ struct OutlineBuilder<'a> {
     file: &'a Dockerfile,
     inputs: &'a CheckInputs<'a>,
     globals: &'a BTreeMap<String, String>,
-    found: OutlineParameters,
+    parameters: OutlineParameters,
 }
 
 impl OutlineBuilder<'_> {
     fn declare(&mut self, argument: &ArgDeclaration, value: Option<String>, statement: &Statement) {
-        let declared = BuildArgument {
+        let build_argument = BuildArgument {
             name: argument.name.clone(),
             value: value.unwrap_or_default(),
             description: description_of(&statement.comments, &argument.name).unwrap_or_default(),
             lines: statement.lines.clone(),
         };
-        self.found.arguments.insert(argument.name.clone(), declared);
+        self.parameters.arguments.insert(argument.name.clone(), build_argument);
     }
 
     /// Global arguments, in order; each sees those before it.
     fn global_arguments(&mut self, platform: &[(String, String)]) -> Result<(), Failure> {
         let file = self.file;
-        let mut seen = platform.to_vec();
+        let mut scope = platform.to_vec();
         for statement in &file.arguments {
-            let Instruction::Arg(all) = &statement.instruction else { continue };
-            for argument in all {
+            let Instruction::Arg(declarations) = &statement.instruction else { continue };
+            for argument in declarations {
                 let escape = file.directives.escape;
                 let (value, names) =
-                    arguments::resolve_stage_arg(argument, escape, self.inputs.given, &(), &seen)
+                    arguments::resolve_stage_arg(argument, escape, self.inputs.given, &(), &scope)
                         .map_err(|failure| failure.at(statement.lines.clone()))?;
-                seen.extend(value.clone().map(|value| (argument.name.clone(), value)));
-                self.found.references.insert(argument.name.clone(), names);
+                scope.extend(value.clone().map(|value| (argument.name.clone(), value)));
+                self.parameters.references.insert(argument.name.clone(), names);
                 self.declare(argument, value, statement);
             }
         }
@@ -219,22 +219,22 @@ impl OutlineBuilder<'_> {
         if needed {
             for text in std::iter::once(&stage.base).chain(&stage.platform) {
                 let names = expand::expand_word(text, escape, self.globals)?.names;
-                self.found.mark_used(names.used);
+                self.parameters.mark_used(names.used);
             }
         }
         for statement in &stage.statements {
             let expanded = expand::expand_instruction(&statement.instruction, escape, &state.variables);
             let located = |failure: Failure| failure.at(statement.lines.clone());
             match expanded.map_err(located)?.0 {
-                Instruction::Arg(all) => {
-                    for argument in &all {
-                        let seen = &state.variables;
+                Instruction::Arg(declarations) => {
+                    for argument in &declarations {
+                        let scope = &state.variables;
                         let (value, _) = arguments::resolve_stage_arg(
                             argument,
                             escape,
                             self.inputs.given,
                             self.globals,
-                            seen,
+                            scope,
                         )
                         .map_err(located)?;
                         self.argument(argument, value.clone(), statement, needed);
@@ -276,19 +276,19 @@ impl OutlineBuilder<'_> {
         if !inherited {
             self.declare(argument, value, statement);
         }
-        self.found.mark_used([argument.name.clone()]);
+        self.parameters.mark_used([argument.name.clone()]);
     }
 
     fn mount(&mut self, mount: run_mount::RunMountSpec, statement: &Statement) {
-        let all = match mount.kind {
-            run_mount::RunMountKind::Secret => &mut self.found.secrets,
-            run_mount::RunMountKind::Ssh => &mut self.found.ssh,
+        let mounts = match mount.kind {
+            run_mount::RunMountKind::Secret => &mut self.parameters.secrets,
+            run_mount::RunMountKind::Ssh => &mut self.parameters.ssh,
             _ => return,
         };
-        match all.iter_mut().find(|one| one.name == mount.id) {
+        match mounts.iter_mut().find(|existing| existing.name == mount.id) {
             // Mounted by several steps: required if any of them requires it.
-            Some(known) => known.required |= mount.required,
-            None => all.push(RequiredMount {
+            Some(existing) => existing.required |= mount.required,
+            None => mounts.push(RequiredMount {
                 name: mount.id,
                 required: mount.required,
                 lines: statement.lines.clone(),
@@ -349,8 +349,8 @@ fn without_empty(mut value: Value) -> Value {
     if let Some(object) = value.as_object_mut() {
         object.retain(|_, value| match value {
             Value::String(text) => !text.is_empty(),
-            Value::Array(all) => !all.is_empty(),
-            Value::Bool(yes) => *yes,
+            Value::Array(items) => !items.is_empty(),
+            Value::Bool(value) => *value,
             _ => true,
         });
     }

@@ -43,7 +43,7 @@ impl PatternToken {
     /// Whether this token can consume `c`.
     fn takes(&self, c: char) -> bool {
         match self {
-            Self::Char(own) => *own == c,
+            Self::Char(literal) => *literal == c,
             Self::One => c != '/',
             Self::Class { negated, ranges } => {
                 ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
@@ -105,53 +105,53 @@ impl PathPattern {
     /// Runs the automaton over `path`, stopping early when no state is left.
     fn simulate(&self, path: &[u8]) -> StateSet {
         // Two lists that are swapped after each character: active states, and those of the next step.
-        let mut places =
+        let mut states =
             StateSet { now: Vec::new(), next: Vec::new(), marks: vec![0; self.tokens.len() + 1], turn: 1 };
-        self.enter(0, &mut places);
-        std::mem::swap(&mut places.now, &mut places.next);
+        self.enter(0, &mut states);
+        std::mem::swap(&mut states.now, &mut states.next);
         let mut rest = path;
-        while !rest.is_empty() && !places.now.is_empty() {
+        while !rest.is_empty() && !states.now.is_empty() {
             // Bytes, not characters: paths need not be UTF-8.
             let (c, length) = first_char(rest);
             rest = rest.get(length..).unwrap_or_default();
-            places.turn += 1;
-            for index in 0..places.now.len() {
-                let place = places.now.get(index).copied().unwrap_or_default();
-                self.step(place, c, &mut places);
+            states.turn += 1;
+            for index in 0..states.now.len() {
+                let state = states.now.get(index).copied().unwrap_or_default();
+                self.step(state, c, &mut states);
             }
-            places.now.clear();
-            std::mem::swap(&mut places.now, &mut places.next);
+            states.now.clear();
+            std::mem::swap(&mut states.now, &mut states.next);
         }
-        places
+        states
     }
 
-    /// Activates `place` and every state reachable from it without consuming a character.
-    fn enter(&self, mut place: usize, places: &mut StateSet) {
-        while places.add(place) {
-            match self.tokens.get(place) {
-                Some(PatternToken::Star | PatternToken::Rest) => place += 1,
+    /// Activates `state` and every state reachable from it without consuming a character.
+    fn enter(&self, mut state: usize, states: &mut StateSet) {
+        while states.add(state) {
+            match self.tokens.get(state) {
+                Some(PatternToken::Star | PatternToken::Rest) => state += 1,
                 Some(PatternToken::Dirs) => {
-                    places.add(place + 1);
-                    place += 2;
+                    states.add(state + 1);
+                    state += 2;
                 }
                 _ => return,
             }
         }
     }
 
-    fn step(&self, place: usize, c: char, places: &mut StateSet) {
-        match self.tokens.get(place) {
+    fn step(&self, state: usize, c: char, states: &mut StateSet) {
+        match self.tokens.get(state) {
             None | Some(PatternToken::Dirs) => {}
             // `*` stays within a path component.
             Some(PatternToken::Star) if c == '/' => {}
-            Some(PatternToken::Star | PatternToken::Rest) => self.enter(place, places),
+            Some(PatternToken::Star | PatternToken::Rest) => self.enter(state, states),
             Some(PatternToken::Inside) => {
-                places.add(place);
+                states.add(state);
                 if c == '/' {
-                    self.enter(place + 1, places);
+                    self.enter(state + 1, states);
                 }
             }
-            Some(token) if token.takes(c) => self.enter(place + 1, places),
+            Some(token) if token.takes(c) => self.enter(state + 1, states),
             Some(_) => {}
         }
     }
@@ -168,11 +168,11 @@ struct StateSet {
 
 impl StateSet {
     /// Returns whether the state was not active yet in this step.
-    fn add(&mut self, place: usize) -> bool {
-        match self.marks.get_mut(place) {
+    fn add(&mut self, state: usize) -> bool {
+        match self.marks.get_mut(state) {
             Some(mark) if *mark != self.turn => {
                 *mark = self.turn;
-                self.next.push(place);
+                self.next.push(state);
                 true
             }
             _ => false,
@@ -186,8 +186,10 @@ fn first_char(bytes: &[u8]) -> (char, usize) {
     if first.is_ascii() {
         return (char::from(first), 1);
     }
-    let whole = (2..=4).find_map(|length| std::str::from_utf8(bytes.get(..length)?).ok());
-    whole.and_then(|text| text.chars().next()).map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8()))
+    let character = (2..=4).find_map(|length| std::str::from_utf8(bytes.get(..length)?).ok());
+    character
+        .and_then(|text| text.chars().next())
+        .map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8()))
 }
 
 struct PatternParser<'a> {
@@ -276,6 +278,7 @@ impl PatternParser<'_> {
 
     fn member(&mut self) -> Result<char, BadPattern> {
         match self.take() {
+            // As in Go's `filepath.Match`, these have to be escaped in a class.
             None | Some('-' | ']') => Err(BadPattern),
             Some('\\') => self.take().ok_or(BadPattern),
             Some(other) => Ok(other),

@@ -58,14 +58,14 @@ fn as_filepath_match() {
         ("a[", "ab", None),
         ("*x", "xxx", Some(true)),
     ];
-    for (pattern, name, wanted) in table {
-        assert_eq!(path(pattern, name), *wanted, "{pattern} {name}");
+    for (pattern, name, expected) in table {
+        assert_eq!(path(pattern, name), *expected, "{pattern} {name}");
     }
 }
 
 #[test]
 fn two_stars_stand_for_directories() {
-    for (pattern, name, wanted) in [
+    for (pattern, name, expected) in [
         ("**/*.go", "main.go", true),
         ("**/*.go", "a/b/main.go", true),
         ("a/**/z", "a/z", true),
@@ -78,7 +78,7 @@ fn two_stars_stand_for_directories() {
         ("**/x**/y", "x/x/y", true),
         ("**/x/**/y/z", "x/x/y/x/y/z", true),
     ] {
-        assert_eq!(path(pattern, name), Some(wanted), "{pattern} {name}");
+        assert_eq!(path(pattern, name), Some(expected), "{pattern} {name}");
     }
 }
 
@@ -162,8 +162,8 @@ fn lists_as_patternmatcher_has_them() {
         ("dir", "dir/a/b", true),
         ("dir/", "dir/a", true),
     ];
-    for (pattern, name, wanted) in table {
-        assert_eq!(ignored(&[pattern], name), *wanted, "{pattern} {name}");
+    for (pattern, name, expected) in table {
+        assert_eq!(ignored(&[pattern], name), *expected, "{pattern} {name}");
     }
 }
 
@@ -180,14 +180,14 @@ fn later_lines_decide() {
         (&["a", "!a/b"], "a/c", true),
         (&["a", "!a/b"], "a/b/c", false),
     ];
-    for (patterns, name, wanted) in table {
-        assert_eq!(ignored(patterns, name), *wanted, "{patterns:?} {name}");
+    for (patterns, name, expected) in table {
+        assert_eq!(ignored(patterns, name), *expected, "{patterns:?} {name}");
         let matcher = PatternMatcher::new(patterns).unwrap();
-        let mut known = MatchInfo::default();
+        let mut state = MatchInfo::default();
         for end in name.match_indices('/').map(|(at, _)| at).chain([name.len()]) {
-            known = matcher.match_child(&name.as_bytes()[..end], &known);
+            state = matcher.match_child(&name.as_bytes()[..end], &state);
         }
-        assert_eq!(known.all, *wanted, "{patterns:?} {name} from above");
+        assert_eq!(state.all, *expected, "{patterns:?} {name} from above");
     }
 }
 

@@ -37,7 +37,7 @@ type VariableLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Parses a file. `dotenv` is the content of `.env` next to it.
 pub(crate) fn read_compose(
-    all: &mut BakeDefinitions,
+    definitions: &mut BakeDefinitions,
     text: &str,
     dotenv: Option<&[u8]>,
     client: &ClientEnv,
@@ -46,10 +46,10 @@ pub(crate) fn read_compose(
         serde_saphyr::from_str(text).map_err(|why| invalid(format!("this is not YAML: {why}")))?;
     let pairs = dotenv.map(|text| key_value::parse_file(text, ".env")).transpose()?.unwrap_or_default();
     let value_of = |name: &str| {
-        let own = client.environment.raw(name).map(|value| value.to_string_lossy().into_owned());
+        let exported = client.environment.raw(name).map(|value| value.to_string_lossy().into_owned());
         // The last definition in `.env` wins, and the environment over all of them.
         let listed = || pairs.iter().rev().find(|pair| pair.name == name)?.value.clone();
-        own.or_else(|| listed().map(|value| value.trim_matches(['"', '\'']).to_owned()))
+        exported.or_else(|| listed().map(|value| value.trim_matches(['"', '\'']).to_owned()))
     };
     interpolate_values(&mut file, &value_of)?;
     let Some(Value::Object(services)) = file.get_mut("services").map(Value::take) else {
@@ -61,11 +61,11 @@ pub(crate) fn read_compose(
         let Some(attributes) = service_target(&service, &secrets, &value_of)? else { continue };
         let name = sanitized(&name);
         members.push(name.clone());
-        all.targets.push(BakeBlock { name, attributes });
+        definitions.targets.push(BakeBlock { name, attributes });
     }
     // Compose has no groups: `default` builds every service.
     let attributes = BlockAttributes::from([("targets".to_owned(), literal(json!(members)))]);
-    all.groups.push(BakeBlock { name: "default".into(), attributes });
+    definitions.groups.push(BakeBlock { name: "default".into(), attributes });
     Ok(())
 }
 
@@ -91,12 +91,12 @@ fn service_target(
     secrets: &Value,
     value_of: &VariableLookup<'_>,
 ) -> Result<Option<BlockAttributes>, Failure> {
-    let short;
+    let shorthand;
     let build = match service.get("build") {
         Some(Value::Object(build)) => build,
         Some(Value::String(context)) => {
-            short = Map::from_iter([("context".to_owned(), Value::from(context.as_str()))]);
-            &short
+            shorthand = Map::from_iter([("context".to_owned(), Value::from(context.as_str()))]);
+            &shorthand
         }
         _ => return Ok(None),
     };
@@ -125,8 +125,8 @@ fn service_target(
         fields.insert("ulimits".into(), limits.iter().map(|(name, limit)| ulimit(name, limit)).collect());
     }
     if let Some(Value::Array(list)) = build.get("secrets") {
-        let all = list.iter().map(|item| secret(item, secrets)).collect::<Result<Vec<_>, _>>()?;
-        fields.insert("secret".into(), Value::Array(all));
+        let entries = list.iter().map(|item| secret(item, secrets)).collect::<Result<Vec<_>, _>>()?;
+        fields.insert("secret".into(), Value::Array(entries));
     }
     let attests = ["provenance", "sbom"].into_iter().filter_map(|kind| attest(kind, build.get(kind)?));
     let attests: Vec<Value> = attests.collect();
@@ -162,20 +162,20 @@ fn apply_x_bake(fields: &mut Map<String, Value>, extension: Option<&Value>) {
 
 /// An object, or a list of `NAME=value` and `NAME`.
 fn map_of(value: &Value, value_of: Option<&VariableLookup<'_>>) -> Result<Map<String, Value>, Failure> {
-    let looked_up =
-        |name: &str| value_of.and_then(|value_of| value_of(name)).map_or(Value::Null, Value::String);
+    let lookup = |name: &str| value_of.and_then(|value_of| value_of(name)).map_or(Value::Null, Value::String);
     match value {
         Value::Object(map) => Ok(map
             .iter()
-            .map(|(key, value)| (key.clone(), if value.is_null() { looked_up(key) } else { value.clone() }))
+            .map(|(key, value)| (key.clone(), if value.is_null() { lookup(key) } else { value.clone() }))
             .collect()),
         Value::Array(items) => {
             let pair = |item: &Value| {
                 let text = item.as_str().ok_or_else(|| invalid(format!("{item} is no NAME=value")))?;
+                // Lists of `extra_hosts` may separate name and address by a colon.
                 let at = text.find(['=', ':']);
                 Ok(match at.map(|at| (text.get(..at), text.get(at + 1..))) {
                     Some((Some(name), Some(value))) => (name.to_owned(), Value::from(value)),
-                    _ => (text.to_owned(), looked_up(text)),
+                    _ => (text.to_owned(), lookup(text)),
                 })
             };
             items.iter().map(pair).collect()
@@ -186,11 +186,11 @@ fn map_of(value: &Value, value_of: Option<&VariableLookup<'_>>) -> Result<Map<St
 
 fn ulimit(name: &str, limit: &Value) -> Value {
     match limit {
-        Value::Object(both) => {
-            let part = |key: &str| both.get(key).map(Value::to_string).unwrap_or_else(|| "0".into());
+        Value::Object(limits) => {
+            let part = |key: &str| limits.get(key).map(Value::to_string).unwrap_or_else(|| "0".into());
             format!("{name}={}:{}", part("soft"), part("hard")).into()
         }
-        one => format!("{name}={one}").into(),
+        number => format!("{name}={number}").into(),
     }
 }
 

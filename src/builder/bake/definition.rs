@@ -58,22 +58,22 @@ fn one_line(why: &hcl::Error) -> String {
 }
 
 /// Parses an HCL file.
-pub(crate) fn read_hcl(all: &mut BakeDefinitions, text: &str) -> Result<(), Failure> {
+pub(crate) fn read_hcl(definitions: &mut BakeDefinitions, text: &str) -> Result<(), Failure> {
     let body: Body = text.parse().map_err(|why: hcl::Error| invalid(one_line(&why)))?;
     for structure in body.into_inner() {
         match structure {
             // A top-level attribute is a global variable.
             Structure::Attribute(attribute) => {
                 let variable = BakeVariable { default: Some(attribute.expr), ..BakeVariable::default() };
-                all.variables.insert(attribute.key.to_string(), variable);
+                definitions.variables.insert(attribute.key.to_string(), variable);
             }
-            Structure::Block(block) => read_block(all, block)?,
+            Structure::Block(block) => read_block(definitions, block)?,
         }
     }
     Ok(())
 }
 
-fn read_block(all: &mut BakeDefinitions, block: Block) -> Result<(), Failure> {
+fn read_block(definitions: &mut BakeDefinitions, block: Block) -> Result<(), Failure> {
     let kind = block.identifier.to_string();
     let [label] = block.labels.as_slice() else {
         return Err(invalid(format!("a block `{kind}` has one name, as in `{kind} \"app\" {{ … }}`")));
@@ -82,14 +82,14 @@ fn read_block(all: &mut BakeDefinitions, block: Block) -> Result<(), Failure> {
     match kind.as_str() {
         "variable" => {
             let variable = read_variable(block.body)?;
-            merge_variable(all, name, variable);
+            merge_variable(definitions, name, variable);
         }
         "function" => {
             let function = read_function(&name, attributes_of(block.body)?)?;
-            all.functions.insert(name, function);
+            definitions.functions.insert(name, function);
         }
-        "group" => all.groups.push(BakeBlock { name, attributes: attributes_of(block.body)? }),
-        "target" => all.targets.push(BakeBlock { name, attributes: attributes_of(block.body)? }),
+        "group" => definitions.groups.push(BakeBlock { name, attributes: attributes_of(block.body)? }),
+        "target" => definitions.targets.push(BakeBlock { name, attributes: attributes_of(block.body)? }),
         _ => return Err(unknown_block(&kind)),
     }
     Ok(())
@@ -101,12 +101,12 @@ fn unknown_block(kind: &str) -> Failure {
 }
 
 /// Merges a variable: a later file may repeat it without its default.
-fn merge_variable(all: &mut BakeDefinitions, name: String, variable: BakeVariable) {
-    let known = all.variables.entry(name).or_default();
-    known.default = variable.default.or_else(|| known.default.take());
-    known.kind = variable.kind.or_else(|| known.kind.take());
-    known.description = variable.description.or_else(|| known.description.take());
-    known.validations.extend(variable.validations);
+fn merge_variable(definitions: &mut BakeDefinitions, name: String, variable: BakeVariable) {
+    let merged = definitions.variables.entry(name).or_default();
+    merged.default = variable.default.or_else(|| merged.default.take());
+    merged.kind = variable.kind.or_else(|| merged.kind.take());
+    merged.description = variable.description.or_else(|| merged.description.take());
+    merged.validations.extend(variable.validations);
 }
 
 fn read_variable(body: Body) -> Result<BakeVariable, Failure> {
@@ -182,7 +182,7 @@ fn read_function(name: &str, mut attributes: BlockAttributes) -> Result<BakeFunc
 }
 
 /// Parses a JSON file, whose strings are templates too.
-pub(crate) fn read_json(all: &mut BakeDefinitions, text: &str) -> Result<(), Failure> {
+pub(crate) fn read_json(definitions: &mut BakeDefinitions, text: &str) -> Result<(), Failure> {
     let value: Value = serde_json::from_str(text).map_err(|why| invalid(why.to_string()))?;
     let Value::Object(top) = value else { return Err(invalid("an object is expected")) };
     for (kind, value) in top {
@@ -194,7 +194,7 @@ pub(crate) fn read_json(all: &mut BakeDefinitions, text: &str) -> Result<(), Fai
             // Other top-level keys are global variables, as attributes are in HCL.
             (_, value) => {
                 let variable = BakeVariable { default: Some(expression(value)), ..BakeVariable::default() };
-                all.variables.insert(kind, variable);
+                definitions.variables.insert(kind, variable);
                 continue;
             }
         };
@@ -202,14 +202,14 @@ pub(crate) fn read_json(all: &mut BakeDefinitions, text: &str) -> Result<(), Fai
             let Value::Object(fields) = value else {
                 return Err(invalid(format!("{kind} {name:?} is an object of attributes")));
             };
-            read_entry(all, &kind, name, fields)?;
+            read_entry(definitions, &kind, name, fields)?;
         }
     }
     Ok(())
 }
 
 fn read_entry(
-    all: &mut BakeDefinitions,
+    definitions: &mut BakeDefinitions,
     kind: &str,
     name: String,
     mut fields: serde_json::Map<String, Value>,
@@ -225,22 +225,22 @@ fn read_entry(
                 default: attributes.remove("default"),
                 validations: read_validations(validations),
             };
-            merge_variable(all, name, variable);
+            merge_variable(definitions, name, variable);
         }
         "function" => {
             let function = read_function(&name, attributes)?;
-            all.functions.insert(name, function);
+            definitions.functions.insert(name, function);
         }
-        "group" => all.groups.push(BakeBlock { name, attributes }),
-        _ => all.targets.push(BakeBlock { name, attributes }),
+        "group" => definitions.groups.push(BakeBlock { name, attributes }),
+        _ => definitions.targets.push(BakeBlock { name, attributes }),
     }
     Ok(())
 }
 
 fn read_validations(value: Option<Value>) -> Vec<(Expression, Option<Expression>)> {
-    let all = match value {
-        Some(Value::Array(all)) => all,
-        Some(one) => vec![one],
+    let items = match value {
+        Some(Value::Array(items)) => items,
+        Some(item) => vec![item],
         None => Vec::new(),
     };
     let read = |value: Value| {
@@ -248,7 +248,7 @@ fn read_validations(value: Option<Value>) -> Vec<(Expression, Option<Expression>
         let condition = expression(fields.remove("condition")?);
         Some((condition, fields.remove("error_message").map(expression)))
     };
-    all.into_iter().filter_map(read).collect()
+    items.into_iter().filter_map(read).collect()
 }
 
 /// Converts a JSON value to an expression; strings are templates.

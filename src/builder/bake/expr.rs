@@ -64,63 +64,63 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
     }
 
     /// Evaluates `expression`.
-    pub(super) fn value(&self, expression: &Expression, bound: &LocalScope<'_>) -> Result<Value, Failure> {
+    pub(super) fn value(&self, expression: &Expression, scope: &LocalScope<'_>) -> Result<Value, Failure> {
         self.steps.set(self.steps.get() + 1);
         // Definitions may be remote, so neither recursion nor work is unbounded.
         if self.depth.get() > MAX_DEPTH || self.steps.get() > MAX_STEPS {
             return Err(invalid("the definitions of the build call each other without end"));
         }
         self.depth.set(self.depth.get() + 1);
-        let value = self.evaluate(expression, bound);
+        let value = self.evaluate(expression, scope);
         self.depth.set(self.depth.get() - 1);
         value
     }
 
-    fn evaluate(&self, expression: &Expression, bound: &LocalScope<'_>) -> Result<Value, Failure> {
+    fn evaluate(&self, expression: &Expression, scope: &LocalScope<'_>) -> Result<Value, Failure> {
         match expression {
             Expression::Null => Ok(Value::Null),
             Expression::Bool(value) => Ok(Value::Bool(*value)),
             Expression::Number(number) => Ok(from_hcl_number(number)),
             Expression::String(text) => Ok(Value::String(text.clone())),
             Expression::Array(items) => {
-                items.iter().map(|item| self.value(item, bound)).collect::<Result<_, _>>().map(Value::Array)
+                items.iter().map(|item| self.value(item, scope)).collect::<Result<_, _>>().map(Value::Array)
             }
             Expression::Object(object) => {
                 let mut map = Map::new();
                 for (key, value) in object.iter() {
                     let key = match key {
                         ObjectKey::Identifier(name) => name.as_str().to_owned(),
-                        ObjectKey::Expression(key) => as_text(&self.value(key, bound)?)?,
+                        ObjectKey::Expression(key) => as_text(&self.value(key, scope)?)?,
                         _ => return Err(invalid("a key of an object is no text")),
                     };
-                    map.insert(key, self.value(value, bound)?);
+                    map.insert(key, self.value(value, scope)?);
                 }
                 Ok(Value::Object(map))
             }
-            Expression::TemplateExpr(template) => self.template(&template.to_string(), bound),
-            Expression::Variable(name) => self.variable(name.as_str(), bound),
+            Expression::TemplateExpr(template) => self.template(&template.to_string(), scope),
+            Expression::Variable(name) => self.variable(name.as_str(), scope),
             Expression::Traversal(traversal) => {
-                let start = self.value(&traversal.expr, bound)?;
-                self.traverse(start, &traversal.operators, bound)
+                let start = self.value(&traversal.expr, scope)?;
+                self.traverse(start, &traversal.operators, scope)
             }
-            Expression::FuncCall(call) => self.call(call, bound),
-            Expression::Parenthesis(inner) => self.value(inner, bound),
+            Expression::FuncCall(call) => self.call(call, scope),
+            Expression::Parenthesis(inner) => self.value(inner, scope),
             Expression::Conditional(conditional) => {
-                let chosen = if as_bool(&self.value(&conditional.cond_expr, bound)?)? {
+                let chosen = if as_bool(&self.value(&conditional.cond_expr, scope)?)? {
                     &conditional.true_expr
                 } else {
                     &conditional.false_expr
                 };
-                self.value(chosen, bound)
+                self.value(chosen, scope)
             }
-            Expression::Operation(operation) => self.operation(operation, bound),
-            Expression::ForExpr(each) => self.for_expr(each, bound),
+            Expression::Operation(operation) => self.operation(operation, scope),
+            Expression::ForExpr(each) => self.for_expr(each, scope),
             _ => Err(invalid("this expression of HCL is not known here")),
         }
     }
 
-    fn variable(&self, name: &str, bound: &LocalScope<'_>) -> Result<Value, Failure> {
-        if let Some(value) = bound.get(name) {
+    fn variable(&self, name: &str, scope: &LocalScope<'_>) -> Result<Value, Failure> {
+        if let Some(value) = scope.get(name) {
             return Ok(value.clone());
         }
         self.names.variable(name).unwrap_or_else(|| {
@@ -132,23 +132,23 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
         &self,
         mut value: Value,
         operators: &[TraversalOperator],
-        bound: &LocalScope<'_>,
+        scope: &LocalScope<'_>,
     ) -> Result<Value, Failure> {
         let mut rest = operators.iter();
         while let Some(operator) = rest.next() {
             value = match operator {
                 TraversalOperator::GetAttr(name) => index_value(&value, &Value::from(name.as_str()))?,
-                TraversalOperator::Index(index) => index_value(&value, &self.value(index, bound)?)?,
+                TraversalOperator::Index(index) => index_value(&value, &self.value(index, scope)?)?,
                 TraversalOperator::LegacyIndex(index) => index_value(&value, &Value::from(*index))?,
                 TraversalOperator::AttrSplat | TraversalOperator::FullSplat => {
                     // As in HCL, null becomes an empty list and a single value a list of one.
                     let each = match value {
                         Value::Array(items) => items,
                         Value::Null => Vec::new(),
-                        one => vec![one],
+                        single => vec![single],
                     };
                     let tail = rest.as_slice();
-                    let items = each.into_iter().map(|item| self.traverse(item, tail, bound));
+                    let items = each.into_iter().map(|item| self.traverse(item, tail, scope));
                     return items.collect::<Result<_, _>>().map(Value::Array);
                 }
             };
@@ -156,23 +156,23 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
         Ok(value)
     }
 
-    fn call(&self, call: &FuncCall, bound: &LocalScope<'_>) -> Result<Value, Failure> {
+    fn call(&self, call: &FuncCall, scope: &LocalScope<'_>) -> Result<Value, Failure> {
         let name = call.name.name.as_str();
         match name {
             // These two accept arguments that fail.
             "try" => {
-                let values = call.args.iter().map(|argument| self.value(argument, bound));
-                let found = values.filter_map(Result::ok).next();
-                return found.ok_or_else(|| invalid("try: no expression succeeded"));
+                let values = call.args.iter().map(|argument| self.value(argument, scope));
+                let value = values.filter_map(Result::ok).next();
+                return value.ok_or_else(|| invalid("try: no expression succeeded"));
             }
             "can" => {
-                let fails = call.args.iter().any(|argument| self.value(argument, bound).is_err());
+                let fails = call.args.iter().any(|argument| self.value(argument, scope).is_err());
                 return Ok(Value::Bool(!fails));
             }
             _ => {}
         }
         let mut arguments =
-            call.args.iter().map(|argument| self.value(argument, bound)).collect::<Result<Vec<_>, _>>()?;
+            call.args.iter().map(|argument| self.value(argument, scope)).collect::<Result<Vec<_>, _>>()?;
         if call.expand_final {
             match arguments.pop() {
                 Some(Value::Array(items)) => arguments.extend(items),
@@ -192,10 +192,10 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
         function: &BakeFunction,
         arguments: Vec<Value>,
     ) -> Result<Value, Failure> {
-        let wanted = function.parameters.len();
-        if arguments.len() < wanted || (arguments.len() > wanted && function.variadic.is_none()) {
+        let expected = function.parameters.len();
+        if arguments.len() < expected || (arguments.len() > expected && function.variadic.is_none()) {
             let message =
-                format!("function {name:?} takes {wanted} arguments and is given {}", arguments.len());
+                format!("function {name:?} takes {expected} arguments and is given {}", arguments.len());
             return Err(invalid(message));
         }
         let mut arguments = arguments.into_iter();
@@ -207,11 +207,11 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
         self.value(&function.result, &LocalScope::new(names))
     }
 
-    fn operation(&self, operation: &Operation, bound: &LocalScope<'_>) -> Result<Value, Failure> {
+    fn operation(&self, operation: &Operation, scope: &LocalScope<'_>) -> Result<Value, Failure> {
         use BinaryOperator as B;
         let binary = match operation {
             Operation::Unary(unary) => {
-                let value = self.value(&unary.expr, bound)?;
+                let value = self.value(&unary.expr, scope)?;
                 return match unary.operator {
                     UnaryOperator::Not => Ok(Value::Bool(!as_bool(&value)?)),
                     UnaryOperator::Neg => Ok(number_value(-as_number(&value)?)),
@@ -219,9 +219,9 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
             }
             Operation::Binary(binary) => binary,
         };
-        let left = self.value(&binary.lhs_expr, bound)?;
+        let left = self.value(&binary.lhs_expr, scope)?;
         // Both sides are evaluated, as in HCL.
-        let right = self.value(&binary.rhs_expr, bound)?;
+        let right = self.value(&binary.rhs_expr, scope)?;
         let numbers = || Ok::<_, Failure>((as_number(&left)?, as_number(&right)?));
         Ok(match binary.operator {
             B::Eq => Value::Bool(values_equal(&left, &right)),
@@ -241,13 +241,13 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
         })
     }
 
-    fn for_expr(&self, each: &ForExpr, bound: &LocalScope<'_>) -> Result<Value, Failure> {
+    fn for_expr(&self, each: &ForExpr, scope: &LocalScope<'_>) -> Result<Value, Failure> {
         let mut list = Vec::new();
         let mut map = Map::new();
-        for (key, value) in key_values(self.value(&each.collection_expr, bound)?)? {
+        for (key, value) in key_values(self.value(&each.collection_expr, scope)?)? {
             let mut names = BTreeMap::from([(each.value_var.as_str().to_owned(), value)]);
             names.extend(each.key_var.as_ref().map(|name| (name.as_str().to_owned(), key)));
-            let inner = LocalScope::nested(names, bound);
+            let inner = LocalScope::nested(names, scope);
             if let Some(condition) = &each.cond_expr
                 && !as_bool(&self.value(condition, &inner)?)?
             {
@@ -269,10 +269,10 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
     }
 
     /// Renders a template. A single interpolation without text around it keeps its type.
-    pub(super) fn template(&self, source: &str, bound: &LocalScope<'_>) -> Result<Value, Failure> {
+    pub(super) fn template(&self, source: &str, scope: &LocalScope<'_>) -> Result<Value, Failure> {
         // Loops render the same template many times, so it is parsed only once.
-        let known = self.templates.borrow().get(source).cloned();
-        let template = match known {
+        let parsed = self.templates.borrow().get(source).cloned();
+        let template = match parsed {
             Some(template) => template,
             None => {
                 let template: Template =
@@ -282,17 +282,17 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
             }
         };
         if let [Element::Interpolation(only)] = template.elements() {
-            return self.value(&only.expr, bound);
+            return self.value(&only.expr, scope);
         }
         let mut out = String::new();
-        self.render(&template, bound, Strip::None, Strip::None, &mut out)?;
+        self.render(&template, scope, Strip::None, Strip::None, &mut out)?;
         Ok(Value::String(out))
     }
 
     fn render(
         &self,
         template: &Template,
-        bound: &LocalScope<'_>,
+        scope: &LocalScope<'_>,
         before: Strip,
         after: Strip,
         out: &mut String,
@@ -303,8 +303,8 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
             let next = elements.get(at + 1).map_or(after, strip_of);
             match element {
                 Element::Literal(literal) => out.push_str(stripped(literal, previous, next)),
-                Element::Interpolation(inner) => *out += &as_text(&self.value(&inner.expr, bound)?)?,
-                Element::Directive(directive) => self.directive(directive, bound, out)?,
+                Element::Interpolation(inner) => *out += &as_text(&self.value(&inner.expr, scope)?)?,
+                Element::Directive(directive) => self.directive(directive, scope, out)?,
             }
         }
         Ok(())
@@ -313,26 +313,26 @@ impl<'n, N: NameResolver> ExprEvaluator<'n, N> {
     fn directive(
         &self,
         directive: &Directive,
-        bound: &LocalScope<'_>,
+        scope: &LocalScope<'_>,
         out: &mut String,
     ) -> Result<(), Failure> {
         match directive {
             Directive::If(choice) => {
-                if as_bool(&self.value(&choice.cond_expr, bound)?)? {
+                if as_bool(&self.value(&choice.cond_expr, scope)?)? {
                     let other = choice.false_template.is_some();
                     let after = if other { choice.else_strip } else { choice.endif_strip };
-                    self.render(&choice.true_template, bound, choice.if_strip, after, out)
+                    self.render(&choice.true_template, scope, choice.if_strip, after, out)
                 } else if let Some(other) = &choice.false_template {
-                    self.render(other, bound, choice.else_strip, choice.endif_strip, out)
+                    self.render(other, scope, choice.else_strip, choice.endif_strip, out)
                 } else {
                     Ok(())
                 }
             }
             Directive::For(each) => {
-                for (key, value) in key_values(self.value(&each.collection_expr, bound)?)? {
+                for (key, value) in key_values(self.value(&each.collection_expr, scope)?)? {
                     let mut names = BTreeMap::from([(each.value_var.as_str().to_owned(), value)]);
                     names.extend(each.key_var.as_ref().map(|name| (name.as_str().to_owned(), key)));
-                    let inner = LocalScope::nested(names, bound);
+                    let inner = LocalScope::nested(names, scope);
                     self.render(&each.template, &inner, each.for_strip, each.endfor_strip, out)?;
                 }
                 Ok(())

@@ -109,37 +109,37 @@ impl BakeConfig {
     }
 
     fn no_target(&self, name: &str) -> Failure {
-        let known: Vec<String> = self.targets().into_iter().map(|listed| listed.name).collect();
+        let names: Vec<String> = self.targets().into_iter().map(|listing| listing.name).collect();
         let failure = not_found(format!("failed to find target {name}"));
-        if known.is_empty() { failure } else { failure.hint(format!("there are: {}", known.join(", "))) }
+        if names.is_empty() { failure } else { failure.hint(format!("there are: {}", names.join(", "))) }
     }
 
     /// Targets and groups.
     pub fn targets(&self) -> Vec<BakeListing> {
-        let mut all: BTreeMap<&str, BakeListing> = BTreeMap::new();
+        let mut listings: BTreeMap<&str, BakeListing> = BTreeMap::new();
         for (name, target) in &self.evaluated.targets {
-            let listed = all.entry(name).or_insert_with(|| BakeListing::named(name));
-            listed.description =
-                target.text("description").map(str::to_owned).or_else(|| listed.description.take());
+            let listing = listings.entry(name).or_insert_with(|| BakeListing::named(name));
+            listing.description =
+                target.text("description").map(str::to_owned).or_else(|| listing.description.take());
         }
         for (name, (members, description)) in &self.evaluated.groups {
-            let mut listed = BakeListing::named(name);
-            listed.description = description.clone();
-            listed.value = Some(members.iter().map(String::as_str).collect());
-            all.insert(name, listed);
+            let mut listing = BakeListing::named(name);
+            listing.description = description.clone();
+            listing.value = Some(members.iter().map(String::as_str).collect());
+            listings.insert(name, listing);
         }
-        all.into_values().collect()
+        listings.into_values().collect()
     }
 
     pub fn variables(&self, client: &ClientEnv) -> Vec<BakeListing> {
         let scope = BakeScope::new(&self.definitions, client);
-        let listed = |(name, variable): (&String, &definition::BakeVariable)| BakeListing {
+        let listing = |(name, variable): (&String, &definition::BakeVariable)| BakeListing {
             description: variable.description.clone(),
             kind: variable.kind.clone(),
             value: scope.variable(name).and_then(Result::ok),
             ..BakeListing::named(name)
         };
-        self.definitions.variables.iter().map(listed).collect()
+        self.definitions.variables.iter().map(listing).collect()
     }
 }
 
@@ -159,26 +159,28 @@ fn with_hint_of(why: &Failure, message: String) -> Failure {
 
 /// Parses a file by its extension, else by what its content looks like.
 fn read_file(
-    all: &mut BakeDefinitions,
+    definitions: &mut BakeDefinitions,
     file: &BakeFile,
     text: &str,
     client: &ClientEnv,
 ) -> Result<(), Failure> {
     let is = |ending: &str| file.name.ends_with(ending);
     if is(".yml") || is(".yaml") {
-        return compose::read_compose(all, text, file.dotenv.as_deref(), client);
+        return compose::read_compose(definitions, text, file.dotenv.as_deref(), client);
     }
     if is(".json") {
-        return definition::read_json(all, text);
+        return definition::read_json(definitions, text);
     }
     if is(".hcl") {
-        return definition::read_hcl(all, text);
+        return definition::read_hcl(definitions, text);
     }
     if text.trim_start().starts_with('{') {
-        return definition::read_json(all, text);
+        return definition::read_json(definitions, text);
     }
-    definition::read_hcl(all, text)
-        .or_else(|why| compose::read_compose(all, text, file.dotenv.as_deref(), client).map_err(|_| why))
+    // Could be either: HCL first, whose error is also the one reported.
+    definition::read_hcl(definitions, text).or_else(|why| {
+        compose::read_compose(definitions, text, file.dotenv.as_deref(), client).map_err(|_| why)
+    })
 }
 
 /// The output of `bake --print`.

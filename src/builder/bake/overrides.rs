@@ -30,6 +30,7 @@ fn parse_override(text: &str) -> Result<TargetOverride, Failure> {
     let mut parts = keys.splitn(3, '.');
     let (pattern, key, name) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     let key = key.ok_or_else(|| invalid(format!("invalid override key {keys}, expected target.name")))?;
+    // Spellings that `--set` takes besides those of the attributes.
     let key = match key {
         "platform" => "platforms",
         "secrets" => "secret",
@@ -114,7 +115,7 @@ impl TargetOverride {
 
     /// Applies `push` and `load` to the outputs.
     fn apply_output(&self, target: &mut BakeTarget) -> Result<(), Failure> {
-        let on = match self.value.as_deref() {
+        let enabled = match self.value.as_deref() {
             Some("true" | "1") => true,
             Some("false" | "0") => false,
             _ => return Err(invalid(format!("invalid value for boolean key {}", self.key))),
@@ -122,7 +123,7 @@ impl TargetOverride {
         let Some(list) = target.list_mut("output") else { return Ok(()) };
         let mut outputs =
             list.iter().map(|text| entries::parse_output(text)).collect::<Result<Vec<_>, _>>()?;
-        match (self.key.as_str(), on) {
+        match (self.key.as_str(), enabled) {
             ("push", true) => entries::apply_push(&mut outputs),
             ("load", true) => entries::apply_load(&mut outputs),
             ("push", false) => outputs.iter_mut().for_each(|output| drop(output.attributes.remove("push"))),

@@ -17,7 +17,7 @@ impl BakeTarget {
         let source = self.source(client)?;
         let mut args: BTreeMap<String, String> = self.values("args");
         let epoch = args::parse_epoch(&mut args, client)?;
-        let short = |name: &str| self.list(name).iter().map(|text| entries::parse_attest(text));
+        let parse_attests = |name: &str| self.list(name).iter().map(|text| entries::parse_attest(text));
         Ok(BuildRequest {
             dockerfile: self.dockerfile(&source, client)?,
             contexts: self.contexts(client)?,
@@ -36,7 +36,7 @@ impl BakeTarget {
                 .collect::<Result<_, _>>()?,
             cache_from: self.caches("cache-from")?,
             cache_to: self.caches("cache-to")?,
-            attests: entries::merge_attests(short("attest").collect::<Result<Vec<_>, _>>()?)?,
+            attests: entries::merge_attests(parse_attests("attest").collect::<Result<Vec<_>, _>>()?)?,
             secrets: self
                 .list("secret")
                 .iter()
@@ -96,6 +96,7 @@ impl BakeTarget {
 
     fn platforms(&self) -> Result<Vec<dhow_model::platform::Platform>, Failure> {
         let read = |text: &String| match text.as_str() {
+            // buildx's name for the platform of the machine that builds.
             "local" => Ok(dhow_model::platform::Platform::host()),
             text => text.parse(),
         };
@@ -103,9 +104,9 @@ impl BakeTarget {
     }
 
     fn caches(&self, name: &str) -> Result<Vec<OptionsEntry>, Failure> {
-        let all =
+        let caches =
             self.list(name).iter().map(|text| entries::parse_cache(text)).collect::<Result<Vec<_>, _>>()?;
-        Ok(all.into_iter().flatten().collect())
+        Ok(caches.into_iter().flatten().collect())
     }
 
     fn values(&self, name: &str) -> BTreeMap<String, String> {

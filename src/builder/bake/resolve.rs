@@ -34,19 +34,20 @@ pub(super) fn evaluate(
     let scope = BakeScope::new(definitions, client);
     scope.validate()?;
     let evaluator = ExprEvaluator::new(&scope);
-    let mut all = EvaluatedConfig::default();
+    let mut config = EvaluatedConfig::default();
     for entry in &definitions.groups {
         let (members, description) = evaluate_group(entry, &evaluator)?;
-        let known = all.groups.entry(entry.name.clone()).or_default();
-        known.0.extend(members);
-        known.1 = description.or_else(|| known.1.take());
+        let group = config.groups.entry(entry.name.clone()).or_default();
+        group.0.extend(members);
+        group.1 = description.or_else(|| group.1.take());
     }
     for entry in &definitions.targets {
         check_name(&entry.name, "target")?;
         for row in matrix_rows(entry, &evaluator)? {
             let bound = LocalScope::new(row.clone());
-            let named =
-                |what: &str, why: &Failure| invalid(format!("{what} of target {:?}: {why}", entry.name));
+            let named = |attribute: &str, why: &Failure| {
+                invalid(format!("{attribute} of target {:?}: {why}", entry.name))
+            };
             let name = match entry.attributes.get("name") {
                 Some(name) => {
                     let name = evaluator.value(name, &bound).and_then(|value| as_text(&value));
@@ -67,15 +68,15 @@ pub(super) fn evaluate(
             }
             // The name of a matrix target is a group of all its combinations.
             if name != entry.name {
-                let group = &mut all.groups.entry(entry.name.clone()).or_default().0;
+                let group = &mut config.groups.entry(entry.name.clone()).or_default().0;
                 if !group.contains(&name) {
                     group.push(name.clone());
                 }
             }
-            all.targets.push((name, target));
+            config.targets.push((name, target));
         }
     }
-    Ok(all)
+    Ok(config)
 }
 
 fn evaluate_group(
@@ -83,11 +84,11 @@ fn evaluate_group(
     evaluator: &ExprEvaluator<'_, BakeScope<'_>>,
 ) -> Result<(Vec<String>, Option<String>), Failure> {
     check_name(&entry.name, "group")?;
-    let none = LocalScope::default();
+    let empty = LocalScope::default();
     let mut members = Vec::new();
     let mut description = None;
     for (key, expression) in &entry.attributes {
-        let value = evaluator.value(expression, &none)?;
+        let value = evaluator.value(expression, &empty)?;
         match (key.as_str(), value) {
             ("targets", Value::Array(items)) => {
                 members = items.iter().map(as_text).collect::<Result<_, _>>()?;
@@ -124,22 +125,22 @@ fn matrix_rows(
         if rows.len().saturating_mul(values.len()) > MAX_TARGETS {
             return Err(invalid(format!("matrix of target {:?} has too many combinations", entry.name)));
         }
-        let with = |row: &BTreeMap<String, Value>| -> Vec<BTreeMap<String, Value>> {
-            let one = |(_, value): &(Value, Value)| {
+        let expand = |row: &BTreeMap<String, Value>| -> Vec<BTreeMap<String, Value>> {
+            let extend = |(_, value): &(Value, Value)| {
                 let mut row = row.clone();
                 row.insert(name.clone(), value.clone());
                 row
             };
-            values.iter().map(one).collect()
+            values.iter().map(extend).collect()
         };
-        rows = rows.iter().flat_map(with).collect();
+        rows = rows.iter().flat_map(expand).collect();
     }
     Ok(rows)
 }
 
 fn check_name(name: &str, kind: &str) -> Result<(), Failure> {
-    let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !name.is_empty() && name.chars().all(good) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(allowed) {
         return Ok(());
     }
     Err(invalid(format!("invalid {kind} name {name:?}: only \"a-zA-Z0-9_-\" are allowed")))
@@ -172,8 +173,8 @@ impl EvaluatedConfig {
             self.expand_group(name, &mut groups, &mut targets);
             for target in targets {
                 resolved.requested.insert(target.clone());
-                let built = self.resolve_target(&target, &overrides, client)?;
-                resolved.targets.insert(target, built);
+                let resolved_target = self.resolve_target(&target, &overrides, client)?;
+                resolved.targets.insert(target, resolved_target);
             }
             for group in groups {
                 if let Some((members, _)) = self.groups.get(&group) {
@@ -224,18 +225,20 @@ impl EvaluatedConfig {
         overrides: &'o [TargetOverride],
     ) -> Result<BTreeMap<String, Vec<&'o TargetOverride>>, Failure> {
         let mut by_target: BTreeMap<String, Vec<&TargetOverride>> = BTreeMap::new();
-        for one in overrides {
+        for target_override in overrides {
             let mut names: BTreeSet<&str> = BTreeSet::new();
             for (name, _) in &self.targets {
-                if *name == one.pattern || glob::matches(&one.pattern, name)? {
+                if *name == target_override.pattern || glob::matches(&target_override.pattern, name)? {
                     names.insert(name);
                 }
             }
-            if names.is_empty() && one.pattern != "*" {
-                let message = format!("could not find any target matching '{}'", one.pattern);
+            if names.is_empty() && target_override.pattern != "*" {
+                let message = format!("could not find any target matching '{}'", target_override.pattern);
                 return Err(not_found(message));
             }
-            names.into_iter().for_each(|name| by_target.entry(name.to_owned()).or_default().push(one));
+            names
+                .into_iter()
+                .for_each(|name| by_target.entry(name.to_owned()).or_default().push(target_override));
         }
         Ok(by_target)
     }
@@ -261,7 +264,7 @@ impl EvaluatedConfig {
     fn apply_inheritance(
         &self,
         name: &str,
-        open: &mut Vec<String>,
+        stack: &mut Vec<String>,
         overrides: &BTreeMap<String, Vec<&TargetOverride>>,
         client: &ClientEnv,
     ) -> Result<BakeTarget, Failure> {
@@ -269,24 +272,24 @@ impl EvaluatedConfig {
             return Err(not_found(format!("failed to find target {name}")));
         }
         // Inheritance that leads back to a target would never end.
-        if open.iter().any(|other| other == name) {
+        if stack.iter().any(|other| other == name) {
             return Err(invalid(format!("infinite loop from {name} inherits")));
         }
-        open.push(name.to_owned());
+        stack.push(name.to_owned());
         let mut own = BakeTarget::default();
         // A target may be defined in several files; later ones are merged over earlier ones.
         let parts = self.targets.iter().filter(|(known, _)| known == name);
         parts.for_each(|(_, part)| own.merge(part));
         let mut target = BakeTarget::default();
         for parent in own.list("inherits") {
-            target.merge(&self.apply_inheritance(parent, open, overrides, client)?);
+            target.merge(&self.apply_inheritance(parent, stack, overrides, client)?);
         }
-        open.pop();
+        stack.pop();
         target.merge(&own);
         let overrides = overrides.get(name).map(Vec::as_slice).unwrap_or_default();
         // Overrides apply at every level, so that a target inherits the overrides of its parents.
-        for (at, one) in overrides.iter().enumerate() {
-            one.apply(&mut target, overrides.get(..at).unwrap_or_default(), client)?;
+        for (at, target_override) in overrides.iter().enumerate() {
+            target_override.apply(&mut target, overrides.get(..at).unwrap_or_default(), client)?;
         }
         target.normalize();
         Ok(target)
@@ -322,26 +325,26 @@ fn linked_targets(target: &BakeTarget) -> Vec<String> {
 impl ResolvedTargets {
     /// The targets in dependency order.
     pub fn build_order(&self) -> Result<Vec<String>, Failure> {
-        let mut done: Vec<String> = Vec::new();
+        let mut order: Vec<String> = Vec::new();
         for name in self.targets.keys() {
-            self.visit(name, &mut Vec::new(), &mut done)?;
+            self.visit(name, &mut Vec::new(), &mut order)?;
         }
-        Ok(done)
+        Ok(order)
     }
 
-    fn visit(&self, name: &str, open: &mut Vec<String>, done: &mut Vec<String>) -> Result<(), Failure> {
-        if done.iter().any(|other| other == name) {
+    fn visit(&self, name: &str, stack: &mut Vec<String>, order: &mut Vec<String>) -> Result<(), Failure> {
+        if order.iter().any(|other| other == name) {
             return Ok(());
         }
-        if open.iter().any(|other| other == name) {
-            return Err(invalid(format!("infinite loop from {name} to {}", open.join(", "))));
+        if stack.iter().any(|other| other == name) {
+            return Err(invalid(format!("infinite loop from {name} to {}", stack.join(", "))));
         }
-        open.push(name.to_owned());
+        stack.push(name.to_owned());
         for link in self.targets.get(name).map(linked_targets).unwrap_or_default() {
-            self.visit(&link, open, done)?;
+            self.visit(&link, stack, order)?;
         }
-        open.pop();
-        done.push(name.to_owned());
+        stack.pop();
+        order.push(name.to_owned());
         Ok(())
     }
 }

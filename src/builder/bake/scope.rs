@@ -28,9 +28,10 @@ impl<'a> BakeScope<'a> {
     }
 
     fn evaluate(&self, name: &str, variable: &BakeVariable) -> Result<Value, Failure> {
-        let none = LocalScope::default();
+        let empty = LocalScope::default();
         let evaluator = ExprEvaluator::new(self);
-        let default = variable.default.as_ref().map(|default| evaluator.value(default, &none)).transpose()?;
+        let default =
+            variable.default.as_ref().map(|default| evaluator.value(default, &empty)).transpose()?;
         let raw = self.client.environment.raw(name).map(|value| value.to_string_lossy().into_owned());
         let json = self.client.environment.text(&format!("{name}_JSON"));
         // As in buildx: NAME, then NAME_JSON, then the default.
@@ -48,18 +49,18 @@ impl<'a> BakeScope<'a> {
 
     /// Checks the validation blocks of variables.
     pub(crate) fn validate(&self) -> Result<(), Failure> {
-        let (none, evaluator) = (LocalScope::default(), ExprEvaluator::new(self));
+        let (empty, evaluator) = (LocalScope::default(), ExprEvaluator::new(self));
         for (name, variable) in &self.definitions.variables {
             for (condition, message) in &variable.validations {
                 let holds = evaluator
-                    .value(condition, &none)
+                    .value(condition, &empty)
                     .and_then(|value| as_bool(&value))
                     .map_err(|why| invalid(format!("in the validation of {name:?}: {why}")))?;
                 if holds {
                     continue;
                 }
                 let message = match message {
-                    Some(message) => as_text(&evaluator.value(message, &none)?)?,
+                    Some(message) => as_text(&evaluator.value(message, &empty)?)?,
                     None => "This check failed, but no error message was given.".into(),
                 };
                 return Err(invalid(format!("Validation failed; variable {name:?}: {message}")));
@@ -70,14 +71,14 @@ impl<'a> BakeScope<'a> {
 
     /// All targets or groups with their attributes, for expressions such as `target.app.tags`.
     fn block_values(&self, kind: &str) -> Result<Value, Failure> {
-        let all = if kind == "target" { &self.definitions.targets } else { &self.definitions.groups };
-        let (none, evaluator) = (LocalScope::default(), ExprEvaluator::new(self));
+        let blocks = if kind == "target" { &self.definitions.targets } else { &self.definitions.groups };
+        let (empty, evaluator) = (LocalScope::default(), ExprEvaluator::new(self));
         let mut entries = Map::new();
-        for entry in all.iter().filter(|entry| !entry.attributes.contains_key("matrix")) {
+        for entry in blocks.iter().filter(|entry| !entry.attributes.contains_key("matrix")) {
             let mut fields = Map::new();
             for (name, expression) in &entry.attributes {
                 // An attribute that itself refers to targets would be a cycle; it is left out here.
-                if let Ok(value) = evaluator.value(expression, &none) {
+                if let Ok(value) = evaluator.value(expression, &empty) {
                     fields.insert(name.clone(), value);
                 }
             }
@@ -109,12 +110,12 @@ impl NameResolver for BakeScope<'_> {
             return Some(Err(invalid(format!("variable cycle not allowed for {name}"))));
         }
         self.evaluating.borrow_mut().push(name.to_owned());
-        let found = self.evaluate_name(name);
+        let result = self.evaluate_name(name);
         self.evaluating.borrow_mut().pop();
-        if let Some(Ok(value)) = &found {
+        if let Some(Ok(value)) = &result {
             self.values.borrow_mut().insert(name.to_owned(), value.clone());
         }
-        found
+        result
     }
 
     fn function(&self, name: &str) -> Option<&BakeFunction> {

@@ -72,8 +72,8 @@ pub struct BakeTarget {
 
 /// The canonical name and the type of an attribute.
 pub(super) fn attribute(name: &str) -> Result<(&'static str, AttributeKind), Failure> {
-    let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
-    known.copied().ok_or_else(|| {
+    let entry = ATTRIBUTES.iter().find(|(canonical, _)| *canonical == name);
+    entry.copied().ok_or_else(|| {
         invalid(format!("Unsupported argument; An argument named {name:?} is not expected here."))
     })
 }
@@ -205,15 +205,16 @@ fn map(value: &Value, name: &str) -> Result<BTreeMap<String, Option<String>>, Fa
 fn csv_text(value: &Value) -> Result<String, Failure> {
     let Value::Object(entries) = value else { return as_text(value) };
     let mut fields = Vec::new();
-    let first = ["type", "id"];
-    let rank = |key: &String| first.iter().position(|first| first == key).unwrap_or(first.len());
+    // `type` comes first: overrides recognise an attestation by its first field.
+    let leading = ["type", "id"];
+    let rank = |key: &String| leading.iter().position(|name| name == key).unwrap_or(leading.len());
     let mut keys: Vec<&String> = entries.keys().collect();
     keys.sort_by_key(|key| rank(key));
     for key in keys {
         let value = match entries.get(key) {
             Some(Value::Array(items)) => items.iter().map(as_text).collect::<Result<Vec<_>, _>>()?.join(","),
             Some(Value::Null) | None => continue,
-            Some(one) => as_text(one)?,
+            Some(scalar) => as_text(scalar)?,
         };
         fields.push(quoted_field(format!("{key}={value}")));
     }
@@ -257,8 +258,8 @@ impl Serialize for BakeTarget {
                 (Some(AttributeValue::Text(text)), _) => map.serialize_entry(name, text)?,
                 (Some(AttributeValue::Switch(value)), _) => map.serialize_entry(name, value)?,
                 (Some(AttributeValue::List(list)), AttributeKind::Csv) => {
-                    let all: Vec<Value> = list.iter().map(|item| csv_object(name, item)).collect();
-                    map.serialize_entry(name, &all)?;
+                    let objects: Vec<Value> = list.iter().map(|item| csv_object(name, item)).collect();
+                    map.serialize_entry(name, &objects)?;
                 }
                 (Some(AttributeValue::List(list)), _) => map.serialize_entry(name, list)?,
                 (Some(AttributeValue::Map(entries)), _) => map.serialize_entry(name, entries)?,

@@ -17,7 +17,7 @@ pub(crate) fn key_values(value: Value) -> Result<Vec<(Value, Value)>, Failure> {
 
 /// An element of a list or an object.
 pub(crate) fn index_value(value: &Value, key: &Value) -> Result<Value, Failure> {
-    let found = match (value, key) {
+    let element = match (value, key) {
         (Value::Object(map), Value::String(key)) => map.get(key),
         (Value::Array(items), key) => {
             let at = as_number(key)?;
@@ -25,7 +25,7 @@ pub(crate) fn index_value(value: &Value, key: &Value) -> Result<Value, Failure> 
         }
         _ => None,
     };
-    found.cloned().ok_or_else(|| invalid(format!("there is no element {key} in {value}")))
+    element.cloned().ok_or_else(|| invalid(format!("there is no element {key} in {value}")))
 }
 
 /// Whether two values have the same type and value.
@@ -49,12 +49,13 @@ pub(crate) fn as_text(value: &Value) -> Result<String, Failure> {
 
 /// Converts a value to a number.
 pub(crate) fn as_number(value: &Value) -> Result<f64, Failure> {
-    let read = match value {
+    let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     };
-    read.filter(|number: &f64| number.is_finite())
+    number
+        .filter(|number: &f64| number.is_finite())
         .ok_or_else(|| invalid(format!("a number is expected and {value} is given")))
 }
 

@@ -13,6 +13,7 @@ pub fn parse_main(text: &str, client: &ClientEnv) -> Result<ContextSource, Failu
         return Ok(ContextSource::Stdin);
     }
     let dir = client.absolute(text);
+    // As in docker's client, an existing directory wins over a URL of the same text.
     if text.is_empty() || dir.is_dir() {
         return Ok(ContextSource::Directory(dir));
     }
@@ -22,8 +23,8 @@ pub fn parse_main(text: &str, client: &ClientEnv) -> Result<ContextSource, Failu
     if is_http(text) {
         return Ok(ContextSource::Url(text.to_owned()));
     }
-    let wrong = if dir.exists() { "is not a directory" } else { "not found" };
-    Err(not_found(format!("unable to prepare context: path {text:?} {wrong}")))
+    let problem = if dir.exists() { "is not a directory" } else { "not found" };
+    Err(not_found(format!("unable to prepare context: path {text:?} {problem}")))
 }
 
 /// Parses the source of a named context.
@@ -45,7 +46,7 @@ fn parse_source(text: &str, client: &ClientEnv) -> Result<ContextSource, Failure
     }
     let dir = client.absolute(text);
     match dir.metadata() {
-        Ok(found) if found.is_dir() => Ok(ContextSource::Directory(dir)),
+        Ok(metadata) if metadata.is_dir() => Ok(ContextSource::Directory(dir)),
         Ok(_) => Err(invalid(format!("failed to get build context {text}: not a directory"))),
         Err(why) => Err(not_found(format!("failed to get build context {text}: {why}"))),
     }

@@ -19,6 +19,7 @@ pub fn parse_output(text: &str) -> Result<OptionsEntry, Failure> {
     if output.kind.is_empty() {
         return Err(invalid("type is required for output"));
     }
+    // `registry` is short for an image that is pushed.
     if output.kind == "registry" {
         output.kind = "image".into();
         output.attributes.entry("push".into()).or_insert_with(|| "true".into());
@@ -29,6 +30,7 @@ pub fn parse_output(text: &str) -> Result<OptionsEntry, Failure> {
         ("local", Some("-")) => {
             return Err(invalid("dest is required for local output: `-` cannot be a directory"));
         }
+        // As in buildx: without a destination they go to standard output.
         ("oci" | "tar", None) => drop(output.attributes.insert("dest".into(), "-".into())),
         _ => {}
     }
@@ -78,15 +80,15 @@ pub fn parse_short_attest(kind: &str, text: &str) -> Result<OptionsEntry, Failur
 }
 
 /// Joins the attestations of several flags. Fails if a type is given twice.
-pub fn merge_attests(all: impl IntoIterator<Item = OptionsEntry>) -> Result<Vec<OptionsEntry>, Failure> {
-    let mut known: Vec<OptionsEntry> = Vec::new();
-    for attest in all {
-        if known.iter().any(|other| other.kind == attest.kind) {
+pub fn merge_attests(attests: impl IntoIterator<Item = OptionsEntry>) -> Result<Vec<OptionsEntry>, Failure> {
+    let mut merged: Vec<OptionsEntry> = Vec::new();
+    for attest in attests {
+        if merged.iter().any(|other| other.kind == attest.kind) {
             return Err(invalid(format!("duplicate attestation field {}", attest.kind.escape_debug())));
         }
-        known.push(attest);
+        merged.push(attest);
     }
-    Ok(known)
+    Ok(merged)
 }
 
 /// `--push`: sets `push` on all image outputs, or adds one.
@@ -103,15 +105,16 @@ pub fn apply_push(outputs: &mut Vec<OptionsEntry>) {
 
 /// `--load`: adds an output to the store.
 pub fn apply_load(outputs: &mut Vec<OptionsEntry>) {
+    // With `dest` the output is an archive, not the store.
     if !outputs.iter().any(|output| output.kind == "docker" && !output.attributes.contains_key("dest")) {
         outputs.push(OptionsEntry { kind: "docker".into(), ..OptionsEntry::default() });
     }
 }
 
 /// Formats an entry as on the command line, `type=local,dest=out`.
-pub(crate) fn to_csv(typed: &OptionsEntry) -> String {
-    let mut text = format!("type={}", typed.kind);
-    for (key, value) in &typed.attributes {
+pub(crate) fn to_csv(entry: &OptionsEntry) -> String {
+    let mut text = format!("type={}", entry.kind);
+    for (key, value) in &entry.attributes {
         text.push(',');
         text += &quoted_field(format!("{key}={value}"));
     }
@@ -129,19 +132,19 @@ fn single_attribute(key: &str, value: &str) -> BTreeMap<String, String> {
 }
 
 fn parse_pairs(fields: &[String]) -> Result<OptionsEntry, Failure> {
-    let mut typed = OptionsEntry::default();
+    let mut entry = OptionsEntry::default();
     for field in fields {
         let (key, value) = field
             .split_once('=')
             .ok_or_else(|| invalid(format!("invalid value {}", field.escape_debug())))?;
         let key = key.trim().to_lowercase();
         if key == "type" {
-            typed.kind = value.to_owned();
+            entry.kind = value.to_owned();
         } else {
-            typed.attributes.insert(key, value.to_owned());
+            entry.attributes.insert(key, value.to_owned());
         }
     }
-    Ok(typed)
+    Ok(entry)
 }
 
 #[cfg(test)]

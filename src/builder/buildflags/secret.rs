@@ -19,6 +19,7 @@ struct SecretFields {
 /// Parses one `--secret`.
 pub fn parse_secret(text: &str, client: &ClientEnv) -> Result<SecretSource, Failure> {
     let mut fields = parse_fields(text)?;
+    // With `type=env`, `src` names the variable.
     if fields.kind == "env" && fields.variable.is_empty() {
         fields.variable = std::mem::take(&mut fields.file);
     }
@@ -41,7 +42,7 @@ pub fn parse_secret(text: &str, client: &ClientEnv) -> Result<SecretSource, Fail
 }
 
 fn parse_fields(text: &str) -> Result<SecretFields, Failure> {
-    let mut read = SecretFields::default();
+    let mut fields = SecretFields::default();
     for field in csv::fields(text)? {
         let (key, value) = field
             .split_once('=')
@@ -50,14 +51,14 @@ fn parse_fields(text: &str) -> Result<SecretFields, Failure> {
             "type" if value != "file" && value != "env" => {
                 return Err(invalid(format!("unsupported secret type {value:?}")));
             }
-            "type" => read.kind = value.to_owned(),
-            "id" => read.id = value.to_owned(),
-            "source" | "src" => read.file = value.to_owned(),
-            "env" => read.variable = value.to_owned(),
+            "type" => fields.kind = value.to_owned(),
+            "id" => fields.id = value.to_owned(),
+            "source" | "src" => fields.file = value.to_owned(),
+            "env" => fields.variable = value.to_owned(),
             key => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
         }
     }
-    Ok(read)
+    Ok(fields)
 }
 
 /// An unset variable is an empty secret, as in BuildKit: the step decides whether it is required.
@@ -72,9 +73,9 @@ fn variable(name: &str, client: &ClientEnv) -> Result<SecretFrom, Failure> {
 
 fn file(fields: &SecretFields, client: &ClientEnv) -> Result<PathBuf, Failure> {
     let path = client.absolute(&fields.file);
-    let found =
+    let metadata =
         fs::metadata(&path).map_err(|why| not_found(format!("failed to stat {}: {why}", fields.file)))?;
-    if found.len() > MAX_SECRET {
+    if metadata.len() > MAX_SECRET {
         return Err(too_big(&fields.id));
     }
     Ok(path)
@@ -87,16 +88,16 @@ fn too_big(id: &str) -> Failure {
 /// Parses one `--ssh`: `default`, `ID=SOCKET` or `ID=KEY[,KEY]`.
 pub fn parse_ssh(text: &str, client: &ClientEnv) -> Result<SshSource, Failure> {
     let (id, paths) = text.split_once('=').map_or((text, None), |(id, paths)| (id, Some(paths)));
-    let given: Vec<&str> =
+    let paths: Vec<&str> =
         paths.into_iter().flat_map(|paths| paths.split(',')).filter(|path| !path.is_empty()).collect();
-    if given.is_empty() {
+    if paths.is_empty() {
         let agent = client
             .environment
             .path("SSH_AUTH_SOCK")
             .ok_or_else(|| invalid("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set"))?;
         return Ok(SshSource { id: id.to_owned(), paths: vec![client.absolute(agent)] });
     }
-    let paths = given.into_iter().map(|path| ssh_path(path, client)).collect::<Result<_, _>>()?;
+    let paths = paths.into_iter().map(|path| ssh_path(path, client)).collect::<Result<_, _>>()?;
     Ok(SshSource { id: id.to_owned(), paths })
 }
 

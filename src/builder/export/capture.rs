@@ -58,14 +58,15 @@ fn parameters(request: &BuildRequest) -> BTreeMap<String, String> {
 
 /// The steps by their titles, for `buildConfig`.
 fn steps(plan: &BuildPlan) -> serde_json::Value {
-    let shown: Vec<&str> =
+    let titles: Vec<&str> =
         plan.needed().flat_map(|(_, stage)| stage.steps.iter().map(|step| step.shown.as_str())).collect();
-    serde_json::json!({ "steps": shown })
+    serde_json::json!({ "steps": titles })
 }
 
 /// A new build reference as `buildx` forms it: `BUILDER/NODE/ID`.
 pub(crate) fn new_build_ref() -> String {
     let id = random::random_bytes::<16>().map(|bytes| dhow_model::digest::hex(&bytes)).unwrap_or_default();
+    // The length of BuildKit's IDs.
     let id: String = id.chars().take(25).collect();
     format!("default/default/{id}")
 }

@@ -46,16 +46,16 @@ impl MergedTree {
         if lower.is_empty() {
             lower.push(work.path().join("lower"));
         }
-        let place = |name: &str| work.path().join(name);
+        let subdir = |name: &str| work.path().join(name);
         let layers = OverlayLayers {
             base,
             lower,
-            upper: place("upper"),
-            work: place("work"),
+            upper: subdir("upper"),
+            work: subdir("work"),
             volatile: true,
             must_persist: false,
         };
-        let root = overlay::attach_in_new_mountns(&layers, &place("stage"))?;
+        let root = overlay::attach_in_new_mountns(&layers, &subdir("stage"))?;
         Ok(Self { root, work })
     }
 

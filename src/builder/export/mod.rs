@@ -76,19 +76,19 @@ impl ExporterSet {
     /// Parses the options, and finds registries and credentials for what will be pushed.
     pub(crate) fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
         let tags = request.tags.iter().map(|tag| parse_tag(tag)).collect::<Result<Vec<_>, _>>()?;
-        let wish = ProvenanceOptions::parse(&request.attests)?;
+        let provenance = ProvenanceOptions::parse(&request.attests)?;
         AnnotationSet::parse(request.annotations.iter())?;
         let mut exports = Self {
             outputs: Vec::new(),
             tags,
             annotations: request.annotations.clone(),
-            provenance: wish,
+            provenance,
             warnings: Vec::new(),
         };
-        for typed in &request.outputs {
-            let wanted = ExportOptions::parse(typed)?;
-            let targets = exports.targets(environment, &wanted)?;
-            exports.outputs.push((wanted, targets));
+        for entry in &request.outputs {
+            let options = ExportOptions::parse(entry)?;
+            let targets = exports.targets(environment, &options)?;
+            exports.outputs.push((options, targets));
         }
         if request.outputs.is_empty() {
             let kind = ExporterKind::Image { push: false, by_digest: false, store: true, insecure: false };
@@ -98,9 +98,9 @@ impl ExporterSet {
         Ok(exports)
     }
 
-    fn targets(&mut self, environment: &Environment, wanted: &ExportOptions) -> Result<Vec<PushTarget>> {
-        let ExporterKind::Image { push: true, insecure, .. } = wanted.kind else { return Ok(Vec::new()) };
-        let names = wanted.names.as_ref().unwrap_or(&self.tags);
+    fn targets(&mut self, environment: &Environment, options: &ExportOptions) -> Result<Vec<PushTarget>> {
+        let ExporterKind::Image { push: true, insecure, .. } = options.kind else { return Ok(Vec::new()) };
+        let names = options.names.as_ref().unwrap_or(&self.tags);
         if names.is_empty() {
             return Err(invalid("tag is needed when pushing to registry").hint("give a name with -t").into());
         }
@@ -116,16 +116,16 @@ impl ExporterSet {
 
     /// Whether the only output is an image in the store under the names of `--tag`.
     pub(crate) fn is_store_only(&self) -> bool {
-        let plain = |wanted: &ExportOptions| {
-            matches!(wanted.kind, ExporterKind::Image { push: false, store: true, .. })
-                && wanted.names.is_none()
+        let plain = |options: &ExportOptions| {
+            matches!(options.kind, ExporterKind::Image { push: false, store: true, .. })
+                && options.names.is_none()
         };
-        matches!(self.outputs.as_slice(), [(wanted, _)] if plain(wanted))
+        matches!(self.outputs.as_slice(), [(options, _)] if plain(options))
     }
 
     /// The step title of each exporter: `exporting to image` and so on.
     pub(crate) fn step_titles(&self) -> Vec<&'static str> {
-        let title = |wanted: &ExportOptions| match &wanted.kind {
+        let title = |options: &ExportOptions| match &options.kind {
             ExporterKind::Image { .. } => "exporting to image",
             ExporterKind::Archive { oci: true, .. } => "exporting to oci image format",
             ExporterKind::Archive { oci: false, .. } => "exporting to docker image format",
@@ -133,16 +133,16 @@ impl ExporterSet {
             ExporterKind::Files { tar: false, .. } => "exporting to client directory",
             ExporterKind::Cache => "exporting nothing",
         };
-        self.outputs.iter().map(|(wanted, _)| title(wanted)).collect()
+        self.outputs.iter().map(|(options, _)| title(options)).collect()
     }
 
     /// Runs every exporter. The process must have a single thread and be able to read files of every owner.
-    /// `say` gets progress lines.
+    /// `report` gets progress lines.
     pub(crate) fn export_all(
         &self,
         store: &Store,
         outputs: &[PlatformResult],
-        say: &mut dyn FnMut(&str),
+        report: &mut dyn FnMut(&str),
         progress: &dyn LayerProgress,
     ) -> Result<ExportResult> {
         let mut exported = ExportResult::default();
@@ -151,27 +151,21 @@ impl ExporterSet {
         let leases = outputs.iter().map(|output| output.layers.iter().map(lease).collect());
         let leases = leases.collect::<Result<Vec<Vec<_>>>>()?;
         // Mounting needs a single thread, and so files come first.
-        for (wanted, _) in &self.outputs {
-            if let ExporterKind::Files { tar, to, split } = &wanted.kind {
-                self.files(store, outputs, *tar, to, *split, say)?;
+        for (options, _) in &self.outputs {
+            if let ExporterKind::Files { tar, to, split } = &options.kind {
+                self.files(store, outputs, *tar, to, *split, report)?;
             }
         }
-        for (wanted, targets) in &self.outputs {
-            let mut task = ExportTask {
-                exports: self,
-                store,
-                outputs,
-                options: wanted,
-                progress,
-                exported: &mut exported,
-            };
-            match &wanted.kind {
+        for (options, targets) in &self.outputs {
+            let mut task =
+                ExportTask { exports: self, store, outputs, options, progress, exported: &mut exported };
+            match &options.kind {
                 ExporterKind::Image { push, by_digest, store, .. } => {
                     if *store {
-                        task.store(&leases, say)?;
+                        task.store(&leases, report)?;
                     }
                     if *push {
-                        task.push(targets, *by_digest, say)?;
+                        task.push(targets, *by_digest, report)?;
                     }
                 }
                 ExporterKind::Archive { oci, to, directory } => task.archive(*oci, to, *directory)?,
@@ -188,7 +182,7 @@ impl ExporterSet {
         tar: bool,
         to: &ExportDest,
         split: bool,
-        say: &mut dyn FnMut(&str),
+        report: &mut dyn FnMut(&str),
     ) -> Result<()> {
         if tar && outputs.len() > 1 {
             return Err(invalid("several platforms do not go into one archive of files")
@@ -199,15 +193,16 @@ impl ExporterSet {
             let tree = MergedTree::mount(store, &output.layers)?;
             match to {
                 ExportDest::Path(dir) if !tar => {
+                    // BuildKit's names: `linux_arm64`.
                     let name = output.platform.to_string().replace('/', "_");
                     let dir = if split && outputs.len() > 1 { dir.join(name) } else { dir.clone() };
                     let left_out = tree.copy_to(&dir)?;
                     if !left_out.is_empty() {
-                        say(&format!("left out, as only root can make devices: {}", left_out.join(", ")));
+                        report(&format!("left out, as only root can make devices: {}", left_out.join(", ")));
                     }
                     self.provenance_beside(output, &dir)?;
                 }
-                place => write_dest(place, |out| tree.write_tar(out))?,
+                dest => write_dest(dest, |out| tree.write_tar(out))?,
             }
         }
         Ok(())
@@ -240,8 +235,8 @@ fn parse_tag(tag: &str) -> Result<ImageReference, Failure> {
 }
 
 /// Calls `write` with standard output, or with a file that appears only when complete.
-fn write_dest(place: &ExportDest, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    match place {
+fn write_dest(dest: &ExportDest, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    match dest {
         ExportDest::Stdout => {
             let mut out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
             write(&mut out)?;
@@ -250,7 +245,7 @@ fn write_dest(place: &ExportDest, write: impl FnOnce(&mut dyn Write) -> Result<(
         ExportDest::Path(path) => {
             let doing = || format!("cannot write {}", path.display());
             // A device or a FIFO (`dest=/dev/stdout`) cannot be replaced by rename.
-            if path.metadata().is_ok_and(|found| !found.is_file()) {
+            if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
                 let mut file = File::options().write(true).open(path).with_context(doing)?;
                 return write(&mut file).with_context(doing);
             }
@@ -280,7 +275,7 @@ impl ExportTask<'_> {
     }
 
     /// Registers the images of all platforms under the same names.
-    fn store(&mut self, leases: &[Vec<LayerLease>], say: &mut dyn FnMut(&str)) -> Result<()> {
+    fn store(&mut self, leases: &[Vec<LayerLease>], report: &mut dyn FnMut(&str)) -> Result<()> {
         let mut ids = Vec::new();
         for (output, layers) in self.outputs.iter().zip(leases) {
             let new = NewImage { config: &output.config, manifest: None, layers, names: &[] };
@@ -288,14 +283,14 @@ impl ExportTask<'_> {
         }
         let first = ids.first().cloned();
         if let Some(first) = &first {
-            say(&format!("writing image {first}"));
+            report(&format!("writing image {first}"));
             self.exported.metadata.insert("containerimage.config.digest".into(), json!(first));
             // A manifest digest from another exporter takes precedence.
             self.exported.metadata.entry("containerimage.digest").or_insert(json!(first));
         }
         for name in self.names() {
             self.store.set_multi_platform_name(name, &ids, &Platform::host())?;
-            say(&format!("naming to {name}"));
+            report(&format!("naming to {name}"));
         }
         self.exported.image = first;
         self.record_names();
@@ -309,13 +304,13 @@ impl ExportTask<'_> {
         }
     }
 
-    fn push(&mut self, targets: &[PushTarget], by_digest: bool, say: &mut dyn FnMut(&str)) -> Result<()> {
+    fn push(&mut self, targets: &[PushTarget], by_digest: bool, report: &mut dyn FnMut(&str)) -> Result<()> {
         for target in targets {
             let name = &target.reference;
-            say(&format!("pushing layers of {name}"));
+            report(&format!("pushing layers of {name}"));
             let pushed = self.push_to(target, by_digest).with_context(|| format!("failed to push {name}"))?;
             let digest = &pushed.descriptor.digest;
-            say(&format!("pushed {name}@{digest}"));
+            report(&format!("pushed {name}@{digest}"));
             // Known by its digest too, as a pulled image is.
             if let Some(image) = &self.exported.image {
                 self.store.set_name(&name.with_digest(digest.clone()), image, None)?;
@@ -373,20 +368,25 @@ impl ExportTask<'_> {
         annotations: &AnnotationSet,
     ) -> Result<ReadyManifest> {
         let names = self.names();
-        let own: Vec<BTreeMap<String, String>> = self
+        let manifest_annotations: Vec<BTreeMap<String, String>> = self
             .outputs
             .iter()
             .map(|output| annotations.of("manifest", Some(&output.platform.to_string())))
             .collect();
-        let say = |output: &PlatformResult, manifest: &Digest| {
+        let make_statement = |output: &PlatformResult, manifest: &Digest| {
             let statement =
                 self.exports.provenance.statement(&output.capture, &output.platform, names, manifest);
             (provenance::PREDICATE.to_owned(), statement)
         };
-        let statements: Vec<_> =
-            self.outputs.iter().map(|output| move |manifest: &Digest| say(output, manifest)).collect();
+        let statements: Vec<_> = self
+            .outputs
+            .iter()
+            .map(|output| move |manifest: &Digest| make_statement(output, manifest))
+            .collect();
         let mut members = Vec::new();
-        for ((output, annotated), statement) in self.outputs.iter().zip(&own).zip(&statements) {
+        for ((output, annotated), statement) in
+            self.outputs.iter().zip(&manifest_annotations).zip(&statements)
+        {
             let statement: StatementFn<'_> = statement;
             members.push(IndexMember {
                 platform: output.platform.clone(),
@@ -412,9 +412,9 @@ impl ExportTask<'_> {
         let form = self.options.form;
         let annotations = self.annotations()?;
         // Annotations and attestations need OCI media types.
-        let types =
+        let oci_types =
             form.oci.unwrap_or(oci || self.has_annotations(&annotations) || self.exports.provenance.enabled);
-        let mut layout = OciLayout::new(self.store, form.compression, types, self.progress)?;
+        let mut layout = OciLayout::new(self.store, form.compression, oci_types, self.progress)?;
         let ready = self.assemble_image(&mut layout, &annotations)?;
         layout.write_index(&ready, self.names(), &annotations.of("index-descriptor", None), !oci)?;
         match to {
@@ -422,7 +422,7 @@ impl ExportTask<'_> {
                 files::make_dirs(dir).with_context(|| format!("cannot make {}", dir.display()))?;
                 layout.write_to_dir(dir)?;
             }
-            place => write_dest(place, |out| layout.write_archive(out))?,
+            dest => write_dest(dest, |out| layout.write_archive(out))?,
         }
         self.record_manifest(&ready)?;
         self.record_names();

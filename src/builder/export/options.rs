@@ -75,9 +75,9 @@ const FORMAT_ATTRIBUTES: &[&str] = &[
 
 impl ExportOptions {
     /// Parses one `--output`.
-    pub(crate) fn parse(typed: &OptionsEntry) -> Result<Self, Failure> {
-        let mut attributes = AttributeReader { typed, known: FORMAT_ATTRIBUTES.to_vec() };
-        let kind = match typed.kind.as_str() {
+    pub(crate) fn parse(entry: &OptionsEntry) -> Result<Self, Failure> {
+        let mut attributes = AttributeReader { entry, accepted: FORMAT_ATTRIBUTES.to_vec() };
+        let kind = match entry.kind.as_str() {
             "image" => attributes.image(false)?,
             "registry" => attributes.image(true)?,
             "oci" => attributes.archive(true)?,
@@ -96,28 +96,28 @@ impl ExportOptions {
         let archive = matches!(kind, ExporterKind::Archive { .. });
         Ok(Self {
             names: attributes.names()?,
-            form: attributes.form(archive && typed.kind == "oci")?,
+            form: attributes.form(archive && entry.kind == "oci")?,
             annotations: attributes.annotations(),
             kind,
         })
     }
 }
 
-// Records the attributes that were asked for, so that `check` can reject the others.
+/// Records which attributes are read, so that `reject_unknown` can refuse the others.
 struct AttributeReader<'a> {
-    typed: &'a OptionsEntry,
-    known: Vec<&'static str>,
+    entry: &'a OptionsEntry,
+    accepted: Vec<&'static str>,
 }
 
 impl AttributeReader<'_> {
     fn text(&mut self, key: &'static str) -> Option<&str> {
-        self.known.push(key);
-        self.typed.attributes.get(key).map(String::as_str)
+        self.accepted.push(key);
+        self.entry.attributes.get(key).map(String::as_str)
     }
 
-    fn flag(&mut self, key: &'static str, usual: bool) -> Result<bool, Failure> {
+    fn flag(&mut self, key: &'static str, default: bool) -> Result<bool, Failure> {
         match self.text(key) {
-            None => Ok(usual),
+            None => Ok(default),
             Some("") => Ok(true),
             Some(text) => boolean::parse(text)
                 .ok_or_else(|| invalid(format!("`{key}={}` is neither true nor false", text.escape_debug()))),
@@ -126,7 +126,7 @@ impl AttributeReader<'_> {
 
     fn image(&mut self, registry: bool) -> Result<ExporterKind, Failure> {
         // Attributes of containerd's image store, which dhow does not need.
-        self.known.extend(["unpack", "dangling-name-prefix", "name-canonical", "danging-name-prefix"]);
+        self.accepted.extend(["unpack", "dangling-name-prefix", "name-canonical", "danging-name-prefix"]);
         Ok(ExporterKind::Image {
             push: self.flag("push", registry)?,
             by_digest: self.flag("push-by-digest", false)?,
@@ -152,7 +152,7 @@ impl AttributeReader<'_> {
         let split = self.flag("platform-split", !tar)?;
         let to = self
             .dest()?
-            .ok_or_else(|| invalid(format!("dest is required for the output of type {}", self.typed.kind)))?;
+            .ok_or_else(|| invalid(format!("dest is required for the output of type {}", self.entry.kind)))?;
         if !tar && to == ExportDest::Stdout {
             return Err(invalid("the output of type local is a directory and cannot go to standard output")
                 .hint("type=tar can"));
@@ -204,21 +204,21 @@ impl AttributeReader<'_> {
             let (kind, key) = rest.strip_prefix('-')?.split_once('.')?;
             Some((format!("{kind}:{key}"), value.clone()))
         };
-        self.typed.attributes.iter().filter_map(entry).collect()
+        self.entry.attributes.iter().filter_map(entry).collect()
     }
 
     /// Rejects unknown attributes.
     fn reject_unknown(&self) -> Result<(), Failure> {
-        let unknown = self.typed.attributes.keys().find(|key| {
+        let unknown = self.entry.attributes.keys().find(|key| {
             let annotation = key.starts_with("annotation.") || key.starts_with("annotation-");
-            !annotation && !self.known.contains(&key.as_str())
+            !annotation && !self.accepted.contains(&key.as_str())
         });
         match unknown {
             None => Ok(()),
             Some(key) => Err(invalid(format!(
                 "`{}` is not an attribute of the output of type {}",
                 key.escape_debug(),
-                self.typed.kind
+                self.entry.kind
             ))),
         }
     }
@@ -242,32 +242,32 @@ impl AnnotationSet {
     /// Parses pairs of `[type[platform],…:]key` and value.
     pub(crate) fn parse<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<Self, Failure> {
         const TYPES: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
-        let mut all = Vec::new();
-        for (whole, value) in pairs {
+        let mut annotations = Vec::new();
+        for (name, value) in pairs {
             // A colon may be part of the key, unless known types precede it.
-            let typed = whole.split_once(':').filter(|(types, _)| {
-                types.split(',').all(|one| TYPES.contains(&one.split('[').next().unwrap_or_default()))
+            let typed_key = name.split_once(':').filter(|(types, _)| {
+                types.split(',').all(|part| TYPES.contains(&part.split('[').next().unwrap_or_default()))
             });
-            let (types, key) = typed.unwrap_or(("manifest", whole));
+            let (types, key) = typed_key.unwrap_or(("manifest", name));
             if key.is_empty() {
-                return Err(invalid(format!("the annotation `{}` has no key", whole.escape_debug())));
+                return Err(invalid(format!("the annotation `{}` has no key", name.escape_debug())));
             }
-            for one in types.split(',') {
-                let (kind, platform) = match one.split_once('[') {
+            for part in types.split(',') {
+                let (kind, platform) = match part.split_once('[') {
                     Some((kind, platform)) => (kind, Some(platform.trim_end_matches(']').to_owned())),
-                    None => (one, None),
+                    None => (part, None),
                 };
-                all.push((kind.to_owned(), platform, key.to_owned(), value.clone()));
+                annotations.push((kind.to_owned(), platform, key.to_owned(), value.clone()));
             }
         }
-        Ok(Self(all))
+        Ok(Self(annotations))
     }
 
     /// The annotations of type `kind`, including those of every platform.
     pub(crate) fn of(&self, kind: &str, platform: Option<&str>) -> BTreeMap<String, String> {
-        let fits = |wanted: &Option<String>| wanted.is_none() || wanted.as_deref() == platform;
-        let mine = self.0.iter().filter(|(known, wanted, ..)| known == kind && fits(wanted));
-        mine.map(|(_, _, key, value)| (key.clone(), value.clone())).collect()
+        let fits = |scope: &Option<String>| scope.is_none() || scope.as_deref() == platform;
+        let matching = self.0.iter().filter(|(name, scope, ..)| name == kind && fits(scope));
+        matching.map(|(_, _, key, value)| (key.clone(), value.clone())).collect()
     }
 }
 

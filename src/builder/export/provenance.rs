@@ -76,13 +76,13 @@ pub(crate) struct ProvenanceOptions {
 impl ProvenanceOptions {
     /// Parses the attestations.
     pub(crate) fn parse(attests: &[OptionsEntry]) -> Result<Self, Failure> {
-        let mut wish = Self::default();
+        let mut options = Self::default();
         for attest in attests {
             let disabled = attest.attributes.get("disabled");
             let disabled = disabled.is_some_and(|text| !matches!(text.as_str(), "false" | "0" | "f"));
             match attest.kind.as_str() {
-                "provenance" if disabled => wish = Self::default(),
-                "provenance" => wish = Self::wanted(&attest.attributes)?,
+                "provenance" if disabled => options = Self::default(),
+                "provenance" => options = Self::from_attributes(&attest.attributes)?,
                 "sbom" if disabled => {}
                 "sbom" => {
                     return Err(unsupported(
@@ -97,16 +97,16 @@ impl ProvenanceOptions {
                 }
             }
         }
-        Ok(wish)
+        Ok(options)
     }
 
-    fn wanted(attributes: &BTreeMap<String, String>) -> Result<Self, Failure> {
-        let mut wish = Self { enabled: true, ..Self::default() };
+    fn from_attributes(attributes: &BTreeMap<String, String>) -> Result<Self, Failure> {
+        let mut options = Self { enabled: true, ..Self::default() };
         for (key, value) in attributes {
             match (key.as_str(), value.as_str()) {
                 ("mode", "min") | ("disabled", _) | ("version", "v0.2") => {}
-                ("mode", "max") => wish.max = true,
-                ("builder-id", id) => wish.builder = id.to_owned(),
+                ("mode", "max") => options.max = true,
+                ("builder-id", id) => options.builder = id.to_owned(),
                 // All layers are in the store, so there is nothing to leave out.
                 ("inline-only" | "reproducible" | "filename", _) => {}
                 ("version", _) => return Err(unsupported("provenance has version v0.2 only")),
@@ -117,13 +117,13 @@ impl ProvenanceOptions {
                 }
             }
         }
-        Ok(wish)
+        Ok(options)
     }
 
     /// The in-toto statement about the image with this manifest, known by `names`.
     pub(crate) fn statement(
         &self,
-        facts: &ProvenanceCapture,
+        capture: &ProvenanceCapture,
         platform: &Platform,
         names: &[ImageReference],
         manifest: &Digest,
@@ -141,13 +141,13 @@ impl ProvenanceOptions {
             "_type": "https://in-toto.io/Statement/v0.1",
             "predicateType": PREDICATE,
             "subject": subject,
-            "predicate": self.predicate(facts, platform),
+            "predicate": self.predicate(capture, platform),
         })
     }
 
     /// The part that does not depend on the subject.
-    pub(crate) fn predicate(&self, facts: &ProvenanceCapture, platform: &Platform) -> Value {
-        let materials: Vec<Value> = facts
+    pub(crate) fn predicate(&self, capture: &ProvenanceCapture, platform: &Platform) -> Value {
+        let materials: Vec<Value> = capture
             .materials
             .iter()
             .map(|material| {
@@ -155,23 +155,23 @@ impl ProvenanceOptions {
                 json!({"uri": material.uri, "digest": {algorithm: hex}})
             })
             .collect();
-        let mut source = json!({"entryPoint": facts.entry_point});
-        if let Some((uri, commit)) = &facts.source {
+        let mut source = json!({"entryPoint": capture.entry_point});
+        if let Some((uri, commit)) = &capture.source {
             source["uri"] = json!(uri);
             if let Some(commit) = commit {
                 source["digest"] = json!({"sha1": commit});
             }
         }
         // Build arguments may hold secrets, so `mode=min` omits them, as BuildKit does.
-        let shown = |key: &str| self.max || !key.starts_with("build-arg:") && !key.starts_with("label:");
-        let arguments: Map<String, Value> = facts
+        let is_public = |key: &str| self.max || !key.starts_with("build-arg:") && !key.starts_with("label:");
+        let arguments: Map<String, Value> = capture
             .parameters
             .iter()
-            .filter(|(key, _)| shown(key))
+            .filter(|(key, _)| is_public(key))
             .map(|(key, value)| (key.clone(), json!(value)))
             .collect();
         let mut parameters = json!({"frontend": "dockerfile.v0", "args": arguments});
-        if facts.source.is_none() {
+        if capture.source.is_none() {
             parameters["locals"] = json!([{"name": "context"}, {"name": "dockerfile"}]);
         }
         let mut predicate = json!({
@@ -184,13 +184,13 @@ impl ProvenanceOptions {
                 "environment": {"platform": platform.to_string()},
             },
             "metadata": {
-                "buildStartedOn": facts.started,
-                "buildFinishedOn": facts.finished,
+                "buildStartedOn": capture.started,
+                "buildFinishedOn": capture.finished,
                 "completeness": {"parameters": self.max, "environment": true, "materials": false},
                 "reproducible": false,
             },
         });
-        if let (true, Some(steps)) = (self.max, &facts.steps) {
+        if let (true, Some(steps)) = (self.max, &capture.steps) {
             predicate["buildConfig"] = steps.clone();
         }
         predicate

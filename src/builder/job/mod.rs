@@ -119,28 +119,28 @@ pub(crate) struct BuildJob {
 impl BuildJob {
     /// Forks and runs `work` in the child. The caller must have a single thread.
     pub(crate) fn start<T: Serialize, G>(
-        place: JobUserns,
+        userns: JobUserns,
         identity: &HostIdentity,
         work: impl FnOnce(&JobReporter) -> Result<(T, G)>,
     ) -> Result<Self> {
-        let (ours, theirs) = SeqpacketSocket::pair()?;
+        let (runner_end, job_end) = SeqpacketSocket::pair()?;
         let runner = rustix::process::getpid();
         match process::fork().context("starting a process")? {
             ForkSide::Child => {
                 // Or the job would hold the runner's end open itself and never see it closed.
-                drop(ours);
-                let reporter = JobReporter { socket: theirs };
-                let done = set_up_child(place, identity, runner).and_then(|()| work(&reporter));
-                let (result, held) = match done {
-                    Ok((value, held)) => (Ok(value), Some(held)),
+                drop(runner_end);
+                let reporter = JobReporter { socket: job_end };
+                let outcome = set_up_child(userns, identity, runner).and_then(|()| work(&reporter));
+                let (result, leases) = match outcome {
+                    Ok((value, leases)) => (Ok(value), Some(leases)),
                     Err(error) => (Err(Failure::from_chain(&error)), None),
                 };
                 reporter.send_result(&result);
-                // The leases in `held` are dropped only after the runner has closed the socket.
-                drop(held);
+                // The leases are dropped only after the runner has closed the socket.
+                drop(leases);
                 process::exit_now(i32::from(result.is_err()))
             }
-            ForkSide::Parent(child) => Ok(Self { child, socket: ours, result: Vec::new() }),
+            ForkSide::Parent(child) => Ok(Self { child, socket: runner_end, result: Vec::new() }),
         }
     }
 
@@ -184,8 +184,8 @@ impl BuildJob {
 }
 
 /// Parses a job's JSON result.
-pub(crate) fn parse_result<T: DeserializeOwned>(said: &[u8]) -> Result<T> {
-    match serde_json::from_slice::<Result<T, Failure>>(said) {
+pub(crate) fn parse_result<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
+    match serde_json::from_slice::<Result<T, Failure>>(json) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(failure)) => Err(failure.into()),
         Err(error) => Err(Failure::new(
@@ -197,13 +197,13 @@ pub(crate) fn parse_result<T: DeserializeOwned>(said: &[u8]) -> Result<T> {
 }
 
 /// Prepares the child: own process group, own user namespace if requested, dies with the runner.
-fn set_up_child(place: JobUserns, identity: &HostIdentity, runner: rustix::process::Pid) -> Result<()> {
+fn set_up_child(userns: JobUserns, identity: &HostIdentity, runner: rustix::process::Pid) -> Result<()> {
     // In a process group of its own it does not receive Ctrl-C from the terminal: the runner decides what is
     // stopped.
     let _ = rustix::process::setpgid(None, None);
     // The runner's mask is inherited, but the job must react to SIGTERM.
     signal::set_mask(&signal::SignalSet::of(&[]))?;
-    if place == JobUserns::Root {
+    if userns == JobUserns::Root {
         identity::enter_userns(identity)?;
         if !rustix::process::geteuid().is_root() {
             // Without a mapping some files stay unreadable; the read then fails with its own error.

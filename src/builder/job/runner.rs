@@ -1,4 +1,4 @@
-//! Runs the jobs of a build: starts them, polls them, forwards their output to the watcher, and stops them
+//! Runs the jobs of a build: starts them, polls them, forwards their output to the observer, and stops them
 //! all when one fails or a signal arrives.
 //!
 //! # States of a job
@@ -28,7 +28,7 @@ use dhow_sandbox::identity::HostIdentity;
 use dhow_sys::process::ChildProcess;
 use dhow_sys::signal::{self, SignalFd};
 
-/// Milliseconds between two ticks of the watcher.
+/// Milliseconds between two ticks of the observer.
 const TICK_MS: i64 = 100;
 /// How long jobs may take to stop when the build is abandoned.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ struct RunningJob {
 }
 
 pub(crate) struct JobRunner<'a> {
-    watcher: &'a mut dyn BuildObserver,
+    observer: &'a mut dyn BuildObserver,
     environment: &'a Environment,
     started_at: Instant,
     next_step: u32,
@@ -76,12 +76,12 @@ pub(crate) struct JobRunner<'a> {
 
 impl<'a> JobRunner<'a> {
     /// Blocks SIGINT, SIGTERM and SIGHUP, which arrive at this value until [`JobRunner::shut_down`].
-    pub(crate) fn begin(environment: &'a Environment, watcher: &'a mut dyn BuildObserver) -> Result<Self> {
-        let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+    pub(crate) fn begin(environment: &'a Environment, observer: &'a mut dyn BuildObserver) -> Result<Self> {
+        let stop_signals = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
         // Blocked, so that they arrive through the signalfd.
-        let mask = signal::set_mask(&signal::SignalSet::of(&ends))?;
+        let mask = signal::set_mask(&signal::SignalSet::of(&stop_signals))?;
         Ok(Self {
-            watcher,
+            observer,
             environment,
             started_at: Instant::now(),
             next_step: 0,
@@ -90,7 +90,7 @@ impl<'a> JobRunner<'a> {
             running: Vec::new(),
             finished: VecDeque::new(),
             exiting: Vec::new(),
-            signals: SignalFd::blocking(&ends)?,
+            signals: SignalFd::blocking(&stop_signals)?,
             mask,
             open_steps: Vec::new(),
         })
@@ -116,7 +116,7 @@ impl<'a> JobRunner<'a> {
     pub(crate) fn add_step(&mut self, name: impl Into<String>, inputs: Vec<StepId>) -> StepId {
         let id = StepId(self.next_step);
         self.next_step += 1;
-        self.watcher.event(BuildEvent::Step { id, name: name.into(), inputs });
+        self.observer.event(BuildEvent::Step { id, name: name.into(), inputs });
         id
     }
 
@@ -124,7 +124,7 @@ impl<'a> JobRunner<'a> {
         if !self.open_steps.contains(&id) {
             self.open_steps.push(id);
             let at = self.now();
-            self.watcher.event(BuildEvent::Started { id, at });
+            self.observer.event(BuildEvent::Started { id, at });
         }
     }
 
@@ -153,23 +153,23 @@ impl<'a> JobRunner<'a> {
     fn step_ended(&mut self, id: StepId, cached: bool, error: Option<String>) {
         self.open_steps.retain(|open| *open != id);
         let at = self.now();
-        self.watcher.event(BuildEvent::Ended { id, cached, error, at });
+        self.observer.event(BuildEvent::Ended { id, cached, error, at });
     }
 
     /// Writes a log line for a step that runs without a job.
     pub(crate) fn log(&mut self, id: StepId, text: &str) {
         let at = self.now();
-        self.watcher.event(BuildEvent::Log { id, stream: 1, data: text.as_bytes().to_vec(), at });
+        self.observer.event(BuildEvent::Log { id, stream: 1, data: text.as_bytes().to_vec(), at });
     }
 
     /// Reports progress of a part of a step, in bytes; `total` is 0 if unknown.
     pub(crate) fn status(&mut self, id: StepId, name: &str, current: u64, total: u64, done: bool) {
         let at = self.now();
-        self.watcher.event(BuildEvent::Status { id, name: name.to_owned(), current, total, done, at });
+        self.observer.event(BuildEvent::Status { id, name: name.to_owned(), current, total, done, at });
     }
 
     pub(crate) fn event(&mut self, event: BuildEvent) {
-        self.watcher.event(event);
+        self.observer.event(event);
     }
 
     /// The number of running jobs.
@@ -181,12 +181,12 @@ impl<'a> JobRunner<'a> {
     pub(crate) fn start_job<T: Serialize, G>(
         &mut self,
         step: StepId,
-        place: JobUserns,
+        userns: JobUserns,
         work: impl FnOnce(&JobReporter) -> Result<(T, G)>,
     ) -> Result<JobId> {
         self.step_started(step);
         let identity = self.identity().clone();
-        let job = BuildJob::start(place, &identity, work)?;
+        let job = BuildJob::start(userns, &identity, work)?;
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.running.push(RunningJob { id, step, job });
@@ -197,10 +197,10 @@ impl<'a> JobRunner<'a> {
     pub(crate) fn run_job<T: Serialize + DeserializeOwned>(
         &mut self,
         step: StepId,
-        place: JobUserns,
+        userns: JobUserns,
         work: impl FnOnce(&JobReporter) -> Result<T>,
     ) -> Result<T> {
-        let id = self.start_job(step, place, |reporter| Ok((work(reporter)?, ())))?;
+        let id = self.start_job(step, userns, |reporter| Ok((work(reporter)?, ())))?;
         let finished = self.wait_for(id)?;
         let outcome = finished.outcome();
         self.release(finished);
@@ -241,39 +241,41 @@ impl<'a> JobRunner<'a> {
         let ready = {
             let mut fds = vec![PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
             fds.extend(
-                self.running.iter().map(|one| PollFd::from_borrowed_fd(one.job.as_fd(), PollFlags::IN)),
+                self.running
+                    .iter()
+                    .map(|running| PollFd::from_borrowed_fd(running.job.as_fd(), PollFlags::IN)),
             );
-            // Wakes up even if nothing happens, so that the watcher can redraw times.
+            // Wakes up even if nothing happens, so that the observer can redraw times.
             let tick = Timespec { tv_sec: 0, tv_nsec: TICK_MS * 1_000_000 };
             rustix::io::retry_on_intr(|| poll(&mut fds, Some(&tick)))
                 .context("waiting for the build's processes")?;
             fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>()
         };
-        self.watcher.tick();
+        self.observer.tick();
         if ready.first() == Some(&true) && self.signals.next()?.is_some() {
             return Err(Failure::new(FailureKind::Interrupted, "context canceled").into());
         }
         // From the last to the first, since a job that has ended is removed from `running`.
-        for (place, is_ready) in ready.into_iter().skip(1).enumerate().rev() {
+        for (index, is_ready) in ready.into_iter().skip(1).enumerate().rev() {
             if is_ready {
-                self.receive_from(place)?;
+                self.receive_from(index)?;
             }
         }
         Ok(())
     }
 
-    fn receive_from(&mut self, place: usize) -> Result<()> {
+    fn receive_from(&mut self, index: usize) -> Result<()> {
         let at = self.now();
-        let Some(running) = self.running.get_mut(place) else { return Ok(()) };
+        let Some(running) = self.running.get_mut(index) else { return Ok(()) };
         let id = running.step;
         match running.job.receive()? {
-            JobMessage::Log(stream, data) => self.watcher.event(BuildEvent::Log { id, stream, data, at }),
+            JobMessage::Log(stream, data) => self.observer.event(BuildEvent::Log { id, stream, data, at }),
             JobMessage::Status(name, current, total, done) => {
-                self.watcher.event(BuildEvent::Status { id, name, current, total, done, at });
+                self.observer.event(BuildEvent::Status { id, name, current, total, done, at });
             }
             JobMessage::Ignored => {}
             JobMessage::Ended(result) => {
-                let RunningJob { id, step, job } = self.running.remove(place);
+                let RunningJob { id, step, job } = self.running.remove(index);
                 self.finished.push_back(FinishedJob { id, step, result, job });
             }
         }
@@ -297,7 +299,7 @@ impl<'a> JobRunner<'a> {
         for id in std::mem::take(&mut self.open_steps) {
             let at = self.now();
             let error = Some("context canceled".to_owned());
-            self.watcher.event(BuildEvent::Ended { id, cached: false, error, at });
+            self.observer.event(BuildEvent::Ended { id, cached: false, error, at });
         }
         // Consume a second Ctrl-C that arrived meanwhile, or it would be delivered once the mask is restored.
         while self.signals.next()?.is_some() {}
@@ -308,11 +310,11 @@ impl<'a> JobRunner<'a> {
 
 /// Reaps a process, after SIGKILL if the deadline has passed.
 fn wait_or_kill(child: &ChildProcess, deadline: Instant) -> Result<()> {
-    let left = deadline.saturating_duration_since(Instant::now());
+    let remaining = deadline.saturating_duration_since(Instant::now());
     let mut fds = [PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)];
     let time = Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(1),
-        tv_nsec: i64::from(left.subsec_nanos()),
+        tv_sec: i64::try_from(remaining.as_secs()).unwrap_or(1),
+        tv_nsec: i64::from(remaining.subsec_nanos()),
     };
     if rustix::io::retry_on_intr(|| poll(&mut fds, Some(&time)))? == 0 {
         child.signal(libc::SIGKILL)?;

@@ -33,16 +33,16 @@ impl SourceLoader<'_, '_> {
         source: &SourceTree,
         text: Option<Vec<u8>>,
     ) -> Result<BuildDefinition> {
-        let shown = match &self.request.dockerfile {
+        let name = match &self.request.dockerfile {
             DockerfileSource::Path(path) => path
                 .file_name()
                 .map_or_else(|| "Dockerfile".into(), |name| name.to_string_lossy().into_owned()),
             _ => "Dockerfile".into(),
         };
-        let step = self.runner.add_step(format!("[internal] load build definition from {shown}"), Vec::new());
+        let step = self.runner.add_step(format!("[internal] load build definition from {name}"), Vec::new());
         self.runner.step_started(step);
-        let read = match (&self.request.dockerfile, text) {
-            (DockerfileSource::Default, Some(text)) => Ok(dockerfile_only(shown, text)),
+        let result = match (&self.request.dockerfile, text) {
+            (DockerfileSource::Default, Some(text)) => Ok(dockerfile_only(name, text)),
             (DockerfileSource::Path(_), Some(_)) => Err(invalid(
                 "the context is neither a directory nor an archive, so it has no Dockerfile of that name",
             )
@@ -50,24 +50,24 @@ impl SourceLoader<'_, '_> {
             (DockerfileSource::Default, None) => read_in_context(source, &["Dockerfile", "dockerfile"]),
             (DockerfileSource::Path(path), None) if path.is_absolute() => read_host_file(path, dir),
             (DockerfileSource::Path(path), None) => read_in_context(source, &[&path.to_string_lossy()]),
-            (DockerfileSource::Inline(text), _) => Ok(dockerfile_only(shown, text.clone().into_bytes())),
+            (DockerfileSource::Inline(text), _) => Ok(dockerfile_only(name, text.clone().into_bytes())),
             (DockerfileSource::Stdin, _) => self
                 .runner
                 .run_job(step, JobUserns::Inherited, |_| read_limited(stdin()?))
-                .map(|text| dockerfile_only(shown, text)),
+                .map(|text| dockerfile_only(name, text)),
             (DockerfileSource::Url(address), _) => {
                 let address = address.clone();
                 let (store, environment) = (self.store.clone(), self.environment.clone());
                 self.runner
                     .run_job(step, JobUserns::Inherited, move |_| fetch_text(&store, &address, &environment))
-                    .map(|text| dockerfile_only(shown, text))
+                    .map(|text| dockerfile_only(name, text))
             }
         };
-        let found = self.runner.complete_step(step, read)?;
-        if found.text.iter().all(u8::is_ascii_whitespace) {
+        let definition = self.runner.complete_step(step, result)?;
+        if definition.text.iter().all(u8::is_ascii_whitespace) {
             return Err(invalid("the Dockerfile cannot be empty").into());
         }
-        Ok(found)
+        Ok(definition)
     }
 }
 
@@ -83,9 +83,9 @@ fn no_dockerfile(name: &str) -> Failure {
 fn read_in_context(source: &SourceTree, names: &[&str]) -> Result<BuildDefinition> {
     for name in names {
         if let Some(text) = source.read(name, DOCKERFILE_LIMIT)? {
-            let beside = format!("{name}.dockerignore");
-            let ignore_beside = source.read(&beside, IGNORE_LIMIT)?.map(|text| (beside, text));
-            return Ok(BuildDefinition { name: (*name).to_owned(), text, own_ignore: ignore_beside });
+            let ignore_name = format!("{name}.dockerignore");
+            let own_ignore = source.read(&ignore_name, IGNORE_LIMIT)?.map(|text| (ignore_name, text));
+            return Ok(BuildDefinition { name: (*name).to_owned(), text, own_ignore });
         }
     }
     let first = names.first().copied().unwrap_or("Dockerfile");
@@ -94,17 +94,17 @@ fn read_in_context(source: &SourceTree, names: &[&str]) -> Result<BuildDefinitio
 
 /// Reads a Dockerfile by its host path, which may lie outside the context.
 fn read_host_file(path: &Path, context: &Path) -> Result<BuildDefinition> {
-    let shown = path.strip_prefix(context).unwrap_or(path).to_string_lossy().into_owned();
+    let name = path.strip_prefix(context).unwrap_or(path).to_string_lossy().into_owned();
     let read = |path: &Path| match std::fs::File::open(path) {
         Ok(file) => read_limited(file).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     };
     let text = read(path)
-        .with_context(|| format!("failed to read dockerfile: open {shown}"))?
-        .ok_or_else(|| no_dockerfile(&shown))?;
+        .with_context(|| format!("failed to read dockerfile: open {name}"))?
+        .ok_or_else(|| no_dockerfile(&name))?;
     let mut ignore = path.as_os_str().to_owned();
     ignore.push(".dockerignore");
-    let ignore_beside = read(Path::new(&ignore))?.map(|text| (format!("{shown}.dockerignore"), text));
-    Ok(BuildDefinition { name: shown, text, own_ignore: ignore_beside })
+    let own_ignore = read(Path::new(&ignore))?.map(|text| (format!("{name}.dockerignore"), text));
+    Ok(BuildDefinition { name, text, own_ignore })
 }

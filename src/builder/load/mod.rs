@@ -122,16 +122,17 @@ impl SourceLoader<'_, '_> {
 pub(crate) fn is_ignored(ignore: &IgnoreFile, path: &str) -> bool {
     let path = path.trim_matches('/').as_bytes();
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-    let mut known = MatchInfo::default();
+    // Parents first, since a pattern that matches a directory decides for what is below it.
+    let mut matched = MatchInfo::default();
     for end in ends.chain([path.len()]) {
-        known = ignore.below(path.get(..end).unwrap_or_default(), &known);
+        matched = ignore.below(path.get(..end).unwrap_or_default(), &matched);
     }
-    known.all
+    matched.all
 }
 
-fn open_context(dir: &Path, what: &str) -> Result<SourceTree> {
+fn open_context(dir: &Path, label: &str) -> Result<SourceTree> {
     SourceTree::directory(dir, IgnoreFile::none())
-        .with_context(|| format!("cannot read the {what} `{}`", dir.display()))
+        .with_context(|| format!("cannot read the {label} `{}`", dir.display()))
 }
 
 fn origin(source: &ContextSource, commit: Option<String>) -> Option<(String, Option<String>)> {

@@ -27,8 +27,8 @@ pub(crate) fn load_layouts<'r>(
             LoadOptions { identity: runner.ownership(), platform: request.platforms.first().cloned() };
         let (store, address) = (store.clone(), address.clone());
         let id = runner.run_job(step, JobUserns::Root, move |reporter| {
-            let (path, which) = parse_layout_address(&address);
-            load_layout(&store, Path::new(path), &which, &options, reporter)
+            let (path, selector) = parse_layout_address(&address);
+            load_layout(&store, Path::new(path), &selector, &options, reporter)
                 .with_context(|| format!("cannot use the OCI layout `{address}`"))
         });
         let id = runner.complete_step(step, id)?;
@@ -42,6 +42,7 @@ fn parse_layout_address(address: &str) -> (&str, LayoutSelector) {
     if let Some((path, digest)) = address.rsplit_once('@')
         && let Ok(digest) = digest.parse::<Digest>()
     {
+        // A tag next to the digest is dropped: the digest decides.
         return (parse_layout_address(path).0, LayoutSelector::Digest(digest));
     }
     match address.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {

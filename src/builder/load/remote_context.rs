@@ -33,7 +33,7 @@ pub(crate) fn fetch_text(store: &Store, address: &str, environment: &Environment
 /// Called in a job.
 fn download(address: &str, into: &Path, environment: &Environment) -> Result<PathBuf> {
     match http::HttpDownloader::new(environment)?.fetch(address, None, None, into)? {
-        http::DownloadOutcome::Fetched(known) => Ok(into.join(&known.name)),
+        http::DownloadOutcome::Fetched(file) => Ok(into.join(&file.name)),
         http::DownloadOutcome::Unchanged => {
             Err(Failure::new(FailureKind::Network, format!("{address}: the server sent nothing")).into())
         }

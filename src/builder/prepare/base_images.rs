@@ -72,32 +72,33 @@ impl BaseImages {
         self.resolved.iter().find(|((known, _), _)| known == name).map(|(_, base)| base)
     }
 
-    /// Resolves those of `wanted` that are not resolved yet; pulls run concurrently.
+    /// Resolves those of `images` that are not resolved yet; pulls run concurrently.
     pub(crate) fn resolve(
         &mut self,
         runner: &mut JobRunner<'_>,
-        look: BaseLookup<'_>,
-        wanted: &[&ImageInput],
+        lookup: BaseLookup<'_>,
+        images: &[&ImageInput],
     ) -> Result<()> {
         let mut pulls: Vec<(JobId, StepId, &ImageInput)> = Vec::new();
-        for image in wanted {
+        for image in images {
             if self.resolved.contains_key(&base_key(image))
                 || pulls.iter().any(|(_, _, known)| base_key(known) == base_key(image))
             {
                 continue;
             }
-            let step = runner.add_step(step_title(image, look.multi_platform), Vec::new());
+            let step = runner.add_step(step_title(image, lookup.multi_platform), Vec::new());
             runner.step_started(step);
             // An ID names local content, so there is nothing to pull.
-            let here = if look.pull && !is_id(&image.name) { None } else { find_local(look, image, runner)? };
-            match here {
-                Some(found) => {
-                    let base = open_base(look.store, &found, image);
+            let local =
+                if lookup.pull && !is_id(&image.name) { None } else { find_local(lookup, image, runner)? };
+            match local {
+                Some(stored) => {
+                    let base = open_base(lookup.store, &stored, image);
                     let base = runner.complete_step(step, base).map_err(|error| at_lines(error, image))?;
                     self.resolved.insert(base_key(image), base);
                 }
                 None => {
-                    let job = start_pull(runner, look, image, step)
+                    let job = start_pull(runner, lookup, image, step)
                         .map_err(|error| at_lines(resolve_error(error, image), image));
                     match job {
                         Ok(job) => pulls.push((job, step, image)),
@@ -113,21 +114,21 @@ impl BaseImages {
         for (job, step, image) in pulls {
             let finished = runner.wait_for(job)?;
             let pulled: Result<Digest> = finished.outcome();
-            let found = pulled.and_then(|id| {
+            let base = pulled.and_then(|id| {
                 let gone = || Failure::new(FailureKind::NotFound, "the image was removed while it was used");
-                open_base(look.store, &look.store.image(&id)?.ok_or_else(gone)?, image)
+                open_base(lookup.store, &lookup.store.image(&id)?.ok_or_else(gone)?, image)
             });
             runner.release(finished);
-            let found = found.map_err(|error| at_lines(resolve_error(error, image), image));
-            let found = runner.complete_step(step, found)?;
-            self.resolved.insert(base_key(image), found);
+            let base = base.map_err(|error| at_lines(resolve_error(error, image), image));
+            let base = runner.complete_step(step, base)?;
+            self.resolved.insert(base_key(image), base);
         }
         Ok(())
     }
 }
 
-fn step_title(image: &ImageInput, several: bool) -> String {
-    let platform = if several { format!("{} ", image.platform) } else { String::new() };
+fn step_title(image: &ImageInput, multi_platform: bool) -> String {
+    let platform = if multi_platform { format!("{} ", image.platform) } else { String::new() };
     let name = if is_id(&image.name) { image.name.clone() } else { full_image_name(&image.name) };
     format!("[{platform}internal] load metadata for {name}")
 }
@@ -153,38 +154,39 @@ fn is_id(name: &str) -> bool {
 
 /// The image that the name refers to in the store, if it fits the platform.
 fn find_local(
-    look: BaseLookup<'_>,
+    lookup: BaseLookup<'_>,
     image: &ImageInput,
     runner: &mut JobRunner<'_>,
 ) -> Result<Option<StoredImage>> {
-    if look.built_in.is_named(&image.name) {
-        return Ok(Some(look.built_in.ensure(look.store, runner.identity())?));
+    if lookup.built_in.is_named(&image.name) {
+        return Ok(Some(lookup.built_in.ensure(lookup.store, runner.identity())?));
     }
-    let named = match image.name.parse::<ImageReference>() {
-        Ok(reference) => look.store.name(&reference.or_latest())?,
+    let record = match image.name.parse::<ImageReference>() {
+        Ok(reference) => lookup.store.name(&reference.or_latest())?,
         Err(_) => None,
     };
-    let Some(named) = named else {
+    let Some(record) = record else {
         if !is_id(&image.name) {
             return Ok(None);
         }
-        return match look.store.find_image(&image.name) {
-            Ok(found) => Ok(Some(found)),
+        return match lookup.store.find_image(&image.name) {
+            Ok(stored) => Ok(Some(stored)),
             Err(error) if kind_of(&error) == FailureKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
     };
     let mut best: Option<(u32, StoredImage)> = None;
-    for id in named.ids() {
-        let Some(found) = look.store.image(id)? else { continue };
-        let rank = image.platform.rank(&platform_of(&found.config)).or(look.default_platform.then_some(0));
+    for id in record.ids() {
+        let Some(stored) = lookup.store.image(id)? else { continue };
+        // Without `--platform` an image for another platform is better than none.
+        let rank = image.platform.rank(&platform_of(&stored.config)).or(lookup.default_platform.then_some(0));
         if let Some(rank) = rank
             && best.as_ref().is_none_or(|(known, _)| *known < rank)
         {
-            best = Some((rank, found));
+            best = Some((rank, stored));
         }
     }
-    Ok(best.map(|(_, found)| found))
+    Ok(best.map(|(_, stored)| stored))
 }
 
 pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
@@ -197,20 +199,20 @@ pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
 
 fn start_pull(
     runner: &mut JobRunner<'_>,
-    look: BaseLookup<'_>,
+    lookup: BaseLookup<'_>,
     image: &ImageInput,
     step: StepId,
 ) -> Result<JobId> {
     let reference: ImageReference = image.name.parse::<ImageReference>()?.or_latest();
     // Without an explicit platform the registry's only image is accepted, whatever it is for.
     let platform =
-        (!look.default_platform || image.platform != Platform::host()).then(|| image.platform.clone());
+        (!lookup.default_platform || image.platform != Platform::host()).then(|| image.platform.clone());
     let request = PullRequest { reference, all_tags: false, platform };
-    let prepared = request::prepare(look.environment, request)?;
+    let prepared = request::prepare(lookup.environment, request)?;
     for warning in &prepared.warnings {
         runner.log(step, &format!("{warning}\n"));
     }
-    let store = look.store.clone();
+    let store = lookup.store.clone();
     let ownership = runner.ownership();
     runner.start_job(step, JobUserns::Root, move |reporter| {
         let pulled = request::fetch(&store, &prepared, ownership, reporter)?;
@@ -229,15 +231,15 @@ fn leases(store: &Store, id: &Digest) -> Result<Vec<LayerLease>> {
     diff_ids.iter().map(|layer| Ok(store.lease_layer(layer)?.ok_or_else(gone)?)).collect()
 }
 
-fn open_base(store: &Store, image: &StoredImage, wanted: &ImageInput) -> Result<BaseImage> {
+fn open_base(store: &Store, image: &StoredImage, input: &ImageInput) -> Result<BaseImage> {
     let leases = leases(store, &image.id)?;
-    let named = wanted.name.parse::<ImageReference>().ok().map(ImageReference::or_latest);
+    let named = input.name.parse::<ImageReference>().ok().map(ImageReference::or_latest);
     let digest = match &named {
         Some(reference) => store.name(reference)?.and_then(|record| record.digest),
         None => None,
     };
-    let full = full_image_name(&wanted.name);
-    let shown = match &digest {
+    let full = full_image_name(&input.name);
+    let title = match &digest {
         Some(digest) if !full.contains('@') => format!("{full}@{digest}"),
         _ => full,
     };
@@ -245,7 +247,7 @@ fn open_base(store: &Store, image: &StoredImage, wanted: &ImageInput) -> Result<
     Ok(BaseImage {
         config: image.config.clone(),
         layers: image.config.rootfs.diff_ids.clone(),
-        title: shown,
+        title,
         material,
         _leases: leases,
     })

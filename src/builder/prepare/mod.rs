@@ -45,11 +45,11 @@ impl BuildRun<'_, '_> {
             if index == 0 {
                 let warnings = self.warnings(dockerfile, platform, loaded, Some(&prepared.bases), false)?;
                 let options = self.check_options(dockerfile)?;
-                let refused = check::violation_error(&warnings, &options);
+                let violation = check::violation_error(&warnings, &options);
                 for warning in warnings {
                     self.runner.event(BuildEvent::Warning(warning));
                 }
-                if let Some(failure) = refused {
+                if let Some(failure) = violation {
                     return Err(failure.into());
                 }
             }
@@ -98,8 +98,8 @@ impl BuildRun<'_, '_> {
         let request = self.request;
         let target = request.target.as_deref();
         let last = || dockerfile.stages.last().and_then(|stage| stage.name.clone()).unwrap_or_default();
-        let shown = target.map_or_else(last, str::to_owned);
-        let automatic = arguments::platform_args(&Platform::host(), platform, &shown);
+        let target_name = target.map_or_else(last, str::to_owned);
+        let automatic = arguments::platform_args(&Platform::host(), platform, &target_name);
         let globals = arguments::global_args(dockerfile, &automatic, &request.args)?;
         let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
         let inputs = GraphInputs { globals: &globals, platform, contexts: &contexts, target };
@@ -108,14 +108,15 @@ impl BuildRun<'_, '_> {
         loop {
             let needed = graph.needed_images();
             let images = graph.images.clone();
-            let wanted: Vec<&ImageInput> = needed.iter().filter_map(|image| images.get(*image)).collect();
-            let look = BaseLookup {
+            let needed_images: Vec<&ImageInput> =
+                needed.iter().filter_map(|image| images.get(*image)).collect();
+            let lookup = BaseLookup {
                 environment: self.environment,
                 built_in: self.built_in,
                 store: self.store,
                 ..self.base_lookup()
             };
-            bases.resolve(self.runner, look, &wanted)?;
+            bases.resolve(self.runner, lookup, &needed_images)?;
             let triggers = |image: usize| {
                 let base = bases.get(images.get(image)?)?;
                 Some(base.config.config.on_build.clone().unwrap_or_default())
@@ -140,13 +141,13 @@ impl BuildRun<'_, '_> {
             match source {
                 ContextSource::Image(_) => {
                     let Some(image) = self.context_image(&name, platform) else { continue };
-                    let look = BaseLookup {
+                    let lookup = BaseLookup {
                         environment: self.environment,
                         built_in: self.built_in,
                         store: self.store,
                         ..self.base_lookup()
                     };
-                    prepared.bases.resolve(self.runner, look, &[&image])?;
+                    prepared.bases.resolve(self.runner, lookup, &[&image])?;
                     let layers = prepared.bases.get(&image).map(|base| base.layers.clone());
                     prepared.images.insert((plan, name), layers.unwrap_or_default());
                 }
@@ -184,7 +185,7 @@ impl BuildRun<'_, '_> {
             let named = |filter: &String| filter.eq_ignore_ascii_case(name);
             request.no_cache || request.no_cache_filter.iter().any(named)
         };
-        let known = EvaluationInputs {
+        let inputs = EvaluationInputs {
             globals,
             build_args: &request.args,
             image: &image,
@@ -193,12 +194,12 @@ impl BuildRun<'_, '_> {
             multi_platform: self.is_multi_platform(),
             no_cache: &no_cache,
         };
-        Ok(evaluate_graph(graph, platform, &known)?)
+        Ok(evaluate_graph(graph, platform, &inputs)?)
     }
 
     pub(crate) fn check_options(&self, dockerfile: &Dockerfile) -> Result<CheckOptions> {
-        let given = self.request.args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
-        Ok(CheckOptions::for_build(dockerfile, given)?)
+        let argument = self.request.args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
+        Ok(CheckOptions::for_build(dockerfile, argument)?)
     }
 
     /// The build rules that the Dockerfile breaks (`--check`).

@@ -127,7 +127,7 @@ fn importable_records(
     records: Vec<CacheRecord>,
     layer: &dyn Fn(usize) -> Option<(Digest, Descriptor)>,
 ) -> Vec<ImportedRecord> {
-    let one = |record: CacheRecord| match record.results.first() {
+    let import = |record: CacheRecord| match record.results.first() {
         // A step that changed no file.
         None => Some(ImportedRecord { key: record.digest, layer: None, created: String::new() }),
         // A record whose layer is missing is useless.
@@ -137,7 +137,7 @@ fn importable_records(
             key: record.digest,
         }),
     };
-    records.into_iter().filter_map(one).collect()
+    records.into_iter().filter_map(import).collect()
 }
 
 /// Writes the layers of `entries` and the cache config to `sink`. Returns the cache manifest, which the
@@ -158,6 +158,7 @@ pub(crate) fn write_manifest(
         blob.annotations.insert(UNCOMPRESSED.into(), diff_id.to_string());
     }
     let config = CacheConfig {
+        // A result is a single layer, so no layer has a parent.
         layers: blobs.iter().map(|blob| CacheLayer { blob: blob.digest.clone(), parent: -1 }).collect(),
         records: to_records(entries, &diff_ids),
     };

@@ -40,14 +40,14 @@ impl<'a> LocalCache<'a> {
             .first()
             .filter(|_| index.manifests.len() == 1 && tag.is_none() && digest.is_none());
         let tag = tag.unwrap_or(dhow_model::reference::DEFAULT_TAG);
-        let wanted = |entry: &&Descriptor| match digest {
+        let matches = |entry: &&Descriptor| match digest {
             Some(digest) => entry.digest == *digest,
             None => entry.annotations.get(REF_NAME).is_some_and(|name| name == tag),
         };
-        let entry = index.manifests.iter().find(wanted).or(sole);
+        let entry = index.manifests.iter().find(matches).or(sole);
         let entry = entry.ok_or_else(|| {
-            let what = digest.map_or_else(|| tag.to_owned(), Digest::to_string);
-            not_found(format!("{} has no `{}`", self.0.display(), what.escape_debug()))
+            let requested = digest.map_or_else(|| tag.to_owned(), Digest::to_string);
+            not_found(format!("{} has no `{}`", self.0.display(), requested.escape_debug()))
         })?;
         Ok((self.blob(entry)?, entry.media_type.clone()))
     }

@@ -82,46 +82,46 @@ impl RemoteCache {
     /// Parses the options and finds registries and credentials. Unsupported types are refused by name.
     pub(crate) fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
         let mut cache = Self::default();
-        for typed in &request.cache_from {
-            let wanted = CacheOptions::parse(typed, false)?;
-            let target = push_target(environment, &wanted)?;
-            cache.from.push((wanted, target));
+        for entry in &request.cache_from {
+            let options = CacheOptions::parse(entry, false)?;
+            let target = push_target(environment, &options)?;
+            cache.from.push((options, target));
         }
-        for typed in &request.cache_to {
-            let wanted = CacheOptions::parse(typed, true)?;
-            let target = push_target(environment, &wanted)?;
-            cache.to.push((wanted, target));
+        for entry in &request.cache_to {
+            let options = CacheOptions::parse(entry, true)?;
+            let target = push_target(environment, &options)?;
+            cache.to.push((options, target));
         }
         Ok(cache)
     }
 
     /// Whether a cache is to be written anywhere but into the image.
     pub(crate) fn has_exports(&self) -> bool {
-        self.to.iter().any(|(wanted, _)| wanted.kind != CacheBackend::Inline)
+        self.to.iter().any(|(options, _)| options.kind != CacheBackend::Inline)
     }
 
     /// Whether the image is to hold an inline cache.
     pub(crate) fn is_inline(&self) -> bool {
-        self.to.iter().any(|(wanted, _)| wanted.kind == CacheBackend::Inline)
+        self.to.iter().any(|(options, _)| options.kind == CacheBackend::Inline)
     }
 
     /// The step title for each `--cache-from`.
     pub(crate) fn step_titles(&self) -> Vec<String> {
         self.from
             .iter()
-            .map(|(wanted, _)| format!("importing cache manifest from {}", wanted.name()))
+            .map(|(options, _)| format!("importing cache manifest from {}", options.name()))
             .collect()
     }
 
     /// Reads the records of one `--cache-from`, without layers. Called in a job.
     pub(crate) fn import(&self, source: usize, platform: &Platform) -> ImportedCache {
-        let Some((wanted, target)) = self.from.get(source) else { return ImportedCache::default() };
-        match import_records(source, wanted, target.as_ref(), platform) {
+        let Some((options, target)) = self.from.get(source) else { return ImportedCache::default() };
+        match import_records(source, options, target.as_ref(), platform) {
             Ok(entries) => ImportedCache { entries, warnings: Vec::new() },
             // As in BuildKit, a cache that cannot be read (it may not exist yet) does not stop the build.
             Err(error) => ImportedCache {
                 entries: Vec::new(),
-                warnings: vec![format!("cannot import the cache {}: {error:#}", wanted.name())],
+                warnings: vec![format!("cannot import the cache {}: {error:#}", options.name())],
             },
         }
     }
@@ -146,8 +146,8 @@ impl RemoteCache {
         progress: &dyn LayerProgress,
     ) -> Result<dhow_store::LayerLease> {
         let gone = || not_found("the cache is not known any more");
-        let (wanted, target) = self.from.get(layer.source).ok_or_else(gone)?;
-        match (&wanted.kind, target) {
+        let (options, target) = self.from.get(layer.source).ok_or_else(gone)?;
+        match (&options.kind, target) {
             (CacheBackend::Local(dir), _) => LocalCache::new(dir).layer(store, layer, identity, progress),
             (_, Some(target)) => {
                 let repository = target.open_to_read()?;
@@ -165,26 +165,25 @@ impl RemoteCache {
         }
     }
 
-    /// Writes the caches: `result` holds the results that the targets are built on (`mode=min`), `all` those
-    /// of every step (`mode=max`). Called in a job that can read files of every owner. `say` gets progress
-    /// lines.
+    /// Writes the caches: `target_results` for `mode=min`, `all_results`, those of every step, for `mode=max`.
+    /// Called in a job that can read files of every owner. `report` gets progress lines.
     pub(crate) fn export(
         &self,
         store: &Store,
-        result: &[StepResult],
-        all: &[StepResult],
-        say: &mut dyn FnMut(&str),
+        target_results: &[StepResult],
+        all_results: &[StepResult],
+        report: &mut dyn FnMut(&str),
         progress: &dyn LayerProgress,
     ) -> Result<()> {
-        for (wanted, target) in &self.to {
-            if wanted.kind == CacheBackend::Inline {
+        for (options, target) in &self.to {
+            if options.kind == CacheBackend::Inline {
                 continue;
             }
-            let entries = if wanted.max { all } else { result };
-            let done = write_cache(store, wanted, target.as_ref(), entries, say, progress)
-                .with_context(|| format!("error writing the cache {}", wanted.name()));
-            match done {
-                Err(error) if wanted.ignore_error => say(&format!("{error:#}")),
+            let entries = if options.max { all_results } else { target_results };
+            let written = write_cache(store, options, target.as_ref(), entries, report, progress)
+                .with_context(|| format!("error writing the cache {}", options.name()));
+            match written {
+                Err(error) if options.ignore_error => report(&format!("{error:#}")),
                 other => other?,
             }
         }
@@ -192,33 +191,34 @@ impl RemoteCache {
     }
 }
 
-fn push_target(environment: &Environment, wanted: &CacheOptions) -> Result<Option<PushTarget>> {
-    let CacheBackend::Registry(reference) = &wanted.kind else { return Ok(None) };
+fn push_target(environment: &Environment, options: &CacheOptions) -> Result<Option<PushTarget>> {
+    let CacheBackend::Registry(reference) = &options.kind else { return Ok(None) };
     let target = PushTarget::resolve(environment, reference)?;
-    Ok(Some(if wanted.insecure { target.insecure() } else { target }))
+    Ok(Some(if options.insecure { target.insecure() } else { target }))
 }
 
 fn import_records(
     source: usize,
-    wanted: &CacheOptions,
+    options: &CacheOptions,
     target: Option<&PushTarget>,
     platform: &Platform,
 ) -> Result<Vec<(Digest, RemoteResult)>> {
-    let found =
-        match (&wanted.kind, target) {
+    let records =
+        match (&options.kind, target) {
             (CacheBackend::Local(dir), _) => {
                 let directory = LocalCache::new(dir);
-                let (text, media_type) = directory.manifest(wanted.tag.as_deref(), wanted.digest.as_ref())?;
+                let (text, media_type) =
+                    directory.manifest(options.tag.as_deref(), options.digest.as_ref())?;
                 read_records(&text, &media_type, platform, &|descriptor, _| directory.blob(descriptor))?
             }
             (_, Some(target)) => {
                 let repository = target.open_to_read()?;
                 let reference = &target.reference;
-                let which = match reference.digest() {
+                let manifest = match reference.digest() {
                     Some(digest) => ManifestRef::Digest(digest),
                     None => ManifestRef::Tag(reference.tag().unwrap_or(DEFAULT_TAG)),
                 };
-                let raw = repository.manifest(&which, &reference.familiar())?;
+                let raw = repository.manifest(&manifest, &reference.familiar())?;
                 read_records(&raw.text, &raw.media_type, platform, &|descriptor, is_manifest| {
                     match is_manifest {
                         true => Ok(repository.manifest(&ManifestRef::Digest(&descriptor.digest), "")?.text),
@@ -232,35 +232,36 @@ fn import_records(
         let layer = layer.map(|(diff_id, descriptor)| RemoteLayer { diff_id, source, descriptor });
         (key, RemoteResult { layer, created })
     };
-    Ok(found.into_iter().map(remote).collect())
+    Ok(records.into_iter().map(remote).collect())
 }
 
 fn write_cache(
     store: &Store,
-    wanted: &CacheOptions,
+    options: &CacheOptions,
     target: Option<&PushTarget>,
     entries: &[StepResult],
-    say: &mut dyn FnMut(&str),
+    report: &mut dyn FnMut(&str),
     progress: &dyn LayerProgress,
 ) -> Result<()> {
-    say("preparing build cache for export");
-    match (&wanted.kind, target) {
+    report("preparing build cache for export");
+    match (&options.kind, target) {
         (CacheBackend::Local(dir), _) => {
-            let mut layout = OciLayout::new(store, wanted.form.compression, true, progress)?;
-            let ready = write_manifest(&mut layout, entries, wanted.image_manifest)?;
-            layout.write_index_for_tag(&ready, wanted.tag.as_deref().unwrap_or(DEFAULT_TAG))?;
+            let mut layout = OciLayout::new(store, options.form.compression, true, progress)?;
+            let ready = write_manifest(&mut layout, entries, options.image_manifest)?;
+            layout.write_index_for_tag(&ready, options.tag.as_deref().unwrap_or(DEFAULT_TAG))?;
             crate::export::make_dirs(dir)?;
-            say(&format!("writing cache manifest {}", ready.descriptor.digest));
+            report(&format!("writing cache manifest {}", ready.descriptor.digest));
             layout.write_to_dir(dir)
         }
         (_, Some(target)) => {
             let repository = target.open()?;
-            let mut form = wanted.form;
+            let mut form = options.form;
+            // Caches exist with OCI media types only.
             form.oci = Some(true);
             let registry = target.reference.registry();
             let mut pusher = ImagePusher { store, repository: &repository, registry, form, progress };
-            let ready = write_manifest(&mut pusher, entries, wanted.image_manifest)?;
-            say(&format!("writing cache manifest {}", ready.descriptor.digest));
+            let ready = write_manifest(&mut pusher, entries, options.image_manifest)?;
+            report(&format!("writing cache manifest {}", ready.descriptor.digest));
             let tag = target.reference.tag().unwrap_or(DEFAULT_TAG);
             ImagePusher::push_manifest(&pusher, &ManifestRef::Tag(tag), &ready)
         }

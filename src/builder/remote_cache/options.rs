@@ -49,15 +49,15 @@ const EXPORT_ATTRIBUTES: [&str; 7] = [
 
 impl CacheOptions {
     /// Parses one; `to` for `--cache-to`.
-    pub(crate) fn parse(typed: &OptionsEntry, to: bool) -> Result<Self, Failure> {
-        let get = |key: &str| typed.attributes.get(key).map(String::as_str);
-        let (kind, known) = parse_backend(typed, to)?;
-        let is_known = |key: &str| known.contains(&key) || to && EXPORT_ATTRIBUTES.contains(&key);
-        if let Some(key) = typed.attributes.keys().find(|key| !is_known(key)) {
+    pub(crate) fn parse(entry: &OptionsEntry, to: bool) -> Result<Self, Failure> {
+        let get = |key: &str| entry.attributes.get(key).map(String::as_str);
+        let (kind, attributes) = parse_backend(entry, to)?;
+        let is_known = |key: &str| attributes.contains(&key) || to && EXPORT_ATTRIBUTES.contains(&key);
+        if let Some(key) = entry.attributes.keys().find(|key| !is_known(key)) {
             return Err(invalid(format!(
                 "`{}` is not an attribute of a cache of type {}",
                 key.escape_debug(),
-                typed.kind
+                entry.kind
             )));
         }
         let max = match get("mode") {
@@ -68,8 +68,8 @@ impl CacheOptions {
             }
         };
         let compression = parse_compression(get("compression"), get("compression-level"))?;
-        let flag = |key: &str, usual: bool| match get(key) {
-            None => Ok(usual),
+        let flag = |key: &str, default: bool| match get(key) {
+            None => Ok(default),
             Some("" | "1" | "true") => Ok(true),
             Some("0" | "false") => Ok(false),
             Some(other) => {
@@ -102,9 +102,9 @@ impl CacheOptions {
 }
 
 /// The backend, and the names of the attributes that are its own.
-fn parse_backend(typed: &OptionsEntry, to: bool) -> Result<(CacheBackend, &'static [&'static str]), Failure> {
-    let get = |key: &str| typed.attributes.get(key).map(String::as_str);
-    match typed.kind.as_str() {
+fn parse_backend(entry: &OptionsEntry, to: bool) -> Result<(CacheBackend, &'static [&'static str]), Failure> {
+    let get = |key: &str| entry.attributes.get(key).map(String::as_str);
+    match entry.kind.as_str() {
         "registry" => {
             let text = get("ref").ok_or_else(|| invalid("a cache of type registry needs ref=NAME"))?;
             let reference = text.parse::<ImageReference>()?.or_latest();
@@ -114,8 +114,8 @@ fn parse_backend(typed: &OptionsEntry, to: bool) -> Result<(CacheBackend, &'stat
             let key = if to { "dest" } else { "src" };
             let path = get(key).filter(|path| !path.is_empty());
             let path = path.ok_or_else(|| invalid(format!("a cache of type local needs {key}=DIRECTORY")))?;
-            let known: &[&str] = if to { &["dest", "tag"] } else { &["src", "tag", "digest"] };
-            Ok((CacheBackend::Local(path.into()), known))
+            let attributes: &[&str] = if to { &["dest", "tag"] } else { &["src", "tag", "digest"] };
+            Ok((CacheBackend::Local(path.into()), attributes))
         }
         "inline" if to => Ok((CacheBackend::Inline, &[])),
         "inline" => {

@@ -21,8 +21,8 @@ pub(crate) fn import_caches(
 ) -> Result<()> {
     for (source, title) in remote.step_titles().into_iter().enumerate() {
         let step = runner.add_step(title, Vec::new());
-        let found = runner.run_job(step, JobUserns::Inherited, |_| Ok(remote.import(source, platform)));
-        let imported: ImportedCache = runner.complete_step(step, found)?;
+        let result = runner.run_job(step, JobUserns::Inherited, |_| Ok(remote.import(source, platform)));
+        let imported: ImportedCache = runner.complete_step(step, result)?;
         for warning in &imported.warnings {
             runner.log(step, &format!("WARNING: {warning}\n"));
         }
@@ -41,24 +41,24 @@ pub(crate) fn fetch_result(
     title: &str,
     key: &Digest,
 ) -> Result<bool> {
-    let Some(found) = remote.get(key) else { return Ok(false) };
+    let Some(remote_result) = remote.get(key) else { return Ok(false) };
     // Recorded in the store like a local result, so the next build needs no remote cache.
-    let remember = |size: u64| -> Result<()> {
-        let layer = found.layer.as_ref().map(|layer| layer.diff_id.clone());
+    let record_step = |size: u64| -> Result<()> {
+        let layer = remote_result.layer.as_ref().map(|layer| layer.diff_id.clone());
         let mut record = StepRecord::new(layer, size, title);
-        if !found.created.is_empty() {
-            record.created.clone_from(&found.created);
+        if !remote_result.created.is_empty() {
+            record.created.clone_from(&remote_result.created);
         }
         store.put_step(key, &record)
     };
-    let Some(layer) = &found.layer else {
-        remember(0)?;
+    let Some(layer) = &remote_result.layer else {
+        record_step(0)?;
         return Ok(true);
     };
     let ownership = runner.ownership();
     let fetched = runner.run_job(id, JobUserns::Root, |reporter| {
         let lease = remote.fetch_layer(store, layer, ownership, reporter)?;
-        remember(lease.size)
+        record_step(lease.size)
     });
     if let Err(error) = fetched {
         let text = solve_error::one_line(&error);
@@ -72,8 +72,8 @@ pub(crate) fn export_caches(
     runner: &mut JobRunner<'_>,
     store: &Store,
     remote: &RemoteCache,
-    target: &[StepResult],
-    all: &[StepResult],
+    target_results: &[StepResult],
+    all_results: &[StepResult],
 ) -> Result<()> {
     if !remote.has_exports() {
         return Ok(());
@@ -82,8 +82,8 @@ pub(crate) fn export_caches(
     let written = runner.run_job(step, JobUserns::Root, |reporter| {
         remote.export(
             store,
-            target,
-            all,
+            target_results,
+            all_results,
             &mut |line| reporter.log(1, format!("{line}\n").as_bytes()),
             reporter,
         )

@@ -16,32 +16,32 @@ pub(crate) struct HeldCacheMount {
 
 /// Takes the cache mounts among `mounts`, waiting for other steps if their sharing mode demands it.
 pub(crate) fn hold_cache_mounts(store: &Store, mounts: &[StepMount]) -> Result<Vec<HeldCacheMount>> {
-    let mut wanted: Vec<(String, CacheSharing, &str, Vec<usize>)> = Vec::new();
+    let mut requested: Vec<(String, CacheSharing, &str, Vec<usize>)> = Vec::new();
     for (index, StepMount { mount, from }) in mounts.iter().enumerate() {
         if mount.kind != RunMountKind::Cache {
             continue;
         }
         let name = Store::cache_mount_name(&mount.id, &origin_key(from, &mount.source));
-        let how = match mount.sharing {
+        let sharing = match mount.sharing {
             CacheSharingMode::Shared => CacheSharing::Shared,
             CacheSharingMode::Locked => CacheSharing::Locked,
             CacheSharingMode::Private => CacheSharing::Private,
         };
         // A cache that is mounted twice is taken once, or the step would wait for itself.
-        match wanted.iter_mut().find(|(other, ..)| *other == name) {
-            Some((_, known, _, indices)) => {
-                *known = stricter(*known, how);
+        match requested.iter_mut().find(|(other, ..)| *other == name) {
+            Some((_, strictest, _, indices)) => {
+                *strictest = stricter(*strictest, sharing);
                 indices.push(index);
             }
-            None => wanted.push((name, how, &mount.id, vec![index])),
+            None => requested.push((name, sharing, &mount.id, vec![index])),
         }
     }
     // Sorted by name: the lock order of all steps.
-    wanted.sort();
-    let take = |(name, how, id, mounts): (String, CacheSharing, &str, Vec<usize>)| {
-        Ok(HeldCacheMount { cache: store.acquire_cache_mount(&name, how)?, mounts, id: id.to_owned() })
+    requested.sort();
+    let take = |(name, sharing, id, mounts): (String, CacheSharing, &str, Vec<usize>)| {
+        Ok(HeldCacheMount { cache: store.acquire_cache_mount(&name, sharing)?, mounts, id: id.to_owned() })
     };
-    wanted.into_iter().map(take).collect()
+    requested.into_iter().map(take).collect()
 }
 
 /// Distinguishes caches of the same ID that started from different content.

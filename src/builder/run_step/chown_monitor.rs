@@ -90,9 +90,9 @@ fn record_owner(call: &SeccompNotification) -> std::io::Result<()> {
     if !matches!(kind, FileType::RegularFile | FileType::Directory) {
         return Ok(());
     }
-    let known = recorded_owner(&path);
-    let new = |asked: u32, known: u32| if asked == u32::MAX { known } else { asked };
-    let owner = (new(owner.0, known.0), new(owner.1, known.1));
+    let recorded = recorded_owner(&path);
+    let new = |requested: u32, recorded: u32| if requested == u32::MAX { recorded } else { requested };
+    let owner = (new(owner.0, recorded.0), new(owner.1, recorded.1));
     // Without the attribute a file belongs to root.
     if owner == (0, 0) {
         match rustix::fs::removexattr(&path, OWNER_XATTR) {
@@ -104,12 +104,12 @@ fn record_owner(call: &SeccompNotification) -> std::io::Result<()> {
         rustix::fs::setxattr(&path, OWNER_XATTR, value.as_bytes(), XattrFlags::empty())?;
     }
     // Like the kernel, clear setuid and setgid when the owner changes.
-    let powers = stat.st_mode & 0o6000;
+    let special_bits = stat.st_mode & 0o6000;
     // Setgid without group execute means mandatory locking, which the kernel keeps.
     let is_lock = stat.st_mode & 0o2010 == 0o2000;
-    let gone = if is_lock { powers & 0o4000 } else { powers };
-    if kind == FileType::RegularFile && gone != 0 {
-        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 & !gone);
+    let cleared = if is_lock { special_bits & 0o4000 } else { special_bits };
+    if kind == FileType::RegularFile && cleared != 0 {
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 & !cleared);
         rustix::fs::chmodat(CWD, &path, mode, AtFlags::empty())?;
     }
     Ok(())
@@ -134,7 +134,7 @@ fn decode_call(call: &SeccompNotification) -> std::io::Result<Option<ChownCall>>
     let caller = CallerThread(call.pid);
     let [first, second, third, fourth, fifth, _] = call.arguments;
     let number = libc::c_long::from(call.call);
-    let here = libc::AT_FDCWD;
+    let cwd = libc::AT_FDCWD;
     let (file, owner) = if number == libc::SYS_fchownat {
         let path = caller.read_path(second)?;
         let flags = fifth as i32;
@@ -147,7 +147,7 @@ fn decode_call(call: &SeccompNotification) -> std::io::Result<Option<ChownCall>>
     } else if number == libc::SYS_fchown {
         (caller.open_fd(first as i32)?, (second as u32, third as u32))
     } else if let Some(follow) = legacy_chown(number) {
-        (caller.resolve_path(here, &caller.read_path(first)?, follow)?, (second as u32, third as u32))
+        (caller.resolve_path(cwd, &caller.read_path(first)?, follow)?, (second as u32, third as u32))
     } else {
         return Ok(None);
     };
@@ -173,8 +173,8 @@ fn by_path(_: libc::c_long) -> Option<bool> {
 struct CallerThread(u32);
 
 impl CallerThread {
-    fn proc(&self, what: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{what}", self.0))
+    fn proc(&self, entry: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{entry}", self.0))
     }
 
     /// Reads a path from the thread's memory.
@@ -188,8 +188,8 @@ impl CallerThread {
 
     /// Opens its file descriptor `number`, as O_PATH.
     fn open_fd(&self, number: i32) -> std::io::Result<OwnedFd> {
-        let what = if number == libc::AT_FDCWD { "cwd".to_owned() } else { format!("fd/{number}") };
-        Ok(rustix::fs::open(self.proc(&what), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+        let entry = if number == libc::AT_FDCWD { "cwd".to_owned() } else { format!("fd/{number}") };
+        Ok(rustix::fs::open(self.proc(&entry), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// Resolves `path` from the directory `number`.
@@ -202,7 +202,7 @@ impl CallerThread {
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let whole = if path.is_absolute() {
+        let full_path = if path.is_absolute() {
             path.to_owned()
         } else {
             // Relative to the container's root; wrong only for a process that has called chroot.
@@ -211,6 +211,6 @@ impl CallerThread {
         };
         // An absolute symlink must resolve below the container's root.
         let flags = if follow { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
-        dhow_sys::fs::open_in_root(root.as_fd(), &whole, flags, Mode::empty())
+        dhow_sys::fs::open_in_root(root.as_fd(), &full_path, flags, Mode::empty())
     }
 }

@@ -80,7 +80,7 @@ fn failed_image_config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
 pub(crate) fn restore_failed_state(
     context: &StepContext<'_>,
     key: &str,
-    held: &LockedContainer,
+    container: &LockedContainer,
 ) -> Result<()> {
     let StepContext { store, identity, .. } = *context;
     let state = store.failed_state(key)?.ok_or_else(|| {
@@ -92,7 +92,7 @@ pub(crate) fn restore_failed_state(
         let lease = lease_existing(store, changed)?;
         store.remove_failed_state(key)?;
         drop(lease);
-        if store.take_layer_tree(changed, &held.upper())? {
+        if store.take_layer_tree(changed, &container.upper())? {
             return Ok(());
         }
         // A container of the image still uses the layer: it keeps it, and the step works on a copy.
@@ -100,7 +100,7 @@ pub(crate) fn restore_failed_state(
         let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
         let copy = store.begin_layer_without_digest()?;
         snapshot(&tree, &changes(&tree, &lower)?, &copy, userns::layer_ownership(identity))?;
-        copy.move_tree_to(&held.upper())
+        copy.move_tree_to(&container.upper())
     })
     .context("cannot go on from what the failed step left")
 }

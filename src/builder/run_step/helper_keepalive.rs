@@ -17,12 +17,12 @@ impl NetworkHelperKeepalive {
             ForkSide::Child => {
                 let _ = rustix::process::setpgid(None, None);
                 // Inherited sockets and pipes must be closed, or their other ends would never see EOF.
-                let alone = process::die_with_parent().and_then(|()| process::close_others(3, &[]));
-                let held = alone.map_err(anyhow::Error::from).and_then(|()| {
+                let isolated = process::die_with_parent().and_then(|()| process::close_others(3, &[]));
+                let lease = isolated.map_err(anyhow::Error::from).and_then(|()| {
                     network::hold_helper(context.store, context.identity, context.environment)
                 });
                 // The step that cannot reach the helper reports the error itself.
-                if held.is_ok() {
+                if lease.is_ok() {
                     loop {
                         let _ = rustix::event::poll(&mut [], None);
                     }

@@ -137,30 +137,30 @@ pub(crate) fn run_step(
         output(2, format!("WARNING: {warning}\n").as_bytes());
     }
     let draft = context.store.begin_layer_without_digest()?;
-    let held = context.store.create_step_dir(&spec)?;
-    let outcome = run_and_commit(context, step, &held, draft, output);
-    context.store.discard_step_dir(held);
+    let container = context.store.create_step_dir(&spec)?;
+    let outcome = run_and_commit(context, step, &container, draft, output);
+    context.store.discard_step_dir(container);
     outcome
 }
 
 fn run_and_commit(
     context: &StepContext<'_>,
     step: &RunStep,
-    held: &LockedContainer,
+    container: &LockedContainer,
     draft: LayerDraft,
     output: &mut dyn FnMut(u8, &[u8]),
 ) -> Result<RunOutcome> {
     if let Some(key) = &step.resume {
-        failed_state::restore_failed_state(context, key, held)?;
+        failed_state::restore_failed_state(context, key, container)?;
     }
     let prepared = mounts::prepare_mounts(context, step, &draft)?;
-    let networks = prepare_networks(context, held.spec())?;
-    let ended = run_program(context, step, held, prepared, networks.clone(), output);
+    let networks = prepare_networks(context, container.spec())?;
+    let exit = run_program(context, step, container, prepared, networks.clone(), output);
     if let Some(networks) = &networks {
         // Best effort: whoever needs these addresses next reclaims what stays behind.
-        let _ = context.store.leave_networks(held.spec(), &networks.endpoints());
+        let _ = context.store.leave_networks(container.spec(), &networks.endpoints());
     }
-    commit::commit_step(context, step, held, draft, ended?)
+    commit::commit_step(context, step, container, draft, exit?)
 }
 
 /// The container's network attachments; `None` without networks.
@@ -175,23 +175,23 @@ fn prepare_networks(context: &StepContext<'_>, spec: &ContainerSpec) -> Result<O
 fn run_program(
     context: &StepContext<'_>,
     step: &RunStep,
-    held: &LockedContainer,
+    container: &LockedContainer,
     prepared: PreparedMounts,
     networks: Option<network::NetworkPlan>,
     output: &mut dyn FnMut(u8, &[u8]),
 ) -> Result<process::ProcessExit> {
     let StepContext { store, identity, environment, .. } = *context;
-    let helper = network::reach_helper(store, identity, held.spec(), networks.as_ref())?;
-    let mut plan = plan::make_plan(store, held, &step.layers, identity, networks.as_ref())?;
+    let helper = network::reach_helper(store, identity, container.spec(), networks.as_ref())?;
+    let mut plan = plan::make_plan(store, container, &step.layers, identity, networks.as_ref())?;
     adapt_plan(&mut plan, &prepared);
     let network = networks
-        .map(|wanted| network::HelperLease::acquire(store, identity, held.spec(), wanted, helper))
+        .map(|networks| network::HelperLease::acquire(store, identity, container.spec(), networks, helper))
         .transpose()?;
-    let cgroup = cgroup::create_if_needed(held.spec(), &cgroup::session_info(environment))?;
-    let life = StepProcess::spawn(&plan, identity, held, cgroup, network)?;
+    let cgroup = cgroup::create_if_needed(container.spec(), &cgroup::session_info(environment))?;
+    let process = StepProcess::spawn(&plan, identity, container, cgroup, network)?;
     // A recorded cache counts as filled, which it is only once the launch has mounted it.
     cache_mounts::mark_used(store, &prepared.caches)?;
-    life.run_to_exit(output).context("waiting for the program")
+    process.run_to_exit(output).context("waiting for the program")
 }
 
 /// Turns a container's plan into that of a step.
@@ -205,6 +205,7 @@ fn adapt_plan(plan: &mut SandboxPlan, prepared: &PreparedMounts) {
         overlay.must_persist = true;
     }
     plan.mounts.retain(|mount| match mount.kind {
+        // These create entries in the tree itself, such as /.dockerenv and /etc/mtab.
         MountKind::Marker => false,
         MountKind::Symlink(_) => mount.target.starts_with("/dev/"),
         _ => !prepared.mounts.iter().any(|own| plan::replaces_system_mount(&own.target, &mount.target)),

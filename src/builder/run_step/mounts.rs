@@ -35,7 +35,7 @@ pub(crate) fn prepare_mounts(
     draft: &LayerDraft,
 ) -> Result<PreparedMounts> {
     let caches = cache_mounts::hold_cache_mounts(context.store, &step.mounts)?;
-    let mut maker = MountBuilder {
+    let mut builder = MountBuilder {
         context,
         draft,
         scratch_dirs: 0,
@@ -43,11 +43,13 @@ pub(crate) fn prepare_mounts(
         env: Vec::new(),
         agents: Vec::new(),
     };
-    for (index, wanted) in step.mounts.iter().enumerate() {
-        maker.mount(index, wanted, &caches).with_context(|| format!("mounting `{}`", wanted.mount.target))?;
+    for (index, step_mount) in step.mounts.iter().enumerate() {
+        builder
+            .mount(index, step_mount, &caches)
+            .with_context(|| format!("mounting `{}`", step_mount.mount.target))?;
     }
-    maker.scripts(&step.command.scripts)?;
-    let MountBuilder { mut mounts, env, agents, .. } = maker;
+    builder.scripts(&step.command.scripts)?;
+    let MountBuilder { mut mounts, env, agents, .. } = builder;
     // A stable sort by depth: parents first, equal targets in the given order.
     mounts.sort_by_key(|mount| mount.target.matches('/').count());
     Ok(PreparedMounts { mounts, env, caches, _agents: agents })
@@ -75,9 +77,9 @@ impl MountBuilder<'_> {
                 self.add(&mount.target, kind);
             }
             RunMountKind::Cache => {
-                let taken = caches.iter().find(|taken| taken.mounts.contains(&index));
-                let taken = taken.context("the cache was not taken")?;
-                self.cache(mount, from, taken)?;
+                let held = caches.iter().find(|held| held.mounts.contains(&index));
+                let held = held.context("the cache was not taken")?;
+                self.cache(mount, from, held)?;
             }
             RunMountKind::Tmpfs => self.add(&mount.target, tmpfs(mount)),
             RunMountKind::Secret => self.secret(mount)?,
@@ -143,47 +145,47 @@ impl MountBuilder<'_> {
     fn whiteout_layer(&mut self, path: &Path, hidden: &[PathBuf]) -> Result<PathBuf> {
         use rustix::fs::{AtFlags, CWD, FileType, Mode, mknodat};
         let layer = self.scratch("hidden")?;
-        let mut made = BTreeSet::new();
-        for one in hidden {
-            let mut above: Vec<&Path> =
-                one.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()).collect();
-            above.reverse();
-            for dir in above {
-                if made.insert(dir.to_owned()) {
+        let mut created = BTreeSet::new();
+        for hidden_path in hidden {
+            let mut ancestors: Vec<&Path> =
+                hidden_path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()).collect();
+            ancestors.reverse();
+            for dir in ancestors {
+                if created.insert(dir.to_owned()) {
                     // The directory in this layer determines the mode of the merged one.
                     let stat = rustix::fs::stat(path.join(dir))?;
-                    let place = layer.join(dir);
-                    rustix::fs::mkdirat(CWD, &place, Mode::RWXU)?;
+                    let target = layer.join(dir);
+                    rustix::fs::mkdirat(CWD, &target, Mode::RWXU)?;
                     // Writable for its owner in any case, who creates the whiteouts.
                     rustix::fs::chmodat(
                         CWD,
-                        &place,
+                        &target,
                         Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU,
                         AtFlags::empty(),
                     )?;
                 }
             }
             // A character device 0:0 is overlayfs's whiteout.
-            mknodat(CWD, layer.join(one), FileType::CharacterDevice, Mode::empty(), 0)
-                .with_context(|| format!("hiding `{}` of the context", one.display()))?;
+            mknodat(CWD, layer.join(hidden_path), FileType::CharacterDevice, Mode::empty(), 0)
+                .with_context(|| format!("hiding `{}` of the context", hidden_path.display()))?;
         }
         Ok(layer)
     }
 
-    fn cache(&mut self, mount: &RunMountSpec, from: &MountFrom, taken: &HeldCacheMount) -> Result<()> {
+    fn cache(&mut self, mount: &RunMountSpec, from: &MountFrom, held: &HeldCacheMount) -> Result<()> {
         let starts_with_content = match from {
             MountFrom::Nothing => false,
             MountFrom::Layers(layers) => !layers.is_empty(),
             MountFrom::Directory { .. } => true,
         };
-        let is_new = taken.cache.is_new();
+        let is_new = held.cache.is_new();
         let fill = is_new && starts_with_content;
         if fill {
             // A new cache is filled from the directory mounted underneath (`copy_up`).
             let kind = self.source_mount(from, &mount.source, true)?;
             self.add(&mount.target, kind);
         }
-        let bind = BindMount { copy_up: fill, ..bind_mount(&taken.cache.files(), None, mount.read_only) };
+        let bind = BindMount { copy_up: fill, ..bind_mount(&held.cache.files(), None, mount.read_only) };
         let kind = match is_new && !fill {
             true => MountKind::OwnedBind {
                 bind,
@@ -197,8 +199,8 @@ impl MountBuilder<'_> {
     }
 
     fn secret(&mut self, mount: &RunMountSpec) -> Result<()> {
-        let known = self.context.request.secrets.iter().find(|secret| secret.id == mount.id);
-        let Some(secret) = known else {
+        let source = self.context.request.secrets.iter().find(|secret| secret.id == mount.id);
+        let Some(secret) = source else {
             return match mount.required {
                 false => Ok(()),
                 true => Err(not_found(format!("secret {}: not found", mount.id))
@@ -267,10 +269,10 @@ impl MountBuilder<'_> {
 }
 
 /// A bind mount of the host's `path`, or of `inside` below it.
-fn bind_mount(path: &Path, inside: Option<&str>, read_only: bool) -> BindMount {
+fn bind_mount(path: &Path, subpath: Option<&str>, read_only: bool) -> BindMount {
     BindMount {
         source: path.to_owned(),
-        subpath: inside.filter(|inside| *inside != "/").map(str::to_owned),
+        subpath: subpath.filter(|subpath| *subpath != "/").map(str::to_owned),
         recursive: true,
         flags: MountAttributes { read_only, ..MountAttributes::default() },
         recursive_flags: true,
@@ -294,6 +296,7 @@ fn tmpfs(mount: &RunMountSpec) -> MountKind {
 fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
     let read = || {
         let mut content = Vec::new();
+        // One byte more than allowed shows that the file is too large.
         std::fs::File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut content)?;
         Ok::<_, std::io::Error>(content)
     };

@@ -46,14 +46,14 @@ impl StepProcess {
     pub(super) fn spawn(
         plan: &SandboxPlan,
         identity: &HostIdentity,
-        held: &LockedContainer,
+        container: &LockedContainer,
         cgroup: Option<Cgroup>,
         mut network: Option<HelperLease>,
     ) -> Result<Self> {
         let mut process = ContainerProcess::launch(LaunchInputs {
             plan,
             identity,
-            container: held,
+            container,
             stdio: StdioSetup::Piped { keep_input: false },
             cgroup,
             shared: None,
@@ -106,12 +106,12 @@ impl StepProcess {
     }
 
     fn poll(&self) -> Result<Vec<StepEvent>> {
-        let mut watch = PollSet::default();
-        self.process.watch(&mut watch, StepEvent::Exited, StepEvent::Output, |_| true);
+        let mut poll_set = PollSet::default();
+        self.process.watch(&mut poll_set, StepEvent::Exited, StepEvent::Output, |_| true);
         if let Some(network) = &self.network {
-            watch.add_readable(StepEvent::HelperGone, network.as_fd());
+            poll_set.add_readable(StepEvent::HelperGone, network.as_fd());
         }
-        watch.wait(None)
+        poll_set.wait(None)
     }
 
     fn recover_network(&mut self) {

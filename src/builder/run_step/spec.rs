@@ -59,12 +59,12 @@ pub(crate) fn container_spec(context: &StepContext<'_>, step: &RunStep) -> Resul
 }
 
 /// The variables without repetitions, the last of a name winning, and a default `PATH`.
-fn final_env(given: &[String]) -> Vec<String> {
+fn final_env(variables: &[String]) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut env: Vec<String> = Vec::new();
-    for entry in given {
-        match env.iter_mut().find(|known| name(known) == name(entry)) {
-            Some(known) => known.clone_from(entry),
+    for entry in variables {
+        match env.iter_mut().find(|existing| name(existing) == name(entry)) {
+            Some(existing) => existing.clone_from(entry),
             None => env.push(entry.clone()),
         }
     }
@@ -75,13 +75,13 @@ fn final_env(given: &[String]) -> Vec<String> {
 }
 
 fn set_network(context: &StepContext<'_>, step: &RunStep, spec: &mut ContainerSpec) -> Result<()> {
-    let asked = context.request.network.as_str();
+    let requested = context.request.network.as_str();
     let mode = match step.network.as_deref() {
-        None | Some("default") => asked,
+        None | Some("default") => requested,
         Some("none") => "none",
         Some("host") => {
             // The network of the whole build was chosen by the user, not by the Dockerfile.
-            if asked != "host" {
+            if requested != "host" {
                 check_entitlement(context, "network.host")?;
             }
             "host"
@@ -110,12 +110,12 @@ fn attachment(store: &Store, name: &str) -> Result<NetworkAttachment> {
 }
 
 /// Whether the user allowed an entitlement: something that reaches beyond the build.
-fn check_entitlement(context: &StepContext<'_>, what: &str) -> Result<(), Failure> {
-    if context.request.allow.iter().any(|allowed| allowed == what) {
+fn check_entitlement(context: &StepContext<'_>, entitlement: &str) -> Result<(), Failure> {
+    if context.request.allow.iter().any(|allowed| allowed == entitlement) {
         return Ok(());
     }
-    Err(Failure::new(FailureKind::Denied, format!("{what} is not allowed"))
-        .hint(format!("if you trust this Dockerfile, build with `--allow {what}`")))
+    Err(Failure::new(FailureKind::Denied, format!("{entitlement} is not allowed"))
+        .hint(format!("if you trust this Dockerfile, build with `--allow {entitlement}`")))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(crate) enum AgentSource {
 
 /// The agent for `mount`; `None` if none was given and the mount is not required.
 pub(crate) fn agent_source(context: &StepContext<'_>, mount: &RunMountSpec) -> Result<Option<AgentSource>> {
-    let Some(given) = context.request.ssh.iter().find(|given| given.id == mount.id) else {
+    let Some(source) = context.request.ssh.iter().find(|source| source.id == mount.id) else {
         return match mount.required {
             false => Ok(None),
             true => Err(not_found(format!("no SSH key {:?} forwarded from the client", mount.id))
@@ -36,15 +36,15 @@ pub(crate) fn agent_source(context: &StepContext<'_>, mount: &RunMountSpec) -> R
         };
     };
     let sock = context.environment.path("SSH_AUTH_SOCK");
-    let paths = if given.paths.is_empty() { sock.into_iter().collect() } else { given.paths.clone() };
+    let paths = if source.paths.is_empty() { sock.into_iter().collect() } else { source.paths.clone() };
     let Some(first) = paths.first() else {
         return Err(invalid("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set")
             .hint("start an agent (`eval $(ssh-agent)`, `ssh-add`), or name key files: --ssh default=$HOME/.ssh/id_ed25519")
             .into());
     };
-    let kind =
+    let metadata =
         std::fs::metadata(first).with_context(|| format!("cannot use `{}` for ssh", first.display()))?;
-    if kind.file_type().is_socket() {
+    if metadata.file_type().is_socket() {
         if paths.len() > 1 {
             return Err(invalid("only single socket allowed").into());
         }
@@ -70,16 +70,16 @@ struct StartedAgent {
 impl AgentForwarder {
     /// Starts forwarding from a socket in `dir`. The process must have a single thread.
     pub(super) fn start(source: AgentSource, dir: &Path) -> Result<Self> {
-        let (agent, own) = match source {
+        let (agent, started) = match source {
             AgentSource::Socket(path) => (path, None),
             AgentSource::Keys(keys) => {
-                let own = start_agent(&keys)?;
-                (own.socket.clone(), Some(own))
+                let started = start_agent(&keys)?;
+                (started.socket.clone(), Some(started))
             }
         };
         // A socket's path is limited to 108 bytes (`sun_path`), which the store's may exceed.
-        let place = dhow_sys::fs::open_dir(dir)?;
-        let short = PathBuf::from(dhow_sys::fs::fd_path(place.as_fd())).join("agent");
+        let dir_fd = dhow_sys::fs::open_dir(dir)?;
+        let short = PathBuf::from(dhow_sys::fs::fd_path(dir_fd.as_fd())).join("agent");
         let listener = UnixListener::bind(short).context("cannot make a socket for the agent")?;
         let relay = match process::fork().context("starting a process")? {
             ForkSide::Child => {
@@ -90,7 +90,7 @@ impl AgentForwarder {
             }
             ForkSide::Parent(child) => child,
         };
-        Ok(Self { socket: dir.join("agent"), relay, started: own })
+        Ok(Self { socket: dir.join("agent"), relay, started })
     }
 
     /// The socket's path on the host.
@@ -105,7 +105,7 @@ impl Drop for AgentForwarder {
         let _ = self.relay.wait();
         // By itself ssh-agent checks for its shell only every ten seconds. The shell still runs, so the pid
         // is still the agent's.
-        if let Some(agent) = self.started.as_ref().and_then(|own| own.agent) {
+        if let Some(agent) = self.started.as_ref().and_then(|started| started.agent) {
             let _ = rustix::process::kill_process(agent, rustix::process::Signal::TERM);
         }
     }

@@ -34,9 +34,9 @@ impl ContextScans {
     /// Requests the digest of the files that `spec` selects in a context.
     pub(crate) fn request(&mut self, name: &str, spec: CopySpec) {
         let id = spec_id(&spec);
-        let wanted = self.requested.entry(name.to_owned()).or_default();
-        if !wanted.iter().any(|(known, _)| *known == id) {
-            wanted.push((id, spec));
+        let specs = self.requested.entry(name.to_owned()).or_default();
+        if !specs.iter().any(|(known, _)| *known == id) {
+            specs.push((id, spec));
         }
     }
 
@@ -52,7 +52,7 @@ impl ContextScans {
         store: &Store,
         contexts: &BTreeMap<String, HostContext>,
     ) -> Result<()> {
-        for (name, wanted) in &self.requested {
+        for (name, specs) in &self.requested {
             let Some(context) = contexts.get(name) else { continue };
             let text = match name.as_str() {
                 "" => "[internal] load build context".to_owned(),
@@ -64,11 +64,11 @@ impl ContextScans {
                     true => StatCache::parse(&store.context_files(&context.dir)),
                     false => StatCache::default(),
                 };
-                let mut found = Vec::with_capacity(wanted.len());
+                let mut results = Vec::with_capacity(specs.len());
                 let mut bytes = 0;
-                for (_, spec) in wanted {
+                for (_, spec) in specs {
                     let scanned = scan_source(&context.source, spec, &mut cache);
-                    found.push(match scanned {
+                    results.push(match scanned {
                         Ok(scanned) => {
                             bytes += scanned.bytes;
                             Ok(ScannedFiles { digest: scanned.digest, bytes: scanned.bytes })
@@ -83,7 +83,7 @@ impl ContextScans {
                     store.put_context_files(&context.dir, &content)?;
                 }
                 reporter.status("transferring context:", bytes, 0, true);
-                Ok((found, ()))
+                Ok((results, ()))
             })?;
             self.jobs.insert(job, name.clone());
         }
@@ -93,13 +93,13 @@ impl ContextScans {
     /// Takes over the result of a job, if it was started here.
     pub(crate) fn job_finished(&mut self, runner: &mut JobRunner<'_>, finished: FinishedJob) -> Result<()> {
         let Some(name) = self.jobs.remove(&finished.id) else { return Ok(()) };
-        let found: Result<Vec<Result<ScannedFiles, Failure>>> = finished.outcome();
+        let results: Result<Vec<Result<ScannedFiles, Failure>>> = finished.outcome();
         let step = finished.step;
         runner.release(finished);
-        let found = runner.complete_step(step, found)?;
-        let wanted = self.requested.get(&name).map(Vec::as_slice).unwrap_or_default();
-        for ((id, _), found) in wanted.iter().zip(found) {
-            self.results.insert((name.clone(), id.clone()), found);
+        let results = runner.complete_step(step, results)?;
+        let specs = self.requested.get(&name).map(Vec::as_slice).unwrap_or_default();
+        for ((id, _), result) in specs.iter().zip(results) {
+            self.results.insert((name.clone(), id.clone()), result);
         }
         Ok(())
     }

@@ -70,8 +70,8 @@ impl ResultImage<'_> {
         if let Some(Value::Object(run)) = value.get_mut("config") {
             run.retain(|_, value| !is_empty(value));
         }
-        if let (Some(cache), Value::Object(all)) = (cache, &mut value) {
-            all.insert("moby.buildkit.cache.v0".into(), cache);
+        if let (Some(cache), Value::Object(fields)) = (cache, &mut value) {
+            fields.insert("moby.buildkit.cache.v0".into(), cache);
         }
         serde_json::to_vec(&value).unwrap_or_default()
     }
@@ -111,9 +111,9 @@ impl ResultImage<'_> {
 /// A base's history, with an entry for each layer even if the base has fewer.
 fn base_history(base: &ImageConfig) -> Vec<HistoryEntry> {
     let mut history = base.history.clone();
-    let known = history.iter().filter(|line| !line.empty_layer).count();
+    let with_layer = history.iter().filter(|line| !line.empty_layer).count();
     // Some builders write no history, or less than one entry per layer.
-    let missing = base.rootfs.diff_ids.len().saturating_sub(known);
+    let missing = base.rootfs.diff_ids.len().saturating_sub(with_layer);
     history.extend(std::iter::repeat_n(
         HistoryEntry { created: base.created.clone(), ..HistoryEntry::default() },
         missing,

@@ -41,6 +41,7 @@ impl<'a> Solver<'a, '_, '_> {
                 InputTree::Context(name) if self.build.contexts.contains_key(name) => {
                     self.scans.get(name, &spec).is_some()
                 }
+                // A context that does not exist counts as ready: computing the key then fails with its name.
                 tree => self.layers(plan, tree)?.is_some() || matches!(tree, InputTree::Context(_)),
             };
             if !ready {

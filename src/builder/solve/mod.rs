@@ -21,7 +21,7 @@
 //! 2. Its cache key is computed and looked up in the store, then in the remote caches.
 //! 3. Otherwise a job starts ([`super::step`]). The same step of another platform waits for it
 //!    (`running_keys`).
-//! 4. An `ADD` with URLs goes round twice: the first job finds out what the URLs stand for, which completes
+//! 4. An `ADD` with URLs takes two rounds: the first job finds out what the URLs stand for, which completes
 //!    the key.
 //!
 //! # Invariant
@@ -136,25 +136,25 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         self.announce_steps();
         self.start_context_scans()?;
         loop {
-            let mut moved = false;
-            let mut open = false;
+            let mut advanced = false;
+            let mut unfinished = false;
             let stage_ids: Vec<StageId> = self.stages.ids();
             for stage_id in stage_ids {
                 if self.stages.get(stage_id).is_none_or(|progress| progress.done || progress.busy) {
-                    open |= self.stages.get(stage_id).is_some_and(|progress| progress.busy);
+                    unfinished |= self.stages.get(stage_id).is_some_and(|progress| progress.busy);
                     continue;
                 }
-                open = true;
+                unfinished = true;
                 match self.advance(stage_id)? {
-                    StageAdvance::Advanced | StageAdvance::Done => moved = true,
+                    StageAdvance::Advanced | StageAdvance::Done => advanced = true,
                     StageAdvance::Waiting => {}
                 }
             }
-            if !open {
+            if !unfinished {
                 return Ok(());
             }
             // Every open stage waits for a job.
-            if !moved {
+            if !advanced {
                 let finished = self.runner.next_finished()?;
                 self.job_finished(finished)?;
             }
@@ -165,14 +165,14 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         self.build.plans.get(plan)?.stages.get(stage)?.as_ref()
     }
 
-    /// Announces all steps to the watcher.
+    /// Announces all steps to the observer.
     fn announce_steps(&mut self) {
         for (plan_index, plan) in self.build.plans.iter().enumerate() {
             for (stage_index, stage) in plan.needed() {
                 let stage_id = (plan_index, stage_index);
                 let mut inputs = Vec::new();
-                if let Some(shown) = &stage.from_shown {
-                    let id = self.runner.add_step(self.base_title(plan, stage, shown), Vec::new());
+                if let Some(title) = &stage.from_shown {
+                    let id = self.runner.add_step(self.base_title(plan, stage, title), Vec::new());
                     self.base_ids.insert(stage_id, id);
                     inputs = vec![id];
                 }
@@ -186,12 +186,12 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    fn base_title(&self, plan: &BuildPlan, stage: &StagePlan, shown: &str) -> String {
-        let InputTree::Image(image) = stage.base else { return shown.to_owned() };
+    fn base_title(&self, plan: &BuildPlan, stage: &StagePlan, title: &str) -> String {
+        let InputTree::Image(image) = stage.base else { return title.to_owned() };
         let base = plan.images.get(image).and_then(|image| self.build.bases.get(image));
-        match (shown.split_once("FROM "), base) {
+        match (title.split_once("FROM "), base) {
             (Some((before, _)), Some(base)) => format!("{before}FROM {}", base.title),
-            _ => shown.to_owned(),
+            _ => title.to_owned(),
         }
     }
 
@@ -225,8 +225,8 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             progress.done = true;
             return Ok(StageAdvance::Done);
         };
-        let moved = self.advance_step(stage_id, stage, step, index);
-        moved.map_err(|error| self.step_error(stage_id, index, error))
+        let result = self.advance_step(stage_id, stage, step, index);
+        result.map_err(|error| self.step_error(stage_id, index, error))
     }
 
     /// Sets a stage's base, once that is available.
@@ -271,18 +271,18 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         let Some(progress) = self.stages.get(stage_id) else { return Ok(StageAdvance::Done) };
         let mut inputs = self.step_inputs(stage_id.0, step)?;
         inputs.extend(progress.fetched.iter().flatten().map(|fetched| fetched.input.clone()));
-        let elsewhere = matches!(&step.op, Op::Copy(copy) if copy.remote().next().is_some());
+        let is_remote = matches!(&step.op, Op::Copy(copy) if copy.remote().next().is_some());
         // Until its URLs are resolved the key of an `ADD` is incomplete and must not be looked up.
-        let unknown = elsewhere && progress.fetched.is_none();
+        let unresolved = is_remote && progress.fetched.is_none();
         let key = self.step_key(stage_id, stage, step, &inputs);
         // Another platform runs the same step; its result will be found in the cache.
         if self.running_keys.contains(&key) {
             return Ok(StageAdvance::Waiting);
         }
         // WORKDIR depends on its inputs alone, so `--no-cache` does not apply to it.
-        let fresh = stage.no_cache && !matches!(step.op, Op::Workdir(_));
+        let ignore_cache = stage.no_cache && !matches!(step.op, Op::Workdir(_));
         let mut result = None;
-        if !fresh && !unknown {
+        if !ignore_cache && !unresolved {
             result = match self.load_cached(&key)? {
                 None if self.fetch_cached(id, step, &key)? => self.load_cached(&key)?,
                 found => found,
@@ -296,7 +296,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         if self.runner.running_jobs() >= self.max_jobs {
             return Ok(StageAdvance::Waiting);
         }
-        self.start_job(stage_id, ReadyStep { id, stage, step, key, inputs, ignore_cache: fresh })?;
+        self.start_job(stage_id, ReadyStep { id, stage, step, key, inputs, ignore_cache })?;
         Ok(StageAdvance::Advanced)
     }
 
@@ -391,9 +391,9 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         let outcome: Result<StepOutcome> = finished.outcome();
         let id = finished.step;
         // Apply first, release afterwards: the job holds the leases on its layer.
-        let taken = outcome.and_then(|outcome| self.apply_outcome(stage_id, index, id, outcome));
+        let applied = outcome.and_then(|outcome| self.apply_outcome(stage_id, index, id, outcome));
         self.runner.release(finished);
-        taken.map_err(|error| self.step_error(stage_id, index, error))
+        applied.map_err(|error| self.step_error(stage_id, index, error))
     }
 
     fn apply_outcome(

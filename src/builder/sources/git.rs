@@ -90,12 +90,12 @@ pub(crate) fn resolve_commit(url: &GitUrl, options: &GitOptions) -> Result<Strin
             })?
         }
     };
-    for wanted in url.checksum.iter().chain(&options.checksum) {
-        super::git_url::check_commit(wanted)?;
-        if !commit.starts_with(&wanted.to_ascii_lowercase()) {
+    for expected in url.checksum.iter().chain(&options.checksum) {
+        super::git_url::check_commit(expected)?;
+        if !commit.starts_with(&expected.to_ascii_lowercase()) {
             return Err(Failure::new(
                 FailureKind::Corrupt,
-                format!("expected checksum to match {wanted}, got {commit}"),
+                format!("expected checksum to match {expected}, got {commit}"),
             )
             .into());
         }
@@ -148,20 +148,21 @@ fn remove_git_files(dir: &OwnedFd, depth: usize) -> Result<()> {
 
 /// Fetches one commit if the server allows it, else its reference, else everything.
 fn fetch(git: &GitCommand, url: &GitUrl, commit: &str) -> Result<()> {
-    let shallow = |what: &str| git.run(&["fetch", "-q", "--depth=1", "--no-tags", "origin", "--", what]);
+    let shallow =
+        |refspec: &str| git.run(&["fetch", "-q", "--depth=1", "--no-tags", "origin", "--", refspec]);
     // Many servers refuse to send a commit by its hash (uploadpack.allowReachableSHA1InWant).
-    let Err(first) = shallow(commit) else { return Ok(()) };
-    let has = || git.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok();
+    let Err(first_error) = shallow(commit) else { return Ok(()) };
+    let has_commit = || git.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok();
     if let Some(reference) = &url.reference
         && shallow(reference).is_ok()
-        && has()
+        && has_commit()
     {
         return Ok(());
     }
-    let all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
-    match git.run(&["fetch", "-q", "origin", "--", all[0], all[1]]) {
-        Ok(_) if has() => Ok(()),
-        _ => Err(first),
+    let refspecs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
+    match git.run(&["fetch", "-q", "origin", "--", refspecs[0], refspecs[1]]) {
+        Ok(_) if has_commit() => Ok(()),
+        _ => Err(first_error),
     }
 }
 
@@ -170,7 +171,7 @@ fn subdirectory(tree: &Path, subdir: &str) -> Result<PathBuf> {
     if subdir.is_empty() {
         return Ok(tree.to_owned());
     }
-    let shown = printable(subdir);
+    let display = printable(subdir);
     let root = dhow_sys::fs::open_dir(tree)?;
     let dir = dhow_sys::fs::open_in_root(
         root.as_fd(),
@@ -178,9 +179,9 @@ fn subdirectory(tree: &Path, subdir: &str) -> Result<PathBuf> {
         OFlags::PATH | OFlags::DIRECTORY,
         Mode::empty(),
     )
-    .map_err(|_| not_found(format!("the repository has no directory \"{shown}\"")))?;
+    .map_err(|_| not_found(format!("the repository has no directory \"{display}\"")))?;
     std::fs::read_link(dhow_sys::fs::fd_path(dir.as_fd()))
-        .with_context(|| format!("cannot find the directory \"{shown}\""))
+        .with_context(|| format!("cannot find the directory \"{display}\""))
 }
 
 fn is_commit(text: &str) -> bool {
@@ -190,21 +191,24 @@ fn is_commit(text: &str) -> bool {
 /// Selects `name` from the output of `git ls-remote`: branches before tags, and a tag's commit before the tag
 /// object.
 fn select_ref(listing: &str, name: &str) -> Option<String> {
-    let of = |wanted: &str| {
+    let commit_of = |full_name: &str| {
         let lines = listing.lines().filter_map(|line| line.split_once('\t'));
-        lines.filter(|(_, found)| *found == wanted).map(|(commit, _)| commit).find(|commit| is_commit(commit))
+        lines
+            .filter(|(_, listed)| *listed == full_name)
+            .map(|(commit, _)| commit)
+            .find(|commit| is_commit(commit))
     };
-    let below = |prefix: &str| format!("{prefix}{}", name.trim_start_matches("refs/"));
-    let tries = [
+    let with_prefix = |prefix: &str| format!("{prefix}{}", name.trim_start_matches("refs/"));
+    let candidates = [
         format!("refs/heads/{name}"),
         format!("{name}^{{}}"),
         name.to_owned(),
-        format!("{}^{{}}", below("refs/")),
-        below("refs/"),
+        format!("{}^{{}}", with_prefix("refs/")),
+        with_prefix("refs/"),
         format!("refs/tags/{name}^{{}}"),
         format!("refs/tags/{name}"),
     ];
-    tries.iter().find_map(|wanted| of(wanted)).map(str::to_owned)
+    candidates.iter().find_map(|full_name| commit_of(full_name)).map(str::to_owned)
 }
 
 /// The host's git with its complete environment.
@@ -283,19 +287,19 @@ impl GitCommand {
         }
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Files get the usual modes, whatever the user's umask.
-        let before = rustix::process::umask(Mode::WGRP | Mode::WOTH);
+        let old_umask = rustix::process::umask(Mode::WGRP | Mode::WOTH);
         let output = command.output();
-        rustix::process::umask(before);
+        rustix::process::umask(old_umask);
         let output = output.with_context(|| format!("cannot run {}", self.program.display()))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said: Vec<String> = said.lines().map(|line| printable(&self.redact(line))).collect();
-        let what = arguments.first().copied().unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stderr: Vec<String> = stderr.lines().map(|line| printable(&self.redact(line))).collect();
+        let subcommand = arguments.first().copied().unwrap_or_default();
         Err(Failure::new(
             FailureKind::Network,
-            format!("failed to {}: {}", describe_command(what), said.join("; ")),
+            format!("failed to {}: {}", describe_command(subcommand), stderr.join("; ")),
         )
         .into())
     }

@@ -96,12 +96,12 @@ impl GitUrl {
             "keep-git-dir" => self.keep_git_dir = Some(flag()?),
             "submodules" => self.submodules = flag()?,
             other => {
-                let known = "ref, tag, branch, commit, checksum, subdir, keep-git-dir, submodules";
+                let parameters = "ref, tag, branch, commit, checksum, subdir, keep-git-dir, submodules";
                 return Err(invalid(format!(
                     "unexpected query \"{}\" in a git address",
                     other.escape_debug()
                 ))
-                .hint(format!("it may have {known}")));
+                .hint(format!("it may have {parameters}")));
             }
         }
         Ok(())

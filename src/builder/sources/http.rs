@@ -64,15 +64,15 @@ impl HttpDownloader {
         &self,
         url: &str,
         checksum: Option<&Digest>,
-        known: Option<&DownloadedFile>,
+        previous: Option<&DownloadedFile>,
         into: &Path,
     ) -> Result<DownloadOutcome> {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            tries += 1;
-            match self.try_fetch(url, checksum, known, into) {
-                Err(error) if tries < self.http.patience().tries && is_transient(&error) => {
-                    std::thread::sleep(self.http.patience().delay * tries);
+            attempts += 1;
+            match self.try_fetch(url, checksum, previous, into) {
+                Err(error) if attempts < self.http.patience().tries && is_transient(&error) => {
+                    std::thread::sleep(self.http.patience().delay * attempts);
                 }
                 other => return other.with_context(|| format!("failed to load {}", redact_userinfo(url))),
             }
@@ -83,15 +83,15 @@ impl HttpDownloader {
         &self,
         url: &str,
         checksum: Option<&Digest>,
-        known: Option<&DownloadedFile>,
+        previous: Option<&DownloadedFile>,
         into: &Path,
     ) -> Result<DownloadOutcome> {
-        let request = build_request(url, known)?;
+        let request = build_request(url, previous)?;
         let response = self.http.send(&request, true).map_err(|problem| match problem.retry {
             RetryAdvice::Later => transient(problem.failure),
             _ => problem.failure.into(),
         })?;
-        if response.status() == 304 && known.is_some() {
+        if response.status() == 304 && previous.is_some() {
             return Ok(DownloadOutcome::Unchanged);
         }
         check_status(response.status())?;
@@ -111,16 +111,16 @@ impl HttpDownloader {
             )
             .context("cannot write it")?,
         );
-        let promised = response.body().content_length();
+        let expected_size = response.body().content_length();
         let saved = save(response.into_body().into_reader(), &mut file, checksum)?;
         // Before the digest: a cut transfer is worth another try, a wrong file is not.
-        if promised.is_some_and(|promised| promised != saved.size) {
+        if expected_size.is_some_and(|expected_size| expected_size != saved.size) {
             return Err(transient(corrupt("the connection ended too early")));
         }
-        if let (Some(checksum), Some(found)) = (checksum, saved.found)
-            && *checksum != found
+        if let (Some(checksum), Some(actual)) = (checksum, saved.checksum)
+            && *checksum != actual
         {
-            return Err(corrupt(format!("digest mismatch {found}: {checksum}"))
+            return Err(corrupt(format!("digest mismatch {actual}: {checksum}"))
                 .hint("the file at this address is not the one that --checksum names")
                 .into());
         }
@@ -172,14 +172,14 @@ struct SavedBody {
     digest: Digest,
     size: u64,
     /// The digest by the algorithm of the expected one.
-    found: Option<Digest>,
+    checksum: Option<Digest>,
 }
 
 /// Writes a response's body to a file.
 fn save(mut body: impl Read, file: &mut File, checksum: Option<&Digest>) -> Result<SavedBody> {
     let mut hash = sha2::Sha256::default();
     // The recorded digest is always SHA-256; `checksum` may use another algorithm.
-    let mut wanted = checksum.map(DigestHasher::matching);
+    let mut hasher = checksum.map(DigestHasher::matching);
     let mut buffer = vec![0; BUFFER];
     let mut size = 0;
     loop {
@@ -191,17 +191,17 @@ fn save(mut body: impl Read, file: &mut File, checksum: Option<&Digest>) -> Resu
         };
         let part = buffer.get(..amount).unwrap_or_default();
         sha2::Digest::update(&mut hash, part);
-        if let Some(wanted) = &mut wanted {
-            wanted.update(part);
+        if let Some(hasher) = &mut hasher {
+            hasher.update(part);
         }
         file.write_all(part).context("cannot write it")?;
         size += amount as u64;
     }
     let digest = Digest::from_sha256(sha2::Digest::finalize(hash).as_slice());
-    Ok(SavedBody { digest, size, found: wanted.map(DigestHasher::finish) })
+    Ok(SavedBody { digest, size, checksum: hasher.map(DigestHasher::finish) })
 }
 
-fn build_request(url: &str, known: Option<&DownloadedFile>) -> Result<HttpRequest> {
+fn build_request(url: &str, previous: Option<&DownloadedFile>) -> Result<HttpRequest> {
     let url = url.split('#').next().unwrap_or_default();
     let malformed = || invalid(format!("`{}` is not an address", printable(&redact_userinfo(url))));
     // User names and passwords in a URL become an Authorization header, as in curl.
@@ -226,8 +226,8 @@ fn build_request(url: &str, known: Option<&DownloadedFile>) -> Result<HttpReques
         format!("Basic {}", encode(&percent_decode(&user)))
     });
     // An ETag is valid for one URL only.
-    if let Some(known) = known.filter(|known| known.url == url) {
-        request.headers.extend(known.etag.clone().map(|etag| ("if-none-match", etag)));
+    if let Some(previous) = previous.filter(|previous| previous.url == url) {
+        request.headers.extend(previous.etag.clone().map(|etag| ("if-none-match", etag)));
     }
     Ok(request)
 }
@@ -249,8 +249,8 @@ fn redact_userinfo(url: &str) -> String {
 fn file_name(uri: &Uri, headers: &HeaderMap) -> String {
     let usable = |bytes: Vec<u8>| {
         let name = String::from_utf8(bytes).ok()?;
-        let odd = name.is_empty() || name.len() > MAX_NAME || matches!(&name[..], "." | "..");
-        (!odd && !name.contains(['/', '\0'])).then_some(name)
+        let unusable = name.is_empty() || name.len() > MAX_NAME || matches!(&name[..], "." | "..");
+        (!unusable && !name.contains(['/', '\0'])).then_some(name)
     };
     let last = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     usable(percent_decode(last))

@@ -42,7 +42,7 @@ impl ArchiveExtractor for ArchiveUnpacker {
         let mut archive = open(file)?;
         while let Some(member) = archive.next_member()? {
             unpack_member(&mut archive, &member, target, dir)
-                .with_context(|| format!("cannot unpack `{}`", shown(&member.path)))?;
+                .with_context(|| format!("cannot unpack `{}`", display_path(&member.path)))?;
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ fn unpack_member<R: BufRead>(
         }
         TarMemberKind::Symlink => target.make_symlink(&parent, &base, &member.link, &attributes, true),
         TarMemberKind::HardLink => {
-            let doing = || format!("cannot link to `{}`", shown(&member.link));
+            let doing = || format!("cannot link to `{}`", display_path(&member.link));
             let source = MemberPath::parse(&member.link)?;
             let from = target.ensure_dir(dir, &source.dir, (0, 0)).with_context(doing)?;
             let first = CString::new(source.base)?;
@@ -133,7 +133,7 @@ pub(crate) fn unpack_context(mut input: impl BufRead + Send, into: &Path) -> Res
     Ok(())
 }
 
-fn shown(path: &[u8]) -> String {
+fn display_path(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }
 

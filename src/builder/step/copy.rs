@@ -36,10 +36,10 @@ impl StepJob<'_> {
             "" | "root" | "0" | "0:0" | "root:root" => (0, 0),
             user => target.owner(user)?,
         };
-        let made = target.make_dirs(&op.path, owner)?;
+        let created = target.make_dirs(&op.path, owner)?;
         let owners = target.finish()?;
         // An existing directory changes nothing, so there is no layer.
-        let lease = if made { self.commit_layer(draft, &lowers, &owners)? } else { None };
+        let lease = if created { self.commit_layer(draft, &lowers, &owners)? } else { None };
         self.record_result(self.key.clone(), lease)
     }
 
@@ -67,9 +67,9 @@ impl StepJob<'_> {
             let scanned = scan_source(source, &spec, &mut cache)?;
             let key = cache_key::copy_key(self.common(), op, &format!("content {}", scanned.digest));
             if !self.ignore_cache
-                && let Some(found) = self.find_by_content(&key)?
+                && let Some(cached) = self.find_by_content(&key)?
             {
-                return Ok(found);
+                return Ok(cached);
             }
         }
         // `COPY --link` is independent of the layers below, unless an owner's name must be looked up in them.
@@ -83,10 +83,12 @@ impl StepJob<'_> {
         let mut key = self.key.clone();
         for fetched in self.fetched.iter().flatten() {
             let source = SourceTree::directory(&fetched.dir, IgnoreFile::none())?;
+            // A repository is filtered like a context; a single download is never excluded.
             let exclude = if fetched.path == "/" { spec.flags.exclude.clone() } else { Vec::new() };
             let spec = CopySpec {
                 sources: vec![fetched.path.clone()],
                 here_docs: Vec::new(),
+                // Unlike local archives, downloaded ones are unpacked only on request.
                 unpack: op.unpack.unwrap_or(false),
                 flags: CopyFlags { exclude, ..spec.flags.clone() },
                 ..spec.clone()
@@ -139,14 +141,14 @@ impl StepJob<'_> {
         owners: &UnstoredOwners,
     ) -> Result<Option<LayerLease>> {
         let lower: Vec<&Path> = lowers.iter().map(PathBuf::as_path).collect();
-        let how = UpperCommit {
+        let options = UpperCommit {
             lower: &lower,
             epoch: self.epoch(),
             identity: self.ownership,
             owner_of_new: None,
             owners: Some(owners),
         };
-        match commit_upper(&draft, &how)? {
+        match commit_upper(&draft, &options)? {
             Some(record) => Ok(Some(draft.commit(record)?)),
             None => Ok(None),
         }

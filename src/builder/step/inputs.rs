@@ -7,14 +7,14 @@ use dhow_build::run_mount::RunMountKind;
 
 /// The local sources of a copy.
 pub(crate) fn copy_spec(copy: &CopyOp) -> CopySpec {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let non_empty = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     CopySpec {
         sources: copy.local().map(str::to_owned).collect(),
         here_docs: copy.here_docs.clone(),
         target: copy.target.clone(),
         flags: CopyFlags {
-            chown: given(&copy.flags.chown),
-            chmod: given(&copy.flags.chmod),
+            chown: non_empty(&copy.flags.chown),
+            chmod: non_empty(&copy.flags.chmod),
             ..copy.flags.clone()
         },
         unpack: copy.unpack.unwrap_or(copy.add),

@@ -126,7 +126,7 @@ impl StepJob<'_> {
 
     /// Whether a remote source of a copy still has to be downloaded.
     fn needs_fetch(&self, copy: &CopyOp) -> bool {
-        let is_downloaded = |all: &Vec<RemoteSource>| all.iter().all(|one| one.downloaded);
+        let is_downloaded = |sources: &Vec<RemoteSource>| sources.iter().all(|source| source.downloaded);
         copy.remote().next().is_some() && !self.fetched.as_ref().is_some_and(is_downloaded)
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn fetch_sources(
     into: &Path,
     download: bool,
 ) -> Result<Vec<RemoteSource>> {
-    let mut all = Vec::new();
+    let mut sources = Vec::new();
     for (number, address) in op.remote().enumerate() {
         // The second round gets directories of its own.
         let dir = into.join(format!("{number}{}", if download { "b" } else { "" }));
@@ -44,9 +44,9 @@ pub(crate) fn fetch_sources(
             Some(repository) => from_git(environment, op, &repository?, &dir, download),
             None => from_url(store, environment, op, address, &dir, download),
         };
-        all.push(fetched?);
+        sources.push(fetched?);
     }
-    Ok(all)
+    Ok(sources)
 }
 
 fn from_git(
@@ -81,28 +81,28 @@ fn from_url(
     };
     let key =
         Digest::of(format!("download\n{address}\n{}", op.checksum.as_deref().unwrap_or_default()).as_bytes());
-    let known: Option<http::DownloadedFile> = match store.step(&key)? {
+    let previous: Option<http::DownloadedFile> = match store.step(&key)? {
         // When downloading, send no ETag: a 304 has no content.
         Some((_, record)) if !download => {
-            record.downloads.into_iter().next().and_then(|known| serde_json::from_value(known).ok())
+            record.downloads.into_iter().next().and_then(|file| serde_json::from_value(file).ok())
         }
         _ => None,
     };
     let outcome =
-        http::HttpDownloader::new(environment)?.fetch(address, checksum.as_ref(), known.as_ref(), dir)?;
-    let (known, downloaded) = match (outcome, known) {
-        (http::DownloadOutcome::Fetched(known), _) => {
+        http::HttpDownloader::new(environment)?.fetch(address, checksum.as_ref(), previous.as_ref(), dir)?;
+    let (file, downloaded) = match (outcome, previous) {
+        (http::DownloadOutcome::Fetched(file), _) => {
             // Recorded like a step, so that the next build can ask the server with If-None-Match.
             let record = StepRecord {
-                downloads: vec![serde_json::to_value(&known)?],
+                downloads: vec![serde_json::to_value(&file)?],
                 ..StepRecord::new(None, 0, address)
             };
             store.put_step(&key, &record)?;
-            (known, true)
+            (file, true)
         }
-        (http::DownloadOutcome::Unchanged, Some(known)) => (known, false),
+        (http::DownloadOutcome::Unchanged, Some(file)) => (file, false),
         (http::DownloadOutcome::Unchanged, None) => anyhow::bail!("{address}: the server sent nothing"),
     };
-    let input = format!("url {} {}", known.name, known.digest);
-    Ok(RemoteSource { input, downloaded, dir: dir.to_owned(), path: format!("/{}", known.name) })
+    let input = format!("url {} {}", file.name, file.digest);
+    Ok(RemoteSource { input, downloaded, dir: dir.to_owned(), path: format!("/{}", file.name) })
 }

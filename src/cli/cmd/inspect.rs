@@ -79,6 +79,7 @@ fn render_objects(
             Err(error) => errors.push(error.into()),
         }
     }
+    // docker ends the line even if no object was found.
     Ok(if text.is_empty() { "\n".into() } else { text })
 }
 

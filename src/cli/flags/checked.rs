@@ -42,6 +42,7 @@ impl CheckedFlag {
 
     /// Whether the flag was given with a value that would change something.
     fn is_given(&self, matches: &ArgMatches) -> bool {
+        // Defaults are values, too, but nobody asked for them.
         if matches.value_source(self.long) != Some(ValueSource::CommandLine) {
             return false;
         }
@@ -55,12 +56,12 @@ impl CheckedFlag {
 
 /// Adds the flags of `table` to `command`, all with the text `help`.
 pub(crate) fn add_flags(command: Command, table: &[CheckedFlag], help: &'static str, hide: bool) -> Command {
-    command.args(table.iter().map(|known| known.argument().help(help).hide(hide)))
+    command.args(table.iter().map(|flag| flag.argument().help(help).hide(hide)))
 }
 
 /// The flags of `table` that were given.
 pub(crate) fn given_flags(matches: &ArgMatches, table: &[CheckedFlag]) -> Vec<&'static str> {
-    table.iter().filter(|known| known.is_given(matches)).map(|known| known.long).collect()
+    table.iter().filter(|flag| flag.is_given(matches)).map(|flag| flag.long).collect()
 }
 
 fn value_parser(shape: FlagShape) -> fn(&str) -> Result<String, String> {

@@ -12,16 +12,16 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Reads the file that `flag` names.
 pub(crate) fn read_flag_file(flag: &str, path: &str) -> anyhow::Result<Vec<u8>> {
-    let doing = || format!("cannot read {flag} `{path}`");
-    let file = fs::File::open(path).with_context(doing)?;
-    let content = read_limited(file).with_context(doing)?;
-    content.ok_or_else(|| invalid("it is larger than 16 MiB")).with_context(doing)
+    let context = || format!("cannot read {flag} `{path}`");
+    let file = fs::File::open(path).with_context(context)?;
+    let content = read_limited(file).with_context(context)?;
+    content.ok_or_else(|| invalid("it is larger than 16 MiB")).with_context(context)
 }
 
-/// Reads everything that `from` has; None if that is more than 16 MiB.
-pub(crate) fn read_limited(from: impl Read) -> io::Result<Option<Vec<u8>>> {
+/// Reads everything that `reader` has; None if that is more than 16 MiB.
+pub(crate) fn read_limited(reader: impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     // One byte more than allowed shows that there is too much.
-    from.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+    reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
     Ok(Some(content).filter(|content| content.len() as u64 <= MAX_FILE_BYTES))
 }

@@ -10,7 +10,7 @@ use dhow_model::flags::hosts;
 use dhow_model::flags::key_value::{self, KeyValue};
 use dhow_model::{object_name, signal};
 
-/// Name, labels, life and end.
+/// The name, labels, removal and stopping of a container.
 #[derive(Args)]
 pub(crate) struct IdentityFlags {
     /// Name of the container; one is made up otherwise

@@ -79,6 +79,7 @@ impl LifecycleFlags {
 fn parse_health_span(text: &str) -> Result<i64, String> {
     let span = duration::parse(text).map_err(|why| why.to_string())?;
     match i64::try_from(span.as_nanos()) {
+        // 0 means the image's value or docker's default.
         Ok(0) => Ok(0),
         Ok(nanoseconds @ 1_000_000..) => Ok(nanoseconds),
         Ok(_) => Err("a span of at least 1ms is expected".into()),

@@ -79,6 +79,7 @@ impl UpdatableLimitFlags {
             invalid(format!("invalid CPU shares ({shares}): value must be a positive integer"))
         })?;
         let mut warnings = Vec::new();
+        // As docker does, what the kernel cannot do is discarded with a warning.
         if self.kernel_memory.is_some_and(|size| size > 0) {
             warnings.push("Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. Limitation discarded.");
         }
@@ -149,20 +150,20 @@ pub(crate) struct LimitFlags {
 impl LimitFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec, context: &CommandContext) -> anyhow::Result<()> {
         self.refuse_windows()?;
-        let mut more = Vec::new();
+        let mut discarded = Vec::new();
         // -1 leaves the setting to the kernel.
         if self.memory_swappiness != -1 {
             if !(0..=100).contains(&self.memory_swappiness) {
                 let message = "Valid memory swappiness range is 0-100";
                 return Err(invalid(format!("invalid value: {}. {message}", self.memory_swappiness)).into());
             }
-            more.push("Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.");
+            discarded.push("Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.");
         }
         if self.oom_kill_disable {
-            more.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
+            discarded.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
         }
         if !self.device_cgroup_rule.is_empty() {
-            more.push("--device-cgroup-rule: only root can set rules for devices; the rights of the nodes themselves hold. Rule discarded.");
+            discarded.push("--device-cgroup-rule: only root can set rules for devices; the rights of the nodes themselves hold. Rule discarded.");
         }
         let (limits, warnings) = self.changeable.into_limits()?;
         let mut limits = LimitsSpec {
@@ -175,7 +176,8 @@ impl LimitFlags {
         };
         limits.check()?;
         limits.complete();
-        for warning in more.iter().chain(&warnings) {
+        // Only now, so that a refused command prints nothing but its error.
+        for warning in discarded.iter().chain(&warnings) {
             report::warn(context, warning);
         }
         spec.limits = limits;

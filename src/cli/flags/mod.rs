@@ -28,7 +28,7 @@ use dhow_model::container::ContainerSpec;
 use dhow_model::platform::Platform;
 use dhow_model::run_request::{PullPolicy, RunRequest};
 
-/// Everything that `run` lets a user say about a container.
+/// All flags that describe a container.
 #[derive(Args)]
 pub(crate) struct ContainerFlags {
     #[command(flatten)]
@@ -68,6 +68,7 @@ impl ContainerFlags {
     pub(crate) fn into_request(mut self, context: &CommandContext) -> anyhow::Result<RunRequest> {
         self.absent.check()?;
         let image = self.take_image(context)?;
+        // With --rootfs there is no image to choose by platform.
         if self.platform.is_none() && image.is_some() {
             self.platform = environment::default_platform()?;
         }

@@ -66,6 +66,7 @@ impl ContainerMountFlags {
         spec.devices = self.device;
         spec.read_only = self.read_only;
         spec.rootfs = self.rootfs.map(std::path::absolute).transpose().context("cannot use --rootfs")?;
+        // docker takes 0 for the default.
         spec.shm_size = self.shm_size.filter(|size| *size > 0);
         Ok(())
     }
@@ -80,7 +81,7 @@ fn parse_mounts(volumes: &[String], mounts: &[String], base: &Path) -> anyhow::R
 fn refuse_duplicates(mounts: &[MountSpec]) -> anyhow::Result<()> {
     let mut seen = HashSet::new();
     match mounts.iter().find(|mount| !seen.insert(&mount.target)) {
-        Some(twice) => Err(invalid(format!("Duplicate mount point: {}", twice.target)).into()),
+        Some(duplicate) => Err(invalid(format!("Duplicate mount point: {}", duplicate.target)).into()),
         None => Ok(()),
     }
 }

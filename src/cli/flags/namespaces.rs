@@ -28,16 +28,17 @@ pub(crate) struct NamespaceFlags {
 
 impl NamespaceFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
-        let host = |mode: &Option<String>, flag| match mode {
+        let is_host = |mode: &Option<String>, flag| match mode {
             Some(mode) => parse_host_or_private(mode, flag),
             None => Ok(false),
         };
         let namespaces = &mut spec.namespaces;
+        // Of these flags, only --pid can name a container in docker.
         namespaces.pid_container =
             self.pid.as_deref().map(|mode| parse_container(mode, "--pid")).transpose()?.flatten();
-        namespaces.pid_host = namespaces.pid_container.is_none() && host(&self.pid, "--pid")?;
-        namespaces.uts_host = host(&self.uts, "--uts")?;
-        namespaces.cgroup_host = host(&self.cgroupns, "--cgroupns")?;
+        namespaces.pid_host = namespaces.pid_container.is_none() && is_host(&self.pid, "--pid")?;
+        namespaces.uts_host = is_host(&self.uts, "--uts")?;
+        namespaces.cgroup_host = is_host(&self.cgroupns, "--cgroupns")?;
         namespaces.ipc = self.ipc.unwrap_or_default();
         namespaces.userns = self.userns.unwrap_or_default();
         if namespaces.uts_host && (spec.hostname.is_some() || spec.domainname.is_some()) {

@@ -83,6 +83,7 @@ impl ContainerNetworkFlags {
             spec.ports.extend(publish::parse(text)?);
         }
         spec.publish_all = self.publish_all;
+        // In resolv.conf, white space separates options.
         if let Some(bad) = self.dns_option.iter().find(|option| option.contains(char::is_whitespace)) {
             return Err(invalid(format!("--dns-option `{}` contains white space", bad.escape_debug())).into());
         }
@@ -92,6 +93,7 @@ impl ContainerNetworkFlags {
             })?;
             spec.exposed_ports.extend(ports);
         }
+        // Made absolute, since a later start opens the file from another directory.
         spec.egress_log = self
             .egress_log
             .map(|file| Ok::<_, anyhow::Error>(environment::working_dir()?.join(file)))
@@ -151,7 +153,9 @@ fn refuse_name_flags(spec: &ContainerSpec) -> anyhow::Result<()> {
         (!spec.extra_hosts.is_empty(), "custom host-to-IP mapping"),
     ];
     match conflicts.iter().find(|(given, _)| *given) {
-        Some((_, what)) => Err(invalid(format!("conflicting options: {what} and the network mode")).into()),
+        Some((_, option)) => {
+            Err(invalid(format!("conflicting options: {option} and the network mode")).into())
+        }
         None => Ok(()),
     }
 }

@@ -6,10 +6,11 @@ use super::files::read_flag_file;
 use dhow_error::Failure;
 use dhow_model::flags::key_value::{self, KeyValue, parse_file};
 
-/// Parses the pairs of a flag called `what`; without a value it is empty, and of several with one name the last wins.
-pub(crate) fn parse_pairs(texts: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
+/// Parses pairs, called `kind` in errors. A missing value is empty, and of several pairs with one name the
+/// last wins.
+pub(crate) fn parse_pairs(texts: &[String], kind: &str) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |text: &String| {
-        let pair = key_value::parse(text, what)?;
+        let pair = key_value::parse(text, kind)?;
         Ok((pair.name, pair.value.unwrap_or_default()))
     };
     texts.iter().map(pair).collect()

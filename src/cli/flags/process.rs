@@ -50,8 +50,8 @@ impl ProcessFlags {
         spec.process.env = resolve_env(&self.env, &self.env_file)?;
         spec.process.attach =
             self.attach.iter().map(|name| check_stream(name)).collect::<anyhow::Result<_>>()?;
+        // An empty one removes the entrypoint of the image.
         spec.process.entrypoint =
-            // An empty one removes the entrypoint of the image.
             self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
         spec.process.workdir = self.workdir.filter(|dir| !dir.is_empty()).map(check_absolute).transpose()?;
         spec.process.user = self.user.filter(|user| !user.is_empty());
@@ -81,6 +81,7 @@ pub(crate) fn resolve_env(flags: &[String], files: &[String]) -> anyhow::Result<
 }
 
 fn resolve_pair(pair: KeyValue) -> String {
+    // A value that is not UTF-8 counts as unset: the specification is stored as JSON.
     let value = pair.value.or_else(|| std::env::var(&pair.name).ok());
     match value {
         Some(value) => format!("{}={value}", pair.name),
@@ -89,6 +90,7 @@ fn resolve_pair(pair: KeyValue) -> String {
 }
 
 fn check_stream(name: &str) -> anyhow::Result<String> {
+    // docker takes stream names in any case.
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "stdin" | "stdout" | "stderr" => Ok(lower),
@@ -113,10 +115,10 @@ fn check_absolute(dir: String) -> anyhow::Result<String> {
 
 /// The last of several limits of one kind wins.
 fn last_of_each(limits: Vec<UlimitSpec>) -> Vec<UlimitSpec> {
-    let mut kept: Vec<UlimitSpec> = Vec::new();
+    let mut unique: Vec<UlimitSpec> = Vec::new();
     for limit in limits {
-        kept.retain(|other| other.name != limit.name);
-        kept.push(limit);
+        unique.retain(|other| other.name != limit.name);
+        unique.push(limit);
     }
-    kept
+    unique
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use dhow_error::Failure;
 use dhow_model::signal;
 
-/// Signal and patience.
+/// The signal, and the time before the container is killed.
 #[derive(Args)]
 pub(crate) struct StopFlags {
     /// Signal to begin with, in place of the container's own

@@ -39,24 +39,26 @@ struct ConfigProxies {
 impl ConfigProxies {
     /// The proxies as variables, each in upper and lower case.
     fn variables(&self) -> Vec<(String, &str)> {
-        let all = [
+        let proxies = [
             ("HTTP_PROXY", &self.http_proxy),
             ("HTTPS_PROXY", &self.https_proxy),
             ("NO_PROXY", &self.no_proxy),
             ("FTP_PROXY", &self.ftp_proxy),
             ("ALL_PROXY", &self.all_proxy),
         ];
-        let set = all.into_iter().filter(|(_, value)| !value.is_empty());
-        set.flat_map(|(name, value)| {
-            [(name.to_owned(), value.as_str()), (name.to_lowercase(), value.as_str())]
-        })
-        .collect()
+        let configured = proxies.into_iter().filter(|(_, value)| !value.is_empty());
+        configured
+            .flat_map(|(name, value)| {
+                [(name.to_owned(), value.as_str()), (name.to_lowercase(), value.as_str())]
+            })
+            .collect()
     }
 }
 
 /// Adds docker's configured proxies to build arguments, unless they are set there.
 pub(crate) fn add_proxy_args(args: &mut BTreeMap<String, String>, context: &CommandContext) {
     let settings = read_client_config(context);
+    // docker keys the proxies of other engines by their addresses.
     for (name, value) in settings.proxies.get("default").map(ConfigProxies::variables).unwrap_or_default() {
         args.entry(name).or_insert_with(|| value.to_owned());
     }
@@ -79,8 +81,7 @@ pub(crate) fn read_client_config(context: &CommandContext) -> ClientConfig {
     })
 }
 
-/// The detach keys: the flag, else the configuration, which is read only if there is a terminal to detach
-/// from.
+/// The detach keys: the flag, else the configuration if there is a terminal to detach from.
 pub(crate) fn detach_keys(
     flag: Option<DetachKeys>,
     tty: bool,
@@ -89,9 +90,10 @@ pub(crate) fn detach_keys(
     if let Some(keys) = flag {
         return Ok(keys);
     }
-    // The file is read only if it can matter.
-    let set = if tty { read_client_config(context).detach_keys } else { None };
-    set.filter(|keys| !keys.is_empty())
+    // Without a terminal nothing can detach, and a broken file should not warn where it does not matter.
+    let configured = if tty { read_client_config(context).detach_keys } else { None };
+    configured
+        .filter(|keys| !keys.is_empty())
         .map_or_else(|| Ok(DetachKeys::default()), |keys| keys.parse())
         .context("cannot use detachKeys of docker's configuration")
 }

@@ -49,6 +49,7 @@ pub(crate) fn data_root() -> anyhow::Result<PathBuf> {
 
 /// The user's settings: `$XDG_CONFIG_HOME` or `~/.config`.
 pub(crate) fn config_home() -> anyhow::Result<PathBuf> {
+    // Relative values are to be ignored here, too.
     match path("XDG_CONFIG_HOME").filter(|config| config.is_absolute()) {
         Some(config) => Ok(config),
         None => Ok(home()?.join(".config")),
@@ -61,6 +62,7 @@ pub(crate) fn working_dir() -> anyhow::Result<PathBuf> {
 
 /// The user's home directory: `$HOME`, else the entry in /etc/passwd.
 pub(crate) fn home() -> anyhow::Result<PathBuf> {
+    // docker's client falls back to the account, too.
     path("HOME").filter(|home| home.is_absolute()).or_else(home_of_account).ok_or_else(|| {
         Failure::new(
             FailureKind::Invalid,
@@ -73,6 +75,7 @@ pub(crate) fn home() -> anyhow::Result<PathBuf> {
 
 fn home_of_account() -> Option<PathBuf> {
     let uid = rustix::process::getuid().as_raw().to_string();
+    // Read from the file: getpwuid(3) of glibc loads NSS modules, which a static binary cannot do.
     let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
     let line = accounts.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()))?;
     line.split(':').nth(5).filter(|home| home.starts_with('/')).map(PathBuf::from)

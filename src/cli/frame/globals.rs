@@ -61,12 +61,14 @@ struct RawCommandLine {
 
 /// Splits `arguments` into the flags in front and the rest, which begins with the command.
 pub(crate) fn split_globals(arguments: Vec<OsString>) -> anyhow::Result<(GlobalFlags, Vec<OsString>)> {
+    // Parsing stops at the first word, so that the command's own flags are left to the command.
     let command = docker_parser(RawCommandLine::augment_args(bare_command("dhow"))).no_binary_name(true);
     let line = command
         .try_get_matches_from(arguments)
         .and_then(|matches| RawCommandLine::from_arg_matches(&matches));
     match line {
         Ok(line) => Ok((line.globals, line.rest)),
+        // The caller prints the help: it has the table of commands.
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             Ok((GlobalFlags { help: true, ..GlobalFlags::default() }, Vec::new()))
         }
@@ -80,6 +82,7 @@ impl GlobalFlags {
         if let Some(host) = self.host.last() {
             return Err(no_daemon(format!("--host {}", host.escape_debug())));
         }
+        // `default` is docker's name for the local engine, and scripts may say it.
         if let Some(context) = self.context.as_deref().filter(|name| *name != "default") {
             return Err(no_daemon(format!("--context {}", context.escape_debug())));
         }
@@ -92,6 +95,7 @@ impl GlobalFlags {
 
     fn check_level(&self) -> Result<(), Failure> {
         match self.log_level.as_deref() {
+            // The levels of logrus, which docker accepts.
             None | Some("debug" | "info" | "warn" | "warning" | "error" | "fatal" | "panic" | "trace") => {
                 Ok(())
             }
@@ -113,7 +117,7 @@ impl GlobalFlags {
     }
 }
 
-fn no_daemon(what: String) -> Failure {
-    unsupported(format!("{what} has no meaning here: dhow is the engine and connects to none"))
+fn no_daemon(flag: String) -> Failure {
+    unsupported(format!("{flag} has no meaning here: dhow is the engine and connects to none"))
         .hint("leave the flag out, or run dhow on that machine")
 }

@@ -33,22 +33,23 @@ fn alias_line(entry: &CommandEntry, context: &CommandContext) -> String {
 /// Answers arguments that do not begin with a known command: with help, or an error.
 pub(crate) fn answer_unmatched(context: &mut CommandContext, arguments: &[OsString]) -> CommandResult {
     let mut words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let asked = words.first().is_some_and(|word| word == "help") || context.globals.help;
+    let help_requested = words.first().is_some_and(|word| word == "help") || context.globals.help;
     if words.first().is_some_and(|word| word == "help") {
         words.remove(0);
     }
     // `dhow image --help` shows the help of the group, as `dhow help image` does.
-    words.retain(|word| asked || (word != "--help" && word != "-h"));
+    words.retain(|word| help_requested || (word != "--help" && word != "-h"));
     let group = words.first().and_then(|word| context.table.groups.iter().find(|group| group.0 == word));
     match (group, words.as_slice()) {
         (None, []) => print_overview(context),
         (Some(group), [_]) => print_group_help(context, group),
-        (_, words) if asked => print_help_for(context, words),
+        (_, words) if help_requested => print_help_for(context, words),
         (Some(group), [_, second, ..]) => {
             context.words = group.0.into();
             Err(unknown_subcommand(context, group.0, second))
         }
         (None, [first, ..]) => Err(unknown_command(context, first)),
+        // Cannot happen: a group is found by the first word.
         (Some(_), []) => print_overview(context),
     }
 }
@@ -68,21 +69,22 @@ fn unknown_command(context: &CommandContext, word: &str) -> anyhow::Error {
     if context.table.unsupported.contains(&word) {
         return unsupported_command(context, word);
     }
-    let known = context.table.entries.iter().flat_map(|entry| entry.names.iter().copied());
+    let commands = context.table.entries.iter().flat_map(|entry| entry.names.iter().copied());
     let groups = context.table.groups.iter().map(|group| group.0);
-    unknown_with_suggestion(context, word, known.filter(|name| !name.contains(' ')).chain(groups))
+    // Commands of two words are suggested within their group, by `unknown_subcommand`.
+    unknown_with_suggestion(context, word, commands.filter(|name| !name.contains(' ')).chain(groups))
 }
 
 fn unknown_subcommand(context: &CommandContext, group: &str, word: &str) -> anyhow::Error {
-    let full = format!("{group} {word}");
-    if context.table.unsupported.contains(&full.as_str()) {
-        return unsupported_command(context, &full);
+    let command = format!("{group} {word}");
+    if context.table.unsupported.contains(&command.as_str()) {
+        return unsupported_command(context, &command);
     }
-    let known = context.table.entries.iter().flat_map(|entry| entry.names.iter());
+    let names = context.table.entries.iter().flat_map(|entry| entry.names.iter());
     unknown_with_suggestion(
         context,
         word,
-        known.filter_map(|name| name.strip_prefix(group)?.strip_prefix(' ')),
+        names.filter_map(|name| name.strip_prefix(group)?.strip_prefix(' ')),
     )
 }
 
@@ -97,20 +99,21 @@ fn unsupported_command(context: &CommandContext, words: &str) -> anyhow::Error {
 fn unknown_with_suggestion<'a>(
     context: &CommandContext,
     word: &str,
-    known: impl Iterator<Item = &'a str>,
+    candidates: impl Iterator<Item = &'a str>,
 ) -> anyhow::Error {
-    let hint = closest(word, known).map(|meant| format!("did you mean `{meant}`?"));
+    let hint = closest(word, candidates).map(|name| format!("did you mean `{name}`?"));
     let message = format!("unknown command: {} {}", context.command_line(), word.escape_debug());
     UsageError { message, hint, about_flag: false }.into()
 }
 
 fn print_group_help(context: &CommandContext, group: &(&str, &str)) -> CommandResult {
     let mut text = format!("Usage:  {} {} COMMAND\n\n{}\n\nCommands:\n", context.program, group.0, group.1);
-    let inside = context.table.entries.iter().filter_map(|entry| {
+    let subcommands = context.table.entries.iter().filter_map(|entry| {
+        // Any name counts: some commands are in a group only under an alias (`builder build`).
         let verb = entry.names.iter().find_map(|name| name.strip_prefix(group.0)?.strip_prefix(' '))?;
         Some((verb, entry.about))
     });
-    text += &aligned_list(inside);
+    text += &aligned_list(subcommands);
     text += &format!(
         "\nRun '{} {} COMMAND --help' for more information on a command.\n",
         context.program, group.0
@@ -120,13 +123,13 @@ fn print_group_help(context: &CommandContext, group: &(&str, &str)) -> CommandRe
 }
 
 fn print_overview(context: &CommandContext) -> CommandResult {
-    let single = |entry: &'static CommandEntry| {
+    let one_word = |entry: &'static CommandEntry| {
         let name = entry.names.iter().find(|name| !name.contains(' '))?;
         Some((*name, entry.about))
     };
     let mut text = format!("Usage:  {} [OPTIONS] COMMAND\n\n{ABOUT}\n", context.program);
     text += "\nCommands:\n";
-    text += &aligned_list(context.table.entries.iter().filter_map(single));
+    text += &aligned_list(context.table.entries.iter().filter_map(one_word));
     text += "\nGroups of commands:\n";
     text += &aligned_list(context.table.groups.iter().copied());
     text += "\nOptions in front of the command:\n";
@@ -157,6 +160,7 @@ pub(crate) fn command_tree(table: &CommandTable) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .override_usage("dhow [OPTIONS] COMMAND")
         .subcommand_required(true);
+    // First the groups, since commands can be added only to those that exist.
     for (group, about) in table.groups {
         root = root.subcommand(bare_command(group).about(*about));
     }

@@ -41,11 +41,11 @@ struct HiddenInput(Termios);
 
 impl HiddenInput {
     fn new() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin().as_fd())?;
-        let mut hidden = before.clone();
+        let original = tcgetattr(io::stdin().as_fd())?;
+        let mut hidden = original.clone();
         hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &hidden)?;
-        Ok(Self(before))
+        Ok(Self(original))
     }
 }
 
@@ -60,15 +60,15 @@ fn read_keys() -> anyhow::Result<String> {
     // Line editing is off, so the control characters are handled here.
     const INTERRUPT: u8 = 3;
     const END: u8 = 4;
-    let mut typed = Vec::new();
+    let mut input = Vec::new();
     for key in io::stdin().lock().bytes() {
         match key.context("cannot read from the terminal")? {
             INTERRUPT => return Err(Failure::new(FailureKind::Interrupted, "interrupted").into()),
             END | b'\r' | b'\n' => break,
-            8 | 127 => drop(typed.pop()),
-            other => typed.push(other),
+            8 | 127 => drop(input.pop()),
+            byte => input.push(byte),
         }
     }
-    String::from_utf8(typed)
+    String::from_utf8(input)
         .map_err(|_| Failure::new(FailureKind::Invalid, "what was typed is not UTF-8").into())
 }

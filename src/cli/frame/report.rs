@@ -47,6 +47,7 @@ pub(crate) fn report_failed_build(context: &CommandContext, error: &anyhow::Erro
         text.push_str(&causes(error));
     }
     output::eprint_line(&text);
+    // The code of a program that SIGINT ended, so that scripts can tell it from a failed step.
     if kind_of(error) == FailureKind::Interrupted { 130 } else { 1 }
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn is_usage_error(error: &anyhow::Error) -> bool {
 
 fn exit_code(context: &CommandContext, error: &anyhow::Error) -> u8 {
     if let Some(usage) = error.downcast_ref::<UsageError>() {
+        // docker exits with 125 for a wrong flag, and with 1 for wrong arguments.
         return if usage.about_flag { ENGINE_FAILURE } else { 1 };
     }
     let kind = kind_of(error);
@@ -82,6 +84,7 @@ fn joins_container(words: &str) -> bool {
 fn error_text(context: &CommandContext, error: &anyhow::Error) -> String {
     let mut text = format!("{}: {}", context.program, printable(&one_line(error)));
     if let Some(hint) = hint(error) {
+        // A hint of several lines is a list, which needs lines of its own.
         text.push_str(if hint.contains('\n') { "\n" } else { "; " });
         text.push_str(&printable_lines(&hint));
     }

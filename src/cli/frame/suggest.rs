@@ -1,10 +1,10 @@
 //! Spelling suggestions.
 
-/// The closest of `known` to `word`, if it is close enough to be a typo.
-pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The closest of `candidates` to `word`, if it is close enough to be a typo.
+pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // In a short word, two mistakes make a different word.
     let allowed = if word.chars().count() <= 3 { 1 } else { 2 };
-    let best = known.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
+    let best = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
     (best.0 <= allowed && word.len() <= 64).then_some(best.1)
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn from_clap(error: &clap::Error) -> UsageError {
         ErrorKind::MissingRequiredArgument => missing(error),
         ErrorKind::TooManyValues => UsageError::new(format!("unexpected argument {value:?}")),
         ErrorKind::InvalidUtf8 => UsageError::new("an argument is not valid UTF-8"),
+        // The other kinds are rare, and clap's own text will do for them.
         _ => UsageError::flag(error.to_string().trim().trim_start_matches("error: ").to_owned()),
     }
 }
@@ -71,13 +72,14 @@ fn unknown(error: &clap::Error, argument: &str) -> UsageError {
         Some(letter) if !letter.is_empty() => {
             UsageError::flag(format!("unknown shorthand flag: {letter:?} in {argument}"))
         }
+        // clap reports a surplus word as an unknown argument, too.
         _ => UsageError::new(format!("unexpected argument {argument:?}")),
     }
 }
 
 fn wrong_value(error: &clap::Error, argument: &str, value: &str) -> UsageError {
     let cause = error.source();
-    let why = match (cause, context(error, ContextKind::ValidValue)) {
+    let reason = match (cause, context(error, ContextKind::ValidValue)) {
         (_, Some(valid)) => format!("expected one of {valid}"),
         (Some(cause), None) => cause.to_string(),
         (None, None) => "it cannot be read".into(),
@@ -85,7 +87,7 @@ fn wrong_value(error: &clap::Error, argument: &str, value: &str) -> UsageError {
     let failure = cause.and_then(|cause| cause.downcast_ref::<Failure>());
     let hint = failure.and_then(Failure::hint_text).map(str::to_owned);
     let (about_flag, name) = (argument.starts_with('-'), flag_name(argument));
-    let message = format!("invalid argument {value:?} for {name}: {why}");
+    let message = format!("invalid argument {value:?} for {name}: {reason}");
     UsageError { message, hint, about_flag }
 }
 

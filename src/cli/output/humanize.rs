@@ -16,6 +16,7 @@ const ZERO: &str = "0001-01-01T00:00:00Z";
 /// `3 weeks ago`, from a time in RFC 3339. Empty if the time is invalid or Go's zero.
 pub(crate) fn ago(time: &str) -> String {
     let Ok(time) = time.parse::<Timestamp>() else { return String::new() };
+    // Images made without a date have it, and docker prints nothing for them.
     if ZERO.parse().is_ok_and(|zero: Timestamp| zero == time) {
         return String::new();
     }
@@ -23,6 +24,7 @@ pub(crate) fn ago(time: &str) -> String {
 }
 
 fn span_ago(seconds: i64) -> String {
+    // A time in the future, by a clock that was set back, counts as now.
     duration::human(u64::try_from(seconds).unwrap_or_default()) + " ago"
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn quote(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
+            // Go has `\x` for control characters of ASCII, and `\u` for those above.
             c if u32::from(c) < 0x20 || c == '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
             c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => quoted.push(c),

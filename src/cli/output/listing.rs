@@ -40,12 +40,12 @@ impl ListingRow {
         mut self,
         labels: impl IntoIterator<Item = (&'a String, &'a String)>,
     ) -> Self {
-        let mut texts = Vec::new();
+        let mut pairs = Vec::new();
         for (name, value) in labels {
-            texts.push(format!("{name}={value}"));
+            pairs.push(format!("{name}={value}"));
             self.labels.insert(name.clone(), Value::from(value.as_str()));
         }
-        self.fields.insert("Labels".into(), texts.join(",").into());
+        self.fields.insert("Labels".into(), pairs.join(",").into());
         self
     }
 }
@@ -58,19 +58,19 @@ impl Listing<'_> {
         rows: impl IntoIterator<Item = ListingRow>,
     ) -> anyhow::Result<String> {
         let format = format.filter(|format| !format.is_empty()).unwrap_or("table");
-        let (template, heading) = self.template(format);
+        let (template, with_heading) = self.template(format);
         // In a user's format, `\t` and `\n` are two characters, as the shell passes them on.
         let template = template.replace("\\t", "\t").replace("\\n", "\n");
         let template = Template::parse(&template)?;
         let mut text = String::new();
-        if heading {
+        if with_heading {
             text = template.render_header(&self.heading())? + "\n";
         }
         for row in rows {
             text += &template.render_row(&Value::Object(row.fields), &row.labels)?;
             text.push('\n');
         }
-        Ok(if heading { table::align_columns(&text) } else { text })
+        Ok(if with_heading { table::align_columns(&text) } else { text })
     }
 
     /// The template that `format` stands for, and whether a heading precedes the rows.

@@ -1,43 +1,43 @@
 //! Re-indents JSON text; the order of keys and the spelling of numbers stay, as in Go's `json.Indent`.
 
-/// Indents `text`, which must be valid JSON, with `by` for each level.
-pub(crate) fn reindent(text: &str, by: &str) -> String {
+/// Indents `text`, which must be valid JSON, with `indent` for each level.
+pub(crate) fn reindent(text: &str, indent: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut depth = 0_usize;
-    let mut fresh = false;
-    let mut quoted = false;
+    let mut just_opened = false;
+    let mut in_string = false;
     let mut escaped = false;
     for c in text.chars() {
         // Strings are kept as they are; an escaped quote does not end one.
-        if quoted {
+        if in_string {
             out.push(c);
-            quoted = escaped || c != '"';
+            in_string = escaped || c != '"';
             escaped = c == '\\' && !escaped;
             continue;
         }
         if c.is_ascii_whitespace() {
             continue;
-            // An empty object or array stays on one line.
         }
+        // An empty object or array stays on one line.
         let closes = matches!(c, '}' | ']');
-        if fresh && !closes {
-            line(&mut out, depth, by);
+        if just_opened && !closes {
+            new_line(&mut out, depth, indent);
         }
         match c {
             '{' | '[' => depth += 1,
             '}' | ']' => {
                 depth = depth.saturating_sub(1);
-                if !fresh {
-                    line(&mut out, depth, by);
+                if !just_opened {
+                    new_line(&mut out, depth, indent);
                 }
             }
-            '"' => quoted = true,
+            '"' => in_string = true,
             _ => {}
         }
         out.push(c);
-        fresh = matches!(c, '{' | '[');
+        just_opened = matches!(c, '{' | '[');
         match c {
-            ',' => line(&mut out, depth, by),
+            ',' => new_line(&mut out, depth, indent),
             ':' => out.push(' '),
             _ => {}
         }
@@ -45,10 +45,10 @@ pub(crate) fn reindent(text: &str, by: &str) -> String {
     out
 }
 
-fn line(out: &mut String, depth: usize, by: &str) {
+fn new_line(out: &mut String, depth: usize, indent: &str) {
     out.push('\n');
     for _ in 0..depth {
-        out.push_str(by);
+        out.push_str(indent);
     }
 }
 

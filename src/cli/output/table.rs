@@ -15,38 +15,40 @@ pub(crate) fn align_columns(text: &str) -> String {
     align_with_min_width(text, MIN_COLUMN_WIDTH)
 }
 
-/// As [`align_columns`], with columns of at least `narrowest`.
-pub(crate) fn align_with_min_width(text: &str, narrowest: usize) -> String {
+/// As [`align_columns`], with columns of at least `min_width`.
+pub(crate) fn align_with_min_width(text: &str, min_width: usize) -> String {
     let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
-    let widths = widths(&lines, narrowest);
+    let widths = widths(&lines, min_width);
     let mut aligned = String::with_capacity(text.len() * 2);
-    for (at, (cells, widths)) in lines.iter().zip(&widths).enumerate() {
-        if at > 0 {
+    for (row, (cells, widths)) in lines.iter().zip(&widths).enumerate() {
+        if row > 0 {
             aligned.push('\n');
         }
         for (column, cell) in cells.iter().enumerate() {
             aligned.push_str(cell);
-            let blanks = widths.get(column).map_or(0, |width| width.saturating_sub(length(cell)));
-            aligned.extend(std::iter::repeat_n(' ', blanks));
+            // The last cell of a line is in no column.
+            let padding = widths.get(column).map_or(0, |width| width.saturating_sub(length(cell)));
+            aligned.extend(std::iter::repeat_n(' ', padding));
         }
     }
     aligned
 }
 
 /// The widths of each line's columns.
-fn widths(lines: &[Vec<&str>], narrowest: usize) -> Vec<Vec<usize>> {
+fn widths(lines: &[Vec<&str>], min_width: usize) -> Vec<Vec<usize>> {
     let mut widths: Vec<Vec<usize>> = lines.iter().map(|cells| vec![0; cells.len() - 1]).collect();
     let columns = widths.iter().map(Vec::len).max().unwrap_or(0);
     for column in 0..columns {
-        let mut from = 0;
-        while from < lines.len() {
-            let run = lines[from..].iter().take_while(|cells| cells.len() > column + 1).count();
-            let cells = lines[from..from + run].iter().map(|cells| length(cells[column]) + PADDING);
-            let width = cells.max().unwrap_or(0).max(narrowest);
-            for line in &mut widths[from..from + run] {
+        let mut first = 0;
+        while first < lines.len() {
+            // As in tabwriter, a line without the cell ends the column; the next one has its own width.
+            let run = lines[first..].iter().take_while(|cells| cells.len() > column + 1).count();
+            let cells = lines[first..first + run].iter().map(|cells| length(cells[column]) + PADDING);
+            let width = cells.max().unwrap_or(0).max(min_width);
+            for line in &mut widths[first..first + run] {
                 line[column] = width;
             }
-            from += run.max(1);
+            first += run.max(1);
         }
     }
     widths

@@ -60,32 +60,32 @@ impl AssembledIndex {
 /// Fetches the sources and assembles the index.
 pub fn assemble_index(environment: &Environment, request: &ImagetoolsRequest) -> Result<AssembledIndex> {
     let mut sources = Vec::new();
-    let mut wanted: Vec<(ImageReference, Option<Descriptor>)> = Vec::new();
+    let mut named: Vec<(ImageReference, Option<Descriptor>)> = Vec::new();
     if request.append {
         let first = first_tag(request)?;
-        wanted.push((first.clone(), None));
+        named.push((first.clone(), None));
     }
     for text in &request.sources {
-        wanted.push(parse_source(request, text)?);
+        named.push(parse_source(request, text)?);
     }
-    if wanted.is_empty() {
+    if named.is_empty() {
         return Err(invalid("no sources specified").into());
     }
     let mut entries = Vec::new();
-    for (reference, said) in wanted {
+    for (reference, descriptor) in named {
         let remote = fetch_manifest(environment, &reference, false)
             .with_context(|| format!("cannot read {}", reference.familiar()))?;
         let registry = reference.registry().to_owned();
-        let (at, mut found) = (sources.len(), entries_of(&remote.repository, &remote.raw)?);
+        let (position, mut source_entries) = (sources.len(), entries_of(&remote.repository, &remote.raw)?);
         // A source given as a descriptor may annotate its image and say its platform.
-        if let (Some(said), [only]) = (said, found.as_mut_slice()) {
-            only.annotations.extend(said.annotations);
-            only.platform = said.platform.or(only.platform.take());
+        if let (Some(descriptor), [only]) = (descriptor, source_entries.as_mut_slice()) {
+            only.annotations.extend(descriptor.annotations);
+            only.platform = descriptor.platform.or(only.platform.take());
         }
-        for entry in found {
+        for entry in source_entries {
             // A later source replaces an equal entry of an earlier one.
-            entries.retain(|(_, known): &(usize, Descriptor)| known.digest != entry.digest);
-            entries.push((at, entry));
+            entries.retain(|(_, other): &(usize, Descriptor)| other.digest != entry.digest);
+            entries.push((position, entry));
         }
         sources.push(IndexSource { repository: remote.repository, registry, raw: remote.raw });
     }
@@ -104,9 +104,9 @@ fn first_tag(request: &ImagetoolsRequest) -> Result<&ImageReference, Failure> {
 /// The reference of one source, and its descriptor if it was given as JSON.
 fn parse_source(request: &ImagetoolsRequest, text: &str) -> Result<(ImageReference, Option<Descriptor>)> {
     if text.trim_start().starts_with('{') {
-        let said: Descriptor = serde_json::from_str(text)
+        let descriptor: Descriptor = serde_json::from_str(text)
             .map_err(|error| invalid(format!("failed to parse source as a descriptor: {error}")))?;
-        return Ok((first_tag(request)?.with_digest(said.digest.clone()), Some(said)));
+        return Ok((first_tag(request)?.with_digest(descriptor.digest.clone()), Some(descriptor)));
     }
     if let Ok(digest) = text.parse() {
         return Ok((first_tag(request)?.with_digest(digest), None));
@@ -131,19 +131,19 @@ fn retain_platforms(entries: &mut Vec<(usize, Descriptor)>, platforms: &[Platfor
     }
     let fits = |entry: &Descriptor| {
         let offered = entry.platform.as_ref().map(dhow_image::manifest::DescriptorPlatform::to_platform);
-        offered.is_some_and(|offered| platforms.iter().any(|wanted| wanted.rank(&offered).is_some()))
+        offered.is_some_and(|offered| platforms.iter().any(|platform| platform.rank(&offered).is_some()))
     };
-    let kept: Vec<String> =
+    let digests: Vec<String> =
         entries.iter().filter(|(_, entry)| fits(entry)).map(|(_, entry)| entry.digest.to_string()).collect();
-    if kept.is_empty() {
+    if digests.is_empty() {
         let message = "none of the sources is for the platforms that were asked for";
         return Err(Failure::new(FailureKind::NotFound, message).into());
     }
     // BuildKit attaches attestations as entries that name their image's digest in this annotation.
-    let about = |entry: &Descriptor| {
-        entry.annotations.get("vnd.docker.reference.digest").is_some_and(|digest| kept.contains(digest))
+    let attests = |entry: &Descriptor| {
+        entry.annotations.get("vnd.docker.reference.digest").is_some_and(|digest| digests.contains(digest))
     };
-    entries.retain(|(_, entry)| fits(entry) || about(entry));
+    entries.retain(|(_, entry)| fits(entry) || attests(entry));
     Ok(())
 }
 
@@ -153,8 +153,8 @@ fn assemble(
     entries: &[(usize, Descriptor)],
 ) -> Result<ReadyManifest> {
     // A single source that is not changed in any way keeps its bytes and so its digest.
-    let as_it_is = request.annotations.is_empty() && request.platforms.is_empty();
-    if let ([source], true) = (sources, as_it_is) {
+    let unchanged = request.annotations.is_empty() && request.platforms.is_empty();
+    if let ([source], true) = (sources, unchanged) {
         let is_index =
             matches!(Manifest::parse(&source.raw.text, &source.raw.media_type)?, Manifest::Index(_));
         if is_index || !request.prefer_index {
@@ -170,7 +170,7 @@ fn assemble(
 pub fn push(
     environment: &Environment,
     request: &ImagetoolsRequest,
-    made: &AssembledIndex,
+    index: &AssembledIndex,
     say: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     first_tag(request)?;
@@ -178,8 +178,8 @@ pub fn push(
         let to = PushTarget::resolve(environment, tag)?.open()?;
         let doing = || format!("cannot push {}", tag.familiar());
         // The index last: a registry refuses one whose entries it does not have.
-        for (at, entry) in &made.entries {
-            let Some(source) = made.sources.get(*at) else { continue };
+        for (position, entry) in &index.entries {
+            let Some(source) = index.sources.get(*position) else { continue };
             let raw = match source.raw.digest == entry.digest {
                 true => source.raw.clone(),
                 false => {
@@ -191,9 +191,10 @@ pub fn push(
                 .copy_manifest(&raw)
                 .with_context(doing)?;
         }
-        let which = ManifestRef::Tag(tag.tag().unwrap_or(DEFAULT_TAG));
-        to.put_manifest(&which, &made.ready.descriptor.media_type, &made.ready.text).with_context(doing)?;
-        say(&format!("pushing {} to {tag}", made.digest()))?;
+        let tag_ref = ManifestRef::Tag(tag.tag().unwrap_or(DEFAULT_TAG));
+        to.put_manifest(&tag_ref, &index.ready.descriptor.media_type, &index.ready.text)
+            .with_context(doing)?;
+        say(&format!("pushing {} to {tag}", index.digest()))?;
     }
     Ok(())
 }
@@ -221,6 +222,7 @@ pub fn inspect(
         Manifest::Image(_) => None,
     };
     if deeply {
+        // The platform unknown/unknown marks an attestation, which has no configuration of an image.
         let images = entries
             .iter()
             .flatten()

@@ -17,18 +17,18 @@ use dhow_sys::signal::SignalFd;
 /// Attaches to the container `text` (a name, an ID or a prefix of one) until it exits or the user detaches.
 /// Returns the exit code of the command.
 pub fn attach(store: &Store, text: &str, attachment: AttachRequest) -> Result<i32> {
-    let (container, command) = match connect_or_lock(store.find_container(text)?)? {
-        ContainerAccess::Supervised(container, command) => (container, command),
+    let (container, supervisor) = match connect_or_lock(store.find_container(text)?)? {
+        ContainerAccess::Supervised(container, supervisor) => (container, supervisor),
         ContainerAccess::Unsupervised(_) => {
             let message = "You cannot attach to a stopped container, start it first";
             return Err(Failure::new(FailureKind::Conflict, message).into());
         }
     };
     let tty = container.spec().process.tty;
-    let wanted = effective_streams(container.spec(), attachment.wanted);
-    let AttachStreams { ends, relays } = piped_streams(wanted)?;
+    let streams = effective_streams(container.spec(), attachment.wanted);
+    let AttachStreams { ends, relays } = piped_streams(streams)?;
     let stdin = std::io::stdin();
-    if tty && wanted[0] && !dhow_sys::pty::is_terminal(stdin.as_fd()) {
+    if tty && streams[0] && !dhow_sys::pty::is_terminal(stdin.as_fd()) {
         let message = "cannot attach stdin to a TTY-enabled container because stdin is not a terminal";
         return Err(Failure::new(FailureKind::Invalid, message)
             .hint("--no-stdin attaches the output only")
@@ -39,9 +39,9 @@ pub fn attach(store: &Store, text: &str, attachment: AttachRequest) -> Result<i3
     // The supervisor gets duplicates; ours are closed below, or the command would never see end of file on
     // them.
     let fds: Vec<BorrowedFd<'_>> = ends.iter().flatten().map(|end| end.as_fd()).collect();
-    command.send_request(&ControlRequest::Attach(wanted), &fds);
+    supervisor.send_request(&ControlRequest::Attach(streams), &fds);
     drop(fds);
     drop(ends);
-    let options = attach_options(tty, AttachRequest { wanted, ..attachment });
-    run_attached(&command, &signals, relays, terminal, options).map(|outcome| command_exit_code(&outcome))
+    let options = attach_options(tty, AttachRequest { wanted: streams, ..attachment });
+    run_attached(&supervisor, &signals, relays, terminal, options).map(|outcome| command_exit_code(&outcome))
 }

@@ -50,13 +50,13 @@ pub fn commit(store: &Store, request: &CommitRequest, identity: &HostIdentity) -
     for change in &request.changes {
         config_change::apply(&mut run, change)?;
     }
-    let created = CommitMetadata { request, run, name };
+    let metadata = CommitMetadata { request, run, name };
     // Paused before the fork below: the guard process must be a child of this one.
     let paused = if request.pause { PauseGuard::pause(store, &container)? } else { None };
     // As root of the namespace even with a single id: a container's files may deny access to their owner.
     let id = userns::run_in_root_child(identity, || {
         store.sweep()?;
-        create_image(store, &container, &image, created, identity).or_else(|error| {
+        create_image(store, &container, &image, metadata, identity).or_else(|error| {
             // Whatever failed first: if the container is gone now, that is the reason to report.
             match store.container(&spec.id)? {
                 Some(_) => Err(error),
@@ -86,7 +86,7 @@ fn create_image(
     store: &Store,
     container: &ContainerDir,
     image: &StoredImage,
-    created: CommitMetadata<'_>,
+    metadata: CommitMetadata<'_>,
     identity: &HostIdentity,
 ) -> Result<Digest> {
     let diff_ids = &image.config.rootfs.diff_ids;
@@ -105,10 +105,10 @@ fn create_image(
     if store.container(&container.spec().id)?.is_none() {
         return Err(not_found("it was removed").into());
     }
-    let config = image_config(image, &created, container.spec(), &layers);
+    let config = image_config(image, &metadata, container.spec(), &layers);
     let config = serde_json::to_vec(&config).context("writing a configuration")?;
     let names: Vec<(ImageReference, Option<Digest>)> =
-        created.name.into_iter().map(|name| (name, None)).collect();
+        metadata.name.into_iter().map(|name| (name, None)).collect();
     store.put_image(&NewImage { config: &config, manifest: None, layers: &layers, names: &names })
 }
 
@@ -123,16 +123,16 @@ fn lease_layer(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
 
 fn image_config(
     image: &StoredImage,
-    created: &CommitMetadata<'_>,
+    metadata: &CommitMetadata<'_>,
     spec: &ContainerSpec,
     layers: &[LayerLease],
 ) -> ImageConfig {
-    let (parent, request) = (&image.config, created.request);
+    let (parent, request) = (&image.config, metadata.request);
     let time = Some(now_rfc3339());
     let mut history = parent.history.clone();
     // If the image has no history, or not for all layers, the new entry must not be taken for an old layer's.
-    let known = history.iter().filter(|entry| !entry.empty_layer).count();
-    let missing = parent.rootfs.diff_ids.len().saturating_sub(known);
+    let recorded = history.iter().filter(|entry| !entry.empty_layer).count();
+    let missing = parent.rootfs.diff_ids.len().saturating_sub(recorded);
     history.extend(std::iter::repeat_n(
         HistoryEntry { created: parent.created.clone(), ..HistoryEntry::default() },
         missing,
@@ -152,7 +152,7 @@ fn image_config(
         variant: parent.variant.clone(),
         os: parent.os.clone(),
         comment: request.message.clone(),
-        config: created.run.clone(),
+        config: metadata.run.clone(),
         rootfs: ImageRootFs {
             kind: "layers".into(),
             diff_ids: layers.iter().map(|layer| layer.diff_id.clone()).collect(),
@@ -192,7 +192,7 @@ fn run_config(spec: &ContainerSpec, image: &ImageConfig) -> RunConfig {
 /// The variables without `HOSTNAME` and `TERM`, which every container gets by itself.
 fn environment(spec: &ContainerSpec, parent: &RunConfig) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
-    let given = |entry: &str| {
+    let is_automatic = |entry: &str| {
         let value = entry.split_once('=').map_or("", |(_, value)| value);
         match name(entry).as_str() {
             "HOSTNAME" => spec.hostname.as_deref() == Some(value),
@@ -200,8 +200,8 @@ fn environment(spec: &ContainerSpec, parent: &RunConfig) -> Vec<String> {
             _ => false,
         }
     };
-    let of_image = |entry: &str| parent.env.iter().any(|known| name(known) == name(entry));
-    spec.process.env.iter().filter(|entry| of_image(entry) || !given(entry)).cloned().collect()
+    let of_image = |entry: &str| parent.env.iter().any(|variable| name(variable) == name(entry));
+    spec.process.env.iter().filter(|entry| of_image(entry) || !is_automatic(entry)).cloned().collect()
 }
 
 /// Keeps a container paused until it is dropped, or until this process and its forks have ended, in whatever
@@ -225,10 +225,10 @@ impl PauseGuard {
                 drop(ours);
                 // Ctrl-C is for the command, not for the guard.
                 let _ = rustix::process::setsid();
-                let mut word = [0_u8; 1];
-                let said = rustix::io::retry_on_intr(|| rustix::io::read(&theirs, &mut word));
+                let mut byte = [0_u8; 1];
+                let read = rustix::io::retry_on_intr(|| rustix::io::read(&theirs, &mut byte));
                 // A byte means "nothing to unpause"; end of file, including by our death, means "unpause".
-                let done = said == Ok(1) || unpause::unpause(store, id).is_ok();
+                let done = read == Ok(1) || unpause::unpause(store, id).is_ok();
                 dhow_sys::process::exit_now(i32::from(!done));
             }
             ForkSide::Parent(guard) => Self { guard, signal: Some(ours) },

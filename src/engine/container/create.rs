@@ -9,16 +9,17 @@ use dhow_runtime::{plan, remove};
 use dhow_store::Store;
 
 /// Creates a container without starting it and returns its ID. The process must be single-threaded.
-pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn CreateCallbacks) -> Result<String> {
-    let made = make_container(store, &mut request, front)?;
-    match plan::make_plan(store, &made.container, &made.layers, &made.identity, None) {
+pub fn create(store: &Store, mut request: RunRequest, callbacks: &mut dyn CreateCallbacks) -> Result<String> {
+    let created = make_container(store, &mut request, callbacks)?;
+    // Planned only to refuse now what could not be started later.
+    match plan::make_plan(store, &created.container, &created.layers, &created.identity, None) {
         Ok(_) => {
             // A state file marks it as "created" even with `--rm`; without one it would look abandoned.
-            made.container.write_state(&ContainerState::default())?;
+            created.container.write_state(&ContainerState::default())?;
             Ok(request.spec.id)
         }
         Err(error) => {
-            remove::remove_container(store, made.container, true, &made.identity)?;
+            remove::remove_container(store, created.container, true, &created.identity)?;
             Err(error)
         }
     }

@@ -45,7 +45,7 @@ pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> R
     plan.cgroup = cgroup::membership(container.spec(), first.pid(), cgroup::session_info(environment))?;
     let events = ExecEvents::new(store, container.spec(), &request.args)?;
     events.record("exec_create");
-    let done = match request.detach {
+    let result = match request.detach {
         true => {
             exec_monitor::start_detached(&plan, first.as_fd(), |code| events.record_exit(code)).map(|()| {
                 events.record("exec_start");
@@ -54,7 +54,7 @@ pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> R
         }
         false => exec_attached(plan, &first, request, &events),
     };
-    done.map_err(|error| match first.has_ended() {
+    result.map_err(|error| match first.has_ended() {
         // The container exited meanwhile, and that is why whatever failed did.
         Ok(true) => not_running(&container).into(),
         _ => error.context(format!("cannot exec in container {}", container.spec().name)),
@@ -143,14 +143,14 @@ fn exec_attached(
         interactive: request.interactive,
         detach_keys: request.detach_keys,
     };
-    let attached = ExecPeer(joined);
-    let outcome = attach::run_attached(&attached, &signals, relays, terminal, options)?;
+    let peer = ExecPeer(joined);
+    let outcome = attach::run_attached(&peer, &signals, relays, terminal, options)?;
     match &outcome {
         AttachOutcome::Exited(code) => events.record_exit(*code),
         AttachOutcome::Abandoned(_) => {}
         AttachOutcome::Detached => {
             // Somebody must keep the master open, or the process would get SIGHUP.
-            if let Some(master) = &attached.0.terminal {
+            if let Some(master) = &peer.0.terminal {
                 exec_monitor::hold_terminal(&plan.name, master.as_fd())?;
             }
         }
@@ -161,10 +161,10 @@ fn exec_attached(
 /// Relays between the command's own stdio and the master side of the process's terminal.
 fn terminal_relays(master: &OwnedFd, interactive: bool) -> Result<Vec<StreamRelay>> {
     rustix::io::ioctl_fionbio(master, true)?;
-    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
-    let mut relays = vec![StreamRelay::output(master.try_clone()?, own(std::io::stdout().as_fd())?)];
+    let duplicate = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+    let mut relays = vec![StreamRelay::output(master.try_clone()?, duplicate(std::io::stdout().as_fd())?)];
     if interactive {
-        relays.push(StreamRelay::new(own(std::io::stdin().as_fd())?, master.try_clone()?));
+        relays.push(StreamRelay::new(duplicate(std::io::stdin().as_fd())?, master.try_clone()?));
     }
     Ok(relays)
 }

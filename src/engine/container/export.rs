@@ -36,6 +36,7 @@ impl ContainerExport {
     /// Writes the archive. The process must be able to read files of every owner (see `userns`); owners are
     /// written as an image of this container would have them.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
+        // The tree is held like an O_PATH descriptor (open_tree(2)), which cannot be read from.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&self.tree, ".", flags, Mode::empty())?;
         let mut packer = TreePacker::new(out, DhowXattrs::Apply);

@@ -33,7 +33,7 @@ pub fn rm(store: &Store, text: &str, options: RmOptions, identity: &HostIdentity
 
 /// Locks the container once it does not run; `None` if its supervisor removed it.
 fn lock_stopped(container: ContainerDir, force: bool) -> Result<Option<LockedContainer>> {
-    let found = match force {
+    let answer = match force {
         true => send_request(
             &container,
             &ControlRequest::Stop(StopOptions { signal: Some(libc::SIGKILL), timeout: Some(0) }),
@@ -44,7 +44,7 @@ fn lock_stopped(container: ContainerDir, force: bool) -> Result<Option<LockedCon
             Err(error) => Err(error),
         },
     };
-    match found {
+    match answer {
         Ok(ControlAnswer::Unsupervised(locked)) => Ok(Some(*locked)),
         Ok(ControlAnswer::Report(_)) => container.lock_blocking(),
         // It existed a moment ago.

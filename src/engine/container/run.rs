@@ -21,26 +21,28 @@ pub enum RunResult {
 /// Runs a container until it exits or the user detaches; with `-d`, until its program has started.
 ///
 /// The process must be single-threaded.
-pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn CreateCallbacks) -> Result<RunResult> {
-    let made = create::make_container(store, &mut request, front)?;
-    let environment = front.environment();
-    let plan = match StartPlan::new(store, &made.container, &made.layers, &made.identity, environment) {
-        Ok(plan) => plan,
-        Err(error) => {
-            // It never ran; without this its name would stay taken.
-            remove::remove_container(store, made.container, true, &made.identity)?;
-            return Err(error);
-        }
-    };
-    let session = cgroup::session_info(front.environment());
+pub fn run(store: &Store, mut request: RunRequest, callbacks: &mut dyn CreateCallbacks) -> Result<RunResult> {
+    let created = create::make_container(store, &mut request, callbacks)?;
+    let environment = callbacks.environment();
+    let plan =
+        match StartPlan::new(store, &created.container, &created.layers, &created.identity, environment) {
+            Ok(plan) => plan,
+            Err(error) => {
+                // It never ran; without this its name would stay taken.
+                remove::remove_container(store, created.container, true, &created.identity)?;
+                return Err(error);
+            }
+        };
+    let session = cgroup::session_info(callbacks.environment());
     if request.detach {
-        let (session, said) = cgroup::for_detached(made.container.spec(), session);
-        if let Some(said) = said.filter(|_| store.claim_notice("logout")) {
-            front.warn(&said);
+        let (session, warning) = cgroup::for_detached(created.container.spec(), session);
+        if let Some(warning) = warning.filter(|_| store.claim_notice("logout")) {
+            callbacks.warn(&warning);
         }
-        spawn_supervisor(store, made.container, made.identity, session, plan, None)?;
+        spawn_supervisor(store, created.container, created.identity, session, plan, None)?;
         return Ok(RunResult::Detached(request.spec.id));
     }
+    // docker accepts the names of streams in any case; without -a all are meant.
     let named = &request.spec.process.attach;
     let wants = |name: &str| named.is_empty() || named.iter().any(|stream| stream.eq_ignore_ascii_case(name));
     let attachment = AttachRequest {
@@ -48,6 +50,6 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn CreateCallbac
         sig_proxy: request.sig_proxy,
         detach_keys: request.detach_keys,
     };
-    spawn_supervisor(store, made.container, made.identity, session, plan, Some(attachment))
+    spawn_supervisor(store, created.container, created.identity, session, plan, Some(attachment))
         .map(RunResult::Attached)
 }

@@ -27,9 +27,9 @@ pub fn start(
     let container = store.find_container(text)?;
     let identity = userns::probe_identity(environment);
     match (connect_or_lock(container)?, attachment) {
-        (ContainerAccess::Supervised(_, command), Some(attachment)) => {
+        (ContainerAccess::Supervised(_, supervisor), Some(attachment)) => {
             // The connection was only to find out; attaching makes its own.
-            drop(command);
+            drop(supervisor);
             attach(store, text, attachment)
         }
         (ContainerAccess::Supervised(..), None) => Ok(0),
@@ -39,6 +39,7 @@ pub fn start(
             let plan = StartPlan::new(store, &container, &layers, &identity, environment)?;
             let mut session = cgroup::session_info(environment);
             if attachment.is_none() {
+                // The warning about logging out is for `run` to show.
                 (session, _) = cgroup::for_detached(container.spec(), session);
             }
             spawn_supervisor(store, *container, identity, session, plan, attachment)

@@ -51,31 +51,31 @@ impl StatsSample {
 pub struct StatsSampler<'a> {
     store: &'a Store,
     /// The containers asked for; empty for all.
-    wanted: Vec<String>,
+    requested: Vec<String>,
     /// Also those that do not run.
     all: bool,
     /// Time and CPU time (microseconds) of the last sample, by container ID.
-    before: HashMap<String, (Instant, u64)>,
+    previous: HashMap<String, (Instant, u64)>,
     /// Bytes of memory of the machine.
     memory: u64,
 }
 
 impl<'a> StatsSampler<'a> {
-    /// Samples the containers `wanted`; if there are none, the running ones, or with `all` all. An error of
-    /// kind `NotFound` if one does not exist.
-    pub fn new(store: &'a Store, wanted: Vec<String>, all: bool) -> Result<Self> {
-        for text in &wanted {
+    /// Samples the containers `requested`; if there are none, the running ones, or with `all` all. An error
+    /// of kind `NotFound` if one does not exist.
+    pub fn new(store: &'a Store, requested: Vec<String>, all: bool) -> Result<Self> {
+        for text in &requested {
             store.find_container(text)?;
         }
         let memory =
             dhow_sys::memory::total_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
-        Ok(Self { store, wanted, all, before: HashMap::new(), memory })
+        Ok(Self { store, requested, all, previous: HashMap::new(), memory })
     }
 
     /// Takes a sample. `None` once all containers that were asked for by name are gone.
     pub fn measure(&mut self) -> Result<Option<Vec<StatsSample>>> {
         let mut stats = Vec::new();
-        if self.wanted.is_empty() {
+        if self.requested.is_empty() {
             for container in self.store.containers()? {
                 if self.all || container.is_locked()? {
                     let short = container.spec().short_id().to_owned();
@@ -87,7 +87,7 @@ impl<'a> StatsSampler<'a> {
             return Ok(Some(stats.into_iter().map(|(_, stats)| stats).collect()));
         }
         let mut gone = 0;
-        for text in self.wanted.clone() {
+        for text in self.requested.clone() {
             match self.store.find_container(&text) {
                 Ok(container) => stats.extend(self.sample_container(text, &container)?),
                 Err(error) if kind_of(&error) == FailureKind::NotFound => {
@@ -97,19 +97,19 @@ impl<'a> StatsSampler<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let left = gone < self.wanted.len();
-        Ok(left.then(|| stats.into_iter().map(|(_, stats)| stats).collect()))
+        let any_left = gone < self.requested.len();
+        Ok(any_left.then(|| stats.into_iter().map(|(_, stats)| stats).collect()))
     }
 
     /// The creation time, by which containers are sorted, and the sample.
     fn sample_container(
         &mut self,
-        called: String,
+        display_name: String,
         container: &ContainerDir,
     ) -> Result<Option<(String, StatsSample)>> {
         let spec = container.spec();
         let idle = StatsSample {
-            container: called,
+            container: display_name,
             id: spec.id.clone(),
             name: spec.name.clone(),
             valid: true,
@@ -125,8 +125,8 @@ impl<'a> StatsSampler<'a> {
     fn sample_running(&mut self, spec: &ContainerSpec, first: i32, idle: StatsSample) -> Result<StatsSample> {
         let usage = usage(spec, first)?;
         // The counters of the host's namespace are the host's, not the container's.
-        let shared = spec.namespaces.network == Some(NetworkMode::Host);
-        let (received, sent) = if shared { (0, 0) } else { proc_usage::network_bytes(first) };
+        let on_host = spec.namespaces.network == Some(NetworkMode::Host);
+        let (received, sent) = if on_host { (0, 0) } else { proc_usage::network_bytes(first) };
         // A limit above the machine's memory is no limit; docker shows the machine's memory then.
         let limit = usage.memory_limit.filter(|limit| *limit < self.memory);
         Ok(StatsSample {
@@ -145,10 +145,10 @@ impl<'a> StatsSampler<'a> {
     /// Percent of one CPU since the last sample.
     fn cpu_share(&mut self, id: &str, cpu: u64) -> f64 {
         let now = Instant::now();
-        let Some((then, before)) = self.before.insert(id.to_owned(), (now, cpu)) else { return 0.0 };
-        let passed = now.duration_since(then).as_micros();
+        let Some((sampled, cpu_before)) = self.previous.insert(id.to_owned(), (now, cpu)) else { return 0.0 };
+        let passed = now.duration_since(sampled).as_micros();
         // A container that was restarted counts from zero again.
-        if passed == 0 { 0.0 } else { cpu.saturating_sub(before) as f64 / passed as f64 * 100.0 }
+        if passed == 0 { 0.0 } else { cpu.saturating_sub(cpu_before) as f64 / passed as f64 * 100.0 }
     }
 }
 
@@ -156,6 +156,7 @@ impl<'a> StatsSampler<'a> {
 /// processes.
 fn usage(spec: &ContainerSpec, first: i32) -> Result<ResourceUsage> {
     let counted = Cgroup::of_process(first, &spec.id)?.map(|cgroup| cgroup.usage()).unwrap_or_default();
+    // A cgroup counts only what its controllers measure.
     let complete =
         counted.memory.is_some() && counted.cpu.is_some() && counted.pids.is_some() && counted.read.is_some();
     if complete {
@@ -165,6 +166,7 @@ fn usage(spec: &ContainerSpec, first: i32) -> Result<ResourceUsage> {
     Ok(ResourceUsage {
         cpu: counted.cpu.or(summed.cpu),
         memory: counted.memory.or(summed.memory),
+        // Limits are only in cgroups.
         memory_limit: counted.memory_limit,
         pids: counted.pids.or(summed.pids),
         read: counted.read.or(summed.read),
@@ -201,7 +203,7 @@ mod tests {
         let mut meter = StatsSampler::new(&store, vec![], true).unwrap();
         assert_eq!(meter.cpu_share("a", 500), 0.0);
         let second = Instant::now().checked_sub(std::time::Duration::from_secs(2)).unwrap();
-        meter.before.insert("a".into(), (second, 500));
+        meter.previous.insert("a".into(), (second, 500));
         let share = meter.cpu_share("a", 1_000_500);
         assert!((40.0..=50.0).contains(&share), "{share}");
         let half = StatsSample { memory: 1, memory_limit: 2, ..StatsSample::default() };

@@ -33,9 +33,9 @@ pub fn update(
     let doing = || format!("Cannot update container {}", container.spec().id);
     change.limits.check_change()?;
     check_host_resources(&change.limits)?;
-    let mut before = ContainerSpec::default();
+    let mut original = ContainerSpec::default();
     let edit = |spec: &mut ContainerSpec| {
-        before.clone_from(spec);
+        original.clone_from(spec);
         apply_changes(spec, change)
     };
     let container = store.edit_container(&container, edit).with_context(doing)?;
@@ -43,8 +43,8 @@ pub fn update(
     if let Err(error) = send_request(&container, &ControlRequest::Reload) {
         // The specification must not show limits that the running container does not have.
         store.edit_container(&container, |spec| {
-            spec.limits = before.limits;
-            spec.restart = before.restart;
+            spec.limits = original.limits;
+            spec.restart = original.restart;
             Ok(())
         })?;
         return Err(error.context(doing()));
@@ -53,7 +53,7 @@ pub fn update(
     discarded_limits(&container, &change.limits, environment)
 }
 
-/// Which of `limits` are not enforced. A running container's cgroup knows best.
+/// Which of `limits` are not enforced: by the container's cgroup if it runs, else by the cgroup it would get.
 fn discarded_limits(
     container: &ContainerDir,
     limits: &LimitsSpec,
@@ -64,7 +64,7 @@ fn discarded_limits(
     {
         return Ok(cgroup.discarded_limits(limits));
     }
-    let asked = ContainerSpec {
+    let limits_only = ContainerSpec {
         limits: limits.clone(),
         cgroup_parent: container.spec().cgroup_parent.clone(),
         ..ContainerSpec::default()
@@ -72,7 +72,7 @@ fn discarded_limits(
     if limits.is_empty() {
         return Ok(Vec::new());
     }
-    cgroup::check_limits(&asked, cgroup::session_info(environment))
+    cgroup::check_limits(&limits_only, cgroup::session_info(environment))
 }
 
 fn apply_changes(spec: &mut ContainerSpec, change: &UpdateRequest) -> Result<()> {

@@ -53,6 +53,7 @@ pub fn import(
     identity: LayerOwnership,
     progress: &dyn LayerProgress,
 ) -> Result<Digest> {
+    // Report mistakes in the request before reading an archive, which may be long.
     let mut run = RunConfig::default();
     for change in &request.changes {
         config_change::apply(&mut run, change)?;
@@ -73,8 +74,8 @@ pub fn import(
     let config =
         serde_json::to_vec(&config(request, run, &layer.diff_id)).context("writing a configuration")?;
     let names: Vec<(ImageReference, Option<Digest>)> = name.into_iter().map(|name| (name, None)).collect();
-    let new = NewImage { config: &config, manifest: None, layers: &[layer], names: &names };
-    let id = store.put_image(&new)?;
+    let image = NewImage { config: &config, manifest: None, layers: &[layer], names: &names };
+    let id = store.put_image(&image)?;
     if let Some(image) = store.image(&id)? {
         event_records::image_event(store, "import", &image);
     }

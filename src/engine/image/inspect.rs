@@ -100,12 +100,12 @@ pub(crate) fn inspect(store: &Store, text: &str, platforms: &[Platform]) -> Resu
     let tagged = |name: &&NameRecord| name.id == image.id && name.reference.tag().is_some();
     let last_tag = names.iter().filter(tagged).map(|name| name.since.clone()).max();
     let graph_driver = graph_driver(store, &image);
-    let listed = lookup::with_names(image, &names);
-    let (record, config) = (listed.image.record, listed.image.config);
+    let summary = lookup::with_names(image, &names);
+    let (record, config) = (summary.image.record, summary.image.config);
     Ok(Box::new(ImageInspect {
-        id: listed.image.id,
-        repo_tags: listed.tags.iter().map(|name| name.familiar()).collect(),
-        repo_digests: listed.digests.iter().map(|name| name.familiar()).collect(),
+        id: summary.image.id,
+        repo_tags: summary.tags.iter().map(|name| name.familiar()).collect(),
+        repo_digests: summary.digests.iter().map(|name| name.familiar()).collect(),
         parent: "",
         comment: config.comment,
         created: config.created.unwrap_or_else(|| NO_TIME.into()),
@@ -129,6 +129,7 @@ fn defaults(config: RunConfig) -> ConfigInspect {
         env: config.env,
         cmd: config.cmd,
         healthcheck: config.healthcheck,
+        // docker shows null rather than an empty object.
         volumes: Some(config.volumes).filter(|volumes| !volumes.is_empty()),
         working_dir: config.working_dir,
         entrypoint: config.entrypoint,

@@ -33,9 +33,9 @@ pub fn load(
     progress: &dyn LayerProgress,
 ) -> Result<Vec<LoadedImage>> {
     let loaded = read(store, request, identity, progress)?;
-    for one in &loaded {
-        if let Some(image) = store.image(&one.id)? {
-            event_records::image_event(store, "load", &image);
+    for image in &loaded {
+        if let Some(stored) = store.image(&image.id)? {
+            event_records::image_event(store, "load", &stored);
         }
     }
     Ok(loaded)

@@ -18,10 +18,10 @@ pub struct ImageSummary {
 pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<StoredImage> {
     let image = match platforms {
         [] => store.find_image(text)?,
-        [wanted, ..] => store.find_image_for(text, wanted)?,
+        [first, ..] => store.find_image_for(text, first)?,
     };
     let offered = image.platform();
-    if platforms.is_empty() || platforms.iter().any(|wanted| wanted.rank(&offered).is_some()) {
+    if platforms.is_empty() || platforms.iter().any(|platform| platform.rank(&offered).is_some()) {
         return Ok(image);
     }
     let message =
@@ -30,7 +30,7 @@ pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<StoredI
 }
 
 pub(crate) fn with_names(image: StoredImage, names: &[NameRecord]) -> ImageSummary {
-    let own = names.iter().filter(|name| name.id == image.id).map(|name| name.reference.clone());
-    let (tags, digests) = own.partition(|name| name.tag().is_some());
+    let references = names.iter().filter(|name| name.id == image.id).map(|name| name.reference.clone());
+    let (tags, digests) = references.partition(|name| name.tag().is_some());
     ImageSummary { image, tags, digests }
 }

@@ -16,7 +16,7 @@ use dhow_store::{Store, StoredImage};
 pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<ImageSummary>> {
     let conditions = ImageFilters::parse(store, filters)?;
     let names = store.names()?;
-    let mut listed = Vec::new();
+    let mut summaries = Vec::new();
     for image in store.images()? {
         let item = with_names(image, &names);
         // A multi-platform name is listed once, for the image of one platform; this is one of its others.
@@ -26,10 +26,10 @@ pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<ImageSummary>> 
         {
             continue;
         }
-        listed.extend(conditions.apply(item)?);
+        summaries.extend(conditions.apply(item)?);
     }
-    listed.sort_by_cached_key(|item| std::cmp::Reverse(created(&item.image)));
-    Ok(listed)
+    summaries.sort_by_cached_key(|item| std::cmp::Reverse(created(&item.image)));
+    Ok(summaries)
 }
 
 /// When the image was created, according to its configuration.
@@ -49,16 +49,16 @@ struct ImageFilters {
 impl ImageFilters {
     fn parse(store: &Store, filters: &[ListFilter]) -> Result<Self> {
         let mut conditions = Self::default();
-        let made = |name: &str| store.find_image(name).map(|image| created(&image));
+        let created_of = |name: &str| store.find_image(name).map(|image| created(&image));
         let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| a.into_iter().chain(b).min();
         for filter in filters {
             match filter.key.as_str() {
-                "before" => conditions.before = earlier(conditions.before, made(&filter.value)?),
+                "before" => conditions.before = earlier(conditions.before, created_of(&filter.value)?),
                 "until" => {
                     let until = timestamp::parse(&filter.value, Timestamp::now())?;
                     conditions.before = earlier(conditions.before, Some(until));
                 }
-                "since" => conditions.since = conditions.since.max(made(&filter.value)?),
+                "since" => conditions.since = conditions.since.max(created_of(&filter.value)?),
                 "dangling" => conditions.dangling = Some(filter.boolean()?),
                 "label" => conditions.labels.push(LabelFilter::new(&filter.value, true)),
                 "label!" => conditions.labels.push(LabelFilter::new(&filter.value, false)),
@@ -71,13 +71,13 @@ impl ImageFilters {
 
     /// The image with those of its names that match, or `None` if the image does not match.
     fn apply(&self, mut item: ImageSummary) -> Result<Option<ImageSummary>, Failure> {
-        let made = created(&item.image);
+        let created_at = created(&item.image);
         // Without a creation time an image is older than any other: `None` is less than `Some`.
-        let in_time = self.before.is_none_or(|before| made < Some(before))
-            && self.since.is_none_or(|since| made > Some(since));
+        let in_time = self.before.is_none_or(|before| created_at < Some(before))
+            && self.since.is_none_or(|since| created_at > Some(since));
         let labels = item.image.config.config.labels.as_ref();
-        let kind = self.dangling.is_none_or(|dangling| dangling == item.tags.is_empty());
-        if !in_time || !kind || !self.labels.iter().all(|label| label.matches(labels)) {
+        let dangling_matches = self.dangling.is_none_or(|dangling| dangling == item.tags.is_empty());
+        if !in_time || !dangling_matches || !self.labels.iter().all(|label| label.matches(labels)) {
             return Ok(None);
         }
         if self.references.is_empty() {

@@ -26,10 +26,10 @@ pub fn prune_images(store: &Store, request: &ImagePruneRequest) -> Result<ImageR
     let mut pruned = ImageRemoval::default();
     let tagged = tagged(store)?;
     for image in store.images()? {
-        let unwanted = request.all || !tagged.contains(&image.id);
+        let candidate = request.all || !tagged.contains(&image.id);
         let config = &image.config;
         let matches = request.conditions.matches(config.created.as_deref(), config.config.labels.as_ref());
-        if !unwanted || !matches {
+        if !candidate || !matches {
             continue;
         }
         let Some(locked) = store.lock_image(&image.id)? else { continue };

@@ -66,8 +66,8 @@ pub fn push(store: &Store, prepared: &PreparedPush, progress: &dyn LayerProgress
     let names = names_to_push(store, request)?;
     userns::become_root();
     let reference = &request.reference;
-    let whole = format!("{}/{}", reference.registry(), reference.repository());
-    progress.line(&format!("The push refers to repository [{whole}]"));
+    let full_name = format!("{}/{}", reference.registry(), reference.repository());
+    progress.line(&format!("The push refers to repository [{full_name}]"));
     let repository = prepared.target.open().with_context(|| push_context(reference))?;
     let mut pusher = ImagePusher {
         store,
@@ -90,10 +90,10 @@ fn names_to_push(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>
         let name = store.name(reference)?;
         return Ok(vec![name.ok_or_else(absent)?]);
     }
-    let same = |name: &NameRecord| {
+    let same_repository = |name: &NameRecord| {
         name.reference.tag().is_some() && name.reference.familiar_name() == reference.familiar_name()
     };
-    let names: Vec<NameRecord> = store.names()?.into_iter().filter(same).collect();
+    let names: Vec<NameRecord> = store.names()?.into_iter().filter(same_repository).collect();
     if names.is_empty() { Err(absent().into()) } else { Ok(names) }
 }
 
@@ -137,16 +137,16 @@ fn push_name(
 fn images_for_platform(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec<StoredImage>> {
     let shown = name.reference.familiar();
     let gone = || not_found(format!("No such image: {shown}"));
-    let Some(wanted) = &request.platform else {
+    let Some(platform) = &request.platform else {
         return name.ids().map(|id| Ok(store.image(id)?.ok_or_else(gone)?)).collect();
     };
-    let image = store.find_image_for(&name.reference.to_string(), wanted)?;
+    let image = store.find_image_for(&name.reference.to_string(), platform)?;
     let offered = image.platform();
-    if wanted.rank(&offered).is_some() {
+    if platform.rank(&offered).is_some() {
         return Ok(vec![image]);
     }
     let message = format!(
-        "image with reference {shown} was found but does not match the specified platform: wanted {wanted}, actual: {offered}"
+        "image with reference {shown} was found but does not match the specified platform: wanted {platform}, actual: {offered}"
     );
     Err(Failure::new(FailureKind::NotFound, message).into())
 }

@@ -43,12 +43,12 @@ pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<ImageRemov
             let mut removal = ImageRemover { store, locked: &locked, users, force, lines: Vec::new() };
             let reference = parse_name(&image.id, text);
             let others = removal.others(reference.as_ref())?;
-            let outcome = match reference {
+            let fate = match reference {
                 Some(reference) => removal.by_name(&reference)?,
                 None => removal.by_id()?,
             };
             let lines = removal.lines;
-            let mut removal = finish(store, locked, lines, outcome)?;
+            let mut removal = finish(store, locked, lines, fate)?;
             remove_nameless(store, &others, &mut removal)?;
             return Ok(removal);
         }
@@ -88,10 +88,10 @@ fn finish(
     store: &Store,
     locked: LockedImage,
     lines: Vec<RemovedItem>,
-    outcome: ImageFate,
+    fate: ImageFate,
 ) -> Result<ImageRemoval> {
     let mut removal = ImageRemoval { lines, reclaimed: 0 };
-    if outcome == ImageFate::Keep {
+    if fate == ImageFate::Keep {
         return Ok(removal);
     }
     let image = locked.image().clone();
@@ -100,9 +100,10 @@ fn finish(
     removal.lines.push(RemovedItem::Deleted(image.id.clone()));
     let layers = store.prune_layers()?;
     removal.reclaimed = layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
-    let gone = |diff_id: &Digest| layers.iter().any(|layer| layer.diff_id == *diff_id);
+    let is_pruned = |diff_id: &Digest| layers.iter().any(|layer| layer.diff_id == *diff_id);
+    // The uppermost layer first, as docker lists them.
     for (diff_id, chain_id) in chain_ids(&image).into_iter().rev() {
-        if gone(&diff_id) {
+        if is_pruned(&diff_id) {
             removal.lines.push(RemovedItem::Deleted(chain_id));
         }
     }
@@ -138,8 +139,8 @@ impl ImageRemover<'_> {
     /// removed.
     fn others(&self, reference: Option<&ImageReference>) -> Result<Vec<Digest>> {
         let names = self.locked.names()?.into_iter();
-        let goes = names.filter(|name| reference.is_none_or(|reference| name.reference == *reference));
-        let ids = goes.flat_map(|name| name.ids().cloned().collect::<Vec<_>>());
+        let removed = names.filter(|name| reference.is_none_or(|reference| name.reference == *reference));
+        let ids = removed.flat_map(|name| name.ids().cloned().collect::<Vec<_>>());
         Ok(ids.filter(|id| *id != self.image().id).collect())
     }
 
@@ -151,10 +152,11 @@ impl ImageRemover<'_> {
         Ok(())
     }
 
-    fn by_name(&mut self, given: &ImageReference) -> Result<ImageFate> {
-        let given = match given.digest() {
-            Some(digest) => given.with_digest(digest.clone()),
-            None => given.clone(),
+    fn by_name(&mut self, reference: &ImageReference) -> Result<ImageFate> {
+        // A reference with tag and digest means the digest; the names of the store have one or the other.
+        let reference = match reference.digest() {
+            Some(digest) => reference.with_digest(digest.clone()),
+            None => reference.clone(),
         };
         if !self.force
             && is_one_repository(&self.names()?)
@@ -162,13 +164,13 @@ impl ImageRemover<'_> {
         {
             return Err(conflict(format!(
                 "conflict: unable to remove repository reference \"{}\" (must force) - container {} is using its referenced image {}",
-                given.familiar(),
+                reference.familiar(),
                 short(user),
                 self.image().id.short()
             )));
         }
-        self.untag(&given)?;
-        self.untag_digests_alone(&given)?;
+        self.untag(&reference)?;
+        self.untag_digests_alone(&reference)?;
         // The name is gone in any case. If a container keeps the image, that is an error only where the image
         // would have no name left, which was refused above.
         if self.names()?.is_empty() && self.users.is_empty() {
@@ -179,10 +181,10 @@ impl ImageRemover<'_> {
     }
 
     /// With the last tag of a repository, the digests of that repository go too.
-    fn untag_digests_alone(&mut self, given: &ImageReference) -> Result<()> {
-        let same = |name: &ImageReference| name.familiar_name() == given.familiar_name();
-        let names: Vec<ImageReference> = self.names()?.into_iter().filter(same).collect();
-        if given.digest().is_some() || names.iter().any(|name| name.tag().is_some()) {
+    fn untag_digests_alone(&mut self, reference: &ImageReference) -> Result<()> {
+        let same_repository = |name: &ImageReference| name.familiar_name() == reference.familiar_name();
+        let names: Vec<ImageReference> = self.names()?.into_iter().filter(same_repository).collect();
+        if reference.digest().is_some() || names.iter().any(|name| name.tag().is_some()) {
             return Ok(());
         }
         names.iter().try_for_each(|name| self.untag(name))
@@ -233,12 +235,12 @@ fn chain_ids(image: &StoredImage) -> Vec<(Digest, Digest)> {
     let mut chain: Option<Digest> = None;
     let mut ids = Vec::new();
     for diff_id in &image.config.rootfs.diff_ids {
-        let next = match &chain {
+        let chain_id = match &chain {
             Some(below) => Digest::of(format!("{below} {diff_id}").as_bytes()),
             None => diff_id.clone(),
         };
-        ids.push((diff_id.clone(), next.clone()));
-        chain = Some(next);
+        ids.push((diff_id.clone(), chain_id.clone()));
+        chain = Some(chain_id);
     }
     ids
 }

@@ -59,14 +59,14 @@ impl<'a> SaveArchive<'a> {
             userns::become_root();
             return multi_platform_layout(store, &record).map(|layout| Self::MultiPlatform(Box::new(layout)));
         }
-        let outline = ArchivePlan::new(store, images)?;
+        let plan = ArchivePlan::new(store, images)?;
         userns::become_root();
-        Ok(Self::Plain(outline))
+        Ok(Self::Plain(plan))
     }
 
     fn write(&self, out: &mut dyn Write) -> Result<()> {
         match self {
-            Self::Plain(outline) => outline.write(out),
+            Self::Plain(plan) => plan.write(out),
             Self::MultiPlatform(layout) => layout.write_archive(out),
         }
     }
@@ -77,7 +77,7 @@ fn multi_platform_layout<'a>(store: &'a Store, record: &NameRecord) -> Result<Oc
     let gone = || not_found(format!("No such image: {}", record.reference.familiar()));
     let images = record.ids().map(|id| Ok(store.image(id)?.ok_or_else(gone)?));
     let images = images.collect::<Result<Vec<StoredImage>>>()?;
-    let none = BTreeMap::new();
+    let no_annotations = BTreeMap::new();
     let members: Vec<IndexMember<'_>> = images
         .iter()
         .map(|image| IndexMember {
@@ -86,15 +86,15 @@ fn multi_platform_layout<'a>(store: &'a Store, record: &NameRecord) -> Result<Oc
                 config: &image.raw_config,
                 layers: &image.config.rootfs.diff_ids,
                 manifest: None,
-                annotations: &none,
+                annotations: &no_annotations,
             },
             entry: BTreeMap::new(),
             statement: None,
         })
         .collect();
     let mut layout = OciLayout::new(store, Compression::None, true, &SilentProgress)?;
-    let ready = assemble_manifest(&mut layout, &members, &none)?;
-    layout.write_index(&ready, std::slice::from_ref(&record.reference), &none, false)?;
+    let ready = assemble_manifest(&mut layout, &members, &no_annotations)?;
+    layout.write_index(&ready, std::slice::from_ref(&record.reference), &no_annotations, false)?;
     Ok(layout)
 }
 
@@ -119,14 +119,14 @@ fn images(store: &Store, request: &SaveRequest) -> Result<Vec<SavedImage>> {
         for (image, tag) in resolve_images(store, text, request)? {
             check_platform(&image, text, request.platform.as_ref())?;
             // An image that was named twice is saved once, with both tags.
-            let at = saved.iter().position(|known| known.image.id == image.id).unwrap_or_else(|| {
+            let index = saved.iter().position(|entry| entry.image.id == image.id).unwrap_or_else(|| {
                 saved.push(SavedImage { image, tags: Vec::new() });
                 saved.len() - 1
             });
-            if let (Some(known), Some(tag)) = (saved.get_mut(at), tag)
-                && !known.tags.contains(&tag)
+            if let (Some(entry), Some(tag)) = (saved.get_mut(index), tag)
+                && !entry.tags.contains(&tag)
             {
-                known.tags.push(tag);
+                entry.tags.push(tag);
             }
         }
     }
@@ -154,19 +154,19 @@ fn resolve_images(
         }
     }
     let image = match &request.platform {
-        Some(wanted) => store.find_image_for(text, wanted)?,
+        Some(platform) => store.find_image_for(text, platform)?,
         None => store.find_image(text)?,
     };
     let tag = reference.filter(|reference| reference.tag().is_some() && reference.digest().is_none());
     Ok(vec![(image, tag)])
 }
 
-fn check_platform(image: &StoredImage, text: &str, wanted: Option<&Platform>) -> Result<()> {
+fn check_platform(image: &StoredImage, text: &str, platform: Option<&Platform>) -> Result<()> {
     let offered = image.platform();
-    match wanted {
-        Some(wanted) if wanted.rank(&offered).is_none() => Err(Failure::new(
+    match platform {
+        Some(platform) if platform.rank(&offered).is_none() => Err(Failure::new(
             FailureKind::NotFound,
-            format!("image {text} was found but does not provide the specified platform ({wanted})"),
+            format!("image {text} was found but does not provide the specified platform ({platform})"),
         )
         .hint(format!("it is for {offered}"))
         .into()),
@@ -184,8 +184,8 @@ mod tests {
         SaveRequest { images: images.iter().map(|&text| text.to_owned()).collect(), platform: None }
     }
 
-    fn tags(fixture: &RmiFixture, wanted: &[&str]) -> Vec<Vec<String>> {
-        let saved = images(&fixture.store, &request(wanted)).unwrap();
+    fn tags(fixture: &RmiFixture, texts: &[&str]) -> Vec<Vec<String>> {
+        let saved = images(&fixture.store, &request(texts)).unwrap();
         saved.iter().map(|saved| saved.tags.iter().map(ImageReference::familiar).collect()).collect()
     }
 

@@ -7,7 +7,7 @@ use dhow_error::not_found;
 use dhow_model::reference::ImageReference;
 use dhow_store::Store;
 
-/// New values for what a list says about a manifest; `None` and empty leave the old ones.
+/// New values for the platform of an entry; `None` and empty ones keep the old value.
 #[derive(Clone, Debug, Default)]
 pub struct PlatformAnnotation {
     pub architecture: Option<String>,
@@ -22,32 +22,34 @@ pub fn annotate(
     store: &Store,
     name: &ImageReference,
     manifest: &ImageReference,
-    said: &PlatformAnnotation,
+    annotation: &PlatformAnnotation,
 ) -> Result<()> {
     store.edit_manifest_list(name, |slot| {
         let list = slot.as_mut().ok_or_else(|| no_such_manifest(name))?;
-        let known =
-            list.manifests.iter_mut().find(|known| known.reference == *manifest).ok_or_else(|| {
+        let entry =
+            list.manifests.iter_mut().find(|entry| entry.reference == *manifest).ok_or_else(|| {
                 not_found(format!(
                     "manifest for image {} does not exist in {}",
                     manifest.familiar(),
                     name.familiar()
                 ))
             })?;
-        let set = |slot: &mut String, said: &Option<String>| {
-            if let Some(said) = said {
-                slot.clone_from(said);
+        let set = |field: &mut String, value: &Option<String>| {
+            if let Some(value) = value {
+                field.clone_from(value);
             }
         };
-        set(&mut known.architecture, &said.architecture);
-        set(&mut known.os, &said.os);
-        set(&mut known.variant, &said.variant);
-        set(&mut known.os_version, &said.os_version);
-        for feature in &said.os_features {
-            if !known.os_features.contains(feature) {
-                known.os_features.push(feature.clone());
+        set(&mut entry.architecture, &annotation.architecture);
+        set(&mut entry.os, &annotation.os);
+        set(&mut entry.variant, &annotation.variant);
+        set(&mut entry.os_version, &annotation.os_version);
+        // As with docker, features of repeated commands add up.
+        for feature in &annotation.os_features {
+            if !entry.os_features.contains(feature) {
+                entry.os_features.push(feature.clone());
             }
         }
-        check_platform(known)
+        // After the edit, since it is the merged platform that counts; an error discards the edit.
+        check_platform(entry)
     })
 }

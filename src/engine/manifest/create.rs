@@ -26,17 +26,18 @@ pub fn create(
         .into());
     }
     // Fetched before the list is edited: the store's lock is not held while a registry is slow.
-    let mut found = Vec::new();
+    let mut entries = Vec::new();
     for reference in names {
         let remote = fetch_manifest(environment, reference, insecure)?;
         let listed = list_entry(reference, &remote)?;
-        found.push(listed);
+        entries.push(listed);
     }
     store.edit_manifest_list(name, |slot| {
         let list =
             slot.get_or_insert_with(|| ManifestList { reference: name.clone(), manifests: Vec::new() });
-        for manifest in found {
-            list.manifests.retain(|known| known.reference != manifest.reference);
+        for manifest in entries {
+            // With --amend, an image that is already in the list is replaced.
+            list.manifests.retain(|listed| listed.reference != manifest.reference);
             list.manifests.push(manifest);
         }
         Ok(())
@@ -55,6 +56,7 @@ fn list_entry(reference: &ImageReference, remote: &RemoteManifest) -> Result<Lis
     Ok(ListedManifest {
         reference: reference.clone(),
         digest: raw.digest.clone(),
+        // Only an OCI manifest may lack its `mediaType` (OCI image specification, "Image Manifest").
         media_type: if raw.media_type.is_empty() { OCI_MANIFEST.into() } else { raw.media_type.clone() },
         text,
         os: platform.os,

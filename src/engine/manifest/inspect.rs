@@ -36,25 +36,26 @@ pub fn inspect(
 ) -> Result<ManifestInspection> {
     if let Some(name) = list {
         let list = store.manifest_list(name)?.ok_or_else(|| no_such_manifest(name))?;
-        let found = list.manifests.iter().find(|known| known.reference == *manifest);
-        let found = found.ok_or_else(|| no_such_manifest(manifest))?;
+        let entry = list.manifests.iter().find(|entry| entry.reference == *manifest);
+        let entry = entry.ok_or_else(|| no_such_manifest(manifest))?;
         if verbose {
             return Ok(ManifestInspection::Verbose(verbose_entry(
-                &found.reference,
-                &list_descriptor(found),
-                found.text.as_bytes(),
+                &entry.reference,
+                &list_descriptor(entry),
+                entry.text.as_bytes(),
             )));
         }
-        return Ok(ManifestInspection::Text { text: found.text.clone().into_bytes(), list: false });
+        return Ok(ManifestInspection::Text { text: entry.text.clone().into_bytes(), list: false });
     }
     if let Some(list) = store.manifest_list(manifest)? {
         if verbose {
-            let each = list
+            let entries = list
                 .manifests
                 .iter()
                 .map(|it| verbose_entry(&it.reference, &list_descriptor(it), it.text.as_bytes()));
-            return Ok(ManifestInspection::Verbose(each.collect()));
+            return Ok(ManifestInspection::Verbose(entries.collect()));
         }
+        // As `manifest push` would send it.
         let entries: Vec<Descriptor> = list.manifests.iter().map(list_descriptor).collect();
         return Ok(ManifestInspection::Text {
             text: build_index(&entries, &BTreeMap::new())?.text,
@@ -73,17 +74,18 @@ pub fn inspect(
     if !verbose {
         return Ok(ManifestInspection::Text { text: remote.raw.text, list: true });
     }
-    let mut all = Vec::new();
+    let mut entries = Vec::new();
     for entry in &index.manifests {
         let pinned = manifest.with_digest(entry.digest.clone());
         let raw = read_manifest(&remote.repository, &pinned)?;
-        all.push(verbose_entry(&pinned, entry, &raw.text));
+        entries.push(verbose_entry(&pinned, entry, &raw.text));
     }
-    Ok(ManifestInspection::Verbose(Value::Array(all)))
+    Ok(ManifestInspection::Verbose(Value::Array(entries)))
 }
 
 fn verbose_entry(reference: &ImageReference, entry: &Descriptor, text: &[u8]) -> Value {
     use base64::Engine as _;
+    // docker's ImageManifest has one field for each format.
     let kind = if entry.media_type.contains(".oci.") { "OCIManifest" } else { "SchemaV2Manifest" };
     json!({
         "Ref": reference.to_string(),

@@ -53,25 +53,24 @@ pub fn prepare_push(
 
 /// Pushes the manifests that the registry lacks, then the list. Calls `say` for each, and returns the list's
 /// digest.
-pub fn push(pushing: &ManifestListPush, say: &mut dyn FnMut(&str) -> Result<()>) -> Result<String> {
-    let name = &pushing.list.reference;
-    for (manifest, from) in pushing.list.manifests.iter().zip(&pushing.from) {
+pub fn push(push: &ManifestListPush, say: &mut dyn FnMut(&str) -> Result<()>) -> Result<String> {
+    let name = &push.list.reference;
+    for (manifest, from) in push.list.manifests.iter().zip(&push.from) {
         let raw = RawManifest {
             text: manifest.text.clone().into_bytes(),
             digest: manifest.digest.clone(),
             media_type: manifest.media_type.clone(),
         };
-        let route = RepositoryCopy { from, to: &pushing.to, same_registry: true };
-        route
-            .copy_manifest(&raw)
-            .with_context(|| format!("cannot push {}", manifest.reference.familiar()))?;
+        // `prepare_push` refused images on other registries.
+        let copy = RepositoryCopy { from, to: &push.to, same_registry: true };
+        copy.copy_manifest(&raw).with_context(|| format!("cannot push {}", manifest.reference.familiar()))?;
         let pushed = name.with_digest(manifest.digest.clone());
         say(&format!("Pushed ref {pushed} with digest: {}", manifest.digest))?;
     }
-    let entries: Vec<Descriptor> = pushing.list.manifests.iter().map(list_descriptor).collect();
+    let entries: Vec<Descriptor> = push.list.manifests.iter().map(list_descriptor).collect();
     let ready = build_index(&entries, &BTreeMap::new())?;
-    let which = ManifestRef::Tag(name.tag().unwrap_or(DEFAULT_TAG));
+    let tag = ManifestRef::Tag(name.tag().unwrap_or(DEFAULT_TAG));
     // The list last: a registry refuses one whose manifests it lacks.
-    pushing.to.put_manifest(&which, &ready.descriptor.media_type, &ready.text)?;
+    push.to.put_manifest(&tag, &ready.descriptor.media_type, &ready.text)?;
     Ok(ready.descriptor.digest.to_string())
 }

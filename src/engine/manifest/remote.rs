@@ -43,17 +43,17 @@ pub(crate) fn fetch_manifest(
 
 /// Fetches what `repository` has under the tag or digest of `reference`.
 pub(crate) fn read_manifest(repository: &Repository, reference: &ImageReference) -> Result<RawManifest> {
-    let which = match (reference.digest(), reference.tag()) {
+    let manifest_ref = match (reference.digest(), reference.tag()) {
         (Some(digest), _) => ManifestRef::Digest(digest),
         (None, tag) => ManifestRef::Tag(tag.unwrap_or(DEFAULT_TAG)),
     };
-    let mut raw = repository.manifest(&which, &reference.familiar())?;
+    let mut raw = repository.manifest(&manifest_ref, &reference.familiar())?;
     // Some registries answer with a generic Content-Type; the field in the manifest is right.
-    if let Some(said) = serde_json::from_slice::<Value>(&raw.text)
+    if let Some(media_type) = serde_json::from_slice::<Value>(&raw.text)
         .ok()
         .and_then(|text| text.get("mediaType").and_then(Value::as_str).map(str::to_owned))
     {
-        raw.media_type = said;
+        raw.media_type = media_type;
     }
     Ok(raw)
 }

@@ -15,24 +15,25 @@ use dhow_runtime::create;
 use dhow_store::Store;
 use dhow_store::event_records;
 
-/// Connects the container `text` to a network; `asked` names it and says how.
-pub fn connect(store: &Store, text: &str, mut asked: NetworkAttachment) -> Result<()> {
+/// Connects the container `text` to a network; `attachment` names it and says how.
+pub fn connect(store: &Store, text: &str, mut attachment: NetworkAttachment) -> Result<()> {
     let container = store.find_container(text)?;
-    let network = find_bridge(store, &asked.network)?;
+    let network = find_bridge(store, &attachment.network)?;
     check_mode(container.spec())?;
-    create::complete_attachment(store, &mut asked, &network)?;
-    let attachment = asked.clone();
+    create::complete_attachment(store, &mut attachment, &network)?;
+    let added = attachment.clone();
+    // Checked while the specification is locked: another command may connect the container meanwhile.
     let edit = |spec: &mut ContainerSpec| {
         if spec.networks.iter().any(|other| other.network == network.id) {
             let message =
                 format!("endpoint with name {} already exists in network {}", spec.name, network.name);
             return Err(Failure::new(FailureKind::Denied, message).into());
         }
-        spec.networks.push(attachment);
+        spec.networks.push(added);
         Ok(())
     };
     let container = store.edit_container(&container, edit)?;
-    match send_request(&container, &ControlRequest::Connect(asked)) {
+    match send_request(&container, &ControlRequest::Connect(attachment)) {
         Ok(ControlAnswer::Report(_)) => {}
         // It is stopped: it gets its endpoint when it starts.
         Ok(ControlAnswer::Unsupervised(locked)) => store.reserve_addresses(locked.spec())?,

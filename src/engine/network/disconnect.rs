@@ -22,25 +22,26 @@ pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<
         ResolvedNetwork::Predefined { name, .. } => return Err(not_connected(container.spec(), name).into()),
         ResolvedNetwork::Bridge(network) => network,
     };
-    let mut before = None;
+    let mut removed = None;
     let edit = |spec: &mut ContainerSpec| {
         let position = spec.networks.iter().position(|other| other.network == network.id);
         let index = position.ok_or_else(|| not_connected(spec, &network.name))?;
-        before = Some((index, spec.networks.remove(index)));
+        removed = Some((index, spec.networks.remove(index)));
         Ok(())
     };
     let edited = store.edit_container(&container, edit)?;
     match send_request(&edited, &ControlRequest::Disconnect { network: network.id.clone(), force }) {
         Ok(ControlAnswer::Report(_)) => {}
         Ok(ControlAnswer::Unsupervised(locked)) => {
-            release_addresses(store, &locked, &network, before.as_ref())?
+            release_addresses(store, &locked, &network, removed.as_ref())?
         }
         // It may be restarting, for example; the next start is without the network.
         Err(error) if force && kind_of(&error) != FailureKind::NotFound => {}
         Err(error) => {
             // The container is still connected, so its specification must say so.
             store.edit_container(&edited, |spec| {
-                if let Some((index, attachment)) = before {
+                // At its old position: listings show the first network. The list may be shorter by now.
+                if let Some((index, attachment)) = removed {
                     spec.networks.insert(index.min(spec.networks.len()), attachment);
                 }
                 Ok(())
@@ -57,15 +58,15 @@ fn release_addresses(
     store: &Store,
     container: &ContainerDir,
     network: &NetworkSpec,
-    before: Option<&(usize, NetworkAttachment)>,
+    removed: Option<&(usize, NetworkAttachment)>,
 ) -> Result<()> {
-    let Some((_, attachment)) = before else { return Ok(()) };
-    let left = ContainerSpec {
+    let Some((_, attachment)) = removed else { return Ok(()) };
+    let released = ContainerSpec {
         id: container.spec().id.clone(),
         networks: vec![NetworkAttachment { network: network.id.clone(), ..attachment.clone() }],
         ..ContainerSpec::default()
     };
-    store.release_addresses(&left, &[])
+    store.release_addresses(&released, &[])
 }
 
 fn not_connected(spec: &ContainerSpec, network: &str) -> Failure {

@@ -92,10 +92,12 @@ pub(crate) fn inspect(store: &Store, text: &str) -> Result<Box<NetworkInspect>> 
         created: spec.map_or_else(|| NO_TIME.to_owned(), |spec| spec.created.clone()),
         scope: "local",
         driver: network.driver(),
+        // docker shows true for `host` and `none`, too.
         enable_v4: spec.is_none_or(|spec| spec.v4.is_some()),
         enable_v6: spec.is_some_and(|spec| spec.v6.is_some()),
         ipam: IpamInspect {
             driver: "default",
+            // docker shows null for the default network, an object for those that users created.
             options: spec.filter(|spec| !spec.is_default()).map(|_| ipam_options),
             config: spec.map(ipam_configs),
         },
@@ -120,7 +122,11 @@ fn ipam_configs(spec: &NetworkSpec) -> Vec<IpamConfig> {
             subnet: subnet.net.to_string(),
             range: subnet.range.as_ref().map(ToString::to_string),
             gateway: subnet.gateway.to_string(),
-            reserved: subnet.reserved.iter().map(|(name, at)| (name.clone(), at.to_string())).collect(),
+            reserved: subnet
+                .reserved
+                .iter()
+                .map(|(name, address)| (name.clone(), address.to_string()))
+                .collect(),
         }
     }
     spec.v4.iter().map(pool).chain(spec.v6.iter().map(pool)).collect()
@@ -131,25 +137,25 @@ fn options(spec: &NetworkSpec) -> BTreeMap<String, String> {
     if !spec.is_default() {
         return spec.options.clone();
     }
-    let own = [
+    let defaults = [
         ("com.docker.network.bridge.default_bridge", "true"),
         (ICC, "true"),
         ("com.docker.network.bridge.enable_ip_masquerade", "true"),
         (MTU, "1500"),
     ];
-    own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    defaults.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The running containers on the network.
 fn containers(store: &Store, network: &ResolvedNetwork) -> Result<BTreeMap<String, EndpointResource>> {
     let mut resources = BTreeMap::new();
-    for one in store.scan_containers(false, ContainerState::may_run)? {
-        let ScannedContainer { dir, locked, state } = one;
-        let listed = ContainerSummary { dir, running: locked, state: state.unwrap_or_default() };
-        if listed.is_up()
-            && let Some(resource) = endpoint_resource(&listed, network)
+    for scanned in store.scan_containers(false, ContainerState::may_run)? {
+        let ScannedContainer { dir, locked, state } = scanned;
+        let summary = ContainerSummary { dir, running: locked, state: state.unwrap_or_default() };
+        if summary.is_up()
+            && let Some(resource) = endpoint_resource(&summary, network)
         {
-            resources.insert(listed.dir.spec().id.clone(), resource);
+            resources.insert(summary.dir.spec().id.clone(), resource);
         }
     }
     Ok(resources)

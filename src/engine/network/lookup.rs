@@ -77,8 +77,8 @@ fn predefined(store: &Store) -> [ResolvedNetwork; 2] {
 /// All networks, sorted by name. Creates the default network if it is missing.
 pub(crate) fn all_networks(store: &Store) -> Result<Vec<ResolvedNetwork>> {
     store.default_network()?;
-    let made = store.networks()?.into_iter().map(|network| ResolvedNetwork::Bridge(Box::new(network)));
-    let mut networks: Vec<ResolvedNetwork> = made.chain(predefined(store)).collect();
+    let bridges = store.networks()?.into_iter().map(|network| ResolvedNetwork::Bridge(Box::new(network)));
+    let mut networks: Vec<ResolvedNetwork> = bridges.chain(predefined(store)).collect();
     networks.sort_by(|a, b| a.name().cmp(b.name()));
     Ok(networks)
 }
@@ -89,19 +89,20 @@ pub(crate) fn find_network(store: &Store, text: &str) -> Result<ResolvedNetwork>
     if let Some(network) = built_in.iter().find(|network| network.name() == text || network.id() == text) {
         return Ok(network.clone());
     }
-    let made = match store.find_network(text) {
+    let bridge = match store.find_network(text) {
         Ok(network) => Some(ResolvedNetwork::Bridge(Box::new(network))),
         // It may still be a prefix of a predefined network's ID.
         Err(error) if kind_of(&error) == FailureKind::NotFound => None,
         Err(error) => return Err(error),
     };
+    // Every ID starts with the empty text.
     if text.is_empty() {
         return Err(no_such_network(text));
     }
     let by_prefix = built_in.into_iter().filter(|network| network.id().starts_with(text));
-    let mut found = made.into_iter().chain(by_prefix);
-    let first = found.next().ok_or_else(|| no_such_network(text))?;
-    match found.next() {
+    let mut matches = bridge.into_iter().chain(by_prefix);
+    let first = matches.next().ok_or_else(|| no_such_network(text))?;
+    match matches.next() {
         // An exact name wins over a prefix.
         Some(_) if first.name() != text => {
             Err(invalid(format!("network {text} is ambiguous (2 matches found on ID prefix)")).into())

@@ -30,6 +30,7 @@ impl<'a> NetworkFilters<'a> {
             let value = filter.value.as_str();
             match filter.key.as_str() {
                 "dangling" => {
+                    // Only checked here; `accept` parses it again.
                     filter.boolean()?;
                     used = used_networks(store)?;
                 }
@@ -53,6 +54,7 @@ impl<'a> NetworkFilters<'a> {
             && any("driver", &|filter| filter.value == network.driver())
             && any("id", &|filter| FilterPattern::new(&filter.value).matches(network.id()))
             && any("name", &|filter| FilterPattern::new(&filter.value).matches(network.name()))
+            // Other scopes are for Swarm.
             && any("scope", &|filter| filter.value == "local")
             && any("type", &|filter| filter.value == kind)
             && filter::labels_match(self.filters, network.labels())

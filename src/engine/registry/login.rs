@@ -20,8 +20,8 @@ pub struct StoredLogin {
 }
 
 pub fn stored_login(environment: &Environment, registry: &str) -> Result<StoredLogin> {
-    let found = CredentialStore::new(environment).lookup(registry)?;
-    Ok(StoredLogin { credential: found.credential, warnings: found.warnings })
+    let lookup = CredentialStore::new(environment).lookup(registry)?;
+    Ok(StoredLogin { credential: lookup.credential, warnings: lookup.warnings })
 }
 
 /// Verifies `credential` with `registry` and returns what to store: an identity token if the registry issues

@@ -20,10 +20,11 @@ pub struct AutostartResult {
 pub fn start_after_boot(store: &Store, environment: &Environment) -> Result<Vec<AutostartResult>> {
     let mut started = Vec::new();
     for container in store.containers()? {
-        let listed = summarize(container)?;
-        let spec = listed.dir.spec();
-        if !listed.running && is_due(spec.restart, &listed.state, listed.exit_code()) {
+        let summary = summarize(container)?;
+        let spec = summary.dir.spec();
+        if !summary.running && is_due(spec.restart, &summary.state, summary.exit_code()) {
             let name = spec.name.clone();
+            // A container that fails to start must not keep the others from starting.
             let result = start(store, &spec.id, None, environment).map(drop);
             started.push(AutostartResult { name, result });
         }

@@ -70,55 +70,53 @@ impl EventQuery {
     /// All keys must match; one value of a key suffices, except that all labels must match.
     fn accepts(&self, event: &EngineEvent) -> bool {
         self.filters.iter().all(|filter| {
-            let mut same = self.filters.iter().filter(|other| other.key == filter.key);
+            let mut alternatives = self.filters.iter().filter(|other| other.key == filter.key);
             if filter.key == "label" {
                 filter_matches(filter, event)
             } else {
-                same.any(|other| filter_matches(other, event))
+                alternatives.any(|other| filter_matches(other, event))
             }
         })
     }
 }
 
 fn filter_matches(filter: &ListFilter, event: &EngineEvent) -> bool {
-    let wanted = filter.value.as_str();
+    let value = filter.value.as_str();
     let named = |kind: EventKind| {
         let name = event.attributes.get("name");
         event.kind == kind
-            && (event.id.starts_with(wanted) || name.is_some_and(|name| name.starts_with(wanted)))
+            && (event.id.starts_with(value) || name.is_some_and(|name| name.starts_with(value)))
     };
     match filter.key.as_str() {
-        "type" => event.kind.as_str() == wanted,
-        "scope" => wanted == "local",
-        "event" => event.action == wanted || is_event_with_argument(&event.action, wanted),
+        "type" => event.kind.as_str() == value,
+        // Other scopes are for Swarm.
+        "scope" => value == "local",
+        "event" => event.action == value || is_event_with_argument(&event.action, value),
         "container" => named(EventKind::Container),
         "volume" => named(EventKind::Volume),
         "network" => named(EventKind::Network),
-        "image" => is_of_image(event, wanted),
-        "label" => match wanted.split_once('=') {
-            Some((name, value)) => event.attributes.get(name).is_some_and(|have| have == value),
-            None => event.attributes.contains_key(wanted),
+        "image" => is_of_image(event, value),
+        "label" => match value.split_once('=') {
+            Some((name, expected)) => event.attributes.get(name).is_some_and(|actual| actual == expected),
+            None => event.attributes.contains_key(value),
         },
         _ => false,
     }
 }
 
-fn is_event_with_argument(action: &str, wanted: &str) -> bool {
-    WITH_ARGUMENT.contains(&wanted)
-        && action.strip_prefix(wanted).is_some_and(|argument| argument.starts_with(':'))
+fn is_event_with_argument(action: &str, filter: &str) -> bool {
+    WITH_ARGUMENT.contains(&filter)
+        && action.strip_prefix(filter).is_some_and(|argument| argument.starts_with(':'))
 }
 
 /// By ID or name, the name with or without its tag.
-fn is_of_image(event: &EngineEvent, wanted: &str) -> bool {
+fn is_of_image(event: &EngineEvent, value: &str) -> bool {
     let name = match event.kind {
         EventKind::Image => event.attributes.get("name"),
         _ => event.attributes.get("image"),
     };
     let candidates = [Some(&event.id), name];
-    candidates
-        .into_iter()
-        .flatten()
-        .any(|name| name == wanted || without_tag(name).as_deref() == Some(wanted))
+    candidates.into_iter().flatten().any(|name| name == value || without_tag(name).as_deref() == Some(value))
 }
 
 fn without_tag(name: &str) -> Option<String> {
@@ -219,7 +217,7 @@ mod tests {
     fn filters_choose_as_dockers_do() {
         let health = EngineEvent::new(EventKind::Container, "health_status: healthy", "0123456789");
         let pulled = EngineEvent::new(EventKind::Image, "pull", "alpine:latest").with("name", "alpine");
-        for (filters, event, wanted) in [
+        for (filters, event, selected) in [
             (&[][..], &pulled, true),
             (&[("type", "image")], &pulled, true),
             (&[("type", "container")], &pulled, false),
@@ -243,7 +241,7 @@ mod tests {
             (&[("scope", "swarm")], &started(), false),
             (&[("daemon", "x")], &started(), false),
         ] {
-            assert_eq!(query(filters).selects(event), wanted, "{filters:?} {event:?}");
+            assert_eq!(query(filters).selects(event), selected, "{filters:?} {event:?}");
         }
         let filters = vec![ListFilter { key: "colour".into(), value: "red".into() }];
         assert!(EventQuery::new(None, None, filters).is_err());
@@ -253,13 +251,13 @@ mod tests {
     fn times_bound_the_past() {
         let query = EventQuery::new(Some("100"), Some("200.5"), Vec::new()).unwrap();
         let at = |time| EngineEvent { time, ..started() };
-        for (time, wanted) in [
+        for (time, selected) in [
             (99_999_999_999, false),
             (100_000_000_000, true),
             (200_500_000_000, true),
             (200_500_000_001, false),
         ] {
-            assert_eq!(query.selects(&at(time)), wanted, "{time}");
+            assert_eq!(query.selects(&at(time)), selected, "{time}");
         }
         assert!(EventQuery::new(Some("2"), Some("1"), Vec::new()).is_err());
     }

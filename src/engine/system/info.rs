@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::container::ls::{self, ContainerQuery};
 use dhow_model::environment::Environment;
 use dhow_network::backend::NetworkBackend;
-use dhow_network::datapath::{self as network_way, BackendProbe};
+use dhow_network::datapath::{self, BackendProbe};
 use dhow_runtime::{cgroup, network, userns};
 use dhow_sandbox::cgroup::{CgroupManager, ControllerSet};
 use dhow_sandbox::identity::HostIdentity;
@@ -55,7 +55,7 @@ pub fn info(store: &Store, identity: &HostIdentity, environment: &Environment) -
     let count = |status: &str| containers.iter().filter(|container| container.status() == status).count();
     let (running, paused) = (count("running"), count("paused"));
     let network = probe_networks(identity, network::forced_backend(environment)?);
-    let way = CgroupManager::detect("", cgroup::session_info(environment))?;
+    let manager = CgroupManager::detect("", cgroup::session_info(environment))?;
     let uname = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -67,7 +67,7 @@ pub fn info(store: &Store, identity: &HostIdentity, environment: &Environment) -
         stopped: containers.len().saturating_sub(running + paused),
         images: store.images()?.len(),
         backing_file_system: backing_file_system(store),
-        warnings: warnings(&way, single_because.as_deref(), &network),
+        warnings: warnings(&manager, single_because.as_deref(), &network),
         single_because,
         kernel: text(uname.release()),
         machine: text(uname.machine()),
@@ -78,16 +78,17 @@ pub fn info(store: &Store, identity: &HostIdentity, environment: &Environment) -
         memory: memory::total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         // The file exists only at the root of a cgroup2 mount (cgroups(7)).
         cgroups: if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { 2 } else { 1 },
-        cgroup_driver: way.driver_name(),
-        controllers: way.controllers(),
+        cgroup_driver: manager.driver_name(),
+        controllers: manager.controllers(),
         network,
     })
 }
 
 /// Probes the network backends in namespaces of a child process, which are gone with it.
 fn probe_networks(identity: &HostIdentity, forced: Option<NetworkBackend>) -> BackendProbe {
-    let found = userns::run_in_new_userns(identity, || Ok(network_way::probe_backends(forced)));
-    found.unwrap_or_else(|error| {
+    let probe = userns::run_in_new_userns(identity, || Ok(datapath::probe_backends(forced)));
+    probe.unwrap_or_else(|error| {
+        // Without a user namespace every backend fails, and for this reason.
         let backends = NetworkBackend::all().filter(|backend| forced.is_none_or(|forced| forced == *backend));
         BackendProbe {
             refused: backends.map(|backend| (backend, format!("{error:#}"))).collect(),
@@ -96,7 +97,7 @@ fn probe_networks(identity: &HostIdentity, forced: Option<NetworkBackend>) -> Ba
     })
 }
 
-fn warnings(way: &CgroupManager, single_because: Option<&str>, network: &BackendProbe) -> Vec<String> {
+fn warnings(manager: &CgroupManager, single_because: Option<&str>, network: &BackendProbe) -> Vec<String> {
     let mut warnings = Vec::new();
     if network.backend.is_none() {
         warnings.push("No networks: containers have --network none or --network host".to_owned());
@@ -111,7 +112,7 @@ fn warnings(way: &CgroupManager, single_because: Option<&str>, network: &Backend
             "No pings from containers: the group of this account is not in the sysctl net.ipv4.ping_group_range".to_owned(),
         );
     }
-    if let Some(lacking) = way.missing_controllers() {
+    if let Some(lacking) = manager.missing_controllers() {
         warnings.push(format!("No limits of {lacking}"));
     }
     if let Some(why) = single_because {
@@ -135,14 +136,14 @@ const FILE_SYSTEMS: [(u64, &str); 11] = [
     (0xca45_1a4e, "bcachefs"),
 ];
 
-/// The data root may not exist yet; then its nearest existing ancestor tells.
+/// Of the nearest existing ancestor if the data root does not exist yet.
 fn backing_file_system(store: &Store) -> String {
-    let found = store.root().ancestors().find_map(|dir| rustix::fs::statfs(dir).ok());
-    let Some(magic) = found.and_then(|found| u64::try_from(found.f_type).ok()) else {
+    let stat = store.root().ancestors().find_map(|dir| rustix::fs::statfs(dir).ok());
+    let Some(magic) = stat.and_then(|stat| u64::try_from(stat.f_type).ok()) else {
         return "<unknown>".into();
     };
-    let known = FILE_SYSTEMS.iter().find(|(number, _)| *number == magic);
-    known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned())
+    let file_system = FILE_SYSTEMS.iter().find(|(number, _)| *number == magic);
+    file_system.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned())
 }
 
 fn release_field(release: &str, name: &str) -> Option<String> {

@@ -20,14 +20,14 @@ pub struct VolumeSummary {
 /// The volumes that match all `filters`, sorted by name.
 pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<VolumeSummary>> {
     let filters = VolumeFilters::new(store, filters)?;
-    let mut listed = Vec::new();
+    let mut summaries = Vec::new();
     for record in store.volumes()? {
         if filters.accept(&record) {
             let mountpoint = store.volume_data(&record.name)?;
-            listed.push(VolumeSummary { record, mountpoint });
+            summaries.push(VolumeSummary { record, mountpoint });
         }
     }
-    Ok(listed)
+    Ok(summaries)
 }
 
 struct VolumeFilters<'a> {
@@ -42,6 +42,7 @@ impl<'a> VolumeFilters<'a> {
         for filter in filters {
             match filter.key.as_str() {
                 "dangling" => {
+                    // Only checked here; `accept` parses it again.
                     filter.boolean()?;
                     used = used_volumes(store)?;
                 }

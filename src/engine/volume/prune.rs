@@ -54,10 +54,10 @@ pub fn prune(store: &Store, request: &VolumePruneRequest) -> Result<PrunedVolume
     let used = used_volumes(store)?;
     let mut pruned = PrunedVolumes::default();
     for record in store.volumes()? {
-        let wanted = (request.all || record.anonymous)
+        let selected = (request.all || record.anonymous)
             && !used.contains(&record.name)
             && request.conditions.matches(None, Some(&record.labels));
-        if !wanted {
+        if !selected {
             continue;
         }
         // Measured while the files are still there.

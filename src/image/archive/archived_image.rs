@@ -34,10 +34,10 @@ impl ArchivedImage {
         let parsed: ImageConfig = serde_json::from_slice(&config).map_err(|error| {
             invalid(format!("its configuration is malformed: {}", error.to_string().escape_debug()))
         })?;
-        let known = parsed.rootfs.diff_ids.len();
-        if layers.len() != known || known > MAX_LAYERS {
+        let expected = parsed.rootfs.diff_ids.len();
+        if layers.len() != expected || expected > MAX_LAYERS {
             return Err(corrupt(format!(
-                "it lists {} layers and its configuration {known}, of at most {MAX_LAYERS}",
+                "it lists {} layers and its configuration {expected}, of at most {MAX_LAYERS}",
                 layers.len()
             ))
             .into());

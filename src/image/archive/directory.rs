@@ -15,8 +15,8 @@ use dhow_model::digest::Digest;
 
 pub(super) fn read_members(dir: &Path) -> Result<ArchiveMembers> {
     let root = dhow_sys::fs::open_dir(dir).with_context(|| format!("cannot open `{}`", dir.display()))?;
-    let mut found = Vec::new();
-    add_file(&root, oci::INDEX_JSON, &mut found)?;
+    let mut files = Vec::new();
+    add_file(&root, oci::INDEX_JSON, &mut files)?;
     for algorithm in ["sha256", "sha512"] {
         let blobs = format!("blobs/{algorithm}");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -29,25 +29,25 @@ pub(super) fn read_members(dir: &Path) -> Result<ArchiveMembers> {
                 // Hidden files are no blobs.
                 && !name.starts_with('.')
             {
-                add_file(&root, &format!("{blobs}/{name}"), &mut found)?;
+                add_file(&root, &format!("{blobs}/{name}"), &mut files)?;
             }
         }
     }
     let mut members = ArchiveMembers::of_dir(root);
-    for (name, size) in found {
+    for (name, size) in files {
         members.add(name.into_bytes(), MemberContent::InDir { size })?;
     }
     Ok(members)
 }
 
 /// Adds a regular file with its size; anything else is ignored.
-fn add_file(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) -> Result<()> {
+fn add_file(root: &std::os::fd::OwnedFd, name: &str, files: &mut Vec<(String, u64)>) -> Result<()> {
     match dhow_sys::fs::open_in_root(root.as_fd(), Path::new(name), OFlags::PATH, Mode::empty()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => {
             let stat = rustix::fs::fstat(other.with_context(|| format!("cannot open `{name}`"))?)?;
             if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile {
-                found.push((name.to_owned(), u64::try_from(stat.st_size).unwrap_or_default()));
+                files.push((name.to_owned(), u64::try_from(stat.st_size).unwrap_or_default()));
             }
             Ok(())
         }
@@ -64,23 +64,23 @@ pub enum LayoutSelector {
 }
 
 /// The index reduced to the selected image.
-pub(super) fn select_image(listing: &[u8], which: &LayoutSelector) -> Result<Vec<u8>> {
+pub(super) fn select_image(listing: &[u8], selector: &LayoutSelector) -> Result<Vec<u8>> {
     let malformed = || invalid("the layout's index.json is malformed");
     let mut index: Value = serde_json::from_slice(listing).map_err(|_| malformed())?;
     let entries = index.get_mut("manifests").and_then(Value::as_array_mut).ok_or_else(malformed)?;
-    match which {
+    match selector {
         LayoutSelector::Digest(digest) => entries.retain(|entry| entry["digest"] == digest.as_str()),
         LayoutSelector::Tag(tag) => entries.retain(|entry| has_tag(entry, tag)),
         LayoutSelector::Default if entries.len() > 1 => entries.retain(|entry| has_tag(entry, "latest")),
         LayoutSelector::Default => {}
     }
     if entries.is_empty() {
-        let what = match which {
+        let missing = match selector {
             LayoutSelector::Digest(digest) => format!("digest {digest}"),
             LayoutSelector::Tag(tag) => format!("tag `{}`", tag.escape_debug()),
             LayoutSelector::Default => "tag `latest`".to_owned(),
         };
-        return Err(not_found(format!("the layout has no image with the {what}"))
+        return Err(not_found(format!("the layout has no image with the {missing}"))
             .hint("say which one is meant: oci-layout://PATH:TAG or oci-layout://PATH@DIGEST")
             .into());
     }

@@ -39,7 +39,7 @@ pub(super) fn describe_images(
         let image = entry
             .describe(members)
             .with_context(|| format!("the image `{}` of the archive", entry.config.escape_debug()))?;
-        if platform.is_none_or(|wanted| wanted.rank(&image.platform()).is_some()) {
+        if platform.is_none_or(|platform| platform.rank(&image.platform()).is_some()) {
             images.push(image);
         }
     }
@@ -51,11 +51,11 @@ impl ManifestJsonEntry {
         // Only blobs below blobs/ promise a digest by their name; other archives may use any file name.
         let config =
             members.text(&self.config)?.ok_or_else(|| corrupt("the archive lacks its configuration"))?;
-        if let Some(promised) = digest_in_name(self.config.as_bytes())
+        if let Some(expected) = digest_in_name(self.config.as_bytes())
             && self.config.starts_with("blobs/")
-            && promised != Digest::of(&config)
+            && expected != Digest::of(&config)
         {
-            return Err(corrupt(format!("the archive's blob {promised} has another digest")).into());
+            return Err(corrupt(format!("the archive's blob {expected} has another digest")).into());
         }
         let layers = self.layers.iter().flatten().map(|layer| normalize_path(layer.as_bytes())).collect();
         let names =

@@ -75,46 +75,46 @@ impl<'a> ArchiveLayers<'a> {
     pub(super) fn unpack_missing(
         &mut self,
         members: &ArchiveMembers,
-        wanted: &BTreeSet<RequestedLayer>,
+        requested: &BTreeSet<RequestedLayer>,
     ) -> Result<()> {
-        let missing = self.missing(wanted)?;
+        let missing = self.missing(requested)?;
         let limit = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CONCURRENT_UNPACKS);
         let this = &*self;
-        let (leases, failed) =
-            run_concurrently(limit, &missing, |wanted| this.unpack_layer(members, wanted), || {});
+        let (leases, error) =
+            run_concurrently(limit, &missing, |layer| this.unpack_layer(members, layer), || {});
         // Kept even after a failure, for `collect_unused`.
         self.leases.extend(leases.into_iter().map(|lease| (lease.diff_id.clone(), lease)));
-        failed.map_or(Ok(()), Err)
+        error.map_or(Ok(()), Err)
     }
 
     /// The layers that the store lacks, each once.
-    fn missing<'w>(&mut self, wanted: &'w BTreeSet<RequestedLayer>) -> Result<Vec<&'w RequestedLayer>> {
+    fn missing<'w>(&mut self, requested: &'w BTreeSet<RequestedLayer>) -> Result<Vec<&'w RequestedLayer>> {
         let mut missing: Vec<&RequestedLayer> = Vec::new();
-        for wanted in wanted {
+        for layer in requested {
             // The set is ordered by diff ID, so duplicates under other member names are adjacent.
-            let repeated = missing.last().is_some_and(|last| last.diff_id == wanted.diff_id);
-            if !repeated && !self.lease_present(&wanted.diff_id)? {
-                missing.push(wanted);
+            let repeated = missing.last().is_some_and(|last| last.diff_id == layer.diff_id);
+            if !repeated && !self.lease_present(&layer.diff_id)? {
+                missing.push(layer);
             }
         }
         Ok(missing)
     }
 
-    fn unpack_layer(&self, members: &ArchiveMembers, wanted: &RequestedLayer) -> Result<LayerLease> {
-        let draft = match self.store.begin_layer(&wanted.diff_id)? {
+    fn unpack_layer(&self, members: &ArchiveMembers, layer: &RequestedLayer) -> Result<LayerLease> {
+        let draft = match self.store.begin_layer(&layer.diff_id)? {
             LayerSlot::Present(lease) => return Ok(lease),
             LayerSlot::Draft(draft) => draft,
         };
-        let shown = || String::from_utf8_lossy(&wanted.member).escape_debug().to_string();
-        let item = members
-            .get(&wanted.member)
-            .ok_or_else(|| not_found(format!("the archive lacks `{}`, layer {}", shown(), wanted.diff_id)))?;
+        let member_name = || String::from_utf8_lossy(&layer.member).escape_debug().to_string();
+        let item = members.get(&layer.member).ok_or_else(|| {
+            not_found(format!("the archive lacks `{}`, layer {}", member_name(), layer.diff_id))
+        })?;
         let size = match item {
-            MemberContent::Layer(found) => {
+            MemberContent::Layer(actual) => {
                 return Err(corrupt(format!(
-                    "layer {} is not what its image says: `{}` has the digest {found}",
-                    wanted.diff_id,
-                    shown()
+                    "layer {} is not what its image says: `{}` has the digest {actual}",
+                    layer.diff_id,
+                    member_name()
                 ))
                 .into());
             }
@@ -122,9 +122,9 @@ impl<'a> ArchiveLayers<'a> {
             MemberContent::Text(text) => text.len() as u64,
             MemberContent::Link(_) | MemberContent::Unusable(_) => 0,
         };
-        let doing = || format!("cannot use `{}` as layer {}", shown(), wanted.diff_id);
-        let source = members.named_content(&wanted.member, item).with_context(doing)?;
-        let options = self.unpack_options(wanted.diff_id.short().to_owned(), size);
+        let doing = || format!("cannot use `{}` as layer {}", member_name(), layer.diff_id);
+        let source = members.named_content(&layer.member, item).with_context(doing)?;
+        let options = self.unpack_options(layer.diff_id.short().to_owned(), size);
         let record = unpack_layer(source, &draft, &options, &self.progress)?;
         draft.commit(record)
     }

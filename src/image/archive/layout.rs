@@ -111,17 +111,17 @@ impl<'a> OciLayout<'a> {
 
     #[expect(clippy::disallowed_methods, reason = "the directory is the user's")]
     pub fn write_to_dir(&self, dir: &Path) -> Result<()> {
-        let place = |name: &str| -> Result<PathBuf> {
+        let destination = |name: &str| -> Result<PathBuf> {
             let path = dir.join(name);
             std::fs::create_dir_all(path.parent().unwrap_or(dir))
                 .with_context(|| format!("cannot make a directory below {}", dir.display()))?;
             Ok(path)
         };
         for (name, content) in &self.small {
-            std::fs::write(place(name)?, content).with_context(|| format!("cannot write {name}"))?;
+            std::fs::write(destination(name)?, content).with_context(|| format!("cannot write {name}"))?;
         }
         for (name, (from, _)) in &self.large {
-            std::fs::copy(from, place(name)?).with_context(|| format!("cannot write {name}"))?;
+            std::fs::copy(from, destination(name)?).with_context(|| format!("cannot write {name}"))?;
         }
         Ok(())
     }
@@ -129,14 +129,14 @@ impl<'a> OciLayout<'a> {
     #[expect(clippy::disallowed_methods, reason = "the file lies in a temporary directory of the store")]
     fn add_layer(&mut self, diff_id: &Digest) -> Result<Descriptor> {
         let record = self.store.layer(diff_id)?.ok_or_else(|| corrupt(format!("layer {diff_id} is gone")))?;
-        let known = self.store.packed_blobs(diff_id)?;
-        let wanted = self.compression.to_string();
+        let blobs = self.store.packed_blobs(diff_id)?;
+        let compression = self.compression.to_string();
         let media_type = self.compression.media_type(self.oci);
         // Reuse a blob only if it is in this layout; the store remembers digests, not compressed bytes.
-        if let Some(known) = known.iter().find(|packed| packed.compression == wanted)
-            && self.large.contains_key(&blob_name(&known.digest))
+        if let Some(blob) = blobs.iter().find(|packed| packed.compression == compression)
+            && self.large.contains_key(&blob_name(&blob.digest))
         {
-            return Ok(Descriptor::plain(media_type, known.digest.clone(), known.size));
+            return Ok(Descriptor::plain(media_type, blob.digest.clone(), blob.size));
         }
         self.progress.event(diff_id.short(), LayerEvent::Preparing);
         let path = self.dir.path().join(diff_id.hex());
@@ -151,7 +151,7 @@ impl<'a> OciLayout<'a> {
         let mut out = compressor.finish().context("cannot compress")?;
         out.flush().context("cannot write a temporary file")?;
         let (digest, size) = (Digest::from_sha256(out.hash.finalize().as_slice()), out.size);
-        let packed = PackedBlob { compression: wanted, digest: digest.clone(), size };
+        let packed = PackedBlob { compression, digest: digest.clone(), size };
         // Remember the digest, so that a later push knows the blob without compressing again.
         self.store.add_packed_blob(&record.diff_id, packed)?;
         self.large.insert(blob_name(&digest), (path, size));
@@ -160,16 +160,16 @@ impl<'a> OciLayout<'a> {
 }
 
 impl ManifestSink for OciLayout<'_> {
-    fn image(&mut self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
+    fn image(&mut self, parts: &ImageParts<'_>) -> Result<ReadyManifest> {
         let layers =
-            cargo.layers.iter().map(|diff_id| self.add_layer(diff_id)).collect::<Result<Vec<_>>>()?;
-        let config = Digest::of(cargo.config);
-        self.small.insert(blob_name(&config), cargo.config.to_vec());
+            parts.layers.iter().map(|diff_id| self.add_layer(diff_id)).collect::<Result<Vec<_>>>()?;
+        let config = Digest::of(parts.config);
+        self.small.insert(blob_name(&config), parts.config.to_vec());
         self.listing.push(json!({
             "Config": blob_name(&config),
             "Layers": layers.iter().map(|layer| blob_name(&layer.digest)).collect::<Vec<_>>(),
         }));
-        build_manifest(cargo.config, &layers, cargo.annotations, self.oci)
+        build_manifest(parts.config, &layers, parts.annotations, self.oci)
     }
 
     fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {

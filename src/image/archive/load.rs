@@ -92,7 +92,7 @@ pub fn load_archive(
 pub fn load_layout(
     store: &Store,
     dir: &Path,
-    which: &LayoutSelector,
+    selector: &LayoutSelector,
     options: &LoadOptions,
     progress: &dyn LayerProgress,
 ) -> Result<Digest> {
@@ -100,7 +100,7 @@ pub fn load_layout(
     let listing = members
         .text(oci::INDEX_JSON)?
         .ok_or_else(|| invalid("it has no index.json, so it is no layout of images"))?;
-    let chosen = directory::select_image(&listing, which)?;
+    let chosen = directory::select_image(&listing, selector)?;
     let mut image = merge_by_id(oci::describe_images(&members, &chosen, options.platform.as_ref())?)
         .into_iter()
         .next()
@@ -151,9 +151,9 @@ fn describe(members: &ArchiveMembers, platform: Option<&Platform>) -> Result<Vec
         _ => return Err(no_listing(members)),
     };
     match platform {
-        Some(wanted) if images.is_empty() => Err(Failure::new(
+        Some(platform) if images.is_empty() => Err(Failure::new(
             FailureKind::NotFound,
-            format!("it has no image for the specified platform ({wanted})"),
+            format!("it has no image for the specified platform ({platform})"),
         )
         .into()),
         _ => Ok(images),
@@ -178,8 +178,8 @@ fn no_listing(members: &ArchiveMembers) -> anyhow::Error {
 fn merge_by_id(described: Vec<ArchivedImage>) -> Vec<ArchivedImage> {
     let mut images: Vec<ArchivedImage> = Vec::new();
     for image in described {
-        match images.iter_mut().find(|known| known.id == image.id) {
-            Some(known) => known.names.extend(image.names),
+        match images.iter_mut().find(|existing| existing.id == image.id) {
+            Some(existing) => existing.names.extend(image.names),
             None => images.push(image),
         }
     }

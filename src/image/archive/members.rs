@@ -159,12 +159,12 @@ struct FileRange<'a> {
 
 impl Read for FileRange<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        if wanted == 0 {
+        let remaining = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let length = buffer.len().min(remaining);
+        if length == 0 {
             return Ok(0);
         }
-        let amount = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        let amount = self.file.read_at(&mut buffer[..length], self.at)?;
         // The file was truncated after the index was built.
         if amount == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, corrupt("the archive is truncated")));

@@ -32,12 +32,12 @@ pub(super) fn describe_images(
         Manifest::Image(_) => return Err(invalid("the archive's index.json is no index").into()),
     };
     let host = Platform::host();
-    let wanted = platform.unwrap_or(&host);
+    let target = platform.unwrap_or(&host);
     let mut images = Vec::new();
-    for entry in select_entries(&index, wanted)? {
-        let image = describe_image(members, entry, wanted)
+    for entry in select_entries(&index, target)? {
+        let image = describe_image(members, entry, target)
             .with_context(|| format!("the image {} of the archive", entry.digest))?;
-        if platform.is_none_or(|wanted| wanted.rank(&image.platform()).is_some()) {
+        if platform.is_none_or(|platform| platform.rank(&image.platform()).is_some()) {
             images.push(image);
         }
     }
@@ -45,7 +45,7 @@ pub(super) fn describe_images(
 }
 
 /// The entries to load: one per name, where entries with the same name differ by platform.
-fn select_entries<'a>(index: &'a ImageIndex, wanted: &Platform) -> Result<Vec<&'a Descriptor>> {
+fn select_entries<'a>(index: &'a ImageIndex, platform: &Platform) -> Result<Vec<&'a Descriptor>> {
     let mut chosen = Vec::new();
     let mut seen = BTreeSet::new();
     for entry in index.manifests.iter().filter(|entry| !is_attestation(entry)) {
@@ -59,7 +59,8 @@ fn select_entries<'a>(index: &'a ImageIndex, wanted: &Platform) -> Result<Vec<&'
         if !differ_by_platform(&group) {
             chosen.push(entry);
         } else if seen.insert(name) {
-            let best = ImageIndex { manifests: group }.select(wanted)?.digest.clone();
+            // The first entry stands for the whole group.
+            let best = ImageIndex { manifests: group }.select(platform)?.digest.clone();
             chosen.extend(
                 index.manifests.iter().find(|other| other.digest == best && name_text(other) == name),
             );
@@ -90,8 +91,12 @@ fn entry_name(entry: &Descriptor) -> Result<Option<ImageReference>> {
     }
 }
 
-fn describe_image(members: &ArchiveMembers, entry: &Descriptor, wanted: &Platform) -> Result<ArchivedImage> {
-    let (manifest, raw) = find_manifest(members, entry, wanted)?;
+fn describe_image(
+    members: &ArchiveMembers,
+    entry: &Descriptor,
+    platform: &Platform,
+) -> Result<ArchivedImage> {
+    let (manifest, raw) = find_manifest(members, entry, platform)?;
     let config = members.blob(&manifest.config).context("its configuration")?;
     let layers = manifest.layers.iter().map(|layer| blob_name(&layer.digest).into_bytes()).collect();
     ArchivedImage::new(config, Some(raw), layers, entry_name(entry)?.into_iter().collect())
@@ -100,14 +105,14 @@ fn describe_image(members: &ArchiveMembers, entry: &Descriptor, wanted: &Platfor
 fn find_manifest(
     members: &ArchiveMembers,
     entry: &Descriptor,
-    wanted: &Platform,
+    platform: &Platform,
 ) -> Result<(ImageManifest, Vec<u8>)> {
     let mut entry = entry.clone();
     for _ in 0..MAX_INDEX_DEPTH {
         let text = members.blob(&entry)?;
         match Manifest::parse(&text, &entry.media_type)? {
             Manifest::Image(manifest) => return Ok((manifest, text)),
-            Manifest::Index(index) => entry = index.select(wanted)?.clone(),
+            Manifest::Index(index) => entry = index.select(platform)?.clone(),
         }
     }
     Err(invalid("indexes lie in indexes too deeply").into())

@@ -14,7 +14,7 @@ use dhow_model::digest::hex;
 /// directly.
 pub fn write_output_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let doing = || format!("cannot write {}", path.display());
-    if path.metadata().is_ok_and(|found| !found.is_file()) {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         let mut file = File::options().write(true).open(path).with_context(doing)?;
         return write(&mut file);
     }

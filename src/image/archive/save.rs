@@ -49,27 +49,24 @@ pub struct ArchivePlan<'a> {
 impl<'a> ArchivePlan<'a> {
     /// Resolves everything that the archive of `images` needs.
     pub fn new(store: &'a Store, images: &[SavedImage]) -> Result<Self> {
-        let mut outline = Self { store, members: BTreeMap::new() };
+        let mut plan = Self { store, members: BTreeMap::new() };
         let mut listing = Vec::new();
         let mut index = Vec::new();
         for saved in images {
             let doing = || format!("cannot save image {}", saved.image.id.short());
-            let layers = outline.layers(&saved.image).with_context(doing)?;
+            let layers = plan.layers(&saved.image).with_context(doing)?;
             listing.push(manifest_json_entry(saved, &layers));
-            index.extend(outline.image(saved, &layers)?);
+            index.extend(plan.image(saved, &layers)?);
         }
-        outline.json(docker::MANIFEST_JSON, &listing)?;
-        outline.json(
-            oci::INDEX_JSON,
-            &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": index}),
-        )?;
+        plan.json(docker::MANIFEST_JSON, &listing)?;
+        plan.json(oci::INDEX_JSON, &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": index}))?;
         let layout = OciLayoutBuilder::default().image_layout_version(LAYOUT_VERSION).build()?;
-        outline.json("oci-layout", &layout)?;
+        plan.json("oci-layout", &layout)?;
         let repositories = repositories(images);
         if !repositories.is_empty() {
-            outline.json("repositories", &repositories)?;
+            plan.json("repositories", &repositories)?;
         }
-        Ok(outline)
+        Ok(plan)
     }
 
     /// Adds the layers; returns their descriptors.
@@ -93,7 +90,7 @@ impl<'a> ArchivePlan<'a> {
         let manifest =
             json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
         let manifest = self.blob(OCI_MANIFEST, serde_json::to_vec(&manifest)?);
-        let named = |tag: &ImageReference| {
+        let entry = |tag: &ImageReference| {
             let names = [
                 (oci::FULL_NAME, tag.to_string()),
                 (oci::REF_NAME, tag.tag().unwrap_or_default().to_owned()),
@@ -101,7 +98,7 @@ impl<'a> ArchivePlan<'a> {
             let annotations = names.into_iter().map(|(key, name)| (key.to_owned(), name)).collect();
             Descriptor { annotations, ..manifest.clone() }
         };
-        let entries: Vec<Descriptor> = saved.tags.iter().map(named).collect();
+        let entries: Vec<Descriptor> = saved.tags.iter().map(entry).collect();
         Ok(if entries.is_empty() { vec![manifest] } else { entries })
     }
 

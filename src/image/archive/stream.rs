@@ -25,7 +25,7 @@ pub(super) fn scan_stream(
     input: impl BufRead + Send,
     layers: &mut ArchiveLayers<'_>,
 ) -> Result<ArchiveMembers> {
-    let mut scan = StreamScan { archive: TarReader::new(input), kept: 0, layers };
+    let mut scan = StreamScan { archive: TarReader::new(input), buffered: 0, layers };
     let mut members = ArchiveMembers::default();
     while let Some(member) = scan.archive.next_member()? {
         let name = normalize_path(&member.path);
@@ -58,7 +58,7 @@ fn drain(mut input: impl BufRead) -> io::Result<()> {
 
 struct StreamScan<'a, 'l, R> {
     archive: TarReader<R>,
-    kept: u64,
+    buffered: u64,
     layers: &'a mut ArchiveLayers<'l>,
 }
 
@@ -72,9 +72,9 @@ impl<R: BufRead + Send> StreamScan<'_, '_, R> {
         let mut prefix = Vec::new();
         let mut content = MemberReader(&mut self.archive);
         content.by_ref().take(PREFIX as u64).read_to_end(&mut prefix)?;
-        let fits = self.kept.saturating_add(member.size) <= MAX_KEPT;
+        let fits = self.buffered.saturating_add(member.size) <= MAX_KEPT;
         if fits && (member.size <= MAX_SMALL_MEMBER || (is_json(&prefix) && member.size <= TEXT_LIMIT)) {
-            self.kept = self.kept.saturating_add(member.size);
+            self.buffered = self.buffered.saturating_add(member.size);
             content.read_to_end(&mut prefix)?;
             return Ok(MemberContent::Text(prefix));
         }

@@ -35,20 +35,21 @@ pub struct UpperCommit<'a> {
 /// contains no change, so that there is no layer.
 ///
 /// The caller must be able to access files of every owner, and nobody may use the tree meanwhile.
-pub fn commit_upper(draft: &LayerDraft, how: &UpperCommit<'_>) -> Result<Option<LayerRecord>> {
+pub fn commit_upper(draft: &LayerDraft, commit: &UpperCommit<'_>) -> Result<Option<LayerRecord>> {
     let tree = draft.tree();
-    let changes = prune_unchanged(&tree, how.lower).context("cannot look through the changed files")?;
+    let changes = prune_unchanged(&tree, commit.lower).context("cannot look through the changed files")?;
     if changes.is_empty() {
         return Ok(None);
     }
     let fixups = InPlaceFixups {
-        epoch: how.epoch,
-        owner_of_new: how
+        epoch: commit.epoch,
+        owner_of_new: commit
             .owner_of_new
-            .filter(|owner| *owner != (0, 0) && how.identity == LayerOwnership::Single),
-        owners: how.owners.cloned().unwrap_or_default(),
+            // Root is what a file without a record counts as; real ownership needs no record.
+            .filter(|owner| *owner != (0, 0) && commit.identity == LayerOwnership::Single),
+        owners: commit.owners.cloned().unwrap_or_default(),
     };
-    write_layer(&tree, &changes, draft, how.identity, SnapshotMode::InPlace(fixups)).map(Some)
+    write_layer(&tree, &changes, draft, commit.identity, SnapshotMode::InPlace(fixups)).map(Some)
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub struct FileInfo {
 
 /// Inspects `name` in `dir` without following links. `None` if it is gone, or a socket, which archives cannot
 /// hold.
-pub fn inspect(dir: BorrowedFd<'_>, name: &CStr, meaning: DhowXattrs) -> Result<Option<FileInfo>> {
+pub fn inspect(dir: BorrowedFd<'_>, name: &CStr, dhow_xattrs: DhowXattrs) -> Result<Option<FileInfo>> {
     // Another process may replace the file between stat and open; then start over.
     for _ in 0..100 {
         let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -74,10 +74,10 @@ pub fn inspect(dir: BorrowedFd<'_>, name: &CStr, meaning: DhowXattrs) -> Result<
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => continue,
             Err(error) => return Err(error).context("cannot open it"),
         };
-        let now = rustix::fs::fstat(&fd)?;
-        match FileType::from_raw_mode(now.st_mode) {
-            FileType::Directory => return inspect_dir(fd, meaning).map(Some),
-            FileType::RegularFile => return inspect_file(fd, &now, meaning).map(Some),
+        let current = rustix::fs::fstat(&fd)?;
+        match FileType::from_raw_mode(current.st_mode) {
+            FileType::Directory => return inspect_dir(fd, dhow_xattrs).map(Some),
+            FileType::RegularFile => return inspect_file(fd, &current, dhow_xattrs).map(Some),
             _ => {}
         }
     }
@@ -85,15 +85,15 @@ pub fn inspect(dir: BorrowedFd<'_>, name: &CStr, meaning: DhowXattrs) -> Result<
 }
 
 /// Inspects an open directory.
-pub(crate) fn inspect_dir(dir: OwnedFd, meaning: DhowXattrs) -> Result<FileInfo> {
+pub(crate) fn inspect_dir(dir: OwnedFd, dhow_xattrs: DhowXattrs) -> Result<FileInfo> {
     let mut member = member_of_stat(&rustix::fs::fstat(&dir)?, TarMemberKind::Dir);
-    read_xattrs(dir.as_fd(), &mut member, meaning);
+    read_xattrs(dir.as_fd(), &mut member, dhow_xattrs);
     Ok(FileInfo { member, content: None, linked: None, dir: Some(dir) })
 }
 
-fn inspect_file(fd: OwnedFd, stat: &Stat, meaning: DhowXattrs) -> Result<FileInfo> {
+fn inspect_file(fd: OwnedFd, stat: &Stat, dhow_xattrs: DhowXattrs) -> Result<FileInfo> {
     let mut member = member_of_stat(stat, TarMemberKind::File);
-    let device = read_xattrs(fd.as_fd(), &mut member, meaning);
+    let device = read_xattrs(fd.as_fd(), &mut member, dhow_xattrs);
     let linked = (stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
     if let Some((kind, numbers)) = device {
         (member.kind, member.device) = (kind, numbers);
@@ -147,17 +147,18 @@ fn member_of_stat(stat: &Stat, kind: TarMemberKind) -> TarMember {
 fn read_xattrs(
     fd: BorrowedFd<'_>,
     member: &mut TarMember,
-    meaning: DhowXattrs,
+    dhow_xattrs: DhowXattrs,
 ) -> Option<(TarMemberKind, (u32, u32))> {
     let mut device = None;
     for name in xattr_names(fd) {
-        let kept = name.strip_prefix(b"user.dhow.").filter(|_| meaning == DhowXattrs::Apply);
+        let recorded = name.strip_prefix(b"user.dhow.").filter(|_| dhow_xattrs == DhowXattrs::Apply);
         // A value that was set for real takes precedence over the recorded one.
-        let Some(value) = (kept.is_some() || !is_reserved(&name)).then(|| read_xattr(fd, &name)).flatten()
+        let Some(value) =
+            (recorded.is_some() || !is_reserved(&name)).then(|| read_xattr(fd, &name)).flatten()
         else {
             continue;
         };
-        match kept {
+        match recorded {
             None => member.xattrs.push((name, value)),
             Some(b"owner") if is_own(member) => {
                 if let Some((uid, gid)) = parse_owner(&value) {
@@ -166,15 +167,16 @@ fn read_xattrs(
             }
             Some(b"device") => device = parse_device(&value).map(device_kind),
             Some(rest) => {
-                if let Some(real) = rest.strip_prefix(b"xattr.")
-                    && !is_reserved(real)
-                    && read_xattr(fd, real).is_none()
+                if let Some(real_name) = rest.strip_prefix(b"xattr.")
+                    && !is_reserved(real_name)
+                    && read_xattr(fd, real_name).is_none()
                 {
-                    member.xattrs.push((real.to_vec(), value));
+                    member.xattrs.push((real_name.to_vec(), value));
                 }
             }
         }
     }
+    // The kernel lists them in any order, and the header must not depend on it.
     member.xattrs.sort_unstable();
     device
 }
@@ -185,8 +187,8 @@ fn device_kind((block, numbers): (bool, (u32, u32))) -> (TarMemberKind, (u32, u3
 
 /// Whether the file belongs to our own id, which in single-id mode stands for every other owner.
 fn is_own(member: &TarMember) -> bool {
-    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    (member.uid, member.gid) == own
+    let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    (member.uid, member.gid) == ids
 }
 
 /// The data segments of a file; `None` if it has no holes or they cannot be mapped.
@@ -227,8 +229,8 @@ pub(crate) fn read_content(
     member: &TarMember,
     mut each: impl FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let whole = [SparseSegment { offset: 0, length: member.size }];
-    let segments = member.sparse.as_ref().map_or(&whole[..], |(_, segments)| segments);
+    let full_range = [SparseSegment { offset: 0, length: member.size }];
+    let segments = member.sparse.as_ref().map_or(&full_range[..], |(_, segments)| segments);
     let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(member.size).unwrap_or(BUFFER)).max(1)];
     for segment in segments {
         let (mut at, end) = (segment.offset, segment.offset + segment.length);

@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 400;
 
 pub struct TreePacker<'a> {
     out: &'a mut dyn Write,
-    meaning: DhowXattrs,
+    dhow_xattrs: DhowXattrs,
     /// The first name of a file with several hard links, by device and inode number.
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Directories, by device and inode number, packed without their contents unless requested themselves.
@@ -26,8 +26,8 @@ pub struct TreePacker<'a> {
 }
 
 impl<'a> TreePacker<'a> {
-    pub fn new(out: &'a mut dyn Write, meaning: DhowXattrs) -> Self {
-        Self { out, meaning, links: HashMap::new(), excluded: Vec::new(), bytes: 0 }
+    pub fn new(out: &'a mut dyn Write, dhow_xattrs: DhowXattrs) -> Self {
+        Self { out, dhow_xattrs, links: HashMap::new(), excluded: Vec::new(), bytes: 0 }
     }
 
     /// Excludes the contents of the directory with this device and inode number, unless it is the requested
@@ -44,8 +44,8 @@ impl<'a> TreePacker<'a> {
 
     /// Packs the open directory `dir` recursively as `path`.
     pub fn directory(&mut self, dir: OwnedFd, path: &[u8]) -> Result<()> {
-        let found = inspect_dir(dir, self.meaning)?;
-        self.pack_info(found, path, 0)
+        let info = inspect_dir(dir, self.dhow_xattrs)?;
+        self.pack_info(info, path, 0)
     }
 
     /// Packs the contents of the open directory `dir`, without the directory itself.
@@ -67,16 +67,16 @@ impl<'a> TreePacker<'a> {
 
     fn entry_at(&mut self, dir: BorrowedFd<'_>, name: &CStr, path: &[u8], depth: usize) -> Result<bool> {
         let doing = || format!("cannot pack `{}`", String::from_utf8_lossy(path).escape_debug());
-        match inspect(dir, name, self.meaning).with_context(doing)? {
-            Some(found) => self.pack_info(found, path, depth).map(|()| true),
+        match inspect(dir, name, self.dhow_xattrs).with_context(doing)? {
+            Some(info) => self.pack_info(info, path, depth).map(|()| true),
             None => Ok(false),
         }
     }
 
-    fn pack_info(&mut self, found: FileInfo, path: &[u8], depth: usize) -> Result<()> {
+    fn pack_info(&mut self, info: FileInfo, path: &[u8], depth: usize) -> Result<()> {
         let doing = || format!("cannot pack `{}`", String::from_utf8_lossy(path).escape_debug());
-        let mut member = TarMember { path: path.to_vec(), ..found.member };
-        if let Some(dir) = &found.dir {
+        let mut member = TarMember { path: path.to_vec(), ..info.member };
+        if let Some(dir) = &info.dir {
             member.path.push(b'/');
             self.write_header(&member)?;
             return match depth > 0 && self.is_excluded(dir)? {
@@ -85,12 +85,12 @@ impl<'a> TreePacker<'a> {
             };
         }
         // A later name of a file is a hard link member without content.
-        if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
+        if let Some(first) = info.linked.and_then(|linked| self.links.get(&linked)) {
             return self.write_header(&member.into_hard_link(first));
         }
-        self.links.extend(found.linked.map(|linked| (linked, path.to_vec())));
+        self.links.extend(info.linked.map(|linked| (linked, path.to_vec())));
         self.write_header(&member)?;
-        if let Some(content) = &found.content {
+        if let Some(content) = &info.content {
             read_content(content, &member, |_, part| Ok(self.out.write_all(part)?)).with_context(doing)?;
             self.out.write_all(padding(member.size))?;
         }
@@ -108,12 +108,12 @@ impl<'a> TreePacker<'a> {
     fn dir_contents(&mut self, dir: &OwnedFd, path: &[u8], depth: usize) -> Result<()> {
         anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
         for name in names(dir)? {
-            let below = if path.is_empty() {
+            let child_path = if path.is_empty() {
                 name.to_bytes().to_vec()
             } else {
                 [path, b"/", name.to_bytes()].concat()
             };
-            self.entry_at(dir.as_fd(), &name, &below, depth + 1)?;
+            self.entry_at(dir.as_fd(), &name, &child_path, depth + 1)?;
         }
         Ok(())
     }

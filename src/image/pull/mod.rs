@@ -64,16 +64,16 @@ struct PullLayer<'a> {
 }
 
 impl ImagePuller<'_> {
-    /// Resolves the image's manifest for the platform. `shown` is the name to use in messages.
-    pub fn resolve(&self, which: &ManifestRef<'_>, shown: &str) -> Result<ResolvedImage> {
-        let mut raw = self.repository.manifest(which, shown)?;
+    /// Resolves the image's manifest for the platform. `name` is used in messages.
+    pub fn resolve(&self, reference: &ManifestRef<'_>, name: &str) -> Result<ResolvedImage> {
+        let mut raw = self.repository.manifest(reference, name)?;
         let digest = raw.digest.clone();
         for _ in 0..MAX_INDEX_DEPTH {
             match Manifest::parse(&raw.text, &raw.media_type)? {
                 Manifest::Image(manifest) => return Ok(ResolvedImage { digest, raw, manifest }),
                 Manifest::Index(index) => {
                     let entry = index.select(self.platform)?;
-                    raw = self.repository.manifest(&ManifestRef::Digest(&entry.digest), shown)?;
+                    raw = self.repository.manifest(&ManifestRef::Digest(&entry.digest), name)?;
                     // The digest was verified when the manifest was fetched; a wrong size still means a
                     // broken index.
                     if raw.text.len() as u64 != entry.size {
@@ -90,11 +90,12 @@ impl ImagePuller<'_> {
     }
 
     /// Downloads the missing parts of a resolved image and stores it as `name`.
-    pub fn fetch(&self, described: &ResolvedImage, name: &ImageReference) -> Result<PulledImage> {
-        let (raw_config, config) = self.config(&described.manifest.config)?;
+    pub fn fetch(&self, resolved: &ResolvedImage, name: &ImageReference) -> Result<PulledImage> {
+        let (raw_config, config) = self.config(&resolved.manifest.config)?;
+        // Before the layers, which cost the most.
         check_system(&config)?;
         let diff_ids = &config.rootfs.diff_ids;
-        let layers = &described.manifest.layers;
+        let layers = &resolved.manifest.layers;
         if diff_ids.len() != layers.len() {
             return Err(corrupt(format!(
                 "the manifest has {} layers and the configuration {}",
@@ -109,10 +110,10 @@ impl ImagePuller<'_> {
             .map(|(descriptor, diff_id)| PullLayer { descriptor, diff_id })
             .collect();
         let leases = self.fetch_layers(&layers)?;
-        let digest = described.digest.clone();
+        let digest = resolved.digest.clone();
         let id = self.store.put_image(&NewImage {
             config: &raw_config,
-            manifest: Some(&described.raw.text),
+            manifest: Some(&resolved.raw.text),
             layers: &leases,
             names: &[(name.clone(), Some(digest.clone()))],
         })?;
@@ -143,13 +144,13 @@ impl ImagePuller<'_> {
         for layer in missing.iter().skip(MAX_CONCURRENT_FETCHES) {
             self.progress.event(layer.descriptor.digest.short(), LayerEvent::Waiting);
         }
-        let (fetched, failed) = run_concurrently(
+        let (fetched, failure) = run_concurrently(
             MAX_CONCURRENT_FETCHES,
             &missing,
             |layer| self.fetch_layer(layer),
             || self.repository.cancel_transfers(),
         );
-        if let Some(error) = failed {
+        if let Some(error) = failure {
             return Err(error);
         }
         leases.extend(fetched);
@@ -165,8 +166,8 @@ impl ImagePuller<'_> {
         let mut leases = Vec::new();
         let mut missing = Vec::new();
         for layer in layers.iter().filter(|layer| seen.insert(layer.diff_id)) {
-            let here = self.store.layer(layer.diff_id)?.is_some();
-            if here && let LayerSlot::Present(lease) = self.store.begin_layer(layer.diff_id)? {
+            let present = self.store.layer(layer.diff_id)?.is_some();
+            if present && let LayerSlot::Present(lease) = self.store.begin_layer(layer.diff_id)? {
                 self.store.add_layer_source(layer.diff_id, self.source(layer))?;
                 self.progress.event(layer.descriptor.digest.short(), LayerEvent::AlreadyExists);
                 leases.push(lease);
@@ -181,8 +182,11 @@ impl ImagePuller<'_> {
     /// One lease for each layer of the image, which may contain the same layer twice.
     fn leases_in_order(&self, layers: &[PullLayer<'_>], leases: Vec<LayerLease>) -> Result<Vec<LayerLease>> {
         let mut leases: Vec<Option<LayerLease>> = leases.into_iter().map(Some).collect();
-        let mut take = |wanted: &Digest| {
-            leases.iter_mut().find(|slot| slot.as_ref().is_some_and(|lease| lease.diff_id == *wanted))?.take()
+        let mut take = |diff_id: &Digest| {
+            leases
+                .iter_mut()
+                .find(|slot| slot.as_ref().is_some_and(|lease| lease.diff_id == *diff_id))?
+                .take()
         };
         layers
             .iter()
@@ -288,19 +292,19 @@ fn check_system(config: &ImageConfig) -> Result<()> {
 /// Tries the repositories in turn, skipping failed mirrors; the last error is returned.
 pub(crate) fn try_repositories<T>(
     repositories: impl IntoIterator<Item = Result<Repository>>,
-    ask: impl Fn(&Repository) -> Result<T>,
+    request: impl Fn(&Repository) -> Result<T>,
 ) -> Result<(Repository, T)> {
-    let mut last = None;
+    let mut last_error = None;
     for repository in repositories {
-        let answer = repository.and_then(|repository| {
-            let answer = ask(&repository)?;
-            Ok((repository, answer))
+        let result = repository.and_then(|repository| {
+            let result = request(&repository)?;
+            Ok((repository, result))
         });
-        match answer {
-            Ok(answer) => return Ok(answer),
-            Err(error) => last = Some(error),
+        match result {
+            Ok(result) => return Ok(result),
+            Err(error) => last_error = Some(error),
         }
     }
-    Err(last
+    Err(last_error
         .unwrap_or_else(|| Failure::new(FailureKind::NotFound, "no registry is configured for it").into()))
 }

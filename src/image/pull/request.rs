@@ -92,7 +92,7 @@ pub fn fetch(
         store,
         registry: request.reference.registry(),
         platform: request.platform.clone().unwrap_or_else(Platform::host),
-        asked: request.platform.is_some(),
+        explicit_platform: request.platform.is_some(),
         identity,
         progress,
     };
@@ -104,7 +104,7 @@ struct PullTask<'a> {
     store: &'a Store,
     registry: &'a str,
     platform: Platform,
-    asked: bool,
+    explicit_platform: bool,
     identity: LayerOwnership,
     progress: &'a dyn LayerProgress,
 }
@@ -114,9 +114,9 @@ impl PullTask<'_> {
         let reference = pinned(&prepared.request.reference);
         self.announce(&reference);
         // Mirrors first: the first server with the manifest also delivers the layers.
-        let (repository, described) =
+        let (repository, resolved) =
             try_repositories(prepared.repositories(), |repository| self.describe(repository, &reference))?;
-        Ok(vec![self.fetch(&repository, &described, &reference)?])
+        Ok(vec![self.fetch(&repository, &resolved, &reference)?])
     }
 
     fn pull_all_tags(&self, prepared: &PreparedPull) -> Result<Vec<PullResult>> {
@@ -127,19 +127,19 @@ impl PullTask<'_> {
             let reference =
                 prepared.request.reference.with_tag(&tag).context("the registry's list of tags")?;
             self.announce(&reference);
-            let described = self.describe(&repository, &reference)?;
-            pulled.push(self.fetch(&repository, &described, &reference)?);
+            let resolved = self.describe(&repository, &reference)?;
+            pulled.push(self.fetch(&repository, &resolved, &reference)?);
         }
         Ok(pulled)
     }
 
     /// The first line of docker's output.
     fn announce(&self, reference: &ImageReference) {
-        let which = match (reference.digest(), reference.tag()) {
+        let label = match (reference.digest(), reference.tag()) {
             (None, Some(tag)) => tag.to_owned(),
             _ => reference.to_string(),
         };
-        self.progress.line(&format!("{which}: Pulling from {}", reference.repository()));
+        self.progress.line(&format!("{label}: Pulling from {}", reference.repository()));
     }
 
     fn puller<'a>(&'a self, repository: &'a Repository) -> ImagePuller<'a> {
@@ -154,23 +154,23 @@ impl PullTask<'_> {
     }
 
     fn describe(&self, repository: &Repository, reference: &ImageReference) -> Result<ResolvedImage> {
-        let which = match (reference.digest(), reference.tag()) {
+        let manifest = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => ManifestRef::Digest(digest),
             (None, tag) => ManifestRef::Tag(tag.unwrap_or(dhow_model::reference::DEFAULT_TAG)),
         };
-        self.puller(repository).resolve(&which, &reference.familiar())
+        self.puller(repository).resolve(&manifest, &reference.familiar())
     }
 
     fn fetch(
         &self,
         repository: &Repository,
-        described: &ResolvedImage,
+        resolved: &ResolvedImage,
         reference: &ImageReference,
     ) -> Result<PullResult> {
         // Read now: fetching sets the name.
-        let before = self.store.name(reference)?.map(|record| record.id);
-        let image = self.puller(repository).fetch(described, reference)?;
-        let newer = before.as_ref() != Some(&image.id);
+        let previous = self.store.name(reference)?.map(|record| record.id);
+        let image = self.puller(repository).fetch(resolved, reference)?;
+        let newer = previous.as_ref() != Some(&image.id);
         event_records::image_pulled(self.store, reference, &image.id);
         self.progress.line(&format!("Digest: {}", image.digest));
         let name = reference.familiar();
@@ -186,7 +186,7 @@ impl PullTask<'_> {
     fn mismatch(&self, image: &PulledImage, name: &str) -> Option<String> {
         let actual = image.config.platform();
         let fits = self.platform.rank(&actual).is_some();
-        (self.asked && !fits).then(|| {
+        (self.explicit_platform && !fits).then(|| {
             let actual = actual.to_string();
             format!(
                 "image with reference {name} was found but its platform ({}) does not match the specified platform ({})",

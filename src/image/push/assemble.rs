@@ -17,7 +17,7 @@ const STATEMENT: &str = "application/vnd.in-toto+json";
 /// The destination of manifests and blobs: a registry or an OCI layout.
 pub trait ManifestSink {
     /// Stores everything that an image's manifest refers to.
-    fn image(&mut self, cargo: &ImageParts<'_>) -> Result<ReadyManifest>;
+    fn image(&mut self, parts: &ImageParts<'_>) -> Result<ReadyManifest>;
     /// Stores layers (no duplicates) with OCI media types.
     fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>>;
     /// Stores a blob from memory.
@@ -27,8 +27,8 @@ pub trait ManifestSink {
 }
 
 impl ManifestSink for ImagePusher<'_> {
-    fn image(&mut self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
-        ImagePusher::push_image(self, cargo)
+    fn image(&mut self, parts: &ImageParts<'_>) -> Result<ReadyManifest> {
+        ImagePusher::push_image(self, parts)
     }
 
     fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
@@ -103,11 +103,11 @@ pub fn build_index(entries: &[Descriptor], annotations: &BTreeMap<String, String
 
 pub(crate) fn descriptor_platform(platform: &Platform) -> DescriptorPlatform {
     // containerd normalises arm64/v8, the only arm64 variant in use, to plain arm64.
-    let usual = platform.architecture == "arm64" && platform.variant == "v8";
+    let is_default = platform.architecture == "arm64" && platform.variant == "v8";
     DescriptorPlatform {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
-        variant: if usual { String::new() } else { platform.variant.clone() },
+        variant: if is_default { String::new() } else { platform.variant.clone() },
         ..DescriptorPlatform::default()
     }
 }

@@ -107,29 +107,29 @@ enum OriginalBlob {
 
 impl ImagePusher<'_> {
     /// Uploads the missing parts of an image. The caller pushes the returned manifest.
-    pub(crate) fn push_image(&self, cargo: &ImageParts<'_>) -> Result<ReadyManifest> {
-        let layers = self.load_layers(cargo.layers)?;
+    pub(crate) fn push_image(&self, parts: &ImageParts<'_>) -> Result<ReadyManifest> {
+        let layers = self.load_layers(parts.layers)?;
         for layer in layers.iter().rev() {
             self.progress.event(layer.diff_id.short(), LayerEvent::Preparing);
         }
         for layer in layers.iter().rev().skip(MAX_CONCURRENT_UPLOADS) {
             self.progress.event(layer.diff_id.short(), LayerEvent::Waiting);
         }
-        let original = self.original_manifest(cargo)?;
+        let original = self.original_manifest(parts)?;
         if let Some((manifest, media_type)) = &original
-            && let Some(text) = cargo.manifest
-            && self.restore_original_blobs(manifest, &layers, cargo)?
+            && let Some(text) = parts.manifest
+            && self.restore_original_blobs(manifest, &layers, parts)?
         {
-            self.push_blob(&manifest.config.digest, cargo.config)?;
+            self.push_blob(&manifest.config.digest, parts.config)?;
             return Ok(ReadyManifest::of_text(media_type, text.to_vec(), manifest.layers.clone()));
         }
         let oci = self.use_oci_types(original.as_ref().map(|(_, media_type)| media_type.as_str()))?;
         let blobs = self.for_each(&layers, |layer| self.push_layer(layer, oci))?;
-        let of = |diff_id: &Digest| layers.iter().position(|layer| layer.diff_id == diff_id);
-        let listed: Vec<Descriptor> =
-            cargo.layers.iter().filter_map(|diff_id| blobs.get(of(diff_id)?).cloned()).collect();
-        self.push_blob(&Digest::of(cargo.config), cargo.config)?;
-        build_manifest(cargo.config, &listed, cargo.annotations, oci)
+        let index_of = |diff_id: &Digest| layers.iter().position(|layer| layer.diff_id == diff_id);
+        let descriptors: Vec<Descriptor> =
+            parts.layers.iter().filter_map(|diff_id| blobs.get(index_of(diff_id)?).cloned()).collect();
+        self.push_blob(&Digest::of(parts.config), parts.config)?;
+        build_manifest(parts.config, &descriptors, parts.annotations, oci)
     }
 
     /// Uploads layers with OCI media types; `diff_ids` has no duplicates.
@@ -155,8 +155,8 @@ impl ImagePusher<'_> {
     }
 
     /// The image's existing manifest, if it fits the requested format.
-    fn original_manifest(&self, cargo: &ImageParts<'_>) -> Result<Option<(ImageManifest, String)>> {
-        let Some(text) = cargo.manifest else { return Ok(None) };
+    fn original_manifest(&self, parts: &ImageParts<'_>) -> Result<Option<(ImageManifest, String)>> {
+        let Some(text) = parts.manifest else { return Ok(None) };
         let Manifest::Image(manifest) = Manifest::parse(text, "")? else { return Ok(None) };
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -164,13 +164,13 @@ impl ImagePusher<'_> {
             #[serde(default)]
             media_type: String,
         }
-        let said =
-            serde_json::from_slice::<MediaTypeProbe>(text).map(|said| said.media_type).unwrap_or_default();
+        let declared =
+            serde_json::from_slice::<MediaTypeProbe>(text).map(|probe| probe.media_type).unwrap_or_default();
         // `mediaType` is optional in OCI manifests.
-        let media_type = if said.is_empty() { OCI_MANIFEST.to_owned() } else { said };
-        let fits = manifest.config.digest == Digest::of(cargo.config)
-            && manifest.layers.len() == cargo.layers.len()
-            && cargo.annotations.is_empty()
+        let media_type = if declared.is_empty() { OCI_MANIFEST.to_owned() } else { declared };
+        let fits = manifest.config.digest == Digest::of(parts.config)
+            && manifest.layers.len() == parts.layers.len()
+            && parts.annotations.is_empty()
             && !self.form.force
             && self.form.oci.is_none_or(|oci| oci == (media_type == OCI_MANIFEST));
         Ok(fits.then_some((manifest, media_type)))
@@ -193,20 +193,20 @@ impl ImagePusher<'_> {
         &self,
         manifest: &ImageManifest,
         layers: &[PushLayer<'_>],
-        cargo: &ImageParts<'_>,
+        parts: &ImageParts<'_>,
     ) -> Result<bool> {
-        let wanted = |layer: &PushLayer<'_>| {
-            let at = cargo.layers.iter().position(|diff_id| diff_id == layer.diff_id)?;
+        let original_blob = |layer: &PushLayer<'_>| {
+            let at = parts.layers.iter().position(|diff_id| diff_id == layer.diff_id)?;
             manifest.layers.get(at).cloned()
         };
-        let found = self.for_each(layers, |layer| {
-            let Some(blob) = wanted(layer) else {
+        let originals = self.for_each(layers, |layer| {
+            let Some(blob) = original_blob(layer) else {
                 return Err(corrupt("a layer is not in the manifest").into());
             };
             self.locate_original(layer, blob)
         })?;
         if let Some(OriginalBlob::Unavailable(blob)) =
-            found.iter().find(|way| matches!(way, OriginalBlob::Unavailable(_)))
+            originals.iter().find(|original| matches!(original, OriginalBlob::Unavailable(_)))
         {
             self.progress.line(&format!(
                 "The manifest will be a new one: {} does not have the blob {} of the image as it was pulled, and the layer cannot be compressed to the same bytes again",
@@ -215,14 +215,14 @@ impl ImagePusher<'_> {
             ));
             return Ok(false);
         }
-        let pairs: Vec<(&PushLayer<'_>, &OriginalBlob)> = layers.iter().zip(&found).collect();
-        let same = self.for_each(&pairs, |(layer, way)| match way {
+        let pairs: Vec<(&PushLayer<'_>, &OriginalBlob)> = layers.iter().zip(&originals).collect();
+        let reproduced = self.for_each(&pairs, |(layer, original)| match original {
             OriginalBlob::Present | OriginalBlob::Unavailable(_) => Ok(true),
             OriginalBlob::Recompress(blob, compression) => {
                 Ok(self.upload_layer(layer, *compression, &blob.media_type)?.digest == blob.digest)
             }
         })?;
-        Ok(same.into_iter().all(|same| same))
+        Ok(reproduced.into_iter().all(|reproduced| reproduced))
     }
 
     /// Determines how to provide the blob that a manifest names.
@@ -230,12 +230,13 @@ impl ImagePusher<'_> {
         if self.ensure_existing(layer, &blob)? {
             return Ok(OriginalBlob::Present);
         }
+        // The blob is the plain tar stream, which the store can always regenerate.
         if blob.digest == *layer.diff_id {
             return Ok(OriginalBlob::Recompress(blob, Compression::None));
         }
-        let known = layer.packed.iter().find(|packed| packed.digest == blob.digest);
-        let again = known.and_then(|packed| packed.compression.parse::<Compression>().ok());
-        Ok(match again {
+        let recorded = layer.packed.iter().find(|packed| packed.digest == blob.digest);
+        let compression = recorded.and_then(|packed| packed.compression.parse::<Compression>().ok());
+        Ok(match compression {
             Some(compression) => OriginalBlob::Recompress(blob, compression),
             None => OriginalBlob::Unavailable(blob),
         })
@@ -250,11 +251,13 @@ impl ImagePusher<'_> {
             self.progress.event(label, LayerEvent::LayerExists);
             return Ok(true);
         }
-        let here = &self.repository.endpoint().repository;
-        let elsewhere = layer.record.sources.iter().filter(|source| {
-            source.registry == self.registry && source.digest == blob.digest && source.repository != *here
+        let own_repository = &self.repository.endpoint().repository;
+        let mountable = layer.record.sources.iter().filter(|source| {
+            source.registry == self.registry
+                && source.digest == blob.digest
+                && source.repository != *own_repository
         });
-        for source in elsewhere {
+        for source in mountable {
             let notice = |event| self.progress.event(label, event);
             match self.repository.mount_blob(&blob.digest, &source.repository, &notice) {
                 Ok(BlobMount::Done) => {
@@ -286,6 +289,7 @@ impl ImagePusher<'_> {
     fn candidates(&self, layer: &PushLayer<'_>, oci: bool) -> Vec<Descriptor> {
         let mut blobs: Vec<Descriptor> = Vec::new();
         let mut add = |digest: &Digest, size: u64, media_type: String| {
+            // As in `use_oci_types`, docker's manifests take no zstd.
             if (oci || !media_type.ends_with("zstd")) && blobs.iter().all(|blob| blob.digest != *digest) {
                 blobs.push(Descriptor::plain(&media_type, digest.clone(), size));
             }
@@ -297,8 +301,8 @@ impl ImagePusher<'_> {
         }
         // A blob recorded without its location may still be on the registry, from an earlier push.
         let compression = self.form.compression;
-        let wanted = compression.to_string();
-        for packed in layer.packed.iter().filter(|packed| packed.compression == wanted) {
+        let requested = compression.to_string();
+        for packed in layer.packed.iter().filter(|packed| packed.compression == requested) {
             add(&packed.digest, packed.size, compression.media_type(oci).to_owned());
         }
         // If there are many, the newest are the most likely to exist.
@@ -316,7 +320,7 @@ impl ImagePusher<'_> {
         let label = layer.diff_id.short();
         let notice = |event| self.progress.event(label, event);
         notice(LayerEvent::Pushing { current: 0, total: layer.record.tar_size });
-        let parcel = LayerUpload {
+        let upload = LayerUpload {
             store: self.store,
             repository: self.repository,
             diff_id: layer.diff_id,
@@ -324,13 +328,13 @@ impl ImagePusher<'_> {
             compression,
             notice: &notice,
         };
-        let landed = parcel.upload().with_context(|| format!("cannot push layer {label}"))?;
-        let blob = Descriptor::plain(media_type, landed.digest.clone(), landed.size);
+        let uploaded = upload.upload().with_context(|| format!("cannot push layer {label}"))?;
+        let blob = Descriptor::plain(media_type, uploaded.digest.clone(), uploaded.size);
         let packed =
-            PackedBlob { compression: compression.to_string(), digest: landed.digest, size: landed.size };
+            PackedBlob { compression: compression.to_string(), digest: uploaded.digest, size: uploaded.size };
         self.store.add_packed_blob(layer.diff_id, packed)?;
         self.record_source(layer, &blob)?;
-        notice(if landed.existed { LayerEvent::LayerExists } else { LayerEvent::Pushed });
+        notice(if uploaded.existed { LayerEvent::LayerExists } else { LayerEvent::Pushed });
         Ok(blob)
     }
 
@@ -354,6 +358,7 @@ impl ImagePusher<'_> {
                 return Ok(());
             }
             let upload = self.repository.begin_upload(&|_| {})?;
+            // A lost upload cannot be resumed, so the next round starts a new one.
             if upload.finish(digest, &content, &|_| {})? == UploadOutcome::Accepted {
                 return Ok(());
             }
@@ -361,9 +366,9 @@ impl ImagePusher<'_> {
         Err(Failure::new(FailureKind::Network, format!("{} does not take {digest}", self.repository)).into())
     }
 
-    /// Pushes a manifest under `which`.
-    pub fn push_manifest(&self, which: &ManifestRef<'_>, ready: &ReadyManifest) -> Result<()> {
-        self.repository.put_manifest(which, &ready.descriptor.media_type, &ready.text)
+    /// Pushes a manifest under `reference`.
+    pub fn push_manifest(&self, reference: &ManifestRef<'_>, ready: &ReadyManifest) -> Result<()> {
+        self.repository.put_manifest(reference, &ready.descriptor.media_type, &ready.text)
     }
 
     /// Runs `work` for all items, several at a time; results in item order. The first failure cancels the
@@ -375,14 +380,14 @@ impl ImagePusher<'_> {
     ) -> Result<Vec<R>> {
         // Topmost layer first, as docker does.
         let topmost_first: Vec<&T> = items.iter().rev().collect();
-        let (mut done, failed) = run_concurrently(
+        let (mut results, error) = run_concurrently(
             MAX_CONCURRENT_UPLOADS,
             &topmost_first,
             |item| work(item),
             || self.repository.cancel_transfers(),
         );
-        done.reverse();
-        failed.map_or(Ok(done), Err)
+        results.reverse();
+        error.map_or(Ok(results), Err)
     }
 }
 

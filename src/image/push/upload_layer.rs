@@ -107,7 +107,7 @@ impl LayerUpload<'_> {
     fn produce(&self, sender: SyncSender<BlobMessage>) -> Result<()> {
         let pieces = PieceWriter { sender, buffer: Vec::new(), hash: sha2::Sha256::new(), size: 0 };
         let compressor = self.compression.writer(pieces).context("cannot compress")?;
-        let mut counted = ProgressWriter { layer: self, out: compressor, done: 0, reported: 0 };
+        let mut counted = ProgressWriter { layer: self, out: compressor, written: 0, reported: 0 };
         pack_layer(self.store, self.diff_id, &mut counted)?;
         Ok(counted.out.finish().context("cannot compress")?.send_end()?)
     }
@@ -162,30 +162,30 @@ impl LayerUpload<'_> {
         first: BlobMessage,
         receiver: Receiver<BlobMessage>,
     ) -> Result<UploadAttempt<BlobEnd>> {
-        let mut gathered: Vec<u8> = Vec::new();
+        let mut pending: Vec<u8> = Vec::new();
         let mut message = Ok(first);
         loop {
             match message {
                 Ok(BlobMessage::Piece(piece)) => {
                     // Some registries require a larger minimum chunk size.
-                    let whole = if gathered.is_empty() && piece.len() as u64 >= upload.minimum {
+                    let chunk = if pending.is_empty() && piece.len() as u64 >= upload.minimum {
                         piece
                     } else {
-                        gathered.extend_from_slice(&piece);
-                        if (gathered.len() as u64) < upload.minimum {
+                        pending.extend_from_slice(&piece);
+                        if (pending.len() as u64) < upload.minimum {
                             message = receiver.recv();
                             continue;
                         }
-                        Arc::new(std::mem::take(&mut gathered))
+                        Arc::new(std::mem::take(&mut pending))
                     };
-                    if upload.send_piece(&whole, self.notice)? == UploadOutcome::Lost {
+                    if upload.send_piece(&chunk, self.notice)? == UploadOutcome::Lost {
                         return Ok(UploadAttempt::Lost);
                     }
                 }
                 Ok(BlobMessage::End(mut end)) => {
-                    if !gathered.is_empty() {
-                        gathered.extend_from_slice(&end.rest);
-                        end.rest = Arc::new(gathered);
+                    if !pending.is_empty() {
+                        pending.extend_from_slice(&end.rest);
+                        end.rest = Arc::new(pending);
                     }
                     return Ok(UploadAttempt::Done(end));
                 }
@@ -207,18 +207,18 @@ fn is_receiver_gone(error: &anyhow::Error) -> bool {
 struct ProgressWriter<'a, 'p, W> {
     layer: &'a LayerUpload<'p>,
     out: W,
-    done: u64,
+    written: u64,
     reported: u64,
 }
 
 impl<W: Write> Write for ProgressWriter<'_, '_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let amount = self.out.write(bytes)?;
-        self.done += amount as u64;
-        if self.done - self.reported >= REPORT_INTERVAL || self.done == self.layer.tar_size {
-            self.reported = self.done;
+        self.written += amount as u64;
+        if self.written - self.reported >= REPORT_INTERVAL || self.written == self.layer.tar_size {
+            self.reported = self.written;
             let total = self.layer.tar_size;
-            (self.layer.notice)(LayerEvent::Pushing { current: self.done, total });
+            (self.layer.notice)(LayerEvent::Pushing { current: self.written, total });
         }
         Ok(amount)
     }
@@ -257,9 +257,9 @@ impl Write for PieceWriter {
             self.send_message(BlobMessage::Piece(piece))?;
         }
         let amount = bytes.len().min(PIECE_SIZE - self.buffer.len());
-        let taken = bytes.get(..amount).unwrap_or_default();
-        self.buffer.extend_from_slice(taken);
-        self.hash.update(taken);
+        let part = bytes.get(..amount).unwrap_or_default();
+        self.buffer.extend_from_slice(part);
+        self.hash.update(part);
         self.size += amount as u64;
         Ok(amount)
     }

@@ -197,6 +197,7 @@ impl RegistryAuth {
         if self.credential.is_some() {
             self.check_secrecy(registry, realm)?;
         }
+        // Refresh tokens are exchanged by the OAuth 2 form of the endpoint, a POST.
         if let Some(Credential::Identity(token)) = &self.credential {
             let form = format!(
                 "grant_type=refresh_token&service={}&client_id=dhow&scope={}&refresh_token={}",
@@ -211,6 +212,7 @@ impl RegistryAuth {
             });
         }
         let mut query = format!("service={}", percent_encode(service));
+        // The specification repeats the parameter rather than separating scopes by spaces.
         for scope in scope.split_whitespace() {
             query += &format!("&scope={}", percent_encode(scope));
         }
@@ -241,10 +243,10 @@ impl RegistryAuth {
         if status < 300 {
             return Ok(());
         }
-        let said = read_error(response).message;
+        let reported = read_error(response).message;
         if matches!(status, 400 | 401 | 403) {
-            let why = match (said.is_empty(), self.has_credential()) {
-                (false, _) => said,
+            let why = match (reported.is_empty(), self.has_credential()) {
+                (false, _) => reported,
                 (true, true) => "incorrect username or password".to_owned(),
                 (true, false) => "authentication required".to_owned(),
             };
@@ -252,7 +254,7 @@ impl RegistryAuth {
             let hint = format!("`dhow login {}` changes who asks", authority(registry));
             return Err(HttpFailure::permanent(failure.hint(hint)));
         }
-        let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let detail = if reported.is_empty() { String::new() } else { format!(": {reported}") };
         let message = format!("the token server {} answers with status {status}{detail}", authority(realm));
         let retry = if status == 429 || status >= 500 { RetryAdvice::Later } else { RetryAdvice::Never };
         Err(HttpFailure { failure: Failure::new(FailureKind::Network, message), retry })
@@ -296,14 +298,13 @@ fn parse_token_response(
         )
     };
     let text = response.body_mut().with_config().limit(LIMIT).read_to_vec().map_err(|_| malformed())?;
-    let answer: TokenResponse = serde_json::from_slice(&text).map_err(|_| malformed())?;
-    let value =
-        answer.token.filter(|token| !token.is_empty()).or(answer.access_token).ok_or_else(malformed)?;
+    let body: TokenResponse = serde_json::from_slice(&text).map_err(|_| malformed())?;
+    // `access_token` is OAuth 2's name for `token`; a server may send either.
+    let value = body.token.filter(|token| !token.is_empty()).or(body.access_token).ok_or_else(malformed)?;
     // The specification's default is 60 s. Some slack keeps a token from expiring in transit.
-    let seconds =
-        answer.expires_in.filter(|seconds| seconds.is_finite()).unwrap_or(60.0).clamp(60.0, 86_400.0);
+    let seconds = body.expires_in.filter(|seconds| seconds.is_finite()).unwrap_or(60.0).clamp(60.0, 86_400.0);
     let expires = Instant::now() + Duration::from_secs_f64(seconds - 10.0);
-    Ok((BearerToken { value, expires }, answer.refresh_token.filter(|token| !token.is_empty())))
+    Ok((BearerToken { value, expires }, body.refresh_token.filter(|token| !token.is_empty())))
 }
 
 #[cfg(test)]

@@ -122,10 +122,10 @@ impl<'a> BlobReader<'a> {
     fn verify(&mut self) -> Result<usize> {
         let Some(hasher) = self.hasher.take() else { return Ok(0) };
         (self.notice)(LayerEvent::VerifyingChecksum);
-        let found = hasher.finish();
-        if found != self.descriptor.digest {
+        let actual = hasher.finish();
+        if actual != self.descriptor.digest {
             return Err(corrupt(format!(
-                "the content that the registry sent for {} has the digest {found}",
+                "the content that the registry sent for {} has the digest {actual}",
                 self.descriptor.digest
             ))
             .into());
@@ -194,9 +194,9 @@ impl<'a> BlobReader<'a> {
         }
     }
 
-    fn wrong_size(&self, which: &str) -> Failure {
+    fn wrong_size(&self, comparison: &str) -> Failure {
         corrupt(format!(
-            "{} has {which} than the {} bytes that the manifest says",
+            "{} has {comparison} than the {} bytes that the manifest says",
             self.descriptor.digest, self.descriptor.size
         ))
     }

@@ -23,6 +23,7 @@ pub(crate) fn parse_challenges(header: &str) -> Vec<AuthChallenge> {
     let mut scanner = ChallengeScanner { rest: header };
     let mut challenges: Vec<AuthChallenge> = Vec::new();
     while let Some(word) = scanner.word() {
+        // A word without a value is the scheme of the next challenge.
         match scanner.value() {
             Some(value) => {
                 if let Some(challenge) = challenges.last_mut() {

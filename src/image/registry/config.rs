@@ -170,10 +170,10 @@ impl RegistriesConfig {
 
     /// The matching entry with the longest prefix.
     fn entry(&self, reference: &ImageReference) -> Option<&RegistryEntry> {
-        let whole = reference.to_string();
+        let name = reference.to_string();
         self.entries
             .iter()
-            .filter(|entry| entry.covers(&whole, reference.registry()))
+            .filter(|entry| entry.covers(&name, reference.registry()))
             .max_by_key(|entry| entry.prefix.len())
     }
 
@@ -236,12 +236,12 @@ fn matches_insecure(item: &str, host: &str, name: &str) -> bool {
 }
 
 impl RegistryEntry {
-    fn covers(&self, whole: &str, registry: &str) -> bool {
+    fn covers(&self, name: &str, registry: &str) -> bool {
         if let Some(domain) = self.prefix.strip_prefix("*.") {
             let host = split_port(registry).0;
             return host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1);
         }
-        let Some(rest) = whole.strip_prefix(self.prefix.as_str()) else { return false };
+        let Some(rest) = name.strip_prefix(self.prefix.as_str()) else { return false };
         rest.is_empty()
             || rest.starts_with(['/', ':', '@'])
             // A bare host as a prefix matches only the default port.

@@ -80,17 +80,17 @@ fn parse_error(text: &str) -> RegistryError {
 }
 
 /// Converts an error response to a failure.
-pub(crate) fn error_response(response: &mut Response<Body>, asked: RequestSubject<'_>) -> Failure {
+pub(crate) fn error_response(response: &mut Response<Body>, subject: RequestSubject<'_>) -> Failure {
     let status = response.status().as_u16();
-    explain(status, &read_error(response), asked)
+    explain(status, &read_error(response), subject)
 }
 
-fn explain(status: u16, complaint: &RegistryError, asked: RequestSubject<'_>) -> Failure {
-    match (status, complaint.code.as_str(), asked) {
-        (_, _, RequestSubject::Push(name)) if status != 429 => push_refused(status, name, complaint),
+fn explain(status: u16, error: &RegistryError, subject: RequestSubject<'_>) -> Failure {
+    match (status, error.code.as_str(), subject) {
+        (_, _, RequestSubject::Push(name)) if status != 429 => push_refused(status, name, error),
         // Registries do not tell private repositories from missing ones, so docker reports both as denied.
         (404, "NAME_UNKNOWN", RequestSubject::Manifest { .. }) | (401 | 403, ..) => {
-            denied(asked.name(), complaint)
+            denied(subject.name(), error)
         }
         (404, _, RequestSubject::Manifest { reference, .. }) => Failure::new(
             FailureKind::NotFound,
@@ -104,18 +104,18 @@ fn explain(status: u16, complaint: &RegistryError, asked: RequestSubject<'_>) ->
             format!("the registry does not have a layer of {name}: blob unknown"),
         ),
         (429, ..) => {
-            Failure::new(FailureKind::Network, with_detail("toomanyrequests: too many requests", complaint))
+            Failure::new(FailureKind::Network, with_detail("toomanyrequests: too many requests", error))
                 .hint("log in with `dhow login`, or wait")
         }
         _ => Failure::new(
             FailureKind::Network,
-            with_detail(&format!("the registry answers with status {status}"), complaint),
+            with_detail(&format!("the registry answers with status {status}"), error),
         ),
     }
 }
 
-fn denied(name: &str, complaint: &RegistryError) -> Failure {
-    let why = match complaint.code.as_str() {
+fn denied(name: &str, error: &RegistryError) -> Failure {
+    let why = match error.code.as_str() {
         "UNAUTHORIZED" => "unauthorized: authentication required",
         "NAME_UNKNOWN" => "name unknown: repository name not known to registry",
         _ => "denied: requested access to the resource is denied",
@@ -129,8 +129,8 @@ fn denied(name: &str, complaint: &RegistryError) -> Failure {
 }
 
 /// docker's messages for a push: the registry's code in lower case and its message.
-fn push_refused(status: u16, name: &str, complaint: &RegistryError) -> Failure {
-    match (status, complaint.code.as_str()) {
+fn push_refused(status: u16, name: &str, error: &RegistryError) -> Failure {
+    match (status, error.code.as_str()) {
         (_, "DENIED") | (403, _) => {
             Failure::new(FailureKind::Denied, "denied: requested access to the resource is denied")
                 .hint(format!("`dhow login` as somebody who may push to {name}"))
@@ -143,25 +143,25 @@ fn push_refused(status: u16, name: &str, complaint: &RegistryError) -> Failure {
             Failure::new(FailureKind::NotFound, "name unknown: repository name not known to registry")
         }
         (405, _) => {
-            Failure::new(FailureKind::Unsupported, with_detail("the registry takes no uploads", complaint))
+            Failure::new(FailureKind::Unsupported, with_detail("the registry takes no uploads", error))
         }
-        (413, _) => Failure::new(FailureKind::Full, with_detail("too large for the registry", complaint)),
+        (413, _) => Failure::new(FailureKind::Full, with_detail("too large for the registry", error)),
         (_, "") => Failure::new(
             FailureKind::Network,
-            with_detail(&format!("the registry answers with status {status}"), complaint),
+            with_detail(&format!("the registry answers with status {status}"), error),
         ),
         (_, code) => Failure::new(
             FailureKind::Network,
-            with_detail(&code.to_ascii_lowercase().replace('_', " "), complaint),
+            with_detail(&code.to_ascii_lowercase().replace('_', " "), error),
         ),
     }
 }
 
-fn with_detail(what: &str, complaint: &RegistryError) -> String {
-    match (complaint.code.as_str(), complaint.message.as_str()) {
-        ("", "") => what.to_owned(),
-        (code, "") => format!("{what} ({code})"),
-        (_, message) => format!("{what}: {message}"),
+fn with_detail(summary: &str, error: &RegistryError) -> String {
+    match (error.code.as_str(), error.message.as_str()) {
+        ("", "") => summary.to_owned(),
+        (code, "") => format!("{summary} ({code})"),
+        (_, message) => format!("{summary}: {message}"),
     }
 }
 

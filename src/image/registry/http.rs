@@ -217,6 +217,7 @@ impl HttpClient {
         const BUFFER: usize = 256 * 1024;
         let proxy = self.proxies.choose(uri);
         let mut config = Agent::config_builder()
+            // Callers interpret the status, and `send` follows redirects.
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -233,9 +234,9 @@ impl HttpClient {
             .proxy(proxy.cloned());
         // The connection to the proxy itself may use TLS.
         if !plain || proxy.is_some() {
-            let own =
+            let certs =
                 self.trust.registry_certs(uri.authority().map_or("", |authority| authority.as_str()))?;
-            config = config.tls_config(self.trust.config(&own, verify));
+            config = config.tls_config(self.trust.config(&certs, verify));
         }
         let names = SharedResolver(self.names.clone());
         Ok(Agent::with_parts(config.build(), ureq::unversioned::transport::DefaultConnector::new(), names))

@@ -92,6 +92,7 @@ fn parse_rule(item: &str) -> NoProxyRule {
         // in_network clamps the bits to 32 for IPv4.
         return NoProxyRule { hosts: NoProxyHosts::Network(address, 128), port };
     }
+    // `*.example.org` is another spelling of `.example.org`.
     let name = host.trim_start_matches('*');
     let itself = !name.starts_with('.');
     let name = name.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();

@@ -133,12 +133,12 @@ impl Repository {
     pub(super) fn pause(&self, delay: Duration, notice: LayerEventFn<'_>) -> Result<(), Failure> {
         const STEP: Duration = Duration::from_millis(100);
         notice(LayerEvent::Retrying { seconds: delay.as_secs_f64().ceil() as u64 });
-        let mut left = delay;
+        let mut remaining = delay;
         // Sleep in short steps, so that a cancellation is noticed.
-        while !left.is_zero() {
+        while !remaining.is_zero() {
             self.check_cancelled()?;
-            std::thread::sleep(left.min(STEP));
-            left = left.saturating_sub(STEP);
+            std::thread::sleep(remaining.min(STEP));
+            remaining = remaining.saturating_sub(STEP);
         }
         self.check_cancelled()
     }
@@ -192,22 +192,23 @@ impl Repository {
         format!("repository:{}:{}", self.endpoint.repository, self.actions)
     }
 
-    /// The manifest of a tag or digest. `shown` is the reference shown to the user.
-    pub fn manifest(&self, which: &ManifestRef<'_>, shown: &str) -> Result<RawManifest> {
-        let uri = self.uri(&format!("{}/manifests/{which}", self.endpoint.repository))?;
+    /// The manifest of a tag or digest. `display_name` is the reference as shown to the user.
+    pub fn manifest(&self, reference: &ManifestRef<'_>, display_name: &str) -> Result<RawManifest> {
+        let uri = self.uri(&format!("{}/manifests/{reference}", self.endpoint.repository))?;
         let accept = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX].join(", ");
         let mut response = self.get(&uri, &[("accept", accept)], &|_| {})?;
         if response.status().as_u16() != 200 {
-            let asked = RequestSubject::Manifest { reference: shown, name: &self.name };
-            return Err(error_response(&mut response, asked).into());
+            let subject = RequestSubject::Manifest { reference: display_name, name: &self.name };
+            return Err(error_response(&mut response, subject).into());
         }
         let media_type =
             header(&response, "content-type").split(';').next().unwrap_or_default().trim().to_owned();
-        let text = read_limited(&mut response, MANIFEST_LIMIT)
-            .with_context(|| format!("cannot read the manifest of {shown} from {}", self.endpoint.host))?;
-        let digest = match which {
+        let text = read_limited(&mut response, MANIFEST_LIMIT).with_context(|| {
+            format!("cannot read the manifest of {display_name} from {}", self.endpoint.host)
+        })?;
+        let digest = match reference {
             ManifestRef::Tag(_) => Digest::of(&text),
-            ManifestRef::Digest(wanted) => check_digest(wanted, &text)?,
+            ManifestRef::Digest(expected) => check_digest(expected, &text)?,
         };
         Ok(RawManifest { text, digest, media_type })
     }
@@ -238,11 +239,11 @@ impl Repository {
         struct TagPage {
             tags: Option<Vec<String>>,
         }
-        let what = || format!("cannot read the list of tags of {}", self.name);
-        let text = read_limited(response, MANIFEST_LIMIT).with_context(what)?;
+        let doing = || format!("cannot read the list of tags of {}", self.name);
+        let text = read_limited(response, MANIFEST_LIMIT).with_context(doing)?;
         let page: TagPage = serde_json::from_slice(&text)
             .map_err(|error| invalid(printable(&error.to_string())))
-            .with_context(what)?;
+            .with_context(doing)?;
         Ok(page.tags.unwrap_or_default())
     }
 
@@ -313,10 +314,10 @@ impl Repository {
 
     fn send_authorized(&self, request: &HttpRequest, scope: &str) -> Result<Response<Body>, HttpFailure> {
         // Uploads may be redirected to storage on another host, which must not get the credentials.
-        let home =
+        let same_host =
             self.base.parse::<Uri>().is_ok_and(|base| host_and_port(&base) == host_and_port(&request.uri));
         let authorization =
-            if home { self.authority.authorization(&self.http, &request.uri, scope)? } else { None };
+            if same_host { self.authority.authorization(&self.http, &request.uri, scope)? } else { None };
         let request = HttpRequest { authorization, ..request.clone() };
         let response = self.http.send(&request, self.verify)?;
         self.reached.store(true, Ordering::Relaxed);
@@ -401,11 +402,11 @@ fn read_limited(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>> {
     })
 }
 
-fn check_digest(wanted: &Digest, text: &[u8]) -> Result<Digest> {
-    if DigestHasher::digest_like(wanted, text) == *wanted {
-        return Ok(wanted.clone());
+fn check_digest(expected: &Digest, text: &[u8]) -> Result<Digest> {
+    if DigestHasher::digest_like(expected, text) == *expected {
+        return Ok(expected.clone());
     }
-    Err(corrupt(format!("the manifest that the registry sent for {wanted} has another digest")).into())
+    Err(corrupt(format!("the manifest that the registry sent for {expected} has another digest")).into())
 }
 
 /// The URL of a `Link` header with `rel="next"` (RFC 8288).

@@ -24,12 +24,13 @@ impl RetryBackoff {
     }
 
     /// The delay before the next attempt; `None` if there is none left, or if the server's requested delay
-    /// `asked` is longer than a minute.
-    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    /// `requested` is longer than a minute.
+    pub(crate) fn next(&mut self, requested: Option<Duration>) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
-        if let Some(asked) = asked {
-            return (asked <= MAX_DELAY).then_some(asked);
+        if let Some(requested) = requested {
+            return (requested <= MAX_DELAY).then_some(requested);
         }
+        // 16 keeps the shift in range; MAX_DELAY caps the result anyway.
         let exponent = (self.tries - 2).saturating_sub(self.left).min(16);
         let delay = self.first.saturating_mul(1 << exponent).min(MAX_DELAY);
         Some(delay.mul_f64(0.75 + 0.5 * random_fraction()))

@@ -54,8 +54,8 @@ pub(crate) fn resolve_location(base: &Uri, location: &str) -> Option<Uri> {
         format!("{scheme}://{authority}{directory}/{location}")
     };
     let uri: Uri = absolute.parse().ok()?;
-    let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    (known && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+    let supported = matches!(uri.scheme_str(), Some("http" | "https"));
+    (supported && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
 }
 
 /// The lower-case host and the port of a URL, by default the scheme's.

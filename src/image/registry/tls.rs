@@ -52,28 +52,28 @@ impl TrustStore {
 
     /// Reads the certificates for `registry` (`host[:port]`). Malformed files are an error.
     pub(crate) fn registry_certs(&self, registry: &str) -> Result<RegistryCerts> {
-        let mut own = RegistryCerts::default();
+        let mut certs = RegistryCerts::default();
         for directory in &self.directories {
             for name in directory_names(registry) {
-                read_directory(&directory.join(name), &mut own)?;
+                read_directory(&directory.join(name), &mut certs)?;
             }
         }
-        if let Some(client) = &own.client {
+        if let Some(client) = &certs.client {
             self.check_client(client, registry)?;
         }
-        Ok(own)
+        Ok(certs)
     }
 
     /// The TLS settings for a registry; without `verify` any certificate is accepted.
-    pub(crate) fn config(&self, own: &RegistryCerts, verify: bool) -> TlsConfig {
-        let mut roots = own.authorities.clone();
+    pub(crate) fn config(&self, certs: &RegistryCerts, verify: bool) -> TlsConfig {
+        let mut roots = certs.authorities.clone();
         if verify {
             // The system's bundle is read once, on the first verified connection.
             roots.extend_from_slice(self.system.get_or_init(system_roots));
         }
         TlsConfig::builder()
             .root_certs(RootCerts::new_with_certs(&roots))
-            .client_cert(own.client.clone())
+            .client_cert(certs.client.clone())
             .disable_verification(!verify)
             .unversioned_rustls_crypto_provider(self.provider.clone())
             .build()
@@ -88,12 +88,12 @@ impl TrustStore {
         let chain = client.certs().iter().map(|cert| cert.der().to_vec().into()).collect();
         let der = client.private_key().der().to_vec();
         let key = rustls_pki_types::PrivateKeyDer::try_from(der).map_err(|why| mismatch(why.to_owned()))?;
-        let built = rustls::ClientConfig::builder_with_provider(self.provider.clone())
+        let result = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| mismatch(error.to_string()))?
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_client_auth_cert(chain, key);
-        built.map(drop).map_err(|error| mismatch(error.to_string()).into())
+        result.map(drop).map_err(|error| mismatch(error.to_string()).into())
     }
 }
 
@@ -118,7 +118,7 @@ fn directory_names(registry: &str) -> Vec<String> {
     names
 }
 
-fn read_directory(directory: &Path, own: &mut RegistryCerts) -> Result<()> {
+fn read_directory(directory: &Path, certs: &mut RegistryCerts) -> Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if is_absent(&error) => return Ok(()),
@@ -129,8 +129,8 @@ fn read_directory(directory: &Path, own: &mut RegistryCerts) -> Result<()> {
     paths.sort();
     for path in &paths {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("crt") => own.authorities.extend(read_certificates(path)?),
-            Some("cert") => own.client = Some(read_client_cert(path)?),
+            Some("crt") => certs.authorities.extend(read_certificates(path)?),
+            Some("cert") => certs.client = Some(read_client_cert(path)?),
             _ => {}
         }
     }
@@ -145,16 +145,16 @@ fn is_absent(error: &std::io::Error) -> bool {
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
     let text = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let found: Vec<_> = parse_pem(&text)
+    let certificates: Vec<_> = parse_pem(&text)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
         .collect();
-    if found.is_empty() {
+    if certificates.is_empty() {
         return Err(malformed(path, "no certificate in PEM format").into());
     }
-    Ok(found)
+    Ok(certificates)
 }
 
 fn read_client_cert(path: &Path) -> Result<ClientCert> {

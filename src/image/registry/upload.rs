@@ -103,8 +103,8 @@ impl Repository {
     }
 
     /// Stores a manifest under a tag or its digest.
-    pub fn put_manifest(&self, which: &ManifestRef<'_>, media_type: &str, text: &[u8]) -> Result<()> {
-        let uri = self.uri(&format!("{}/manifests/{which}", self.endpoint().repository))?;
+    pub fn put_manifest(&self, reference: &ManifestRef<'_>, media_type: &str, text: &[u8]) -> Result<()> {
+        let uri = self.uri(&format!("{}/manifests/{reference}", self.endpoint().repository))?;
         let request = HttpRequest {
             method: Method::PUT,
             headers: vec![("content-type", media_type.to_owned())],
@@ -122,6 +122,7 @@ impl Repository {
         let uri = self.uri(&format!("{}/manifests/{digest}", self.endpoint().repository))?;
         let request = HttpRequest {
             method: Method::HEAD,
+            // Registries answer 404 for a manifest of a type that is not accepted.
             headers: vec![("accept", "*/*".to_owned())],
             ..HttpRequest::get(uri)
         };
@@ -145,7 +146,7 @@ impl BlobUpload<'_> {
             let from = usize::try_from(self.offset - start)?;
             let request = self.patch(RequestBody { bytes: bytes.clone(), from }, end);
             let outcome = self.repository.exchange(&request, &self.repository.scope());
-            let known = match outcome {
+            let received = match outcome {
                 Ok(response) if matches!(response.status().as_u16(), 200..300) => {
                     self.update_location(&response);
                     // Without a Range header the whole chunk counts as accepted.
@@ -163,7 +164,7 @@ impl BlobUpload<'_> {
                     self.wait_and_query(wait.delay(), &mut backoff, notice)?
                 }
             };
-            match known {
+            match received {
                 // Only chunk data is still in memory; an offset outside the chunk cannot be continued.
                 Some(offset) if (start..=end).contains(&offset) => {
                     if offset > self.offset {
@@ -197,14 +198,14 @@ impl BlobUpload<'_> {
                 other => self.retry_wait(other)?,
             };
             // The request may have succeeded and only its response been lost.
-            let waited = if wait == RetryWait::No { None } else { backoff.next(wait.delay()) };
-            if let Some(delay) = waited {
+            let retry_delay = if wait == RetryWait::No { None } else { backoff.next(wait.delay()) };
+            if let Some(delay) = retry_delay {
                 self.repository.pause(delay, notice)?;
             }
             if self.repository.blob_size(digest)?.is_some() {
                 return Ok(UploadOutcome::Accepted);
             }
-            if waited.is_none() {
+            if retry_delay.is_none() {
                 return Ok(UploadOutcome::Lost);
             }
             let end = start.saturating_add(rest.len() as u64);
@@ -233,6 +234,7 @@ impl BlobUpload<'_> {
 
     fn put(&self, digest: &Digest, content: RequestBody) -> Result<HttpRequest> {
         let text = self.location.to_string();
+        // The registry may keep the upload's state in the query.
         let separator = if self.location.query().is_some() { '&' } else { '?' };
         let text = format!("{text}{separator}digest={}", percent_encode(digest.as_str()));
         let uri = text.parse().with_context(|| format!("`{}` is not a URL", printable(&text)))?;
@@ -256,11 +258,11 @@ impl BlobUpload<'_> {
     /// Waits, then queries how much the registry has.
     fn wait_and_query(
         &mut self,
-        wanted: Option<std::time::Duration>,
+        requested: Option<std::time::Duration>,
         backoff: &mut RetryBackoff,
         notice: LayerEventFn<'_>,
     ) -> Result<Option<u64>> {
-        let Some(delay) = backoff.next(wanted) else {
+        let Some(delay) = backoff.next(requested) else {
             let message = format!("the upload to {} was cut again and again", self.repository);
             return Err(Failure::new(FailureKind::Network, message).into());
         };
@@ -307,8 +309,8 @@ impl RetryWait {
 /// The upload's next URL. If a TLS-terminating proxy makes the registry answer with an http URL, https is
 /// kept.
 fn upload_location(base: &Uri, response: &Response<Body>) -> Option<Uri> {
-    let said = Some(header(response, "location")).filter(|said| !said.is_empty())?;
-    let target = resolve_location(base, &said)?;
+    let location = Some(header(response, "location")).filter(|location| !location.is_empty())?;
+    let target = resolve_location(base, &location)?;
     let downgrade = base.scheme_str() == Some("https") && target.scheme_str() == Some("http");
     if !downgrade {
         return Some(target);

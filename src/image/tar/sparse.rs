@@ -55,11 +55,12 @@ pub(super) fn read_map(
 ) -> anyhow::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     let mut line = String::new();
-    let mut wanted = None;
+    let mut expected = None;
     loop {
         for byte in read_block()? {
             if byte != b'\n' {
                 line.push(char::from(byte));
+                // A u64 has 20 digits at most.
                 if line.len() > 20 {
                     return Err(malformed().into());
                 }
@@ -67,11 +68,11 @@ pub(super) fn read_map(
             }
             let number: u64 = line.parse().map_err(|_| malformed())?;
             line.clear();
-            match wanted {
-                None => wanted = Some(segments(number)?.saturating_mul(2)),
+            match expected {
+                None => expected = Some(segments(number)?.saturating_mul(2)),
                 Some(_) => numbers.push(number),
             }
-            if wanted == Some(numbers.len()) {
+            if expected == Some(numbers.len()) {
                 return Ok(numbers);
             }
         }

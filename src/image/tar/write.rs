@@ -142,9 +142,11 @@ impl HeaderBlock {
         if !path.is_ascii() || path.len() > 255 {
             return false;
         }
+        // `write_common` has stored it already.
         if path.len() <= 100 {
             return true;
         }
+        // 155 bytes of prefix and 100 of name; readers put the slash between them back.
         let divides = |at: &usize| *at > 0 && *at <= 155 && path.len() - at - 1 <= 100 && at + 1 < path.len();
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         let Some(at) = slashes.rev().find(divides) else { return false };
@@ -155,10 +157,10 @@ impl HeaderBlock {
 
     /// Stores as much of `text` as fits; `true` if that was all.
     fn text(&mut self, at: usize, length: usize, text: &[u8]) -> bool {
-        let taken = text.len().min(length);
+        let copied = text.len().min(length);
         self.0[at..at + length].fill(0);
-        self.0[at..at + taken].copy_from_slice(&text[..taken]);
-        taken == text.len()
+        self.0[at..at + copied].copy_from_slice(&text[..copied]);
+        copied == text.len()
     }
 
     /// Stores octal digits and a NUL; zero, and `false`, if there are too many digits.
@@ -184,6 +186,7 @@ fn fits(length: usize, value: u64) -> bool {
 /// Appends a PAX record; its length includes the length field itself.
 fn push_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
+    // Repeated, because counting the digits of the length may add one.
     let mut length = rest;
     while length != rest + length.to_string().len() {
         length = rest + length.to_string().len();

@@ -76,24 +76,24 @@ pub fn unpack_layer(
     options: &UnpackOptions,
     progress: &dyn LayerProgress,
 ) -> anyhow::Result<LayerRecord> {
-    let taken = AtomicU64::new(0);
-    let report = UnpackProgress { taken: &taken, options, progress };
+    let bytes_read = AtomicU64::new(0);
+    let report = UnpackProgress { bytes_read: &bytes_read, options, progress };
     let (digest, totals) = std::thread::scope(|scope| {
-        let running = pipeline::start_pipeline(scope, source, &taken).context("cannot start threads")?;
+        let handle = pipeline::start_pipeline(scope, source, &bytes_read).context("cannot start threads")?;
         // The call consumes the input, so it is dropped and the threads end even on errors.
-        let totals = read_archive(running.input, draft, &report);
-        let digest = running.hash.join();
+        let totals = read_archive(handle.input, draft, &report);
+        let digest = handle.hash.join();
         let digest = digest.map_err(|_| Failure::new(FailureKind::Other, "the hashing thread failed"))?;
         anyhow::Ok((digest, totals?))
     })
     .with_context(|| match draft.diff_id() {
-        Some(wanted) => format!("cannot unpack layer {wanted}"),
+        Some(expected) => format!("cannot unpack layer {expected}"),
         None => "cannot unpack a layer".to_owned(),
     })?;
-    if let Some(wanted) = draft.diff_id()
-        && *wanted != digest
+    if let Some(expected) = draft.diff_id()
+        && *expected != digest
     {
-        return Err(wrong_digest(wanted, &digest).into());
+        return Err(wrong_digest(expected, &digest).into());
     }
     Ok(LayerRecord {
         diff_id: digest,
@@ -104,8 +104,8 @@ pub fn unpack_layer(
     })
 }
 
-fn wrong_digest(wanted: &Digest, found: &Digest) -> Failure {
-    corrupt(format!("layer {wanted} is not what its image says: its content has the digest {found}"))
+fn wrong_digest(expected: &Digest, actual: &Digest) -> Failure {
+    corrupt(format!("layer {expected} is not what its image says: its content has the digest {actual}"))
 }
 
 struct LayerTotals {
@@ -162,10 +162,10 @@ fn drain(input: &mut TarSplitRecorder) -> io::Result<()> {
     }
 }
 
-fn too_large(what: String) -> Failure {
+fn too_large(excess: String) -> Failure {
     Failure::new(
         FailureKind::Full,
-        format!("the layer {what}, the limit against archives made to exhaust the machine"),
+        format!("the layer {excess}, the limit against archives made to exhaust the machine"),
     )
 }
 
@@ -207,8 +207,8 @@ impl BufRead for TarSplitRecorder {
         }
         // Checked on the uncompressed stream: this is what a decompression bomb inflates.
         if self.read > self.limits.bytes {
-            let what = format!("is larger than {} bytes", self.limits.bytes);
-            return Err(io::Error::other(too_large(what)));
+            let excess = format!("is larger than {} bytes", self.limits.bytes);
+            return Err(io::Error::other(too_large(excess)));
         }
         self.input.fill_buf()
     }
@@ -235,14 +235,14 @@ impl Read for TarSplitRecorder {
 
 /// Reports how much of the source has been read.
 struct UnpackProgress<'a> {
-    taken: &'a AtomicU64,
+    bytes_read: &'a AtomicU64,
     options: &'a UnpackOptions,
     progress: &'a dyn LayerProgress,
 }
 
 impl UnpackProgress<'_> {
     fn update(&self) {
-        let current = self.taken.load(Ordering::Relaxed);
+        let current = self.bytes_read.load(Ordering::Relaxed);
         let total = self.options.compressed_size.max(current);
         self.progress.event(&self.options.label, LayerEvent::Extracting { current, total });
     }

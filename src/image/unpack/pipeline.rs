@@ -46,21 +46,21 @@ impl Drop for Chunk {
 struct BufferPool {
     free: Receiver<Vec<u8>>,
     back: Sender<Vec<u8>>,
-    made: usize,
+    allocated: usize,
 }
 
 impl BufferPool {
     fn new() -> Self {
         let (back, free) = channel();
-        Self { free, back, made: 0 }
+        Self { free, back, allocated: 0 }
     }
 
     fn take(&mut self) -> Vec<u8> {
         if let Ok(buffer) = self.free.try_recv() {
             return buffer;
         }
-        if self.made < POOL {
-            self.made += 1;
+        if self.allocated < POOL {
+            self.allocated += 1;
             return vec![0; CHUNK];
         }
         // Cannot fail: the pool holds a sender itself.
@@ -153,16 +153,16 @@ pub(super) struct PipelineHandle<'scope> {
     pub(super) hash: ScopedJoinHandle<'scope, Digest>,
 }
 
-/// Starts the threads. `taken` counts the bytes read from `source`.
+/// Starts the threads. `bytes_read` counts what has been read from `source`.
 pub(super) fn start_pipeline<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     source: impl Read + Send + 'scope,
-    taken: &'scope AtomicU64,
+    bytes_read: &'scope AtomicU64,
 ) -> io::Result<PipelineHandle<'scope>> {
     let (to_decoder, raw) = sync_channel(POOL);
     let (to_caller, plain) = sync_channel(POOL);
     let (to_hash, hashed) = sync_channel(POOL);
-    spawn(scope, "read", move || read(source, taken, &to_decoder))?;
+    spawn(scope, "read", move || read(source, bytes_read, &to_decoder))?;
     spawn(scope, "decode", move || decode(ChunkReader::new(raw), &to_caller, &to_hash))?;
     let hash = spawn(scope, "hash", move || hash(&hashed))?;
     Ok(PipelineHandle { input: ChunkReader::new(plain), hash })
@@ -176,11 +176,11 @@ fn spawn<'scope, T: Send + 'scope>(
     std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn_scoped(scope, work)
 }
 
-fn read(mut source: impl Read, taken: &AtomicU64, out: &SyncSender<ChunkResult>) {
+fn read(mut source: impl Read, bytes_read: &AtomicU64, out: &SyncSender<ChunkResult>) {
     let mut pool = BufferPool::new();
     while let Some(item) = pool.fill(&mut source).transpose() {
         if let Ok(chunk) = &item {
-            taken.fetch_add(chunk.filled as u64, Ordering::Relaxed);
+            bytes_read.fetch_add(chunk.filled as u64, Ordering::Relaxed);
         }
         let failed = item.is_err();
         if out.send(item).is_err() || failed {

@@ -125,14 +125,14 @@ impl LayerTree {
     /// Opens a directory of the tree by its path; symbolic links are resolved as if the tree were the root.
     fn resolve(&self, dir: &[u8]) -> Result<ParentDir, Errno> {
         let path = if dir.is_empty() { b"." } else { dir };
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let open = |resolve| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             retry_openat2(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
         };
-        match open(inside | ResolveFlags::NO_SYMLINKS) {
+        match open(in_root | ResolveFlags::NO_SYMLINKS) {
             // ELOOP: there is a link on the way; resolve again, following it.
-            Err(Errno::LOOP) => Ok(ParentDir { fd: open(inside)?, through_link: true }),
+            Err(Errno::LOOP) => Ok(ParentDir { fd: open(in_root)?, through_link: true }),
             other => Ok(ParentDir { fd: other?, through_link: false }),
         }
     }
@@ -142,16 +142,16 @@ impl LayerTree {
         let ends = dir.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([dir.len()]);
         let mut start = 0;
         for end in ends {
-            let shown = || resolving(&dir[..end]);
+            let context = || resolving(&dir[..end]);
             let (path, base) = (&dir[..end], dir[start..end].to_vec());
             start = end + 1;
             parent = match self.resolve(path) {
                 Err(Errno::NOENT | Errno::NOTDIR) => {
                     let at = TreeLocation { parent: Rc::new(parent), base };
-                    self.make_parent(&at, path).with_context(shown)?;
-                    self.resolve(path).with_context(shown)?
+                    self.make_parent(&at, path).with_context(context)?;
+                    self.resolve(path).with_context(context)?
                 }
-                other => other.with_context(shown)?,
+                other => other.with_context(context)?,
             };
         }
         Ok(parent)
@@ -173,14 +173,14 @@ impl LayerTree {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 self.last = None;
-                let aside = self.scratch_path()?;
-                rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &aside)?;
-                self.keep_contents(&aside)?;
+                let scratch = self.scratch_path()?;
+                rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &scratch)?;
+                self.keep_contents(&scratch)?;
             }
             FileType::RegularFile if self.contents.contains_key(&stat.st_ino) => {
                 let number = self.contents.remove(&stat.st_ino).unwrap_or_default();
-                let kept = self.extra_path(number)?;
-                rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &kept)?;
+                let extra = self.extra_path(number)?;
+                rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &extra)?;
             }
             _ => {
                 // It may be a link that led to the cached directory.
@@ -262,8 +262,8 @@ impl LayerTree {
     ) -> anyhow::Result<()> {
         // Its path in the stream may resolve differently later, so keep the content under `extra/`.
         if at.parent.through_link {
-            let kept = self.extra_path(number)?;
-            rustix::fs::linkat(&at.parent.fd, &at.base[..], CWD, &kept, AtFlags::empty())?;
+            let extra = self.extra_path(number)?;
+            rustix::fs::linkat(&at.parent.fd, &at.base[..], CWD, &extra, AtFlags::empty())?;
         } else {
             self.contents.insert(file.metadata()?.ino(), number);
         }
@@ -416,9 +416,9 @@ impl LayerTree {
                 continue;
             }
             // With one id only `user.*` xattrs can be set without privileges.
-            let given = self.identity == LayerOwnership::Mapped || name.starts_with(b"user.");
+            let settable = self.identity == LayerOwnership::Mapped || name.starts_with(b"user.");
             let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
-            if !given || set(name).is_err() {
+            if !settable || set(name).is_err() {
                 // Best effort: the tar-split data has it in any case.
                 let _ = set(&[ENCODED_XATTR_PREFIX.as_bytes(), name].concat());
             }
@@ -433,14 +433,14 @@ impl LayerTree {
         for (index, dir) in self.dirs.iter().enumerate() {
             if self.dirs.get(index + 1).is_none_or(|next| next.path != dir.path) {
                 self.finish_dir(dir)
-                    .with_context(|| format!("cannot set the mode of `{}`", shown(&dir.path)))?;
+                    .with_context(|| format!("cannot set the mode of `{}`", display_path(&dir.path)))?;
             }
         }
         Ok(())
     }
 
-    fn finish_dir(&self, end: &PendingDir) -> Result<(), Errno> {
-        let path = if end.path.is_empty() { b"." } else { &end.path[..] };
+    fn finish_dir(&self, pending: &PendingDir) -> Result<(), Errno> {
+        let path = if pending.path.is_empty() { b"." } else { &pending.path[..] };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let dir = match retry_openat2(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
@@ -449,8 +449,8 @@ impl LayerTree {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(()),
             other => other?,
         };
-        rustix::fs::fchmod(&dir, Mode::from_raw_mode(end.mode))?;
-        end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &mtime.timestamps()))
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(pending.mode))?;
+        pending.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &mtime.timestamps()))
     }
 }
 
@@ -482,9 +482,9 @@ fn owner(member: &TarMember) -> (Uid, Gid) {
 }
 
 fn resolving(dir: &[u8]) -> String {
-    format!("on the way through `{}`", shown(dir))
+    format!("on the way through `{}`", display_path(dir))
 }
 
-fn shown(path: &[u8]) -> String {
+fn display_path(path: &[u8]) -> String {
     OsStr::from_bytes(path).to_string_lossy().escape_debug().to_string()
 }

@@ -18,6 +18,7 @@ impl FromStr for DeviceSpec {
         let parts: Vec<&str> = text.split(':').collect();
         let (host, container, permissions) = match parts.as_slice() {
             [host] => (*host, *host, "rwm"),
+            // docker takes a second part of only these letters as permissions, never as a path.
             [host, mode] if is_mode(mode) => (*host, *host, *mode),
             [host, container] => (*host, *container, "rwm"),
             [host, container, mode] if is_mode(mode) => (*host, *container, *mode),

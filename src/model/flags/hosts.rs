@@ -13,6 +13,7 @@ pub fn parse_entry(text: &str) -> Result<(String, String), Failure> {
         invalid(format!("bad format for add-host: `{}`", text.escape_debug()))
             .hint("NAME:ADDRESS, as in db:10.0.0.2 or db=fd00::2")
     };
+    // `=` first, since an IPv6 address contains colons.
     let (name, address) = text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(malformed)?;
     if name.is_empty() || name.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control()) {
         return Err(malformed());

@@ -13,20 +13,21 @@ pub struct KeyValue {
     pub value: Option<String>,
 }
 
-/// Parses `NAME=value` or `NAME`; `what` describes it in the error.
-pub fn parse(text: &str, what: &str) -> Result<KeyValue, Failure> {
+/// Parses `NAME=value` or `NAME`; `kind` names it in the error.
+pub fn parse(text: &str, kind: &str) -> Result<KeyValue, Failure> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),
     };
     if name.is_empty() {
-        return Err(invalid(format!("invalid {what}: `{}`: the name is missing", text.escape_debug())));
+        return Err(invalid(format!("invalid {kind}: `{}`: the name is missing", text.escape_debug())));
     }
     Ok(KeyValue { name: name.to_owned(), value })
 }
 
 /// Parses a file's `content`; `file` is its name for errors.
 pub fn parse_file(content: &[u8], file: &str) -> Result<Vec<KeyValue>, Failure> {
+    // docker skips the byte order mark that Windows editors write.
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let lines = content.split(|byte| *byte == b'\n').enumerate();
     lines.filter_map(|(index, line)| parse_line(line, file, index + 1).transpose()).collect()
@@ -35,6 +36,7 @@ pub fn parse_file(content: &[u8], file: &str) -> Result<Vec<KeyValue>, Failure> 
 fn parse_line(line: &[u8], file: &str, number: usize) -> Result<Option<KeyValue>, Failure> {
     let malformed = |why: String| invalid(format!("invalid file `{file}`, line {number}: {why}"));
     let line = str::from_utf8(line).map_err(|_| malformed("it is not UTF-8".into()))?;
+    // Go's line scanner drops the carriage return of Windows files.
     let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);

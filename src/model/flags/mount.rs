@@ -129,14 +129,14 @@ impl BindFields {
         Ok(())
     }
 
-    fn finish(self, path: PathBuf, given: &str, read_only: bool) -> Result<MountSource, String> {
-        if given.is_empty() {
+    fn finish(self, path: PathBuf, source: &str, read_only: bool) -> Result<MountSource, String> {
+        if source.is_empty() {
             return Err("source is required for a bind mount".into());
         }
-        if !given.starts_with(['/', '.']) {
+        if !source.starts_with(['/', '.']) {
             return Err(format!(
                 "invalid mount path: '{}' mount path must be absolute",
-                given.escape_debug()
+                source.escape_debug()
             ));
         }
         let mode = self.recursive.as_deref().unwrap_or("enabled");

@@ -42,6 +42,7 @@ impl RawNetworkFlags {
             self.merge_into(first)?;
         }
         check_combination(&networks)?;
+        // Only a sole network can be other than user-defined, as just checked.
         let Some(first) = networks.first() else { return Ok((None, networks)) };
         let mode = match parse_container(&first.network, "--network")? {
             Some(container) => NetworkMode::Container(container),
@@ -63,23 +64,25 @@ impl RawNetworkFlags {
 
     /// Single-network flags apply to the first network, and must not repeat what its long form sets.
     fn merge_into(self, first: &mut NetworkAttachment) -> Result<(), Failure> {
-        let twice = |what: &str| Err(invalid(format!("conflicting options: cannot specify both {what}")));
+        let conflict =
+            |options: &str| Err(invalid(format!("conflicting options: cannot specify both {options}")));
         if !first.aliases.is_empty() && !self.aliases.is_empty() {
-            return twice("--network-alias and per-network alias");
+            return conflict("--network-alias and per-network alias");
         }
         if first.ip.is_some() && self.ip.is_some() {
-            return twice("--ip and per-network IPv4 address");
+            return conflict("--ip and per-network IPv4 address");
         }
         if first.ip6.is_some() && self.ip6.is_some() {
-            return twice("--ip6 and per-network IPv6 address");
+            return conflict("--ip6 and per-network IPv6 address");
         }
         if first.mac.is_some() && self.mac.is_some() {
-            return twice("--mac-address and per-network MAC address");
+            return conflict("--mac-address and per-network MAC address");
         }
         if !first.link_local.is_empty() && !self.link_local.is_empty() {
-            return twice("--link-local-ip and per-network link-local IP addresses");
+            return conflict("--link-local-ip and per-network link-local IP addresses");
         }
         first.aliases.extend(self.aliases);
+        // The long form has no key for links, so these cannot conflict.
         first.links.extend(self.links);
         first.link_local.extend(self.link_local);
         // At most one of both is set, as checked above.
@@ -96,23 +99,23 @@ pub fn is_user_defined(name: &str) -> bool {
 }
 
 fn check_combination(networks: &[NetworkAttachment]) -> Result<(), Failure> {
-    for (index, one) in networks.iter().enumerate() {
-        if networks.iter().take(index).any(|other| other.network == one.network) {
+    for (index, attachment) in networks.iter().enumerate() {
+        if networks.iter().take(index).any(|other| other.network == attachment.network) {
             return Err(invalid(format!(
                 "network \"{}\" is specified multiple times",
-                one.network.escape_debug()
+                attachment.network.escape_debug()
             )));
         }
-        if !is_user_defined(&one.network) && !one.aliases.is_empty() {
+        if !is_user_defined(&attachment.network) && !attachment.aliases.is_empty() {
             return Err(invalid("network-scoped aliases are only supported for user-defined networks"));
         }
-        if !is_user_defined(&one.network) && (one.ip.is_some() || one.ip6.is_some()) {
+        if !is_user_defined(&attachment.network) && (attachment.ip.is_some() || attachment.ip6.is_some()) {
             return Err(invalid("user specified IP address is supported on user defined networks only"));
         }
     }
     // docker allows several networks only if all are user-defined.
-    let own = networks.iter().filter(|one| is_user_defined(&one.network)).count();
-    if own != 0 && own != networks.len() || own == 0 && networks.len() > 1 {
+    let user_defined = networks.iter().filter(|attachment| is_user_defined(&attachment.network)).count();
+    if user_defined != 0 && user_defined != networks.len() || user_defined == 0 && networks.len() > 1 {
         return Err(invalid(
             "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
         ));
@@ -121,8 +124,8 @@ fn check_combination(networks: &[NetworkAttachment]) -> Result<(), Failure> {
 }
 
 /// Endpoint settings make no sense without networks.
-fn check_without_networks(mode: &NetworkMode, asked: &NetworkAttachment) -> Result<(), Failure> {
-    if !asked.links.is_empty() {
+fn check_without_networks(mode: &NetworkMode, attachment: &NetworkAttachment) -> Result<(), Failure> {
+    if !attachment.links.is_empty() {
         let kind = match mode {
             NetworkMode::Container(_) => "container type network",
             NetworkMode::Host => "host type networking",
@@ -133,10 +136,13 @@ fn check_without_networks(mode: &NetworkMode, asked: &NetworkAttachment) -> Resu
         );
         return Err(invalid(message));
     }
-    if asked.mac.is_some() {
+    if attachment.mac.is_some() {
         return Err(invalid("conflicting options: mac-address and the network mode"));
     }
-    if !asked.link_local.is_empty() || !asked.driver_options.is_empty() || asked.gateway_priority != 0 {
+    if !attachment.link_local.is_empty()
+        || !attachment.driver_options.is_empty()
+        || attachment.gateway_priority != 0
+    {
         return Err(invalid("conflicting options: options of a network and the network mode"));
     }
     Ok(())
@@ -151,34 +157,34 @@ pub fn parse(text: &str) -> Result<NetworkAttachment, Failure> {
         return Ok(NetworkAttachment { network: text.to_owned(), ..NetworkAttachment::default() });
     }
     let malformed = |why: String| invalid(format!("invalid --network `{}`: {why}", text.escape_debug()));
-    let mut read = NetworkAttachment::default();
+    let mut attachment = NetworkAttachment::default();
     for field in csv::fields(text)? {
         let (key, value) = field
             .split_once('=')
             .ok_or_else(|| malformed(format!("invalid field {}", field.escape_debug())))?;
         let value = value.trim();
         match key.trim().to_ascii_lowercase().as_str() {
-            "name" => value.clone_into(&mut read.network),
-            "alias" => read.aliases.push(value.to_owned()),
-            "ip" => read.ip = Some(parse_v4(value)?),
-            "ip6" => read.ip6 = Some(parse_v6(value)?),
-            "mac-address" => read.mac = Some(value.parse().map_err(malformed)?),
-            "link-local-ip" => read.link_local.push(parse_link_local(value)?),
+            "name" => value.clone_into(&mut attachment.network),
+            "alias" => attachment.aliases.push(value.to_owned()),
+            "ip" => attachment.ip = Some(parse_v4(value)?),
+            "ip6" => attachment.ip6 = Some(parse_v6(value)?),
+            "mac-address" => attachment.mac = Some(value.parse().map_err(malformed)?),
+            "link-local-ip" => attachment.link_local.push(parse_link_local(value)?),
             "driver-opt" => {
                 let (name, value) = parse_driver_option(value)?;
-                read.driver_options.insert(name, value);
+                attachment.driver_options.insert(name, value);
             }
             "gw-priority" => {
                 let wrong = |_| malformed(format!("invalid gw-priority: {}", value.escape_debug()));
-                read.gateway_priority = value.parse().map_err(wrong)?;
+                attachment.gateway_priority = value.parse().map_err(wrong)?;
             }
             other => return Err(malformed(format!("invalid field key {}", other.escape_debug()))),
         }
     }
-    if read.network.is_empty() {
+    if attachment.network.is_empty() {
         return Err(malformed("no name set for network".into()));
     }
-    Ok(read)
+    Ok(attachment)
 }
 
 /// Validates endpoint options; returns warnings.

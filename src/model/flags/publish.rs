@@ -22,18 +22,18 @@ pub fn parse(text: &str) -> Result<Vec<PortSpec>, Failure> {
     }
     let protocol = protocol_of(protocol)?;
     let ip = address(ip)?;
-    let wrong = |what: &str, text: &str| invalid(format!("invalid {what}: {}", text.escape_debug()));
+    let wrong = |field: &str, text: &str| invalid(format!("invalid {field}: {}", text.escape_debug()));
     let (first, last) = parse_bounds(container).ok_or_else(|| wrong("containerPort", container))?;
     if first == 0 {
         return Err(wrong("containerPort", container));
     }
-    let taken = match host {
+    let host_ports = match host {
         "" => None,
         host => Some(parse_bounds(host).ok_or_else(|| wrong("hostPort", host))?),
     };
     let ports = first..=last;
     // Host port 0 means any free port.
-    let Some((low, high)) = taken.filter(|taken| *taken != (0, 0)) else {
+    let Some((low, high)) = host_ports.filter(|host_ports| *host_ports != (0, 0)) else {
         return Ok(ports.map(|container| PortSpec { container, protocol, ip, host: None }).collect());
     };
     if low == 0 {
@@ -114,8 +114,8 @@ impl ContainerSpec {
     pub fn ports_to_publish(&self) -> Vec<PortSpec> {
         let mut ports = self.ports.clone();
         if self.publish_all {
-            let wanted = self.exposed_ports.iter().filter_map(|port| exposed(port));
-            for (container, protocol) in wanted {
+            let exposed_ports = self.exposed_ports.iter().filter_map(|port| parse_exposed(port));
+            for (container, protocol) in exposed_ports {
                 if !ports.iter().any(|port| (port.container, port.protocol) == (container, protocol)) {
                     ports.push(PortSpec { container, protocol, ip: None, host: None });
                 }
@@ -126,7 +126,7 @@ impl ContainerSpec {
 }
 
 /// Parses an exposed `80/tcp`; SCTP ports are skipped silently, since nobody asked to publish them.
-fn exposed(port: &str) -> Option<(u16, PortProtocol)> {
+fn parse_exposed(port: &str) -> Option<(u16, PortProtocol)> {
     let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
     let protocol = match protocol {
         "tcp" => PortProtocol::Tcp,

@@ -57,8 +57,8 @@ impl FromStr for SecurityOption {
 
 fn label_option(text: &str) -> Option<SecurityOption> {
     let key = text.split_once(':').map_or(text, |(key, _)| key);
-    let known = matches!(key, "user" | "role" | "type" | "level" | "filetype") && text.contains(':');
-    (known || text == "disable" || text == "nested").then(|| SecurityOption::Label(text.to_owned()))
+    let is_pair = matches!(key, "user" | "role" | "type" | "level" | "filetype") && text.contains(':');
+    (is_pair || text == "disable" || text == "nested").then(|| SecurityOption::Label(text.to_owned()))
 }
 
 #[cfg(test)]

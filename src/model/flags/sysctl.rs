@@ -24,6 +24,7 @@ pub fn parse(text: &str) -> Result<(String, String), Failure> {
     if name.is_empty() || !name.bytes().all(safe) || name.contains("..") || value.contains('\0') {
         return Err(malformed());
     }
+    // sysctl(8) accepts slashes as separators; in a name with dots they are part of an interface's name.
     let name = if name.contains('.') { name.to_owned() } else { name.replace('/', ".") };
     if is_network(&name) || is_ipc(&name) || name == "kernel.domainname" || name == "kernel.hostname" {
         return Ok((name, value.to_owned()));

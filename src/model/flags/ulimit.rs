@@ -42,6 +42,7 @@ impl FromStr for UlimitSpec {
             _ => Err(malformed("a limit is a number, or -1 for none")),
         };
         let (soft, hard) = (number(soft)?, number(hard)?);
+        // -1 is unlimited, above any other limit.
         if hard != -1 && (soft == -1 || soft > hard) {
             return Err(malformed("the soft limit must not exceed the hard limit"));
         }

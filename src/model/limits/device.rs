@@ -84,7 +84,7 @@ fn split(text: &str) -> Result<(&str, &str), Failure> {
 pub fn check_device_rule(text: &str) -> Result<String, Failure> {
     let parts: Vec<&str> = text.split(' ').collect();
     let number = |text: &str| text == "*" || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-    let good = match parts.as_slice() {
+    let valid = match parts.as_slice() {
         [kind, numbers, access] => {
             matches!(*kind, "a" | "c" | "b")
                 && numbers.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor))
@@ -93,7 +93,7 @@ pub fn check_device_rule(text: &str) -> Result<String, Failure> {
         }
         _ => false,
     };
-    if good {
+    if valid {
         return Ok(text.to_owned());
     }
     Err(invalid(format!("invalid device cgroup format '{}'", text.escape_debug())))

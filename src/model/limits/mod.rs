@@ -59,6 +59,7 @@ impl LimitsSpec {
     /// Validates what does not depend on the machine, as docker does on creation.
     pub fn check(&self) -> Result<(), Failure> {
         self.check_change()?;
+        // Not for a change, which may leave the memory limit as it is.
         if self.memory == 0 && self.memory_swap > 0 {
             return Err(invalid(
                 "You should always set the Memory limit when using Memoryswap limit, see usage",
@@ -120,6 +121,7 @@ impl LimitsSpec {
     /// Fills in docker's defaults: as much swap as memory.
     pub fn complete(&mut self) {
         if self.memory > 0 && self.memory_swap == 0 {
+            // What exceeds an i64 is unlimited in effect.
             self.memory_swap = i64::try_from(self.memory.saturating_mul(2)).unwrap_or(-1);
         }
     }
@@ -130,8 +132,9 @@ impl LimitsSpec {
         let mut new = self.clone();
         if change.memory != 0 {
             // Setting memory above an existing memory+swap limit would make the latter invalid.
-            let enough = u64::try_from(self.memory_swap).is_ok_and(|both| 0 < both && both < change.memory);
-            if enough && change.memory_swap == 0 {
+            let exceeds_swap =
+                u64::try_from(self.memory_swap).is_ok_and(|both| 0 < both && both < change.memory);
+            if exceeds_swap && change.memory_swap == 0 {
                 return Err(invalid(
                     "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
                 ));
@@ -149,6 +152,7 @@ impl LimitsSpec {
         set_if_given(&mut new.blkio_weight, &change.blkio_weight);
         // Zero is a value here (unlimited), so only None means unchanged.
         new.pids = change.pids.or(new.pids);
+        // Checked as a whole: the change alone may lack what a rule refers to.
         new.check()?;
         new.complete();
         Ok(new)
@@ -186,14 +190,14 @@ impl LimitsSpec {
     }
 }
 
-fn set_if_given<T: PartialEq + Default + Clone>(over: &mut T, value: &T) {
+fn set_if_given<T: PartialEq + Default + Clone>(target: &mut T, value: &T) {
     if *value != T::default() {
-        over.clone_from(value);
+        target.clone_from(value);
     }
 }
 
-fn bad_list(text: &str, what: &str) -> Failure {
-    invalid(format!("Invalid value {} for cpuset {what}", text.escape_debug()))
+fn bad_list(text: &str, resource: &str) -> Failure {
+    invalid(format!("Invalid value {} for cpuset {resource}", text.escape_debug()))
 }
 
 /// Parses `--cpus`: a decimal number with at most nine digits after the point, in billionths.
@@ -204,6 +208,7 @@ pub fn parse_cpus(text: &str) -> Result<u64, Failure> {
     if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
         return Err(malformed());
     }
+    // Trailing zeros do not count: docker only requires a whole number of billionths.
     let fraction = fraction.trim_end_matches('0');
     if fraction.len() > 9 {
         return Err(invalid("value is too precise"));

@@ -43,12 +43,12 @@ pub(crate) trait Datapath: Send + Sync {
 
 /// Keeps a value alive until this is dropped.
 pub(crate) struct DropGuard {
-    _held: Box<dyn Send>,
+    _value: Box<dyn Send>,
 }
 
 impl DropGuard {
-    pub(crate) fn new(held: impl Send + 'static) -> Self {
-        Self { _held: Box::new(held) }
+    pub(crate) fn new(value: impl Send + 'static) -> Self {
+        Self { _value: Box::new(value) }
     }
 }
 

@@ -30,6 +30,7 @@ impl NativeDatapath {
     pub(crate) fn with_kernel_tcp(gateway: &mut Gateway, context: DatapathContext<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
         let tcp = SynInterceptor::new(context.relay, context.egress.clone(), Arc::new(Arc::clone(&device)));
+        // Before the forwarder runs: the SYNs that it sends back must find a listener.
         for listener in gateway.take_listeners() {
             tcp.listen(listener, gateway.original_dst())?;
         }

@@ -35,7 +35,7 @@ const SILENT_MEMORY: Duration = Duration::from_secs(30);
 /// How long a query is kept. C libraries retransmit after five seconds, with the same ID.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of silent servers to remember.
-const MOST_SILENT: usize = 64;
+const MAX_SILENT: usize = 64;
 /// How often each server is asked.
 const ROUNDS: usize = 2;
 
@@ -58,15 +58,15 @@ struct UpstreamServers {
 impl DnsServer {
     /// Forwards a query.
     pub(super) fn forward(&mut self, key: u64, origin: QueryOrigin, query: Vec<u8>, question: DnsQuestion) {
-        let Some(member) = self.clients.get(&key) else { return };
-        if member.forwarded.len() >= MAX_PER_CONTAINER || self.forwarded.len() >= MAX_TOTAL {
+        let Some(served) = self.clients.get(&key) else { return };
+        if served.forwarded.len() >= MAX_PER_CONTAINER || self.forwarded.len() >= MAX_TOTAL {
             return self.reply_code(key, origin, &query, &question, code::REFUSED);
         }
-        let forwarded = self.token();
+        let token = self.token();
         let begun = Instant::now();
         let id = dns_message::id(&query);
         let (attempts, last_failure) = Default::default();
-        let new = ForwardedQuery {
+        let forwarded = ForwardedQuery {
             client: key,
             origin,
             id,
@@ -78,11 +78,11 @@ impl DnsServer {
             begun,
             due: begun,
         };
-        self.forwarded.insert(forwarded, new);
-        if let Some(member) = self.clients.get_mut(&key) {
-            member.forwarded.insert(forwarded);
+        self.forwarded.insert(token, forwarded);
+        if let Some(served) = self.clients.get_mut(&key) {
+            served.forwarded.insert(token);
         }
-        self.ask_next(forwarded);
+        self.ask_next(token);
     }
 
     /// Asks the next server that can be asked. If none is left and no answer is outstanding, fails the query.
@@ -101,14 +101,14 @@ impl DnsServer {
             };
             let tcp = matches!(forwarded.origin, QueryOrigin::Tcp(_));
             let token = self.token();
-            let made = connect_upstream(&servers, server, tcp).and_then(|socket| {
-                let out = EventFlags::IN | if tcp { EventFlags::OUT } else { EventFlags::empty() };
-                epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(token), out)?;
+            let connected = connect_upstream(&servers, server, tcp).and_then(|socket| {
+                let interest = EventFlags::IN | if tcp { EventFlags::OUT } else { EventFlags::empty() };
+                epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(token), interest)?;
                 Ok(socket)
             });
             let Some(forwarded) = self.forwarded.get_mut(&key) else { return };
             forwarded.turn += 1;
-            let Ok(socket) = made else { continue };
+            let Ok(socket) = connected else { continue };
             let Ok(id) = dhow_sys::random::random_bytes().map(u16::from_ne_bytes) else { continue };
             let mut query = forwarded.query.clone();
             dns_message::set_id(&mut query, id);
@@ -125,8 +125,8 @@ impl DnsServer {
             let now = Instant::now();
             forwarded.attempts.push(UpstreamAttempt { token, of_host, begun: now, socket, id, stream });
             let was_silent = self.silent.get(&server).is_some_and(|until| now < *until);
-            let step = if was_silent { SHORT_ATTEMPT_TIMEOUT } else { ATTEMPT_TIMEOUT };
-            let due = (now + step).min(forwarded.begun + QUERY_TIMEOUT);
+            let timeout = if was_silent { SHORT_ATTEMPT_TIMEOUT } else { ATTEMPT_TIMEOUT };
+            let due = (now + timeout).min(forwarded.begun + QUERY_TIMEOUT);
             self.slots.insert(token, TokenTarget::Upstream(key));
             return self.reschedule(key, due);
         }
@@ -135,10 +135,15 @@ impl DnsServer {
     /// The servers for the container `key`.
     fn upstream_servers(&mut self, key: u64) -> UpstreamServers {
         let client = self.names.get(key).map(Arc::clone);
-        let own = client.as_ref().and_then(|client| client.upstream.as_ref()).map(|own| {
-            own.servers.iter().take(MAX_SERVERS).map(|ip| SocketAddr::new(*ip, self.port)).collect::<Vec<_>>()
+        let custom = client.as_ref().and_then(|client| client.upstream.as_ref()).map(|custom| {
+            custom
+                .servers
+                .iter()
+                .take(MAX_SERVERS)
+                .map(|ip| SocketAddr::new(*ip, self.port))
+                .collect::<Vec<_>>()
         });
-        match own {
+        match custom {
             Some(list) if client.as_deref().is_some_and(has_egress_rules) => {
                 // Asked from the host's namespace, a loopback address would mean the host's loopback.
                 let list = list.into_iter().filter(|server| is_reachable_from_host(server.ip())).collect();
@@ -160,11 +165,12 @@ impl DnsServer {
     /// The time of a query has come: ask another server, or give up.
     pub(crate) fn attempt_timed_out(&mut self, key: u64, now: Instant) {
         let Some(forwarded) = self.forwarded.get(&key) else { return };
-        if self.silent.len() > MOST_SILENT {
+        if self.silent.len() > MAX_SILENT {
+            // At worst, a silent server is waited for once more.
             self.silent.clear();
         }
-        let silent = forwarded.attempts.iter().filter(|one| now >= one.begun + ATTEMPT_TIMEOUT);
-        self.silent.extend(silent.filter_map(|one| Some((one.of_host?, now + SILENT_MEMORY))));
+        let silent = forwarded.attempts.iter().filter(|attempt| now >= attempt.begun + ATTEMPT_TIMEOUT);
+        self.silent.extend(silent.filter_map(|attempt| Some((attempt.of_host?, now + SILENT_MEMORY))));
         match now >= forwarded.begun + QUERY_TIMEOUT {
             true => self.give_up(key),
             false => self.ask_next(key),
@@ -174,20 +180,22 @@ impl DnsServer {
     /// A server's socket is readable, or failed.
     pub(crate) fn upstream_ready(&mut self, key: u64, token: u64) {
         let Some(forwarded) = self.forwarded.get_mut(&key) else { return };
-        let Some(at) = forwarded.attempts.iter().position(|one| one.token == token) else { return };
-        let Some(one) = forwarded.attempts.get_mut(at) else { return };
-        let heard = match &mut one.stream {
-            None => read_datagram(&one.socket, &mut self.buffer),
-            Some(stream) => read_stream(&self.epoll, &one.socket, token, stream),
+        let Some(index) = forwarded.attempts.iter().position(|attempt| attempt.token == token) else {
+            return;
         };
-        let heard = match heard {
+        let Some(attempt) = forwarded.attempts.get_mut(index) else { return };
+        let event = match &mut attempt.stream {
+            None => read_datagram(&attempt.socket, &mut self.buffer),
+            Some(stream) => read_stream(&self.epoll, &attempt.socket, token, stream),
+        };
+        let event = match event {
             UpstreamEvent::Reply(mut bytes, _) => {
-                match dns_message::reply_code(&bytes, one.id, &forwarded.query, &forwarded.question) {
+                match dns_message::reply_code(&bytes, attempt.id, &forwarded.query, &forwarded.question) {
                     // Over UDP anybody may have sent it; over TCP it is the server itself.
-                    None if one.stream.is_none() => UpstreamEvent::Nothing,
+                    None if attempt.stream.is_none() => UpstreamEvent::Nothing,
                     None => UpstreamEvent::Failed,
                     Some(code) => {
-                        if let Some(server) = &one.of_host {
+                        if let Some(server) = &attempt.of_host {
                             self.silent.remove(server);
                         }
                         dns_message::set_id(&mut bytes, forwarded.id);
@@ -198,13 +206,13 @@ impl DnsServer {
             other => other,
         };
         let failed = |code| matches!(code, code::FAILURE | code::NOT_IMPLEMENTED | code::REFUSED);
-        match heard {
+        match event {
             UpstreamEvent::Nothing => return,
             UpstreamEvent::Reply(bytes, code) if !failed(code) => return self.deliver(key, bytes),
             UpstreamEvent::Reply(bytes, _) => forwarded.last_failure = Some(bytes),
             UpstreamEvent::Failed => {}
         }
-        forwarded.attempts.remove(at);
+        forwarded.attempts.remove(index);
         self.slots.remove(&token);
         let servers = self.resolvers_of(key);
         match self.forwarded.get(&key) {
@@ -221,8 +229,8 @@ impl DnsServer {
     }
 
     fn resolvers_of(&mut self, key: u64) -> usize {
-        let Some(member) = self.forwarded.get(&key).map(|forwarded| forwarded.client) else { return 0 };
-        self.upstream_servers(member).list.len()
+        let Some(client) = self.forwarded.get(&key).map(|forwarded| forwarded.client) else { return 0 };
+        self.upstream_servers(client).list.len()
     }
 
     fn give_up(&mut self, key: u64) {
@@ -237,11 +245,13 @@ impl DnsServer {
         let Some(forwarded) = self.drop_forwarded(key) else { return };
         if let Some(client) = self.names.get(forwarded.client).map(Arc::clone) {
             self.log_answer(&client, &forwarded.question, &bytes);
-            let told = dns_message::answer_addresses(&bytes, forwarded.question.end);
+            let addresses = dns_message::answer_addresses(&bytes, forwarded.question.end);
             let trusted = client.upstream.is_none() || has_egress_rules(&client);
-            for on in client.memberships.iter().filter(|_| !told.is_empty()) {
-                if let (Some(egress), Some(address)) = (&on.egress, on.endpoint.addresses().next()) {
-                    egress.learn_answer(address, &forwarded.question.name, &told, trusted);
+            for membership in client.memberships.iter().filter(|_| !addresses.is_empty()) {
+                if let (Some(egress), Some(address)) =
+                    (&membership.egress, membership.endpoint.addresses().next())
+                {
+                    egress.learn_answer(address, &forwarded.question.name, &addresses, trusted);
                 }
             }
         }
@@ -252,11 +262,11 @@ impl DnsServer {
     pub(crate) fn drop_forwarded(&mut self, key: u64) -> Option<ForwardedQuery> {
         let mut forwarded = self.forwarded.remove(&key)?;
         self.timers.remove(&(forwarded.due, key));
-        for one in forwarded.attempts.drain(..) {
-            self.slots.remove(&one.token);
+        for attempt in forwarded.attempts.drain(..) {
+            self.slots.remove(&attempt.token);
         }
-        if let Some(member) = self.clients.get_mut(&forwarded.client) {
-            member.forwarded.remove(&key);
+        if let Some(served) = self.clients.get_mut(&forwarded.client) {
+            served.forwarded.remove(&key);
         }
         Some(forwarded)
     }
@@ -276,7 +286,7 @@ fn is_reachable_from_host(address: IpAddr) -> bool {
 fn connect_upstream(servers: &UpstreamServers, server: SocketAddr, tcp: bool) -> std::io::Result<OwnedFd> {
     let kind = if tcp { SocketType::STREAM } else { SocketType::DGRAM };
     let socket = match servers.client.as_ref().and_then(|client| client.upstream.as_ref()) {
-        Some(own) => (own.sockets)(server.is_ipv6(), kind)?,
+        Some(upstream) => (upstream.sockets)(server.is_ipv6(), kind)?,
         None => open_socket(server.is_ipv6(), kind, None)?,
     };
     match rustix::net::connect(&socket, &server) {
@@ -289,6 +299,7 @@ fn read_datagram(socket: &OwnedFd, buffer: &mut [u8]) -> UpstreamEvent {
     match rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT) {
         Ok((_, length)) => UpstreamEvent::Reply(buffer.get(..length).unwrap_or_default().to_vec(), 0),
         Err(Errno::AGAIN | Errno::INTR) => UpstreamEvent::Nothing,
+        // ECONNREFUSED, for one: an ICMP error for the connected socket.
         Err(_) => UpstreamEvent::Failed,
     }
 }
@@ -297,6 +308,7 @@ fn read_stream(epoll: &OwnedFd, socket: &OwnedFd, token: u64, stream: &mut Upstr
     while !stream.output.is_empty() {
         match rustix::net::send(socket, &stream.output, SendFlags::NOSIGNAL) {
             Ok(sent) => drop(stream.output.drain(..sent.min(stream.output.len()))),
+            // ENOTCONN: it is still connecting.
             Err(Errno::AGAIN | Errno::NOTCONN) => return UpstreamEvent::Nothing,
             Err(Errno::INTR) => {}
             Err(_) => return UpstreamEvent::Failed,

@@ -151,9 +151,11 @@ impl DnsSockets {
 
     fn try_at(address: SocketAddr) -> io::Result<Self> {
         let tcp = open_socket(false, SocketType::STREAM, None)?;
+        // Old connections in TIME_WAIT must not keep the port.
         sockopt::set_socket_reuseaddr(&tcp, true)?;
         sockopt::set_ip_freebind(&tcp, true)?;
         rustix::net::bind(&tcp, &address)?;
+        // Without SO_REUSEADDR, by which another socket could get the port's datagrams.
         let udp = open_socket(false, SocketType::DGRAM, None)?;
         sockopt::set_ip_freebind(&udp, true)?;
         let port = local(&tcp)?.port();

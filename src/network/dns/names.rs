@@ -57,24 +57,24 @@ impl NameTable {
     }
 
     /// Adds a container, replacing what was stored under `key`.
-    pub(crate) fn insert(&mut self, key: u64, asker: Arc<DnsClient>) {
+    pub(crate) fn insert(&mut self, key: u64, client: Arc<DnsClient>) {
         self.remove(key);
-        for membership in named_memberships(&asker) {
+        for membership in named_memberships(&client) {
             let network = self.networks.entry(membership.network.id.clone()).or_default();
-            for name in names_of(&asker, membership) {
+            for name in names_of(&client, membership) {
                 network.names.entry(name).or_default().push(key);
             }
-            network.ids.insert(asker.id.clone(), key);
+            network.ids.insert(client.id.clone(), key);
             network.addresses.extend(membership.endpoint.addresses().map(|address| (address, key)));
         }
-        self.clients.insert(key, asker);
+        self.clients.insert(key, client);
     }
 
     pub(crate) fn remove(&mut self, key: u64) {
-        let Some(asker) = self.clients.remove(&key) else { return };
-        for membership in named_memberships(&asker) {
+        let Some(client) = self.clients.remove(&key) else { return };
+        for membership in named_memberships(&client) {
             let Some(network) = self.networks.get_mut(&membership.network.id) else { continue };
-            for name in names_of(&asker, membership) {
+            for name in names_of(&client, membership) {
                 if let Some(keys) = network.names.get_mut(&name) {
                     keys.retain(|other| *other != key);
                     if keys.is_empty() {
@@ -93,17 +93,17 @@ impl NameTable {
 
     /// Resolves `name`, in lower case, for the client `key`; `None` if it is no name of its networks.
     pub(crate) fn resolve(&mut self, key: u64, name: &str, kind: u16) -> Option<NameAnswer> {
-        let asker = Arc::clone(self.clients.get(&key)?);
+        let client = Arc::clone(self.clients.get(&key)?);
         if kind == kind::PTR
             && let Some(address) = parse_reverse_name(name)
         {
-            return self.reverse(&asker, address);
+            return self.reverse(&client, address);
         }
         // `a.b.c` may be a name, or `a.b` on the network `c`, or `a` on the network `b.c`.
-        let dots = name.rmatch_indices('.').map(|(at, _)| at);
-        let (membership, keys) = std::iter::once(name.len()).chain(dots).find_map(|at| {
-            let (name, network) = (name.get(..at)?, name.get(at + 1..));
-            let mut on = named_memberships(&asker)
+        let dots = name.rmatch_indices('.').map(|(end, _)| end);
+        let (membership, keys) = std::iter::once(name.len()).chain(dots).find_map(|end| {
+            let (name, network) = (name.get(..end)?, name.get(end + 1..));
+            let mut on = named_memberships(&client)
                 .filter(|on| network.is_none_or(|network| on.network.name.eq_ignore_ascii_case(network)));
             on.find_map(|on| Some((on, self.keys_of_name(on, name)?)))
         })?;
@@ -120,27 +120,27 @@ impl NameTable {
         Some(NameAnswer::Addresses(addresses))
     }
 
-    /// The containers called `name` on the network of `on`, as the client that is on it sees it.
-    fn keys_of_name(&self, on: &DnsMembership, name: &str) -> Option<Vec<u64>> {
-        let network = self.networks.get(&on.network.id)?;
-        let linked = on.endpoint.links.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(name));
+    /// The containers called `name` on the network of `membership`, as the client that is on it sees it.
+    fn keys_of_name(&self, membership: &DnsMembership, name: &str) -> Option<Vec<u64>> {
+        let network = self.networks.get(&membership.network.id)?;
+        let linked = membership.endpoint.links.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(name));
         let linked: Vec<u64> = linked.flat_map(|(_, other)| network.called(other)).collect();
         if linked.is_empty() { network.names.get(name).cloned() } else { Some(linked) }
     }
 
-    /// A container's address on the network of `on`, of the queried type.
-    fn address(&self, key: u64, on: &DnsMembership, kind: u16) -> Option<IpAddr> {
-        let asker = self.clients.get(&key)?;
-        let there = asker.memberships.iter().find(|there| there.network.id == on.network.id)?;
+    /// A container's address on the network of `membership`, of the queried type.
+    fn address(&self, key: u64, membership: &DnsMembership, kind: u16) -> Option<IpAddr> {
+        let client = self.clients.get(&key)?;
+        let other = client.memberships.iter().find(|other| other.network.id == membership.network.id)?;
         match kind {
-            kind::A => there.endpoint.v4.map(|net| net.addr().into()),
-            kind::AAAA => there.endpoint.v6.map(|net| net.addr().into()),
+            kind::A => other.endpoint.v4.map(|net| net.addr().into()),
+            kind::AAAA => other.endpoint.v6.map(|net| net.addr().into()),
             _ => None,
         }
     }
 
-    fn reverse(&self, asker: &DnsClient, address: IpAddr) -> Option<NameAnswer> {
-        named_memberships(asker).find_map(|on| {
+    fn reverse(&self, client: &DnsClient, address: IpAddr) -> Option<NameAnswer> {
+        named_memberships(client).find_map(|on| {
             let key = self.networks.get(&on.network.id)?.addresses.get(&address)?;
             Some(NameAnswer::Name(format!("{}.{}", self.clients.get(key)?.name, on.network.name)))
         })
@@ -148,19 +148,19 @@ impl NameTable {
 }
 
 /// The networks of a container that have names.
-fn named_memberships(asker: &DnsClient) -> impl Iterator<Item = &DnsMembership> {
-    asker.memberships.iter().filter(|on| !on.network.is_default())
+fn named_memberships(client: &DnsClient) -> impl Iterator<Item = &DnsMembership> {
+    client.memberships.iter().filter(|membership| !membership.network.is_default())
 }
 
 /// A container's names on one network, in lower case and without duplicates.
-fn names_of(asker: &DnsClient, on: &DnsMembership) -> Vec<String> {
-    let own = [Some(asker.name.as_str()), asker.hostname.as_deref(), asker.id.get(..SHORT)];
-    let aliases = on.endpoint.aliases.iter().map(String::as_str);
-    let all = own.into_iter().flatten().chain(aliases).filter(|name| !name.is_empty());
-    let mut all: Vec<String> = all.map(str::to_ascii_lowercase).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+fn names_of(client: &DnsClient, membership: &DnsMembership) -> Vec<String> {
+    let own = [Some(client.name.as_str()), client.hostname.as_deref(), client.id.get(..SHORT)];
+    let aliases = membership.endpoint.aliases.iter().map(String::as_str);
+    let names = own.into_iter().flatten().chain(aliases).filter(|name| !name.is_empty());
+    let mut names: Vec<String> = names.map(str::to_ascii_lowercase).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 #[cfg(test)]

@@ -31,11 +31,11 @@ impl HostResolvers {
     /// The current servers. Costs a stat(2), which follows symbolic links, so any change takes effect with
     /// the next query.
     pub(crate) fn servers(&mut self) -> Arc<[SocketAddr]> {
-        let mark = std::fs::metadata(&self.path)
+        let stamp = std::fs::metadata(&self.path)
             .ok()
             .map(|data| (data.dev(), data.ino(), data.size(), data.ctime(), data.ctime_nsec()));
-        if mark != self.stamp || mark.is_none() {
-            self.stamp = mark;
+        if stamp != self.stamp || stamp.is_none() {
+            self.stamp = stamp;
             self.servers = parse_nameservers(&self.text(), self.port).into();
         }
         Arc::clone(&self.servers)

@@ -90,11 +90,11 @@ impl DnsServer {
 
     fn remove(&mut self, key: u64) {
         self.names.remove(key);
-        let Some(member) = self.clients.remove(&key) else { return };
-        for forwarded in member.forwarded {
+        let Some(served) = self.clients.remove(&key) else { return };
+        for forwarded in served.forwarded {
             self.drop_forwarded(forwarded);
         }
-        for token in member.connections.into_iter().chain(member.tokens) {
+        for token in served.connections.into_iter().chain(served.tokens) {
             self.slots.remove(&token);
         }
     }
@@ -125,9 +125,9 @@ impl DnsServer {
 
     fn datagrams(&mut self, key: u64) {
         for _ in 0..TURN {
-            let Some(member) = self.clients.get(&key) else { return };
+            let Some(served) = self.clients.get(&key) else { return };
             let received =
-                rustix::net::recvfrom(&member.sockets.udp, self.buffer.as_mut_slice(), RecvFlags::empty());
+                rustix::net::recvfrom(&served.sockets.udp, self.buffer.as_mut_slice(), RecvFlags::empty());
             match received {
                 Ok((_, length, Some(from))) => {
                     let Ok(from) = SocketAddr::try_from(from) else { continue };
@@ -152,17 +152,17 @@ impl DnsServer {
                 return self.reply(key, origin, dns_message::reply_with(&message, None, code));
             }
         };
-        let found = self.names.resolve(key, &question.name, question.kind);
+        let answer = self.names.resolve(key, &question.name, question.kind);
         let Some(client) = self.names.get(key).map(Arc::clone) else { return };
-        if let Some(found) = found {
+        if let Some(answer) = answer {
             let udp = matches!(origin, QueryOrigin::Udp(_));
-            let bytes = build_answer(&message, &question, &found, udp);
+            let bytes = build_answer(&message, &question, &answer, udp);
             let bytes =
                 bytes.unwrap_or_else(|| dns_message::reply_with(&message, Some(&question), code::FORMAT));
             self.log_answer(&client, &question, &bytes);
             return self.reply(key, origin, bytes);
         }
-        let told = if !client.memberships.iter().any(|on| !on.network.internal) {
+        let local_code = if !client.memberships.iter().any(|on| !on.network.internal) {
             Some(code::FAILURE)
         } else if client.ndots_set
             && !question.name.contains('.')
@@ -172,7 +172,7 @@ impl DnsServer {
         } else {
             None
         };
-        match told {
+        match local_code {
             Some(code) => self.reply_code(key, origin, &message, &question, code),
             None => self.forward(key, origin, message, question),
         }
@@ -205,8 +205,8 @@ impl DnsServer {
     pub(super) fn reply(&mut self, key: u64, origin: QueryOrigin, bytes: Vec<u8>) {
         match origin {
             QueryOrigin::Udp(to) => {
-                if let Some(member) = self.clients.get(&key) {
-                    let _ = rustix::net::sendto(&member.sockets.udp, &bytes, SendFlags::NOSIGNAL, &to);
+                if let Some(served) = self.clients.get(&key) {
+                    let _ = rustix::net::sendto(&served.sockets.udp, &bytes, SendFlags::NOSIGNAL, &to);
                 }
             }
             QueryOrigin::Tcp(token) => self.reply_over(token, &bytes),

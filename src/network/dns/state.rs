@@ -152,6 +152,7 @@ impl DnsServer {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, commands.waker(), epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
         let mut reserve_fd = ReserveFd::default();
+        // For accept(2) when descriptors run out.
         reserve_fd.refill(&epoll);
         Ok(Self {
             epoll,

@@ -43,15 +43,15 @@ impl DnsServer {
 
     fn connected(&mut self, key: u64, socket: OwnedFd) {
         let token = self.token();
-        let Some(member) = self.clients.get_mut(&key) else { return };
-        if member.connections.len() >= MAX_CONNECTIONS {
+        let Some(served) = self.clients.get_mut(&key) else { return };
+        if served.connections.len() >= MAX_CONNECTIONS {
             return;
         }
         let interest = EventFlags::IN;
         if epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(token), interest).is_err() {
             return;
         }
-        member.connections.insert(token);
+        served.connections.insert(token);
         let due = Instant::now() + IDLE_TIMEOUT;
         self.timers.insert((due, token));
         let connection = DnsConnection {
@@ -101,9 +101,9 @@ impl DnsServer {
             connection.input.drain(..message.len() + 2);
             // Counted before anything can answer it.
             connection.pending += 1;
-            let many = connection.pending > MAX_PENDING;
+            let too_many = connection.pending > MAX_PENDING;
             match dns_message::parse_query(&message) {
-                Ok(question) if many => {
+                Ok(question) if too_many => {
                     self.reply_code(key, QueryOrigin::Tcp(token), &message, &question, code::REFUSED)
                 }
                 // A message that is not a query gets no answer, so the client would wait forever.
@@ -171,8 +171,8 @@ impl DnsServer {
             let (due, key) = (connection.due, connection.key);
             self.timers.remove(&(due, token));
             self.slots.remove(&token);
-            if let Some(member) = self.clients.get_mut(&key) {
-                member.connections.remove(&token);
+            if let Some(served) = self.clients.get_mut(&key) {
+                served.connections.remove(&token);
             }
         }
     }

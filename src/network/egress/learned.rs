@@ -24,6 +24,7 @@ impl LearnedAddresses {
         }
         let rules = self.0.entry(address).or_default();
         match rules.iter_mut().find(|(known, _)| *known == rule) {
+            // A later answer with a shorter TTL does not cut an earlier one short.
             Some((_, known)) => *known = until.max(*known),
             None => rules.push((rule, until)),
         }
@@ -46,9 +47,10 @@ impl LearnedAddresses {
             let middle = ends.get(MAX_ADDRESSES / 2).copied().unwrap_or(now);
             let mut room = MAX_ADDRESSES / 2;
             self.0.retain(|_, rules| {
-                let goes = room > 0 && last(rules) <= middle;
-                room -= usize::from(goes);
-                !goes
+                // Counted as well, because several may expire at the same time.
+                let evicted = room > 0 && last(rules) <= middle;
+                room -= usize::from(evicted);
+                !evicted
             });
         }
     }

@@ -79,9 +79,9 @@ impl EgressLog {
         let (queue, lines) = sync_channel::<(SystemTime, EgressRecord)>(QUEUE_LENGTH);
         let (ended, done) = sync_channel(1);
         let lost = Arc::new(AtomicU64::new(0));
-        let missing = Arc::clone(&lost);
+        let lost_counter = Arc::clone(&lost);
         thread::Builder::new().name("egress-log".into()).stack_size(STACK).spawn(move || {
-            write_records(&mut File::from(file), &lines, &missing);
+            write_records(&mut File::from(file), &lines, &lost_counter);
             // The receiver is gone if the end was not waited for.
             let _ = ended.send(());
         })?;

@@ -32,7 +32,7 @@ use super::sync::{lock, read_lock, write_lock};
 use dhow_model::network::{self, NetworkSpec};
 
 /// Names remembered for the log, per container.
-const MAX_ASKED_NAMES: usize = 1024;
+const MAX_RESOLVED_NAMES: usize = 1024;
 
 /// The egress policy of one network.
 #[derive(Debug)]
@@ -61,14 +61,14 @@ pub(crate) struct EgressMember {
 struct MemberEntry {
     member: EgressMember,
     /// For the log: the name that was resolved to an address.
-    asked: Mutex<HashMap<IpAddr, String>>,
+    resolved: Mutex<HashMap<IpAddr, String>>,
 }
 
 /// A container's membership in the network; dropping it ends the membership.
 #[derive(Debug)]
 pub(crate) struct EgressMembership {
     network: Arc<EgressPolicy>,
-    joined: Arc<MemberEntry>,
+    entry: Arc<MemberEntry>,
 }
 
 impl EgressPolicy {
@@ -90,39 +90,47 @@ impl EgressPolicy {
     /// Adds a container. Must be called before its first packet. Takes its addresses over from previous
     /// members.
     pub(crate) fn join(self: &Arc<Self>, member: EgressMember) -> EgressMembership {
-        let joined = Arc::new(MemberEntry { member, asked: Mutex::default() });
+        let entry = Arc::new(MemberEntry { member, resolved: Mutex::default() });
         let mut members = write_lock(&self.members);
-        for address in &joined.member.addresses {
-            members.insert(*address, Arc::clone(&joined));
+        for address in &entry.member.addresses {
+            members.insert(*address, Arc::clone(&entry));
         }
         drop(members);
-        EgressMembership { network: Arc::clone(self), joined }
+        EgressMembership { network: Arc::clone(self), entry }
     }
 
     pub(crate) fn restricts(&self) -> bool {
         self.rules.is_some()
     }
 
-    /// Records that DNS is about to answer the container at `asker`: `name` (lower case, no trailing dot) has
-    /// these addresses, each with its TTL in seconds. Answers of a server that the container could influence
-    /// are not `trusted`, and allow nothing.
-    pub(crate) fn learn_answer(&self, asker: IpAddr, name: &str, addresses: &[(IpAddr, u32)], trusted: bool) {
-        if let Some(joined) = self.member(asker)
-            && joined.member.log.is_some()
+    /// Records that DNS is about to tell the container with the address `client` that `name` (lower case, no
+    /// trailing dot) has these addresses, each with its TTL in seconds. Answers of a server that the
+    /// container could influence are not `trusted`, and allow nothing.
+    pub(crate) fn learn_answer(
+        &self,
+        client: IpAddr,
+        name: &str,
+        addresses: &[(IpAddr, u32)],
+        trusted: bool,
+    ) {
+        if let Some(entry) = self.member(client)
+            && entry.member.log.is_some()
         {
-            let mut asked = lock(&joined.asked);
-            if asked.len() + addresses.len() > MAX_ASKED_NAMES {
-                asked.clear();
+            let mut resolved = lock(&entry.resolved);
+            if resolved.len() + addresses.len() > MAX_RESOLVED_NAMES {
+                // For the log only: what is forgotten is logged without a name.
+                resolved.clear();
             }
-            asked.extend(addresses.iter().map(|(address, _)| (*address, name.to_owned())));
+            resolved.extend(addresses.iter().map(|(address, _)| (*address, name.to_owned())));
         }
         let rules = self.rules.iter().flatten().enumerate();
-        let allowing = rules.filter(|(_, rule)| trusted && rule.host.allows_name(name)).map(|(at, _)| at);
-        for at in allowing {
+        let allowing =
+            rules.filter(|(_, rule)| trusted && rule.host.allows_name(name)).map(|(index, _)| index);
+        for index in allowing {
             let mut learned = write_lock(&self.learned);
             let now = Instant::now();
             for (address, seconds) in addresses {
-                learned.learn(*address, at, *seconds, now);
+                learned.learn(*address, index, *seconds, now);
             }
         }
     }
@@ -177,8 +185,8 @@ fn is_never_allowed(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             // 0.0.0.0/8 is "this network", and 0.0.0.0 is the host itself (RFC 1122, section 3.2.1.3).
-            let this = address.octets().first() == Some(&0);
-            this || address.is_loopback() || address.is_multicast() || address.is_broadcast()
+            let this_network = address.octets().first() == Some(&0);
+            this_network || address.is_loopback() || address.is_multicast() || address.is_broadcast()
         }
         IpAddr::V6(address) => {
             // to_ipv4() covers ::, ::1, IPv4-compatible and IPv4-mapped addresses.
@@ -190,21 +198,21 @@ fn is_never_allowed(address: IpAddr) -> bool {
 
 impl FlowPolicy for EgressPolicy {
     fn judge(&self, flow: &EgressFlow) -> FlowVerdict {
-        let Some(joined) = self.member(flow.source.ip()) else { return FlowVerdict::Refuse };
-        let verdict = self.decide(flow, &joined.member);
+        let Some(entry) = self.member(flow.source.ip()) else { return FlowVerdict::Refuse };
+        let verdict = self.decide(flow, &entry.member);
         if verdict == FlowVerdict::Refuse {
-            joined.write(flow, "denied", None);
+            entry.write(flow, "denied", None);
         }
         verdict
     }
 
     fn note(&self, flow: &EgressFlow, outcome: Result<(), &io::Error>) {
-        let Some(joined) = self.member(flow.source.ip()) else { return };
+        let Some(entry) = self.member(flow.source.ip()) else { return };
         match outcome {
-            Ok(()) => joined.write(flow, "reached", None),
+            Ok(()) => entry.write(flow, "reached", None),
             // Logged when it was judged.
-            Err(_) if self.decide(flow, &joined.member) == FlowVerdict::Refuse => {}
-            Err(error) => joined.write(flow, "failed", Some(error.to_string())),
+            Err(_) if self.decide(flow, &entry.member) == FlowVerdict::Refuse => {}
+            Err(error) => entry.write(flow, "failed", Some(error.to_string())),
         }
     }
 }
@@ -217,7 +225,7 @@ impl MemberEntry {
             FlowProtocol::Udp => ("udp", flow.target.to_string()),
             FlowProtocol::Echo => ("icmp", flow.target.ip().to_string()),
         };
-        let name = lock(&self.asked).get(&flow.target.ip()).cloned();
+        let name = lock(&self.resolved).get(&flow.target.ip()).cloned();
         let container = self.member.name.clone();
         log.record(EgressRecord {
             container,
@@ -234,15 +242,15 @@ impl MemberEntry {
 impl EgressMembership {
     /// Renames the container. The names that it resolved are kept.
     pub(crate) fn rename(&mut self, name: &str) {
-        let member = EgressMember { name: name.to_owned(), ..self.joined.member.clone() };
-        let asked = std::mem::take(&mut *lock(&self.joined.asked));
-        let renamed = Arc::new(MemberEntry { member, asked: Mutex::new(asked) });
+        let member = EgressMember { name: name.to_owned(), ..self.entry.member.clone() };
+        let resolved = std::mem::take(&mut *lock(&self.entry.resolved));
+        let renamed = Arc::new(MemberEntry { member, resolved: Mutex::new(resolved) });
         let mut members = write_lock(&self.network.members);
-        for joined in members.values_mut().filter(|joined| Arc::ptr_eq(joined, &self.joined)) {
-            *joined = Arc::clone(&renamed);
+        for entry in members.values_mut().filter(|entry| Arc::ptr_eq(entry, &self.entry)) {
+            *entry = Arc::clone(&renamed);
         }
         drop(members);
-        self.joined = renamed;
+        self.entry = renamed;
     }
 }
 
@@ -250,7 +258,7 @@ impl Drop for EgressMembership {
     fn drop(&mut self) {
         let mut members = write_lock(&self.network.members);
         // An address may belong to a later member by now.
-        members.retain(|_, joined| !Arc::ptr_eq(joined, &self.joined));
+        members.retain(|_, entry| !Arc::ptr_eq(entry, &self.entry));
     }
 }
 

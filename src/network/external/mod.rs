@@ -165,19 +165,19 @@ fn watch_child(
     }
     let mut output = child.stdout.take();
     let mut errors = child.stderr.take();
-    let mut said = VecDeque::new();
+    let mut stderr = VecDeque::new();
     let mut ready = false;
     while output.is_some() || errors.is_some() {
-        let waits = (!ready).then_some(&READY_TIMEOUT);
+        let timeout = (!ready).then_some(&READY_TIMEOUT);
         let mut fds: Vec<_> = output.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
         fds.extend(errors.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        if poll(&mut fds, waits)? == 0 {
+        if poll(&mut fds, timeout)? == 0 {
             return Err(Failure::new(FailureKind::Other, "it does not become ready").into());
         }
-        let has: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         let (from_output, from_errors) =
-            if output.is_some() { (has.first(), has.get(1)) } else { (None, has.first()) };
+            if output.is_some() { (readable.first(), readable.get(1)) } else { (None, readable.first()) };
         let mut bytes = [0; 512];
         if from_output == Some(&true)
             && let Some(pipe) = &mut output
@@ -196,19 +196,19 @@ fn watch_child(
             && let Some(pipe) = &mut errors
         {
             let count = pipe.read(&mut bytes)?;
-            said.extend(bytes.iter().take(count));
-            said.drain(..said.len().saturating_sub(KEPT_BYTES));
+            stderr.extend(bytes.iter().take(count));
+            stderr.drain(..stderr.len().saturating_sub(KEPT_BYTES));
             errors = errors.filter(|_| count > 0);
         }
     }
-    let said: Vec<u8> = said.into();
-    Err(Failure::new(FailureKind::Other, last_output(&String::from_utf8_lossy(&said))).into())
+    let stderr: Vec<u8> = stderr.into();
+    Err(Failure::new(FailureKind::Other, last_output(&String::from_utf8_lossy(&stderr))).into())
 }
 
 /// The last lines that the program wrote to stderr, joined into one.
-fn last_output(said: &str) -> String {
+fn last_output(stderr: &str) -> String {
     // pasta logs this for every line where there is no syslog.
-    let lines = said.lines().map(str::trim).filter(|line| !line.starts_with("Failed to send"));
+    let lines = stderr.lines().map(str::trim).filter(|line| !line.starts_with("Failed to send"));
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(KEPT_LINES)..).unwrap_or_default();
     if last.is_empty() { "it has ended".to_owned() } else { format!("it has ended: {}", last.join("; ")) }

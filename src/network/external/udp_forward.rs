@@ -88,9 +88,9 @@ impl UdpForwardLoop {
         let mut inbox = ReceiveBatch::new(BATCH, MAX_DATAGRAM);
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
-            let names: Vec<ForwardedClientKey> = self.clients.keys().copied().collect();
+            let keys: Vec<ForwardedClientKey> = self.clients.keys().copied().collect();
             let mut fds = vec![PollFd::new(stop, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
-            let sockets = names.iter().filter_map(|name| self.clients.get(name));
+            let sockets = keys.iter().filter_map(|key| self.clients.get(key));
             fds.extend(sockets.map(|client| PollFd::new(&client.socket, PollFlags::IN)));
             match poll(&mut fds, Some(&TICK)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -102,8 +102,8 @@ impl UdpForwardLoop {
                 return;
             }
             let now = Instant::now();
-            for (name, _) in names.iter().zip(ready.iter().skip(2)).filter(|(_, ready)| **ready) {
-                self.forward_to_client(*name, &mut buffer, now);
+            for (key, _) in keys.iter().zip(ready.iter().skip(2)).filter(|(_, ready)| **ready) {
+                self.forward_to_client(*key, &mut buffer, now);
             }
             if ready.get(1) == Some(&true) {
                 self.forward_to_container(&mut inbox, now);
@@ -119,13 +119,13 @@ impl UdpForwardLoop {
             return;
         }
         for received in inbox.iter() {
-            let name = (received.from, received.local);
-            if !self.clients.contains_key(&name) {
+            let key = (received.from, received.local);
+            if !self.clients.contains_key(&key) {
                 self.make_room();
                 let Ok(socket) = self.connect() else { continue };
-                self.clients.insert(name, ForwardedClient { socket, used: now });
+                self.clients.insert(key, ForwardedClient { socket, used: now });
             }
-            if let Some(client) = self.clients.get_mut(&name) {
+            if let Some(client) = self.clients.get_mut(&key) {
                 client.used = now;
                 // Like any network: what cannot be delivered now is lost.
                 let _ = rustix::net::send(&client.socket, received.bytes, SendFlags::DONTWAIT);
@@ -134,8 +134,8 @@ impl UdpForwardLoop {
     }
 
     /// From the container to a client.
-    fn forward_to_client(&mut self, name: ForwardedClientKey, buffer: &mut [u8], now: Instant) {
-        let Some(client) = self.clients.get_mut(&name) else { return };
+    fn forward_to_client(&mut self, key: ForwardedClientKey, buffer: &mut [u8], now: Instant) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
         for _ in 0..BATCH {
             // Port unreachable, or nothing left to read.
             let Ok((count, _)) = rustix::net::recv(&client.socket, &mut *buffer, RecvFlags::DONTWAIT) else {
@@ -143,7 +143,7 @@ impl UdpForwardLoop {
             };
             client.used = now;
             let parts = [IoSlice::new(buffer.get(..count).unwrap_or_default())];
-            let (to, from) = name;
+            let (to, from) = key;
             let message = OutgoingDatagram { to, from, parts: &parts, segment: 0, tos: 0, hops: None };
             let _ = datagram::send(self.socket.as_fd(), &[message]);
         }
@@ -153,7 +153,7 @@ impl UdpForwardLoop {
         if self.clients.len() < MAX_CLIENTS {
             return;
         }
-        let oldest = self.clients.iter().min_by_key(|(_, client)| client.used).map(|(name, _)| *name);
+        let oldest = self.clients.iter().min_by_key(|(_, client)| client.used).map(|(key, _)| *key);
         if let Some(oldest) = oldest {
             self.clients.remove(&oldest);
         }

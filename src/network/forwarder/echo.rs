@@ -49,43 +49,43 @@ pub(crate) struct EchoForwarder {
 
 impl EchoForwarder {
     pub(super) fn new(watch: SocketWatcher, context: ForwarderContext) -> Self {
-        let all = context.settings.limits;
+        let udp_limits = context.settings.limits;
         let limits = FlowLimits {
-            sockets: all.sockets / FLOW_FRACTION,
-            sockets_per_container: all.sockets_per_container / FLOW_FRACTION,
-            flows: all.flows / FLOW_FRACTION,
-            flows_per_container: all.flows_per_container / FLOW_FRACTION,
+            sockets: udp_limits.sockets / FLOW_FRACTION,
+            sockets_per_container: udp_limits.sockets_per_container / FLOW_FRACTION,
+            flows: udp_limits.flows / FLOW_FRACTION,
+            flows_per_container: udp_limits.flows_per_container / FLOW_FRACTION,
             // A container that pings does so every second, or has stopped.
-            replied: all.unreplied,
-            ..all
+            replied: udp_limits.unreplied,
+            ..udp_limits
         };
         let inbox = ReceiveBatch::new(BATCH, 1 << 16);
         Self { flows: FlowTable::new(watch, limits), inbox, context }
     }
 
-    /// Forwards a container's request; `whole` if it may not be fragmented.
+    /// Forwards a container's request; `dont_fragment` if it may not be fragmented.
     pub(crate) fn outbound(
         &mut self,
         packet: &IpPacket<'_>,
         echo: &icmp::EchoRequest<'_>,
-        whole: bool,
+        dont_fragment: bool,
         now: Instant,
     ) {
         let source = SocketAddr::new(packet.source, echo.ident);
         let target = SocketAddr::new(packet.target, 0);
-        let outcome = self.send(packet, echo, (source, target), whole, now);
+        let outcome = self.send(packet, echo, (source, target), dont_fragment, now);
         let Err(error) = outcome else { return };
-        let why = match error.raw_os_error() {
+        let icmp_error = match error.raw_os_error() {
             Some(libc::EMSGSIZE) => icmp::IcmpError::TooBig(self.drain_errors(source).unwrap_or(1280)),
             Some(libc::EAGAIN | libc::ENOBUFS) => return,
             // A ping has no port that could refuse, so answer as a router that forbids it.
             Some(libc::ECONNREFUSED) => icmp::IcmpError::Prohibited,
             _ => match icmp::IcmpError::from_io(&error) {
-                Some(why) => why,
+                Some(icmp_error) => icmp_error,
                 None => return,
             },
         };
-        self.context.writer.refuse(packet, why, self.context.settings.gateway(packet.source));
+        self.context.writer.refuse(packet, icmp_error, self.context.settings.gateway(packet.source));
     }
 
     fn send(
@@ -93,7 +93,7 @@ impl EchoForwarder {
         packet: &IpPacket<'_>,
         echo: &icmp::EchoRequest<'_>,
         (source, target): (SocketAddr, SocketAddr),
-        whole: bool,
+        dont_fragment: bool,
         now: Instant,
     ) -> io::Result<()> {
         if self.flows.find(source, target, now).is_none() {
@@ -102,13 +102,13 @@ impl EchoForwarder {
             self.context.policy.note(&flow, outcome.as_ref().copied());
             outcome?;
         }
-        let mut again = true;
+        let mut retry = true;
         loop {
             let Some((socket, host)) = self.flows.find(source, target, now) else { return Ok(()) };
-            if socket.dont_fragment != Some(whole)
-                && set_dont_fragment(socket.fd.as_fd(), host, whole).is_ok()
+            if socket.dont_fragment != Some(dont_fragment)
+                && set_dont_fragment(socket.fd.as_fd(), host, dont_fragment).is_ok()
             {
-                socket.dont_fragment = Some(whole);
+                socket.dont_fragment = Some(dont_fragment);
             }
             let hops = super::forwarded_hop_limit(packet.hops);
             let parts = [IoSlice::new(echo.message)];
@@ -117,8 +117,8 @@ impl EchoForwarder {
             match datagram::send(socket.fd.as_fd(), &[message]) {
                 Ok(_) => return Ok(()),
                 // The error may belong to an earlier request: drain the error queue and try once more.
-                Err(error) if again && error.raw_os_error() != Some(libc::EMSGSIZE) => {
-                    again = false;
+                Err(error) if retry && error.raw_os_error() != Some(libc::EMSGSIZE) => {
+                    retry = false;
                     self.drain_errors(source);
                     if error.kind() == io::ErrorKind::WouldBlock {
                         return Err(error);
@@ -158,15 +158,15 @@ impl EchoForwarder {
             self.drain_errors(container);
             return;
         }
-        for one in self.inbox.iter() {
-            let from = SocketAddr::new(one.from.ip(), 0);
-            let Some(named) = socket.note_reply(from, now) else { continue };
-            let Some(([_, _, _, _, _, _, s0, s1], data)) = one.bytes.split_first_chunk::<8>() else {
+        for reply in self.inbox.iter() {
+            let from = SocketAddr::new(reply.from.ip(), 0);
+            let Some(peer) = socket.note_reply(from, now) else { continue };
+            let Some(([_, _, _, _, _, _, s0, s1], data)) = reply.bytes.split_first_chunk::<8>() else {
                 continue;
             };
             // The kernel writes its own ident into the request, so put the container's back.
-            let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
-            let ip = IpFields { tos: one.tos, ..IpFields::reply(named.ip(), container.ip(), protocol) };
+            let protocol = if peer.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
+            let ip = IpFields { tos: reply.tos, ..IpFields::reply(peer.ip(), container.ip(), protocol) };
             self.context.writer.echo_reply(ip, container.port(), u16::from_be_bytes([*s0, *s1]), data);
         }
     }

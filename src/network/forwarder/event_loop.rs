@@ -67,14 +67,14 @@ impl ReadySource {
     const ECHO: u64 = 1 << 33;
 
     /// Decodes a token; those of sockets are made by [`SocketWatcher`].
-    fn from_token(name: u64) -> Option<Self> {
-        let fd = (name as u32).cast_signed();
-        match name {
+    fn from_token(token: u64) -> Option<Self> {
+        let fd = (token as u32).cast_signed();
+        match token {
             COMMANDS_TOKEN => Some(Self::Commands),
             DEVICE_TOKEN => Some(Self::Device),
             TCP_TOKEN => Some(Self::Tcp),
-            _ if name & Self::UDP != 0 => Some(Self::Udp(fd)),
-            _ if name & Self::ECHO != 0 => Some(Self::Echo(fd)),
+            _ if token & Self::UDP != 0 => Some(Self::Udp(fd)),
+            _ if token & Self::ECHO != 0 => Some(Self::Echo(fd)),
             _ => None,
         }
     }
@@ -215,13 +215,13 @@ impl ForwarderLoop {
     }
 
     fn expire(&mut self, now: Instant) -> Option<Instant> {
-        let all = [
+        let deadlines = [
             self.udp.expire(now),
             self.echo.expire(now),
             self.reassembler.expire(now),
             self.tcp.expire(now, &*self.writer),
         ];
-        all.into_iter().flatten().min()
+        deadlines.into_iter().flatten().min()
     }
 
     /// Reads packets from the device until the arena is full.
@@ -283,8 +283,8 @@ impl ForwarderLoop {
         let list = self.receive(now);
         let Self { arena, settings, writer, tcp, udp, echo, .. } = self;
         let mut items = Vec::with_capacity(list.len());
-        for whole in &list {
-            let (bytes, offload, made) = match whole {
+        for received in &list {
+            let (bytes, offload, reassembled) = match received {
                 WholePacket::Read(range, offload) => {
                     (arena.get(range.clone()).unwrap_or_default(), *offload, false)
                 }
@@ -297,7 +297,8 @@ impl ForwarderLoop {
             }
             // A packet longer than the external MTU came in fragments, which the kernel may have reassembled
             // (or it will not get out at all).
-            let was_fragments = made || offload.segment == 0 && bytes.len() > settings.external_mtu.into();
+            let was_fragments =
+                reassembled || offload.segment == 0 && bytes.len() > settings.external_mtu.into();
             let may_fragment = was_fragments || !packet.dont_fragment;
             if settings.is_inside(packet.target) {
                 // Containers of a network reach each other over the bridge, or (isolated) not at all; never
@@ -325,8 +326,8 @@ impl ForwarderLoop {
 }
 
 impl EventSource for ForwarderLoop {
-    fn notice(&mut self, what: u64) {
-        self.ready.extend(ReadySource::from_token(what));
+    fn notice(&mut self, source_token: u64) {
+        self.ready.extend(ReadySource::from_token(source_token));
     }
 
     fn run_ready(&mut self) {

@@ -79,8 +79,8 @@ struct FlowPeer {
 
 impl FlowPeer {
     fn until(&self, limits: &FlowLimits) -> Instant {
-        let talks = self.replied && self.used.duration_since(self.since) > STREAM_AGE;
-        self.used + if talks { limits.replied } else { limits.unreplied }
+        let is_stream = self.replied && self.used.duration_since(self.since) > STREAM_AGE;
+        self.used + if is_stream { limits.replied } else { limits.unreplied }
     }
 }
 
@@ -88,10 +88,10 @@ impl FlowSocket {
     /// The address under which the container knows `from`; `None` if it has sent nothing there. Counts as a
     /// reply.
     pub(crate) fn note_reply(&mut self, from: SocketAddr, now: Instant) -> Option<SocketAddr> {
-        let named = self.visible_peer(from)?;
-        let peer = self.peers.get_mut(&named)?;
+        let visible = self.visible_peer(from)?;
+        let peer = self.peers.get_mut(&visible)?;
         (peer.used, peer.replied) = (now, true);
-        Some(named)
+        Some(visible)
     }
 
     /// Like [`Self::note_reply`], without counting as a reply.
@@ -152,8 +152,8 @@ impl ContainerFlows {
 
 /// The time up to which entries are evicted.
 fn eviction_cutoff(mut used: Vec<Instant>) -> Option<Instant> {
-    let at = used.len() / EVICT_FRACTION;
-    (!used.is_empty()).then(|| *used.select_nth_unstable(at).1)
+    let index = used.len() / EVICT_FRACTION;
+    (!used.is_empty()).then(|| *used.select_nth_unstable(index).1)
 }
 
 impl FlowTable {
@@ -234,41 +234,42 @@ impl FlowTable {
         Ok(())
     }
 
-    /// Sets the limit to the share of one of `gates` forwarders. Excess sockets are evicted when a new one is
-    /// needed.
-    pub(crate) fn set_share(&mut self, gates: usize) {
-        self.max_sockets = (self.limits.sockets / gates.max(1)).max(MIN_SOCKETS);
+    /// Sets the limit to an equal share for each of `forwarders`. Excess sockets are evicted when a new one
+    /// is needed.
+    pub(crate) fn set_share(&mut self, forwarders: usize) {
+        self.max_sockets = (self.limits.sockets / forwarders.max(1)).max(MIN_SOCKETS);
     }
 
     /// Evicts old flows from full tables: the container's own, or those of the container that has most.
     fn make_room(&mut self, source: SocketAddr) {
-        let (limits, most_sockets) = (self.limits, self.max_sockets);
-        let of_container = limits.sockets_per_container.min(most_sockets.div_ceil(2));
+        let (limits, max_sockets) = (self.limits, self.max_sockets);
+        // Half of the share at most, so that no container can take all of it.
+        let max_per_container = limits.sockets_per_container.min(max_sockets.div_ceil(2));
         let Self { containers, sources, .. } = self;
         if let Some(container) = containers.get_mut(&source.ip()) {
             if container.peers >= limits.flows_per_container {
                 container.evict_peers(sources);
             }
             let new = !container.sockets.contains_key(&source.port());
-            if new && container.sockets.len() >= of_container {
+            if new && container.sockets.len() >= max_per_container {
                 container.evict_sockets(sources);
             }
         }
         if containers.values().map(|container| container.peers).sum::<usize>() >= limits.flows
-            && let Some(most) = containers.values_mut().max_by_key(|container| container.peers)
+            && let Some(largest) = containers.values_mut().max_by_key(|container| container.peers)
         {
-            most.evict_peers(sources);
+            largest.evict_peers(sources);
         }
-        while sources.len() >= most_sockets
-            && let Some(most) = containers.values_mut().max_by_key(|container| container.sockets.len())
+        while sources.len() >= max_sockets
+            && let Some(largest) = containers.values_mut().max_by_key(|container| container.sockets.len())
         {
             let before = sources.len();
-            most.evict_sockets(sources);
+            largest.evict_sockets(sources);
             if sources.len() == before {
                 break;
             }
         }
-        if containers.len() > most_sockets {
+        if containers.len() > max_sockets {
             containers.retain(|_, container| !container.sockets.is_empty());
         }
     }
@@ -288,8 +289,8 @@ impl FlowTable {
 
     /// Drops everything of a container.
     pub(super) fn forget(&mut self, container: IpAddr) {
-        if let Some(mut gone) = self.containers.remove(&container) {
-            gone.retain(|_| false, &mut self.sources);
+        if let Some(mut removed) = self.containers.remove(&container) {
+            removed.retain(|_| false, &mut self.sources);
         }
     }
 

@@ -15,26 +15,28 @@ pub(super) fn for_each_gso_run(
 ) {
     let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(RUN_CAPACITY);
     let mut first: Option<ReceivedDatagram<'_>> = None;
-    let mut open = false;
-    for one in inbox.iter() {
+    let mut extendable = false;
+    for datagram in inbox.iter() {
         if let Some(first) = &first {
-            let same = (one.from, one.tos, one.local) == (first.from, first.tos, first.local);
-            if open
+            let same = (datagram.from, datagram.tos, datagram.local) == (first.from, first.tos, first.local);
+            // An empty datagram would get lost in a packet of several.
+            if extendable
                 && same
-                && one.segment == 0
-                && one.bytes.len() <= first.bytes.len()
-                && !one.bytes.is_empty()
+                && datagram.segment == 0
+                && datagram.bytes.len() <= first.bytes.len()
+                && !datagram.bytes.is_empty()
             {
-                open = one.bytes.len() == first.bytes.len();
-                parts.push(IoSlice::new(one.bytes));
+                // A shorter one can only be the last.
+                extendable = datagram.bytes.len() == first.bytes.len();
+                parts.push(IoSlice::new(datagram.bytes));
                 continue;
             }
             each(first, &parts);
         }
         parts.clear();
-        parts.push(IoSlice::new(one.bytes));
-        open = one.segment == 0;
-        first = Some(one);
+        parts.push(IoSlice::new(datagram.bytes));
+        extendable = datagram.segment == 0;
+        first = Some(datagram);
     }
     if let Some(first) = &first {
         each(first, &parts);

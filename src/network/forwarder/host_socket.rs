@@ -15,11 +15,16 @@ pub(super) fn enlarge_buffers(fd: &OwnedFd) {
 }
 
 /// Sets whether packets may be fragmented, here or on their path.
-pub(super) fn set_dont_fragment(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> rustix::io::Result<()> {
+pub(super) fn set_dont_fragment(
+    fd: BorrowedFd<'_>,
+    host: SocketAddr,
+    dont_fragment: bool,
+) -> rustix::io::Result<()> {
+    // WANT fragments by the path MTU that the kernel has learned; DONT would ignore it (ip(7)).
     if host.is_ipv4() {
-        let how = if whole { Ipv4PathMtuDiscovery::DO } else { Ipv4PathMtuDiscovery::WANT };
-        return sockopt::set_ip_mtu_discover(fd, how);
+        let mode = if dont_fragment { Ipv4PathMtuDiscovery::DO } else { Ipv4PathMtuDiscovery::WANT };
+        return sockopt::set_ip_mtu_discover(fd, mode);
     }
-    let how = if whole { Ipv6PathMtuDiscovery::DO } else { Ipv6PathMtuDiscovery::WANT };
-    sockopt::set_ipv6_mtu_discover(fd, how)
+    let mode = if dont_fragment { Ipv6PathMtuDiscovery::DO } else { Ipv6PathMtuDiscovery::WANT };
+    sockopt::set_ipv6_mtu_discover(fd, mode)
 }

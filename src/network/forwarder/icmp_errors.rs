@@ -30,61 +30,62 @@ impl ForwarderContext {
                 FlowProtocol::Echo => error.to.map(|to| SocketAddr::new(to.ip(), 0)),
                 _ => error.to,
             };
-            let Some(named) = to.and_then(|to| socket.visible_peer(to)) else { continue };
-            let Some((why, from)) = translate(&error, named, &self.settings) else { continue };
-            let flow = EgressFlow { protocol: flow_protocol, source: container, target: named };
+            let Some(peer) = to.and_then(|to| socket.visible_peer(to)) else { continue };
+            let Some((icmp_error, from)) = translate(&error, peer, &self.settings) else { continue };
+            let flow = EgressFlow { protocol: flow_protocol, source: container, target: peer };
             self.policy.note(&flow, Err(&error.error));
             let quote = match flow_protocol {
-                FlowProtocol::Echo => quote_echo(container, named.ip(), &error.payload),
-                _ => quote_datagram(container, named, &error.payload),
+                FlowProtocol::Echo => quote_echo(container, peer.ip(), &error.payload),
+                _ => quote_datagram(container, peer, &error.payload),
             };
-            let answer = quote.and_then(|quote| icmp::build_error_quoting(container.ip(), &quote, why, from));
+            let answer =
+                quote.and_then(|quote| icmp::build_error_quoting(container.ip(), &quote, icmp_error, from));
             answer.iter().for_each(|answer| self.writer.packet(answer));
         }
         mtu
     }
 }
 
-/// The error and its source address, for a container that knows the peer as `named`. `None` for errors that
-/// did not come by ICMP or that say nothing about the peer.
+/// The error and its source address, for a container that knows the other side as `peer`. `None` for errors
+/// that did not come by ICMP or that say nothing about the peer.
 fn translate(
-    trouble: &QueuedError,
-    named: SocketAddr,
+    error: &QueuedError,
+    peer: SocketAddr,
     settings: &ForwarderSettings,
 ) -> Option<(IcmpError, IpAddr)> {
-    let (kind, code) = trouble.icmp?;
-    match (named.is_ipv4(), kind) {
+    let (kind, code) = error.icmp?;
+    match (peer.is_ipv4(), kind) {
         // Unreachable, time exceeded, parameter problem (RFC 792); those of ICMPv6 are below 128 (RFC 4443).
         (true, 3 | 11 | 12) | (false, 1..=4) => {}
         _ => return None,
     }
-    let from = match trouble.offender {
-        Some(offender) if Some(offender) == trouble.to.map(|to| to.ip()) => named.ip(),
+    let from = match error.offender {
+        Some(offender) if Some(offender) == error.to.map(|to| to.ip()) => peer.ip(),
         // The host itself, or a router of a family that the container does not have.
-        Some(offender) if offender.is_loopback() || offender.is_ipv4() != named.is_ipv4() => {
-            settings.gateway(named.ip())?
+        Some(offender) if offender.is_loopback() || offender.is_ipv4() != peer.is_ipv4() => {
+            settings.gateway(peer.ip())?
         }
         Some(offender) if !offender.is_unspecified() => offender,
-        _ => named.ip(),
+        _ => peer.ip(),
     };
-    let too_big = matches!((named.is_ipv4(), kind, code), (true, 3, 4) | (false, 2, _));
-    let info = if too_big { trouble.info } else { 0 };
+    let too_big = matches!((peer.is_ipv4(), kind, code), (true, 3, 4) | (false, 2, _));
+    let info = if too_big { error.info } else { 0 };
     Some((IcmpError::Other { kind, code, info }, from))
 }
 
-/// Rebuilds the datagram that `container` had sent to `named`, as far as `payload` was returned.
-fn quote_datagram(container: SocketAddr, named: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
-    let ip = IpFields::reply(container.ip(), named.ip(), protocol::UDP);
-    let mut bytes = udp::build_headers(&ip, (container.port(), named.port()), payload.len())?.to_vec();
+/// Rebuilds the datagram that `container` had sent to `peer`, as far as `payload` was returned.
+fn quote_datagram(container: SocketAddr, peer: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
+    let ip = IpFields::reply(container.ip(), peer.ip(), protocol::UDP);
+    let mut bytes = udp::build_headers(&ip, (container.port(), peer.port()), payload.len())?.to_vec();
     bytes.extend_from_slice(payload);
     Some(bytes)
 }
 
-/// Rebuilds the echo request that `container`, whose port is its ident, had sent to `named`, from the ICMP
+/// Rebuilds the echo request that `container`, whose port is its ident, had sent to `peer`, from the ICMP
 /// message that was returned.
-fn quote_echo(container: SocketAddr, named: IpAddr, message: &[u8]) -> Option<Vec<u8>> {
+fn quote_echo(container: SocketAddr, peer: IpAddr, message: &[u8]) -> Option<Vec<u8>> {
     let ([_, _, _, _, _, _, s0, s1], data) = message.split_first_chunk::<8>()?;
-    let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
-    let ip = IpFields::reply(container.ip(), named, protocol);
+    let protocol = if peer.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
+    let ip = IpFields::reply(container.ip(), peer, protocol);
     icmp::build_echo(&ip, icmp::EchoKind::Request, container.port(), u16::from_be_bytes([*s0, *s1]), data)
 }

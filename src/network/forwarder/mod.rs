@@ -4,7 +4,7 @@
 //! ```text
 //!  device ─ packets ─┬─ UDP        ─ UdpForwarder  ─ a host socket per container port (udp.rs)
 //!                    ├─ ICMP echo  ─ EchoForwarder ─ a ping socket per container and ident (echo.rs)
-//!                    └─ TCP        ─ a ProtocolHandler: the SYN interceptor (tcp/) or the user-space stack
+//!                    └─ TCP        ─ a ProtocolHandler: the SYN interceptor or the user-space stack
 //! ```
 //!
 //! It runs as an event source of one of the relay's workers, or on a thread of its own.
@@ -118,9 +118,9 @@ impl PacketForwarder {
     /// to the caller's network namespace.
     pub(crate) fn start_on_thread(config: ForwarderConfig) -> io::Result<Self> {
         let (sender, receiver) = command_channel()?;
-        let inner = ForwarderLoop::new(SourceRegistration::standalone()?, config, receiver)?;
+        let forwarder_loop = ForwarderLoop::new(SourceRegistration::standalone()?, config, receiver)?;
         let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK_SIZE);
-        Ok(Self::new(sender, ForwarderHost::Thread(Some(thread.spawn(move || inner.run())?))))
+        Ok(Self::new(sender, ForwarderHost::Thread(Some(thread.spawn(move || forwarder_loop.run())?))))
     }
 
     fn new(commands: CommandSender<ForwarderCommand>, host: ForwarderHost) -> Self {
@@ -138,6 +138,7 @@ impl PacketForwarder {
     pub(crate) fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> io::Result<PublishedUdp> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, result) = channel();
+        // If the loop has ended, `recv` fails too.
         let _ = self.commands.send(ForwarderCommand::Publish { id, socket, container, answer });
         result.recv().map_err(|_| io::Error::other("the gate of the network has ended"))??;
         Ok(PublishedUdp { commands: self.commands.clone(), id })

@@ -43,14 +43,14 @@ pub(crate) struct PendingTable {
     count: AtomicUsize,
     limits: ConnectionLimits,
     /// All connections of the relay.
-    all: Arc<ConnectionQuota>,
+    relay_quota: Arc<ConnectionQuota>,
 }
 
 #[derive(Debug)]
 struct PendingSource {
     entries: HashMap<AddressPair, PendingEntry>,
     /// All connections of this source, established ones included.
-    open: Arc<ConnectionQuota>,
+    quota: Arc<ConnectionQuota>,
 }
 
 #[derive(Debug)]
@@ -89,13 +89,13 @@ pub(crate) enum DialOutcome {
 }
 
 impl PendingTable {
-    pub(super) fn new(limits: ConnectionLimits, all: Arc<ConnectionQuota>) -> Self {
+    pub(super) fn new(limits: ConnectionLimits, relay_quota: Arc<ConnectionQuota>) -> Self {
         Self {
             shards: Default::default(),
             hasher: RandomState::new(),
             count: AtomicUsize::new(0),
             limits,
-            all,
+            relay_quota,
         }
     }
 
@@ -125,18 +125,18 @@ impl PendingTable {
     /// Adds an entry for a connection that is about to be made. Returns whether there is room.
     pub(super) fn insert(&self, addresses: AddressPair, syn: &[u8], now: Instant) -> bool {
         let mut shard = lock(self.shard(addresses.0.ip()));
-        let quota = || PendingSource {
+        let new_source = || PendingSource {
             entries: HashMap::new(),
-            open: ConnectionQuota::new(self.limits.per_container),
+            quota: ConnectionQuota::new(self.limits.per_container),
         };
         // Only what is pending is counted by `count`; established connections hold a permit.
-        let source = shard.entry(addresses.0.ip()).or_insert_with(quota);
+        let source = shard.entry(addresses.0.ip()).or_insert_with(new_source);
         if source.entries.len() >= self.limits.waiting_per_container
             || self.count.load(Ordering::Relaxed) >= self.limits.waiting
         {
             return false;
         }
-        let Some(permit) = QuotaPermit::acquire(&[&self.all, &source.open]) else { return false };
+        let Some(permit) = QuotaPermit::acquire(&[&self.relay_quota, &source.quota]) else { return false };
         let entry = PendingEntry { state: DialState::Dialing(None), syn: syn.into(), since: now, permit };
         if source.entries.insert(addresses, entry).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
@@ -186,6 +186,7 @@ impl PendingTable {
                 Some(DialOutcome::Connected(syn))
             }
             Err(error) => {
+                // `remove` takes the same lock.
                 drop(shard);
                 self.remove(addresses);
                 Some(DialOutcome::Failed(syn, error))
@@ -213,22 +214,23 @@ impl PendingTable {
         source: IpAddr,
         target: SocketAddr,
     ) -> Option<(OwnedFd, QuotaPermit)> {
-        let like = |(addresses, entry): (&AddressPair, &PendingEntry)| {
+        let matching = |(addresses, entry): (&AddressPair, &PendingEntry)| {
             let parked = matches!(entry.state, DialState::Parked(_));
             (parked && addresses.1 == target).then_some(*addresses)
         };
-        let addresses = lock(self.shard(source)).get(&source)?.entries.iter().find_map(like)?;
+        // Another worker may take the entry before the next look-up; then there is none.
+        let addresses = lock(self.shard(source)).get(&source)?.entries.iter().find_map(matching)?;
         self.take_parked(addresses)
     }
 
     fn take_entry(
         &self,
         addresses: AddressPair,
-        wanted: impl Fn(&PendingEntry) -> bool,
+        filter: impl Fn(&PendingEntry) -> bool,
     ) -> Option<PendingEntry> {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let source = shard.get_mut(&addresses.0.ip())?;
-        source.entries.get(&addresses).filter(|entry| wanted(entry))?;
+        source.entries.get(&addresses).filter(|entry| filter(entry))?;
         let entry = source.entries.remove(&addresses)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         Some(entry)
@@ -252,13 +254,14 @@ impl PendingTable {
         self.drop_all(|_, _| true);
     }
 
-    fn drop_all(&self, unwanted: impl Fn(IpAddr, &PendingEntry) -> bool) {
+    fn drop_all(&self, filter: impl Fn(IpAddr, &PendingEntry) -> bool) {
         for shard in &self.shards {
             let mut dropped = Vec::new();
+            // Their sockets are closed after the lock is released.
             lock(shard).retain(|ip, source| {
-                dropped.extend(source.entries.extract_if(|_, entry| unwanted(*ip, entry)));
+                dropped.extend(source.entries.extract_if(|_, entry| filter(*ip, entry)));
                 // Sources without entries stay while connections hold permits of their quota.
-                !source.entries.is_empty() || source.open.used() > 0
+                !source.entries.is_empty() || source.quota.used() > 0
             });
             self.count.fetch_sub(dropped.len(), Ordering::Relaxed);
         }

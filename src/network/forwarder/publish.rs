@@ -58,6 +58,7 @@ impl UdpPublications {
     /// Publishes a port of the host for `container`.
     pub(super) fn add(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
         let v6 = rustix::net::getsockname(&socket)?.address_family() == rustix::net::AddressFamily::INET6;
+        // `local`, since an answer must come from the address that the client has used.
         let reports = ReportOptions { errors: false, gro: true, tos: true, local: true };
         datagram::enable_reports(socket.as_fd(), v6, reports)?;
         enlarge_buffers(&socket);
@@ -74,8 +75,8 @@ impl UdpPublications {
         self.drop_ports(|port| port.container.ip() == container);
     }
 
-    fn drop_ports(&mut self, gone: impl Fn(&PublishedUdpPort) -> bool) {
-        self.ports.retain(|_, port| !gone(port));
+    fn drop_ports(&mut self, filter: impl Fn(&PublishedUdpPort) -> bool) {
+        self.ports.retain(|_, port| !filter(port));
         let ports = &self.ports;
         self.seen.retain(|_, (fd, _)| ports.contains_key(fd));
     }
@@ -92,6 +93,7 @@ impl UdpPublications {
         seen: SocketAddr,
         now: Instant,
     ) -> Option<(BorrowedFd<'_>, SocketAddr, IpAddr)> {
+        // Spares the other datagrams a look-up where no client has sent anything.
         if self.seen.is_empty() {
             return None;
         }
@@ -155,8 +157,8 @@ impl UdpPublications {
         if used.is_empty() {
             return;
         }
-        let at = used.len() / 8;
-        let oldest = *used.select_nth_unstable(at).1;
+        let index = used.len() / 8;
+        let oldest = *used.select_nth_unstable(index).1;
         Self::retain(port, &mut self.seen, |session| session.used > oldest);
     }
 

@@ -62,9 +62,9 @@ impl Default for FlowLimits {
 }
 
 impl ForwarderSettings {
-    /// The gateway's address of the family of `of`.
-    pub(crate) fn gateway(&self, of: IpAddr) -> Option<IpAddr> {
-        self.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == of.is_ipv4())
+    /// The gateway's address of the family of `address`.
+    pub(crate) fn gateway(&self, address: IpAddr) -> Option<IpAddr> {
+        self.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == address.is_ipv4())
     }
 
     /// Whether `address` is in one of the subnets, and not the gateway's.
@@ -105,7 +105,7 @@ impl ForwarderSettings {
             }
         };
         let inside = self.subnets.iter().any(|net| net.contains(&client));
-        let itself = client.is_ipv4() == container.is_ipv4() && !local && !inside;
-        if itself { Some(client) } else { self.gateway(container) }
+        let keeps_address = client.is_ipv4() == container.is_ipv4() && !local && !inside;
+        if keeps_address { Some(client) } else { self.gateway(container) }
     }
 }

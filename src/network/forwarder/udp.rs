@@ -39,12 +39,12 @@ pub(crate) struct OutboundDatagram<'a> {
 
 impl<'a> OutboundDatagram<'a> {
     /// The datagram in `packet`, or several of `segment` bytes each.
-    pub(super) fn parse(packet: IpPacket<'a>, segment: u16, whole: bool) -> Option<Self> {
+    pub(super) fn parse(packet: IpPacket<'a>, segment: u16, dont_fragment: bool) -> Option<Self> {
         let datagram = match segment {
             0 => packet.udp()?,
             _ => udp::UdpDatagram::parse_gso(packet.payload)?,
         };
-        Some(Self { packet, datagram, segment, dont_fragment: whole })
+        Some(Self { packet, datagram, segment, dont_fragment })
     }
 
     fn source(&self) -> SocketAddr {
@@ -141,7 +141,7 @@ impl UdpForwarder {
             socket.dont_fragment = Some(first.dont_fragment);
         }
         // The error may belong to an earlier datagram; the error queue knows which.
-        let mut again = true;
+        let mut retry = true;
         loop {
             let Some((socket, _)) = self.flows.find(container, first.target(), now) else { return };
             let Err((sent, error)) = send_batch(socket.fd.as_fd(), run, host, None, &mut socket.gso) else {
@@ -152,7 +152,7 @@ impl UdpForwarder {
                 return;
             }
             let mtu = self.drain_errors(container);
-            if std::mem::take(&mut again) {
+            if std::mem::take(&mut retry) {
                 continue;
             }
             let Some((failed, rest)) = run.split_first() else { return };
@@ -164,28 +164,32 @@ impl UdpForwarder {
                 self.context.policy.note(&flow, Err(&error));
                 self.refuse(&[*failed], &error);
             }
-            (run, again) = (rest, true);
+            (run, retry) = (rest, true);
         }
     }
 
     /// Answers all datagrams of `run` with an ICMP error.
     fn refuse(&self, run: &[OutboundDatagram<'_>], error: &io::Error) {
-        let Some(why) = icmp::IcmpError::from_io(error) else { return };
+        let Some(icmp_error) = icmp::IcmpError::from_io(error) else { return };
         for item in run {
             // The target itself reports a closed port; a router reports everything else.
-            let from = if why == icmp::IcmpError::Port {
+            let from = if icmp_error == icmp::IcmpError::Port {
                 None
             } else {
                 self.context.settings.gateway(item.packet.source)
             };
-            self.context.writer.refuse(&item.packet, why, from);
+            self.context.writer.refuse(&item.packet, icmp_error, from);
         }
     }
 
     fn refuse_too_big(&self, item: &OutboundDatagram<'_>, mtu: Option<u32>) {
         // The minimum MTU of IPv6 is less than any path is likely to have.
-        let why = icmp::IcmpError::TooBig(mtu.unwrap_or(1280));
-        self.context.writer.refuse(&item.packet, why, self.context.settings.gateway(item.packet.source));
+        let icmp_error = icmp::IcmpError::TooBig(mtu.unwrap_or(1280));
+        self.context.writer.refuse(
+            &item.packet,
+            icmp_error,
+            self.context.settings.gateway(item.packet.source),
+        );
     }
 
     /// Passes ICMP errors on to the container. Returns the path MTU if the kernel itself reported one.
@@ -209,8 +213,8 @@ impl UdpForwarder {
             match self.inbox.receive(socket.fd.as_fd()) {
                 Ok(count) => {
                     for_each_gso_run(&self.inbox, |first, parts| {
-                        if let Some(named) = socket.note_reply(first.from, now) {
-                            self.context.writer.datagrams(named, container, first.tos, parts, first.segment);
+                        if let Some(peer) = socket.note_reply(first.from, now) {
+                            self.context.writer.datagrams(peer, container, first.tos, parts, first.segment);
                         }
                     });
                     if count < BATCH {
@@ -247,29 +251,29 @@ fn open_udp_socket(v6: bool) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Sends `items` to `to`, several as one (GSO) while `trains` is set; clears it if the path does not support
+/// Sends `items` to `to`, several as one (GSO) while `gso` is set; clears it if the path does not support
 /// that. On error, also returns how many were sent before.
 fn send_batch(
     fd: BorrowedFd<'_>,
     items: &[OutboundDatagram<'_>],
     to: SocketAddr,
     from: Option<IpAddr>,
-    trains: &mut bool,
+    gso: &mut bool,
 ) -> Result<(), (usize, io::Error)> {
     let mut sent = 0;
     while let Some(rest) = items.get(sent..).filter(|rest| !rest.is_empty()) {
         let parts: Vec<IoSlice<'_>> = rest.iter().map(|item| IoSlice::new(item.datagram.payload)).collect();
         let mut messages = Vec::with_capacity(rest.len());
         let mut ends = Vec::with_capacity(rest.len());
-        let mut at = 0;
-        while let Some(first) = rest.get(at) {
-            let count = if *trains { gso_run_length(rest.get(at..).unwrap_or_default()) } else { 1 };
+        let mut start = 0;
+        while let Some(first) = rest.get(start) {
+            let count = if *gso { gso_run_length(rest.get(start..).unwrap_or_default()) } else { 1 };
             let segment = if count > 1 { first.datagram.payload.len() as u16 } else { first.segment };
-            let parts = parts.get(at..at + count).unwrap_or_default();
+            let parts = parts.get(start..start + count).unwrap_or_default();
             let (tos, hops) = (first.packet.tos, first.hops());
             messages.push(OutgoingDatagram { to, from, parts, segment, tos, hops });
-            at += count;
-            ends.push(at);
+            start += count;
+            ends.push(start);
         }
         match datagram::send(fd, &messages) {
             Ok(count) => match count.checked_sub(1).and_then(|last| ends.get(last)) {
@@ -282,7 +286,7 @@ fn send_batch(
                 if messages.first().is_some_and(|message| message.segment != 0)
                     && matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE)) =>
             {
-                *trains = false;
+                *gso = false;
                 match send_individually(
                     fd,
                     rest.get(..ends.first().copied().unwrap_or(1)).unwrap_or_default(),

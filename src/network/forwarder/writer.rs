@@ -41,15 +41,15 @@ impl PacketWriter {
         let headers = if source.is_ipv4() { 28 } else { 48 };
         // IPv6 routers do not fragment. IPv4 ones do, and so does the gateway, each datagram for itself: no
         // GSO for those.
-        let train = self.features.segments && size > 0 && size + headers <= self.mtu;
-        if train {
+        let gso = self.features.segments && size > 0 && size + headers <= self.mtu;
+        if gso {
             let in_packet = (usize::from(u16::MAX) - headers) / size;
-            let many = in_packet.clamp(1, MAX_SEGMENTS);
+            let max_segments = in_packet.clamp(1, MAX_SEGMENTS);
             if segment == 0 {
-                parts.chunks(many).for_each(|parts| self.packet_of(source, target, tos, parts, size));
+                parts.chunks(max_segments).for_each(|parts| self.packet_of(source, target, tos, parts, size));
                 return;
             }
-            for part in parts.iter().flat_map(|part| part.chunks(many * size)) {
+            for part in parts.iter().flat_map(|part| part.chunks(max_segments * size)) {
                 self.packet_of(source, target, tos, &[IoSlice::new(part)], size);
             }
             return;
@@ -70,15 +70,15 @@ impl PacketWriter {
     fn packet_of(&self, source: SocketAddr, target: SocketAddr, tos: u8, parts: &[IoSlice<'_>], size: usize) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let start = if source.is_ipv4() { 20 } else { 40 };
-        let each = start + udp::HEADER + length.min(size.max(1));
+        let packet_length = start + udp::HEADER + length.min(size.max(1));
         // A packet that fits needs no identification and gets DF.
-        let id = (each > self.mtu).then(|| self.id.fetch_add(1, Ordering::Relaxed) as u16);
+        let id = (packet_length > self.mtu).then(|| self.id.fetch_add(1, Ordering::Relaxed) as u16);
         let (from, to) = (source.ip(), target.ip());
         let ip = IpFields { source: from, target: to, protocol: protocol::UDP, hops: 64, tos, id };
         let Some(mut header) = udp::build_headers(&ip, (source.port(), target.port()), length) else {
             return;
         };
-        let fragments = to.is_ipv6() && each > self.mtu;
+        let fragments = to.is_ipv6() && packet_length > self.mtu;
         let mut offload = PacketOffload::default();
         if self.features.checksum && !fragments {
             offload.checksum = Some((start as u16, 6));
@@ -97,27 +97,27 @@ impl PacketWriter {
             }
             return;
         }
-        let mut all = Vec::with_capacity(parts.len() + 1);
-        all.push(IoSlice::new(&header));
-        all.extend_from_slice(parts);
-        self.send(&offload, &all);
+        let mut packet = Vec::with_capacity(parts.len() + 1);
+        packet.push(IoSlice::new(&header));
+        packet.extend_from_slice(parts);
+        self.send(&offload, &packet);
     }
 
-    /// Answers `packet` with the ICMP error `why`, sent by `from` or else by the packet's target.
-    pub(crate) fn refuse(&self, packet: &IpPacket<'_>, why: icmp::IcmpError, from: Option<IpAddr>) {
-        let answer = icmp::build_error(packet, why, from.unwrap_or(packet.target));
+    /// Answers `packet` with `error`, sent by `from` or else by the packet's target.
+    pub(crate) fn refuse(&self, packet: &IpPacket<'_>, error: icmp::IcmpError, from: Option<IpAddr>) {
+        let answer = icmp::build_error(packet, error, from.unwrap_or(packet.target));
         answer.iter().for_each(|answer| self.packet(answer));
     }
 
     pub(crate) fn echo_reply(&self, mut ip: IpFields, ident: u16, sequence: u16, data: &[u8]) {
         let start = if ip.source.is_ipv4() { 20 } else { 40 };
-        let long = start + 8 + data.len() > self.mtu;
+        let too_long = start + 8 + data.len() > self.mtu;
         let id = self.id.fetch_add(1, Ordering::Relaxed);
-        ip.id = long.then_some(id as u16);
+        ip.id = too_long.then_some(id as u16);
         let Some(packet) = icmp::build_echo(&ip, icmp::EchoKind::Reply, ident, sequence, data) else {
             return;
         };
-        if ip.source.is_ipv4() || !long {
+        if ip.source.is_ipv4() || !too_long {
             return self.packet(&packet);
         }
         for (header, part) in ip.fragments_v6(packet.get(start..).unwrap_or_default(), self.mtu, id) {

@@ -92,7 +92,7 @@ impl GatewayConfig {
         let v6 = spec.v6.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         // The same address whenever the gateway is recreated, because containers cache it. Docker derives a
         // container's hardware address from its IPv4 address in the same way, so no container has this one.
-        let digits = v4.map_or_else(
+        let octets = v4.map_or_else(
             || {
                 u32::from_str_radix(spec.id.get(..8).unwrap_or_default(), 16)
                     .unwrap_or_default()
@@ -100,7 +100,7 @@ impl GatewayConfig {
             },
             |(_, gateway)| gateway.octets(),
         );
-        let [a, b, c, d] = digits;
+        let [a, b, c, d] = octets;
         Self {
             v4,
             v6,
@@ -226,12 +226,12 @@ impl Gateway {
         netns: BorrowedFd<'_>,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> io::Result<R> {
-        let there = netns.try_clone_to_owned()?;
-        let home = Arc::clone(&self.netns);
+        let target = netns.try_clone_to_owned()?;
+        let own = Arc::clone(&self.netns);
         self.netns_thread.call(move || {
-            dhow_sys::namespace::setns(there.as_fd(), dhow_sys::process::ns::NET)?;
+            dhow_sys::namespace::setns(target.as_fd(), dhow_sys::process::ns::NET)?;
             let result = work();
-            dhow_sys::namespace::setns(home.as_fd(), dhow_sys::process::ns::NET)?;
+            dhow_sys::namespace::setns(own.as_fd(), dhow_sys::process::ns::NET)?;
             Ok(result)
         })?
     }
@@ -240,10 +240,10 @@ impl Gateway {
 fn create(config: &GatewayConfig, backend: NetworkBackend) -> anyhow::Result<GatewayParts> {
     sysctl::apply_gateway(backend, config.v6.is_some())?;
     // slirp4netns only knows IPv6 addresses of its own prefix.
-    let leads = !config.internal && backend != NetworkBackend::Slirp4netns;
-    let v6_out = config.v6.is_some() && leads && sysctl::enable_v6_forwarding();
+    let has_way_out = !config.internal && backend != NetworkBackend::Slirp4netns;
+    let v6_out = config.v6.is_some() && has_way_out && sysctl::enable_v6_forwarding();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
+    let netns = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
     let route = NetlinkSocket::open(NetlinkFamily::Route)?;
     let link = if config.internal || !backend.uses_forwarder() {
         None
@@ -252,16 +252,9 @@ fn create(config: &GatewayConfig, backend: NetworkBackend) -> anyhow::Result<Gat
     };
     links::build_links(config, backend, link.as_ref()).send(&route)?;
     let filter = install_filter(config, backend)?;
-    let broom = NetlinkSocket::open(NetlinkFamily::Route)?;
-    let mut parts = GatewayParts {
-        netns: home,
-        route,
-        sweeper_socket: broom,
-        filter,
-        device: None,
-        listeners: Vec::new(),
-        v6_out,
-    };
+    let sweeper_socket = NetlinkSocket::open(NetlinkFamily::Route)?;
+    let mut parts =
+        GatewayParts { netns, route, sweeper_socket, filter, device: None, listeners: Vec::new(), v6_out };
     if let Some(link) = link {
         if let Some(filter) = parts.filter.as_ref().filter(|_| backend.has_listeners()) {
             // nf_tables reports a missing expression as ENOENT only, so name the modules.
@@ -285,14 +278,14 @@ fn create(config: &GatewayConfig, backend: NetworkBackend) -> anyhow::Result<Gat
 
 /// What happens to packets from containers.
 fn datapath_rules(config: &GatewayConfig, backend: NetworkBackend, forwarder_index: u32) -> NftTransaction {
-    let on = GatewayInterfaces {
+    let interfaces = GatewayInterfaces {
         bridge: (!config.bridge_on_demand).then_some(BRIDGE_INDEX),
         forwarder: forwarder_index,
     };
     if backend == NetworkBackend::Redirect {
-        return nft::redirect::rules(on, LISTENER_PORT, &config.addresses().collect::<Vec<_>>());
+        return nft::redirect::rules(interfaces, LISTENER_PORT, &config.addresses().collect::<Vec<_>>());
     }
-    nft::tproxy::rules(on, LISTENER_PORT, config.v4.is_some(), config.v6.is_some())
+    nft::tproxy::rules(interfaces, LISTENER_PORT, config.v4.is_some(), config.v6.is_some())
 }
 
 /// Lets the bridge pass only frames with the sender's own addresses. Backends without nf_tables rules do

@@ -27,34 +27,34 @@ pub(crate) struct MtuSizes {
 impl MtuSizes {
     /// The MTUs of a network with the backend `backend`. Must be called in the host's network namespace.
     pub(super) fn of(spec: &NetworkSpec, backend: NetworkBackend) -> Self {
-        let alike = |mtu| Self { mtu, external: None, host_addresses: Vec::new() };
+        let uniform = |mtu| Self { mtu, external: None, host_addresses: Vec::new() };
         match spec.mtu {
-            Some(mtu) => alike(mtu),
+            Some(mtu) => uniform(mtu),
             // pasta and slirp4netns have one MTU for all destinations.
-            None if !backend.uses_forwarder() => alike(EXTERNAL_MTU),
-            None if spec.internal => alike(MAX_MTU),
+            None if !backend.uses_forwarder() => uniform(EXTERNAL_MTU),
+            None if spec.internal => uniform(MAX_MTU),
             None => {
-                let near =
+                let source_v4 =
                     source_address_towards(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
-                let near6 = spec.v6.as_ref().and_then(|_| {
-                    let some = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-                    source_address_towards(Ipv6Addr::UNSPECIFIED.into(), some.into())
+                let source_v6 = spec.v6.as_ref().and_then(|_| {
+                    let destination = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+                    source_address_towards(Ipv6Addr::UNSPECIFIED.into(), destination.into())
                 });
                 Self {
                     mtu: MAX_MTU,
                     external: Some(EXTERNAL_MTU),
-                    host_addresses: near.into_iter().chain(near6).collect(),
+                    host_addresses: source_v4.into_iter().chain(source_v6).collect(),
                 }
             }
         }
     }
 }
 
-/// The source address that this machine uses towards `far`, a documentation address. Connecting a UDP socket
-/// sends nothing.
-fn source_address_towards(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
+/// The source address that this machine uses towards `destination`, a documentation address. Connecting a
+/// UDP socket sends nothing.
+fn source_address_towards(any: IpAddr, destination: IpAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((far, 9)).ok()?;
-    let own = socket.local_addr().ok()?.ip();
-    (!own.is_loopback() && !own.is_unspecified()).then_some(own)
+    socket.connect((destination, 9)).ok()?;
+    let source = socket.local_addr().ok()?.ip();
+    (!source.is_loopback() && !source.is_unspecified()).then_some(source)
 }

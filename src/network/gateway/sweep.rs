@@ -34,12 +34,12 @@ impl PortSweeper {
 
     /// Schedules the deletion of a port that carries no traffic any more.
     pub(super) fn schedule(self: &Arc<Self>, port: BridgePort) {
-        let mut gone = lock(&self.queue);
-        gone.waiting.push(port);
-        if std::mem::replace(&mut gone.busy, true) {
+        let mut queue = lock(&self.queue);
+        queue.waiting.push(port);
+        if std::mem::replace(&mut queue.busy, true) {
             return;
         }
-        drop(gone);
+        drop(queue);
         let this = Arc::clone(self);
         let thread = std::thread::Builder::new().name("sweeper".into()).stack_size(STACK);
         if thread.spawn(move || this.sweep()).is_err() {
@@ -50,13 +50,13 @@ impl PortSweeper {
 
     fn sweep(&self) {
         loop {
-            let mut gone = lock(&self.queue);
-            if gone.waiting.is_empty() {
-                gone.busy = false;
+            let mut queue = lock(&self.queue);
+            if queue.waiting.is_empty() {
+                queue.busy = false;
                 return;
             }
-            let ports = std::mem::take(&mut gone.waiting);
-            drop(gone);
+            let ports = std::mem::take(&mut queue.waiting);
+            drop(queue);
             ports.iter().for_each(|port| self.remove(port));
         }
     }

@@ -153,9 +153,9 @@ fn apply(settings: SysctlTable, backend: Option<NetworkBackend>) -> anyhow::Resu
 }
 
 fn write_sysctl(name: &str, value: &str) -> io::Result<()> {
-    let done =
+    let result =
         open_sysctl(name, OFlags::WRONLY).and_then(|file| Ok(rustix::io::write(&file, value.as_bytes())?));
-    done.map(drop).or_else(|error| if has_value(name, value) { Ok(()) } else { Err(error) })
+    result.map(drop).or_else(|error| if has_value(name, value) { Ok(()) } else { Err(error) })
 }
 
 /// Whether a sysctl has this value already, so that a failed write does not matter.

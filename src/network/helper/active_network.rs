@@ -43,7 +43,7 @@ impl ActiveNetwork {
     ) -> Result<Self> {
         let spec = Arc::new(spec);
         let (network, selector, relay) = (spec.clone(), selector.clone(), relay.clone());
-        let making = std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("network".into())
             .stack_size(STACK)
             .spawn(move || {
@@ -52,7 +52,7 @@ impl ActiveNetwork {
             .context("starting a thread")?;
         Ok(Self {
             spec,
-            setup_thread: Mutex::new(Some(making)),
+            setup_thread: Mutex::new(Some(thread)),
             services: OnceLock::new(),
             macs_in_use: Mutex::default(),
         })
@@ -65,12 +65,13 @@ impl ActiveNetwork {
     /// What serves the network, once it is set up.
     pub(super) fn services(&self) -> Result<&NetworkServices, Failure> {
         let services = self.services.get_or_init(|| {
-            let making = self.setup_thread.lock().ok().and_then(|mut making| making.take());
-            let made = making.map(JoinHandle::join);
-            match made {
-                Some(Ok(made)) => made
+            let thread = self.setup_thread.lock().ok().and_then(|mut thread| thread.take());
+            let result = thread.map(JoinHandle::join);
+            match result {
+                Some(Ok(result)) => result
                     .with_context(|| format!("cannot set up network {}", self.spec.name))
                     .map_err(|error| Failure::from_chain(&error)),
+                // The thread has panicked.
                 _ => Err(Failure::new(
                     FailureKind::Other,
                     format!("setting up network {} failed", self.spec.name),
@@ -98,7 +99,7 @@ impl NetworkServices {
 /// A container attached to a network; dropping it detaches the container.
 pub(crate) struct AttachedEndpoint {
     /// Declared before `network`, which may be dropped with it.
-    _joined: Option<DropGuard>,
+    _datapath_guard: Option<DropGuard>,
     network: Arc<ActiveNetwork>,
     pub endpoint: NetworkEndpoint,
     membership: egress::EgressMembership,
@@ -118,16 +119,19 @@ impl AttachedEndpoint {
             let message = format!("a container on it has the hardware address {} already", endpoint.mac);
             return Err(Failure::new(FailureKind::Conflict, message)).with_context(doing);
         }
-        let joined = services.gateway.attach(container.as_fd(), &endpoint).and_then(|()| {
-            let joined =
+        let guard = services.gateway.attach(container.as_fd(), &endpoint).and_then(|()| {
+            let guard =
                 services.datapath.as_ref().map(|datapath| datapath.join(&endpoint, &member)).transpose();
             // Report the first error.
-            joined.inspect_err(|_| drop(services.gateway.detach(&endpoint)))
+            guard.inspect_err(|_| drop(services.gateway.detach(&endpoint)))
         });
-        match joined {
-            Ok(joined) => {
-                Ok(Self { _joined: joined, membership: services.egress.join(member), network, endpoint })
-            }
+        match guard {
+            Ok(guard) => Ok(Self {
+                _datapath_guard: guard,
+                membership: services.egress.join(member),
+                network,
+                endpoint,
+            }),
             Err(error) => {
                 network.lock_macs().remove(&endpoint.mac);
                 Err(error).with_context(doing)
@@ -136,12 +140,12 @@ impl AttachedEndpoint {
     }
 
     /// Makes this network the container's default route, or notes that it no longer is.
-    pub(crate) fn set_default_route(&mut self, leads: bool, container: BorrowedFd<'_>) -> Result<()> {
-        if leads && !self.endpoint.default_route {
+    pub(crate) fn set_default_route(&mut self, is_default: bool, container: BorrowedFd<'_>) -> Result<()> {
+        if is_default && !self.endpoint.default_route {
             self.network.services()?.gateway.set_default_route(container, &self.endpoint)?;
         }
         // The kernel replaces the old route when another network becomes the default.
-        self.endpoint.default_route = leads;
+        self.endpoint.default_route = is_default;
         Ok(())
     }
 

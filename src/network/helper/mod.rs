@@ -71,26 +71,26 @@ impl HelperServer {
         send(&first, &HelperReply::Ready, &[]);
         self.sessions.push((first, None));
         loop {
-            let Ok(gone) = self.poll_once() else { return 1 };
+            let Ok(closed) = self.poll_once() else { return 1 };
             if self.sessions.is_empty() {
                 // A client that finds the name gone starts another helper. One that connected meanwhile is
                 // dropped and does the same: served here, it would end up on networks of its own. Neither
                 // waits for the kernel, which takes its time for the rest.
                 let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
                 drop(self.listener);
-                drop(gone);
+                drop(closed);
                 // A thread that panicked has dropped everything, too.
                 self.closing.into_iter().for_each(|thread| drop(thread.join()));
                 return 0;
             }
-            gone.into_iter().for_each(|member| self.close_session(member));
+            closed.into_iter().for_each(|session| self.close_session(session));
         }
     }
 
     /// Drops a container's state. Networks without containers are shut down in the background.
-    fn close_session(&mut self, member: HelperSession) {
-        let mut networks = member.networks();
-        drop(member);
+    fn close_session(&mut self, session: HelperSession) {
+        let mut networks = session.networks();
+        drop(session);
         networks.retain(|network| Arc::strong_count(network) == 1);
         self.closing.retain(|thread| !thread.is_finished());
         if !networks.is_empty() {
@@ -113,19 +113,19 @@ impl HelperServer {
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        let mut gone = Vec::new();
+        let mut closed = Vec::new();
         // In reverse, because swap_remove moves the last session.
         for index in (0..self.sessions.len()).rev() {
             if ready.get(index + 1) == Some(&true) && self.handle_message(index).is_none() {
-                gone.extend(self.sessions.swap_remove(index).1);
+                closed.extend(self.sessions.swap_remove(index).1);
             }
         }
         // Everyone's ports first: dropping the rest takes longer, and others may bind them already.
-        gone.iter_mut().for_each(HelperSession::release_ports);
+        closed.iter_mut().for_each(HelperSession::release_ports);
         if ready.first() == Some(&true) {
             self.accept_sessions();
         }
-        Ok(gone)
+        Ok(closed)
     }
 
     /// Accepts pending connections.
@@ -137,21 +137,21 @@ impl HelperServer {
 
     /// Handles a request of the session at `index`; `None` if the supervisor is gone.
     fn handle_message(&mut self, index: usize) -> Option<()> {
-        let (socket, member) = self.sessions.get_mut(index)?;
+        let (socket, session) = self.sessions.get_mut(index)?;
         let message = protocol::receive(socket).ok().filter(|message| !message.bytes.is_empty())?;
         let request: HelperRequest = serde_json::from_slice(&message.bytes).ok()?;
-        let done = match (request, member.as_mut()) {
-            (HelperRequest::Open(opening), None) => {
-                HelperSession::open(&mut self.shared, *opening, message.fds).map(|opened| {
-                    let published = opened.published().to_vec();
-                    *member = Some(opened);
+        let result = match (request, session.as_mut()) {
+            (HelperRequest::Open(open_request), None) => {
+                HelperSession::open(&mut self.shared, *open_request, message.fds).map(|new_session| {
+                    let published = new_session.published().to_vec();
+                    *session = Some(new_session);
                     HelperReply::Opened(published)
                 })
             }
-            (request, Some(member)) => member.handle_request(&mut self.shared, request, message.fds),
+            (request, Some(session)) => session.handle_request(&mut self.shared, request, message.fds),
             (_, None) => return None,
         };
-        match done {
+        match result {
             Ok(HelperReply::Opened(published)) => {
                 send(socket, &HelperReply::Opened(published), &[self.shared.namespace()]);
             }

@@ -36,9 +36,9 @@ pub fn send(
     }
     let mut file = File::from(rustix::fs::memfd_create("dhow-message", MemfdFlags::CLOEXEC)?);
     file.write_all(&bytes)?;
-    let mut all = descriptors.to_vec();
-    all.push(file.as_fd());
-    send(MEMFD_MARKER, &all)
+    let mut fds = descriptors.to_vec();
+    fds.push(file.as_fd());
+    send(MEMFD_MARKER, &fds)
 }
 
 /// Waits for the next message; it is empty if the other end has closed.
@@ -48,6 +48,7 @@ pub fn receive(socket: &SeqpacketSocket) -> io::Result<SeqpacketMessage> {
         && let Some(file) = message.fds.pop()
     {
         let mut file = File::from(file);
+        // The offset is the sender's too, and at the end.
         file.rewind()?;
         message.bytes.clear();
         file.take(MAX_MEMFD).read_to_end(&mut message.bytes)?;

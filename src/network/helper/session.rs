@@ -87,22 +87,22 @@ pub(crate) struct HelperSession {
 struct ActivePorts {
     /// The ID of the network through which they reach the container.
     network: Option<String>,
-    _held: Vec<DropGuard>,
+    _guards: Vec<DropGuard>,
 }
 
 impl ActivePorts {
     fn open(mut reserved: ReservedPorts, attached: &AttachedEndpoint) -> Result<Self> {
         let services = attached.network().services()?;
         let datapath = services.datapath.as_ref().context("the network has no way in")?;
-        let mut held = Vec::new();
+        let mut guards = Vec::new();
         for BoundPort { published, socket } in reserved.take_udp() {
             let target = address_for_family(&attached.endpoint, published.ip.is_ipv6())
                 .context("it has no address")?;
-            held.push(datapath.publish_udp(socket, SocketAddr::new(target, published.container))?);
+            guards.push(datapath.publish_udp(socket, SocketAddr::new(target, published.container))?);
         }
         let target = publish_target(&attached.network().spec, &attached.endpoint);
-        held.push(datapath.publish_tcp(reserved, target)?);
-        Ok(Self { network: Some(attached.endpoint.network.clone()), _held: held })
+        guards.push(datapath.publish_tcp(reserved, target)?);
+        Ok(Self { network: Some(attached.endpoint.network.clone()), _guards: guards })
     }
 }
 
@@ -129,18 +129,18 @@ fn publish_target(network: &NetworkSpec, endpoint: &NetworkEndpoint) -> publish:
 
 impl HelperSession {
     /// Binds the ports and starts to set the networks up.
-    pub(super) fn open(shared: &mut HelperState, opening: OpenRequest, fds: Vec<OwnedFd>) -> Result<Self> {
-        let lead = opening.networks.iter().find(|network| Some(&network.id) == opening.lead.as_ref());
+    pub(super) fn open(shared: &mut HelperState, request: OpenRequest, fds: Vec<OwnedFd>) -> Result<Self> {
+        let lead = request.networks.iter().find(|network| Some(&network.id) == request.lead.as_ref());
         let reserved =
-            lead.map(|network| publish::reserve_ports(&network.bind_ports(&opening.ports))).transpose()?;
+            lead.map(|network| publish::reserve_ports(&network.bind_ports(&request.ports))).transpose()?;
         let active_networks =
-            opening.networks.iter().map(|network| shared.network(network)).collect::<Result<_>>()?;
+            request.networks.iter().map(|network| shared.network(network)).collect::<Result<_>>()?;
         let log =
             fds.into_iter().next().map(EgressLog::start).transpose().context("starting the egress log")?;
         Ok(Self {
             published: reserved.as_ref().map(ReservedPorts::published).unwrap_or_default(),
             reserved,
-            request: opening,
+            request,
             log,
             ports: ActivePorts::default(),
             dns: None,
@@ -164,6 +164,7 @@ impl HelperSession {
     pub(super) fn networks(&self) -> Vec<Arc<ActiveNetwork>> {
         let mut networks = self.requested_networks.clone();
         networks.extend(self.endpoints.iter().map(|attached| Arc::clone(attached.network())));
+        // Each once: the caller tells by the reference count who uses them last.
         networks.sort_by_key(Arc::as_ptr);
         networks.dedup_by_key(|network| Arc::as_ptr(network));
         networks
@@ -220,6 +221,7 @@ impl HelperSession {
         let active = shared.network(network)?;
         let before = self.request.lead.clone();
         let connected = self
+            // Not the default route until `apply_default_route` has set it.
             .attach(Arc::clone(&active), NetworkEndpoint { default_route: false, ..endpoint })
             .and_then(|()| self.apply_default_route(shared, lead));
         match connected {
@@ -231,10 +233,10 @@ impl HelperSession {
     }
 
     fn disconnect(&mut self, shared: &mut HelperState, network: &str, lead: Option<String>) -> Result<()> {
-        let left: Vec<_> =
+        let detached: Vec<_> =
             self.endpoints.extract_if(.., |attached| attached.endpoint.network == network).collect();
-        left.iter().try_for_each(AttachedEndpoint::detach)?;
-        drop(left);
+        detached.iter().try_for_each(AttachedEndpoint::detach)?;
+        drop(detached);
         self.requested_networks.retain(|active| active.spec.id != network);
         self.apply_default_route(shared, lead)
     }
@@ -271,6 +273,7 @@ impl HelperSession {
         if network == self.ports.network.as_ref() && self.reserved.is_none() {
             return Ok(());
         }
+        // Closed first, because the same host ports may be bound again below.
         self.ports = ActivePorts::default();
         let Some(attached) = attached else {
             (self.reserved, self.published) = (None, Vec::new());
@@ -293,30 +296,32 @@ impl HelperSession {
 
     /// The ports to publish, preferring the host ports that were assigned before.
     fn requested_ports(&self) -> Vec<PortSpec> {
-        let mut given: Vec<&PublishedPort> = self.published.iter().collect();
-        let mut wishes = self.request.ports.clone();
-        for wish in wishes.iter_mut().filter(|wish| wish.host.is_none_or(|(first, last)| first < last)) {
-            let is_it =
-                |port: &&PublishedPort| (port.container, port.protocol) == (wish.container, wish.protocol);
-            if let Some(index) = given.iter().position(&is_it) {
-                let number = given.remove(index).host;
-                given.retain(|port| port.host != number || !is_it(port));
-                wish.host = Some((number, number));
+        let mut assigned: Vec<&PublishedPort> = self.published.iter().collect();
+        let mut ports = self.request.ports.clone();
+        for port in ports.iter_mut().filter(|port| port.host.is_none_or(|(first, last)| first < last)) {
+            let matches = |published: &&PublishedPort| {
+                (published.container, published.protocol) == (port.container, port.protocol)
+            };
+            if let Some(index) = assigned.iter().position(&matches) {
+                let number = assigned.remove(index).host;
+                // There may be an entry for each family.
+                assigned.retain(|published| published.host != number || !matches(published));
+                port.host = Some((number, number));
             }
         }
-        wishes
+        ports
     }
 
     /// Tells the name service who the container is and what it may resolve.
     fn update_dns(&mut self, shared: &HelperState) -> Result<()> {
         let Some(container) = &self.container else { return Ok(()) };
-        let asker = self.dns_client(container)?;
+        let client = self.dns_client(container)?;
         match &self.dns {
-            Some(handle) => handle.update(asker),
+            Some(handle) => handle.update(client),
             None => {
                 let sockets = netns::run_in(container.as_fd(), bind_dns_sockets)?
                     .context("opening the name service's sockets in the container")?;
-                self.dns = Some(shared.dns.add(asker, sockets)?);
+                self.dns = Some(shared.dns.add(client, sockets)?);
             }
         }
         Ok(())

@@ -79,6 +79,7 @@ fn set_keys(port: u32, mac: MacAddress, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
     let key = |address: &IpAddr| {
         let mut key = port.to_ne_bytes().to_vec();
         key.extend(mac.0);
+        // Padding: the hardware address takes two registers of four bytes.
         key.extend([0, 0]);
         match address {
             IpAddr::V4(address) => key.extend(address.octets()),

@@ -31,23 +31,33 @@ pub(crate) fn forward_names(address: Ipv4Addr, port: u16) -> anyhow::Result<()> 
 
 /// Rewrites the destination port 53 of `address` to `port`, for UDP and TCP, and the source port of the
 /// answers back.
-fn rules(address: Ipv4Addr, port: SocketPort, head: fn(&mut NftTransaction)) -> NftTransaction {
+fn rules(address: Ipv4Addr, port: SocketPort, add_table: fn(&mut NftTransaction)) -> NftTransaction {
     let mut rules = NftTransaction::new(TableFamily::Ip, "dhow_dns");
-    head(&mut rules);
+    add_table(&mut rules);
     rules.add_chain("filter", CHAIN, ChainHook::Output, PRIORITY, true);
     let elsewhere = [load(MetaKey::OutIndex, FIRST), compare(CmpOp::Not, &LOOPBACK.to_ne_bytes())];
     rules.add_rule(CHAIN, &[elsewhere.concat(), accept()]);
     // Offsets of the addresses in the IPv4 header, the ports in the UDP and TCP headers, and their checksums.
-    for (at, port_at, from, to) in [(16, 2, SERVICE, port), (12, 0, port, SERVICE)] {
+    for (address_offset, port_offset, from, to) in [(16, 2, SERVICE, port), (12, 0, port, SERVICE)] {
         for (protocol, checksum) in [(libc::IPPROTO_UDP, 6), (libc::IPPROTO_TCP, 16)] {
-            let which =
-                [load_bytes(PayloadBase::Network, at, 4, FIRST), compare(CmpOp::Equal, &address.octets())];
-            let of = [
-                load_bytes(PayloadBase::Transport, port_at, 2, FIRST),
+            let address_matches = [
+                load_bytes(PayloadBase::Network, address_offset, 4, FIRST),
+                compare(CmpOp::Equal, &address.octets()),
+            ];
+            let port_matches = [
+                load_bytes(PayloadBase::Transport, port_offset, 2, FIRST),
                 compare(CmpOp::Equal, &from.to_be_bytes()),
             ];
-            let set = [value(&to.to_be_bytes()), store_bytes(port_at, 2, checksum)];
-            rules.add_rule(CHAIN, &[which.concat(), l4_protocol_is(protocol), of.concat(), set.concat()]);
+            let rewrite = [value(&to.to_be_bytes()), store_bytes(port_offset, 2, checksum)];
+            rules.add_rule(
+                CHAIN,
+                &[
+                    address_matches.concat(),
+                    l4_protocol_is(protocol),
+                    port_matches.concat(),
+                    rewrite.concat(),
+                ],
+            );
         }
     }
     rules

@@ -54,8 +54,8 @@ pub(super) fn load_bytes(base: PayloadBase, offset: u32, length: u32, register: 
     expression("payload", &[be(1, register), be(2, base as u32), be(3, offset), be(4, length)])
 }
 
-pub(super) fn compare(is: CmpOp, value: &[u8]) -> Vec<u8> {
-    expression("cmp", &[be(1, FIRST), be(2, is as u32), nest(3, &[plain(1, value)])])
+pub(super) fn compare(op: CmpOp, value: &[u8]) -> Vec<u8> {
+    expression("cmp", &[be(1, FIRST), be(2, op as u32), nest(3, &[plain(1, value)])])
 }
 
 pub(super) fn mask(bits: &[u8]) -> Vec<u8> {
@@ -81,13 +81,14 @@ pub(super) fn set_mark(mark: u32) -> Vec<u8> {
 /// Overwrites `length` bytes of the transport header with the loaded value, and updates the checksum at
 /// offset `checksum` of that header.
 pub(super) fn store_bytes(offset: u32, length: u32, checksum: u32) -> Vec<u8> {
+    // Checksum type 1: the Internet checksum (`NFT_PAYLOAD_CSUM_INET`).
     let base = be(2, PayloadBase::Transport as u32);
     expression("payload", &[be(5, FIRST), base, be(3, offset), be(4, length), be(6, 1), be(7, checksum)])
 }
 
-/// Continues if the loaded key is in the set, or with `not` if it is not.
-pub(super) fn in_set(name: &str, not: bool) -> Vec<u8> {
-    expression("lookup", &[text(1, name), be(2, FIRST), be(5, u32::from(not))])
+/// Continues if the loaded key is in the set, or with `negated` if it is not.
+pub(super) fn in_set(name: &str, negated: bool) -> Vec<u8> {
+    expression("lookup", &[text(1, name), be(2, FIRST), be(5, u32::from(negated))])
 }
 
 /// Hands the packet to the transparent socket at this port; continues if there is one. `family` 0 means both.
@@ -110,16 +111,17 @@ pub(super) fn load_direction() -> Vec<u8> {
 /// Redirects the connection that the packet opens to this address and port (`NFT_NAT_DNAT`).
 pub(super) fn dnat(address: IpAddr, port: SocketPort) -> Vec<u8> {
     // An address takes up to four registers.
-    let port_in = FIRST + 4;
+    let port_register = FIRST + 4;
     let (family, address) = match address {
         IpAddr::V4(address) => (IPV4, value(&address.octets())),
         IpAddr::V6(address) => (IPV6, value(&address.octets())),
     };
-    let to = [be(1, 1), be(2, family.into()), be(3, FIRST), be(5, port_in)];
-    [address, value_in(port_in, &port.to_be_bytes()), expression("nat", &to)].concat()
+    let to = [be(1, 1), be(2, family.into()), be(3, FIRST), be(5, port_register)];
+    [address, value_in(port_register, &port.to_be_bytes()), expression("nat", &to)].concat()
 }
 
 fn verdict(code: u32) -> Vec<u8> {
+    // Register 0 is the verdict (`NFT_REG_VERDICT`).
     expression("immediate", &[be(1, 0), nest(2, &[nest(2, &[be(1, code)])])])
 }
 
@@ -148,7 +150,7 @@ pub(super) fn l4_protocol_is(number: i32) -> Vec<u8> {
 }
 
 /// Continues for TCP segments that open a connection, or for all others.
-pub(super) fn tcp_syn(is: CmpOp) -> Vec<u8> {
+pub(super) fn tcp_syn(op: CmpOp) -> Vec<u8> {
     // Of FIN, SYN, RST and ACK only SYN is set.
-    [load_bytes(PayloadBase::Transport, 13, 1, FIRST), mask(&[0x17]), compare(is, &[0x02])].concat()
+    [load_bytes(PayloadBase::Transport, 13, 1, FIRST), mask(&[0x17]), compare(op, &[0x02])].concat()
 }

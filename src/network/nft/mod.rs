@@ -65,6 +65,7 @@ pub(crate) struct NftTransaction {
 impl NftTransaction {
     fn new(family: TableFamily, table: &'static str) -> Self {
         let mut transaction = Self { family, table, bytes: Vec::new(), requests: Vec::new(), last: 0 };
+        // NFNL_MSG_BATCH_BEGIN.
         transaction.frame(0x10);
         transaction
     }
@@ -76,6 +77,7 @@ impl NftTransaction {
 
     fn message(&mut self, kind: u16, flags: u16, family: u8, resource: u16, body: &[u8]) {
         let length = u32::try_from(HEADER + 4 + body.len()).unwrap_or(u32::MAX);
+        // Requests count from 1, so that an error names the one it is about.
         let sequence = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
         self.bytes.extend(length.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
@@ -129,6 +131,7 @@ impl NftTransaction {
 
     /// Adds a set with keys of `length` bytes.
     fn add_set(&mut self, name: &str, length: u32) {
+        // The kernel refuses a set without an id (NFTA_SET_ID), even if nothing refers to it.
         let id = u32::try_from(self.requests.len()).unwrap_or_default();
         let attributes = [
             attribute::text(2, name),
@@ -163,13 +166,14 @@ impl NftTransaction {
         if let Some(flags) = self.bytes.get_mut(self.last + 6..).and_then(<[u8]>::first_chunk_mut) {
             *flags = (u16::from_ne_bytes(*flags) | ACK).to_ne_bytes();
         }
+        // NFNL_MSG_BATCH_END.
         self.frame(0x11);
-        let all = || format!("write the rules of table {}", self.table);
+        let whole_table = || format!("write the rules of table {}", self.table);
         let errors = socket.exchange(&self.bytes, last);
-        let errors = errors.map_err(|error| NetlinkError::new(all(), error))?;
+        let errors = errors.map_err(|error| NetlinkError::new(whole_table(), error))?;
         errors.into_iter().next().map_or(Ok(()), |answer| {
             let request = self.requests.get((answer.sequence as usize).wrapping_sub(1));
-            let request = request.map_or_else(all, |request| format!("write {request}"));
+            let request = request.map_or_else(whole_table, |request| format!("write {request}"));
             Err(answer.for_request(request))
         })
     }

@@ -24,37 +24,38 @@ const BACK: u8 = 1;
 ///
 /// They also hold if the kernel passes bridged packets through them (`bridge-nf-call-iptables`), as it does
 /// by default once `br_netfilter` is loaded: traffic between containers of a network is not tracked.
-pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, addresses: &[IpNet]) -> NftTransaction {
+pub(crate) fn rules(interfaces: GatewayInterfaces, port: SocketPort, addresses: &[IpNet]) -> NftTransaction {
     let mut rules = NftTransaction::new(TableFamily::Inet, "dhow");
     rules.add_table();
     let tcp = || l4_protocol_is(libc::IPPROTO_TCP);
-    let begins = || [input_is(on.forwarder), tcp(), tcp_syn(CmpOp::Equal)].concat();
-    let goes_on = || [on.match_containers(), tcp(), tcp_syn(CmpOp::Not)].concat();
+    let begins = || [input_is(interfaces.forwarder), tcp(), tcp_syn(CmpOp::Equal)].concat();
+    let goes_on = || [interfaces.match_containers(), tcp(), tcp_syn(CmpOp::Not)].concat();
     rules.add_chain("filter", TRACKED, ChainHook::Prerouting, RAW, true);
     for address in addresses {
-        rules.add_rule(TRACKED, &[on.match_containers(), to_own_subnet(address), notrack(), accept()]);
+        rules
+            .add_rule(TRACKED, &[interfaces.match_containers(), to_own_subnet(address), notrack(), accept()]);
     }
     rules.add_rule(TRACKED, &[begins(), accept()]);
     rules.add_rule(TRACKED, &[goes_on(), accept()]);
-    for packets in [on.match_containers(), input_is(on.forwarder)] {
+    for packets in [interfaces.match_containers(), input_is(interfaces.forwarder)] {
         rules.add_rule(TRACKED, &[packets, notrack()]);
     }
     rules.add_chain("filter", CHAIN, ChainHook::Prerouting, PRIORITY, true);
-    let direction = |which| [load_direction(), compare(CmpOp::Equal, &[which])].concat();
+    let direction = |code| [load_direction(), compare(CmpOp::Equal, &[code])].concat();
     // Answers to clients of published ports are for a local socket, whatever its address.
     rules.add_rule(CHAIN, &[goes_on(), direction(BACK), set_mark(MARK_SOCKET), accept()]);
     rules.add_rule(CHAIN, &[goes_on(), direction(FORTH), accept()]);
     push_forwarder_rules(
         &mut rules,
-        &on.match_containers(),
+        &interfaces.match_containers(),
         addresses.iter().any(|address| address.addr().is_ipv6()),
     );
     rules.add_chain("nat", TO_LISTENER, ChainHook::Prerouting, TRANSLATION, true);
     for address in addresses {
         // A segment of an unknown connection, as after the loss of a gateway, goes to the listener, which
         // resets it.
-        for which in [begins(), goes_on()] {
-            rules.add_rule(TO_LISTENER, &[family(address), which, dnat(address.addr(), port)]);
+        for packets in [begins(), goes_on()] {
+            rules.add_rule(TO_LISTENER, &[family(address), packets, dnat(address.addr(), port)]);
         }
     }
     rules
@@ -69,7 +70,7 @@ fn family(address: &IpNet) -> Vec<u8> {
 /// Continues for packets to the subnet of `gateway`, except to the gateway itself.
 fn to_own_subnet(gateway: &IpNet) -> Vec<u8> {
     // Offset of the destination address in the header.
-    let (at, own, net, bits) = match gateway {
+    let (offset, own, net, bits) = match gateway {
         IpNet::V4(own) => (
             16,
             own.addr().octets().to_vec(),
@@ -84,7 +85,7 @@ fn to_own_subnet(gateway: &IpNet) -> Vec<u8> {
         ),
     };
     let length = if gateway.addr().is_ipv4() { 4 } else { 16 };
-    let target = || load_bytes(PayloadBase::Network, at, length, FIRST);
+    let target = || load_bytes(PayloadBase::Network, offset, length, FIRST);
     let in_net = [target(), mask(&bits), compare(CmpOp::Equal, &net)].concat();
     [family(gateway), in_net, target(), compare(CmpOp::Not, &own)].concat()
 }

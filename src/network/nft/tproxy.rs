@@ -27,7 +27,7 @@ impl GatewayInterfaces {
 }
 
 /// The rules, with a listener at `port` in this namespace.
-pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, v4: bool, v6: bool) -> NftTransaction {
+pub(crate) fn rules(interfaces: GatewayInterfaces, port: SocketPort, v4: bool, v6: bool) -> NftTransaction {
     let mut rules = NftTransaction::new(TableFamily::Inet, "dhow");
     rules.add_table();
     rules.add_chain("filter", CHAIN, ChainHook::Prerouting, PRIORITY, true);
@@ -39,15 +39,15 @@ pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, v4: bool, v6: bool)
     let tcp = || l4_protocol_is(libc::IPPROTO_TCP);
     let to_socket = || [tproxy(family, port), set_mark(MARK_SOCKET), accept()].concat();
     // SYNs that the interceptor sends back.
-    rules.add_rule(CHAIN, &[input_is(on.forwarder), tcp(), tcp_syn(CmpOp::Equal), to_socket()]);
+    rules.add_rule(CHAIN, &[input_is(interfaces.forwarder), tcp(), tcp_syn(CmpOp::Equal), to_socket()]);
     // Established connections have a socket with the same four-tuple, which is found without being assigned.
     // Assigning it here would be in vain where `br_netfilter` passes bridged frames through these rules: the
     // assignment is lost on the way up.
     rules.add_rule(
         CHAIN,
-        &[on.match_containers(), tcp(), tcp_syn(CmpOp::Not), set_mark(MARK_SOCKET), accept()],
+        &[interfaces.match_containers(), tcp(), tcp_syn(CmpOp::Not), set_mark(MARK_SOCKET), accept()],
     );
-    push_forwarder_rules(&mut rules, &on.match_containers(), v6);
+    push_forwarder_rules(&mut rules, &interfaces.match_containers(), v6);
     rules
 }
 
@@ -55,14 +55,14 @@ pub(crate) fn rules(on: GatewayInterfaces, port: SocketPort, v4: bool, v6: bool)
 /// discovery with this machine.
 pub(super) fn push_forwarder_rules(rules: &mut NftTransaction, inside: &[u8], v6: bool) {
     if v6 {
-        let neighbourly = [
+        let neighbour_discovery = [
             load_bytes(PayloadBase::Transport, 0, 1, FIRST),
             compare(CmpOp::AtLeast, &[133]),
             compare(CmpOp::AtMost, &[137]),
         ];
         rules.add_rule(
             CHAIN,
-            &[inside.to_vec(), l4_protocol_is(libc::IPPROTO_ICMPV6), neighbourly.concat(), accept()],
+            &[inside.to_vec(), l4_protocol_is(libc::IPPROTO_ICMPV6), neighbour_discovery.concat(), accept()],
         );
         // Multicast and link-local destinations end here.
         let target = || [load(MetaKey::Family, FIRST), compare(CmpOp::Equal, &[IPV6])].concat();

@@ -66,6 +66,7 @@ impl IpFields {
         id: u32,
     ) -> impl Iterator<Item = (PacketHeader, &'a [u8])> + 'a {
         // IPv6's minimum MTU is 1280 (RFC 8200 §5), so there is always room.
+        // Offsets count in units of eight bytes.
         let room = (mtu.max(1280) - 40 - 8) & !7;
         let count = payload.len().div_ceil(room);
         payload.chunks(room).enumerate().filter_map(move |(index, part)| {

@@ -46,13 +46,13 @@ pub(crate) enum EchoKind {
 /// Builds an echo message as a whole packet; `None` if it is too long or the families differ.
 pub(crate) fn build_echo(
     ip: &IpFields,
-    way: EchoKind,
+    echo_kind: EchoKind,
     ident: u16,
     sequence: u16,
     data: &[u8],
 ) -> Option<Vec<u8>> {
     let v4 = ip.source.is_ipv4();
-    let kind = match (way, v4) {
+    let kind = match (echo_kind, v4) {
         (EchoKind::Request, true) => ECHO_V4,
         (EchoKind::Reply, true) => ECHO_REPLY_V4,
         (EchoKind::Request, false) => ECHO_V6,
@@ -108,6 +108,7 @@ impl IcmpError {
             (Self::Host, true) => (3, 1, 0),
             (Self::Protocol, true) => (3, 2, 0),
             (Self::Port, true) => (3, 3, 0),
+            // The field has 16 bits in IPv4 (RFC 1191).
             (Self::TooBig(mtu), true) => (3, 4, mtu.min(0xffff)),
             (Self::Prohibited, true) => (3, 13, 0),
             (Self::Net, false) => (1, 0, 0),
@@ -125,9 +126,9 @@ impl IcmpError {
 /// Builds the error message about `packet`, sent from `from`; `None` where there must not be one (RFC 1122
 /// §3.2.2, RFC 4443 §2.4 (e)).
 pub(crate) fn build_error(packet: &IpPacket<'_>, error: IcmpError, from: IpAddr) -> Option<Vec<u8>> {
-    let first = packet.fragment.is_none_or(|fragment| fragment.offset == 0);
+    let is_first = packet.fragment.is_none_or(|fragment| fragment.offset == 0);
     let kind = packet.payload.first().copied();
-    let itself = match packet.protocol {
+    let is_error = match packet.protocol {
         protocol::ICMP => kind != Some(ECHO_V4),
         protocol::ICMPV6 => kind.is_none_or(|kind| kind < 128),
         _ => false,
@@ -136,7 +137,7 @@ pub(crate) fn build_error(packet: &IpPacket<'_>, error: IcmpError, from: IpAddr)
         IpAddr::V4(address) => address.is_unspecified() || address.is_multicast() || address.is_broadcast(),
         IpAddr::V6(address) => address.is_unspecified() || address.is_multicast(),
     };
-    if !first || itself || nobody(packet.source) || nobody(packet.target) {
+    if !is_first || is_error || nobody(packet.source) || nobody(packet.target) {
         return None;
     }
     build_error_quoting(packet.source, packet.bytes, error, from)

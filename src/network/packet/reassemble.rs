@@ -18,7 +18,7 @@ const MAX_RANGES: usize = 16;
 
 /// How long the fragments may take. Linux waits for 30 s; here they all come over a bridge of the same
 /// machine.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What all fragments of a packet have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,15 +81,15 @@ impl Reassembler {
         for key in self.partial.keys() {
             *counts.entry(key.source).or_default() += 1;
         }
-        let loser = if counts.get(&source).is_some_and(|own| *own >= MAX_PER_SOURCE) {
+        let victim = if counts.get(&source).is_some_and(|own| *own >= MAX_PER_SOURCE) {
             Some(source)
         } else if self.partial.len() >= MAX_PACKETS {
             counts.into_iter().max_by_key(|(_, count)| *count).map(|(most, _)| most)
         } else {
             None
         };
-        let of_loser = self.partial.iter().filter(|(key, _)| Some(key.source) == loser);
-        if let Some(oldest) = of_loser.min_by_key(|(_, partial)| partial.until).map(|(key, _)| *key) {
+        let candidates = self.partial.iter().filter(|(key, _)| Some(key.source) == victim);
+        if let Some(oldest) = candidates.min_by_key(|(_, partial)| partial.until).map(|(key, _)| *key) {
             self.partial.remove(&oldest);
         }
     }
@@ -113,7 +113,7 @@ impl Reassembler {
 impl PartialPacket {
     fn new(packet: &IpPacket<'_>, now: Instant) -> Self {
         Self {
-            until: now + PATIENCE,
+            until: now + TIMEOUT,
             hops: packet.hops,
             tos: packet.tos,
             protocol: None,
@@ -126,6 +126,7 @@ impl PartialPacket {
     /// Returns whether it is complete; `None` if it is invalid.
     fn add(&mut self, packet: &IpPacket<'_>, fragment: FragmentInfo) -> Option<bool> {
         let (start, end) = (fragment.offset, fragment.offset.checked_add(packet.payload.len())?);
+        // Only the last fragment may end within a unit of eight bytes.
         let uneven = fragment.more && !packet.payload.len().is_multiple_of(8);
         if uneven || packet.payload.is_empty() || end > 65_535 {
             return None;
@@ -154,24 +155,24 @@ impl PartialPacket {
 
     /// Adds a range; `None` if it overlaps with another, or there are too many.
     fn add_range(&mut self, start: usize, end: usize) -> Option<()> {
-        let at = self.ranges.partition_point(|range| range.1 < start);
-        match self.ranges.get_mut(at) {
+        let index = self.ranges.partition_point(|range| range.1 < start);
+        match self.ranges.get_mut(index) {
             // Fragments that arrive in order make one range, which grows.
             Some(range) if range.1 == start => {
                 range.1 = end;
-                if let Some(&(next, next_end)) = self.ranges.get(at + 1) {
+                if let Some(&(next, next_end)) = self.ranges.get(index + 1) {
                     if next < end {
                         return None;
                     }
                     if next == end {
-                        self.ranges.get_mut(at)?.1 = next_end;
-                        self.ranges.remove(at + 1);
+                        self.ranges.get_mut(index)?.1 = next_end;
+                        self.ranges.remove(index + 1);
                     }
                 }
             }
             Some(range) if range.0 < end => return None,
             Some(range) if range.0 == end => range.0 = start,
-            _ => self.ranges.insert(at, (start, end)),
+            _ => self.ranges.insert(index, (start, end)),
         }
         (self.ranges.len() <= MAX_RANGES).then_some(())
     }
@@ -184,6 +185,7 @@ impl PartialPacket {
             protocol: self.protocol?,
             hops: self.hops,
             tos: self.tos,
+            // With an identification there is no DF: it came in fragments, so it may leave in fragments.
             id: Some(0),
         };
         let mut bytes = ip.header(self.payload.len())?.to_vec();

@@ -59,6 +59,7 @@ pub(crate) fn build_reset(packet: &IpPacket<'_>) -> Option<Vec<u8>> {
     let (sequence, acknowledgement, flags) = if segment.flags & ACK != 0 {
         (segment.acknowledgement, 0, RST)
     } else {
+        // SYN and FIN count as a byte each.
         let flag = |flag| u32::from(segment.flags & flag != 0);
         let length = (segment.payload.len() as u32).wrapping_add(flag(SYN) + flag(FIN));
         (0, segment.sequence.wrapping_add(length), RST | ACK)

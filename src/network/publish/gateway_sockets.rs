@@ -36,11 +36,11 @@ struct SocketPool {
 }
 
 impl GatewaySockets {
-    /// Sockets of the gateway that `inside` runs in, with CAP_NET_ADMIN over it. The first one is created on
-    /// demand.
-    pub(crate) fn new(inside: Arc<NetnsThread>) -> Arc<Self> {
+    /// Sockets of the gateway that `netns_thread` runs in, with CAP_NET_ADMIN over it. The first one is
+    /// created on demand.
+    pub(crate) fn new(netns_thread: Arc<NetnsThread>) -> Arc<Self> {
         let pool = |v6| Arc::new(SocketPool { v6, ..SocketPool::default() });
-        Arc::new(Self { netns_thread: inside, pools: [pool(false), pool(true)] })
+        Arc::new(Self { netns_thread, pools: [pool(false), pool(true)] })
     }
 
     /// A non-blocking unbound socket.
@@ -99,8 +99,8 @@ impl SocketPool {
         self.refill_pending.store(false, Ordering::Release);
         let missing = POOL_SIZE.saturating_sub(lock(&self.idle).len());
         // If descriptors are short, whoever needs a socket gets the error when it asks for one.
-        let made: Vec<_> = (0..missing).map_while(|_| create_transparent(self.v6).ok()).collect();
-        lock(&self.idle).extend(made);
+        let created: Vec<_> = (0..missing).map_while(|_| create_transparent(self.v6).ok()).collect();
+        lock(&self.idle).extend(created);
     }
 }
 

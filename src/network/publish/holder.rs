@@ -30,19 +30,20 @@ pub fn port_holder(protocol: PortProtocol, port: u16) -> Option<String> {
     if inodes.is_empty() {
         return None;
     }
-    let own = fs::metadata("/proc/self").ok()?.uid();
+    let own_uid = fs::metadata("/proc/self").ok()?.uid();
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok).filter(|entry| {
         entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-            && entry.metadata().is_ok_and(|metadata| metadata.uid() == own || own == 0)
+            // Nobody but root can read the descriptors of other users.
+            && entry.metadata().is_ok_and(|metadata| metadata.uid() == own_uid || own_uid == 0)
     });
     for process in processes {
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
-        let is_it = |link: std::path::PathBuf| {
+        let matches = |link: std::path::PathBuf| {
             let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
             inodes.contains(&inode).then_some(())
         };
         let mut links = files.filter_map(Result::ok).filter_map(|file| fs::read_link(file.path()).ok());
-        if links.any(|link| is_it(link).is_some()) {
+        if links.any(|link| matches(link).is_some()) {
             let name = fs::read_to_string(process.path().join("comm")).ok()?;
             let pid = process.file_name();
             return Some(format!("{} (pid {})", name.trim_end().escape_debug(), pid.to_str()?));

@@ -58,7 +58,7 @@ pub(crate) struct TcpPublication {
     owner: u64,
     dialer: Arc<dyn ContainerDialer>,
     /// UDP ports that were not taken out; they only stay bound.
-    _held: Vec<BoundPort>,
+    _udp: Vec<BoundPort>,
 }
 
 #[derive(Debug)]
@@ -71,39 +71,39 @@ struct TcpPortListener {
 }
 
 impl ReservedPorts {
-    /// Listens on the TCP ports and connects their clients to `target` through `entry`. UDP ports that were
+    /// Listens on the TCP ports and connects their clients to `target` through `dialer`. UDP ports that were
     /// not taken out stay reserved.
     pub(crate) fn publish(
         self,
         relay: &TcpRelay,
-        entry: Arc<dyn ContainerDialer>,
+        dialer: Arc<dyn ContainerDialer>,
         target: PublishTarget,
     ) -> io::Result<TcpPublication> {
         let pool = relay.pool();
-        let (tcp, held) = self
+        let (tcp, udp) = self
             .into_bindings()
             .into_iter()
             .partition::<Vec<_>, _>(|binding| binding.published.protocol == PortProtocol::Tcp);
         for binding in &tcp {
             listen(&binding.socket)?;
         }
-        let running = TcpPublication {
+        let publication = TcpPublication {
             pool: Arc::clone(pool),
             owner: pool.next_owner(),
-            dialer: Arc::clone(&entry),
-            _held: held,
+            dialer: Arc::clone(&dialer),
+            _udp: udp,
         };
         for BoundPort { published, socket } in tcp {
             let port = TcpPortListener {
                 pool: Arc::clone(pool),
-                owner: running.owner,
-                dialer: Arc::clone(&entry),
+                owner: publication.owner,
+                dialer: Arc::clone(&dialer),
                 target: target.clone(),
                 port: published.container,
             };
-            pool.listen(socket, running.owner, Arc::new(port));
+            pool.listen(socket, publication.owner, Arc::new(port));
         }
-        Ok(running)
+        Ok(publication)
     }
 }
 
@@ -130,27 +130,27 @@ impl PublishTarget {
     fn client_route(&self, peer: SocketAddr) -> Option<(SocketAddr, IpAddr)> {
         let port = peer.port();
         match (peer.ip(), &self.v4, &self.v6) {
-            (IpAddr::V4(ip), Some(place), _) => {
+            (IpAddr::V4(ip), Some(target), _) => {
                 // Answers to these would not come back through the gateway, so it stands in for the client.
                 let hidden = ip.is_loopback()
                     || ip.is_unspecified()
                     || ip.is_link_local()
-                    || place.subnet.contains(&ip);
-                let from = if hidden { (place.gateway, 0) } else { (ip, port) };
-                Some((from.into(), place.container.into()))
+                    || target.subnet.contains(&ip);
+                let from = if hidden { (target.gateway, 0) } else { (ip, port) };
+                Some((from.into(), target.container.into()))
             }
-            (IpAddr::V6(ip), _, Some(place)) => {
+            (IpAddr::V6(ip), _, Some(target)) => {
                 let hidden = ip.is_loopback()
                     || ip.is_unspecified()
                     || ip.is_unicast_link_local()
                     || ip.to_ipv4_mapped().is_some()
-                    || place.subnet.contains(&ip);
-                let from = if hidden { (place.gateway, 0) } else { (ip, port) };
-                Some((from.into(), place.container.into()))
+                    || target.subnet.contains(&ip);
+                let from = if hidden { (target.gateway, 0) } else { (ip, port) };
+                Some((from.into(), target.container.into()))
             }
             // The container lacks the client's family, so it sees the gateway.
-            (_, Some(place), _) => Some(((place.gateway, 0).into(), place.container.into())),
-            (_, _, Some(place)) => Some(((place.gateway, 0).into(), place.container.into())),
+            (_, Some(target), _) => Some(((target.gateway, 0).into(), target.container.into())),
+            (_, _, Some(target)) => Some(((target.gateway, 0).into(), target.container.into())),
             (_, None, None) => None,
         }
     }

@@ -61,8 +61,8 @@ pub(crate) fn reserve_ports(ports: &[PortSpec]) -> Result<ReservedPorts, PortUna
     for port in ports {
         match reserve_one(port) {
             Ok(mut bindings) => reserved.append(&mut bindings),
-            Err(why) => {
-                return Err(PortUnavailable { twice: reserved.iter().any(|other| why.is(other)), ..why });
+            Err(error) => {
+                return Err(PortUnavailable { twice: reserved.iter().any(|other| error.is(other)), ..error });
             }
         }
     }
@@ -86,16 +86,16 @@ fn reserve_one(port: &PortSpec) -> Result<Vec<BoundPort>, PortUnavailable> {
         }
         return result.map_err(failure);
     };
-    let mut taken = None;
+    let mut first_error = None;
     for number in first..=last {
         match bind_all(port, number) {
             Ok(bindings) => return Ok(bindings),
             // Other ports of a range may be free, or unprivileged.
             Err((at, error @ (Errno::ADDRINUSE | Errno::ACCESS))) if number < last => {
-                taken.get_or_insert((at, error));
+                first_error.get_or_insert((at, error));
             }
             Err((at, error)) => {
-                return Err(failure(taken.unwrap_or((at, error))));
+                return Err(failure(first_error.unwrap_or((at, error))));
             }
         }
     }
@@ -169,8 +169,8 @@ impl PortUnavailable {
         self.error() == Errno::ADDRINUSE
     }
 
-    fn is(&self, held: &BoundPort) -> bool {
-        let PublishedPort { protocol, host, .. } = held.published;
+    fn is(&self, other: &BoundPort) -> bool {
+        let PublishedPort { protocol, host, .. } = other.published;
         self.is_taken() && (protocol, host) == (self.protocol, self.at.port())
     }
 

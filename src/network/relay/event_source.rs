@@ -13,8 +13,8 @@ use super::{WorkerCommand, WorkerPool, token};
 
 /// Has descriptors in a worker's epoll set, added through its [`SourceRegistration`].
 pub(crate) trait EventSource: Send {
-    /// The descriptor registered under `what` is readable.
-    fn notice(&mut self, what: u64);
+    /// The descriptor registered under `source_token` is readable.
+    fn notice(&mut self, source_token: u64);
 
     /// Handles what was noticed and what is due, without waiting.
     fn run_ready(&mut self);
@@ -44,9 +44,10 @@ impl SourceRegistration {
         Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, base: 0 })
     }
 
-    /// Reports when `fd` is readable, with the token `what` of at most 34 bits. Ends when `fd` is closed.
-    pub(crate) fn add(&self, fd: impl AsFd, what: u64) -> io::Result<()> {
-        let number = self.base | what;
+    /// Reports when `fd` is readable, with `source_token`, which has at most 34 bits. Ends when `fd`
+    /// is closed.
+    pub(crate) fn add(&self, fd: impl AsFd, source_token: u64) -> io::Result<()> {
+        let number = self.base | source_token;
         Ok(epoll::add(
             &self.epoll,
             fd,

@@ -228,10 +228,10 @@ impl WorkerPool {
     }
 
     /// Accepts connections on a non-blocking listening socket.
-    pub(crate) fn listen(&self, socket: OwnedFd, owner: u64, accept: Arc<dyn AcceptHandler>) {
+    pub(crate) fn listen(&self, socket: OwnedFd, owner: u64, handler: Arc<dyn AcceptHandler>) {
         // Accepted sockets inherit SO_LINGER.
         reset_on_close(&socket);
-        let listener = Arc::new(RelayListener { socket, owner, handler: accept });
+        let listener = Arc::new(RelayListener { socket, owner, handler });
         self.acceptors()
             .iter()
             .for_each(|mailbox| mailbox.send(WorkerCommand::Listen(Arc::clone(&listener))));
@@ -256,24 +256,24 @@ impl WorkerPool {
             .for_each(|mailbox| mailbox.send(WorkerCommand::ResetContainer(owner, container)));
     }
 
-    /// Tells `dial` when `socket`, which is connecting, is connected or has failed.
+    /// Tells `handler` when `socket`, which is connecting, is connected or has failed.
     pub(crate) fn watch_connect(
         self: &Arc<Self>,
         socket: BorrowedFd<'_>,
-        dial: Arc<dyn ConnectHandler>,
+        handler: Arc<dyn ConnectHandler>,
         flow: (SocketAddr, SocketAddr),
     ) -> io::Result<PendingConnect> {
         let number = self.next_acceptor();
         let mailbox = self.mailboxes.get(number).ok_or(io::ErrorKind::NotConnected)?;
         // Held until epoll_ctl(2) returned: the worker may see the event before this returns, and must find
         // the entry.
-        let mut dials = lock(&mailbox.connects);
+        let mut connects = lock(&mailbox.connects);
         let key =
-            dials.insert(ConnectEntry { handler: dial, flow }).map_err(|_| io::ErrorKind::QuotaExceeded)?;
+            connects.insert(ConnectEntry { handler, flow }).map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let interest = EventFlags::OUT | EventFlags::ONESHOT;
         let data = EventData::new_u64(token::encode(token::CONNECT, key.number()));
         if let Err(error) = epoll::add(&mailbox.epoll, socket, data, interest) {
-            dials.remove(key);
+            connects.remove(key);
             return Err(error.into());
         }
         Ok(PendingConnect { pool: Arc::downgrade(self), mailbox: number, key })

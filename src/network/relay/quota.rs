@@ -22,8 +22,8 @@ pub(crate) struct ConnectionQuota {
 pub(crate) struct QuotaPermit(Vec<Arc<ConnectionQuota>>);
 
 impl ConnectionQuota {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit: most })
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), limit })
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -31,8 +31,8 @@ impl ConnectionQuota {
     }
 
     fn take(&self) -> bool {
-        let more = |used| (used < self.limit).then_some(used + 1);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        let increment = |used| (used < self.limit).then_some(used + 1);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, increment).is_ok()
     }
 
     fn release(&self) {
@@ -46,6 +46,7 @@ impl QuotaPermit {
         let mut taken = Self(Vec::with_capacity(quotas.len()));
         for quota in quotas {
             if !quota.take() {
+                // Dropping `taken` returns what was taken before.
                 return None;
             }
             taken.0.push(Arc::clone(quota));
@@ -94,6 +95,7 @@ impl ConnectionLimits {
 
     /// Divides up `files` descriptors. A connection has two, plus pipes while bytes are held in them.
     fn within(files: usize) -> Self {
+        // Two descriptors each out of every five; the fifth is for pipes.
         let connections = (files.saturating_sub(RESERVED_FDS) * 2 / 5).clamp(16, MAX_CONNECTIONS);
         Self {
             connections,

@@ -40,9 +40,9 @@ impl<T> Slab<T> {
         self.generation = (self.generation + 1) & ((1 << GENERATION_BITS) - 1);
         let generation = self.generation;
         if let Some(index) = self.free.pop()
-            && let Some(place) = self.slots.get_mut(index as usize)
+            && let Some(slot) = self.slots.get_mut(index as usize)
         {
-            *place = (generation, Some(value));
+            *slot = (generation, Some(value));
             return Ok(SlabKey { index, generation });
         }
         let Ok(index) = u32::try_from(self.slots.len()) else { return Err(value) };
@@ -69,14 +69,14 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The keys of the values that `wanted` accepts.
-    pub(super) fn keys(&self, wanted: impl Fn(&T) -> bool) -> Vec<SlabKey> {
-        let places = self.slots.iter().zip(0_u32..);
+    /// The keys of the values that `filter` accepts.
+    pub(super) fn keys(&self, filter: impl Fn(&T) -> bool) -> Vec<SlabKey> {
+        let slots = self.slots.iter().zip(0_u32..);
         let keep = |((generation, value), index): (&(u32, Option<T>), u32)| {
-            value.as_ref().filter(|value| wanted(value))?;
+            value.as_ref().filter(|value| filter(value))?;
             Some(SlabKey { index, generation: *generation })
         };
-        places.filter_map(keep).collect()
+        slots.filter_map(keep).collect()
     }
 }
 

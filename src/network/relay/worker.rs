@@ -199,9 +199,9 @@ impl RelayWorker {
                     self.sources.push(SourceSlot { id: number, source, ready: false })
                 }
                 WorkerCommand::RemoveSource(number, to) => {
-                    if let Some(at) = self.sources.iter().position(|slot| slot.id == number) {
+                    if let Some(index) = self.sources.iter().position(|slot| slot.id == number) {
                         // Fails only if the receiver has gone.
-                        let _ = to.send(self.sources.swap_remove(at).source);
+                        let _ = to.send(self.sources.swap_remove(index).source);
                     }
                 }
                 WorkerCommand::Stop => return false,
@@ -225,8 +225,8 @@ impl RelayWorker {
 
     /// Resets connections whose containers are gone, except those that the container had closed cleanly:
     /// they end when the remaining bytes have been passed on.
-    fn release_containers(&mut self, wanted: impl Fn(&RelayConn) -> bool) {
-        for key in self.conns.keys(|conn| wanted(conn) && !conn.orphaned) {
+    fn release_containers(&mut self, filter: impl Fn(&RelayConn) -> bool) {
+        for key in self.conns.keys(|conn| filter(conn) && !conn.orphaned) {
             let Some(conn) = self.conns.get_mut(key) else { continue };
             if conn.orphan() {
                 if !std::mem::replace(&mut conn.queued, true) {
@@ -238,8 +238,8 @@ impl RelayWorker {
         }
     }
 
-    fn reset_all(&mut self, wanted: impl Fn(&RelayConn) -> bool) {
-        for key in self.conns.keys(|conn| wanted(conn)) {
+    fn reset_all(&mut self, filter: impl Fn(&RelayConn) -> bool) {
+        for key in self.conns.keys(|conn| filter(conn)) {
             if let Some(conn) = self.take_conn(key) {
                 conn.reset(&mut self.buffers.pipes);
             }
@@ -267,9 +267,9 @@ impl RelayWorker {
     }
 
     fn notify_source(&mut self, number: u64) {
-        let (number, what) = token::decode_source(number);
+        let (number, source_token) = token::decode_source(number);
         if let Some(slot) = self.sources.iter_mut().find(|slot| slot.id == number) {
-            slot.source.notice(what);
+            slot.source.notice(source_token);
             slot.ready = true;
         }
     }
@@ -378,14 +378,14 @@ impl RelayWorker {
         let Some(own) = self.pool.mailboxes.get(self.number) else { return };
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.heavy = true;
-        let mine = own.heavy.fetch_add(1, Ordering::Relaxed) + 1;
+        let own_load = own.heavy.fetch_add(1, Ordering::Relaxed) + 1;
         let load = |mailbox: &&WorkerMailbox| mailbox.heavy.load(Ordering::Relaxed);
         // Reversed, because min_by_key takes the first of equals: prefer the last workers, which are no
         // acceptors.
         let Some(idlest) = self.pool.mailboxes.iter().rev().min_by_key(load) else { return };
-        let takes = |number: usize| number < self.pool.acceptors;
-        let relief = takes(self.number) && self.pool.acceptors < self.pool.mailboxes.len();
-        if mine <= load(&idlest) + usize::from(!relief) {
+        let is_acceptor = |number: usize| number < self.pool.acceptors;
+        let relief = is_acceptor(self.number) && self.pool.acceptors < self.pool.mailboxes.len();
+        if own_load <= load(&idlest) + usize::from(!relief) {
             return;
         }
         for socket in &conn.sockets {

@@ -233,10 +233,10 @@ impl StackConn {
             }
         }
         // smoltcp's time-out also covers data, and a silent but healthy peer must not be cut off.
-        let making = matches!(state, State::Listen | State::SynSent | State::SynReceived);
-        let patience = (making || (self.ended && self.finished)).then_some(PEER_TIMEOUT);
-        if socket.timeout() != patience {
-            socket.set_timeout(patience);
+        let handshaking = matches!(state, State::Listen | State::SynSent | State::SynReceived);
+        let timeout = (handshaking || (self.ended && self.finished)).then_some(PEER_TIMEOUT);
+        if socket.timeout() != timeout {
+            socket.set_timeout(timeout);
         }
         Ok(())
     }

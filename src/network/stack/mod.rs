@@ -234,6 +234,7 @@ impl TcpStack {
         let (host, permit) = self.interceptor.take_connected(container, other)?;
         let owner = self.owner;
         let ends = ConnEnds { container, other };
+        // Without room: the container must hear of it, since its SYN will not be answered.
         let Some(parts) = self.parts(ends, host, owner, permit) else {
             tcp::build_reset(&packet).iter().for_each(|reset| out.packet(reset));
             return None;
@@ -248,6 +249,7 @@ impl TcpStack {
     fn connect_client(&mut self, client: PublishedClient) -> Option<()> {
         let PublishedClient { socket, mut from, to, owner, permit } = client;
         rustix::io::ioctl_fionbio(&socket, true).ok()?;
+        // The client may be connected through another host port, from the same port of its own.
         if from.port() == 0 || self.by_ends.contains_key(&(to, from)) {
             from.set_port(self.free_port(from.ip(), to)?);
         }
@@ -272,10 +274,10 @@ impl TcpStack {
         owner: u64,
         permit: QuotaPermit,
     ) -> Option<StackConnParts> {
-        let of_this = self.per_container.get(&ends.container.ip()).copied().unwrap_or(0);
+        let container_conns = self.per_container.get(&ends.container.ip()).copied().unwrap_or(0);
         let seed = dhow_sys::random::random_bytes().map(u64::from_ne_bytes);
         if self.conns.len() >= MAX_CONNECTIONS
-            || of_this >= MAX_PER_CONTAINER
+            || container_conns >= MAX_PER_CONTAINER
             || self.by_ends.contains_key(&(ends.container, ends.other))
         {
             return None;
@@ -287,8 +289,9 @@ impl TcpStack {
     fn insert(&mut self, conn: StackConn) -> Option<()> {
         let id = self.next;
         self.next += 1;
-        let what = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, conn.host(), EventData::new_u64(id), what).ok()?;
+        // Edge-triggered: each turn moves all that can be moved.
+        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, conn.host(), EventData::new_u64(id), interest).ok()?;
         let ends = conn.ends;
         self.by_ends.insert((ends.container, ends.other), id);
         *self.per_container.entry(ends.container.ip()).or_default() += 1;
@@ -313,10 +316,10 @@ impl TcpStack {
         Some(conn)
     }
 
-    fn abort_all(&mut self, unwanted: impl Fn(&StackConn) -> bool, out: &dyn PacketSink) {
+    fn abort_all(&mut self, filter: impl Fn(&StackConn) -> bool, out: &dyn PacketSink) {
         let now = self.now();
-        let found = self.conns.iter().filter(|(_, entry)| unwanted(&entry.conn)).map(|(id, _)| *id);
-        for id in found.collect::<Vec<_>>() {
+        let ids = self.conns.iter().filter(|(_, entry)| filter(&entry.conn)).map(|(id, _)| *id);
+        for id in ids.collect::<Vec<_>>() {
             if let Some(mut conn) = self.remove(id) {
                 conn.abort(now, out);
             }
@@ -347,6 +350,7 @@ impl TcpStack {
                     }
                 }
             } else {
+                // Resets the host's side, unless both directions have ended cleanly.
                 drop(self.remove(id));
             }
         }
@@ -413,6 +417,7 @@ impl ProtocolHandler for TcpStack {
                     self.run_commands(commands, out);
                 }
                 TIMER => {
+                    // Read only so that it is not reported again.
                     let _ = rustix::io::read(&self.timer, &mut [0_u8; 8][..]);
                     self.timer_deadline = None;
                 }

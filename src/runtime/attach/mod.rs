@@ -59,6 +59,7 @@ pub fn command_exit_code(outcome: &AttachOutcome) -> i32 {
     match outcome {
         AttachOutcome::Exited(code) => *code,
         AttachOutcome::Detached => 0,
+        // As a shell reports a command that died of a signal.
         AttachOutcome::Abandoned(signal) => 128 + signal,
     }
 }

@@ -25,29 +25,29 @@ pub struct AttachStreams<T> {
     pub relays: Vec<StreamRelay>,
 }
 
-/// Stdio for a container that is connected directly. `wanted` says which of the command's streams it gets;
+/// Stdio for a container that is connected directly. `streams` says which of the command's streams it gets;
 /// /dev/null stands in for the others.
-pub fn direct_streams(wanted: [bool; 3]) -> Result<AttachStreams<[OwnedFd; 3]>> {
+pub fn direct_streams(streams: [bool; 3]) -> Result<AttachStreams<[OwnedFd; 3]>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut relays = Vec::new();
     let input =
-        if wanted[0] { input_without_terminal(stdin.as_fd(), &mut relays)? } else { open_dev_null()? };
-    let mut output = |wanted: bool, fd: BorrowedFd<'_>| match wanted {
+        if streams[0] { input_without_terminal(stdin.as_fd(), &mut relays)? } else { open_dev_null()? };
+    let mut output = |enabled: bool, fd: BorrowedFd<'_>| match enabled {
         true => output_without_terminal(fd, &mut relays),
         false => Ok(open_dev_null()?),
     };
-    let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
+    let ends = [input, output(streams[1], stdout.as_fd())?, output(streams[2], stderr.as_fd())?];
     Ok(AttachStreams { ends, relays })
 }
 
-/// Pipes to hand to the supervisor, one for each stream that is `wanted`.
-pub fn piped_streams(wanted: [bool; 3]) -> Result<AttachStreams<[Option<OwnedFd>; 3]>> {
+/// Pipes to hand to the supervisor, one for each of `streams` that is true.
+pub fn piped_streams(streams: [bool; 3]) -> Result<AttachStreams<[Option<OwnedFd>; 3]>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut relays = Vec::new();
-    let input = wanted[0].then(|| input_pipe(stdin.as_fd(), &mut relays)).transpose()?;
+    let input = streams[0].then(|| input_pipe(stdin.as_fd(), &mut relays)).transpose()?;
     let mut output =
-        |wanted: bool, fd: BorrowedFd<'_>| wanted.then(|| output_pipe(fd, &mut relays)).transpose();
-    let ends = [input, output(wanted[1], stdout.as_fd())?, output(wanted[2], stderr.as_fd())?];
+        |enabled: bool, fd: BorrowedFd<'_>| enabled.then(|| output_pipe(fd, &mut relays)).transpose();
+    let ends = [input, output(streams[1], stdout.as_fd())?, output(streams[2], stderr.as_fd())?];
     Ok(AttachStreams { ends, relays })
 }
 
@@ -67,6 +67,7 @@ fn output_without_terminal(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) ->
 
 fn input_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
     let (read, write) = cloexec_pipe()?;
+    // A container that does not read its input must not block the command.
     rustix::fs::fcntl_setfl(&write, OFlags::NONBLOCK)?;
     relays.push(StreamRelay::new(fd.try_clone_to_owned()?, write));
     Ok(read)
@@ -74,6 +75,8 @@ fn input_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<Owned
 
 fn output_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<StreamRelay>) -> Result<OwnedFd> {
     let (read, write) = cloexec_pipe()?;
+    // The caller's descriptor stays blocking: O_NONBLOCK belongs to the open file description (fcntl(2)),
+    // which the caller's shell may share.
     relays.push(StreamRelay::output(read, fd.try_clone_to_owned()?));
     Ok(write)
 }

@@ -34,8 +34,8 @@ pub fn connect_or_lock(container: ContainerDir) -> Result<ContainerAccess> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         // The socket first: a supervisor holds the lock for as long as it runs.
-        if let Some(command) = ControlClient::connect(&container)? {
-            return Ok(ContainerAccess::Supervised(Box::new(container), command));
+        if let Some(client) = ControlClient::connect(&container)? {
+            return Ok(ContainerAccess::Supervised(Box::new(container), client));
         }
         if let Some(mut locked) = container.clone().lock()? {
             // The supervisor may have been killed: kill what is left and correct the record before anybody
@@ -63,12 +63,12 @@ pub enum ControlAnswer {
 /// answering, tries again: another may have taken its place, or nobody.
 pub fn send_request(container: &ContainerDir, request: &ControlRequest) -> Result<ControlAnswer> {
     loop {
-        let command = match connect_or_lock(container.clone())? {
+        let client = match connect_or_lock(container.clone())? {
             ContainerAccess::Unsupervised(locked) => return Ok(ControlAnswer::Unsupervised(locked)),
-            ContainerAccess::Supervised(_, command) => command,
+            ContainerAccess::Supervised(_, client) => client,
         };
-        command.send_request(request, &[]);
-        match command.receive_report()? {
+        client.send_request(request, &[]);
+        match client.receive_report()? {
             Some(ControlReport::Failed(failure)) => return Err(failure.into()),
             Some(report) => return Ok(ControlAnswer::Report(report)),
             None => {}

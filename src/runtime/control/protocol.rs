@@ -102,8 +102,8 @@ pub struct ControlClient(SeqpacketSocket);
 pub(crate) struct ControlListener(SeqpacketListener);
 
 pub(crate) fn connected_pair() -> Result<(ControlConnection, ControlClient)> {
-    let (a, b) = SeqpacketSocket::pair().context("making a socket pair")?;
-    Ok((ControlConnection(a), ControlClient(b)))
+    let (supervisor, command) = SeqpacketSocket::pair().context("making a socket pair")?;
+    Ok((ControlConnection(supervisor), ControlClient(command)))
 }
 
 impl ControlListener {
@@ -146,6 +146,7 @@ impl ControlConnection {
     /// The next request with its descriptors; `None` if the command is gone.
     pub(crate) fn receive_request(&self) -> Result<Option<(ControlRequest, Vec<OwnedFd>)>> {
         let message = self.0.receive()?;
+        // No message is empty: this is the end of the connection (recv(2)).
         if message.bytes.is_empty() {
             return Ok(None);
         }
@@ -186,6 +187,7 @@ impl ControlClient {
     /// The next report; `None` if the supervisor is gone.
     pub fn receive_report(&self) -> Result<Option<ControlReport>> {
         let message = match self.0.receive() {
+            // ECONNRESET: the supervisor exited with a request of ours unread.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
             other => other?,
         };

@@ -27,23 +27,23 @@ pub(crate) fn check_image(config: &ImageConfig) -> Result<()> {
 }
 
 /// The same for a platform.
-pub fn check_platform(wanted: &Platform) -> Result<()> {
+pub fn check_platform(platform: &Platform) -> Result<()> {
     let host = Platform::host();
-    if wanted.architecture == host.architecture || is_native(&host.architecture, &wanted.architecture) {
+    if platform.architecture == host.architecture || is_native(&host.architecture, &platform.architecture) {
         return Ok(());
     }
-    let emulator = qemu_name(&wanted.architecture);
+    let emulator = qemu_name(&platform.architecture);
     if is_registered(Path::new(BINFMT_MISC), emulator) {
         return Ok(());
     }
-    Err(unsupported(format!("the image is for {wanted} and this machine is {host}; no emulator for it is registered with the kernel"))
+    Err(unsupported(format!("the image is for {platform} and this machine is {host}; no emulator for it is registered with the kernel"))
         .hint(format!("root can register one: `apt-get install qemu-user-static binfmt-support` makes {BINFMT_MISC}/qemu-{emulator}"))
         .into())
 }
 
 /// 64-bit processors run 32-bit programs of the same family.
-fn is_native(host: &str, wanted: &str) -> bool {
-    matches!((host, wanted), ("amd64", "386"))
+fn is_native(host: &str, architecture: &str) -> bool {
+    matches!((host, architecture), ("amd64", "386"))
 }
 
 fn qemu_name(architecture: &str) -> &str {

@@ -44,18 +44,19 @@ pub(crate) fn apply_image_defaults(spec: &mut ContainerSpec, image: &ImageConfig
 /// An entrypoint on the command line also discards the image's command.
 fn command(spec: &mut ContainerSpec, defaults: &RunConfig) {
     let process = &mut spec.process;
-    let given = process.command.as_ref().is_some_and(|command| !command.is_empty());
+    let has_command = process.command.as_ref().is_some_and(|command| !command.is_empty());
     if process.entrypoint.is_none() {
         process.entrypoint = defaults.entrypoint.clone();
-        if !given {
+        if !has_command {
             process.command = defaults.cmd.clone();
         }
     }
 }
 
 /// The image's variables, then the user's.
-fn environment(image: &[String], asked: &[String]) -> Vec<String> {
-    merge_variables(vec![format!("PATH={DEFAULT_PATH}")], image.iter().chain(asked))
+fn environment(image: &[String], user: &[String]) -> Vec<String> {
+    // First, so that a PATH of the image or the user replaces it.
+    merge_variables(vec![format!("PATH={DEFAULT_PATH}")], image.iter().chain(user))
 }
 
 /// A health check that is not in docker's form is ignored, as docker does.

@@ -3,7 +3,7 @@
 //! # Order
 //!
 //! What the user asked for is completed from the networks, the image and other containers, then checked against
-//! this machine, and only then registered: nothing exists of a container that cannot be created. A name or address
+//! this machine, and only then registered: nothing exists of a container that cannot be created. A name
 //! that is taken shows at the registration, which is atomic in the store.
 
 mod binfmt;
@@ -67,18 +67,18 @@ pub struct CreatedContainer {
 pub fn make_container(
     store: &Store,
     request: &mut RunRequest,
-    front: &mut dyn CreateCallbacks,
+    callbacks: &mut dyn CreateCallbacks,
 ) -> Result<CreatedContainer> {
-    let identity = userns::probe_identity(front.environment());
+    let identity = userns::probe_identity(callbacks.environment());
     networks::resolve_networks(
         store,
         &mut request.spec,
-        request.image.as_deref().is_some_and(|name| front.built_in().is_named(name)),
+        request.image.as_deref().is_some_and(|name| callbacks.built_in().is_named(name)),
     )?;
     let image = request
         .image
         .clone()
-        .map(|name| ensure_image(store, &name, request, &identity, front))
+        .map(|name| ensure_image(store, &name, request, &identity, callbacks))
         .transpose()?;
     if let Some(image) = &image {
         binfmt::check_image(&image.config)?;
@@ -87,14 +87,14 @@ pub fn make_container(
     // Before the defaults: an anonymous volume of the image must not hide an inherited mount.
     super::volumes_from::add_mounts_from(store, &mut request.spec)?;
     shared_namespaces::resolve_container_references(store, &mut request.spec)?;
-    let made_up = request.spec.name.is_empty();
-    fill_in_defaults(request, image.as_ref(), front.built_in())?;
-    for warning in cgroup::check_limits(&request.spec, cgroup::session_info(front.environment()))? {
-        front.warn(&warning);
+    let name_generated = request.spec.name.is_empty();
+    fill_in_defaults(request, image.as_ref(), callbacks.built_in())?;
+    for warning in cgroup::check_limits(&request.spec, cgroup::session_info(callbacks.environment()))? {
+        callbacks.warn(&warning);
     }
     // Reserved before the container exists, so that nothing has to be undone if the file is there.
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
-    let container = register(store, &mut request.spec, made_up, &identity)?;
+    let container = register(store, &mut request.spec, name_generated, &identity)?;
     store.reserve_addresses(&request.spec)?;
     if let Some(cidfile) = cidfile {
         cidfile.write_id(&request.spec.id)?;
@@ -149,16 +149,16 @@ fn ensure_image(
     name: &str,
     request: &RunRequest,
     identity: &HostIdentity,
-    front: &mut dyn CreateCallbacks,
+    callbacks: &mut dyn CreateCallbacks,
 ) -> Result<StoredImage> {
-    if front.built_in().is_named(name) {
-        return front.built_in().ensure(store, identity);
+    if callbacks.built_in().is_named(name) {
+        return callbacks.built_in().ensure(store, identity);
     }
-    let found = match request.pull {
+    let local = match request.pull {
         PullPolicy::Always => None,
         PullPolicy::Missing | PullPolicy::Never => local_image(store, name, request)?,
     };
-    if let Some(image) = found {
+    if let Some(image) = local {
         return Ok(image);
     }
     if request.pull == PullPolicy::Never {
@@ -167,17 +167,17 @@ fn ensure_image(
             .into());
     }
     // Checked before the fork, as the user: pulling happens in a user namespace.
-    front.prepare_pull(name)?;
+    callbacks.prepare_pull(name)?;
     if !request.quiet && request.pull == PullPolicy::Missing {
-        front.inform(&format!("Unable to find image '{}' locally", with_tag(name)));
+        callbacks.inform(&format!("Unable to find image '{}' locally", with_tag(name)));
     }
     // In a child: this process must stay single-threaded and outside the user namespace.
     userns::run_in_child(identity, || {
         store.sweep()?;
-        front.pull_image(store, name, request)
+        callbacks.pull_image(store, name, request)
     })?;
     match &request.platform {
-        Some(wanted) => store.find_image_for(name, wanted),
+        Some(platform) => store.find_image_for(name, platform),
         None => store.find_image(name),
     }
 }
@@ -189,11 +189,11 @@ fn with_tag(name: &str) -> String {
 
 /// The image, if it is in the store and for the platform asked for.
 fn local_image(store: &Store, name: &str, request: &RunRequest) -> Result<Option<StoredImage>> {
-    let found = match &request.platform {
-        Some(wanted) => store.find_image_for(name, wanted),
+    let result = match &request.platform {
+        Some(platform) => store.find_image_for(name, platform),
         None => store.find_image(name),
     };
-    let image = match found {
+    let image = match result {
         Ok(image) => image,
         // Any other error is reported rather than hidden by a pull.
         Err(error) if kind_of(&error) == FailureKind::NotFound => return Ok(None),
@@ -202,7 +202,7 @@ fn local_image(store: &Store, name: &str, request: &RunRequest) -> Result<Option
     let fits = request
         .platform
         .as_ref()
-        .is_none_or(|wanted| wanted.rank(&binfmt::platform_of(&image.config)).is_some());
+        .is_none_or(|platform| platform.rank(&binfmt::platform_of(&image.config)).is_some());
     Ok(fits.then_some(image))
 }
 
@@ -216,18 +216,18 @@ fn generated_name(id: &str, attempt: usize) -> String {
     }
 }
 
-/// Registers the container in the store. `made_up` says that the user did not ask for this name.
+/// Registers the container in the store. `name_generated` says that the user did not ask for this name.
 fn register(
     store: &Store,
     spec: &mut ContainerSpec,
-    made_up: bool,
+    name_generated: bool,
     identity: &HostIdentity,
 ) -> Result<LockedContainer> {
     let name_taken = |error: &anyhow::Error| kind_of(error) == FailureKind::Conflict;
     let mut attempt = 0;
     loop {
         match store.create_container(spec) {
-            Err(error) if name_taken(&error) && made_up && attempt < MAX_NAME_ATTEMPTS => {
+            Err(error) if name_taken(&error) && name_generated && attempt < MAX_NAME_ATTEMPTS => {
                 attempt += 1;
                 spec.name = generated_name(&spec.id, attempt);
             }

@@ -19,8 +19,8 @@ pub(crate) fn log_attributes(
     }
     for name in &plan.env {
         // Later entries of the environment override earlier ones.
-        let found = spec.process.env.iter().rev().filter_map(|entry| entry.split_once('='));
-        if let Some((_, value)) = found.into_iter().find(|(known, _)| known == name) {
+        let variables = spec.process.env.iter().rev().filter_map(|entry| entry.split_once('='));
+        if let Some((_, value)) = variables.into_iter().find(|(known, _)| known == name) {
             extras.insert(name.clone(), value.to_owned());
         }
     }

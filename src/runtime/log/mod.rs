@@ -48,18 +48,18 @@ impl ContainerLog {
         if matches!(self.sink, LogSink::Nothing) {
             return;
         }
-        let Some(begun) = self.partial_lines.get_mut(stream.index()) else { return };
-        begun.extend_from_slice(bytes);
-        let (lines, rest) = split_lines(begun);
+        let Some(partial) = self.partial_lines.get_mut(stream.index()) else { return };
+        partial.extend_from_slice(bytes);
+        let (lines, rest) = split_lines(partial);
         self.sink.write(stream, &lines);
-        *begun = rest;
+        *partial = rest;
     }
 
     /// Writes incomplete last lines. Call when no more output follows.
     pub(crate) fn finish(&mut self) {
         for stream in [OutputStream::Stdout, OutputStream::Stderr] {
-            let Some(begun) = self.partial_lines.get_mut(stream.index()) else { continue };
-            let rest = std::mem::take(begun);
+            let Some(partial) = self.partial_lines.get_mut(stream.index()) else { continue };
+            let rest = std::mem::take(partial);
             if !rest.is_empty() {
                 self.sink.write(stream, &[&rest]);
             }
@@ -85,12 +85,13 @@ fn split_lines(bytes: &[u8]) -> (Vec<&[u8]>, Vec<u8>) {
         let window = rest.get(..LONGEST_LINE).unwrap_or(rest);
         let length = match window.iter().position(|byte| *byte == b'\n') {
             Some(end) => end + 1,
+            // A piece has no line feed, by which docker's readers know that the line goes on in the next one.
             None if window.len() == LONGEST_LINE => LONGEST_LINE,
             None => return (lines, rest.to_vec()),
         };
-        let (line, behind) = rest.split_at(length);
+        let (line, tail) = rest.split_at(length);
         lines.push(line);
-        rest = behind;
+        rest = tail;
     }
 }
 

@@ -12,21 +12,22 @@ use dhow_error::{Failure, FailureKind};
 use dhow_sandbox::fs_helper::{FsHelperContext, FsTarget, PipeDirection, start_helper};
 
 /// Limit on the file, in bytes.
-const LONGEST: u64 = 1 << 20;
+const MAX_FILE: u64 = 1 << 20;
 
 /// Replaces the text of the file `path` (relative to the root) by what `change` makes of it. `process` is a
 /// pidfd of the container's first process.
 pub(crate) fn edit_file(process: BorrowedFd<'_>, path: &str, change: impl Fn(&str) -> String) -> Result<()> {
-    let visitor =
-        start_helper(FsTarget::Running(process), PipeDirection::Out, |inside: FsHelperContext<'_>| {
+    let helper =
+        start_helper(FsTarget::Running(process), PipeDirection::Out, |context: FsHelperContext<'_>| {
             // O_NONBLOCK: the container may have put a FIFO there.
             let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
             let file =
-                dhow_sys::fs::open_in_root(inside.root.as_fd(), Path::new(path), flags, Mode::empty())?;
+                dhow_sys::fs::open_in_root(context.root.as_fd(), Path::new(path), flags, Mode::empty())?;
             let mut file = std::fs::File::from(file);
             let mut text = String::new();
             if !file.metadata()?.is_file()
-                || std::io::Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text)? as u64 == LONGEST
+                || std::io::Read::by_ref(&mut file).take(MAX_FILE).read_to_string(&mut text)? as u64
+                    == MAX_FILE
             {
                 return Err(
                     Failure::new(FailureKind::Invalid, format!("its /{path} is not a text file")).into()
@@ -37,8 +38,8 @@ pub(crate) fn edit_file(process: BorrowedFd<'_>, path: &str, change: impl Fn(&st
             // Not replaced by a new file: the bind mount would keep showing the old inode.
             file.set_len(0)?;
             file.write_all(changed.as_bytes())?;
-            inside.send(&())
+            context.send(&())
         })?;
-    visitor.receive::<()>()?;
-    visitor.finish()
+    helper.receive::<()>()?;
+    helper.finish()
 }

@@ -68,23 +68,23 @@ pub(crate) struct HelperStarter<'a> {
 /// A helper that runs, or is still starting, which leaves time for other work.
 #[derive(Debug)]
 pub struct PendingHelper {
-    contact: HelperClient,
+    client: HelperClient,
     /// Held by the command that starts it, until others can connect.
-    starting: Option<FileLock>,
+    start_lock: Option<FileLock>,
 }
 
 impl PendingHelper {
     /// Waits until the helper is ready.
     pub fn wait(self) -> Result<HelperClient> {
-        if self.starting.is_some() {
-            let message = self.contact.0.receive()?;
+        if self.start_lock.is_some() {
+            let message = self.client.0.receive()?;
             match serde_json::from_slice(&message.bytes) {
                 Ok(HelperReply::Ready) => {}
                 Ok(HelperReply::Failed(failure)) => return Err(failure.into()),
                 _ => return Err(helper_gone().into()),
             }
         }
-        Ok(self.contact)
+        Ok(self.client)
     }
 }
 
@@ -92,20 +92,20 @@ impl PendingHelper {
 pub(super) fn reach_helper(starter: &HelperStarter<'_>) -> Result<PendingHelper> {
     let name = socket_name()?;
     let dir = starter.store.helper_dir();
-    if let HelperProbe::Running(contact) = probe(&dir, &name)? {
-        return Ok(PendingHelper { contact, starting: None });
+    if let HelperProbe::Running(client) = probe(&dir, &name)? {
+        return Ok(PendingHelper { client, start_lock: None });
     }
     // Somebody else may have started one while we waited for the lock.
-    let starting = starter.store.lock_helper_start(&name)?;
-    let survivors = match probe(&dir, &name)? {
-        HelperProbe::Running(contact) => return Ok(PendingHelper { contact, starting: None }),
+    let start_lock = starter.store.lock_helper_start(&name)?;
+    let userns = match probe(&dir, &name)? {
+        HelperProbe::Running(client) => return Ok(PendingHelper { client, start_lock: None }),
         HelperProbe::Absent => None,
         // Only a killed helper leaves containers behind; one that exits by itself has none.
         HelperProbe::Stale => (starter.survivors)()?,
     };
     let dir = dhow_sys::fs::open_dir(&dir)?;
-    let contact = fork_helper(starter, &name, dir.as_fd(), survivors)?;
-    Ok(PendingHelper { contact, starting: Some(starting) })
+    let client = fork_helper(starter, &name, dir.as_fd(), userns)?;
+    Ok(PendingHelper { client, start_lock: Some(start_lock) })
 }
 
 enum HelperProbe {
@@ -134,8 +134,8 @@ fn socket_name() -> Result<String> {
     let namespace = rustix::fs::stat("/proc/self/ns/net").context("looking at the network namespace")?;
     let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let node: String = node.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+    // With the host's name: on a data root that hosts share, inode numbers alone would collide.
     Ok(format!("{node}.{}", namespace.st_ino))
-    // The data root may be on a file system shared between hosts, where inode numbers say nothing.
 }
 
 /// Forks the helper as a daemon (double fork), so that it is nobody's child.
@@ -143,7 +143,7 @@ fn fork_helper(
     starter: &HelperStarter<'_>,
     name: &str,
     dir: BorrowedFd<'_>,
-    survivors: Option<OwnedFd>,
+    userns: Option<OwnedFd>,
 ) -> Result<HelperClient> {
     let (ours, theirs) = SeqpacketSocket::pair()?;
     match process::fork().context("starting the network helper")? {
@@ -156,7 +156,7 @@ fn fork_helper(
                 Ok(ForkSide::Parent(_)) => process::exit_now(0),
                 Err(_) => process::exit_now(1),
             }
-            let error = match become_helper(starter.identity, name, dir, survivors, &theirs) {
+            let error = match become_helper(starter.identity, name, dir, userns, &theirs) {
                 Ok(listener) => helper::serve(listener, dir, name, theirs, starter.start),
                 Err(error) => error,
             };
@@ -178,8 +178,8 @@ fn become_helper(
     identity: &HostIdentity,
     name: &str,
     dir: BorrowedFd<'_>,
-    survivors: Option<OwnedFd>,
-    first: &SeqpacketSocket,
+    userns: Option<OwnedFd>,
+    command: &SeqpacketSocket,
 ) -> Result<SeqpacketListener> {
     process::set_title("dhow: network");
     let null = dhow_sys::stdio::open_dev_null()?;
@@ -188,13 +188,13 @@ fn become_helper(
     }
     drop(null);
     // Containers may outlive the command; a pipe or terminal of its caller must not stay open with them.
-    let mut keep = vec![dir, first.as_fd()];
-    keep.extend(survivors.as_ref().map(OwnedFd::as_fd));
+    let mut keep = vec![dir, command.as_fd()];
+    keep.extend(userns.as_ref().map(OwnedFd::as_fd));
     process::close_others(3, &keep)?;
     // Writing to a closed connection must fail with EPIPE, not kill the helper.
     dhow_sys::signal::set_mask(&dhow_sys::signal::SignalSet::of(&[libc::SIGPIPE]))?;
     rustix::process::chdir("/")?;
-    match &survivors {
+    match &userns {
         Some(namespace) => dhow_sys::namespace::setns(namespace.as_fd(), ns::USER)
             .context("joining the user namespace of containers that run")?,
         None => identity::enter_new_userns(identity)?,

@@ -24,7 +24,7 @@ pub struct HelperLease {
     identity: HostIdentity,
     start: HelperOptions,
     attached_networks: Vec<(NetworkSpec, NetworkEndpoint)>,
-    opening: OpenRequest,
+    open_request: OpenRequest,
     log: Option<std::fs::File>,
     client: HelperClient,
     /// The helper's user namespace, the parent of the container's.
@@ -40,16 +40,16 @@ impl HelperLease {
         store: &Store,
         identity: &HostIdentity,
         spec: &ContainerSpec,
-        wanted: NetworkPlan,
-        reached: Option<PendingHelper>,
+        plan: NetworkPlan,
+        helper: Option<PendingHelper>,
     ) -> Result<Self> {
-        let NetworkPlan { attached_networks: attached, links: _, start } = wanted;
-        let opening = lease_opening(spec, &attached);
+        let NetworkPlan { attached_networks: attached, links: _, start } = plan;
+        let open_request = open_request(spec, &attached);
         let log = spec.egress_log.as_deref().map(open_log).transpose()?;
-        let (contact, outer, published) = {
+        let (client, outer, published) = {
             let survivors = || surviving_userns(store);
             let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
-            open_lease(&starter, reached, &opening, log.as_ref())?
+            open_lease(&starter, helper, &open_request, log.as_ref())?
         };
         let (store, identity) = (store.clone(), identity.clone());
         Ok(Self {
@@ -57,9 +57,9 @@ impl HelperLease {
             identity,
             start,
             attached_networks: attached,
-            opening,
+            open_request,
             log,
-            client: contact,
+            client,
             parent_userns: outer,
             namespace: None,
             published,
@@ -73,6 +73,7 @@ impl HelperLease {
 
     /// Connects the container's network namespace.
     pub fn connect(&mut self, namespace: BorrowedFd<'_>) -> Result<()> {
+        // Kept for a successor of the helper, which has to be given it again.
         self.namespace = Some(namespace.try_clone_to_owned()?);
         match self.wire_namespace() {
             Err(error) if is_helper_gone(&error) => self.recover(),
@@ -125,10 +126,11 @@ impl HelperLease {
 
     fn reconnect(&mut self) -> Result<()> {
         // Ports that were chosen at random must be the same ones again.
-        let same: Vec<PortSpec> = self.published.iter().map(PublishedPort::as_spec).collect();
-        let ports = if same.is_empty() { self.opening.ports.clone() } else { same };
-        let opening = OpenRequest { ports, ..self.opening.clone() };
+        let bound: Vec<PortSpec> = self.published.iter().map(PublishedPort::as_spec).collect();
+        let ports = if bound.is_empty() { self.open_request.ports.clone() } else { bound };
+        let open_request = OpenRequest { ports, ..self.open_request.clone() };
         let outer = self.parent_userns.as_fd();
+        // The successor must be in the user namespace of the old helper, which owns the container's.
         let survivors = || Ok(Some(outer.try_clone_to_owned()?));
         let starter = HelperStarter {
             store: &self.store,
@@ -136,8 +138,8 @@ impl HelperLease {
             start: &self.start,
             survivors: &survivors,
         };
-        let (contact, outer, published) = open_lease(&starter, None, &opening, self.log.as_ref())?;
-        (self.client, self.parent_userns, self.published) = (contact, outer, published);
+        let (client, outer, published) = open_lease(&starter, None, &open_request, self.log.as_ref())?;
+        (self.client, self.parent_userns, self.published) = (client, outer, published);
         self.wire_namespace()
     }
 
@@ -159,6 +161,7 @@ impl HelperLease {
         network: NetworkSpec,
         endpoint: NetworkEndpoint,
     ) -> Result<()> {
+        // A copy: the lease changes only once the helper has agreed.
         let mut attached = self.attached_networks.clone();
         attached.push((network.clone(), endpoint.clone()));
         elect_default_route(spec, &mut attached);
@@ -184,20 +187,21 @@ impl HelperLease {
     ) -> Result<()> {
         let reply = self.request(request)?;
         self.update_published(reply);
-        self.opening.networks = attached.iter().map(|(network, _)| network.clone()).collect();
-        self.opening.lead = default_route_network(&attached);
+        self.open_request.networks = attached.iter().map(|(network, _)| network.clone()).collect();
+        self.open_request.lead = default_route_network(&attached);
         self.attached_networks = attached;
         Ok(())
     }
 
     /// The container's name as the helper's DNS knows it.
     pub fn name(&self) -> &str {
-        &self.opening.name
+        &self.open_request.name
     }
 
     /// Tells the helper the container's new name.
     pub fn rename(&mut self, name: &str) -> Result<()> {
-        name.clone_into(&mut self.opening.name);
+        // First, so that a successor of the helper is opened with the new name.
+        name.clone_into(&mut self.open_request.name);
         self.request(&HelperRequest::Rename(name.to_owned()))?;
         Ok(())
     }
@@ -206,19 +210,19 @@ impl HelperLease {
 /// Opens a lease at the helper, trying again with its successor if it exits just then.
 fn open_lease(
     starter: &HelperStarter<'_>,
-    mut reached: Option<PendingHelper>,
-    opening: &OpenRequest,
+    mut helper: Option<PendingHelper>,
+    open_request: &OpenRequest,
     log: Option<&std::fs::File>,
 ) -> Result<(HelperClient, OwnedFd, Vec<PublishedPort>)> {
     let mut tries = 0;
     loop {
-        let contact = reached.take().map_or_else(|| helper_client::reach_helper(starter), Ok)?.wait()?;
+        let client = helper.take().map_or_else(|| helper_client::reach_helper(starter), Ok)?.wait()?;
         let log = log.map(std::os::fd::AsFd::as_fd);
-        let request = HelperRequest::Open(Box::new(opening.clone()));
-        match contact.request(&request, log.as_slice()) {
+        let request = HelperRequest::Open(Box::new(open_request.clone()));
+        match client.request(&request, log.as_slice()) {
             Ok((HelperReply::Opened(published), mut fds)) => {
                 let outer = fds.pop().context("the network helper kept its user namespace to itself")?;
-                return Ok((contact, outer, published));
+                return Ok((client, outer, published));
             }
             Ok(_) => return Err(Failure::new(FailureKind::Other, "the network helper gave no answer").into()),
             Err(error) if tries < MAX_TRIES && is_helper_gone(&error) => tries += 1,
@@ -238,17 +242,18 @@ fn port_holder(store: &Store, port: &PortUnavailable) -> Option<String> {
         return None;
     }
     // 0.0.0.0 and :: overlap with every address of their family.
-    let overlaps = |held: &&PublishedPort| {
+    let overlaps = |other: &&PublishedPort| {
         let ip = port.at.ip();
-        (held.protocol, held.host) == (port.protocol, port.at.port())
-            && held.ip.is_ipv4() == ip.is_ipv4()
-            && (held.ip == ip || held.ip.is_unspecified() || ip.is_unspecified())
+        (other.protocol, other.host) == (port.protocol, port.at.port())
+            && other.ip.is_ipv4() == ip.is_ipv4()
+            && (other.ip == ip || other.ip.is_unspecified() || ip.is_unspecified())
     };
     let containers = store.scan_containers(false, ContainerState::may_run).unwrap_or_default();
-    let container = containers.into_iter().find(|one| {
-        one.state
+    let container = containers.into_iter().find(|container| {
+        container
+            .state
             .as_ref()
-            .is_some_and(|state: &ContainerState| state.published.iter().any(|held| overlaps(&held)))
+            .is_some_and(|state: &ContainerState| state.published.iter().any(|other| overlaps(&other)))
     });
     match container {
         Some(container) => Some(format!("container {}", container.dir.spec().name)),
@@ -267,7 +272,7 @@ fn is_helper_gone(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).is_some_and(broken)
 }
 
-fn lease_opening(spec: &ContainerSpec, attached: &[(NetworkSpec, NetworkEndpoint)]) -> OpenRequest {
+fn open_request(spec: &ContainerSpec, attached: &[(NetworkSpec, NetworkEndpoint)]) -> OpenRequest {
     let servers: Vec<IpAddr> = spec.dns.servers.iter().filter_map(|server| server.parse().ok()).collect();
     OpenRequest {
         id: spec.id.clone(),

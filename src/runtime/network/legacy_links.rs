@@ -15,15 +15,16 @@ use dhow_store::{ContainerDir, Store};
 pub(crate) fn legacy_links(
     store: &Store,
     spec: &ContainerSpec,
-    places: &[(NetworkSpec, NetworkEndpoint)],
+    attached: &[(NetworkSpec, NetworkEndpoint)],
 ) -> Result<Vec<(IpAddr, String)>> {
     let mut lines = Vec::new();
-    for (network, endpoint) in places.iter().filter(|(network, _)| network.is_default()) {
+    for (network, endpoint) in attached.iter().filter(|(network, _)| network.is_default()) {
         for (alias, id) in &endpoint.links {
+            // The target may have been removed since the link was made.
             let Some(other) = store.container(id)? else { continue };
-            let there = linked_endpoint(&other, network, &format!("/{}/{alias}", spec.name))?;
+            let target = linked_endpoint(&other, network, &format!("/{}/{alias}", spec.name))?;
             let names = link_names(alias, other.spec());
-            lines.extend(there.addresses().map(|address| (address, names.clone())));
+            lines.extend(target.addresses().map(|address| (address, names.clone())));
         }
     }
     Ok(lines)

@@ -64,7 +64,7 @@ impl NetworkPlan {
         // A link's target may have exited since.
         let links = legacy_links::legacy_links(store, container.spec(), &attached).unwrap_or_default();
         Ok(Some(Self { attached_networks: attached, links, start: HelperOptions::default() })
-            .filter(|wanted| !wanted.attached_networks.is_empty()))
+            .filter(|plan| !plan.attached_networks.is_empty()))
     }
 
     pub fn endpoints(&self) -> Vec<NetworkEndpoint> {
@@ -106,16 +106,17 @@ fn helper_userns_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
         Ok(namespace) => namespace,
         Err(_) => return Ok(None),
     };
+    // Checked last: if it lives now, the PID was still its own when the namespace was opened.
     if first.has_ended()? {
         return Ok(None);
     }
     // The container's may be nested deeper, below that of a donor. The helper's is the one whose parent is ours.
     let mut outermost = namespace;
-    while let Some(above) = dhow_sys::namespace::parent_namespace(outermost.as_fd())? {
-        if dhow_sys::namespace::parent_namespace(above.as_fd())?.is_none() {
+    while let Some(parent) = dhow_sys::namespace::parent_namespace(outermost.as_fd())? {
+        if dhow_sys::namespace::parent_namespace(parent.as_fd())?.is_none() {
             return Ok(Some(outermost));
         }
-        outermost = above;
+        outermost = parent;
     }
     Ok(None)
 }
@@ -126,11 +127,11 @@ pub fn reach_helper(
     store: &Store,
     identity: &HostIdentity,
     spec: &ContainerSpec,
-    wanted: Option<&NetworkPlan>,
+    plan: Option<&NetworkPlan>,
 ) -> Result<Option<PendingHelper>> {
-    let Some(wanted) = wanted else { return Ok(None) };
+    let Some(plan) = plan else { return Ok(None) };
     let survivors = || surviving_userns(store);
-    let starter = HelperStarter { store, identity, start: &wanted.start, survivors: &survivors };
+    let starter = HelperStarter { store, identity, start: &plan.start, survivors: &survivors };
     helper_client::reach_helper(&starter)
         .with_context(|| format!("cannot start container {}", spec.name))
         .map(Some)

@@ -15,7 +15,7 @@ use dhow_sandbox::plan::{Confinement, ProcessPlan, SeccompPlan};
 /// The plan for `request` in a container of `spec`, whose user namespace maps `ids`.
 pub fn exec_plan(spec: &ContainerSpec, ids: IdMap, request: &ExecRequest) -> Result<JoinPlan> {
     let env = environment(&spec.process.env, request);
-    let variable_of_file = if ids.is_single() { single_id::apt_config_variable(&env) } else { None };
+    let env_if_file = if ids.is_single() { single_id::apt_config_variable(&env) } else { None };
     Ok(JoinPlan {
         name: spec.name.clone(),
         // The caller fills it in: it depends on the running process, not on the specification.
@@ -38,7 +38,7 @@ pub fn exec_plan(spec: &ContainerSpec, ids: IdMap, request: &ExecRequest) -> Res
         },
         confinement: exec_confinement(spec, ids.is_single(), request.privileged)?,
         ids,
-        env_if_file: variable_of_file,
+        env_if_file,
     })
 }
 
@@ -65,12 +65,12 @@ fn workdir(spec: &ContainerSpec, request: &ExecRequest) -> Result<String> {
 }
 
 fn exec_confinement(spec: &ContainerSpec, single: bool, privileged: bool) -> Result<Confinement> {
-    let own = confinement(spec, single)?;
+    let unprivileged = confinement(spec, single)?;
     if !privileged {
-        return Ok(own);
+        return Ok(unprivileged);
     }
     let (all, _) = known_to_kernel(CapSet::ALL);
-    Ok(Confinement { capabilities: all.bits(), seccomp: SeccompPlan::Unconfined, ..own })
+    Ok(Confinement { capabilities: all.bits(), seccomp: SeccompPlan::Unconfined, ..unprivileged })
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub(crate) fn generated_mounts(
         kind: MountKind::File {
             content: text.into_bytes(),
             mode: 0o644,
+            // As docker: --read-only covers these files too.
             read_only: spec.read_only,
             owner: (0, 0),
         },

@@ -79,8 +79,9 @@ pub(crate) fn add_hosts_lines(text: &str, spec: &ContainerSpec, endpoint: &Netwo
 
 /// The text after the container was disconnected from a network.
 pub(crate) fn remove_hosts_lines(text: &str, spec: &ContainerSpec, endpoint: &NetworkEndpoint) -> String {
-    let gone = own_lines(spec, endpoint);
-    text.split_inclusive('\n').filter(|line| !gone.iter().any(|own| own == line)).collect()
+    let removed = own_lines(spec, endpoint);
+    // Only exact matches: a line that the container has changed stays.
+    text.split_inclusive('\n').filter(|line| !removed.iter().any(|own| own == line)).collect()
 }
 
 /// The container's name on a network: with its domain, then without.

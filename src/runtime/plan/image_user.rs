@@ -12,7 +12,7 @@ use dhow_store::Store;
 
 /// Resolves the specification's user in the user database of the image or of the `--rootfs` directory.
 pub(crate) fn image_user(store: &Store, spec: &ContainerSpec, layers: &[Digest]) -> Result<ProcessUser> {
-    let asked = spec.process.user.as_deref().unwrap_or_default();
+    let user = spec.process.user.as_deref().unwrap_or_default();
     let database = match &spec.rootfs {
         Some(dir) => UserDatabase::read(
             dhow_sys::fs::open_dir(dir).with_context(|| format!("opening `{}`", dir.display()))?.as_fd(),
@@ -22,5 +22,5 @@ pub(crate) fn image_user(store: &Store, spec: &ContainerSpec, layers: &[Digest])
             &layer_files::read_file(store, layers, "etc", "group"),
         ),
     };
-    Ok(database.resolve(asked, &spec.process.groups)?)
+    Ok(database.resolve(user, &spec.process.groups)?)
 }

@@ -63,6 +63,7 @@ pub fn make_plan(
         mounts: mounts::all_mounts(store, container, &map, unshare, networks)?,
         masked: masked(spec),
         read_only: read_only(spec),
+        // In the host's UTS namespace sethostname(2) would fail with EPERM.
         hostname: spec.hostname.clone().filter(|_| unshare.uts),
         domainname: spec.domainname.clone().filter(|_| unshare.uts),
         sysctls: sysctls(spec, unshare)?,
@@ -92,12 +93,12 @@ fn not_from_host(spec: &ContainerSpec) -> NamespaceSet {
 
 /// The namespaces that are the container's own: neither the host's nor another container's.
 fn unshare(spec: &ContainerSpec) -> NamespaceSet {
-    let (apart, shared) = (not_from_host(spec), from_container(spec));
+    let (separate, shared) = (not_from_host(spec), from_container(spec));
     NamespaceSet {
-        net: apart.net && !shared.net,
-        pid: apart.pid && !shared.pid,
-        ipc: apart.ipc && !shared.ipc,
-        ..apart
+        net: separate.net && !shared.net,
+        pid: separate.pid && !shared.pid,
+        ipc: separate.ipc && !shared.ipc,
+        ..separate
     }
 }
 
@@ -117,8 +118,8 @@ pub(crate) fn from_container(spec: &ContainerSpec) -> NamespaceSet {
 fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &HostIdentity) -> Result<IdMap> {
     let (uid, gid) = identity.host_ids();
     Ok(match &spec.namespaces.userns {
-        UsernsMode::KeepId { uid: wanted_uid, gid: wanted_gid } => {
-            identity.keep_id_map(wanted_uid.unwrap_or(uid), wanted_gid.unwrap_or(gid))
+        UsernsMode::KeepId { uid: requested_uid, gid: requested_gid } => {
+            identity.keep_id_map(requested_uid.unwrap_or(uid), requested_gid.unwrap_or(gid))
         }
         UsernsMode::NoMap => {
             let failure = Failure::new(
@@ -144,6 +145,7 @@ fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> RootPlan 
     let relative = |path: PathBuf| path.strip_prefix(&base).map(ToOwned::to_owned).unwrap_or(path);
     let source = match (&spec.rootfs, layers) {
         (Some(dir), _) => RootSource::Directory(dir.clone()),
+        // overlayfs needs a lower layer, and an image without layers has none.
         (None, []) => RootSource::Directory(container.upper()),
         (None, layers) => RootSource::Overlay(OverlayLayers {
             lower: layers.iter().rev().map(|layer| relative(store.layer_tree(layer))).collect(),
@@ -214,15 +216,16 @@ fn sysctl_path(name: &str, unshare: NamespaceSet) -> Result<String> {
         "kernel.shm_rmid_forced",
     ];
     let dotted = name.replace('/', ".");
-    let shared = |which: &str| {
+    let shared = |namespace: &str| {
         Failure::new(
             FailureKind::Invalid,
-            format!("sysctl '{name}' is not allowed with the host's {which} namespace"),
+            format!("sysctl '{name}' is not allowed with the host's {namespace} namespace"),
         )
     };
     if ipc.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
         return if unshare.ipc { Ok(dotted.replace('.', "/")) } else { Err(shared("IPC").into()) };
     }
+    // `net/../kernel/…` would lead out of the directory.
     if dotted.starts_with("net.") && !dotted.contains("..") {
         return if unshare.net { Ok(net_path(name)) } else { Err(shared("network").into()) };
     }
@@ -260,24 +263,26 @@ fn process(spec: &ContainerSpec) -> Result<ProcessPlan> {
         init: spec.init.then(|| mounts::INIT_PATH.to_owned()),
         rlimits: spec.ulimits.iter().map(rlimit).collect(),
         oom_score_adj: spec.oom_score_adj,
+        // Without its supervisor nobody would log, stop or clean up after it.
         die_with_parent: true,
     })
 }
 
 /// With `keep-id` the user is the caller's own, unless another one was asked for.
 fn user(spec: &ContainerSpec) -> String {
-    let asked = spec.process.user.clone().unwrap_or_default();
+    let requested = spec.process.user.clone().unwrap_or_default();
     match &spec.namespaces.userns {
-        UsernsMode::KeepId { uid, gid } if asked.is_empty() => {
+        UsernsMode::KeepId { uid, gid } if requested.is_empty() => {
             let uid = uid.unwrap_or_else(|| rustix::process::geteuid().as_raw());
             let gid = gid.unwrap_or_else(|| rustix::process::getegid().as_raw());
             format!("{uid}:{gid}")
         }
-        _ => asked,
+        _ => requested,
     }
 }
 
 fn rlimit(limit: &UlimitSpec) -> (String, u64, u64) {
+    // -1 is docker's way to say unlimited, which is RLIM_INFINITY, the largest value.
     let value = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
     (limit.name.clone(), value(limit.soft), value(limit.hard))
 }
@@ -285,8 +290,8 @@ fn rlimit(limit: &UlimitSpec) -> (String, u64, u64) {
 fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> {
     let security = &spec.security;
     refuse_labels(spec)?;
-    let asked = caps::tweak_capabilities(&security.cap_add, &security.cap_drop, security.privileged)?;
-    let (capabilities, unknown) = caps::known_to_kernel(asked);
+    let requested = caps::tweak_capabilities(&security.cap_add, &security.cap_drop, security.privileged)?;
+    let (capabilities, unknown) = caps::known_to_kernel(requested);
     // `--cap-add ALL` means all that this kernel has; a name means exactly that one.
     let all = security.privileged || security.cap_add.iter().any(|name| name.eq_ignore_ascii_case("all"));
     if !all && !unknown.is_empty() {
@@ -308,10 +313,10 @@ fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> 
 
 /// An unprivileged process cannot switch profiles of security modules; asking for none is fine.
 fn refuse_labels(spec: &ContainerSpec) -> Result<()> {
-    let refused = |what: String| {
+    let refused = |option: String| {
         let failure = Failure::new(
             FailureKind::Unsupported,
-            format!("--security-opt {what}: dhow cannot switch profiles"),
+            format!("--security-opt {option}: dhow cannot switch profiles"),
         );
         failure.hint("the container keeps the profile that dhow itself runs under; leave the option out")
     };
@@ -329,9 +334,11 @@ fn refuse_labels(spec: &ContainerSpec) -> Result<()> {
 fn seccomp_plan(spec: &ContainerSpec, capabilities: CapSet) -> Result<SeccompPlan> {
     Ok(match &spec.security.seccomp {
         SeccompMode::Unconfined => SeccompPlan::Unconfined,
+        // As docker: --privileged turns off the default profile, not one that was asked for.
         SeccompMode::Default if spec.security.privileged => SeccompPlan::Unconfined,
         SeccompMode::Default => SeccompPlan::Default,
         SeccompMode::Profile(text) => {
+            // For its errors only: they are reported before a process is started.
             seccomp::from_json(text, capabilities)?;
             SeccompPlan::Profile(text.clone())
         }

@@ -29,20 +29,23 @@ pub(crate) fn all_mounts(
     let mut mounts = system_mounts::system_mounts(spec, map, unshare);
     mounts.extend(generated_files::generated_mounts(store, spec, networks)?);
     mounts.extend(devices(spec)?);
-    let asked = requested_mounts(store, container)?;
-    mounts.retain(|mount| !asked.iter().any(|asked| replaces_system_mount(&asked.target, &mount.target)));
-    mounts.extend(asked);
+    let requested = requested_mounts(store, container)?;
+    mounts.retain(|mount| {
+        !requested.iter().any(|request| replaces_system_mount(&request.target, &mount.target))
+    });
+    mounts.extend(requested);
     if spec.init {
+        // Last: a mount of the user's at /sbin must not hide it.
         mounts.push(init_mount()?);
     }
     Ok(mounts)
 }
 
-/// Whether a mount requested at `asked` replaces the system's at `own`: at the same path, or above it in /dev
-/// and /sys. /proc always stays the container's own.
-pub fn replaces_system_mount(asked: &str, own: &str) -> bool {
-    let below = own.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    below && own != "/proc"
+/// Whether a mount requested at `requested` replaces the system's at `system`: at the same path, or above it
+/// in /dev and /sys. /proc always stays the container's own.
+pub fn replaces_system_mount(requested: &str, system: &str) -> bool {
+    let below = system.strip_prefix(requested).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    below && system != "/proc"
 }
 
 fn devices(spec: &ContainerSpec) -> Result<Vec<PlannedMount>> {
@@ -56,11 +59,11 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<PlannedMount>> {
 /// A device node, or every node below a directory.
 fn device_mounts(device: &DeviceSpec) -> Result<Vec<PlannedMount>> {
     use std::os::unix::fs::FileTypeExt as _;
-    let gathering = |why: String| {
+    let gathering = |reason: String| {
         Failure::new(
             FailureKind::Invalid,
             format!(
-                "error gathering device information while adding custom device \"{}\": {why}",
+                "error gathering device information while adding custom device \"{}\": {reason}",
                 device.host.display()
             ),
         )
@@ -79,6 +82,7 @@ fn device_mounts(device: &DeviceSpec) -> Result<Vec<PlannedMount>> {
                 ),
                 permissions: device.permissions.clone(),
             };
+            // As docker: in a directory, what is not a device is skipped.
             below.extend(device_mounts(&child).unwrap_or_default());
         }
         return Ok(below);
@@ -107,6 +111,7 @@ fn requested_mount(store: &Store, container: &ContainerDir, request: &MountSpec)
     if target == "/" {
         return Err(invalid("invalid mount: the destination can't be '/'").into());
     }
+    // As runc: programs and security modules trust what they find there.
     if target == "/proc" || target.starts_with("/proc/") {
         return Err(invalid(format!("\"{target}\" cannot be mounted because it is inside /proc")).into());
     }
@@ -125,6 +130,7 @@ fn requested_mount(store: &Store, container: &ContainerDir, request: &MountSpec)
                 subpath: None,
                 recursive: *recursive,
                 flags: MountAttributes { read_only: request.read_only, ..MountAttributes::default() },
+                // As docker since 25.0: read-only includes the mounts below.
                 recursive_flags: !recursive_writable,
                 propagation: propagation_of(propagation),
                 copy_up: false,
@@ -179,6 +185,7 @@ fn propagation_of(text: &str) -> MountPropagation {
     match text {
         "shared" | "rshared" => MountPropagation::Shared,
         "slave" | "rslave" => MountPropagation::Slave,
+        // docker's default is `rprivate`.
         _ => MountPropagation::Private,
     }
 }
@@ -188,12 +195,12 @@ pub(super) const INIT_PATH: &str = "/sbin/docker-init";
 
 /// dhow's executable, which acts as an init when called by that name.
 fn init_mount() -> Result<PlannedMount> {
-    let own = std::fs::read_link("/proc/self/exe")
+    let executable = std::fs::read_link("/proc/self/exe")
         .map_err(|error| Failure::new(FailureKind::Unsupported, format!("--init needs /proc: {error}")))?;
     Ok(PlannedMount {
         target: INIT_PATH.into(),
         kind: MountKind::Bind(BindMount {
-            source: own,
+            source: executable,
             subpath: None,
             recursive: false,
             flags: MountAttributes { read_only: true, ..MountAttributes::default() },

@@ -30,16 +30,16 @@ fn from_host(host: &str, spec: &ContainerSpec, context: &NetworkFileContext<'_>)
     }
     let mut conf = ResolvConf::parse(host);
     conf.replace(&spec.dns);
-    let asked = !spec.dns.servers.is_empty();
+    let servers_given = !spec.dns.servers.is_empty();
     if context.endpoints.is_empty() {
-        if !asked && !host_network {
+        if !servers_given && !host_network {
             // The host's loopback servers cannot be reached from the container's loopback interface.
             conf.servers.retain(|server| !is_loopback(server));
         }
     } else if !context.default_network {
         conf.servers = vec![dns::ADDRESS.to_string()];
         conf.require_ndots();
-    } else if !asked {
+    } else if !servers_given {
         conf.servers = vec![dns::ADDRESS.to_string()];
     }
     conf.text()
@@ -67,16 +67,16 @@ impl ResolvConf {
         conf
     }
 
-    fn replace(&mut self, asked: &DnsSpec) {
-        if !asked.servers.is_empty() {
-            self.servers.clone_from(&asked.servers);
+    fn replace(&mut self, spec: &DnsSpec) {
+        if !spec.servers.is_empty() {
+            self.servers.clone_from(&spec.servers);
         }
-        if !asked.search.is_empty() {
+        if !spec.search.is_empty() {
             // `--dns-search .` asks for no search domains.
-            self.search = asked.search.iter().filter(|domain| *domain != ".").cloned().collect();
+            self.search = spec.search.iter().filter(|domain| *domain != ".").cloned().collect();
         }
-        if !asked.options.is_empty() {
-            self.options.clone_from(&asked.options);
+        if !spec.options.is_empty() {
+            self.options.clone_from(&spec.options);
         }
     }
 

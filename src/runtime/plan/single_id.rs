@@ -12,6 +12,7 @@ const APT_FILE: &str = "/dev/apt-one-user.conf";
 const APT_SETTING: &[u8] = b"APT::Sandbox::User \"root\";\n";
 
 pub(crate) fn adapt_to_single_id(plan: &mut SandboxPlan, store: &Store, layers: &[Digest]) {
+    // apt reads one file from APT_CONFIG, so a file of the user's own takes precedence.
     let Some((_, variable)) = apt_config_variable(&plan.process.env) else { return };
     if !layer_files::has_directory(store, layers, "etc/apt") {
         return;

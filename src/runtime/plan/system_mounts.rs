@@ -107,7 +107,7 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<PlannedMount> {
 
 /// Every device node of the host, except in directories of /dev that a container has its own of.
 fn all_devices() -> Vec<PlannedMount> {
-    let own = [
+    let excluded = [
         "pts",
         "shm",
         "mqueue",
@@ -129,7 +129,7 @@ fn all_devices() -> Vec<PlannedMount> {
     ];
     let Ok(entries) = std::fs::read_dir("/dev") else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| !own.contains(&name.as_str())).collect();
+    let mut names: Vec<String> = names.filter(|name| !excluded.contains(&name.as_str())).collect();
     names.sort_unstable();
     names
         .into_iter()

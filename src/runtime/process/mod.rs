@@ -107,16 +107,16 @@ impl ContainerProcess {
         self.launched.owner_listener.take()
     }
 
-    /// Adds the exit and the outputs that `wanted` accepts to what is polled for.
+    /// Adds the exit and the outputs that `filter` accepts to what is polled for.
     pub fn watch<'a, E>(
         &'a self,
         watch: &mut PollSet<'a, E>,
         exited: E,
         output: impl Fn(OutputStream) -> E,
-        wanted: impl Fn(OutputStream) -> bool,
+        filter: impl Fn(OutputStream) -> bool,
     ) {
         watch.add_readable(exited, self.pidfd());
-        for (stream, fd) in self.streams.outputs().filter(|(stream, _)| wanted(*stream)) {
+        for (stream, fd) in self.streams.outputs().filter(|(stream, _)| filter(*stream)) {
             watch.add_readable(output(stream), fd);
         }
     }
@@ -140,10 +140,10 @@ impl ContainerProcess {
     pub fn remove_cgroup(&mut self) -> bool {
         // Read before the cgroup and its counters are gone.
         let Some(cgroup) = self.cgroup.take() else { return false };
-        let killed = cgroup.oom_kills() > 0;
+        let oom_killed = cgroup.oom_kills() > 0;
         // What cannot be killed stays for the next start or the removal of the container.
         let _ = cgroup.kill().and_then(|_| cgroup.remove());
-        killed
+        oom_killed
     }
 
     /// Reads the rest of its output, after the exit.

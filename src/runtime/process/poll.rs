@@ -42,8 +42,8 @@ impl<'a, E> PollSet<'a, E> {
         }
         // POLLHUP and POLLERR count as well: the read that follows tells which it is.
         let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let both = self.events.into_iter().zip(&self.fds);
-        Ok(both.filter(|(_, fd)| happened(fd)).map(|(event, _)| event).collect())
+        let polled = self.events.into_iter().zip(&self.fds);
+        Ok(polled.filter(|(_, fd)| happened(fd)).map(|(event, _)| event).collect())
     }
 }
 

@@ -115,17 +115,17 @@ impl ClientConnection {
 
 #[derive(Default)]
 pub(crate) struct ClientSet {
-    all: Vec<ClientConnection>,
-    last: ClientId,
+    clients: Vec<ClientConnection>,
+    last_id: ClientId,
 }
 
 impl ClientSet {
     pub(super) fn add(&mut self, socket: ControlConnection) -> &mut ClientConnection {
         // Not reused at once: an event in the current batch may still carry the number of a client that is
         // gone.
-        self.last = self.last.wrapping_add(1);
+        self.last_id = self.last_id.wrapping_add(1);
         let client = ClientConnection {
-            id: self.last,
+            id: self.last_id,
             socket,
             input: None,
             outputs: [None, None],
@@ -133,50 +133,50 @@ impl ClientSet {
             awaits_start: false,
             owner: None,
         };
-        let index = self.all.len();
-        self.all.push(client);
-        &mut self.all[index]
+        let index = self.clients.len();
+        self.clients.push(client);
+        &mut self.clients[index]
     }
 
     pub(super) fn get(&mut self, id: ClientId) -> Option<&mut ClientConnection> {
-        self.all.iter_mut().find(|client| client.id == id)
+        self.clients.iter_mut().find(|client| client.id == id)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &ClientConnection> {
-        self.all.iter()
+        self.clients.iter()
     }
 
     pub(super) fn remove(&mut self, id: ClientId) -> Option<ClientConnection> {
-        let index = self.all.iter().position(|client| client.id == id)?;
-        Some(self.all.remove(index))
+        let index = self.clients.iter().position(|client| client.id == id)?;
+        Some(self.clients.remove(index))
     }
 
     /// Copies output to all attached clients.
     pub(super) fn write(&mut self, stream: OutputStream, bytes: &[u8]) {
-        self.all.iter_mut().for_each(|client| client.write(stream, bytes));
+        self.clients.iter_mut().for_each(|client| client.write(stream, bytes));
     }
 
     /// Whether a client has yet to take output of `stream`; until then the container's is not read.
     pub(crate) fn is_backlogged(&self, stream: OutputStream) -> bool {
-        self.all.iter().flat_map(ClientConnection::waiting_outputs).any(|(waiting, _)| waiting == stream)
+        self.clients.iter().flat_map(ClientConnection::waiting_outputs).any(|(waiting, _)| waiting == stream)
     }
 
     /// After the exit: writes the rest of the output to all clients.
     pub(crate) fn finish_output(&mut self) {
-        self.all.iter_mut().for_each(ClientConnection::flush_and_detach);
+        self.clients.iter_mut().for_each(ClientConnection::flush_and_detach);
     }
 
     /// Reports the exit to all who wait for it, and disconnects them.
     pub(crate) fn notify_exit(&mut self, report: &ControlReport) {
-        for client in self.all.iter().filter(|client| client.awaits_end) {
+        for client in self.clients.iter().filter(|client| client.awaits_end) {
             client.socket.send_report(report);
         }
-        self.all.retain(|client| !client.awaits_end);
+        self.clients.retain(|client| !client.awaits_end);
     }
 
     /// Reports a start to all who wait for it.
     pub(crate) fn notify_started(&mut self, report: &ControlReport) {
-        for client in self.all.iter_mut().filter(|client| client.awaits_start) {
+        for client in self.clients.iter_mut().filter(|client| client.awaits_start) {
             client.awaits_start = false;
             client.socket.send_report(report);
         }

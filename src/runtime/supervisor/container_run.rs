@@ -95,16 +95,16 @@ impl ContainerRun {
         earlier_deadline(self.kill_at, self.health.as_ref().and_then(HealthMonitor::deadline))
     }
 
-    /// Does what is due. No probe is started while the container is `held`. Returns whether there is a new
+    /// Does what is due. No probe is started while the container is `paused`. Returns whether there is a new
     /// result of a health check.
-    pub(crate) fn on_timer(&mut self, held: bool) -> Result<bool> {
+    pub(crate) fn on_timer(&mut self, paused: bool) -> Result<bool> {
         if self.kill_at.is_some_and(|at| at <= Instant::now()) {
             // SIGKILL once; an uninterruptible process does not exit any sooner with more.
             self.kill_at = None;
             self.signal(libc::SIGKILL)?;
         }
         match &mut self.health {
-            Some(checks) => checks.on_timer(self.process.pidfd(), held),
+            Some(checks) => checks.on_timer(self.process.pidfd(), paused),
             None => Ok(false),
         }
     }
@@ -116,13 +116,13 @@ impl ContainerRun {
 
     /// Sends the stop signal and arranges for SIGKILL after the timeout. If it is called again, the earlier
     /// deadline holds.
-    pub(super) fn stop(&mut self, spec: &ContainerSpec, ending: StopOptions) -> Result<()> {
-        let timeout = ending.timeout.or(spec.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
+    pub(super) fn stop(&mut self, spec: &ContainerSpec, options: StopOptions) -> Result<()> {
+        let timeout = options.timeout.or(spec.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
         if let Ok(seconds) = u64::try_from(timeout) {
             let at = Instant::now().checked_add(Duration::from_secs(seconds));
             self.kill_at = earlier_deadline(self.kill_at, at);
         }
-        self.signal(ending.signal.unwrap_or_else(|| stop_signal(spec)))
+        self.signal(options.signal.unwrap_or_else(|| stop_signal(spec)))
     }
 
     /// Freezes all processes: by the cgroup's freezer, or without a cgroup by SIGSTOP.

@@ -150,34 +150,34 @@ impl ContainerSupervisor {
             // Too late, and nobody waits for an answer.
             (ControlRequest::Signal(_) | ControlRequest::Resize(..), None) => {}
             (ControlRequest::Wait, _) => self.await_end(id),
-            (ControlRequest::Stop(ending), run) => {
+            (ControlRequest::Stop(options), run) => {
                 self.await_end(id);
                 self.intent.stopped_by_user = true;
-                run.map_or(Ok(()), |run| self.stop_run(run, ending))?;
+                run.map_or(Ok(()), |run| self.stop_run(run, options))?;
             }
-            (ControlRequest::Restart(ending), run) => {
+            (ControlRequest::Restart(options), run) => {
                 if let Some(client) = self.clients.get(id) {
                     client.awaits_start = true;
                 }
                 self.intent.restart_now = true;
-                run.map_or(Ok(()), |run| self.stop_run(run, ending))?;
+                run.map_or(Ok(()), |run| self.stop_run(run, options))?;
             }
             (ControlRequest::Reload, None) => {
                 // It takes effect with the next start.
-                let done = self.container.reload();
-                self.reply(id, done.map(|()| ControlReport::Done));
+                let result = self.container.reload();
+                self.reply(id, result.map(|()| ControlReport::Done));
             }
             (ControlRequest::Connect(attachment), None) => {
-                let done = self.join_network_next_run(&attachment);
-                self.reply(id, done.map(|()| ControlReport::Done));
+                let result = self.join_network_next_run(&attachment);
+                self.reply(id, result.map(|()| ControlReport::Done));
             }
             (ControlRequest::Disconnect { network, .. }, None) => {
-                let done = self.leave_network_next_run(&network);
-                self.reply(id, done.map(|()| ControlReport::Done));
+                let result = self.leave_network_next_run(&network);
+                self.reply(id, result.map(|()| ControlReport::Done));
             }
             (request, Some(run)) => {
-                let done = self.handle_while_running(id, request, fds, run);
-                self.reply(id, done);
+                let result = self.handle_while_running(id, request, fds, run);
+                self.reply(id, result);
             }
             (_, None) => self.reply(id, Err(self.is_restarting().into())),
         }
@@ -193,8 +193,8 @@ impl ContainerSupervisor {
         run: &mut ContainerRun,
     ) -> Result<ControlReport> {
         match request {
-            ControlRequest::Attach(wanted) => {
-                self.attach(id, wanted, fds)?;
+            ControlRequest::Attach(streams) => {
+                self.attach(id, streams, fds)?;
                 return Ok(ControlReport::Started);
             }
             ControlRequest::Kill(signal) => {
@@ -215,10 +215,10 @@ impl ContainerSupervisor {
         Ok(ControlReport::Done)
     }
 
-    fn reply(&mut self, id: ClientId, done: Result<ControlReport>) {
+    fn reply(&mut self, id: ClientId, result: Result<ControlReport>) {
         if let Some(client) = self.clients.get(id) {
             client.socket().send_report(
-                &done.unwrap_or_else(|error| ControlReport::Failed(Failure::from_chain(&error))),
+                &result.unwrap_or_else(|error| ControlReport::Failed(Failure::from_chain(&error))),
             );
         }
     }
@@ -237,7 +237,7 @@ impl ContainerSupervisor {
         )
     }
 
-    fn attach(&mut self, id: ClientId, wanted: [bool; 3], fds: Vec<OwnedFd>) -> Result<()> {
+    fn attach(&mut self, id: ClientId, streams: [bool; 3], fds: Vec<OwnedFd>) -> Result<()> {
         let name = self.container.spec().name.clone();
         if self.log.is_none() {
             return Err(Failure::new(
@@ -252,7 +252,7 @@ impl ContainerSupervisor {
             return Err(Failure::new(FailureKind::Conflict, message).into());
         }
         let mut fds = fds.into_iter();
-        let ends = wanted.map(|wanted| if wanted { fds.next() } else { None });
+        let ends = streams.map(|enabled| if enabled { fds.next() } else { None });
         if let Some(client) = self.clients.get(id) {
             client.attach(ends);
         }
@@ -261,11 +261,11 @@ impl ContainerSupervisor {
     }
 
     /// A paused container could not exit, so it is unpaused once the signal is pending.
-    fn stop_run(&mut self, run: &mut ContainerRun, ending: StopOptions) -> Result<()> {
-        let signal = ending.signal.unwrap_or_else(|| stop_signal(self.container.spec()));
+    fn stop_run(&mut self, run: &mut ContainerRun, options: StopOptions) -> Result<()> {
+        let signal = options.signal.unwrap_or_else(|| stop_signal(self.container.spec()));
         self.intent.stop_requested = true;
         self.record_event("kill", &[("signal", &signal.to_string())]);
-        run.stop(self.container.spec(), ending)?;
+        run.stop(self.container.spec(), options)?;
         if self.state.paused { self.unpause(run) } else { Ok(()) }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct HealthMonitor {
     began: Instant,
     /// When the next probe is due; not used while one is running.
     next: Instant,
-    under_way: Option<HealthProbe>,
+    running: Option<HealthProbe>,
     health: HealthState,
 }
 
@@ -56,10 +56,9 @@ impl HealthMonitor {
         let plan = plan::exec_plan(spec, ids.clone(), &request)?;
         let health = HealthState { status: "starting".into(), ..HealthState::default() };
         let began = Instant::now();
-        let mut checks =
-            Self { spec: spec.health.clone(), plan, began, next: began, under_way: None, health };
-        checks.schedule();
-        Ok(Some(checks))
+        let mut monitor = Self { spec: spec.health.clone(), plan, began, next: began, running: None, health };
+        monitor.schedule();
+        Ok(Some(monitor))
     }
 
     /// Makes probes run in the container's cgroup.
@@ -74,33 +73,33 @@ impl HealthMonitor {
     }
 
     pub(super) fn watch<'a>(&'a self, watch: &mut PollSet<'a, SupervisorEvent>) {
-        let Some(check) = &self.under_way else { return };
-        watch.add_readable(SupervisorEvent::ProbeExited, check.process.pidfd());
-        if let Some(output) = &check.output {
+        let Some(probe) = &self.running else { return };
+        watch.add_readable(SupervisorEvent::ProbeExited, probe.process.pidfd());
+        if let Some(output) = &probe.output {
             watch.add_readable(SupervisorEvent::ProbeOutput, output.as_fd());
         }
     }
 
     /// When [`HealthMonitor::on_timer`] must be called at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.under_way {
+        match &self.running {
             None => Some(self.next),
-            Some(check) => (!check.timed_out).then_some(check.kill_at),
+            Some(probe) => (!probe.timed_out).then_some(probe.kill_at),
         }
     }
 
     /// Starts a probe that is due in the container of the pidfd `first`, or stops one that takes too long.
-    /// Nothing is started while the container is paused (`held`). Returns whether there is a new result.
-    pub(crate) fn on_timer(&mut self, first: BorrowedFd<'_>, held: bool) -> Result<bool> {
+    /// Nothing is started while the container is `paused`. Returns whether there is a new result.
+    pub(crate) fn on_timer(&mut self, first: BorrowedFd<'_>, paused: bool) -> Result<bool> {
         let time = Instant::now();
-        match &mut self.under_way {
-            Some(check) if check.kill_at <= time && !check.timed_out => {
-                check.timed_out = true;
+        match &mut self.running {
+            Some(probe) if probe.kill_at <= time && !probe.timed_out => {
+                probe.timed_out = true;
                 // The result is taken when the process has exited, with the exit code -1 of a timeout.
-                check.process.signal(libc::SIGTERM)?;
+                probe.process.signal(libc::SIGTERM)?;
                 Ok(false)
             }
-            None if self.next <= time && held => {
+            None if self.next <= time && paused => {
                 // Skipped: a probe could make no progress while the container is paused.
                 self.schedule();
                 Ok(false)
@@ -117,7 +116,7 @@ impl HealthMonitor {
             Ok((process, output)) => {
                 let kill_at = Instant::now() + self.spec.timeout();
                 let (output, text) = (Some(output), Vec::new());
-                self.under_way =
+                self.running =
                     Some(HealthProbe { process, output, text, started, kill_at, timed_out: false });
                 false
             }
@@ -136,33 +135,33 @@ impl HealthMonitor {
 
     /// Reads output of the running probe.
     pub(super) fn read(&mut self) {
-        let Some(check) = &mut self.under_way else { return };
-        let Some(output) = &check.output else { return };
+        let Some(probe) = &mut self.running else { return };
+        let Some(output) = &probe.output else { return };
         let mut buffer = [0; MAX_OUTPUT];
         match rustix::io::read(output, &mut buffer) {
             Ok(length) if length > 0 => {
                 // Read beyond the limit too, or a full pipe would block the probe.
-                let room = MAX_OUTPUT - check.text.len();
-                check.text.extend(buffer.iter().take(length.min(room)));
+                let room = MAX_OUTPUT - probe.text.len();
+                probe.text.extend(buffer.iter().take(length.min(room)));
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Ok(_) | Err(_) => check.output = None,
+            Ok(_) | Err(_) => probe.output = None,
         }
     }
 
     /// Records the result of a probe that has exited.
     pub(crate) fn take_result(&mut self) -> Result<()> {
         self.read();
-        let Some(check) = self.under_way.take() else { return Ok(()) };
-        let ended = check.process.wait()?;
-        let (exit_code, output) = match check.timed_out {
-            false => (ended.code(), String::from_utf8_lossy(&check.text).into_owned()),
+        let Some(probe) = self.running.take() else { return Ok(()) };
+        let exit = probe.process.wait()?;
+        let (exit_code, output) = match probe.timed_out {
+            false => (exit.code(), String::from_utf8_lossy(&probe.text).into_owned()),
             true => {
                 let span = self.spec.timeout().as_secs_f64();
                 (-1, format!("Health check exceeded timeout ({span}s)"))
             }
         };
-        self.record_result(HealthcheckResult { start: check.started, end: now_rfc3339(), exit_code, output });
+        self.record_result(HealthcheckResult { start: probe.started, end: now_rfc3339(), exit_code, output });
         Ok(())
     }
 
@@ -174,17 +173,17 @@ impl HealthMonitor {
 
     fn schedule(&mut self) {
         let starting_up = self.health.status == "starting" && self.began.elapsed() < self.spec.start_period();
-        let pause = if starting_up { self.spec.start_interval() } else { self.spec.interval() };
-        self.next = Instant::now() + pause;
+        let delay = if starting_up { self.spec.start_interval() } else { self.spec.interval() };
+        self.next = Instant::now() + delay;
     }
 }
 
 impl Drop for HealthMonitor {
     /// The container has exited. Its probe died with it, unless the probe is in the host's PID namespace.
     fn drop(&mut self) {
-        if let Some(check) = &self.under_way {
-            let _ = check.process.signal(libc::SIGTERM);
-            let _ = check.process.wait();
+        if let Some(probe) = &self.running {
+            let _ = probe.process.signal(libc::SIGTERM);
+            let _ = probe.process.wait();
         }
     }
 }

@@ -195,9 +195,9 @@ impl ContainerSupervisor {
                 Err(error) => return self.on_start_failure(&error),
             };
             // If the loop itself fails, the exit is recorded as a kill.
-            let ended = self.event_loop(&mut run).unwrap_or(ChildExit::Signaled(libc::SIGKILL));
-            match self.on_exit(run, ended) {
-                Ok(Some(pause)) if self.wait_backoff(pause) => {
+            let exit = self.event_loop(&mut run).unwrap_or(ChildExit::Signaled(libc::SIGKILL));
+            match self.on_exit(run, exit) {
+                Ok(Some(delay)) if self.wait_backoff(delay) => {
                     self.intent = LifecycleIntent::default();
                     // The specification may have been changed while it waited.
                     if let Err(error) = self.container.reload() {
@@ -343,20 +343,20 @@ impl ContainerSupervisor {
         }
     }
 
-    /// Records how a run ended. Returns the pause before the next run, or `None` if there is none.
-    fn on_exit(&mut self, mut run: ContainerRun, ended: ChildExit) -> Result<Option<Duration>> {
+    /// Records how a run ended. Returns the delay before the next run, or `None` if there is none.
+    fn on_exit(&mut self, mut run: ContainerRun, exit: ChildExit) -> Result<Option<Duration>> {
         // Drops the lease: the ports must be free before anybody hears of the exit.
         self.network = None;
         run.process.drain_output(|stream, bytes| self.deliver_output(stream, bytes));
         if let Some(log) = &mut self.log {
             log.finish();
         }
-        let code = ended.code();
+        let code = exit.code();
         let oom_killed = run.process.remove_cgroup();
         if oom_killed {
             self.record_event("oom", &[]);
         }
-        let pause = self.pause_before_next(code, run.uptime());
+        let delay = self.restart_delay(code, run.uptime());
         self.state = ContainerState {
             pid: 0,
             ticks: 0,
@@ -366,31 +366,31 @@ impl ContainerSupervisor {
             oom_killed,
             paused: false,
             published: Vec::new(),
-            restarting: pause.is_some(),
+            restarting: delay.is_some(),
             stopped: self.intent.stopped_by_user,
             ..std::mem::take(&mut self.state)
         };
         self.clients.finish_output();
         self.record_event("die", &[("exitCode", &code.to_string())]);
         event_records::resources_detached(&self.store, self.container.spec());
-        if pause.is_none() {
+        if delay.is_none() {
             self.leave_networks();
         }
         if self.intent.stop_requested {
             self.record_event("stop", &[]);
         }
         // With `--rm` the record would be deleted in a moment anyway.
-        if pause.is_some() || !self.container.spec().auto_remove {
+        if delay.is_some() || !self.container.spec().auto_remove {
             self.container.write_state(&self.state)?;
         }
-        if pause.is_some() {
+        if delay.is_some() {
             self.clients.notify_exit(&ControlReport::Ended(code));
         }
-        self.last_run = pause.is_none().then_some(run);
-        Ok(pause)
+        self.last_run = delay.is_none().then_some(run);
+        Ok(delay)
     }
 
-    fn pause_before_next(&mut self, code: i32, lasted: Duration) -> Option<Duration> {
+    fn restart_delay(&mut self, code: i32, uptime: Duration) -> Option<Duration> {
         if self.intent.restart_now {
             return Some(Duration::ZERO);
         }
@@ -402,12 +402,12 @@ impl ContainerSupervisor {
             return None;
         }
         self.state.restarts += 1;
-        Some(self.backoff.next(lasted))
+        Some(self.backoff.next(uptime))
     }
 
     /// Serves events until the next start is due. Returns `false` if there is to be none.
-    fn wait_backoff(&mut self, pause: Duration) -> bool {
-        let due = Instant::now() + pause;
+    fn wait_backoff(&mut self, delay: Duration) -> bool {
+        let due = Instant::now() + delay;
         while Instant::now() < due && !self.intent.restart_now {
             let mut watch = PollSet::default();
             self.watch(&mut watch);

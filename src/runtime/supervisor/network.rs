@@ -15,9 +15,9 @@ use dhow_store::{ContainerDir, elect_default_route};
 impl ContainerSupervisor {
     /// Opens a lease at the network helper, if the container is to be on networks.
     pub(crate) fn open_network(&mut self) -> Result<Option<HelperLease>> {
-        let Some(wanted) = self.networks.clone() else { return Ok(None) };
+        let Some(networks) = self.networks.clone() else { return Ok(None) };
         let helper = self.helper.take();
-        HelperLease::acquire(&self.store, &self.identity, self.container.spec(), wanted, helper).map(Some)
+        HelperLease::acquire(&self.store, &self.identity, self.container.spec(), networks, helper).map(Some)
     }
 
     /// Releases the container's addresses.
@@ -32,18 +32,18 @@ impl ContainerSupervisor {
     pub(crate) fn join_network_next_run(&mut self, attachment: &NetworkAttachment) -> Result<()> {
         self.container.reload()?;
         let spec = self.container.spec();
-        let wanted = self.networks.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
-        let place = self.store.join_network(spec, attachment, &wanted.endpoints(), None)?;
-        wanted.attached_networks.push(place);
+        let networks = self.networks.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
+        let joined = self.store.join_network(spec, attachment, &networks.endpoints(), None)?;
+        networks.attached_networks.push(joined);
         self.update_next_run()
     }
 
     /// Disconnects from a network between two runs: takes effect at the next start.
     pub(crate) fn leave_network_next_run(&mut self, network: &str) -> Result<()> {
         self.container.reload()?;
-        let wanted = self.networks.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
-        if let Some(index) = wanted.attached_networks.iter().position(|(other, _)| other.id == network) {
-            let (_, endpoint) = wanted.attached_networks.remove(index);
+        let networks = self.networks.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
+        if let Some(index) = networks.attached_networks.iter().position(|(other, _)| other.id == network) {
+            let (_, endpoint) = networks.attached_networks.remove(index);
             self.store.leave_network(&self.container.spec().id, &endpoint)?;
         }
         self.update_next_run()
@@ -51,9 +51,9 @@ impl ContainerSupervisor {
 
     fn update_next_run(&mut self) -> Result<()> {
         let spec = self.container.spec();
-        if let Some(wanted) = &mut self.networks {
-            elect_default_route(spec, &mut wanted.attached_networks);
-            self.state.endpoints = wanted.endpoints();
+        if let Some(networks) = &mut self.networks {
+            elect_default_route(spec, &mut networks.attached_networks);
+            self.state.endpoints = networks.endpoints();
         }
         generated_files::update_network_files(
             &mut self.plan,
@@ -65,12 +65,12 @@ impl ContainerSupervisor {
     /// Connects the running container to a network.
     pub(super) fn join_network(&mut self, attachment: &NetworkAttachment, run: &ContainerRun) -> Result<()> {
         self.container.reload()?;
-        let own = self.container.spec();
-        let network = self.network.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
-        let (spec, endpoint) = self.store.join_network(own, attachment, &network.endpoints(), None)?;
-        if let Err(error) = network.join_network(own, spec, endpoint.clone()) {
+        let spec = self.container.spec();
+        let lease = self.network.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
+        let (network, endpoint) = self.store.join_network(spec, attachment, &lease.endpoints(), None)?;
+        if let Err(error) = lease.join_network(spec, network, endpoint.clone()) {
             // The address was allocated for nothing.
-            self.store.leave_network(&own.id, &endpoint)?;
+            self.store.leave_network(&spec.id, &endpoint)?;
             return Err(error);
         }
         let change = |text: &str, spec: &ContainerSpec| hosts::add_hosts_lines(text, spec, &endpoint);
@@ -79,13 +79,14 @@ impl ContainerSupervisor {
 
     /// Disconnects the running container from a network.
     pub(super) fn leave_network(&mut self, network: &str, run: &ContainerRun) -> Result<()> {
-        let networks = self.network.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
-        let Some(endpoint) = networks.endpoints().into_iter().find(|place| place.network == network) else {
+        let lease = self.network.as_mut().ok_or_else(|| no_network_namespace(&self.container))?;
+        let Some(endpoint) = lease.endpoints().into_iter().find(|endpoint| endpoint.network == network)
+        else {
             let message = format!("container {} is not connected to network {network}", self.plan.name);
             return Err(Failure::new(FailureKind::NotFound, message).into());
         };
         self.container.reload()?;
-        networks.leave_network(self.container.spec(), network)?;
+        lease.leave_network(self.container.spec(), network)?;
         self.store.leave_network(&self.container.spec().id, &endpoint)?;
         self.update_running_networks(run, |text, spec| hosts::remove_hosts_lines(text, spec, &endpoint))
     }
@@ -99,8 +100,8 @@ impl ContainerSupervisor {
         self.container.reload()?;
         // Kept to see whether the container has edited the file since it was generated.
         let old = generated_files::network_files(self.container.spec(), self.networks.as_ref())?;
-        if let (Some(wanted), Some(network)) = (&mut self.networks, &self.network) {
-            wanted.attached_networks = network.attached().to_vec();
+        if let (Some(networks), Some(network)) = (&mut self.networks, &self.network) {
+            networks.attached_networks = network.attached().to_vec();
             self.state.endpoints = network.endpoints();
             self.state.published = network.published().to_vec();
         }
@@ -111,9 +112,9 @@ impl ContainerSupervisor {
         let new = generated_files::network_files(spec, self.networks.as_ref())?;
         if new.resolv_conf != old.resolv_conf {
             // A file that the container has edited is left alone.
-            let or_own =
+            let update_unedited =
                 |text: &str| if text == old.resolv_conf { &new.resolv_conf } else { text }.to_owned();
-            let _ = file_edit::edit_file(run.process.pidfd(), "etc/resolv.conf", or_own);
+            let _ = file_edit::edit_file(run.process.pidfd(), "etc/resolv.conf", update_unedited);
         }
         generated_files::update_network_files(&mut self.plan, new);
         Ok(())

@@ -42,7 +42,7 @@ impl ContainerSupervisor {
         self.container.write_state(&self.state)
     }
 
-    fn conflict(&self, what: &str) -> Failure {
-        Failure::new(FailureKind::Conflict, format!("Container {} {what}", self.container.spec().name))
+    fn conflict(&self, problem: &str) -> Failure {
+        Failure::new(FailureKind::Conflict, format!("Container {} {problem}", self.container.spec().name))
     }
 }

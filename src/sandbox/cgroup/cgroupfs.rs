@@ -36,9 +36,9 @@ impl DelegatedDir {
         let within = own.ancestors().take_while(|path| path.starts_with(hierarchy.root()));
         let mut best: Option<Self> = None;
         for path in within.take_while(|path| is_writable(path)) {
-            let found = Self::inspect(path, path == own);
-            if best.as_ref().is_none_or(|best| found.rank() > best.rank()) {
-                best = Some(found);
+            let candidate = Self::inspect(path, path == own);
+            if best.as_ref().is_none_or(|best| candidate.rank() > best.rank()) {
+                best = Some(candidate);
             }
         }
         best
@@ -55,16 +55,16 @@ impl DelegatedDir {
         (self.controllers.count(), !self.occupied)
     }
 
-    fn inspect(path: &Path, own: bool) -> Self {
+    fn inspect(path: &Path, is_own: bool) -> Self {
         let available = ControllerSet::read(&path.join("cgroup.controllers"));
-        let handed_down = ControllerSet::read(&path.join("cgroup.subtree_control"));
+        let enabled = ControllerSet::read(&path.join("cgroup.subtree_control"));
         let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
         // The root cgroup is exempt from the rule; it has no cgroup.type.
-        let bound = path.join("cgroup.type").exists();
-        let occupied = bound && !processes.trim().is_empty() && available != handed_down;
+        let non_root = path.join("cgroup.type").exists();
+        let occupied = non_root && !processes.trim().is_empty() && available != enabled;
         // Only processes of this job may be moved.
-        let controllers = if occupied && !own { handed_down } else { available };
-        Self { path: path.to_owned(), controllers, occupied: occupied && own }
+        let controllers = if occupied && !is_own { enabled } else { available };
+        Self { path: path.to_owned(), controllers, occupied: occupied && is_own }
     }
 
     pub(super) fn create_cgroup(&self, id: &str) -> Result<PathBuf> {
@@ -111,7 +111,7 @@ impl DelegatedDir {
 
 /// Whether this account may create cgroups in `path` and move its processes between them.
 fn is_writable(path: &Path) -> bool {
-    let allowed = |path: &Path, how: Access| access(path, how).is_ok();
+    let allowed = |path: &Path, mode: Access| access(path, mode).is_ok();
     allowed(path, Access::WRITE_OK | Access::EXEC_OK) && allowed(&path.join("cgroup.procs"), Access::WRITE_OK)
 }
 

@@ -64,9 +64,9 @@ impl ControllerSet {
         self.0 & (1 << controller as u8) != 0
     }
 
-    /// The controllers that are not in `had`.
-    pub(super) fn missing(had: Self) -> impl Iterator<Item = CgroupController> {
-        ALL.into_iter().filter(move |controller| !had.has(*controller))
+    /// The controllers that are not in `available`.
+    pub(super) fn missing(available: Self) -> impl Iterator<Item = CgroupController> {
+        ALL.into_iter().filter(move |controller| !available.has(*controller))
     }
 
     pub(super) fn count(self) -> u32 {

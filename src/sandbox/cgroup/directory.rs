@@ -36,6 +36,7 @@ pub(crate) fn enable_controllers(path: &Path, controllers: ControllerSet) -> Con
     for controller in
         controllers.iter().filter(|controller| !enabled.has(*controller)).collect::<Vec<CgroupController>>()
     {
+        // One write for each: of several in one write, either all succeed or all fail.
         if write_value(&file, &format!("+{}", controller.name())).is_ok() {
             enabled.insert(controller);
         }
@@ -45,9 +46,10 @@ pub(crate) fn enable_controllers(path: &Path, controllers: ControllerSet) -> Con
 
 /// Removes a cgroup and its descendants. One that is gone already is no error; EBUSY if processes are left.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
-    for below in child_cgroups(path) {
-        remove_tree(&below)?;
+    for child in child_cgroups(path) {
+        remove_tree(&child)?;
     }
+    // The directory alone: its files are the kernel's, and go with it.
     match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),

@@ -53,6 +53,7 @@ pub(super) fn cgroup_of(pid: i32) -> io::Result<Option<PathBuf>> {
 
 fn parse_cgroup(text: &str) -> Option<PathBuf> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    // `/..` leads out of the cgroup namespace; ` (deleted)` follows the path of a removed cgroup.
     let inside = path.starts_with('/') && !path.starts_with("/..") && !path.ends_with(" (deleted)");
     inside.then(|| PathBuf::from(path))
 }

@@ -33,18 +33,18 @@ pub enum LogoutEffect {
 /// cannot be reached, nothing kills.
 pub fn logout_effect(in_scope: bool, session: &SessionInfo) -> LogoutEffect {
     let Ok(Some(own)) = hierarchy::own_cgroup() else { return LogoutEffect::Survives };
-    let place = session_kind(&own);
-    if !in_scope && place == SessionKind::Elsewhere {
+    let kind = session_kind(&own);
+    if !in_scope && kind == SessionKind::Elsewhere {
         return LogoutEffect::Survives;
     }
     // Outside of sessions, the user manager matters, which ends with the last session unless lingering is
     // enabled.
-    if !in_scope && place == SessionKind::Session && !kills_sessions(session).unwrap_or(false) {
+    if !in_scope && kind == SessionKind::Session && !kills_sessions(session).unwrap_or(false) {
         return LogoutEffect::Survives;
     }
     match has_linger(session) {
         Ok(false) => LogoutEffect::Kills { command: format!("sudo loginctl enable-linger {}", session.uid) },
-        Ok(true) if !in_scope && place == SessionKind::Session => LogoutEffect::KillsSession,
+        Ok(true) if !in_scope && kind == SessionKind::Session => LogoutEffect::KillsSession,
         Ok(true) | Err(_) => LogoutEffect::Survives,
     }
 }
@@ -80,8 +80,8 @@ fn kills_sessions(session: &SessionInfo) -> Result<bool, BusError> {
     let name = user_name(&mut connection, session)?;
     let excluded =
         string_list_property(&mut connection, &MethodCall { member: "KillExcludeUsers", ..LOGIND })?;
-    let only = string_list_property(&mut connection, &MethodCall { member: "KillOnlyUsers", ..LOGIND })?;
-    Ok(!excluded.contains(&name) && (only.is_empty() || only.contains(&name)))
+    let included = string_list_property(&mut connection, &MethodCall { member: "KillOnlyUsers", ..LOGIND })?;
+    Ok(!excluded.contains(&name) && (included.is_empty() || included.contains(&name)))
 }
 
 /// Whether the user manager keeps running without a session.
@@ -106,8 +106,8 @@ fn user_path(session: &SessionInfo) -> String {
     format!("/org/freedesktop/login1/user/_{}", session.uid)
 }
 
-fn bool_property(connection: &mut BusConnection, of: &MethodCall<'_>) -> Result<bool, BusError> {
-    let answer = connection.property(of)?;
+fn bool_property(connection: &mut BusConnection, property: &MethodCall<'_>) -> Result<bool, BusError> {
+    let answer = connection.property(property)?;
     let mut value = answer.reader();
     value.signature()?;
     Ok(value.u32()? != 0)
@@ -115,9 +115,9 @@ fn bool_property(connection: &mut BusConnection, of: &MethodCall<'_>) -> Result<
 
 fn string_list_property(
     connection: &mut BusConnection,
-    of: &MethodCall<'_>,
+    property: &MethodCall<'_>,
 ) -> Result<Vec<String>, BusError> {
-    let answer = connection.property(of)?;
+    let answer = connection.property(property)?;
     let mut value = answer.reader();
     value.signature()?;
     Ok(value.strings()?)

@@ -35,8 +35,8 @@ impl CgroupManager {
     /// Detects the driver; changes nothing. `parent` is the value of `--cgroup-parent`, or empty.
     pub fn detect(parent: &str, session: SessionInfo) -> Result<Self, Failure> {
         check_parent(parent)?;
-        let kind = detect_driver(parent, &session);
-        Ok(Self { session, driver: kind })
+        let driver = detect_driver(parent, &session);
+        Ok(Self { session, driver })
     }
 
     /// Why no driver is available, and the command that would change it.
@@ -98,8 +98,8 @@ impl CgroupManager {
 
     /// The missing controllers and the command that would add them.
     pub fn missing_controllers(&self) -> Option<String> {
-        let had = self.controllers();
-        let missing: Vec<_> = ControllerSet::missing(had).map(CgroupController::name).collect();
+        let available = self.controllers();
+        let missing: Vec<_> = ControllerSet::missing(available).map(CgroupController::name).collect();
         (!missing.is_empty()).then(|| format!("{}: {}", missing.join(", "), self.reason()))
     }
 
@@ -152,7 +152,7 @@ fn detect_driver(parent: &str, session: &SessionInfo) -> CgroupDriver {
                         .unwrap_or_else(|| explain_manager_controllers(session)),
                 )
             }
-            Err(why) => refusal = Some(explain_no_manager(session, &why.to_string())),
+            Err(error) => refusal = Some(explain_no_manager(session, &error.to_string())),
         }
     }
     match DelegatedDir::find(&hierarchy) {
@@ -167,18 +167,18 @@ fn detect_driver(parent: &str, session: &SessionInfo) -> CgroupDriver {
 
 /// Explains that all controllers are attached to cgroup v1; only another kernel command line can change that.
 fn explain_v1_controllers(hierarchy: &CgroupHierarchy) -> Option<String> {
-    let all = ControllerSet::read(&hierarchy.root().join("cgroup.controllers"));
-    (all.count() == 0).then(|| {
+    let controllers = ControllerSet::read(&hierarchy.root().join("cgroup.controllers"));
+    (controllers.count() == 0).then(|| {
         "the controllers of this machine belong to cgroups of version 1; the kernel parameter \
          `systemd.unified_cgroup_hierarchy=1` changes that"
             .to_owned()
     })
 }
 
-fn explain_no_manager(session: &SessionInfo, why: &str) -> String {
+fn explain_no_manager(session: &SessionInfo, reason: &str) -> String {
     let uid = session.uid;
     format!(
-        "the user manager of systemd cannot be asked: {why}; `sudo loginctl enable-linger {uid}` starts it"
+        "the user manager of systemd cannot be asked: {reason}; `sudo loginctl enable-linger {uid}` starts it"
     )
 }
 
@@ -240,13 +240,14 @@ pub fn check_host_resources(limits: &LimitsSpec) -> Result<(), Failure> {
 }
 
 fn usable_processors() -> u64 {
+    // As docker: the processors that this process may use, not all that are online.
     match rustix::thread::sched_getaffinity(None) {
         Ok(set) => u64::from(set.count()),
         Err(_) => 1,
     }
 }
 
-fn check_list(list: &str, file: &str, what: &str) -> Result<(), Failure> {
+fn check_list(list: &str, file: &str, kind: &str) -> Result<(), Failure> {
     if list.trim().is_empty() {
         return Ok(());
     }
@@ -257,7 +258,7 @@ fn check_list(list: &str, file: &str, what: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(invalid(format!(
-        "Requested {what} are not available - requested {}, available: {}",
+        "Requested {kind} are not available - requested {}, available: {}",
         list.escape_debug(),
         present.trim()
     )))

@@ -106,24 +106,24 @@ impl Cgroup {
     /// Opens the cgroup of container `id` by the path that [`Cgroup::path`] returned when it was created;
     /// `None` if it is gone. Refuses a path that this module would not create for that container.
     pub fn open(path: &Path, id: &str) -> Result<Option<Self>> {
-        let strange = || {
+        let mismatch = || {
             Failure::new(
                 FailureKind::Corrupt,
                 format!("`{}` is not the cgroup of container {id}", path.display()),
             )
         };
         if !is_cgroup_of(path, id) {
-            return Err(strange().into());
+            return Err(mismatch().into());
         }
-        let found = match Self::open_at(path.to_owned()) {
+        let cgroup = match Self::open_at(path.to_owned()) {
             Err(error) if dhow_error::kind_of(&error) == FailureKind::NotFound => return Ok(None),
             other => other?,
         };
         // The path comes from a record on disk, and its files are about to be written to.
-        if rustix::fs::fstatfs(&found.dir)?.f_type.cast_unsigned() != CGROUP2_MAGIC {
-            return Err(strange().into());
+        if rustix::fs::fstatfs(&cgroup.dir)?.f_type.cast_unsigned() != CGROUP2_MAGIC {
+            return Err(mismatch().into());
         }
-        Ok(Some(found))
+        Ok(Some(cgroup))
     }
 
     /// The container's cgroup that its process `pid` is in; `None` if it has none of its own, or if `pid` is
@@ -142,9 +142,9 @@ impl Cgroup {
     /// Sets limits; unspecified ones stay as they are. Limits for which the kernel has no file are skipped;
     /// [`CgroupManager::discarded_limits`] has reported them.
     pub fn apply(&self, limits: &LimitsSpec) -> Result<()> {
-        let had = ControllerSet::read(&self.path.join("cgroup.controllers"));
+        let available = ControllerSet::read(&self.path.join("cgroup.controllers"));
         for setting in settings::settings_for(limits)? {
-            if !had.has(setting.controller) {
+            if !available.has(setting.controller) {
                 continue;
             }
             // Of several names for one setting, the first that the kernel has is used.
@@ -161,8 +161,8 @@ impl Cgroup {
 
     /// docker's warnings for those of `limits` that have no effect in this cgroup.
     pub fn discarded_limits(&self, limits: &LimitsSpec) -> Vec<String> {
-        let had = ControllerSet::read(&self.path.join("cgroup.controllers"));
-        settings::discarded_limits(limits, had, |file| self.path.join(file).exists())
+        let available = ControllerSet::read(&self.path.join("cgroup.controllers"));
+        settings::discarded_limits(limits, available, |file| self.path.join(file).exists())
     }
 
     pub fn add_process(&self, pid: i32, session: &SessionInfo) -> Result<()> {

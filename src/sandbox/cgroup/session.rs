@@ -23,6 +23,7 @@ impl SessionInfo {
     pub(super) fn bus(&self) -> Option<PathBuf> {
         let first = self.bus.as_deref()?.split(';').next()?;
         let options = first.strip_prefix("unix:")?;
+        // Not `abstract=`: an abstract socket has no path to connect to.
         options.split(',').find_map(|option| option.strip_prefix("path=")).map(PathBuf::from)
     }
 }

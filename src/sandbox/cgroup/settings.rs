@@ -38,24 +38,25 @@ const NO_WRITE_IOPS: &str = "Your kernel does not support IOPS Block write limit
 
 /// The settings for `limits`. An error if a device named in them is no block device.
 pub(super) fn settings_for(limits: &LimitsSpec) -> Result<Vec<CgroupSetting>, Failure> {
-    let mut all = Vec::new();
-    memory(limits, &mut all);
-    cpu(limits, &mut all);
+    let mut settings = Vec::new();
+    memory(limits, &mut settings);
+    cpu(limits, &mut settings);
     if let Some(limit) = limits.pids {
+        // docker takes both 0 and -1 for unlimited.
         let value = if limit > 0 { limit.to_string() } else { "max".into() };
-        all.push(setting(CgroupController::Pids, &["pids.max"], value, NO_PIDS));
+        settings.push(setting(CgroupController::Pids, &["pids.max"], value, NO_PIDS));
     }
-    disks(limits, &mut all)?;
-    Ok(all)
+    disks(limits, &mut settings)?;
+    Ok(settings)
 }
 
 /// docker's warnings for those of `limits` that have no effect with only these controllers, each once.
 pub(super) fn discarded_limits(
     limits: &LimitsSpec,
-    had: ControllerSet,
+    available: ControllerSet,
     has_file: impl Fn(&str) -> bool,
 ) -> Vec<String> {
-    let numberless = LimitsSpec {
+    let without_devices = LimitsSpec {
         blkio_weight_device: Vec::new(),
         read_bps: Vec::new(),
         write_bps: Vec::new(),
@@ -64,19 +65,19 @@ pub(super) fn discarded_limits(
         ..limits.clone()
     };
     // Cannot fail without device paths.
-    let mut all = settings_for(&numberless).unwrap_or_default();
+    let mut settings = settings_for(&without_devices).unwrap_or_default();
     for (rates, missing) in device_rates(limits) {
         if !rates.is_empty() {
-            all.push(setting(CgroupController::Io, &["io.max"], String::new(), missing));
+            settings.push(setting(CgroupController::Io, &["io.max"], String::new(), missing));
         }
     }
     if !limits.blkio_weight_device.is_empty() {
-        all.push(CgroupSetting { missing: NO_WEIGHT_DEVICE, ..weight(0, "") });
+        settings.push(CgroupSetting { missing: NO_WEIGHT_DEVICE, ..weight(0, "") });
     }
-    let memory = had.has(CgroupController::Memory);
+    let memory = available.has(CgroupController::Memory);
     let mut warnings: Vec<String> = Vec::new();
-    for setting in all {
-        let works = had.has(setting.controller) && setting.files.iter().any(|file| has_file(file));
+    for setting in settings {
+        let works = available.has(setting.controller) && setting.files.iter().any(|file| has_file(file));
         // Without the memory controller, docker warns about memory only, not about swap too.
         let implied = setting.missing == NO_SWAP && !memory && limits.memory > 0;
         let unlimited = setting.values.iter().all(|value| value == "max");
@@ -96,9 +97,9 @@ fn setting(
     CgroupSetting { controller, files, values: vec![value], missing }
 }
 
-fn memory(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) {
+fn memory(limits: &LimitsSpec, settings: &mut Vec<CgroupSetting>) {
     let mut add = |file: &'static [&'static str], value: String, missing| {
-        all.push(setting(CgroupController::Memory, file, value, missing));
+        settings.push(setting(CgroupController::Memory, file, value, missing));
     };
     if limits.memory > 0 {
         add(&["memory.max"], limits.memory.to_string(), NO_MEMORY);
@@ -107,26 +108,32 @@ fn memory(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) {
     match u64::try_from(limits.memory_swap) {
         Err(_) => add(&["memory.swap.max"], "max".into(), NO_SWAP),
         Ok(0) => {}
-        Ok(both) => add(&["memory.swap.max"], both.saturating_sub(limits.memory).to_string(), NO_SWAP),
+        Ok(total) => add(&["memory.swap.max"], total.saturating_sub(limits.memory).to_string(), NO_SWAP),
     }
     if limits.memory_reservation > 0 {
+        // The file that runc uses for docker's soft limit.
         add(&["memory.low"], limits.memory_reservation.to_string(), NO_RESERVATION);
     }
 }
 
-fn cpu(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) {
+fn cpu(limits: &LimitsSpec, settings: &mut Vec<CgroupSetting>) {
     if limits.cpu_shares > 0 {
         let weight = weight_of_shares(limits.cpu_shares).to_string();
-        all.push(setting(CgroupController::Cpu, &["cpu.weight"], weight, NO_SHARES));
+        settings.push(setting(CgroupController::Cpu, &["cpu.weight"], weight, NO_SHARES));
     }
     if let Some((quota, period)) = limits.bandwidth() {
         let quota = quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
-        all.push(setting(CgroupController::Cpu, &["cpu.max"], format!("{quota} {period}"), NO_BANDWIDTH));
+        settings.push(setting(
+            CgroupController::Cpu,
+            &["cpu.max"],
+            format!("{quota} {period}"),
+            NO_BANDWIDTH,
+        ));
     }
     let sets = [(&limits.cpuset_cpus, &["cpuset.cpus"]), (&limits.cpuset_mems, &["cpuset.mems"])];
     for (list, file) in sets {
         if !list.trim().is_empty() {
-            all.push(setting(CgroupController::Cpuset, file, list.trim().to_owned(), NO_CPUSET));
+            settings.push(setting(CgroupController::Cpuset, file, list.trim().to_owned(), NO_CPUSET));
         }
     }
 }
@@ -145,14 +152,14 @@ fn weight_of_shares(shares: u64) -> u64 {
     10_f64.powf(exponent).ceil() as u64
 }
 
-fn disks(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) -> Result<(), Failure> {
+fn disks(limits: &LimitsSpec, settings: &mut Vec<CgroupSetting>) -> Result<(), Failure> {
     if limits.blkio_weight > 0 {
-        all.push(weight(limits.blkio_weight, ""));
+        settings.push(weight(limits.blkio_weight, ""));
     }
     for device in &limits.blkio_weight_device {
         if device.weight > 0 {
             let number = number_of(&device.path)?;
-            all.push(CgroupSetting {
+            settings.push(CgroupSetting {
                 missing: NO_WEIGHT_DEVICE,
                 ..weight(device.weight, &format!("{number} "))
             });
@@ -163,7 +170,7 @@ fn disks(limits: &LimitsSpec, all: &mut Vec<CgroupSetting>) -> Result<(), Failur
         for DeviceRate { path, rate } in rates {
             let rate = if *rate == 0 { "max".to_owned() } else { rate.to_string() };
             let value = format!("{} {key}={rate}", number_of(path)?);
-            all.push(setting(CgroupController::Io, &["io.max"], value, missing));
+            settings.push(setting(CgroupController::Io, &["io.max"], value, missing));
         }
     }
     Ok(())
@@ -192,14 +199,14 @@ fn weight(weight: u16, prefix: &str) -> CgroupSetting {
 
 /// The `major:minor` of a block device.
 fn number_of(path: &str) -> Result<String, Failure> {
-    let found = stat(path).map_err(|error| {
-        let why = io::Error::from(error);
-        Failure::new(FailureKind::Invalid, format!("stat {}: {why}", path.escape_debug()))
+    let metadata = stat(path).map_err(|error| {
+        let error = io::Error::from(error);
+        Failure::new(FailureKind::Invalid, format!("stat {}: {error}", path.escape_debug()))
     })?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::BlockDevice {
+    if FileType::from_raw_mode(metadata.st_mode) != FileType::BlockDevice {
         return Err(invalid(format!("{} is not a block device", path.escape_debug())));
     }
-    Ok(format!("{}:{}", major(found.st_rdev), minor(found.st_rdev)))
+    Ok(format!("{}:{}", major(metadata.st_rdev), minor(metadata.st_rdev)))
 }
 
 #[cfg(test)]

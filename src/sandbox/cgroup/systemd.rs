@@ -17,8 +17,8 @@ use crate::dbus::{ArgWriter, BusConnection, BusError, BusPeer, MethodCall};
 use dhow_error::{Failure, FailureKind};
 
 /// How long systemd may take to move a process, and how often to check.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Cgroups below that of the scope.
 const CONTAINER: &str = "container";
 const SUPERVISOR: &str = "supervisor";
@@ -84,10 +84,10 @@ impl SystemdManager {
 
     fn enter_scope(&self, id: &str, session: &SessionInfo) -> Result<PathBuf> {
         let unit = format!("dhow-{id}-{}.scope", std::process::id());
-        let refused = |why: BusError| {
+        let refused = |error: BusError| {
             Failure::new(
                 FailureKind::Denied,
-                format!("systemd does not make a scope for the container: {why}"),
+                format!("systemd does not make a scope for the container: {error}"),
             )
         };
         let mut connection = connect(session).map_err(refused)?;
@@ -136,16 +136,16 @@ impl SystemdManager {
 /// Waits until this process is in the scope. The reply to StartTransientUnit only acknowledges the job: the
 /// process is moved later, and failure of the job is reported by a signal.
 fn await_scope(connection: &mut BusConnection, unit: &str) -> Result<PathBuf> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(own) = hierarchy::own_cgroup()?.filter(|own| own.ends_with(unit)) {
             return Ok(own);
         }
-        if let Some(removed) = connection.next_signal("JobRemoved", PAUSE)? {
+        if let Some(removed) = connection.next_signal("JobRemoved", POLL_INTERVAL)? {
             let mut arguments = removed.reader();
             let (_, _) = (arguments.u32()?, arguments.string()?);
-            let (of, result) = (arguments.string()?, arguments.string()?);
-            if of == unit && result != "done" {
+            let (removed_unit, result) = (arguments.string()?, arguments.string()?);
+            if removed_unit == unit && result != "done" {
                 let message = format!("systemd could not start the scope `{unit}`: {result}");
                 return Err(Failure::new(FailureKind::Other, message).into());
             }
@@ -188,14 +188,14 @@ fn connect(session: &SessionInfo) -> Result<BusConnection, BusError> {
     let mut sockets = vec![(session.runtime_dir().join("systemd/private"), BusPeer::Manager)];
     sockets.extend(session.bus().map(|path| (path, BusPeer::Bus)));
     sockets.push((session.runtime_dir().join("bus"), BusPeer::Bus));
-    let mut last = None;
+    let mut last_error = None;
     for (path, peer) in sockets {
         match BusConnection::open(&path, peer) {
             Ok(connection) => return Ok(connection),
-            Err(error) => last = Some(error),
+            Err(error) => last_error = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound)).into())
+    Err(last_error.unwrap_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound)).into())
 }
 
 #[cfg(test)]

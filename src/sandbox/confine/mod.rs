@@ -22,12 +22,12 @@ pub(super) fn check_mapped(user: &ProcessUser, ids: &IdMap, confinement: &Confin
     if confinement.emulate_root {
         return Ok(());
     }
-    let missing = if ids.has_uid(user.uid) {
+    let unmapped = if ids.has_uid(user.uid) {
         user.groups.iter().chain([&user.gid]).find(|gid| !ids.has_gid(**gid))
     } else {
         Some(&user.uid)
     };
-    match missing {
+    match unmapped {
         None => Ok(()),
         Some(id) => Err(Failure::new(
             FailureKind::Invalid,
@@ -103,8 +103,8 @@ pub(super) fn set_oom_score(process: &ProcessPlan) -> Result<()> {
 }
 
 fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
-    let shown = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
-    Failure::new(FailureKind::Denied, format!("cannot set ulimit {name} to {shown}: {error}"))
+    let limit = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
+    Failure::new(FailureKind::Denied, format!("cannot set ulimit {name} to {limit}: {error}"))
         .hint(format!("the account's own hard limit (`ulimit -H`) bounds it; root can raise it in /etc/security/limits.conf ({name})"))
 }
 

@@ -182,6 +182,7 @@ fn interpreter(file: OwnedFd) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let mut head = Vec::new();
+    // The kernel looks at the first 256 bytes only (`BINPRM_BUF_SIZE`).
     std::fs::File::from(file).take(512).read_to_end(&mut head).context("reading the program's first line")?;
     let Some(line) = head.strip_prefix(b"#!") else { return Ok(None) };
     let line = line.split(|b| *b == b'\n').next().unwrap_or_default();

@@ -48,7 +48,7 @@ impl UserDatabase {
     ///
     /// As docker does: an empty user is root; numbers need no entry. Without a group, the user gets the primary group
     /// of its entry and the groups that list it; with a group, only that one.
-    pub fn resolve(&self, spec: &str, further: &[String]) -> Result<ProcessUser, Failure> {
+    pub fn resolve(&self, spec: &str, extra_groups: &[String]) -> Result<ProcessUser, Failure> {
         let (name, group) = match spec.split_once(':') {
             Some((name, group)) => (name, Some(group).filter(|g| !g.is_empty())),
             None => (spec, None),
@@ -58,7 +58,7 @@ impl UserDatabase {
         if let Some(group) = group {
             user.gid = self.group(group)?;
         }
-        for name in further {
+        for name in extra_groups {
             user.groups.push(self.group(name)?);
         }
         user.groups.sort_unstable();
@@ -70,14 +70,16 @@ impl UserDatabase {
     fn user(&self, name: &str, with_groups: bool) -> Result<ProcessUser, Failure> {
         let number = parse_id(name, "user")?;
         let mut entries = self.passwd.lines().filter_map(PasswdEntry::parse);
-        let found = entries.find(|entry| entry.name == name || Some(entry.uid) == number);
-        let Some(entry) = found else {
+        // Whichever comes first: docker matches names and numbers alike.
+        let entry = entries.find(|entry| entry.name == name || Some(entry.uid) == number);
+        let Some(entry) = entry else {
             let uid = number.ok_or_else(|| {
                 not_found(format!(
                     "unable to find user {}: no matching entries in the container's /etc/passwd",
                     name.escape_debug()
                 ))
             })?;
+            // As docker, for a number without an entry.
             return Ok(ProcessUser { uid, gid: 0, groups: Vec::new(), home: "/".into() });
         };
         let groups = if with_groups { self.memberships(entry.name) } else { Vec::new() };
@@ -117,15 +119,16 @@ impl UserDatabase {
 
 /// Parses a number; `None` if the text is a name. A number out of range is an error, since it cannot be a
 /// name either.
-fn parse_id(text: &str, what: &str) -> Result<Option<u32>, Failure> {
+fn parse_id(text: &str, kind: &str) -> Result<Option<u32>, Failure> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
     match text.parse::<u32>() {
+        // docker's range; the kernel's ids go beyond it.
         Ok(number) if number <= i32::MAX.cast_unsigned() => Ok(Some(number)),
         _ => Err(Failure::new(
             FailureKind::Invalid,
-            format!("{what} id `{text}` is out of range (0 to 2147483647)"),
+            format!("{kind} id `{text}` is out of range (0 to 2147483647)"),
         )),
     }
 }

@@ -71,13 +71,14 @@ impl ArgWriter {
     /// `a…`, with elements of this alignment.
     pub(crate) fn array(&mut self, alignment: usize, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.u32(0);
+        // Written at the end: the length counts neither itself nor the padding before the elements.
         let length_at = self.0.len() - 4;
         self.align(alignment);
         let start = self.0.len();
         fill(self);
         let length = u32::try_from(self.0.len() - start).unwrap_or(u32::MAX);
-        if let Some(place) = self.0.get_mut(length_at..length_at + 4) {
-            place.copy_from_slice(&length.to_le_bytes());
+        if let Some(field) = self.0.get_mut(length_at..length_at + 4) {
+            field.copy_from_slice(&length.to_le_bytes());
         }
         self
     }
@@ -106,6 +107,7 @@ pub(crate) struct MethodCall<'a> {
 }
 
 pub(super) fn encode(call: &MethodCall<'_>, serial: u32, body: &ArgWriter) -> Vec<u8> {
+    // Little-endian, no flags, protocol version 1.
     let mut header = ArgWriter(vec![b'l', METHOD_CALL, 0, 1]);
     header.u32(u32::try_from(body.0.len()).unwrap_or(u32::MAX)).u32(serial);
     header.array(8, |fields| {
@@ -120,6 +122,7 @@ pub(super) fn encode(call: &MethodCall<'_>, serial: u32, body: &ArgWriter) -> Ve
                 };
             });
         };
+        // Codes of the header fields: PATH, INTERFACE, MEMBER, DESTINATION, SIGNATURE.
         field(1, "o", call.path);
         field(2, "s", call.interface);
         field(3, "s", call.member);
@@ -135,6 +138,7 @@ pub(super) fn encode(call: &MethodCall<'_>, serial: u32, body: &ArgWriter) -> Ve
 
 /// Length of the whole message, from its first [`FIXED`] bytes.
 pub(super) fn length(fixed: &[u8]) -> io::Result<usize> {
+    // A peer may choose the byte order; systemd uses the machine's, which is little-endian.
     if fixed.first() != Some(&b'l') {
         return Err(malformed());
     }
@@ -171,6 +175,7 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<BusMessage> {
             (5, "u") => message.reply_to = Some(reader.u32()?),
             (3, "s") => message.member = reader.string()?,
             (4, "s") => message.error = reader.string()?,
+            // Not needed, but its type tells how much to skip.
             (_, "s" | "o") => drop(reader.string()?),
             (_, "g") => drop(reader.signature()?),
             (_, "u") => drop(reader.u32()?),

@@ -17,7 +17,7 @@ use rustix::io::retry_on_intr;
 pub(crate) use message::{ArgReader, ArgWriter, MethodCall};
 
 /// How long to wait for a reply.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest authentication reply, in bytes.
 const MAX_ANSWER: usize = 16 << 10;
 /// The bus driver itself.
@@ -75,15 +75,17 @@ impl BusConnection {
     /// Connects to the socket at `path` and authenticates as this process's user.
     pub(crate) fn open(path: &Path, peer: BusPeer) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         let mut connection = Self { stream, serial: 0, peer };
         // An empty identity makes the peer use the socket's credentials. That also works in a user namespace,
         // where this process would name an id that is not the peer's.
         connection.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         connection.await_auth()?;
         if peer == BusPeer::Bus {
-            connection.call(&BUS, &ArgWriter::default()).map_err(|why| io::Error::other(why.to_string()))?;
+            connection
+                .call(&BUS, &ArgWriter::default())
+                .map_err(|error| io::Error::other(error.to_string()))?;
         }
         Ok(connection)
     }
@@ -121,7 +123,7 @@ impl BusConnection {
         self.serial += 1;
         let serial = self.serial;
         self.stream.write_all(&message::encode(call, serial, arguments))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             // Signals may arrive before the reply.
             let message = self.receive()?;
@@ -136,17 +138,16 @@ impl BusConnection {
         Err(io::Error::from(io::ErrorKind::TimedOut).into())
     }
 
-    /// Reads a property, whose interface and name are those of `of`. The reply is a variant: signature, then
-    /// value.
-    pub(crate) fn property(&mut self, of: &MethodCall<'_>) -> Result<BusReply, BusError> {
+    /// Reads the property that `property` names. The reply is a variant: signature, then value.
+    pub(crate) fn property(&mut self, property: &MethodCall<'_>) -> Result<BusReply, BusError> {
         let get = MethodCall {
             interface: "org.freedesktop.DBus.Properties",
             member: "Get",
             signature: "ss",
-            ..MethodCall { ..*of }
+            ..MethodCall { ..*property }
         };
         let mut arguments = ArgWriter::default();
-        arguments.string(of.interface).string(of.member);
+        arguments.string(property.interface).string(property.member);
         self.call(&get, &arguments)
     }
 
@@ -160,10 +161,10 @@ impl BusConnection {
         self.call(&MethodCall { member: "AddMatch", signature: "s", ..BUS }, &arguments).map(drop)
     }
 
-    /// The signal named `member`, if the next message within `patience` is that.
-    pub(crate) fn next_signal(&mut self, member: &str, patience: Duration) -> io::Result<Option<BusReply>> {
+    /// The signal named `member`, if the next message within `timeout` is that.
+    pub(crate) fn next_signal(&mut self, member: &str, timeout: Duration) -> io::Result<Option<BusReply>> {
         let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
-        let limit = Timespec::try_from(patience).map_err(io::Error::other)?;
+        let limit = Timespec::try_from(timeout).map_err(io::Error::other)?;
         if retry_on_intr(|| poll(&mut fds, Some(&limit)))? == 0 {
             return Ok(None);
         }

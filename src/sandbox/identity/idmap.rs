@@ -23,7 +23,7 @@ pub struct IdMap {
 impl IdMap {
     /// The map of process `pid`'s user namespace, with outside ids as the caller's namespace sees them.
     pub fn of_process(pid: i32) -> io::Result<Self> {
-        let read = |which: &str| std::fs::read_to_string(format!("/proc/{pid}/{which}_map"));
+        let read = |kind: &str| std::fs::read_to_string(format!("/proc/{pid}/{kind}_map"));
         Ok(Self { uids: parse(&read("uid")?), gids: parse(&read("gid")?) })
     }
 
@@ -61,27 +61,27 @@ impl IdMap {
     }
 }
 
-fn contains(lines: &[IdMapExtent], id: u32) -> bool {
-    lines.iter().any(|line| id >= line.inside && id - line.inside < line.count)
+fn contains(extents: &[IdMapExtent], id: u32) -> bool {
+    extents.iter().any(|extent| id >= extent.inside && id - extent.inside < extent.count)
 }
 
-fn nest_extents(lines: &[IdMapExtent], parent: &[IdMapExtent]) -> Option<Vec<IdMapExtent>> {
+fn nest_extents(extents: &[IdMapExtent], parent: &[IdMapExtent]) -> Option<Vec<IdMapExtent>> {
     let mut translated = Vec::new();
-    for line in lines {
-        let mut done = 0;
-        while done < line.count {
+    for extent in extents {
+        let mut mapped = 0;
+        while mapped < extent.count {
             // An extent may span several extents of the parent, so it is split at their borders.
-            let outside = line.outside.checked_add(done)?;
+            let outside = extent.outside.checked_add(mapped)?;
             let within = |p: &&IdMapExtent| outside >= p.outside && outside - p.outside < p.count;
-            let found = parent.iter().find(within)?;
-            let offset = outside - found.outside;
-            let count = (line.count - done).min(found.count - offset);
+            let parent_extent = parent.iter().find(within)?;
+            let offset = outside - parent_extent.outside;
+            let count = (extent.count - mapped).min(parent_extent.count - offset);
             translated.push(IdMapExtent {
-                inside: line.inside.checked_add(done)?,
-                outside: found.inside.checked_add(offset)?,
+                inside: extent.inside.checked_add(mapped)?,
+                outside: parent_extent.inside.checked_add(offset)?,
                 count,
             });
-            done += count;
+            mapped += count;
         }
     }
     Some(translated)
@@ -95,8 +95,8 @@ fn write_once(path: &str, text: &str) -> Result<()> {
 }
 
 /// The format of /proc/PID/uid_map.
-pub fn render(lines: &[IdMapExtent]) -> String {
-    lines.iter().map(|l| format!("{} {} {}\n", l.inside, l.outside, l.count)).collect()
+pub fn render(extents: &[IdMapExtent]) -> String {
+    extents.iter().map(|l| format!("{} {} {}\n", l.inside, l.outside, l.count)).collect()
 }
 
 /// Parses what [`render`] writes and the kernel shows; malformed lines are skipped.

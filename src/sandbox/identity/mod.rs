@@ -54,6 +54,7 @@ impl HostIdentity {
             // Root may map every id of its namespace without a helper program.
             let read = |path: &str| own_ids(&fs::read_to_string(path).unwrap_or_default());
             let map = IdMap { uids: read("/proc/self/uid_map"), gids: read("/proc/self/gid_map") };
+            // Root of a namespace with one id, as inside some containers, is in single mode too.
             let several = map.has_uid(1) && map.has_gid(1);
             return Self {
                 uid,
@@ -63,8 +64,8 @@ impl HostIdentity {
             };
         }
         match find_subordinate_ids(uid, login, path) {
-            Ok(found) => Self { uid, gid, mode: IdentityMode::Mapped(found), why_single: None },
-            Err(why) => Self { uid, gid, mode: IdentityMode::Single, why_single: Some(why) },
+            Ok(ids) => Self { uid, gid, mode: IdentityMode::Mapped(ids), why_single: None },
+            Err(reason) => Self { uid, gid, mode: IdentityMode::Single, why_single: Some(reason) },
         }
     }
 
@@ -83,16 +84,16 @@ impl HostIdentity {
         (self.uid, self.gid)
     }
 
-    /// The id map of a container whose root is the user. In single mode, `alone` is the id inside.
-    pub fn map(&self, alone: (u32, u32)) -> IdMap {
+    /// The id map of a container whose root is the user. In single mode, `single_ids` are the ids inside.
+    pub fn map(&self, single_ids: (u32, u32)) -> IdMap {
         match &self.mode {
             IdentityMode::Root(map) => map.clone(),
             IdentityMode::Mapped(sub) => {
                 IdMap { uids: stack_ranges(self.uid, &sub.uids), gids: stack_ranges(self.gid, &sub.gids) }
             }
             IdentityMode::Single => IdMap {
-                uids: vec![IdMapExtent { inside: alone.0, outside: self.uid, count: 1 }],
-                gids: vec![IdMapExtent { inside: alone.1, outside: self.gid, count: 1 }],
+                uids: vec![IdMapExtent { inside: single_ids.0, outside: self.uid, count: 1 }],
+                gids: vec![IdMapExtent { inside: single_ids.1, outside: self.gid, count: 1 }],
             },
         }
     }
@@ -123,6 +124,7 @@ fn stack_ranges(first: u32, ranges: &[(u32, u32)]) -> Vec<IdMapExtent> {
     let mut extents = vec![IdMapExtent { inside: 0, outside: first, count: 1 }];
     let mut next = 1_u32;
     for &(start, count) in ranges {
+        // The largest number is no id: it means "unchanged" (chown(2)).
         let count = count.min(u32::MAX - next);
         if count > 0 {
             extents.push(IdMapExtent { inside: next, outside: start, count });
@@ -162,7 +164,7 @@ fn outside_of(extents: &[IdMapExtent], id: u32) -> Option<u32> {
 /// Splits `line` so that the ids in `holes`, which are sorted, are left out.
 fn without_ids(line: IdMapExtent, holes: &[u32]) -> Vec<IdMapExtent> {
     let mut rest = Some(line);
-    let mut kept = Vec::new();
+    let mut remaining = Vec::new();
     for &hole in holes {
         let Some(line) = rest else { break };
         if hole < line.inside || hole - line.inside >= line.count {
@@ -170,7 +172,7 @@ fn without_ids(line: IdMapExtent, holes: &[u32]) -> Vec<IdMapExtent> {
         }
         let before = hole - line.inside;
         if before > 0 {
-            kept.push(IdMapExtent { count: before, ..line });
+            remaining.push(IdMapExtent { count: before, ..line });
         }
         let after = line.count - before - 1;
         rest = (after > 0).then(|| IdMapExtent {
@@ -179,8 +181,8 @@ fn without_ids(line: IdMapExtent, holes: &[u32]) -> Vec<IdMapExtent> {
             count: after,
         });
     }
-    kept.extend(rest);
-    kept
+    remaining.extend(rest);
+    remaining
 }
 
 /// The first ids of this process's namespace, each mapped to itself, from the text of a uid_map. Split at its

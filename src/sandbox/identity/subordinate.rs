@@ -42,8 +42,8 @@ pub(super) fn find_subordinate_ids(
         (uids, gids)
     };
     if uids.is_empty() || gids.is_empty() {
-        let who = name.unwrap_or_else(|| uid.to_string());
-        return Err(format!("`{who}` has no subordinate ids in /etc/subuid and /etc/subgid"));
+        let account = name.unwrap_or_else(|| uid.to_string());
+        return Err(format!("`{account}` has no subordinate ids in /etc/subuid and /etc/subgid"));
     }
     Ok(SubordinateIds { uids, gids, newuidmap, newgidmap })
 }
@@ -65,7 +65,7 @@ fn ranges(file: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
 
 fn parse_ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
     let number = uid.to_string();
-    let mut found = Vec::new();
+    let mut ranges = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.trim().split(':').collect();
         let [owner, start, count] = fields.as_slice() else { continue };
@@ -76,10 +76,10 @@ fn parse_ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
             && count > 0
             && start.checked_add(count).is_some()
         {
-            found.push((start, count));
+            ranges.push((start, count));
         }
     }
-    found
+    ranges
 }
 
 /// Whether nsswitch.conf(5) names a source of subordinate ids other than the files.
@@ -104,6 +104,7 @@ fn ask_getsubids(flags: &[&str], name: Option<&str>, path: &str) -> Vec<(u32, u3
 }
 
 fn find_program(name: &str, path: &str) -> Option<PathBuf> {
+    // A relative entry would find a program in whatever directory the command runs in.
     let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
     dirs.chain(["/usr/bin", "/usr/sbin", "/bin"])
         .map(|dir| Path::new(dir).join(name))
@@ -121,8 +122,8 @@ fn find_privileged(name: &str, path: &str) -> Option<PathBuf> {
 
 pub(super) fn map_with_helpers(sub: &SubordinateIds, map: &IdMap, pid: i32) -> Result<()> {
     let (mut uid_errors, uid_stderr) = pipe()?;
-    // Both run at once, since every start waits for them.
     let (mut gid_errors, gid_stderr) = pipe()?;
+    // Both run at once, since every start waits for them.
     let mut uid = spawn_helper(&sub.newuidmap, pid, &map.uids, uid_stderr.as_fd())?;
     let mut gid = spawn_helper(&sub.newgidmap, pid, &map.gids, gid_stderr.as_fd())?;
     drop((uid_stderr, gid_stderr));

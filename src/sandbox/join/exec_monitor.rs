@@ -128,8 +128,8 @@ const KILL_REQUEST: i32 = libc::SIGTERM;
 fn exit_like_child(joined: &JoinedProcess, at_end: impl FnOnce(i32)) -> ! {
     // The channel to the caller closes here, which tells it that the program runs.
     let closed = dhow_sys::process::close_others(3, &[joined.process.pidfd()]);
-    let ended = closed.and_then(|()| wait_or_kill(&joined.process));
-    let code = ended.map_or(125, ChildExit::code);
+    let exit = closed.and_then(|()| wait_or_kill(&joined.process));
+    let code = exit.map_or(125, ChildExit::code);
     at_end(code);
     dhow_sys::process::exit_now(code)
 }

@@ -108,7 +108,7 @@ fn await_process(channel: &SyncSocket) -> Result<JoinedProcess> {
             SyncMessage::Terminal(master) => terminal = Some(master),
             // Only a container's first process has an owner listener.
             SyncMessage::Listener(_) => {}
-            SyncMessage::Failed(why) => failure = Some(why),
+            SyncMessage::Failed(reported) => failure = Some(reported),
             SyncMessage::Running => break,
         }
     }
@@ -245,8 +245,8 @@ fn become_process(plan: &JoinPlan, fds: &JoinFds) -> Result<Infallible> {
 /// Resolves the user. A user that does not exist has docker's exit code for a command that cannot be run
 /// (126).
 pub(super) fn resolve_user(database: &UserDatabase, process: &ProcessPlan) -> Result<ProcessUser, Failure> {
-    let found = database.resolve(&process.user, &process.groups);
-    found.map_err(|failure| Failure::new(FailureKind::CommandNotExecutable, failure.to_string()))
+    let resolved = database.resolve(&process.user, &process.groups);
+    resolved.map_err(|failure| Failure::new(FailureKind::CommandNotExecutable, failure.to_string()))
 }
 
 /// Opens a terminal on the container's own devpts, as a program inside would.
@@ -293,8 +293,8 @@ fn enter_workdir(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
 fn with_conditional_env(plan: &JoinPlan, root: BorrowedFd<'_>) -> ProcessPlan {
     let mut process = plan.process.clone();
     if let Some((file, variable)) = &plan.env_if_file {
-        let found = dhow_sys::fs::open_in_root(root, Path::new(file), OFlags::PATH, Mode::empty());
-        process.env.extend(found.is_ok().then(|| variable.clone()));
+        let opened = dhow_sys::fs::open_in_root(root, Path::new(file), OFlags::PATH, Mode::empty());
+        process.env.extend(opened.is_ok().then(|| variable.clone()));
     }
     process
 }

@@ -53,11 +53,11 @@ pub(super) struct LaunchInput<'a> {
 /// Splits the flags into those for clone3(2) and those for a later unshare(2). A new cgroup namespace is
 /// rooted in the cgroup of its creator; with `CLONE_INTO_CGROUP` that is still the parent's, so the child has
 /// to unshare it.
-pub(super) fn split_clone_flags(all: u64, in_cgroup: bool) -> (u64, CloneFlags) {
-    if in_cgroup && all & ns::CGROUP != 0 {
-        return (all & !ns::CGROUP, CloneFlags::CLONE_NEWCGROUP);
+pub(super) fn split_clone_flags(flags: u64, in_cgroup: bool) -> (u64, CloneFlags) {
+    if in_cgroup && flags & ns::CGROUP != 0 {
+        return (flags & !ns::CGROUP, CloneFlags::CLONE_NEWCGROUP);
     }
-    (all, CloneFlags::empty())
+    (flags, CloneFlags::empty())
 }
 
 /// Namespaces of a container that were opened before its first process exists.
@@ -124,7 +124,7 @@ pub(super) fn handshake(
             }
             SyncMessage::Terminal(master) => terminal = Some(master),
             SyncMessage::Listener(fd) => listener = Some(fd),
-            SyncMessage::Failed(why) => failure = Some(why),
+            SyncMessage::Failed(reported) => failure = Some(reported),
             SyncMessage::Running => break,
         }
     }

@@ -39,8 +39,8 @@ impl ReceivedMounts {
 
     /// Takes the mount of this kind; `None` if it was taken before or never requested.
     fn take(&mut self, kind: PeerMount) -> Option<OwnedFd> {
-        let at = self.mounts.iter().position(|(other, _)| *other == kind)?;
-        Some(self.mounts.swap_remove(at).1)
+        let index = self.mounts.iter().position(|(other, _)| *other == kind)?;
+        Some(self.mounts.swap_remove(index).1)
     }
 }
 

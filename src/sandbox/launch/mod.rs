@@ -58,6 +58,7 @@ pub fn launch(
     let input = LaunchInput { plan, streams, lock, cgroup: context.cgroup };
     match (context.shared, context.parent_userns) {
         (Some(peer), parent) => {
+            // Nested in the other container's user namespace, it is below the helper's only if that one is.
             parent.map_or(Ok(()), |parent| shared::check_nested_below(peer, parent))?;
             shared::launch_shared(&input, peer, connect)
         }

@@ -57,12 +57,12 @@ pub struct SharedNamespaces {
 pub(super) fn check_nested_below(peer: &SharedNamespaces, parent: &ParentUserns) -> Result<()> {
     let ancestor = rustix::fs::fstat(&parent.userns)?;
     let mut namespace = Some(peer.userns.try_clone()?);
-    while let Some(this) = namespace {
-        let stat = rustix::fs::fstat(&this)?;
+    while let Some(current) = namespace {
+        let stat = rustix::fs::fstat(&current)?;
         if (stat.st_dev, stat.st_ino) == (ancestor.st_dev, ancestor.st_ino) {
             return Ok(());
         }
-        namespace = dhow_sys::namespace::parent_namespace(this.as_fd())?;
+        namespace = dhow_sys::namespace::parent_namespace(current.as_fd())?;
     }
     let message = "the container whose namespaces it shares is on no network, so it cannot be on one either";
     Err(Failure::new(FailureKind::Unsupported, message)
@@ -161,13 +161,13 @@ impl IdMapHelper {
         match process::clone_into(0).context("starting a process")? {
             ForkSide::Child => {
                 drop(ours);
-                let done = (|| {
+                let result = (|| {
                     process::close_others(3, &[peer.init_pidfd.as_fd(), theirs.as_fd()])?;
                     dhow_sys::namespace::setns(peer.init_pidfd.as_fd(), ns::USER)?;
                     theirs.await_go()?;
                     map.write_for(intermediate, map.is_single())
                 })();
-                match done {
+                match result {
                     Ok(()) => drop(theirs.send_go()),
                     Err(error) => theirs.send_failure(&Failure::from_chain(&error)),
                 }

@@ -84,15 +84,15 @@ impl RootfsBuilder {
     }
 
     fn mount_layers(&self, target: &Path, tree: &OwnedFd, read_only: bool) -> Result<()> {
-        let (place, is_dir) = self.ensure_target(target, tree)?;
-        if is_dir != (fs::file_type(place.as_fd())? == FileType::Directory) {
+        let (mount_point, is_dir) = self.ensure_target(target, tree)?;
+        if is_dir != (fs::file_type(mount_point.as_fd())? == FileType::Directory) {
             let (source, target) = if is_dir { ("a directory", "not") } else { ("not a directory", "one") };
             let message = format!("the source is {source} and the target is {target}");
             return Err(Failure::new(FailureKind::Invalid, message).into());
         }
         let attrs = mount_attributes(MountAttributes { read_only, ..MountAttributes::default() });
         mount::set_attributes(tree.as_fd(), attrs, libc::MS_PRIVATE, false)?;
-        Ok(mount::attach(tree.as_fd(), place.as_fd())?)
+        Ok(mount::attach(tree.as_fd(), mount_point.as_fd())?)
     }
 
     fn new_instance(
@@ -174,23 +174,23 @@ impl RootfsBuilder {
         flags: MountAttributes,
         keep_mode: bool,
     ) -> Result<()> {
-        let below = self.ensure_dir(target)?;
+        let directory = self.ensure_dir(target)?;
         let tmpfs = mount::new_filesystem("tmpfs", &fs_params(params), Attr::empty())?;
         if keep_mode {
             // Before the mount covers the directory.
-            copy_up::copy_attributes(below.as_fd(), tmpfs.as_fd())?;
+            copy_up::copy_attributes(directory.as_fd(), tmpfs.as_fd())?;
         }
         mount::set_attributes(tmpfs.as_fd(), mount_attributes(flags), 0, false)?;
-        Ok(mount::attach(tmpfs.as_fd(), below.as_fd())?)
+        Ok(mount::attach(tmpfs.as_fd(), directory.as_fd())?)
     }
 
     /// Writes sysctls while /proc/sys is still writable.
     pub(super) fn set_sysctls(&self, sysctls: &[(String, String)]) -> Result<()> {
         for (path, value) in sysctls {
             let file = Path::new("proc/sys").join(path);
-            let written = fs::open_in_root(self.root.as_fd(), &file, OFlags::WRONLY, Mode::empty())
+            let result = fs::open_in_root(self.root.as_fd(), &file, OFlags::WRONLY, Mode::empty())
                 .and_then(|fd| Ok(rustix::io::write(&fd, value.as_bytes())?));
-            written.with_context(|| {
+            result.with_context(|| {
                 format!("setting sysctl `{}` to `{}`", path.replace('/', "."), value.escape_debug())
             })?;
         }
@@ -228,6 +228,7 @@ impl RootfsBuilder {
                 Some(attached) => mount::clone_tree(attached.as_fd(), false)?,
                 None => mount::new_filesystem(
                     "tmpfs",
+                    // Its root takes the one inode, so it can hold nothing.
                     &[FsParam::Text("nr_inodes", "1"), FsParam::Text("mode", "0755")],
                     attrs,
                 )?,

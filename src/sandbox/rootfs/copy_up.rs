@@ -25,13 +25,13 @@ pub(super) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     // may copy, and one of them fails with EEXIST.
     let _ = rustix::fs::flock(&to, FlockOperation::LockExclusive);
     // Left behind by a copy that did not finish.
-    let again = rustix::fs::fgetxattr(&to, UNFINISHED, &mut [0_u8; 1][..]).is_ok();
-    if !again && !is_empty(&to)? {
+    let resuming = rustix::fs::fgetxattr(&to, UNFINISHED, &mut [0_u8; 1][..]).is_ok();
+    if !resuming && !is_empty(&to)? {
         return Ok(());
     }
     // Ignored: a file system without user attributes cannot mark an unfinished copy.
     let _ = rustix::fs::fsetxattr(&to, UNFINISHED, b"1", XattrFlags::empty());
-    TreeCopier { links: HashMap::new(), resuming: again }.directory(&from, &to, MAX_DEPTH)?;
+    TreeCopier { links: HashMap::new(), resuming }.directory(&from, &to, MAX_DEPTH)?;
     let _ = rustix::fs::fremovexattr(&to, UNFINISHED);
     Ok(())
 }

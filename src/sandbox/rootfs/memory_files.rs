@@ -58,8 +58,8 @@ impl MemoryFiles {
 }
 
 /// With a single id, there is no other owner to give it to.
-pub(super) fn ignore_unmapped_owner(owned: std::io::Result<()>) -> std::io::Result<()> {
-    match owned {
+pub(super) fn ignore_unmapped_owner(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => Ok(()),
         other => other,
     }

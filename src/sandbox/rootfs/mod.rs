@@ -149,6 +149,7 @@ fn attach_root(root: &RootPlan) -> Result<OwnedFd> {
             let dir = fs::open_dir(path)
                 .with_context(|| format!("opening the root file system `{}`", path.display()))?;
             let tree = mount::clone_tree(dir.as_fd(), true)?;
+            // A clone of a shared mount is its peer until it is made private.
             mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
             mount::attach_at(tree, &root.stage)
                 .with_context(|| format!("attaching the root file system at `{}`", root.stage.display()))

@@ -41,11 +41,11 @@ pub(crate) fn attach_overlay(layers: &OverlayLayers, stage: &Path) -> Result<Own
 /// Returns the root.
 pub fn attach_in_new_mountns(layers: &OverlayLayers, stage: &Path) -> Result<OwnedFd> {
     // `attach_overlay` changes the working directory.
-    let here = dhow_sys::fs::open_dir(Path::new("."));
+    let working_dir = dhow_sys::fs::open_dir(Path::new("."));
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
     let root = attach_overlay(layers, stage)?;
-    if let Ok(here) = here {
-        rustix::process::fchdir(here).context("going back to the working directory")?;
+    if let Ok(working_dir) = working_dir {
+        rustix::process::fchdir(working_dir).context("going back to the working directory")?;
     }
     Ok(root)
 }

@@ -65,11 +65,11 @@ struct FilterCompiler<'f> {
 impl FilterCompiler<'_> {
     /// Emits the decision by call number, for all architectures with one audit value.
     fn numbers_of(&mut self, audit: u32) -> JumpTarget {
-        let mut ways = [JumpTarget::Return(FilterAction::KILL_THREAD.value()); 2];
+        let mut targets = [JumpTarget::Return(FilterAction::KILL_THREAD.value()); 2];
         for arch in self.filter.arches.iter().filter(|arch| arch.audit() == audit) {
-            ways[usize::from(*arch == Arch::X32)] = self.bisection(*arch);
+            targets[usize::from(*arch == Arch::X32)] = self.bisection(*arch);
         }
-        let [plain, x32] = ways;
+        let [plain, x32] = targets;
         let decide = if audit == Arch::X32.audit() {
             JumpTarget::Code(self.assembler.branch(bpf::JGE, X32_BIT, x32, plain))
         } else {
@@ -94,8 +94,8 @@ impl FilterCompiler<'_> {
     }
 
     fn cases(&mut self, wide: bool, cases: Vec<RuleCase>) -> JumpTarget {
-        let known = self.conditions.iter().find(|(width, known, _)| *width == wide && *known == cases);
-        if let Some((_, _, target)) = known {
+        let emitted = self.conditions.iter().find(|(width, other, _)| *width == wide && *other == cases);
+        if let Some((_, _, target)) = emitted {
             return *target;
         }
         let target = match ValueSpans::of(&cases, self.filter.default, wide) {
@@ -227,16 +227,16 @@ impl ValueSpans {
         if wide && starts.last().is_some_and(|last| *last > beyond) {
             return None;
         }
-        let at =
+        let action_at =
             |value| tests.iter().find(|(test, _)| test.holds(value)).map_or(default, |(_, action)| *action);
         let mut low: Vec<(u32, FilterAction)> = Vec::new();
         for start in starts.into_iter().filter_map(|start| u32::try_from(start).ok()) {
-            let action = at(u64::from(start));
+            let action = action_at(u64::from(start));
             if low.last().is_none_or(|(_, last)| *last != action) {
                 low.push((start, action));
             }
         }
-        Some(Self { argument, low, above: wide.then(|| at(beyond)) })
+        Some(Self { argument, low, above: wide.then(|| action_at(beyond)) })
     }
 }
 
@@ -250,12 +250,12 @@ fn verdicts(filter: &SyscallFilter, arch: Arch) -> Vec<(u32, CallVerdict)> {
     };
     let mut pieces = Vec::with_capacity(cases.len() + 2);
     let mut next = first;
-    for same in cases.chunk_by(|(one, _), (other, _)| one == other) {
-        let Some((number, _)) = same.first() else { continue };
+    for group in cases.chunk_by(|(one, _), (other, _)| one == other) {
+        let Some((number, _)) = group.first() else { continue };
         if *number > next {
             pieces.push((next, CallVerdict::Fixed(filter.default)));
         }
-        pieces.push((*number, verdict(filter.default, same)));
+        pieces.push((*number, verdict(filter.default, group)));
         next = number.saturating_add(1);
     }
     // Beyond the highest number with a rule: calls newer than the profile.
@@ -284,16 +284,17 @@ fn through_multiplexer(rule: &SyscallRule) -> Option<(u32, RuleCase)> {
     if !rule.tests.is_empty() {
         return None;
     }
-    let (call, which) = multiplexed(rule.call.name())?;
-    let test = ArgCondition { argument: 0, compare: CompareOp::Eq, value: which };
+    let (call, subcall) = multiplexed(rule.call.name())?;
+    let test = ArgCondition { argument: 0, compare: CompareOp::Eq, value: subcall };
     Some((call.number(Arch::X86)?, (vec![test], rule.action)))
 }
 
-fn verdict(default: FilterAction, same: &[(u32, RuleCase)]) -> CallVerdict {
-    let telling = || same.iter().map(|(_, case)| case).filter(|(_, action)| *action != default);
-    if let Some((_, action)) = telling().find(|(tests, _)| tests.is_empty()) {
+fn verdict(default: FilterAction, group: &[(u32, RuleCase)]) -> CallVerdict {
+    // As runc: a rule with the default action is dropped.
+    let decisive = || group.iter().map(|(_, case)| case).filter(|(_, action)| *action != default);
+    if let Some((_, action)) = decisive().find(|(tests, _)| tests.is_empty()) {
         return CallVerdict::Fixed(*action);
     }
-    let cases: Vec<RuleCase> = telling().cloned().collect();
+    let cases: Vec<RuleCase> = decisive().cloned().collect();
     if cases.is_empty() { CallVerdict::Fixed(default) } else { CallVerdict::Cases(cases) }
 }

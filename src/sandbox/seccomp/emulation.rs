@@ -59,6 +59,7 @@ fn emulating(native: Arch, owner: FilterAction) -> SyscallFilter {
     for call in OWNER.split_ascii_whitespace().filter_map(Syscall::find) {
         rules.push(SyscallRule { call, action: owner, tests: Vec::new() });
     }
+    // Devices only: every user may create FIFOs and sockets.
     for (name, argument) in [("mknod", 1), ("mknodat", 2)] {
         let Some(call) = Syscall::find(name) else { continue };
         for kind in [CHARACTER_DEVICE, BLOCK_DEVICE] {

@@ -157,6 +157,7 @@ impl SyscallEntry {
             argument.test().map_err(|failure| with_field(&format!("args[{index}]"), &failure))
         });
         let tests = tests.collect::<Result<Vec<_>, Failure>>()?;
+        // Not earlier: mistakes in an entry are reported on every machine.
         if !self.applies(target)? {
             return Ok(());
         }
@@ -187,6 +188,7 @@ impl SyscallEntry {
 
 /// Expands the conditions to alternatives, one of which has to hold.
 fn alternatives(tests: &[ArgCondition]) -> Vec<Vec<ArgCondition>> {
+    // libseccomp takes one condition per argument in a rule, so runc makes each a rule of its own.
     let repeated = (0..6).any(|argument| tests.iter().filter(|test| test.argument == argument).count() > 1);
     if repeated { tests.iter().map(|test| vec![*test]).collect() } else { vec![tests.to_vec()] }
 }
@@ -241,9 +243,13 @@ pub(super) fn version(text: &str) -> Option<(u32, u32)> {
 }
 
 fn action(name: &str, errno_ret: Option<u32>) -> Result<FilterAction, Failure> {
-    let number = |most: u16| match u16::try_from(errno_ret.unwrap_or(1)) {
-        Ok(number) if number <= most => Ok(number),
-        _ => Err(invalid(format!("an errno of {} is more than the kernel's {most}", errno_ret.unwrap_or(1)))),
+    // runc's default is EPERM.
+    let number = |maximum: u16| match u16::try_from(errno_ret.unwrap_or(1)) {
+        Ok(number) if number <= maximum => Ok(number),
+        _ => Err(invalid(format!(
+            "an errno of {} is more than the kernel's {maximum}",
+            errno_ret.unwrap_or(1)
+        ))),
     };
     Ok(match name {
         "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => FilterAction::KILL_THREAD,
@@ -277,6 +283,7 @@ impl ArgEntry {
             "SCMP_CMP_GE" => (CompareOp::Ge, self.value),
             "SCMP_CMP_LT" => (CompareOp::Lt, self.value),
             "SCMP_CMP_LE" => (CompareOp::Le, self.value),
+            // Here `value` is the mask, and `valueTwo` is what is compared.
             "SCMP_CMP_MASKED_EQ" => (CompareOp::Masked(self.value), self.value_two),
             other => {
                 return Err(invalid(format!("op: `{other}` is no comparison"))

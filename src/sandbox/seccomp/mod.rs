@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `syscalls` has the numbers. The default profile for docker's default capabilities, and root emulation, are
-//! compiled by the build script; everything else when the container's plan is made, before the fork.
-//! [`SeccompProgram::load`] allocates nothing and may be called in the child.
+//! compiled by the build script; everything else by the process that loads it. [`SeccompProgram::load`]
+//! allocates nothing.
 //!
 //! # Stacking
 //!

@@ -64,8 +64,8 @@ pub(super) struct Syscall(&'static SyscallRow);
 impl Syscall {
     /// The call of that name, if any architecture here has it.
     pub(super) fn find(name: &str) -> Option<Self> {
-        let found = TABLE.binary_search_by_key(&name, |row| row.0).ok()?;
-        TABLE.get(found).map(Self)
+        let index = TABLE.binary_search_by_key(&name, |row| row.0).ok()?;
+        TABLE.get(index).map(Self)
     }
 
     pub(super) fn name(self) -> &'static str {

@@ -51,9 +51,9 @@ impl Store {
         let mut joined: Vec<(NetworkSpec, NetworkEndpoint)> = Vec::with_capacity(spec.networks.len());
         for attachment in &spec.networks {
             let present: Vec<&NetworkEndpoint> = joined.iter().map(|(_, endpoint)| endpoint).collect();
-            let before = previous.iter().find(|endpoint| endpoint.network == attachment.network);
-            match self.allocate_endpoint(spec, attachment, &present, before) {
-                Ok(one) => joined.push(one),
+            let last = previous.iter().find(|endpoint| endpoint.network == attachment.network);
+            match self.allocate_endpoint(spec, attachment, &present, last) {
+                Ok(attached) => joined.push(attached),
                 Err(error) => {
                     let joined: Vec<NetworkEndpoint> =
                         joined.into_iter().map(|(_, endpoint)| endpoint).collect();
@@ -147,9 +147,9 @@ impl Store {
         &self,
         container: &str,
         endpoint: &NetworkEndpoint,
-        wanted: impl Fn(IpAddr) -> bool,
+        should_release: impl Fn(IpAddr) -> bool,
     ) -> anyhow::Result<()> {
-        for address in endpoint.addresses().filter(|address| wanted(*address)) {
+        for address in endpoint.addresses().filter(|address| should_release(*address)) {
             self.release_lease(container, &endpoint.network, address)?;
         }
         Ok(())
@@ -358,7 +358,7 @@ impl<'a> AddressLeases<'a> {
 
     /// Claims the requested address; an error of kind conflict if a running container has it.
     fn allocate_static(&self, address: IpAddr) -> anyhow::Result<IpAddr> {
-        let taken = || {
+        let in_use = || {
             let message = format!("Address already in use: {address} on network {}", self.network.name);
             Failure::new(FailureKind::Conflict, message)
         };
@@ -367,7 +367,7 @@ impl<'a> AddressLeases<'a> {
         }
         let _lock = self.lock()?;
         self.reclaim(&address.to_string(), true)?;
-        if self.try_claim(address)? { Ok(address) } else { Err(taken().into()) }
+        if self.try_claim(address)? { Ok(address) } else { Err(in_use().into()) }
     }
 
     /// Claims the previous address if possible, else the first free one.
@@ -452,25 +452,25 @@ impl<'a> AddressLeases<'a> {
     /// unless this very address was requested (`by_name`). The caller holds the lease lock.
     fn reclaim(&self, name: &str, by_name: bool) -> anyhow::Result<()> {
         let Some(holder) = self.holder(name) else { return Ok(()) };
-        let mut kept = None;
+        let mut holder_lock = None;
         if check_id(&holder).is_ok() {
             let path = self.store.containers_dir().join(&holder);
             match FileLock::try_existing(&path.join("lock"), LockMode::Exclusive) {
                 // Locked: the holder is running.
                 Ok(None) => return Ok(()),
-                Ok(held) => kept = held,
+                Ok(lock) => holder_lock = lock,
                 // The holder was removed without its lease.
                 Err(error) if is_missing(&error) => {}
                 Err(error) => return Err(error.into()),
             }
-            let asked = || -> anyhow::Result<bool> {
+            let is_reserved = || -> anyhow::Result<bool> {
                 let spec = self.store.container(&holder)?;
                 let address = name.parse::<IpAddr>().ok();
                 Ok(spec
                     .zip(address)
                     .is_some_and(|(dir, address)| is_static(dir.spec(), &self.network.id, address)))
             };
-            if !by_name && kept.is_some() && asked()? {
+            if !by_name && holder_lock.is_some() && is_reserved()? {
                 return Ok(());
             }
         }
@@ -479,7 +479,7 @@ impl<'a> AddressLeases<'a> {
             Err(error) => return Err(error).context("cannot take an address back"),
         }
         // The holder stays locked until its link is gone, so that it cannot start with this address.
-        drop(kept);
+        drop(holder_lock);
         Ok(())
     }
 }

@@ -65,8 +65,8 @@ impl LogWriter {
         }
         for line in lines {
             let text = self.line(stream, line, time);
-            let together = batch.text.len() + text.len();
-            if !batch.text.is_empty() && (together > MAX_BATCH || self.exceeds(together)) {
+            let length = batch.text.len() + text.len();
+            if !batch.text.is_empty() && (length > MAX_BATCH || self.exceeds(length)) {
                 self.write_batch(&mut batch);
             }
             batch.text += &text;
@@ -78,8 +78,8 @@ impl LogWriter {
     /// Writes the batch, rotating first if it would exceed the maximum size.
     fn write_batch(&mut self, batch: &mut LogBatch) {
         let LogBatch { text, output } = std::mem::take(batch);
-        let room = if self.size > 0 && self.exceeds(text.len()) { self.rotate() } else { Ok(()) };
-        match room.and_then(|()| self.append(text.as_bytes())) {
+        let rotated = if self.size > 0 && self.exceeds(text.len()) { self.rotate() } else { Ok(()) };
+        match rotated.and_then(|()| self.append(text.as_bytes())) {
             Ok(()) => self.lost = 0,
             Err(_) => self.lost += output,
         }
@@ -117,12 +117,12 @@ impl LogWriter {
         for number in (1..self.rotation.max_files).rev() {
             for ending in ["", COMPRESSED] {
                 let from = rotated_path(&self.path, number, ending);
-                let done = match number + 1 < self.rotation.max_files {
+                let result = match number + 1 < self.rotation.max_files {
                     true => std::fs::rename(&from, rotated_path(&self.path, number + 1, ending)),
                     // The oldest file falls out.
                     false => std::fs::remove_file(&from),
                 };
-                ignore_missing(done)?;
+                ignore_missing(result)?;
             }
         }
         match self.rotation.max_files {
@@ -152,14 +152,14 @@ pub(super) fn rotated_path(path: &Path, number: u32, ending: &str) -> PathBuf {
 fn compress_rotated(path: &Path) -> io::Result<()> {
     let plain = rotated_path(path, 1, "");
     let partial = rotated_path(path, 1, ".partial");
-    let done = File::open(&plain)
+    let result = File::open(&plain)
         .and_then(|from| zstd::stream::copy_encode(from, create(&partial)?, 1))
         .and_then(|()| std::fs::rename(&partial, rotated_path(path, 1, COMPRESSED)))
         .and_then(|()| std::fs::remove_file(&plain));
-    if done.is_err() {
+    if result.is_err() {
         ignore_missing(std::fs::remove_file(&partial))?;
     }
-    done
+    result
 }
 
 fn create(path: &Path) -> io::Result<File> {

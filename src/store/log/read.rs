@@ -71,8 +71,8 @@ impl LogReader {
     /// Opens the log at `path`: all of it, or the last `tail` lines.
     pub(super) fn open(path: PathBuf, tail: Option<usize>) -> Result<Self> {
         let opening = || format!("reading the log `{}`", path.display());
-        let (ahead, current) = open_sources(&path, tail).with_context(opening)?;
-        Ok(Self { path, rotated: ahead, current })
+        let (rotated, current) = open_sources(&path, tail).with_context(opening)?;
+        Ok(Self { path, rotated, current })
     }
 
     /// Passes every available entry to `take` until it returns `false`. Returns whether all entries were
@@ -107,14 +107,14 @@ impl LogReader {
             return Ok(false);
         }
         // If it was rotated several times since the last read, the files in between have numbers now.
-        let known = self.current.as_ref().map(|current| current.inode);
+        let last_inode = self.current.as_ref().map(|current| current.inode);
         for path in (1..MAX_FILES).map(|number| rotated_path(&self.path, number, "")) {
             // Only plain files are looked at; a file compressed meanwhile is skipped.
-            let Ok(aside) = File::open(path) else { break };
-            if known.is_none() || Some(aside.metadata()?.ino()) == known {
+            let Ok(rotated_file) = File::open(path) else { break };
+            if last_inode.is_none() || Some(rotated_file.metadata()?.ino()) == last_inode {
                 break;
             }
-            self.rotated.insert(0, RotatedLog::Plain(aside));
+            self.rotated.insert(0, RotatedLog::Plain(rotated_file));
         }
         self.current = Some(CurrentLog { file: BufReader::new(file), inode, partial: Vec::new() });
         Ok(true)
@@ -167,34 +167,34 @@ fn open_sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<RotatedLog>
         other => Some(other?),
     };
     let current = current.map(|file| seek_to_tail(file, &mut missing)).transpose()?;
-    let mut ahead = Vec::new();
+    let mut rotated = Vec::new();
     for number in 1..MAX_FILES {
         if missing == Some(0) {
             break;
         }
         if let Ok(file) = File::open(rotated_path(path, number, "")) {
-            ahead.push(RotatedLog::Plain(seek_to_tail(file, &mut missing)?));
+            rotated.push(RotatedLog::Plain(seek_to_tail(file, &mut missing)?));
         } else if let Ok(file) = File::open(rotated_path(path, number, COMPRESSED)) {
-            ahead.push(compressed(file, &mut missing)?);
+            rotated.push(compressed(file, &mut missing)?);
         } else {
             break;
         }
     }
-    ahead.reverse();
+    rotated.reverse();
     let current = current
         .map(|file| {
             let inode = file.metadata()?.ino();
             Ok::<_, io::Error>(CurrentLog { file: BufReader::new(file), inode, partial: Vec::new() })
         })
         .transpose()?;
-    Ok((ahead, current))
+    Ok((rotated, current))
 }
 
 /// Seeks to the start of the last `missing` lines of `file`, and subtracts the lines found from `missing`.
 fn seek_to_tail(mut file: File, missing: &mut Option<usize>) -> io::Result<File> {
-    let Some(wanted) = missing else { return Ok(file) };
+    let Some(requested) = missing else { return Ok(file) };
     let end = file.metadata()?.len();
-    let (mut at, mut found) = (end, 0);
+    let (mut at, mut lines) = (end, 0);
     let mut block = vec![0; BLOCK as usize];
     while at > 0 {
         let length = at.min(BLOCK);
@@ -202,26 +202,26 @@ fn seek_to_tail(mut file: File, missing: &mut Option<usize>) -> io::Result<File>
         let Some(bytes) = block.get_mut(..length as usize) else { break };
         file.read_exact_at(bytes, at)?;
         for (index, _) in bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            // The end of the line before the first one wanted.
-            if found == *wanted {
+            // The end of the line before the first requested one.
+            if lines == *requested {
                 file.seek(SeekFrom::Start(at + index as u64 + 1))?;
                 *missing = Some(0);
                 return Ok(file);
             }
-            found += 1;
+            lines += 1;
         }
     }
-    *missing = Some(*wanted - found);
+    *missing = Some(*requested - lines);
     file.seek(SeekFrom::Start(0))?;
     Ok(file)
 }
 
 fn compressed(mut file: File, missing: &mut Option<usize>) -> io::Result<RotatedLog> {
-    let Some(wanted) = missing else { return Ok(RotatedLog::Compressed(file, 0)) };
+    let Some(requested) = missing else { return Ok(RotatedLog::Compressed(file, 0)) };
     let lines = count_lines(zstd::stream::read::Decoder::new(&mut file)?)?;
     file.seek(SeekFrom::Start(0))?;
-    let skip = lines.saturating_sub(*wanted);
-    *missing = Some(wanted.saturating_sub(lines));
+    let skip = lines.saturating_sub(*requested);
+    *missing = Some(requested.saturating_sub(lines));
     Ok(RotatedLog::Compressed(file, skip))
 }
 

@@ -270,7 +270,7 @@ impl ReceiveBatch {
             headers.push(header);
         }
         let flags = libc::MSG_DONTWAIT as _;
-        // SAFETY: each header points to room of its own that this inbox or this function owns, is as long as it says
+        // SAFETY: each header points to room of its own that this batch or this function owns, is as long as it says
         // and outlives the call; as many headers are given as there are. No time-out is given.
         let count = unsafe {
             libc::recvmmsg(
@@ -290,8 +290,8 @@ impl ReceiveBatch {
     /// The received datagrams, in order.
     pub fn iter(&self) -> impl Iterator<Item = ReceivedDatagram<'_>> {
         let slots = self.bytes.chunks_exact(self.size);
-        let rest = self.names.iter().zip(&self.controls).zip(&self.lengths);
-        slots.zip(rest).filter_map(|(slot, ((name, control), (length, control_length)))| {
+        let metadata = self.names.iter().zip(&self.controls).zip(&self.lengths);
+        slots.zip(metadata).filter_map(|(slot, ((name, control), (length, control_length)))| {
             let mut received = ReceivedDatagram {
                 from: decode_address(name)?,
                 bytes: slot.get(..*length)?,
@@ -301,7 +301,7 @@ impl ReceiveBatch {
             };
             let words = control.map(u64::to_ne_bytes);
             for (level, kind, data) in controls(words.as_flattened().get(..*control_length)?) {
-                received.note(level, kind, data);
+                received.apply_control(level, kind, data);
             }
             Some(received)
         })
@@ -309,7 +309,7 @@ impl ReceiveBatch {
 }
 
 impl ReceivedDatagram<'_> {
-    fn note(&mut self, level: i32, kind: i32, data: &[u8]) {
+    fn apply_control(&mut self, level: i32, kind: i32, data: &[u8]) {
         match (level, kind) {
             (libc::SOL_UDP, UDP_GRO) => {
                 self.segment = number(data, 0).and_then(|size| size.try_into().ok()).unwrap_or(0);
@@ -370,7 +370,7 @@ pub fn next_queued_error(fd: BorrowedFd<'_>) -> io::Result<Option<QueuedError>> 
         return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
     };
     payload.truncate(length);
-    let mut trouble = QueuedError {
+    let mut queued = QueuedError {
         error: io::Error::from_raw_os_error(libc::EIO),
         to: if header.msg_namelen > 0 { decode_address(&name) } else { None },
         icmp: None,
@@ -382,15 +382,15 @@ pub fn next_queued_error(fd: BorrowedFd<'_>) -> io::Result<Option<QueuedError>> 
     let end = header.msg_controllen as usize;
     for (level, kind, data) in controls(words.as_flattened().get(..end).unwrap_or_default()) {
         if matches!((level, kind), (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR)) {
-            trouble.note(data);
+            queued.decode(data);
         }
     }
-    Ok(Some(trouble))
+    Ok(Some(queued))
 }
 
 impl QueuedError {
     /// Decodes a `sock_extended_err` (`linux/errqueue.h`) and the address after it.
-    fn note(&mut self, data: &[u8]) {
+    fn decode(&mut self, data: &[u8]) {
         let Some(([n0, n1, n2, n3, origin, kind, code, _, i0, i1, i2, i3, ..], offender)) =
             data.split_first_chunk::<16>()
         else {

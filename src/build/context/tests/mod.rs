@@ -133,7 +133,7 @@ pub(super) fn spec(sources: &[&str], to: &str) -> CopySpec {
 
 #[test]
 fn targets_are_absolute() {
-    for (workdir, written, wanted) in [
+    for (workdir, written, expected) in [
         ("/app", "x", "/app/x"),
         ("/app", ".", "/app/"),
         ("/app", "./", "/app/"),
@@ -143,7 +143,7 @@ fn targets_are_absolute() {
         ("/", "/a//b/", "/a/b/"),
         ("/app", "../../../x", "/x"),
     ] {
-        assert_eq!(resolve_target_path(workdir, written), wanted, "{workdir} {written}");
+        assert_eq!(resolve_target_path(workdir, written), expected, "{workdir} {written}");
     }
 }
 
@@ -166,9 +166,9 @@ fn files_go_where_docker_puts_them() {
 fn of_a_directory_its_content_is_copied() {
     let world = World::new();
     world.file("context/d/f").file("context/d/sub/g").mode("context/d", 0o700).mode("context/d/sub", 0o711);
-    let wanted = ["new/ 755", "new/f 644 context/d/f", "new/sub/ 711", "new/sub/g 644 context/d/sub/g"];
-    assert_eq!(world.copy(&["d"], "/new"), wanted);
-    assert_eq!(world.copy(&["d/"], "/new/"), wanted);
+    let expected = ["new/ 755", "new/f 644 context/d/f", "new/sub/ 711", "new/sub/g 644 context/d/sub/g"];
+    assert_eq!(world.copy(&["d"], "/new"), expected);
+    assert_eq!(world.copy(&["d/"], "/new/"), expected);
     assert_eq!(world.copy(&["."], "/new/")[1], "new/d/ 700");
 }
 
@@ -205,9 +205,9 @@ fn links_in_the_image_lead_inside_it() {
         .link("two/bin", "usr/bin")
         .link("two/out", "/../../../usr")
         .file("context/a");
-    let wanted = ["usr/ 755", "usr/bin/ 755", "usr/bin/a 644 context/a"];
-    assert_eq!(world.copy(&["a"], "/bin/"), wanted);
-    assert_eq!(world.copy(&["a"], "/out/bin/a"), wanted);
+    let expected = ["usr/ 755", "usr/bin/ 755", "usr/bin/a 644 context/a"];
+    assert_eq!(world.copy(&["a"], "/bin/"), expected);
+    assert_eq!(world.copy(&["a"], "/out/bin/a"), expected);
     // A dangling symlink: what it points to is created.
     world.link("one/dangling", "made/there");
     assert_eq!(world.copy(&["a"], "/dangling"), ["made/ 755", "made/there 644 context/a"]);

@@ -42,8 +42,8 @@ pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
             sets(arguments, |set, other| set.iter().filter(|v| !holds(other, v)).cloned().collect())
         }
         "setsymmetricdifference" => sets(arguments, |set, other| {
-            let mine = set.iter().filter(|value| !holds(other, value));
-            mine.chain(other.iter().filter(|value| !holds(set, value))).cloned().collect()
+            let only_left = set.iter().filter(|value| !holds(other, value));
+            only_left.chain(other.iter().filter(|value| !holds(set, value))).cloned().collect()
         }),
         "setunion" => all_items(arguments).map(|items| Value::Array(distinct(items.into_iter()))),
         "slice" => slice(arguments),
@@ -59,17 +59,17 @@ fn holds(list: &[Value], value: &Value) -> bool {
 }
 
 fn distinct(items: impl Iterator<Item = Value>) -> Vec<Value> {
-    let mut known: Vec<Value> = Vec::new();
+    let mut unique: Vec<Value> = Vec::new();
     for item in items {
-        if !holds(&known, &item) {
-            known.push(item);
+        if !holds(&unique, &item) {
+            unique.push(item);
         }
     }
-    known
+    unique
 }
 
-fn first(values: &[Value], good: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
-    values.iter().find(|value| good(value)).cloned().ok_or_else(|| invalid("no argument is left over"))
+fn first(values: &[Value], accept: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
+    values.iter().find(|value| accept(value)).cloned().ok_or_else(|| invalid("no argument is left over"))
 }
 
 fn all_items(arguments: &CallArguments<'_>) -> Result<Vec<Value>, Failure> {
@@ -86,6 +86,7 @@ fn has(arguments: &CallArguments<'_>) -> Result<bool, Failure> {
 
 fn chunks(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (list, size) = (arguments.list(0)?, arguments.count(1)?);
+    // As in go-cty, 0 gives a single chunk.
     let size = if size == 0 { list.len().max(1) } else { size };
     Ok(list.chunks(size).map(|chunk| Value::Array(chunk.to_vec())).collect())
 }
@@ -106,8 +107,8 @@ fn flatten(list: &[Value]) -> Vec<Value> {
 }
 
 fn position(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
-    let wanted = arguments.get(1)?;
-    let at = arguments.list(0)?.iter().position(|item| values_equal(item, wanted));
+    let needle = arguments.get(1)?;
+    let at = arguments.list(0)?.iter().position(|item| values_equal(item, needle));
     at.map(Value::from).ok_or_else(|| invalid("item not found"))
 }
 

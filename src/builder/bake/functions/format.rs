@@ -90,7 +90,7 @@ fn digits(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> usize {
 }
 
 fn format_verb(verb: char, value: &Value, flags: &FormatFlags) -> Result<String, Failure> {
-    let whole = || value::as_number(value).map(|number| number.trunc() as i64);
+    let integer = || value::as_number(value).map(|number| number.trunc() as i64);
     let sign = |text: String| if flags.plus && !text.starts_with('-') { format!("+{text}") } else { text };
     Ok(match verb {
         's' => {
@@ -101,11 +101,11 @@ fn format_verb(verb: char, value: &Value, flags: &FormatFlags) -> Result<String,
         'v' if flags.sharp => value.to_string(),
         'v' => value::as_text(value).unwrap_or_else(|_| value.to_string()),
         't' => value::as_bool(value)?.to_string(),
-        'd' => sign(whole()?.to_string()),
-        'x' => format!("{:x}", whole()?),
-        'X' => format!("{:X}", whole()?),
-        'o' => format!("{:o}", whole()?),
-        'b' => format!("{:b}", whole()?),
+        'd' => sign(integer()?.to_string()),
+        'x' => format!("{:x}", integer()?),
+        'X' => format!("{:X}", integer()?),
+        'o' => format!("{:o}", integer()?),
+        'b' => format!("{:b}", integer()?),
         'f' | 'F' => {
             let digits = flags.precision.unwrap_or(6);
             sign(format!("{:.digits$}", value::as_number(value)?))

@@ -35,12 +35,12 @@ const UNSUPPORTED: [&str; 14] = [
 
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Failure> {
     let arguments = CallArguments(arguments);
-    let answer = strings::call(name, &arguments)
+    let result = strings::call(name, &arguments)
         .or_else(|| collections::call(name, &arguments))
         .or_else(|| numbers::call(name, &arguments))
         .or_else(|| encodings::call(name, &arguments))
         .or_else(|| times::call(name, &arguments));
-    match answer {
+    match result {
         Some(result) => result.map_err(|why| invalid(format!("function {name:?}: {why}"))),
         None if UNSUPPORTED.contains(&name) => {
             Err(unsupported(format!("the function {name:?} of bake is not in this version of dhow")))

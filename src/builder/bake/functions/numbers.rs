@@ -22,6 +22,7 @@ pub(super) fn call(name: &str, arguments: &CallArguments<'_>) -> BuiltinResult {
         "negate" => unary(arguments, |number| -number),
         "parseint" => parse(arguments),
         "pow" => binary(arguments, f64::powf),
+        // `f64::signum` of 0.0 is 1.0.
         "signum" => unary(arguments, |number| if number == 0.0 { 0.0 } else { number.signum() }),
         "subtract" => binary(arguments, |a, b| a - b),
         "greaterthan" => compare(arguments, |a, b| a > b),

@@ -128,20 +128,20 @@ fn pattern(text: &str) -> Result<Regex, Failure> {
 
 fn regex(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (pattern, text) = (pattern(&arguments.text(0)?)?, arguments.text(1)?);
-    let found = pattern
+    let captures = pattern
         .captures(&text)
         .ok_or_else(|| invalid("pattern did not match any part of the given string"))?;
-    Ok(captured(&pattern, &found))
+    Ok(captured(&pattern, &captures))
 }
 
 fn regex_all(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     let (pattern, text) = (pattern(&arguments.text(0)?)?, arguments.text(1)?);
-    Ok(pattern.captures_iter(&text).map(|found| captured(&pattern, &found)).collect())
+    Ok(pattern.captures_iter(&text).map(|captures| captured(&pattern, &captures)).collect())
 }
 
 /// The whole match, or the groups: a list, or an object if they have names.
-fn captured(pattern: &Regex, found: &regex_lite::Captures<'_>) -> Value {
-    let group = |at: usize| found.get(at).map_or(Value::Null, |part| Value::from(part.as_str()));
+fn captured(pattern: &Regex, captures: &regex_lite::Captures<'_>) -> Value {
+    let group = |at: usize| captures.get(at).map_or(Value::Null, |part| Value::from(part.as_str()));
     if pattern.captures_len() == 1 {
         return group(0);
     }
@@ -159,12 +159,12 @@ fn regex_replace(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
 /// Whether a version satisfies constraints such as `>= 1.2, < 2`, `^1.2`, `~1.2.3`; `||` separates
 /// alternatives.
 fn semver(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
-    let found = version(&arguments.text(0)?)?.0;
+    let actual = version(&arguments.text(0)?)?.0;
     for alternative in arguments.text(1)?.split("||") {
         let mut holds = true;
         let conditions = alternative.split(',').map(str::trim).filter(|condition| !condition.is_empty());
         for condition in conditions {
-            holds &= satisfies(found, condition)?;
+            holds &= satisfies(actual, condition)?;
         }
         if holds {
             return Ok(Value::Bool(true));
@@ -173,22 +173,22 @@ fn semver(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     Ok(Value::Bool(false))
 }
 
-fn satisfies(found: [u64; 3], condition: &str) -> Result<bool, Failure> {
+fn satisfies(actual: [u64; 3], condition: &str) -> Result<bool, Failure> {
     let end = condition.find(|c: char| c.is_ascii_alphanumeric() || c == '*').unwrap_or(condition.len());
     let (operator, rest) = condition.split_at(end);
-    let (wanted, given) = version(rest)?;
-    let same = |count: usize| found.iter().zip(&wanted).take(count).all(|(a, b)| a == b);
+    let (expected, precision) = version(rest)?;
+    let same = |count: usize| actual.iter().zip(&expected).take(count).all(|(a, b)| a == b);
     // For `^`: the leftmost part that is not zero is fixed.
-    let fixed = wanted.iter().position(|part| *part != 0).map_or(given, |at| at + 1);
+    let fixed = expected.iter().position(|part| *part != 0).map_or(precision, |at| at + 1);
     Ok(match operator.trim() {
-        "" | "=" | "==" => same(given),
-        "!=" => !same(given),
-        ">" => found > wanted,
-        ">=" | "=>" => found >= wanted,
-        "<" => found < wanted,
-        "<=" | "=<" => found <= wanted || same(given),
-        "^" => found >= wanted && same(fixed),
-        "~" | "~>" => found >= wanted && same(given.clamp(1, 2)),
+        "" | "=" | "==" => same(precision),
+        "!=" => !same(precision),
+        ">" => actual > expected,
+        ">=" | "=>" => actual >= expected,
+        "<" => actual < expected,
+        "<=" | "=<" => actual <= expected || same(precision),
+        "^" => actual >= expected && same(fixed),
+        "~" | "~>" => actual >= expected && same(precision.clamp(1, 2)),
         other => return Err(invalid(format!("{other:?} is no comparison of versions"))),
     })
 }
@@ -198,13 +198,13 @@ fn version(text: &str) -> Result<([u64; 3], usize), Failure> {
     let bare = text.trim().trim_start_matches('v');
     let core = bare.split(['-', '+']).next().unwrap_or(bare);
     let mut numbers = [0; 3];
-    let mut given = 0;
-    for (place, part) in numbers.iter_mut().zip(core.split('.')) {
+    let mut count = 0;
+    for (number, part) in numbers.iter_mut().zip(core.split('.')) {
         if matches!(part, "x" | "X" | "*") {
             break;
         }
-        *place = part.parse().map_err(|_| invalid(format!("{text:?} is no version")))?;
-        given += 1;
+        *number = part.parse().map_err(|_| invalid(format!("{text:?} is no version")))?;
+        count += 1;
     }
-    Ok((numbers, given))
+    Ok((numbers, count))
 }

@@ -29,8 +29,8 @@ fn add(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
         None => (false, text.as_str()),
     };
     let span = SignedDuration::try_from(duration::parse(bare)?).map_err(|why| invalid(why.to_string()))?;
-    let moved = time.checked_add(if negative { -span } else { span });
-    moved.map(|time| Value::String(time.to_string())).map_err(|why| invalid(why.to_string()))
+    let result = time.checked_add(if negative { -span } else { span });
+    result.map(|time| Value::String(time.to_string())).map_err(|why| invalid(why.to_string()))
 }
 
 fn from_unix(arguments: &CallArguments<'_>) -> Result<Value, Failure> {

@@ -117,10 +117,11 @@ impl BuildxBakeArgs {
         }
         let bake = BakeConfig::parse(&self.definition_files(&client_env)?, &client_env)?;
         if let Some((variables, json)) = self.list_mode()? {
-            let listed = if variables { bake.variables(&client_env) } else { bake.targets() };
-            output::print(&definition_list(&listed, variables, json)?)?;
+            let listings = if variables { bake.variables(&client_env) } else { bake.targets() };
+            output::print(&definition_list(&listings, variables, json)?)?;
             return Ok(0);
         }
+        // Listing and --print need no store, so they also work where none can be made.
         let resolved = bake.resolve(&self.targets, &self.overrides(), &client_env)?;
         if self.print {
             output::print_line(&resolved.printed())?;
@@ -144,7 +145,7 @@ impl BuildxBakeArgs {
 
     /// The values of `--set`, and of flags that set a key of all targets.
     fn overrides(&self) -> Vec<String> {
-        let mut all = self.set.clone();
+        let mut overrides = self.set.clone();
         let flags = [
             ("push", self.push.then(|| "true".to_owned())),
             ("load", self.load.then(|| "true".to_owned())),
@@ -153,8 +154,9 @@ impl BuildxBakeArgs {
             ("provenance", self.provenance.clone()),
             ("sbom", self.sbom.clone()),
         ];
-        all.extend(flags.into_iter().filter_map(|(key, value)| Some(format!("*.{key}={}", value?))));
-        all
+        // After --set: as in buildx, these flags win.
+        overrides.extend(flags.into_iter().filter_map(|(key, value)| Some(format!("*.{key}={}", value?))));
+        overrides
     }
 
     /// What `--list` asks for: whether variables rather than targets, and whether as JSON.
@@ -163,16 +165,16 @@ impl BuildxBakeArgs {
             return Ok(Some((self.list_variables, false)));
         }
         let Some(text) = &self.list else { return Ok(None) };
-        let (mut what, mut json) = (None, false);
+        let (mut variables, mut json) = (None, false);
         for field in csv::fields(text)? {
             match field.split_once('=').unwrap_or(("type", &field)) {
-                ("type", "targets") => what = Some(false),
-                ("type", "variables") => what = Some(true),
+                ("type", "targets") => variables = Some(false),
+                ("type", "variables") => variables = Some(true),
                 ("format", format) => json = format == "json",
                 _ => return Err(invalid(format!("invalid list mode {text:?}: targets or variables")).into()),
             }
         }
-        match what {
+        match variables {
             Some(variables) => Ok(Some((variables, json))),
             None => Err(invalid(format!("invalid list mode {text:?}: targets or variables")).into()),
         }
@@ -186,18 +188,18 @@ impl BuildxBakeArgs {
         if !names.is_empty() {
             return names.iter().map(|name| read_definition(name, client_env)).collect();
         }
-        let found: Vec<BakeFile> = DEFAULT_FILES
+        let files: Vec<BakeFile> = DEFAULT_FILES
             .iter()
             .filter(|name| client_env.absolute(name).is_file())
             .map(|name| read_definition(name, client_env))
             .collect::<Result<_, _>>()?;
-        if found.is_empty() {
+        if files.is_empty() {
             let names = DEFAULT_FILES.join(", ");
             return Err(not_found("couldn't find a bake definition")
                 .hint(format!("-f names one; these are looked for: {names}"))
                 .into());
         }
-        Ok(found)
+        Ok(files)
     }
 }
 
@@ -212,34 +214,35 @@ fn read_definition(name: &str, client_env: &ClientEnv) -> anyhow::Result<BakeFil
     if name == "-" {
         return Ok(BakeFile { name: "-".into(), content: read_whole(std::io::stdin(), name)?, dotenv: None });
     }
+    // buildx marks local files so where the definition itself is remote.
     let path = client_env.absolute(name.strip_prefix("cwd://").unwrap_or(name));
     let file = std::fs::File::open(&path).with_context(|| format!("cannot read `{name}`"))?;
     // Compose files take variables from the `.env` in their directory.
-    let beside = path.parent().unwrap_or(Path::new("/")).join(".env");
-    let dotenv = match std::fs::File::open(beside) {
+    let dotenv_path = path.parent().unwrap_or(Path::new("/")).join(".env");
+    let dotenv = match std::fs::File::open(dotenv_path) {
         Ok(file) => Some(read_whole(file, ".env")?),
         Err(_) => None,
     };
     Ok(BakeFile { name: name.to_owned(), content: read_whole(file, name)?, dotenv })
 }
 
-fn read_whole(from: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
-    let content = read_limited(from).with_context(|| format!("cannot read `{name}`"))?;
+fn read_whole(reader: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
+    let content = read_limited(reader).with_context(|| format!("cannot read `{name}`"))?;
     content.ok_or_else(|| invalid(format!("`{name}` is larger than 16 MiB")).into())
 }
 
 /// A table as buildx prints it, or JSON.
-fn definition_list(listed: &[BakeListing], variables: bool, json: bool) -> anyhow::Result<String> {
+fn definition_list(listings: &[BakeListing], variables: bool, json: bool) -> anyhow::Result<String> {
     if json {
-        return Ok(serde_json::to_string_pretty(&definition_json(listed, variables))? + "\n");
+        return Ok(serde_json::to_string_pretty(&definition_json(listings, variables))? + "\n");
     }
     let mut text = String::from(match variables {
         true => "VARIABLE\tTYPE\tVALUE\tDESCRIPTION\n",
         false => "TARGET\tDESCRIPTION\n",
     });
-    for one in listed {
-        let description = one.description.as_deref().unwrap_or_default();
-        let value = one.value.as_ref();
+    for listing in listings {
+        let description = listing.description.as_deref().unwrap_or_default();
+        let value = listing.value.as_ref();
         text += &match (variables, value) {
             (true, value) => {
                 let shown = match value {
@@ -247,25 +250,26 @@ fn definition_list(listed: &[BakeListing], variables: bool, json: bool) -> anyho
                     Some(Value::Null) | None => "<null>".into(),
                     Some(other) => other.to_string(),
                 };
-                let kind = one.kind.as_deref().unwrap_or_default();
-                format!("{}\t{kind}\t{shown}\t{description}\n", one.name)
+                let kind = listing.kind.as_deref().unwrap_or_default();
+                format!("{}\t{kind}\t{shown}\t{description}\n", listing.name)
             }
+            // A group without a description is described by its members.
             (false, Some(Value::Array(members))) if description.is_empty() => {
                 let members: Vec<&str> = members.iter().filter_map(Value::as_str).collect();
-                format!("{}\t{}\n", one.name, members.join(", "))
+                format!("{}\t{}\n", listing.name, members.join(", "))
             }
-            (false, _) => format!("{}\t{description}\n", one.name),
+            (false, _) => format!("{}\t{description}\n", listing.name),
         };
     }
     Ok(table::align_columns(&text))
 }
 
-fn definition_json(listed: &[BakeListing], variables: bool) -> Value {
-    let row = |one: &BakeListing| match variables {
-        true => json!(one),
+fn definition_json(listings: &[BakeListing], variables: bool) -> Value {
+    let row = |listing: &BakeListing| match variables {
+        true => json!(listing),
         false => json!({
-            "name": one.name, "description": one.description, "group": one.value.is_some(),
+            "name": listing.name, "description": listing.description, "group": listing.value.is_some(),
         }),
     };
-    listed.iter().map(row).collect()
+    listings.iter().map(row).collect()
 }

@@ -54,16 +54,16 @@ pub(crate) fn run_bake(context: &CommandContext, store: &Store, options: &BakeOp
         .map(|name| prepare_target(name, context, options))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let mut display = build_run::open_display(context, options.mode, &options.invocation_env.environment)?;
-    let mut baking = BakeRun { store, options, images: BTreeMap::new(), built: Vec::new() };
+    let mut run = BakeRun { store, options, images: BTreeMap::new(), built: Vec::new() };
     let several = prepared.len() > 1;
     for target in prepared {
-        if let Err(error) = baking.build(target, several, &mut display) {
+        if let Err(error) = run.build(target, several, &mut display) {
             display.finish(options.verbose);
             return Ok(build_run::report_failure(context, &display, &error, options.verbose));
         }
     }
     display.finish(options.verbose);
-    baking.print_results()
+    run.print_results()
 }
 
 /// Parses and checks a target's options; errors name the target.
@@ -118,24 +118,24 @@ impl BakeRun<'_> {
                 *source = ContextSource::Image(self.base_image(other)?);
             }
         }
-        let shown = several.then_some(name.as_str());
-        let wanted = self.options.resolved.requested.contains(&name);
+        let build_name = several.then_some(name.as_str());
+        let requested = self.options.resolved.requested.contains(&name);
         // Another target needs this one as a single image in the store. If its own outputs are different, it
         // is built a second time for them, from the cache.
         if self.options.call == CallFunc::Build
             && self.is_used_as_context(&name)
-            && !(wanted && exports_to_store_only(&request))
+            && !(requested && exports_to_store_only(&request))
         {
-            let built = self.build_target(&base_build(&request), shown, display)?;
+            let built = self.build_target(&base_build(&request), build_name, display)?;
             if let Some(id) = &built.image {
                 self.images.insert(name.clone(), id.to_string());
             }
-            if !wanted {
+            if !requested {
                 return Ok(());
             }
         }
-        if wanted {
-            let built = self.build_target(&request, shown, display)?;
+        if requested {
+            let built = self.build_target(&request, build_name, display)?;
             if let Some(id) = built.image.as_ref().filter(|_| exports_to_store_only(&request)) {
                 self.images.insert(name.clone(), id.to_string());
             }
@@ -147,10 +147,10 @@ impl BakeRun<'_> {
     fn build_target(
         &self,
         request: &BuildRequest,
-        shown: Option<&str>,
+        build_name: Option<&str>,
         display: &mut BuildDisplay,
     ) -> anyhow::Result<BuildResult> {
-        display.begin_build(shown);
+        display.begin_build(build_name);
         dhow_builder::build(
             self.store,
             request,
@@ -181,9 +181,9 @@ impl BakeRun<'_> {
     fn print_results(&self) -> CommandResult {
         if let Some(path) = self.options.metadata {
             let pairs = self.built.iter();
-            let all: Map<String, Value> =
+            let metadata: Map<String, Value> =
                 pairs.map(|(name, _, built)| (name.clone(), Value::Object(built.metadata.clone()))).collect();
-            build_run::write_metadata(path, &all)?;
+            build_run::write_metadata(path, &metadata)?;
         }
         let mut code = 0;
         if self.options.call != CallFunc::Build {

@@ -110,11 +110,12 @@ pub(crate) fn print_call_result(
 
 /// Whether a check reported warnings or a build error.
 fn has_problems(json: &Value) -> bool {
-    let some = |key: &str| {
+    let has_any = |key: &str| {
+        // Warnings are a list, and a build error is an object or null.
         let value = json.get(key).unwrap_or(&Value::Null);
         value.as_array().map_or(!value.is_null(), |list| !list.is_empty())
     };
-    some("warnings") || some("buildError")
+    has_any("warnings") || has_any("buildError")
 }
 
 /// Writes the file of `--metadata-file`.
@@ -125,7 +126,7 @@ pub(crate) fn write_metadata(path: &str, metadata: &Map<String, Value>) -> anyho
 /// Removes the ID file of an earlier build, which must not outlive a failure of this one. Devices and links
 /// stay.
 fn remove_stale_iidfile(path: &str) -> anyhow::Result<()> {
-    let is_file = Path::new(path).symlink_metadata().is_ok_and(|found| found.is_file());
+    let is_file = Path::new(path).symlink_metadata().is_ok_and(|metadata| metadata.is_file());
     if is_file {
         rustix::fs::unlink(path).with_context(|| format!("removing image ID file {path}"))?;
     }

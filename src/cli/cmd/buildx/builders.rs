@@ -31,6 +31,7 @@ impl NamedBuilder {
     /// The platforms given to `buildx create`, and the host's.
     pub(crate) fn platforms(&self) -> Vec<String> {
         let mut platforms: Vec<String> = Vec::new();
+        // Whatever was asked for, builds run on this machine.
         for text in self.record.platforms.iter().cloned().chain([Platform::host().to_string()]) {
             if !platforms.contains(&text) {
                 platforms.push(text);
@@ -42,6 +43,7 @@ impl NamedBuilder {
 
 /// The builder named by the flag or by `BUILDX_BUILDER`.
 pub(crate) fn requested_builder(flag: Option<&str>) -> Option<String> {
+    // As in buildx, the flag wins over the environment.
     let flag = flag.filter(|name| !name.is_empty()).map(str::to_owned);
     flag.or_else(|| environment::all().text("BUILDX_BUILDER").map(str::to_owned))
 }
@@ -58,28 +60,28 @@ pub(crate) fn check_builder(store: &Store, flag: Option<&str>) -> anyhow::Result
 pub(crate) fn find_builder(builders: &BuilderNames, name: Option<&str>) -> anyhow::Result<NamedBuilder> {
     let current = builders.current.as_deref().unwrap_or(DEFAULT_BUILDER);
     let name = name.filter(|name| !name.is_empty()).unwrap_or(current);
-    let all = list_builders(builders);
-    all.into_iter().find(|shown| shown.name == name).ok_or_else(|| unknown_builder(name).into())
+    let mut candidates = list_builders(builders).into_iter();
+    candidates.find(|builder| builder.name == name).ok_or_else(|| unknown_builder(name).into())
 }
 
 /// Every builder; `default` comes last, where docker lists its own.
 pub(crate) fn list_builders(builders: &BuilderNames) -> Vec<NamedBuilder> {
     let current = builders.current.as_deref().unwrap_or(DEFAULT_BUILDER);
-    let shown = |name: &str, record: BuilderRecord| NamedBuilder {
+    let named = |name: &str, record: BuilderRecord| NamedBuilder {
         name: name.to_owned(),
         record,
         current: name == current,
     };
-    let mut all: Vec<NamedBuilder> =
-        builders.named.iter().map(|(name, record)| shown(name, record.clone())).collect();
+    let mut entries: Vec<NamedBuilder> =
+        builders.named.iter().map(|(name, record)| named(name, record.clone())).collect();
     let default = BuilderRecord {
         driver: DEFAULT_DRIVER.into(),
         endpoint: DEFAULT_BUILDER.into(),
         node: DEFAULT_BUILDER.into(),
         ..BuilderRecord::default()
     };
-    all.push(shown(DEFAULT_BUILDER, default));
-    all
+    entries.push(named(DEFAULT_BUILDER, default));
+    entries
 }
 
 /// The error for a builder that does not exist.

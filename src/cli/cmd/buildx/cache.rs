@@ -11,16 +11,17 @@ use dhow_model::filter::ListFilter;
 pub(crate) fn cache_table(entries: &[CacheEntry]) -> String {
     let mut text = String::from("ID\tRECLAIMABLE\tSIZE\tLAST ACCESSED\n");
     for entry in entries {
+        // The marks of buildx: behind the ID for mutable, behind the size for shared.
         let mutable = if entry.mutable { "*" } else { "" };
         let shared = if entry.shared { "*" } else { "" };
         let last = entry.last_used.as_deref().map(humanize::ago).unwrap_or_default();
-        let (id, free, size) = (&entry.id, !entry.in_use, bytes::human(entry.size));
-        text += &format!("{id}{mutable}\t{free}\t{size}{shared}\t{last}\n");
+        let (id, reclaimable, size) = (&entry.id, !entry.in_use, bytes::human(entry.size));
+        text += &format!("{id}{mutable}\t{reclaimable}\t{size}{shared}\t{last}\n");
     }
     table::align_columns(&text)
 }
 
-/// All there is about an entry, and an empty line.
+/// Every detail of an entry, followed by an empty line.
 pub(crate) fn cache_details(entry: &CacheEntry) -> String {
     let mut lines = vec![("ID", entry.id.clone())];
     if !entry.parents.is_empty() {
@@ -34,6 +35,7 @@ pub(crate) fn cache_details(entry: &CacheEntry) -> String {
         ("Size", bytes::human(entry.size)),
     ]);
     if !entry.description.is_empty() {
+        // Descriptions quote Dockerfiles, which must not control the terminal.
         lines.push(("Description", entry.description.escape_debug().to_string()));
     }
     lines.push(("Usage count", entry.uses.to_string()));
@@ -58,6 +60,7 @@ pub(crate) fn deleted_lines(removed: &[CacheEntry]) -> String {
 /// Parses `KEY=VALUE`, `KEY~=PART` and, for booleans, `KEY`.
 pub(crate) fn parse_cache_filter(text: &str) -> Result<ListFilter, Failure> {
     if let Some((key, part)) = text.split_once("~=") {
+        // The tilde moves into the value, because a filter is split at its `=`.
         return format!("{key}=~{part}").parse();
     }
     match text.contains('=') {

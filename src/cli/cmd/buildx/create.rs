@@ -63,12 +63,12 @@ struct BuildxCreateArgs {
 impl CommandArgs for BuildxCreateArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let name = self.checked_name()?;
-        let what = [
+        let ignored = [
             (self.buildkitd_config.is_some(), "--buildkitd-config"),
             (self.buildkitd_flags.is_some(), "--buildkitd-flags"),
             (!self.driver_opt.is_empty(), "--driver-opt"),
         ];
-        for (_, flag) in what.iter().filter(|(given, _)| *given) {
+        for (_, flag) in ignored.iter().filter(|(given, _)| *given) {
             report::warn(context, &format!("{flag} has no effect: there is no BuildKit daemon"));
         }
         if self.driver == "remote" || self.driver == "kubernetes" {
@@ -78,9 +78,9 @@ impl CommandArgs for BuildxCreateArgs {
         let store = Store::open(environment::data_root()?)?;
         // --append and --leave are about nodes, of which a builder here has exactly one: they change nothing,
         // but the builder must exist.
-        let (changes, switch, shown) = (self.append || self.leave, self.switch, name.clone());
+        let (must_exist, switch, printed_name) = (self.append || self.leave, self.switch, name.clone());
         store.edit_builders(|builders| {
-            match (builders.named.get_mut(&name), changes) {
+            match (builders.named.get_mut(&name), must_exist) {
                 (Some(_), true) => {}
                 (Some(_), false) => return Err(already_exists(&name).into()),
                 (None, true) => return Err(super::builders::unknown_builder(&name).into()),
@@ -91,7 +91,7 @@ impl CommandArgs for BuildxCreateArgs {
             }
             Ok(())
         })?;
-        output::print_line(&shown)?;
+        output::print_line(&printed_name)?;
         Ok(0)
     }
 }
@@ -102,6 +102,7 @@ impl BuildxCreateArgs {
             let message = format!("failed to find driver {:?}", self.driver);
             return Err(invalid(message).hint(format!("there are: {}", DRIVERS.join(", "))).into());
         }
+        // Only checked: listings show them as they were given.
         for platform in &self.platform {
             platform.parse::<dhow_model::platform::Platform>()?;
         }

@@ -31,6 +31,7 @@ struct BuildxDuArgs {
 
 impl CommandArgs for BuildxDuArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
+        // The size of a cache mount is that of its files, which may have any owner.
         userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         builders::check_builder(&store, self.builder.as_deref())?;
@@ -59,8 +60,8 @@ impl CommandArgs for BuildxDuArgs {
 
 /// Totals below the entries.
 fn cache_totals(entries: &[CacheEntry]) -> String {
-    let sum = |of: &dyn Fn(&CacheEntry) -> bool| {
-        let sizes = entries.iter().filter(|entry| of(entry)).map(|entry| entry.size);
+    let sum = |matches: &dyn Fn(&CacheEntry) -> bool| {
+        let sizes = entries.iter().filter(|entry| matches(entry)).map(|entry| entry.size);
         sizes.fold(0, u64::saturating_add)
     };
     let (shared, total) = (sum(&|entry| entry.shared), sum(&|_| true));

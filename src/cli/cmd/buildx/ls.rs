@@ -39,36 +39,37 @@ impl CommandArgs for BuildxLsArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let builders = list_builders(&store.builders()?);
+        // In JSON, the node is part of its builder and has no line of its own.
         if self.format == "json" {
             let lines = builders.iter().map(|builder| builder_json(builder).to_string() + "\n");
             output::print(&lines.collect::<String>())?;
             return Ok(0);
         }
         let columns = "{{.Name}}\\t{{.DriverEndpoint}}\\t{{.Status}}\\t{{.Buildkit}}\\t{{.Platforms}}";
-        let (template, heading) = match self.format.strip_prefix("table") {
+        let (template, with_heading) = match self.format.strip_prefix("table") {
             Some(rest) if rest.trim().is_empty() => (columns, true),
             Some(rest) => (rest.trim(), true),
             None => (self.format.as_str(), false),
         };
         let template = Template::parse(&template.replace("\\t", "\t").replace("\\n", "\n"))?;
-        let rows = builders.iter().flat_map(|builder| self.rows(builder, heading));
+        let rows = builders.iter().flat_map(|builder| self.rows(builder, with_heading));
         let mut text = String::new();
-        if heading {
-            let names = HEADERS.iter().map(|(field, text)| ((*field).to_owned(), Value::from(*text)));
-            text = template.render_header(&Value::Object(names.collect()))? + "\n";
+        if with_heading {
+            let headings = HEADERS.iter().map(|(field, text)| ((*field).to_owned(), Value::from(*text)));
+            text = template.render_header(&Value::Object(headings.collect()))? + "\n";
         }
         for row in rows {
             text += &template.render_row(&Value::Object(row.fields), &row.labels)?;
             text.push('\n');
         }
-        output::print(&if heading { table::align_columns(&text) } else { text })?;
+        output::print(&if with_heading { table::align_columns(&text) } else { text })?;
         Ok(0)
     }
 }
 
 impl BuildxLsArgs {
     /// A row for the builder and one for its node.
-    fn rows(&self, builder: &NamedBuilder, heading: bool) -> [ListingRow; 2] {
+    fn rows(&self, builder: &NamedBuilder, with_heading: bool) -> [ListingRow; 2] {
         let platforms = builder.platforms();
         let platforms = match platforms.as_slice() {
             [first, second, third, fourth, _, ..] if !self.no_trunc => {
@@ -76,7 +77,8 @@ impl BuildxLsArgs {
             }
             _ => platforms.join(", "),
         };
-        let branch = if heading { " \\_ " } else { "" };
+        // Only a table draws nodes as branches of their builder.
+        let branch = if with_heading { " \\_ " } else { "" };
         let mark = if builder.current { "*" } else { "" };
         [
             ListingRow::new(json!({

@@ -120,17 +120,18 @@ impl CommandArgs for BuildxPruneArgs {
 impl BuildxPruneArgs {
     /// How many bytes all limits together allow to stay; None without a limit.
     fn space_to_keep(&self, store: &Store) -> anyhow::Result<Option<u64>> {
-        let free = match self.min_free_space {
+        let disk_limit = match self.min_free_space {
             None => None,
-            Some(wanted) => {
+            Some(min_free) => {
                 let disk = rustix::fs::statvfs(store.root())?;
-                let missing = wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize));
-                let held = dhow_builder::prune::list_cache(store)?;
+                let missing = min_free.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize));
+                let entries = dhow_builder::prune::list_cache(store)?;
                 // What is missing on the disk has to come out of the cache.
-                Some(cache::total_size(&held).saturating_sub(missing))
+                Some(cache::total_size(&entries).saturating_sub(missing))
             }
         };
-        let limit = [self.max_used_space, free].into_iter().flatten().min();
+        let limit = [self.max_used_space, disk_limit].into_iter().flatten().min();
+        // The strictest limit counts, but the reserved space stays in any case.
         Ok(match (limit, self.reserved_space) {
             (Some(limit), Some(reserved)) => Some(limit.max(reserved)),
             (limit, reserved) => limit.or(reserved),

@@ -81,13 +81,14 @@ fn remove(store: &Store, name: &str) -> anyhow::Result<()> {
 }
 
 fn remove_all(store: &Store, force: bool) -> CommandResult {
+    // Nothing runs between builds, so all of them are inactive.
     if !force && !prompt::confirm("This will remove all builders that are not in running state.")? {
         return Ok(0);
     }
-    let gone = store.edit_builders(|builders| {
+    let removed = store.edit_builders(|builders| {
         builders.current = None;
         Ok(std::mem::take(&mut builders.named))
     })?;
-    gone.keys().try_for_each(|name| output::print_line(&format!("{name} removed")))?;
+    removed.keys().try_for_each(|name| output::print_line(&format!("{name} removed")))?;
     Ok(0)
 }

@@ -31,8 +31,9 @@ impl CommandArgs for BuildxUseArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         store.edit_builders(|builders| {
-            let found = find_builder(builders, Some(&self.name))?;
-            builders.current = Some(found.name).filter(|name| name != DEFAULT_BUILDER);
+            let builder = find_builder(builders, Some(&self.name))?;
+            // Without a current builder it is `default`.
+            builders.current = Some(builder.name).filter(|name| name != DEFAULT_BUILDER);
             Ok(())
         })?;
         Ok(0)

@@ -53,6 +53,7 @@ impl CommandArgs for ContainerCommitArgs {
             pause: self.pause && !self.no_pause,
         };
         let store = Store::open(environment::data_root()?)?;
+        // Not entered here: pausing happens outside the user namespace, and reading files in a child inside.
         let id = commit(&store, &request, &userns::probe_identity(&environment::all()))?;
         output::print_line(id.as_str())?;
         Ok(0)

@@ -80,6 +80,7 @@ impl CommandArgs for ContainerCpArgs {
                 (copied, Some(format!("{container}:{}", path_text(target))))
             }
         };
+        // mknod(2) of a device needs CAP_MKNOD in the initial user namespace.
         if let Some(first) = copied.left_out.first() {
             let first = String::from_utf8_lossy(first);
             let more = match copied.left_out.len() - 1 {

@@ -73,6 +73,7 @@ impl CommandArgs for ContainerExecArgs {
             tty: self.tty,
             interactive: self.interactive,
             detach: self.detach,
+            // Nothing is attached with -d, so there is nothing that keys could detach.
             detach_keys: docker_config::detach_keys(self.detach_keys, self.tty && !self.detach, context)?,
         };
         let store = Store::open(environment::data_root()?)?;

@@ -28,6 +28,7 @@ struct ContainerKillArgs {
 
 impl CommandArgs for ContainerKillArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
+        // A wrong signal is refused once, not for each container.
         let signal = signal::parse(&self.signal)?;
         let store = Store::open(environment::data_root()?)?;
         for_each_name(context, &self.containers, |name| kill(&store, name, signal).map(|()| name.to_owned()))

@@ -52,6 +52,7 @@ impl CommandArgs for ContainerLogsArgs {
             match line.stream {
                 // Flushed for each line, because a pipe's reader may follow the log.
                 OutputStream::Stdout => out.write_all(text.as_bytes()).and_then(|()| out.flush())?,
+                // Standard error has no buffer.
                 OutputStream::Stderr => err.write_all(text.as_bytes())?,
             }
             Ok(())

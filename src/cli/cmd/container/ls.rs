@@ -72,6 +72,7 @@ impl CommandArgs for ContainerLsArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let format = self.chosen_format(context);
+        // docker counts sizes also for a template that shows them.
         let with_size = self.size || format.contains(".Size");
         // Counting sizes reads files of every owner and mode.
         if with_size {
@@ -82,10 +83,11 @@ impl CommandArgs for ContainerLsArgs {
         let last = if self.latest { Some(1) } else { last };
         let query = ContainerQuery { all: self.all, last, filters: self.filter };
         let mut images = ImageNames::new(&store);
-        let listed = list(&store, &query, || userns::probe_identity(&environment::all()))?;
-        let (whole, sizes) = (self.no_trunc, with_size.then_some(&store));
-        let rows =
-            listed.into_iter().map(|c| container_row(&c, images.shown(c.dir.spec(), whole), whole, sizes));
+        let containers = list(&store, &query, || userns::probe_identity(&environment::all()))?;
+        let (no_trunc, sizes) = (self.no_trunc, with_size.then_some(&store));
+        let rows = containers
+            .into_iter()
+            .map(|c| container_row(&c, images.shown(c.dir.spec(), no_trunc), no_trunc, sizes));
         let table = if self.size { format!("{TABLE}\t{{{{.Size}}}}") } else { TABLE.to_owned() };
         let quiet = self.quiet.then_some("{{.ID}}");
         let listing = Listing { table: &table, quiet, raw: None, headers: HEADINGS };
@@ -96,8 +98,10 @@ impl CommandArgs for ContainerLsArgs {
 
 impl ContainerLsArgs {
     fn chosen_format(&self, context: &CommandContext) -> String {
-        let set = || if self.quiet { None } else { docker_config::read_client_config(context).ps_format };
-        let format = self.format.clone().or_else(set).unwrap_or_default();
+        // As in docker, -q ignores the configured format.
+        let configured =
+            || if self.quiet { None } else { docker_config::read_client_config(context).ps_format };
+        let format = self.format.clone().or_else(configured).unwrap_or_default();
         if self.quiet && !format.is_empty() && format != "table" {
             report::warn(context, "Ignoring custom format, because both --format and --quiet are set.");
             return String::new();
@@ -110,17 +114,18 @@ impl ContainerLsArgs {
 pub(crate) fn container_row(
     container: &ContainerSummary,
     image: String,
-    whole: bool,
+    no_trunc: bool,
     sizes: Option<&Store>,
 ) -> ListingRow {
     let spec = container.dir.spec();
     let short =
-        |text: &str, length: usize| if whole { text.to_owned() } else { humanize::ellipsis(text, length) };
+        |text: &str, length: usize| if no_trunc { text.to_owned() } else { humanize::ellipsis(text, length) };
     let mounts: Vec<String> = spec.mounts.iter().map(|mount| mount_name(&mount.source)).collect();
     let mounts: Vec<String> =
         mounts.iter().filter(|name| !name.is_empty()).map(|name| short(name, 15)).collect();
+    // Binds are listed by their absolute path, volumes by name.
     let volumes = mounts.iter().filter(|name| !name.starts_with('/')).count();
-    let id = if whole { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
+    let id = if no_trunc { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
     let row = ListingRow::new(json!({
         "ID": id, "Image": image, "Command": humanize::quote(&short(&command_text(spec), 20)),
         "CreatedAt": humanize::local_time(&spec.created), "RunningFor": humanize::ago(&spec.created),
@@ -136,6 +141,7 @@ fn command_text(spec: &ContainerSpec) -> String {
     let words = [&spec.process.entrypoint, &spec.process.command];
     let mut text = String::new();
     for word in words.into_iter().flatten().flatten() {
+        // docker quotes arguments with spaces, but never the program.
         match (text.is_empty(), word.contains(' ')) {
             (true, _) => text.push_str(word),
             (false, true) => text += &format!(" '{word}'"),

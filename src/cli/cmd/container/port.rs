@@ -33,19 +33,23 @@ impl CommandArgs for ContainerPortArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         let published = published(&store, &self.container)?;
-        let at = |one: &PublishedPort| join_host_port(one.ip, &one.host.to_string());
-        let inside = |one: &PublishedPort| format!("{}/{}", one.container, one.protocol);
+        let address = |one: &PublishedPort| join_host_port(one.ip, &one.host.to_string());
+        let container_port = |one: &PublishedPort| format!("{}/{}", one.container, one.protocol);
         let Some(text) = self.port else {
-            let lines = published.iter().map(|one| format!("{} -> {}\n", inside(one), at(one)));
+            let lines = published.iter().map(|one| format!("{} -> {}\n", container_port(one), address(one)));
             output::print(&lines.collect::<String>())?;
             return Ok(0);
         };
         let ports = port_range::parse(&text)?;
+        // Flags take ranges in this notation, but docker looks up one port.
         let [port] = ports.as_slice() else {
             return Err(invalid(format!("`{}` is more than one port", text.escape_debug())).into());
         };
-        let lines: Vec<String> =
-            published.iter().filter(|one| inside(one) == *port).map(|one| at(one) + "\n").collect();
+        let lines: Vec<String> = published
+            .iter()
+            .filter(|one| container_port(one) == *port)
+            .map(|one| address(one) + "\n")
+            .collect();
         if lines.is_empty() {
             let message = format!("No public port '{port}' published for {}", self.container);
             return Err(not_found(message).into());

@@ -55,12 +55,14 @@ impl CommandArgs for ContainerStartArgs {
         let environment = environment::all();
         if !self.attach && !self.interactive {
             return for_each_name(context, &self.containers, |name| {
+                // Nobody waits for the command, so there is no exit code yet.
                 start(&store, name, None, &environment).map(|_| name.to_owned())
             });
         }
         let [name] = self.containers.as_slice() else {
             return Err(invalid("you cannot start and attach multiple containers at once").into());
         };
+        // The terminal was chosen when the container was created.
         let tty = store.find_container(name)?.spec().process.tty;
         if tty && self.interactive && !std::io::stdin().is_terminal() {
             return Err(UsageError::new("the input device is not a TTY").into());

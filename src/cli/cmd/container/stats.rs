@@ -64,11 +64,11 @@ impl CommandArgs for ContainerStatsArgs {
         let store = Store::open(environment::data_root()?)?;
         let format = self.format.clone().filter(|format| !format.is_empty());
         let format = format.or_else(|| docker_config::read_client_config(context).stats_format);
-        let mut meter = StatsSampler::new(&store, self.containers.clone(), self.all)?;
+        let mut sampler = StatsSampler::new(&store, self.containers.clone(), self.all)?;
         // Rates are differences to this one.
-        meter.measure()?;
+        sampler.measure()?;
         sleep(FIRST_INTERVAL);
-        while let Some(stats) = meter.measure()? {
+        while let Some(stats) = sampler.measure()? {
             let text = self.render(format.as_deref(), &stats)?;
             if self.no_stream {
                 output::print(&text)?;
@@ -94,8 +94,9 @@ fn redraw(text: &str) -> String {
     format!("\x1b[H{lines}\x1b[J")
 }
 
-fn row(stats: &StatsSample, whole: bool) -> ListingRow {
-    let id = if whole { stats.id.as_str() } else { stats.id.get(..12).unwrap_or(&stats.id) };
+fn row(stats: &StatsSample, no_trunc: bool) -> ListingRow {
+    // A container that is gone has an empty ID.
+    let id = if no_trunc { stats.id.as_str() } else { stats.id.get(..12).unwrap_or(&stats.id) };
     let name = if stats.name.is_empty() { "--" } else { stats.name.as_str() };
     let shown = |text: String, nothing: &str| if stats.valid { text } else { nothing.to_owned() };
     let pair = |one: u64, other: u64| format!("{} / {}", humanize::size(one), humanize::size(other));

@@ -54,11 +54,13 @@ impl CreateCallbacks for CommandUi<'_> {
     fn prepare_pull(&mut self, image: &str) -> anyhow::Result<()> {
         let reference: ImageReference = image.parse()?;
         let request = PullRequest { reference, all_tags: false, platform: self.platform.clone() };
+        // Kept for the pull itself, which runs in a forked child where files can have any owner.
         self.pending_pull = Some(fetch::prepare_pull(self.context, &self.environment, request)?);
         Ok(())
     }
 
     fn pull_image(&self, store: &Store, image: &str, request: &RunRequest) -> anyhow::Result<()> {
+        // Cannot happen: every pull is prepared first.
         let Some(pending) = &self.pending_pull else {
             return Err(not_found(format!("No such image: {image}")).into());
         };

@@ -36,13 +36,14 @@ impl CommandArgs for ContainerUpdateArgs {
             return Err(UsageError::new("you must provide one or more flags when using this command").into());
         }
         let (limits, warnings) = self.limits.into_limits()?;
+        // These are about the flags, so they are printed once and not for each container.
         for warning in warnings {
             report::warn(context, warning);
         }
-        let change = UpdateRequest { limits, restart: self.restart };
+        let request = UpdateRequest { limits, restart: self.restart };
         let store = Store::open(environment::data_root()?)?;
         for_each_name(context, &self.containers, |name| {
-            for warning in update(&store, name, &change, &environment::all())? {
+            for warning in update(&store, name, &request, &environment::all())? {
                 report::warn(context, &warning);
             }
             Ok(name.to_owned())

@@ -35,6 +35,7 @@ pub(crate) fn run_pull(
     stream: Option<ProgressStream>,
 ) -> anyhow::Result<()> {
     let pulled = pull::fetch(store, &pending.prepared, pending.identity, &*progress::progress_on(stream))?;
+    // Printed when the bars are done, which would overwrite them.
     pulled.iter().filter_map(|image| image.warning.as_ref()).for_each(|text| report::warn(context, text));
     Ok(())
 }

@@ -72,6 +72,7 @@ impl ImageHistoryArgs {
             "CreatedAt": rfc3339_local(created),
             "CreatedBy": if self.no_trunc { instruction } else { humanize::ellipsis(&instruction, INSTRUCTION_WIDTH) },
             "CreatedSince": if self.human { humanize::ago(created) } else { rfc3339_local(created) },
+            // docker's word for a step whose image is not in the store.
             "ID": id.unwrap_or("<missing>"),
             "Size": if self.human { humanize::size(step.size) } else { step.size.to_string() },
         }))

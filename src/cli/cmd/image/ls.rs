@@ -53,6 +53,7 @@ struct ImageLsArgs {
 impl CommandArgs for ImageLsArgs {
     fn run(mut self, context: &CommandContext) -> CommandResult {
         self.check_tree()?;
+        // Flags that choose the form of the list win over the configured format.
         if self.format.is_none() && !self.quiet && !self.tree {
             self.format = docker_config::read_client_config(context).images_format;
         }
@@ -115,19 +116,20 @@ impl ImageLsArgs {
             let name = tag.tag().unwrap_or(NONE);
             rows.extend(digests.into_iter().map(|digest| self.row(item, &repository, name, digest)));
         }
-        let mut shown: Vec<String> = item.tags.iter().map(|tag| tag.familiar_name()).collect();
+        let mut shown_repositories: Vec<String> = item.tags.iter().map(|tag| tag.familiar_name()).collect();
         // Names with a digest and no tag have rows of their own.
         for name in &item.digests {
             let repository = name.familiar_name();
-            if !shown.contains(&repository) {
+            if !shown_repositories.contains(&repository) {
                 let digest = name.digest().map_or(NONE, |digest| digest.as_str());
                 rows.push(self.row(item, &repository, NONE, if with_digests { digest } else { NONE }));
                 if !with_digests {
-                    shown.push(repository);
+                    shown_repositories.push(repository);
                 }
             }
         }
         if rows.is_empty() {
+            // An image without any name is listed all the same, to be found and removed.
             rows.push(self.row(item, NONE, NONE, NONE));
         }
         rows

@@ -35,6 +35,7 @@ impl CommandArgs for ImagePruneArgs {
         if !self.flags.confirmed(warning(request.all))? {
             return Ok(0);
         }
+        // Layers hold files of any owner.
         userns::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;

@@ -9,12 +9,13 @@ pub(super) fn render(store: &Store, images: &[ImageSummary]) -> anyhow::Result<S
     let containers = store.containers()?;
     for item in images {
         let image = &item.image;
-        let used = containers
+        let in_use = containers
             .iter()
             .any(|container| container.spec().image.as_ref().is_some_and(|used| used.id == image.id));
-        let used = if used { "U" } else { "" };
+        // docker marks images that a container uses by this letter.
+        let in_use = if in_use { "U" } else { "" };
         let cells = format!(
-            "{}\t{}\t{}\t{used}",
+            "{}\t{}\t{}\t{in_use}",
             image.id.short(),
             humanize::size(image.record.size),
             content_size(store, item)?

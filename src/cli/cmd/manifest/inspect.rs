@@ -36,12 +36,13 @@ impl CommandArgs for ManifestInspectArgs {
         let (list, manifest) = match names.as_slice() {
             [list, manifest] => (Some(list), manifest),
             [manifest, ..] => (None, manifest),
+            // Cannot happen: clap requires a name.
             [] => return Ok(1),
         };
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::with_flags(context);
-        let shown = inspect(&store, &environment, list, manifest, self.verbose, self.insecure)?;
-        let text = match shown {
+        let inspection = inspect(&store, &environment, list, manifest, self.verbose, self.insecure)?;
+        let text = match inspection {
             ManifestInspection::Verbose(value) => reindent(&value.to_string(), "\t"),
             // docker indents lists and manifests differently.
             ManifestInspection::Text { text, list } => {

@@ -34,8 +34,8 @@ impl CommandArgs for ManifestPushArgs {
     fn run(self, context: &CommandContext) -> CommandResult {
         let list = parse_name(&self.list)?;
         let store = Store::open(environment::data_root()?)?;
-        let pushing = prepare_push(&store, &environment::with_flags(context), &list, self.insecure)?;
-        let digest = push(&pushing, &mut |line| output::print_line(line))?;
+        let prepared = prepare_push(&store, &environment::with_flags(context), &list, self.insecure)?;
+        let digest = push(&prepared, &mut |line| output::print_line(line))?;
         output::print_line(&digest)?;
         // Only after the upload succeeded.
         if self.purge {

@@ -87,7 +87,7 @@ impl CommandArgs for NetworkCreateArgs {
         let has_v6 = pools.iter().any(|pool| pool.subnet.is_some_and(|net| net.addr().is_ipv6()));
         let allowed =
             self.egress_allow.iter().map(|text| egress::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let new = NewNetwork {
+        let network = NewNetwork {
             name: self.name,
             internal: self.internal,
             attachable: self.attachable,
@@ -97,10 +97,11 @@ impl CommandArgs for NetworkCreateArgs {
             options: parse_pairs(&self.opt, "option")?,
             ipam_options: parse_pairs(&self.ipam_opt, "option")?,
             labels: parse_pairs(&self.label, "label")?,
+            // An empty list would allow nothing, where no flag allows everything.
             egress: Some(allowed).filter(|allowed| !allowed.is_empty()),
         };
         let store = Store::open(environment::data_root()?)?;
-        let (id, warnings) = create(&store, &self.driver, &new)?;
+        let (id, warnings) = create(&store, &self.driver, &network)?;
         warnings.iter().for_each(|warning| report::warn(context, warning));
         output::print_line(&id)?;
         Ok(0)
@@ -109,17 +110,18 @@ impl CommandArgs for NetworkCreateArgs {
 
 impl NetworkCreateArgs {
     fn refuse_swarm(&self) -> Result<(), Failure> {
-        let asked = [
+        let swarm_flags = [
             (self.config_from.is_some(), "--config-from"),
             (self.config_only, "--config-only"),
             (self.ingress, "--ingress"),
             (self.scope.as_deref().is_some_and(|scope| !matches!(scope, "" | "local")), "--scope"),
         ];
-        if let Some((_, flag)) = asked.iter().find(|(asked, _)| *asked) {
+        if let Some((_, flag)) = swarm_flags.iter().find(|(given, _)| *given) {
             return Err(unsupported(format!("{flag} is for networks of a swarm, and dhow is none")));
         }
         if !matches!(self.ipam_driver.as_str(), "" | "default") {
             let driver = self.ipam_driver.escape_debug();
+            // docker's error: it takes an unknown name for that of a plugin.
             return Err(not_found(format!(
                 "could not find plugin {driver} in v1 plugin registry: plugin not found"
             )));

@@ -58,10 +58,10 @@ const HEADINGS: &[(&str, &str)] = &[
     ("Scope", "SCOPE"),
 ];
 
-fn row(network: &ResolvedNetwork, whole: bool) -> ListingRow {
+fn row(network: &ResolvedNetwork, no_trunc: bool) -> ListingRow {
     // None for the predefined `host` and `none`.
     let spec = network.spec();
-    let id = if whole { network.id() } else { network.id().get(..12).unwrap_or_default() };
+    let id = if no_trunc { network.id() } else { network.id().get(..12).unwrap_or_default() };
     let row = ListingRow::new(json!({
         "CreatedAt": spec.map(|spec| humanize::local_time(&spec.created)).unwrap_or_default(),
         "Driver": network.driver(), "ID": id,

@@ -32,6 +32,7 @@ impl CommandArgs for NetworkRmArgs {
         for name in &self.networks {
             match rm(&store, name, self.force) {
                 Ok(true) => output::print_line(name)?,
+                // Only with --force: there was no such network.
                 Ok(false) => {}
                 Err(error) => {
                     report::print_error(context, &error);

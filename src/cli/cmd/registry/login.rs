@@ -54,6 +54,7 @@ impl CommandArgs for LoginArgs {
             return succeeded();
         }
         let credential = self.credential()?;
+        // A registry may answer with an identity token, which is stored in place of the password.
         let proven = login::verify_credential(&environment, &registry, &credential)?;
         if let CredentialLocation::File(path) = login::store_credential(&environment, &registry, &proven)? {
             report::warn(
@@ -85,6 +86,7 @@ impl LoginArgs {
             }
             (None, true) => Some(read_password()?),
         };
+        // docker, too, asks only on a terminal.
         if (self.username.is_none() || password.is_none()) && !std::io::stdin().is_terminal() {
             return Err(invalid("cannot ask for the account: standard input is not a terminal")
                 .hint("give --username, and the password through --password-stdin")
@@ -105,9 +107,9 @@ fn login_with_stored(
     environment: &Environment,
     registry: &str,
 ) -> anyhow::Result<bool> {
-    let known = login::stored_login(environment, registry)?;
-    known.warnings.iter().for_each(|warning| report::warn(context, warning));
-    let Some(credential) = known.credential else { return Ok(false) };
+    let stored = login::stored_login(environment, registry)?;
+    stored.warnings.iter().for_each(|warning| report::warn(context, warning));
+    let Some(credential) = stored.credential else { return Ok(false) };
     output::print_line("Authenticating with existing credentials...")?;
     match login::verify_credential(environment, registry, &credential) {
         Ok(_) => Ok(true),
@@ -123,6 +125,7 @@ fn login_with_stored(
 fn read_password() -> anyhow::Result<String> {
     let mut text = String::new();
     std::io::stdin()
+        // A device or a large file by mistake must not fill the memory.
         .take(MAX_PASSWORD_BYTES)
         .read_to_string(&mut text)
         .context("cannot read the password from standard input")?;

@@ -73,40 +73,51 @@ fn usage_summary(usage: &DiskUsage, cache: &[CacheEntry]) -> DiskUsageSummary {
     let active_images = usage.images.iter().filter(|image| image.containers > 0).count();
     let active_containers = usage.containers.iter().filter(|container| container.listed.is_up()).count();
     let active_volumes = usage.volumes.iter().filter(|volume| volume.links > 0).count();
-    let written = |up: bool| {
+    let in_containers = |up: bool| {
         let containers = usage.containers.iter().filter(|container| container.listed.is_up() == up);
         containers.map(|container| container.written).fold(0, u64::saturating_add)
     };
-    let kept = |used: bool| {
+    let in_volumes = |used: bool| {
         let volumes = usage.volumes.iter().filter(|volume| (volume.links > 0) == used);
         volumes.map(|volume| volume.size).fold(0, u64::saturating_add)
     };
     // The cache that images share is counted with the images.
-    let held = |in_use: bool| {
+    let in_cache = |in_use: bool| {
         let own = cache.iter().filter(|entry| !entry.shared && entry.in_use == in_use);
         own.map(|entry| entry.size).fold(0, u64::saturating_add)
     };
     let active_cache = cache.iter().filter(|entry| entry.in_use).count();
+    // By layer, because images share them.
     let images = (usage.active_layers, usage.layers_size.saturating_sub(usage.active_layers));
     DiskUsageSummary(vec![
         summary_row("Images", usage.images.len(), active_images, images),
-        summary_row("Containers", usage.containers.len(), active_containers, (written(true), written(false))),
-        summary_row("Local Volumes", usage.volumes.len(), active_volumes, (kept(true), kept(false))),
-        summary_row("Build Cache", cache.len(), active_cache, (held(true), held(false))),
+        summary_row(
+            "Containers",
+            usage.containers.len(),
+            active_containers,
+            (in_containers(true), in_containers(false)),
+        ),
+        summary_row(
+            "Local Volumes",
+            usage.volumes.len(),
+            active_volumes,
+            (in_volumes(true), in_volumes(false)),
+        ),
+        summary_row("Build Cache", cache.len(), active_cache, (in_cache(true), in_cache(false))),
     ])
 }
 
 /// A row of the summary; `sizes` are the bytes in use and the bytes that can be reclaimed.
 fn summary_row(kind: &str, total: usize, active: usize, sizes: (u64, u64)) -> ListingRow {
-    let all = sizes.0.saturating_add(sizes.1);
+    let size = sizes.0.saturating_add(sizes.1);
     let mut reclaimable = bytes::human(sizes.1);
-    if all > 0 {
+    if size > 0 {
         // A hundred times the size may not fit into 64 bits.
-        reclaimable += &format!(" ({}%)", u128::from(sizes.1) * 100 / u128::from(all));
+        reclaimable += &format!(" ({}%)", u128::from(sizes.1) * 100 / u128::from(size));
     }
     ListingRow::new(json!({
-        "Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(), "Size": bytes::human(all),
-        "Reclaimable": reclaimable,
+        "Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(),
+        "Size": bytes::human(size), "Reclaimable": reclaimable,
     }))
 }
 
@@ -181,6 +192,7 @@ impl DiskUsageDetails {
                 false,
                 None,
             );
+            // Measured for this listing, which has no virtual size in docker.
             row.fields.insert("Size".into(), humanize::size(container.written).into());
             row
         };
@@ -211,11 +223,11 @@ impl DiskUsageDetails {
 
     /// One object that holds all lists.
     fn formatted(self, format: &str) -> anyhow::Result<String> {
-        let all =
+        let list =
             |rows: Vec<ListingRow>| Value::from_iter(rows.into_iter().map(|row| Value::Object(row.fields)));
         let data = json!({
-            "Images": all(self.images), "Containers": all(self.containers), "Volumes": all(self.volumes),
-            "BuildCache": all(self.cache),
+            "Images": list(self.images), "Containers": list(self.containers), "Volumes": list(self.volumes),
+            "BuildCache": list(self.cache),
         });
         Ok(match format {
             "json" => data.to_string() + "\n",

@@ -45,9 +45,12 @@ impl CommandArgs for SystemEventsArgs {
             Some("json" | "{{json .}}") => EventFormat::Json,
             Some(template) => EventFormat::Template(Template::parse(template)?),
         };
-        let given = |time: &Option<String>| time.clone().filter(|time| !time.is_empty());
-        let query =
-            EventQuery::new(given(&self.since).as_deref(), given(&self.until).as_deref(), self.filter)?;
+        let non_empty = |time: &Option<String>| time.clone().filter(|time| !time.is_empty());
+        let query = EventQuery::new(
+            non_empty(&self.since).as_deref(),
+            non_empty(&self.until).as_deref(),
+            self.filter,
+        )?;
         let store = Store::open(environment::data_root()?)?;
         events(&store, &query, |event| output::print_line(&output_format.show(event)?))?;
         Ok(0)
@@ -106,6 +109,7 @@ fn json_line(event: &EngineEvent) -> Value {
     let (status, id, from) = legacy_fields(event);
     if let Value::Object(map) = &mut value {
         for (name, text) in [("status", status), ("id", id), ("from", from)] {
+            // Left out when empty, as by `omitempty` in Go.
             if !text.is_empty() {
                 map.insert(name.into(), text.into());
             }

@@ -76,8 +76,8 @@ fn info_text(info: &SystemInfo, root: &str, context: &CommandContext) -> String 
     line(" Network", &network_drivers(info).join(" "));
     line(" Log", &log_drivers().join(" "));
     line("Network", &info.network.backend.map_or_else(|| "none".to_owned(), |backend| backend.to_string()));
-    for (backend, why) in &info.network.refused {
-        line(&format!(" Not {backend}"), why);
+    for (backend, reason) in &info.network.refused {
+        line(&format!(" Not {backend}"), reason);
     }
     line(" Ping", if info.network.ping { "true" } else { "false" });
     line("Cgroup Driver", info.cgroup_driver);
@@ -111,6 +111,7 @@ fn template_data(
     context: &CommandContext,
     environment: &Environment,
 ) -> Value {
+    // Both spellings are in use; as in Go, upper case wins.
     let proxy = |name: &str| {
         environment
             .text(name)
@@ -120,7 +121,7 @@ fn template_data(
     };
     let has = |controller: CgroupController| info.controllers.has(controller);
     let refused: BTreeMap<_, _> =
-        info.network.refused.iter().map(|(backend, why)| (backend.to_string(), why)).collect();
+        info.network.refused.iter().map(|(backend, reason)| (backend.to_string(), reason)).collect();
     let mut data = json!({
         "Containers": info.running + info.paused + info.stopped, "ContainersRunning": info.running,
         "ContainersPaused": info.paused,
@@ -129,6 +130,7 @@ fn template_data(
         "Plugins": {"Volume": ["local"], "Network": network_drivers(info), "Authorization": null, "Log": log_drivers()},
         "Identity": identity_mode(info), "IdentityReason": info.single_because,
         "LoggingDriver": LogDriver::JsonFile.name(), "CgroupDriver": info.cgroup_driver, "CgroupVersion": info.cgroups.to_string(),
+        // docker names these after cgroup v1, where each was a feature of its own.
         "MemoryLimit": has(CgroupController::Memory), "SwapLimit": has(CgroupController::Memory), "CpuCfsPeriod": has(CgroupController::Cpu),
         "CpuCfsQuota": has(CgroupController::Cpu), "CPUShares": has(CgroupController::Cpu),
         "CPUSet": has(CgroupController::Cpuset), "PidsLimit": has(CgroupController::Pids), "OomKillDisable": false,
@@ -136,6 +138,7 @@ fn template_data(
         "NetworkWay": info.network.backend, "NetworkRefused": refused, "Ping": info.network.ping,
         "Debug": context.globals.debug, "NEventsListener": 0,
     });
+    // In two parts, because one `json!` of so many fields exceeds the recursion limit of macros.
     let machine = json!({
         "KernelVersion": info.kernel, "OperatingSystem": info.system, "OSVersion": info.system_version,
         "OSType": "linux", "Architecture": info.machine, "NCPU": info.processors, "MemTotal": info.memory,

@@ -24,8 +24,8 @@ struct SystemInstallAutostartArgs {
 
 impl CommandArgs for SystemInstallAutostartArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
-        let setup = setup()?;
-        let lines = if self.undo { uninstall(&setup)? } else { install(&setup)? };
+        let config = autostart_config()?;
+        let lines = if self.undo { uninstall(&config)? } else { install(&config)? };
         for line in lines {
             output::print_line(&line)?;
         }
@@ -33,7 +33,7 @@ impl CommandArgs for SystemInstallAutostartArgs {
     }
 }
 
-fn setup() -> anyhow::Result<AutostartConfig> {
+fn autostart_config() -> anyhow::Result<AutostartConfig> {
     let home = environment::home()?;
     let root = environment::data_root()?;
     Ok(AutostartConfig {

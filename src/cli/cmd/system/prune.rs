@@ -52,6 +52,7 @@ impl CommandArgs for SystemPruneArgs {
         let mut reclaimed = containers.reclaimed;
         text += &network::prune::deleted_lines(&network_prune::prune(&store, &conditions)?);
         if self.volumes {
+            // Named volumes stay, as in docker since version 23.
             let request = volume_prune::VolumePruneRequest { all: false, conditions: conditions.clone() };
             let pruned = volume_prune::prune(&store, &request)?;
             text += &volume::prune::deleted_lines(&pruned);
@@ -81,8 +82,8 @@ impl SystemPruneArgs {
     /// What to prune of the build cache. None with filters other than `until`: cache entries have no labels.
     fn cache(&self) -> Option<dhow_builder::prune::CachePruneRequest> {
         let filters = self.flags.filter.clone();
-        let known = filters.iter().all(|filter| filter.key == "until");
-        known.then_some(dhow_builder::prune::CachePruneRequest {
+        let only_until = filters.iter().all(|filter| filter.key == "until");
+        only_until.then_some(dhow_builder::prune::CachePruneRequest {
             all: self.all,
             filters,
             keep: None,

@@ -62,6 +62,7 @@ fn template_data(context: &CommandContext) -> Value {
         "KernelVersion": kernel, "MinAPIVersion": MIN_API_VERSION, "Os": platform.os,
     });
     json!({
+        // docker writes `ApiVersion` in JSON and reads `APIVersion` in templates; this object serves both.
         "Client": {
             "Platform": {"Name": "dhow"}, "Version": version, "ApiVersion": API_VERSION, "APIVersion": API_VERSION,
             "DefaultAPIVersion": API_VERSION, "GitCommit": commit, "Os": platform.os, "Arch": platform.architecture,

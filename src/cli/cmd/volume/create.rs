@@ -36,14 +36,14 @@ struct VolumeCreateArgs {
 impl CommandArgs for VolumeCreateArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         self.swarm.check()?;
-        let new = NewVolume {
+        let volume = NewVolume {
             name: self.name.unwrap_or_default(),
             driver: self.driver,
             labels: parse_pairs(&self.label, "label")?,
             options: parse_pairs(&self.opt, "option")?,
         };
         let store = Store::open(environment::data_root()?)?;
-        output::print_line(&create(&store, new)?)?;
+        output::print_line(&create(&store, volume)?)?;
         Ok(0)
     }
 }

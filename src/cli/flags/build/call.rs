@@ -27,6 +27,7 @@ pub(crate) fn parse_call(text: &str) -> Result<(CallFunc, CallFormat), Failure> 
     }
     let call = match name.as_str() {
         "" | "build" => CallFunc::Build,
+        // `lint` is BuildKit's name for the request behind it.
         "check" | "lint" => CallFunc::Check,
         "outline" => CallFunc::Outline,
         "targets" => CallFunc::Targets,

@@ -59,6 +59,7 @@ pub(crate) struct LegacyBuildFlags {
 impl LegacyBuildFlags {
     /// The limits of RUN steps. Warns about flags without effect.
     pub(super) fn limits(&self, context: &CommandContext) -> Result<LimitsSpec, Failure> {
+        // `=false` asks for verification, and must not be ignored.
         if !self.disable_content_trust {
             return Err(unsupported("signatures of Docker Content Trust cannot be verified by dhow"));
         }
@@ -82,8 +83,9 @@ impl LegacyBuildFlags {
     }
 
     fn warnings(&self) -> Vec<&'static str> {
+        // `default` is what BuildKit does anyway.
         let isolated = !self.isolation.is_empty() && self.isolation != "default";
-        let all = [
+        let warnings = [
             (self.compress, "compress flag is ignored: the context is read where it lies."),
             (
                 self.force_rm,
@@ -100,6 +102,6 @@ impl LegacyBuildFlags {
                 "experimental flag squash is removed with BuildKit. You should squash inside build using a multi-stage Dockerfile for efficiency.",
             ),
         ];
-        all.into_iter().filter(|(given, _)| *given).map(|(_, text)| text).collect()
+        warnings.into_iter().filter(|(given, _)| *given).map(|(_, text)| text).collect()
     }
 }

@@ -24,7 +24,7 @@ use dhow_model::flags::hosts;
 use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
 
-/// Everything that `build` lets a user say.
+/// All flags of `build`.
 #[derive(Args)]
 pub(crate) struct BuildFlags {
     /// Line for /etc/hosts, NAME:ADDRESS
@@ -163,7 +163,7 @@ pub(crate) fn invocation_env(context: &CommandContext) -> anyhow::Result<ClientE
 impl BuildFlags {
     /// Parses the flags and checks everything that needs no file of the context.
     pub(crate) fn into_invocation(mut self, context: &CommandContext) -> anyhow::Result<BuildInvocation> {
-        let [words] = self.words.as_slice() else {
+        let [main_context] = self.words.as_slice() else {
             let message = format!("'{}' requires 1 argument: PATH, URL or -", context.command_line());
             return Err(UsageError::new(message).into());
         };
@@ -171,15 +171,18 @@ impl BuildFlags {
         check_docker_buildkit(&client_env.environment, context)?;
         let (call, format) = self.call()?;
         let mode = progress_mode(self.progress, self.quiet, &client_env.environment)?;
-        let source = context::parse_main(words, &client_env)?;
+        let source = context::parse_main(main_context, &client_env)?;
         let (limits, cgroup_parent) = (self.legacy.limits(context)?, self.cgroup_parent.clone());
         let mut args = args::parse_build_args(&self.build_arg, &client_env)?;
+        // After the flags, which the configured proxies do not replace.
         docker_config::add_proxy_args(&mut args, context);
+        // An epoch from the environment becomes a build argument, unless a flag has set it.
         let epoch = args::parse_epoch(&mut args, &client_env)?;
         let request = BuildRequest {
             dockerfile: context::parse_dockerfile(self.file.as_deref(), &source, &client_env)?,
             contexts: parse_contexts(&self.build_context, &client_env)?,
             tags: check_tags(&self.tag)?,
+            // An empty target is the last stage, as in BuildKit.
             target: self.target.take().filter(|target| !target.is_empty()),
             labels: args::parse_labels(&self.label)?,
             annotations: args::parse_annotations(&self.annotation)?,
@@ -221,6 +224,7 @@ impl BuildFlags {
 
     fn outputs(&self) -> Result<Vec<OptionsEntry>, Failure> {
         let mut outputs = parse_each(&self.output, entries::parse_output)?;
+        // Before --push and --load add outputs, which never go to standard output.
         outputs.iter().try_for_each(check_output)?;
         if self.push {
             entries::apply_push(&mut outputs);
@@ -232,13 +236,14 @@ impl BuildFlags {
     }
 
     fn attests(&self, environment: &Environment) -> Result<Vec<OptionsEntry>, Failure> {
-        let mut all = parse_each(&self.attest, entries::parse_attest)?;
+        let mut attests = parse_each(&self.attest, entries::parse_attest)?;
         for (kind, given) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
+            // These flags are short for --attest, so giving both is a duplicate.
             if let Some(text) = given {
-                all.push(entries::parse_short_attest(kind, text)?);
+                attests.push(entries::parse_short_attest(kind, text)?);
             }
         }
-        entries::merge_attests(with_default_provenance(all, environment))
+        entries::merge_attests(with_default_provenance(attests, environment))
     }
 }
 
@@ -266,6 +271,7 @@ fn check_docker_buildkit(environment: &Environment, context: &CommandContext) ->
             );
             Ok(())
         }
+        // docker's own words: it does not guess what another value means, either.
         Some(None) => Err(invalid("DOCKER_BUILDKIT environment variable expects boolean value")),
     }
 }
@@ -278,6 +284,7 @@ pub(crate) fn progress_mode(
 ) -> anyhow::Result<ProgressMode> {
     if quiet {
         return match flag {
+            // Any other progress would print something, so buildx refuses it with --quiet.
             None | Some(ProgressMode::Auto | ProgressMode::Quiet) => Ok(ProgressMode::Quiet),
             Some(_) => Err(invalid("progress=quiet and quiet cannot be used with another --progress").into()),
         };
@@ -292,9 +299,9 @@ pub(crate) fn progress_mode(
 /// Parses each of `texts`.
 pub(crate) fn parse_each<T>(
     texts: &[String],
-    read: impl Fn(&str) -> Result<T, Failure>,
+    parse: impl Fn(&str) -> Result<T, Failure>,
 ) -> Result<Vec<T>, Failure> {
-    texts.iter().map(|text| read(text)).collect()
+    texts.iter().map(|text| parse(text)).collect()
 }
 
 /// Parses the caches of several flags, each of which may name several.
@@ -304,10 +311,10 @@ fn parse_caches(texts: &[String]) -> Result<Vec<OptionsEntry>, Failure> {
 
 /// Parses platforms; `local` is the host's. Without any, `DOCKER_DEFAULT_PLATFORM` applies.
 pub(crate) fn parse_platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>> {
-    let read = |text: &str| if text == "local" { Ok(Platform::host()) } else { text.parse() };
+    let parse = |text: &str| if text == "local" { Ok(Platform::host()) } else { text.parse() };
     let mut platforms: Vec<Platform> = Vec::new();
     for text in texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
-        let platform = read(text)?;
+        let platform = parse(text)?;
         if !platforms.contains(&platform) {
             platforms.push(platform);
         }
@@ -320,21 +327,21 @@ pub(crate) fn parse_platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>>
 
 /// Checks the names given to an image.
 pub(crate) fn check_tags(texts: &[String]) -> Result<Vec<String>, Failure> {
-    let read = |text: &str| match text.parse::<ImageReference>() {
+    let check = |text: &str| match text.parse::<ImageReference>() {
         Ok(name) if name.digest().is_some() => {
             Err(invalid(format!("invalid tag {text:?}: refusing to create a tag with a digest reference")))
         }
         Ok(_) => Ok(text.to_owned()),
         Err(why) => Err(invalid(format!("invalid tag {text:?}: {why}"))),
     };
-    texts.iter().filter(|text| !text.is_empty()).map(|text| read(text)).collect()
+    texts.iter().filter(|text| !text.is_empty()).map(|text| check(text)).collect()
 }
 
 /// Refuses to write an archive to a terminal.
-pub(crate) fn check_output(typed: &OptionsEntry) -> Result<(), Failure> {
-    let to_stdout = typed.attributes.get("dest").is_some_and(|dest| dest == "-");
+pub(crate) fn check_output(entry: &OptionsEntry) -> Result<(), Failure> {
+    let to_stdout = entry.attributes.get("dest").is_some_and(|dest| dest == "-");
     if to_stdout && output::stdout_is_terminal() {
-        let kind = &typed.kind;
+        let kind = &entry.kind;
         return Err(invalid(format!(
             "dest file is required for {kind} exporter. refusing to write to console"
         )));
@@ -353,6 +360,7 @@ fn parse_contexts(
 pub(crate) fn check_entitlement(text: &str) -> Result<String, Failure> {
     let name = text.split('=').next().unwrap_or(text);
     match name {
+        // A value may follow, as in `device=NAME`.
         "network.host" | "security.insecure" | "device" => Ok(text.to_owned()),
         // For bake: paths that it may read and write, and SSH agents that it may use.
         "fs" | "fs.read" | "fs.write" | "ssh" | "image.resolve" => Ok(text.to_owned()),

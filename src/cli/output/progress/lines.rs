@@ -30,19 +30,19 @@ impl ProgressStream {
 /// Prints a line for each new state of a layer.
 pub(crate) struct ProgressLines {
     stream: ProgressStream,
-    last: Mutex<HashMap<String, LayerEvent>>,
+    last_events: Mutex<HashMap<String, LayerEvent>>,
 }
 
 impl ProgressLines {
     pub(crate) fn new(stream: ProgressStream) -> Self {
-        Self { stream, last: Mutex::default() }
+        Self { stream, last_events: Mutex::default() }
     }
 
     /// Whether this differs from the layer's last state.
     fn is_new_state(&self, layer: &str, event: &LayerEvent) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.insert(layer.to_owned(), event.clone());
-        before.is_none_or(|before| discriminant(&before) != discriminant(event))
+        let mut last_events = self.last_events.lock().unwrap_or_else(PoisonError::into_inner);
+        let previous = last_events.insert(layer.to_owned(), event.clone());
+        previous.is_none_or(|previous| discriminant(&previous) != discriminant(event))
     }
 }
 

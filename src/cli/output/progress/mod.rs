@@ -36,7 +36,7 @@ struct ProgressBars {
 
 /// The layers of one image.
 struct LayerBars {
-    all: MultiProgress,
+    bars: MultiProgress,
     layers: HashMap<String, LayerBar>,
 }
 
@@ -64,7 +64,7 @@ impl LayerProgress for ProgressBars {
             self.lines.line(text);
         } else {
             // If the terminal is gone, the command reports it when it prints its result.
-            let _ = drawing.all.println(text);
+            let _ = drawing.bars.println(text);
         }
     }
 }
@@ -75,7 +75,7 @@ impl LayerBars {
             ProgressStream::Stdout => ProgressDrawTarget::stdout(),
             ProgressStream::Stderr => ProgressDrawTarget::stderr(),
         };
-        Self { all: MultiProgress::with_draw_target(target), layers: HashMap::new() }
+        Self { bars: MultiProgress::with_draw_target(target), layers: HashMap::new() }
     }
 
     fn is_done(&self) -> bool {
@@ -83,10 +83,10 @@ impl LayerBars {
     }
 
     fn update_layer(&mut self, id: &str, event: LayerEvent) {
-        let known = self.layers.get(id).map(|layer| discriminant(&layer.last));
-        let all = &self.all;
+        let previous = self.layers.get(id).map(|layer| discriminant(&layer.last));
+        let bars = &self.bars;
         let layer = self.layers.entry(id.to_owned()).or_insert_with(|| LayerBar {
-            bar: all.add(ProgressBar::no_length().with_finish(ProgressFinish::Abandon)),
+            bar: bars.add(ProgressBar::no_length().with_finish(ProgressFinish::Abandon)),
             last: event.clone(),
         });
         if let Some((current, total)) = event.bytes() {
@@ -94,7 +94,7 @@ impl LayerBars {
             layer.bar.set_position(current);
         }
         // Byte counts come often, and setting a style parses its template.
-        if known != Some(discriminant(&event)) || event.bytes().is_none() {
+        if previous != Some(discriminant(&event)) || event.bytes().is_none() {
             layer.bar.set_style(style(&event));
             // Layer names come from an archive and may contain control characters.
             layer.bar.set_prefix(id.escape_debug().to_string());

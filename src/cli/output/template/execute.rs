@@ -75,9 +75,10 @@ impl TemplateRunner<'_> {
     }
 
     fn scoped(&mut self, work: impl FnOnce(&mut Self) -> ExecuteResult<LoopFlow>) -> ExecuteResult<LoopFlow> {
-        let visible = self.variables.len();
+        let scope_start = self.variables.len();
         let flow = work(self);
-        self.variables.truncate(visible);
+        // Variables that a block declares end with it.
+        self.variables.truncate(scope_start);
         flow
     }
 
@@ -118,11 +119,11 @@ impl TemplateRunner<'_> {
         if elements.is_empty() {
             return self.nodes(&block.otherwise, dot);
         }
-        let visible = self.variables.len();
+        let scope_start = self.variables.len();
         for (key, item) in elements {
             self.bind(&block.pipeline, key, &item);
             let flow = self.nodes(&block.body, &item)?;
-            self.variables.truncate(visible);
+            self.variables.truncate(scope_start);
             if flow == LoopFlow::Break {
                 break;
             }
@@ -143,8 +144,8 @@ impl TemplateRunner<'_> {
 
     fn set(&mut self, name: &str, value: Value, assigns: bool) {
         // The innermost variable of that name.
-        let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
-        match known.filter(|_| assigns) {
+        let variable = self.variables.iter_mut().rev().find(|(variable, _)| variable == name);
+        match variable.filter(|_| assigns) {
             Some((_, old)) => *old = value,
             None => self.variables.push((name.to_owned(), value)),
         }
@@ -166,24 +167,24 @@ impl TemplateRunner<'_> {
         Ok(last.unwrap_or_default())
     }
 
-    /// `last` is the result of the command before, which becomes the last argument.
-    fn command(&mut self, operands: &[Operand], last: Option<Value>, dot: &Value) -> ExecuteResult<Value> {
+    /// `piped` is the result of the command before, which becomes the last argument.
+    fn command(&mut self, operands: &[Operand], piped: Option<Value>, dot: &Value) -> ExecuteResult<Value> {
         let Some((first, arguments)) = operands.split_first() else { return Ok(Value::Null) };
         match &first.term {
             OperandBase::Function(name) if matches!(name.as_str(), "and" | "or") => {
-                let value = self.and_or(name == "and", first, arguments, last, dot)?;
+                let value = self.and_or(name == "and", first, arguments, piped, dot)?;
                 self.fields(first, value)
             }
             OperandBase::Function(name) => {
                 let mut values = self.arguments(arguments, dot)?;
-                values.extend(last);
+                values.extend(piped);
                 let value = self.call(name, &values, first)?;
                 self.fields(first, value)
             }
-            _ if arguments.is_empty() && last.is_none() => self.operand(first, dot),
+            _ if arguments.is_empty() && piped.is_none() => self.operand(first, dot),
             _ => {
                 let mut values = self.arguments(arguments, dot)?;
-                values.extend(last);
+                values.extend(piped);
                 self.label(first, &values)
             }
         }
@@ -195,6 +196,7 @@ impl TemplateRunner<'_> {
 
     fn argument(&mut self, operand: &Operand, dot: &Value) -> ExecuteResult<Value> {
         match &operand.term {
+            // As an argument, a function takes none of its own; a call with some is in parentheses.
             OperandBase::Function(_) => self.command(std::slice::from_ref(operand), None, dot),
             _ => self.operand(operand, dot),
         }
@@ -206,7 +208,7 @@ impl TemplateRunner<'_> {
         and: bool,
         function: &Operand,
         operands: &[Operand],
-        last: Option<Value>,
+        piped: Option<Value>,
         dot: &Value,
     ) -> ExecuteResult<Value> {
         let mut value = None;
@@ -218,7 +220,8 @@ impl TemplateRunner<'_> {
             value = Some(next);
         }
         let missing = || self.error(function.span, "wrong number of args: want at least 1 got 0");
-        last.or(value).ok_or_else(missing)
+        // The piped value is the last argument: it is the result if all before it did not decide.
+        piped.or(value).ok_or_else(missing)
     }
 
     fn call(&self, name: &str, values: &[Value], function: &Operand) -> ExecuteResult<Value> {
@@ -253,7 +256,7 @@ impl TemplateRunner<'_> {
         for name in &operand.fields {
             value = match value {
                 Value::Object(map) => match map.get(name) {
-                    Some(found) => found,
+                    Some(field) => field,
                     // Fields of docker's structs begin with a capital; other names are keys of maps, which
                     // may be missing.
                     None if matches!(self.mode, RenderMode::Header)
@@ -284,8 +287,8 @@ impl TemplateRunner<'_> {
                 Ok(labels.get(name).cloned().unwrap_or_else(|| "".into()))
             }
             (RenderMode::Header, [Value::String(name)]) if is_label => {
-                let last = name.rsplit('.').next().unwrap_or(name);
-                Ok(last.replace(['-', '_'], " ").into())
+                let segment = name.rsplit('.').next().unwrap_or(name);
+                Ok(segment.replace(['-', '_'], " ").into())
             }
             _ => Err(self.error(operand.span, "it takes no arguments")),
         }

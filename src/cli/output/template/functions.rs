@@ -115,7 +115,7 @@ fn index(arguments: &[Value]) -> TemplateResult {
             // Go yields the zero value of the map's element type for a missing key; most maps hold strings.
             Value::Null => ABSENT,
             Value::Object(map) => match map.get(string(key)?) {
-                Some(found) => found,
+                Some(field) => field,
                 None if map.values().all(Value::is_string) => return Ok("".into()),
                 None => ABSENT,
             },
@@ -147,10 +147,10 @@ fn slice(arguments: &[Value]) -> TemplateResult {
     };
     let from = bounds.first().map_or(Ok(0), integer)?;
     let to = bounds.get(1).map_or(Ok(length), integer)?;
-    let range = || format!("slice bounds out of range: {from}:{to} of {length}");
+    let out_of_range = || format!("slice bounds out of range: {from}:{to} of {length}");
     match value {
-        Value::String(text) => text.get(from..to).map(Value::from).ok_or_else(range),
-        Value::Array(list) => list.get(from..to).map(|part| part.to_vec().into()).ok_or_else(range),
+        Value::String(text) => text.get(from..to).map(Value::from).ok_or_else(out_of_range),
+        Value::Array(list) => list.get(from..to).map(|part| part.to_vec().into()).ok_or_else(out_of_range),
         other => Err(format!("can't slice item of type {}", type_name(other))),
     }
 }
@@ -158,9 +158,9 @@ fn slice(arguments: &[Value]) -> TemplateResult {
 /// Puts a space between two arguments if neither is a string, as Go's `Sprint` does.
 fn sprint(arguments: &[Value]) -> String {
     let mut printed = String::new();
-    for (at, argument) in arguments.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|before| arguments.get(before));
-        if before.is_some_and(|before| !before.is_string() && !argument.is_string()) {
+    for (index, argument) in arguments.iter().enumerate() {
+        let previous = index.checked_sub(1).and_then(|previous| arguments.get(previous));
+        if previous.is_some_and(|previous| !previous.is_string() && !argument.is_string()) {
             printed.push(' ');
         }
         printed.push_str(&format_value(argument));
@@ -195,45 +195,45 @@ fn join(arguments: &[Value]) -> TemplateResult {
 }
 
 fn split(arguments: &[Value]) -> TemplateResult {
-    let (whole, separator) = two(arguments)?;
-    let (whole, separator) = (string(whole)?, string(separator)?);
+    let (text, separator) = two(arguments)?;
+    let (text, separator) = (string(text)?, string(separator)?);
     let parts: Vec<Value> = match separator {
         // As in Go, an empty separator splits into characters.
-        "" => whole.chars().map(|c| c.to_string().into()).collect(),
-        separator => whole.split(separator).map(Value::from).collect(),
+        "" => text.chars().map(|c| c.to_string().into()).collect(),
+        separator => text.split(separator).map(Value::from).collect(),
     };
     Ok(parts.into())
 }
 
 /// Capitalizes the first letter of each word.
 fn title(text: &str) -> String {
-    let mut inside = false;
+    let mut in_word = false;
     let mut titled = String::with_capacity(text.len());
     for c in text.chars() {
-        match inside {
+        match in_word {
             true => titled.push(c),
             false => titled.extend(c.to_uppercase()),
         }
-        inside = c.is_alphanumeric() || c == '_' || c == '\'';
+        in_word = c.is_alphanumeric() || c == '_' || c == '\'';
     }
     titled
 }
 
 /// `pad TEXT BEFORE AFTER`: puts spaces around the text, unless it is empty.
 fn pad(arguments: &[Value]) -> TemplateResult {
-    let [whole, before, after] = arguments else {
+    let [text, before, after] = arguments else {
         return Err(format!("wrong number of args: want 3 got {}", arguments.len()));
     };
-    let whole = string(whole)?;
-    if whole.is_empty() {
+    let text = string(text)?;
+    if text.is_empty() {
         return Ok("".into());
     }
     // The count comes from the template; the limit keeps a typo from taking all memory.
     let blanks = |count: &Value| integer(count).map(|count| " ".repeat(count.min(1_000_000)));
-    Ok(format!("{}{whole}{}", blanks(before)?, blanks(after)?).into())
+    Ok(format!("{}{text}{}", blanks(before)?, blanks(after)?).into())
 }
 
 fn truncate(arguments: &[Value]) -> TemplateResult {
-    let (whole, length) = two(arguments)?;
-    Ok(string(whole)?.chars().take(integer(length)?).collect::<String>().into())
+    let (text, length) = two(arguments)?;
+    Ok(string(text)?.chars().take(integer(length)?).collect::<String>().into())
 }

@@ -67,12 +67,13 @@ impl<'a> TemplateLexer<'a> {
 
     /// Takes the next `length` bytes as text.
     fn text(&mut self, length: usize) {
-        let whole = self.rest();
-        let mut text = whole.get(..length).unwrap_or(whole);
+        let rest = self.rest();
+        let mut text = rest.get(..length).unwrap_or(rest);
         if self.trim {
             text = text.trim_start_matches(BLANKS);
         }
-        let after = whole.get(length + 2..).unwrap_or_default();
+        // The marker of the action that follows trims this text.
+        let after = rest.get(length + 2..).unwrap_or_default();
         if after.strip_prefix('-').is_some_and(|after| after.starts_with(BLANKS)) {
             text = text.trim_end_matches(BLANKS);
         }
@@ -99,16 +100,16 @@ impl<'a> TemplateLexer<'a> {
     fn comment(&mut self) -> Result<(), TemplateError> {
         let rest = self.rest();
         let end = rest.find("*/").ok_or_else(|| self.error("unclosed comment"))?;
-        let behind = rest.get(end + 2..).unwrap_or_default();
-        let marked = behind.trim_start_matches(BLANKS);
-        let spaced = marked.len() < behind.len();
-        let (close, trim) = match marked.strip_prefix('-') {
-            Some(marked) if spaced => (marked, true),
-            _ => (behind, false),
+        let after_comment = rest.get(end + 2..).unwrap_or_default();
+        let after_blanks = after_comment.trim_start_matches(BLANKS);
+        let spaced = after_blanks.len() < after_comment.len();
+        let (tail, trim) = match after_blanks.strip_prefix('-') {
+            Some(after_blanks) if spaced => (after_blanks, true),
+            _ => (after_comment, false),
         };
-        let close =
-            close.strip_prefix("}}").ok_or_else(|| self.error("comment ends before closing delimiter"))?;
-        self.at = self.source.len() - close.len();
+        let tail =
+            tail.strip_prefix("}}").ok_or_else(|| self.error("comment ends before closing delimiter"))?;
+        self.at = self.source.len() - tail.len();
         self.trim = trim;
         Ok(())
     }
@@ -176,14 +177,14 @@ impl<'a> TemplateLexer<'a> {
     }
 
     fn quoted(&self, rest: &str, quote: char) -> Result<(TemplateTokenKind, usize), TemplateError> {
-        let what = match quote {
+        let unterminated = match quote {
             '`' => "unterminated raw quoted string",
             '"' => "unterminated quoted string",
             _ => "unterminated character constant",
         };
-        let length = quoted_length(rest, quote).ok_or_else(|| self.error(what))?;
-        let inside = rest.get(1..length - 1).unwrap_or_default();
-        let text = if quote == '`' { Some(inside.to_owned()) } else { unescape(inside) };
+        let length = quoted_length(rest, quote).ok_or_else(|| self.error(unterminated))?;
+        let content = rest.get(1..length - 1).unwrap_or_default();
+        let text = if quote == '`' { Some(content.to_owned()) } else { unescape(content) };
         let text = text.ok_or_else(|| self.error("invalid syntax in a quoted string"))?;
         let mut characters = text.chars();
         match (quote, characters.next(), characters.next()) {
@@ -211,6 +212,7 @@ fn quoted_length(text: &str, quote: char) -> Option<usize> {
         match c {
             _ if escaped => escaped = false,
             '\\' if quote != '`' => escaped = true,
+            // Only a raw string may contain a line break.
             '\n' if quote != '`' => return None,
             c if c == quote => return Some(at + 1),
             _ => {}

@@ -80,6 +80,7 @@ pub(crate) enum OperandBase {
 pub(crate) fn parse_template(source: &str) -> Result<Vec<TemplateNode>, TemplateError> {
     let tokens = tokenize(source)?;
     let mut parser =
+        // `$`, the data of the template, is always in scope.
         TemplateParser { source, tokens, at: 0, variables: vec![String::new()], depth: 0, loops: 0 };
     let (nodes, end) = parser.nodes()?;
     match end {
@@ -124,6 +125,7 @@ impl TemplateParser<'_> {
                     }
                     Some("else") => {
                         self.at += 1;
+                        // Not closed here: a condition may follow, as in `{{else if}}`.
                         return Ok((nodes, NodeListEnd::Else));
                     }
                     Some(word) => nodes.push(self.control(word)?),
@@ -158,24 +160,24 @@ impl TemplateParser<'_> {
 
     fn block(&mut self, word: &'static str) -> ParseResult<ControlBlock> {
         self.descend()?;
-        let visible = self.variables.len();
+        let scope_start = self.variables.len();
         let pipeline = self.pipeline(word)?;
         if pipeline.variables.len() > 1 && word != "range" {
             return Err(self.error(format!("too many declarations in {word}")));
         }
         self.close(word)?;
         // `break` and `continue` are allowed in the body, not behind `{{else}}`.
-        let looping = usize::from(word == "range");
-        self.loops += looping;
+        let added_loops = usize::from(word == "range");
+        self.loops += added_loops;
         let (body, end) = self.nodes()?;
-        self.loops -= looping;
+        self.loops -= added_loops;
         let otherwise = match end {
             NodeListEnd::Source => return Err(self.error("unexpected EOF")),
             NodeListEnd::End => Vec::new(),
             NodeListEnd::Else => self.otherwise(word)?,
         };
         // Variables declared in the block end with it.
-        self.variables.truncate(visible);
+        self.variables.truncate(scope_start);
         self.depth -= 1;
         Ok(ControlBlock { pipeline, body, otherwise })
     }
@@ -184,6 +186,7 @@ impl TemplateParser<'_> {
     fn otherwise(&mut self, word: &'static str) -> ParseResult<Vec<TemplateNode>> {
         if let Some(next) = self.keyword().filter(|next| next == word && word != "range") {
             self.at += 1;
+            // The one `{{end}}` belongs to the inner block, and ends all of the chain.
             return Ok(vec![if next == "if" {
                 TemplateNode::If(self.block("if")?)
             } else {
@@ -227,6 +230,7 @@ impl TemplateParser<'_> {
 
     /// Parses `$x :=`, `$x =` or, for a range, `$i, $x :=` in front of a pipeline.
     fn declaration(&mut self, pipeline: &mut Pipeline, context: &str) -> ParseResult<()> {
+        // Only the sign after it tells a declaration from a value that begins with `$x`.
         let kind = |ahead: usize| self.tokens.get(self.at + ahead).map(|token| &token.kind);
         let (names, sign) = match (kind(0), kind(1), kind(2), kind(3)) {
             (
@@ -254,7 +258,7 @@ impl TemplateParser<'_> {
     }
 
     fn require_variable(&self, name: &str) -> ParseResult<()> {
-        match self.variables.iter().any(|known| known == name) {
+        match self.variables.iter().any(|variable| variable == name) {
             true => Ok(()),
             false => Err(self.error(format!("undefined variable \"${name}\""))),
         }
@@ -331,6 +335,7 @@ impl TemplateParser<'_> {
         match self.next().map(|token| token.kind) {
             Some(TemplateTokenKind::Close) => Ok(()),
             _ => {
+                // Back to the token that the error is about.
                 self.at -= 1;
                 Err(self.unexpected(context))
             }

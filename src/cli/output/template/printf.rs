@@ -115,6 +115,7 @@ impl FormatVerb {
     }
 
     fn float(&self, value: f64) -> Option<String> {
+        // The precision comes from the template, and must not take all memory.
         let (absolute, precision) = (value.abs(), self.precision.unwrap_or(6).min(1000));
         let digits = match self.letter {
             'f' | 'F' => format!("{absolute:.precision$}"),
@@ -145,18 +146,18 @@ impl FormatVerb {
         }
     }
 
-    fn pad(&self, formatted: String, number: bool) -> String {
-        let missing = self.width.unwrap_or(0).saturating_sub(formatted.chars().count());
+    fn pad(&self, formatted: String, is_number: bool) -> String {
+        let padding = self.width.unwrap_or(0).saturating_sub(formatted.chars().count());
         if self.minus {
-            return formatted + &" ".repeat(missing);
+            return formatted + &" ".repeat(padding);
         }
-        if self.zero && number {
+        if self.zero && is_number {
             // Zeros go between the sign and the digits.
             let digits = formatted.trim_start_matches(['-', '+', ' ']);
             let sign = formatted.get(..formatted.len() - digits.len()).unwrap_or_default();
-            return format!("{sign}{}{digits}", "0".repeat(missing));
+            return format!("{sign}{}{digits}", "0".repeat(padding));
         }
-        " ".repeat(missing) + &formatted
+        " ".repeat(padding) + &formatted
     }
 }
 

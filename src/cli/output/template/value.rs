@@ -7,6 +7,7 @@ use serde_json::{Number, Value};
 /// Parses a number of a template: decimal, hexadecimal (`0x`), octal (`0o`), binary (`0b`), or with a
 /// fraction.
 pub(crate) fn parse_number(text: &str) -> Option<Value> {
+    // Go allows underscores between digits.
     let plain = text.replace('_', "");
     let (sign, digits) = match plain.strip_prefix('-') {
         Some(digits) => (-1, digits),

@@ -37,7 +37,7 @@ pub(crate) struct CopyTargetInfo {
     pub name: Vec<u8>,
 }
 
-/// What the helper is told then.
+/// What the helper is told in return.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ExtractInstructions {
     pub(crate) placement: CopyPlacement,
@@ -60,13 +60,13 @@ pub(crate) fn pack_source(
     }
     inside.send(&CopySourceInfo { name: arg.name(), is_dir })?;
     // The host decides, since only it knows whether the target exists.
-    let called: Vec<u8> = inside.receive()?;
+    let name: Vec<u8> = inside.receive()?;
     let mut out = BufWriter::with_capacity(128 << 10, std::fs::File::from(inside.data));
     let mut packer = TreePacker::new(&mut out, DhowXattrs::Apply);
     exclude_kernel_mounts(inside.root.as_fd(), &mut packer)?;
     if is_dir {
-        packer.directory(located.open_dir()?, &called)?;
-    } else if !packer.entry(located.parent.as_fd(), &located.base, &called)? {
+        packer.directory(located.open_dir()?, &name)?;
+    } else if !packer.entry(located.parent.as_fd(), &located.base, &name)? {
         return Err(
             invalid(format!("{} is gone, or a socket, which cannot be copied", arg.path.display())).into()
         );
@@ -77,12 +77,12 @@ pub(crate) fn pack_source(
 /// /proc, /sys and /dev of a running container are not copied along with the directory that contains them. A
 /// path that leads into them is copied.
 fn exclude_kernel_mounts(root: BorrowedFd<'_>, packer: &mut TreePacker<'_>) -> Result<()> {
-    let own = rustix::fs::fstat(root)?.st_dev;
+    let root_device = rustix::fs::fstat(root)?.st_dev;
     for name in ["proc", "sys", "dev"] {
         // A different device number: something is mounted there. In a stopped container it is a plain
         // directory.
         if let Ok(stat) = rustix::fs::statat(root, name, AtFlags::SYMLINK_NOFOLLOW)
-            && stat.st_dev != own
+            && stat.st_dev != root_device
         {
             packer.exclude_contents(stat.st_dev, stat.st_ino);
         }
@@ -98,7 +98,7 @@ pub(crate) fn extract_at(
     read_only: bool,
 ) -> Result<()> {
     let located = resolve_path(inside.root.as_fd(), arg, true, container)?;
-    let there = match located.kind() {
+    let kind = match located.kind() {
         Some(FileType::Directory) => TargetKind::Directory,
         Some(FileType::RegularFile) if !arg.is_directory => TargetKind::Other,
         None | Some(FileType::RegularFile) => TargetKind::Nothing,
@@ -108,14 +108,14 @@ pub(crate) fn extract_at(
             return Err(invalid(message).into());
         }
     };
-    inside.send(&CopyTargetInfo { there, name: located.base.to_bytes().to_vec() })?;
-    let take: ExtractInstructions = inside.receive()?;
-    let dir = match take.placement {
+    inside.send(&CopyTargetInfo { there: kind, name: located.base.to_bytes().to_vec() })?;
+    let instructions: ExtractInstructions = inside.receive()?;
+    let dir = match instructions.placement {
         CopyPlacement::Within => located.path,
         CopyPlacement::Renamed => located.path.parent().unwrap_or(Path::new("/")).to_owned(),
     };
     let data = BufReader::with_capacity(128 << 10, std::fs::File::from(inside.data));
-    let side = ExtractSide::Container { dir, owners: take.owners };
+    let side = ExtractSide::Container { dir, owners: instructions.owners };
     extract_maybe_compressed(data, inside.root, side)
         .map(drop)
         .map_err(|error| explain_read_only(error, read_only))
@@ -146,9 +146,9 @@ fn explain_read_only(error: anyhow::Error, read_only: bool) -> anyhow::Error {
     if !error.chain().any(refused) {
         return error;
     }
-    let what =
+    let message =
         if read_only { "container rootfs is marked read-only" } else { "mounted volume is marked read-only" };
-    Failure::new(FailureKind::Denied, what).into()
+    Failure::new(FailureKind::Denied, message).into()
 }
 
 /// A path in the container, as far as it exists.

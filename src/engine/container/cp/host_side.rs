@@ -60,10 +60,10 @@ impl HostSource {
         Ok(Self { name, is_dir: false, handle: HostSourceHandle::Other(parent, base) })
     }
 
-    pub(super) fn pack(self, packer: &mut TreePacker<'_>, called: &[u8]) -> Result<()> {
+    pub(super) fn pack(self, packer: &mut TreePacker<'_>, name: &[u8]) -> Result<()> {
         match self.handle {
-            HostSourceHandle::Directory(dir) => packer.directory(dir, called),
-            HostSourceHandle::Other(parent, base) => match packer.entry(parent.as_fd(), &base, called)? {
+            HostSourceHandle::Directory(dir) => packer.directory(dir, name),
+            HostSourceHandle::Other(parent, base) => match packer.entry(parent.as_fd(), &base, name)? {
                 true => Ok(()),
                 false => Err(invalid("it is gone, or a socket, which cannot be copied").into()),
             },
@@ -75,7 +75,7 @@ impl HostSource {
 pub(crate) struct HostDestination {
     path: PathBuf,
     is_directory: bool,
-    there: TargetKind,
+    kind: TargetKind,
 }
 
 impl HostDestination {
@@ -84,7 +84,7 @@ impl HostDestination {
         let mut path = arg.path.clone();
         for _ in 0..MAX_LINKS {
             // Step by step, because the last component may be missing behind a link too.
-            let there = match std::fs::symlink_metadata(&path) {
+            let kind = match std::fs::symlink_metadata(&path) {
                 Ok(meta) if meta.is_symlink() => {
                     let link = std::fs::read_link(&path)?;
                     path = path.parent().unwrap_or(Path::new("/")).join(link);
@@ -106,21 +106,21 @@ impl HostDestination {
                 }
             };
             let parent = path.parent().unwrap_or(Path::new("/"));
-            if there == TargetKind::Nothing && !parent.is_dir() {
+            if kind == TargetKind::Nothing && !parent.is_dir() {
                 let message =
                     format!("invalid output path: directory \"{}\" does not exist", parent.display());
                 return Err(not_found(message).into());
             }
-            return Ok(Self { path, is_directory: arg.is_directory, there });
+            return Ok(Self { path, is_directory: arg.is_directory, kind });
         }
         let message = format!("invalid output path: too many links at \"{}\"", arg.path.display());
         Err(Failure::new(FailureKind::Invalid, message).into())
     }
 
     /// The directory to extract into, and the name of the source there.
-    pub(crate) fn extraction_dir(self, found: &CopySourceInfo) -> Result<(OwnedFd, Vec<u8>)> {
-        let (dir, name) = match decide_placement(found.is_dir, self.there, self.is_directory)? {
-            CopyPlacement::Within => (self.path.as_path(), found.name.clone()),
+    pub(crate) fn extraction_dir(self, source: &CopySourceInfo) -> Result<(OwnedFd, Vec<u8>)> {
+        let (dir, name) = match decide_placement(source.is_dir, self.kind, self.is_directory)? {
+            CopyPlacement::Within => (self.path.as_path(), source.name.clone()),
             CopyPlacement::Renamed => {
                 let name = self.path.file_name().ok_or_else(|| invalid("the target has no name"))?;
                 (self.path.parent().unwrap_or(Path::new("/")), name.as_bytes().to_vec())

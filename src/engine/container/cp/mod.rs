@@ -77,26 +77,26 @@ pub fn copy_from(
         HostEndpoint::Stream => None,
     };
     let view = RootfsView::for_reading(store, container, identity)?;
-    let mut visitor = view.spawn_helper(PipeDirection::Out, |inside| {
+    let mut helper = view.spawn_helper(PipeDirection::Out, |inside| {
         container_side::pack_source(inside, source, options.follow, name)
     })?;
-    let found: CopySourceInfo = visitor.receive()?;
-    let input = visitor.take_data()?;
+    let info: CopySourceInfo = helper.receive()?;
+    let input = helper.take_data()?;
     let copied = match target {
         None => {
-            visitor.send(&found.name)?;
+            helper.send(&info.name)?;
             io::copy(&mut std::fs::File::from(input), out)
                 .map(|bytes| CopyResult { bytes, left_out: BTreeSet::new() })
                 .context("cannot write the archive")
         }
         Some(target) => {
-            let (dir, name) = target.extraction_dir(&found)?;
-            visitor.send(&name)?;
+            let (dir, name) = target.extraction_dir(&info)?;
+            helper.send(&name)?;
             extract_on_host(input, dir)
         }
     };
     // If both sides failed, the failure inside caused the other.
-    visitor.finish()?;
+    helper.finish()?;
     store.record_event(event.with("path", source.path.to_string_lossy()));
     copied
 }
@@ -126,51 +126,52 @@ pub fn copy_into(
     let owners = options.archive || source.is_none();
     let read_only = container.spec().read_only;
     let view = RootfsView::for_writing(store, container, identity)?;
-    let mut visitor = view.spawn_helper(PipeDirection::In, |inside| {
+    let mut helper = view.spawn_helper(PipeDirection::In, |inside| {
         container_side::extract_at(inside, target, name, read_only)
     })?;
-    let there: CopyTargetInfo = visitor.receive()?;
+    let info: CopyTargetInfo = helper.receive()?;
     let placement = match &source {
-        Some(source) => decide_placement(source.is_dir, there.there, target.is_directory)?,
-        None if there.there == TargetKind::Directory => CopyPlacement::Within,
+        Some(source) => decide_placement(source.is_dir, info.there, target.is_directory)?,
+        None if info.there == TargetKind::Directory => CopyPlacement::Within,
         None => {
             let path = target.path.display();
             return Err(invalid(format!("destination \"{name}:{path}\" must be a directory")).into());
         }
     };
-    visitor.send(&ExtractInstructions { placement, owners })?;
-    let mut output = std::fs::File::from(visitor.take_data()?);
+    helper.send(&ExtractInstructions { placement, owners })?;
+    let mut output = std::fs::File::from(helper.take_data()?);
     let sent = match source {
         Some(source) => {
-            let called = if placement == CopyPlacement::Within { source.name.clone() } else { there.name };
-            pack_from_host(source, &called, &mut output)
+            let archive_name =
+                if placement == CopyPlacement::Within { source.name.clone() } else { info.name };
+            pack_from_host(source, &archive_name, &mut output)
         }
         None => io::copy(stdin, &mut output).context("cannot pass the archive on"),
     };
     // End of file for the helper.
     drop(output);
-    let bytes = finish_transfer(visitor, sent)?;
+    let bytes = finish_transfer(helper, sent)?;
     store.record_event(event.with("path", target.path.to_string_lossy()));
     Ok(CopyResult { bytes, left_out: BTreeSet::new() })
 }
 
-fn pack_from_host(source: host_side::HostSource, called: &[u8], output: &mut std::fs::File) -> Result<u64> {
+fn pack_from_host(source: host_side::HostSource, name: &[u8], output: &mut std::fs::File) -> Result<u64> {
     let mut out = BufWriter::with_capacity(128 << 10, output);
     let mut packer = TreePacker::new(&mut out, DhowXattrs::Ignore);
-    source.pack(&mut packer, called)?;
+    source.pack(&mut packer, name)?;
     packer.finish()
 }
 
 /// A reader that failed breaks the writer's pipe, so its reason is the one to report. A writer that failed
 /// leaves an archive without its end, which makes the reader fail too; then the writer's reason counts.
-fn finish_transfer(visitor: FsHelper, sent: Result<u64>) -> Result<u64> {
+fn finish_transfer(helper: FsHelper, sent: Result<u64>) -> Result<u64> {
     let broken = |error: &anyhow::Error| {
         let io = |cause: &(dyn std::error::Error + 'static)| {
             cause.downcast_ref::<io::Error>().map(io::Error::kind)
         };
         error.chain().any(|cause| io(cause) == Some(io::ErrorKind::BrokenPipe))
     };
-    match (sent, visitor.finish()) {
+    match (sent, helper.finish()) {
         (Ok(bytes), finished) => finished.map(|()| bytes),
         (Err(error), Err(cause)) if broken(&error) => Err(cause),
         (Err(error), _) if !broken(&error) => Err(error),

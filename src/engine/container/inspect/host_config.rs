@@ -102,7 +102,9 @@ pub(crate) fn host_config(spec: &ContainerSpec, network: String, links: Option<V
         dns: spec.dns.servers.clone(),
         dns_options: spec.dns.options.clone(),
         dns_search: spec.dns.search.clone(),
-        extra_hosts: unless_empty(spec.extra_hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
+        extra_hosts: unless_empty(
+            spec.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect(),
+        ),
         group_add: unless_empty(spec.process.groups.clone()),
         ipc_mode: match &namespaces.ipc {
             IpcMode::Private => "private".into(),
@@ -140,6 +142,7 @@ fn unless_empty(list: Vec<String>) -> Option<Vec<String>> {
 fn bind(mount: &MountSpec) -> Option<String> {
     let source = match &mount.source {
         MountSource::Bind { path, .. } => path.display().to_string(),
+        // docker lists an anonymous volume under `Mounts` only.
         MountSource::Volume { name: Some(name), anonymous: false, .. } => name.clone(),
         MountSource::Volume { .. } | MountSource::Tmpfs { .. } => return None,
     };
@@ -149,10 +152,10 @@ fn bind(mount: &MountSpec) -> Option<String> {
 
 fn tmpfs(mount: &MountSpec) -> Option<(String, String)> {
     let MountSource::Tmpfs { size, mode, options } = &mount.source else { return None };
-    let mut all = options.clone();
-    all.extend(size.map(|size| format!("size={size}")));
-    all.extend(mode.map(|mode| format!("mode={mode:o}")));
-    Some((mount.target.clone(), all.join(",")))
+    let mut options = options.clone();
+    options.extend(size.map(|size| format!("size={size}")));
+    options.extend(mode.map(|mode| format!("mode={mode:o}")));
+    Some((mount.target.clone(), options.join(",")))
 }
 
 fn security(security: &SecuritySpec) -> Vec<String> {

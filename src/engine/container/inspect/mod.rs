@@ -82,67 +82,68 @@ struct MountInspect {
 
 /// The container `text`; with `size` its written bytes are counted.
 pub(crate) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<ContainerInspect>> {
-    let listed = summarize(store.find_container(text)?)?;
-    let spec = listed.dir.spec();
+    let container = summarize(store.find_container(text)?)?;
+    let spec = container.dir.spec();
     let process = &spec.process;
     let mut words = process.entrypoint.iter().chain(&process.command).flatten().cloned();
-    let written = size.then(|| listed.written());
+    let written = size.then(|| container.written());
     Ok(Box::new(ContainerInspect {
         id: spec.id.clone(),
         created: spec.created.clone(),
         path: words.next().unwrap_or_default(),
         args: words.collect(),
-        state: state(&listed),
+        state: state(&container),
         image: spec.image.as_ref().map(|image| image.id.to_string()).unwrap_or_default(),
-        log_path: log_path(&listed),
+        log_path: log_path(&container),
         name: format!("/{}", spec.name),
-        restart_count: listed.state.restarts,
+        restart_count: container.state.restarts,
         driver: "overlay",
         platform: "linux",
         host_config: host_config(spec, network_name(spec), default_network_links(store, spec)?),
-        graph_driver: graph_driver(store, &listed)?,
+        graph_driver: graph_driver(store, &container)?,
         size_rw: written,
         size_root_fs: written
-            .map(|written| written.saturating_add(listed.image_size(store).unwrap_or_default())),
+            .map(|written| written.saturating_add(container.image_size(store).unwrap_or_default())),
         mounts: spec.mounts.iter().map(|mount| mount_inspect(store, mount)).collect::<Result<_>>()?,
         config: config(spec),
-        network_settings: network_settings(store, &listed)?,
+        network_settings: network_settings(store, &container)?,
     }))
 }
 
-fn state(listed: &ContainerSummary) -> StateInspect {
+fn state(container: &ContainerSummary) -> StateInspect {
     let time = |text: &str| if text.is_empty() { NO_TIME.into() } else { text.to_owned() };
-    let status = listed.status();
+    let status = container.status();
+    // docker shows a container as running while it is paused or waits to be restarted.
     let alive = matches!(status, "running" | "paused" | "restarting");
     StateInspect {
         status,
         running: alive,
         paused: status == "paused",
         restarting: status == "restarting",
-        oom_killed: listed.state.oom_killed,
+        oom_killed: container.state.oom_killed,
         // For docker: a container whose removal failed. Here it is gone by then, and its files are in the trash.
         dead: false,
-        pid: if alive { listed.state.pid } else { 0 },
-        exit_code: if status == "restarting" || !alive { listed.exit_code() } else { 0 },
-        error: listed.state.error.clone(),
-        started_at: time(&listed.state.started),
-        finished_at: time(if alive { &listed.state.finished } else { listed.finished() }),
-        health: listed.state.health.clone(),
+        pid: if alive { container.state.pid } else { 0 },
+        exit_code: if status == "restarting" || !alive { container.exit_code() } else { 0 },
+        error: container.state.error.clone(),
+        started_at: time(&container.state.started),
+        finished_at: time(if alive { &container.state.finished } else { container.finished() }),
+        health: container.state.health.clone(),
     }
 }
 
 /// Empty if there is no log, or it is not in a file.
-fn log_path(listed: &ContainerSummary) -> String {
-    let path = listed.dir.log_path();
+fn log_path(container: &ContainerSummary) -> String {
+    let path = container.dir.log_path();
     if path.exists() { path.display().to_string() } else { String::new() }
 }
 
-fn graph_driver(store: &Store, listed: &ContainerSummary) -> Result<GraphDriver> {
+fn graph_driver(store: &Store, container: &ContainerSummary) -> Result<GraphDriver> {
     let mut data = BTreeMap::from([
-        ("UpperDir", listed.dir.upper().display().to_string()),
-        ("WorkDir", listed.dir.work().display().to_string()),
+        ("UpperDir", container.dir.upper().display().to_string()),
+        ("WorkDir", container.dir.work().display().to_string()),
     ]);
-    let image = listed.dir.spec().image.as_ref().map(|used| store.image(&used.id)).transpose()?;
+    let image = container.dir.spec().image.as_ref().map(|used| store.image(&used.id)).transpose()?;
     if let Some(image) = image.flatten() {
         data.insert("LowerDir", layer_trees(store, &image.config.rootfs.diff_ids).join(":"));
     }

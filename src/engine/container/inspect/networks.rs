@@ -104,6 +104,7 @@ pub(crate) fn network_settings(store: &Store, container: &ContainerSummary) -> R
                     .insert(attachment.name.clone(), endpoint_settings(store, container, attachment)?);
             }
         }
+        // The endpoints are the other container's.
         Some(NetworkMode::Container(_)) => return Ok(settings),
         _ => {
             let network = find_network(store, &network_name(spec))?;
@@ -145,6 +146,7 @@ fn endpoint_settings(
 ) -> Result<EndpointSettings> {
     let spec = container.dir.spec();
     let texts = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+    // docker shows links on the default network in `HostConfig`, and has no DNS names there.
     let is_own = attachment.name != dhow_model::network::DEFAULT;
     let mut entry = EndpointSettings {
         asked: ipam_config(attachment),
@@ -184,20 +186,21 @@ impl EndpointSettings {
 
 fn ipam_config(attachment: &NetworkAttachment) -> Option<EndpointIpamConfig> {
     let text = |address: Option<String>| address.unwrap_or_default();
-    let asked = EndpointIpamConfig {
+    let config = EndpointIpamConfig {
         v4: text(attachment.ip.map(|ip| ip.to_string())),
         v6: text(attachment.ip6.map(|ip| ip.to_string())),
         link_local: attachment.link_local.iter().map(ToString::to_string).collect(),
     };
-    Some(asked).filter(|asked| !asked.v4.is_empty() || !asked.v6.is_empty() || !asked.link_local.is_empty())
+    Some(config)
+        .filter(|config| !config.v4.is_empty() || !config.v6.is_empty() || !config.link_local.is_empty())
 }
 
 /// The DNS names of the container on this network, without duplicates.
 fn dns_names(spec: &ContainerSpec, attachment: &NetworkAttachment) -> Vec<String> {
     let short = spec.short_id().to_owned();
-    let all = [spec.name.clone()].into_iter().chain(attachment.aliases.clone()).chain([short]);
+    let candidates = [spec.name.clone()].into_iter().chain(attachment.aliases.clone()).chain([short]);
     let mut names: Vec<String> = Vec::new();
-    for name in all.chain(spec.hostname.clone()) {
+    for name in candidates.chain(spec.hostname.clone()) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -237,8 +240,9 @@ pub(crate) fn port_bindings(ports: &[PortSpec]) -> BTreeMap<String, Vec<PortBind
 /// Links on the default network, as `/db:/web/alias`, with the containers' current names.
 pub(crate) fn default_network_links(store: &Store, spec: &ContainerSpec) -> Result<Option<Vec<String>>> {
     let mut links = Vec::new();
-    let own = spec.networks.iter().filter(|one| one.name == dhow_model::network::DEFAULT);
-    for (id, alias) in own.flat_map(|attachment| &attachment.links) {
+    let on_default =
+        spec.networks.iter().filter(|attachment| attachment.name == dhow_model::network::DEFAULT);
+    for (id, alias) in on_default.flat_map(|attachment| &attachment.links) {
         if let Some(other) = store.container(id)? {
             links.push(format!("/{}:/{}/{alias}", other.spec().name, spec.name));
         }

@@ -39,10 +39,11 @@ pub(crate) fn journal_logs(
             }
         }
         let mut buffer = [0; 8192];
-        let length = match supervisor.as_ref().map_or(Ok(true), |command| await_more(&output, command))? {
-            true => output.read(&mut buffer).context("reading from journalctl")?,
-            false => 0,
-        };
+        let length =
+            match supervisor.as_ref().map_or(Ok(true), |supervisor| await_more(&output, supervisor))? {
+                true => output.read(&mut buffer).context("reading from journalctl")?,
+                false => 0,
+            };
         if length == 0 {
             return Ok(());
         }
@@ -68,6 +69,7 @@ fn arguments(spec: &ContainerSpec, query: &LogQuery) -> Vec<String> {
         "--output=json".into(),
         "--no-pager".into(),
         "--quiet".into(),
+        // The field that docker's journald driver writes, too.
         format!("CONTAINER_ID_FULL={}", spec.id),
     ];
     let seconds = |time: jiff::Timestamp| format!("@{}", time.as_second());
@@ -75,6 +77,7 @@ fn arguments(spec: &ContainerSpec, query: &LogQuery) -> Vec<String> {
     arguments.extend(query.until.map(|until| format!("--until={}", seconds(until))));
     match query.tail {
         Some(lines) => arguments.push(format!("--lines={lines}")),
+        // --follow alone starts ten lines before the end (journalctl(1)).
         None if query.follow => arguments.push("--no-tail".into()),
         None => {}
     }

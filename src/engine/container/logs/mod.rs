@@ -65,24 +65,24 @@ pub fn logs(
     let mut filtered = |entry: LogEntry| {
         Ok(match query.accepts(&entry) {
             None => false,
-            Some(wanted) => {
-                if wanted {
+            Some(in_range) => {
+                if in_range {
                     take(entry)?;
                 }
                 true
             }
         })
     };
-    let follow = query.follow.then(|| LogFollower::new(&container)).transpose()?;
+    let follower = query.follow.then(|| LogFollower::new(&container)).transpose()?;
     let mut reader = container.read_log(query.tail)?;
     loop {
         // Checked before reading: what was written before the exit is read below.
-        let ended = follow.as_ref().is_none_or(LogFollower::has_ended);
+        let ended = follower.as_ref().is_none_or(LogFollower::has_ended);
         if !reader.read(&mut filtered)? || ended {
             return Ok(());
         }
-        if let Some(follow) = &follow {
-            follow.wait()?;
+        if let Some(follower) = &follower {
+            follower.wait()?;
         }
     }
 }

@@ -90,6 +90,7 @@ impl ContainerFilters {
     fn add_ancestor(&mut self, store: &Store, text: &str) -> Result<()> {
         let ancestors = self.ancestors.get_or_insert_default();
         let image = match store.find_image(text) {
+            // docker lists nothing then, and does not fail.
             Err(error) if kind_of(&error) == FailureKind::NotFound => return Ok(()),
             other => other?,
         };
@@ -98,8 +99,8 @@ impl ContainerFilters {
         // Every image would be built on an image without layers.
         if !layers.is_empty() {
             let built_upon = store.images()?.into_iter().filter(|image| {
-                let its = &image.config.rootfs.diff_ids;
-                its.len() > layers.len() && its.starts_with(&layers)
+                let image_layers = &image.config.rootfs.diff_ids;
+                image_layers.len() > layers.len() && image_layers.starts_with(&layers)
             });
             ancestors.extend(built_upon.map(|image| image.id));
         }
@@ -136,6 +137,7 @@ impl ContainerFilters {
             // All labels must match; values of other keys are alternatives.
             "label" => values.all(|value| has_label(spec, value)),
             "id" => self.matches("id", &[&spec.id]),
+            // docker matches the name with and without its leading slash.
             "name" => self.matches("name", &[&spec.name, &format!("/{}", spec.name)]),
             "status" => values.any(|value| container.status() == value),
             "exited" => values.any(|value| is_exit(container, value)),
@@ -146,6 +148,7 @@ impl ContainerFilters {
             // There are no Swarm tasks.
             "is-task" => self.tasks.contains(&false),
             "publish" => self.publishes(container),
+            // A feature of Windows: everything has the default here.
             "isolation" => values.any(|value| value.is_empty() || value == "default"),
             _ => true,
         }
@@ -179,28 +182,29 @@ fn is_exit(container: &ContainerSummary, code: &str) -> bool {
     container.status() == "exited" && code.parse() == Ok(container.exit_code())
 }
 
-fn has_label(spec: &ContainerSpec, wanted: &str) -> bool {
-    match wanted.split_once('=') {
-        Some((name, value)) => spec.labels.get(name).is_some_and(|have| have == value),
-        None => spec.labels.contains_key(wanted),
+fn has_label(spec: &ContainerSpec, label: &str) -> bool {
+    match label.split_once('=') {
+        Some((name, value)) => spec.labels.get(name).is_some_and(|actual| actual == value),
+        None => spec.labels.contains_key(label),
     }
 }
 
 /// By the name or ID of any of its networks.
-fn is_on_network(spec: &ContainerSpec, wanted: &str) -> bool {
+fn is_on_network(spec: &ContainerSpec, network: &str) -> bool {
     match &spec.namespaces.network {
-        Some(NetworkMode::Networks) => {
-            spec.networks.iter().any(|one| one.name == wanted || is_id_prefix(&one.network, wanted))
-        }
-        _ => network_name(spec) == wanted,
+        Some(NetworkMode::Networks) => spec
+            .networks
+            .iter()
+            .any(|attachment| attachment.name == network || is_id_prefix(&attachment.network, network)),
+        _ => network_name(spec) == network,
     }
 }
 
 /// docker shortens IDs to twelve digits.
-fn is_id_prefix(id: &str, wanted: &str) -> bool {
-    wanted.len() >= 12 && id.starts_with(wanted)
+fn is_id_prefix(id: &str, prefix: &str) -> bool {
+    prefix.len() >= 12 && id.starts_with(prefix)
 }
 
-fn uses_volume(spec: &ContainerSpec, wanted: &str) -> bool {
-    spec.mounts.iter().any(|mount| mount.target == wanted || mount_name(&mount.source) == wanted)
+fn uses_volume(spec: &ContainerSpec, volume: &str) -> bool {
+    spec.mounts.iter().any(|mount| mount.target == volume || mount_name(&mount.source) == volume)
 }

@@ -10,20 +10,20 @@ use dhow_store::Store;
 /// Looks up each name once.
 pub struct ImageNames<'a> {
     store: &'a Store,
-    known: HashMap<String, Option<Digest>>,
+    ids: HashMap<String, Option<Digest>>,
 }
 
 impl<'a> ImageNames<'a> {
     pub fn new(store: &'a Store) -> Self {
-        Self { store, known: HashMap::new() }
+        Self { store, ids: HashMap::new() }
     }
 
     /// The image's name when the container was created, or its ID if that name has moved to another image
-    /// since; shortened unless `whole`. Empty if there is no image.
-    pub fn shown(&mut self, spec: &ContainerSpec, whole: bool) -> String {
+    /// since; shortened unless `no_trunc`. Empty if there is no image.
+    pub fn shown(&mut self, spec: &ContainerSpec, no_trunc: bool) -> String {
         match &spec.image {
             Some(image) if self.still_means(image) => image.name.clone(),
-            Some(image) if whole => image.id.to_string(),
+            Some(image) if no_trunc => image.id.to_string(),
             Some(image) => image.id.short().to_owned(),
             None => String::new(),
         }
@@ -31,13 +31,14 @@ impl<'a> ImageNames<'a> {
 
     fn still_means(&mut self, image: &ContainerImage) -> bool {
         let name = &image.name;
+        // An ID cannot move.
         if image.id.as_str().starts_with(name.as_str()) || image.id.hex().starts_with(name.as_str()) {
             return true;
         }
         let store = self.store;
         let look =
             || store.name(&name.parse::<ImageReference>().ok()?).ok().flatten().map(|record| record.id);
-        self.known.entry(name.clone()).or_insert_with(look).as_ref() == Some(&image.id)
+        self.ids.entry(name.clone()).or_insert_with(look).as_ref() == Some(&image.id)
     }
 }
 
@@ -55,7 +56,7 @@ mod tests {
             image: Some(ContainerImage { id: a.clone(), name: name.into() }),
             ..ContainerSpec::default()
         };
-        let shown = |spec: &ContainerSpec, whole| ImageNames::new(&fixture.store).shown(spec, whole);
+        let shown = |spec: &ContainerSpec, no_trunc| ImageNames::new(&fixture.store).shown(spec, no_trunc);
         assert_eq!(shown(&using("x"), false), "x");
         assert_eq!(shown(&using(a.short()), false), a.short());
         fixture.name("x", &b);

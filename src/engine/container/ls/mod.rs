@@ -45,14 +45,14 @@ pub fn list(
         // A container that cannot be removed must not keep the others from being listed.
         let _ = remove_abandoned(store, &identity());
     }
-    let listed = |one: ScannedContainer<ContainerState>| ContainerSummary {
+    let summary = |one: ScannedContainer<ContainerState>| ContainerSummary {
         dir: one.dir,
         state: one.state.unwrap_or_default(),
         running: one.locked,
     };
-    let mut found: Vec<ContainerSummary> = scanned.into_iter().map(listed).collect();
-    found.retain(|container| (all || container.is_up()) && filters.accept(container));
-    found.sort_by(|a, b| b.spec().created.cmp(&a.spec().created));
-    found.truncate(query.last.unwrap_or(usize::MAX));
-    Ok(found)
+    let mut containers: Vec<ContainerSummary> = scanned.into_iter().map(summary).collect();
+    containers.retain(|container| (all || container.is_up()) && filters.accept(container));
+    containers.sort_by(|a, b| b.spec().created.cmp(&a.spec().created));
+    containers.truncate(query.last.unwrap_or(usize::MAX));
+    Ok(containers)
 }

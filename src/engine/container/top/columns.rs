@@ -70,6 +70,7 @@ pub(crate) fn choose_columns(options: &[String]) -> Result<Vec<&str>, Failure> {
     if chosen.is_empty() {
         chosen.extend(FULL);
     }
+    // `-o` at the end, or a comma too many.
     chosen.retain(|name| !name.is_empty());
     match chosen.iter().find(|name| column(name).is_none()) {
         Some(unknown) => Err(without_ps(unknown)),
@@ -86,15 +87,15 @@ fn without_ps(word: &str) -> Failure {
 /// The column called `name`, with its own title or the one after an equals sign.
 fn column(name: &str) -> Option<(&'static PsColumn, String)> {
     let (name, title) = name.split_once('=').map_or((name, None), |(name, title)| (name, Some(title)));
-    let found = COLUMNS.iter().find(|column| column.names.contains(&name))?;
-    Some((found, title.map_or_else(|| found.title.to_owned(), str::to_owned)))
+    let column = COLUMNS.iter().find(|column| column.names.contains(&name))?;
+    Some((column, title.map_or_else(|| column.title.to_owned(), str::to_owned)))
 }
 
 /// The table of processes `pids`. Those that have exited meanwhile are left out.
 pub(crate) fn build_table(names: &[&str], pids: &[i32]) -> ProcessTable {
-    let machine = PsContext::read();
+    let context = PsContext::read();
     let (columns, titles): (Vec<_>, Vec<_>) = names.iter().filter_map(|name| column(name)).unzip();
-    let row = |process: ProcessInfo| columns.iter().map(|column| (column.show)(&process, &machine)).collect();
+    let row = |process: ProcessInfo| columns.iter().map(|column| (column.show)(&process, &context)).collect();
     let rows = pids.iter().filter_map(|pid| ProcessInfo::read(*pid)).map(row).collect();
     ProcessTable { titles, rows }
 }
@@ -102,37 +103,41 @@ pub(crate) fn build_table(names: &[&str], pids: &[i32]) -> ProcessTable {
 /// What the columns need besides the process.
 struct PsContext {
     /// Seconds since boot.
-    up: f64,
+    uptime: f64,
     now: Timestamp,
     zone: TimeZone,
     /// In KiB.
     memory: u64,
-    accounts: String,
+    passwd: String,
 }
 
 impl PsContext {
     fn read() -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         Self {
-            up: text("/proc/uptime").split_whitespace().next().and_then(|up| up.parse().ok()).unwrap_or(0.0),
+            uptime: text("/proc/uptime")
+                .split_whitespace()
+                .next()
+                .and_then(|up| up.parse().ok())
+                .unwrap_or(0.0),
             now: Timestamp::now(),
             zone: TimeZone::system(),
             memory: dhow_sys::memory::total_memory(&text("/proc/meminfo")) / 1024,
-            accounts: text("/etc/passwd"),
+            passwd: text("/etc/passwd"),
         }
     }
 
     /// The account's name on the host, else its uid.
     fn account(&self, uid: u32) -> String {
         let number = uid.to_string();
-        let mut fields = self.accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
-        let found = fields.find(|fields| fields.get(2) == Some(&number.as_str()));
-        found.and_then(|fields| fields.first().map(|name| (*name).to_owned())).unwrap_or(number)
+        let mut fields = self.passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let entry = fields.find(|fields| fields.get(2) == Some(&number.as_str()));
+        entry.and_then(|fields| fields.first().map(|name| (*name).to_owned())).unwrap_or(number)
     }
 
     /// Clock ticks since the process started.
     fn age(&self, process: &ProcessInfo) -> u64 {
-        ((self.up * TICKS as f64) as u64).saturating_sub(process.stat(22))
+        ((self.uptime * TICKS as f64) as u64).saturating_sub(process.stat(22))
     }
 
     /// CPU time divided by age, in tenths of a percent.
@@ -147,14 +152,14 @@ impl PsContext {
     /// The time of day if it started today, the date if this year, else the year.
     fn started(&self, process: &ProcessInfo) -> String {
         let ago = i64::try_from(self.age(process) / TICKS).unwrap_or(0);
-        let at = Timestamp::from_second(self.now.as_second().saturating_sub(ago)).unwrap_or(self.now);
-        let (at, now) = (at.to_zoned(self.zone.clone()), self.now.to_zoned(self.zone.clone()));
-        let format = match (at.year() == now.year(), at.date() == now.date()) {
+        let start = Timestamp::from_second(self.now.as_second().saturating_sub(ago)).unwrap_or(self.now);
+        let (start, now) = (start.to_zoned(self.zone.clone()), self.now.to_zoned(self.zone.clone()));
+        let format = match (start.year() == now.year(), start.date() == now.date()) {
             (_, true) => "%H:%M",
             (true, _) => "%b%d",
             _ => "%Y",
         };
-        at.strftime(format).to_string()
+        start.strftime(format).to_string()
     }
 }
 
@@ -170,6 +175,7 @@ fn nice(process: &ProcessInfo) -> String {
 
 /// The name of a terminal by its device number (`devices.txt` in the kernel's documentation).
 fn terminal(number: u64) -> String {
+    // The kernel puts the upper bits of the minor above the major (proc_pid_stat(5), `tty_nr`).
     let (major, minor) = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xf_ff00);
     match major {
         136..=143 => format!("pts/{}", (major - 136) * 256 + minor),

@@ -46,8 +46,8 @@ pub(crate) fn run_ps(program: &Path, options: &[String], pids: &[i32]) -> Result
         output = run(&[])?;
     }
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let first = stderr.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
         return Err(invalid(format!("ps refused: {}", first.escape_debug())).into());
     }
     filter_rows(&String::from_utf8_lossy(&output.stdout), pids)
@@ -75,8 +75,8 @@ fn filter_rows(text: &str, pids: &[i32]) -> Result<ProcessTable> {
 
 fn cells(line: &str, count: usize) -> Vec<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let own = words.len().min(count.saturating_sub(1));
-    let (first, last) = words.split_at(own);
+    let split = words.len().min(count.saturating_sub(1));
+    let (first, last) = words.split_at(split);
     let mut cells: Vec<String> = first.iter().map(|word| (*word).to_owned()).collect();
     cells.push(last.join(" "));
     cells

@@ -13,7 +13,7 @@ pub(crate) struct ProcessInfo {
     /// The line in `stat`.
     stat: String,
     /// The command line; empty for zombies and kernel threads.
-    line: Vec<u8>,
+    cmdline: Vec<u8>,
     /// Resident memory in KiB.
     pub(crate) resident: u64,
 }
@@ -32,7 +32,7 @@ impl ProcessInfo {
             pid,
             users,
             name: printable(name.unwrap_or_default().as_bytes()),
-            line: fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default(),
+            cmdline: fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default(),
             resident: resident.unwrap_or(0),
             stat,
         })
@@ -56,7 +56,7 @@ impl ProcessInfo {
 
     /// The command line, or the short name in brackets if there is none.
     pub(super) fn command(&self) -> String {
-        let line = printable(&self.line);
+        let line = printable(&self.cmdline);
         let line = line.trim_end();
         match (line.is_empty(), self.state()) {
             (false, _) => line.to_owned(),

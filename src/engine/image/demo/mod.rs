@@ -62,11 +62,12 @@ fn ensure_image(store: &Store, identity: &HostIdentity) -> Result<StoredImage> {
         return Ok(image);
     }
     // Remembered before the name moves to the new image.
-    let old = store.find_image(NAME).ok().map(|image| image.id);
+    let outdated = store.find_image(NAME).ok().map(|image| image.id);
+    // In a child: the container is started later, from outside of the user namespace.
     userns::run_in_child(identity, || {
         build_image(store, &stamp, identity)?;
-        match &old {
-            Some(old) => remove_outdated(store, old),
+        match &outdated {
+            Some(outdated) => remove_outdated(store, outdated),
             None => Ok(()),
         }
     })
@@ -75,11 +76,11 @@ fn ensure_image(store: &Store, identity: &HostIdentity) -> Result<StoredImage> {
 }
 
 /// Removes the image of a previous executable, unless it has another name or a container uses it.
-fn remove_outdated(store: &Store, old: &Digest) -> Result<()> {
-    if store.names()?.iter().any(|name| name.id == *old) {
+fn remove_outdated(store: &Store, outdated: &Digest) -> Result<()> {
+    if store.names()?.iter().any(|name| name.id == *outdated) {
         return Ok(());
     }
-    match rm::remove_image(store, old.as_str(), false) {
+    match rm::remove_image(store, outdated.as_str(), false) {
         Err(error)
             if !matches!(
                 kind_of(&error),

@@ -39,16 +39,18 @@ pub fn isolation_report(environment: &Environment) -> String {
 }
 
 fn start(environment: &Environment, now: i128) -> Vec<String> {
-    let began: Option<i128> = environment.text(STARTED).and_then(|text| text.parse().ok());
-    match began {
-        Some(began) => vec![format!("{:.1} ms from the command to this program", (now - began) as f64 / 1e6)],
+    let command_start: Option<i128> = environment.text(STARTED).and_then(|text| text.parse().ok());
+    match command_start {
+        Some(command_start) => {
+            vec![format!("{:.1} ms from the command to this program", (now - command_start) as f64 / 1e6)]
+        }
         None => vec!["not measured: the image was not started by its own name".into()],
     }
 }
 
 fn field<'a>(status: &'a str, name: &str) -> &'a str {
-    let found = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    found.map_or("?", str::trim)
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.map_or("?", str::trim)
 }
 
 fn identity(status: &str) -> Vec<String> {
@@ -77,8 +79,8 @@ fn root() -> Vec<String> {
     let mut facts = Vec::new();
     let mut kinds = BTreeSet::new();
     for line in mounts.lines() {
-        let Some((place, source)) = line.split_once(" - ") else { continue };
-        let target = place.split(' ').nth(4).unwrap_or("?");
+        let Some((mount, source)) = line.split_once(" - ") else { continue };
+        let target = mount.split(' ').nth(4).unwrap_or("?");
         let kind = source.split(' ').next().unwrap_or("?");
         if target == "/" {
             // overlay shows one `lowerdir=a:b:c`, or one `lowerdir+=` for each layer, depending on how it was

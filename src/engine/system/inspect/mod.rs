@@ -49,22 +49,22 @@ pub struct InspectRequest {
 
 /// The object called `text`. If the kind is left open: a container, else an image, else a network, else a
 /// volume.
-pub fn inspect(store: &Store, text: &str, question: &InspectRequest) -> Result<InspectResult> {
+pub fn inspect(store: &Store, text: &str, request: &InspectRequest) -> Result<InspectResult> {
     let container =
-        |store: &Store| container_inspect::inspect(store, text, question.size).map(InspectResult::Container);
+        |store: &Store| container_inspect::inspect(store, text, request.size).map(InspectResult::Container);
     let image =
-        |store: &Store| image_inspect::inspect(store, text, &question.platforms).map(InspectResult::Image);
+        |store: &Store| image_inspect::inspect(store, text, &request.platforms).map(InspectResult::Image);
     let network = |store: &Store| network_inspect::inspect(store, text).map(InspectResult::Network);
     let volume = |store: &Store| volume_inspect::inspect(store, text).map(InspectResult::Volume);
-    match question.kind {
+    match request.kind {
         Some(ObjectKind::Container) => return container(store),
         Some(ObjectKind::Image) => return image(store),
         Some(ObjectKind::Network) => return network(store),
         Some(ObjectKind::Volume) => return volume(store),
         None => {}
     }
-    for look in [&container as &dyn Fn(&Store) -> Result<InspectResult>, &image, &network, &volume] {
-        match look(store) {
+    for inspect_as in [&container as &dyn Fn(&Store) -> Result<InspectResult>, &image, &network, &volume] {
+        match inspect_as(store) {
             // A text that is not a valid name for this kind of object cannot be one.
             Err(error) if matches!(kind_of(&error), FailureKind::NotFound | FailureKind::Invalid) => {}
             other => return other,

@@ -30,10 +30,10 @@ fn images_have_dockers_fields_in_order() {
     assert!(seen["Config"]["Entrypoint"].is_null() && seen["Config"].get("Tty").is_some());
     let text =
         serde_json::to_string(&inspect(&store, id.short(), &InspectRequest::default()).unwrap()).unwrap();
-    let places: Vec<_> = ["Id", "RepoTags", "Created", "Config", "Os", "Size", "RootFS", "Metadata"]
+    let positions: Vec<_> = ["Id", "RepoTags", "Created", "Config", "Os", "Size", "RootFS", "Metadata"]
         .map(|name| text.find(&format!("\"{name}\":")).unwrap())
         .into();
-    assert!(places.is_sorted(), "{text}");
+    assert!(positions.is_sorted(), "{text}");
 }
 
 #[test]

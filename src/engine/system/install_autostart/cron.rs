@@ -13,8 +13,8 @@ const MARK: &str = "# dhow: containers that come back by themselves";
 
 /// Whether crontab(1) can be run.
 pub(crate) fn is_available() -> bool {
-    let asked = Command::new("crontab").arg("-l").stdin(Stdio::null()).output();
-    asked.is_ok()
+    let output = Command::new("crontab").arg("-l").stdin(Stdio::null()).output();
+    output.is_ok()
 }
 
 pub(super) fn install(setup: &AutostartConfig) -> Result<Vec<String>> {
@@ -66,8 +66,8 @@ fn write(text: &str) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::new(FailureKind::Other, format!("crontab refused the change: {said}")).into())
+    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Failure::new(FailureKind::Other, format!("crontab refused the change: {stderr}")).into())
 }
 
 #[cfg(test)]

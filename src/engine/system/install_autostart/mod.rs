@@ -41,11 +41,12 @@ pub fn install(setup: &AutostartConfig) -> Result<Vec<String>> {
 
 /// Reverts [`install`], for either mechanism. Returns what was done.
 pub fn uninstall(setup: &AutostartConfig) -> Result<Vec<String>> {
-    let mut done = systemd::uninstall(setup)?;
+    // Both: which of them `install` chose depends on what the machine had then.
+    let mut report = systemd::uninstall(setup)?;
     if cron::is_available() {
-        done.extend(cron::uninstall()?);
+        report.extend(cron::uninstall()?);
     }
-    Ok(done)
+    Ok(report)
 }
 
 /// The shell command that runs at boot.

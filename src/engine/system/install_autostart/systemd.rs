@@ -38,26 +38,28 @@ pub(super) fn install(setup: &AutostartConfig) -> Result<Vec<String>> {
     // The link is what `systemctl enable` would make; making it needs no running manager.
     dhow_sys::fs::symlink_unless_exists(&format!("../{UNIT}"), dir.as_fd(), UNIT)?;
     reload();
-    let mut said = vec![format!("installed {}", path.display())];
+    let mut report = vec![format!("installed {}", path.display())];
+    // logind keeps an empty file there for each user that lingers.
     if !Path::new("/var/lib/systemd/linger").join(&setup.user).exists() {
-        said.push("it works at each login; `loginctl enable-linger` makes it work at each boot".into());
+        report.push("it works at each login; `loginctl enable-linger` makes it work at each boot".into());
     }
-    Ok(said)
+    Ok(report)
 }
 
 pub(super) fn uninstall(setup: &AutostartConfig) -> Result<Vec<String>> {
-    let mut said = Vec::new();
+    let mut report = Vec::new();
+    // The link first: without its unit it would dangle.
     for path in [link_dir(setup).join(UNIT), unit_path(setup)] {
         match rustix::fs::unlink(&path) {
-            Ok(()) => said.push(format!("removed {}", path.display())),
+            Ok(()) => report.push(format!("removed {}", path.display())),
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
         }
     }
-    if !said.is_empty() && is_available() {
+    if !report.is_empty() && is_available() {
         reload();
     }
-    Ok(said)
+    Ok(report)
 }
 
 /// The manager reads the unit at its next start anyway, so a failure here (no session, no bus) costs nothing.
@@ -77,6 +79,7 @@ fn unit_text(setup: &AutostartConfig) -> Result<String> {
         Some(root) => format!("Environment=\"DHOW_ROOT={}\"\n", escape_for_unit(root)?),
         None => String::new(),
     };
+    // Without RemainAfterExit the unit would stop when the command exits, and the containers with it.
     Ok(format!(
         "[Unit]\n\
          Description=Containers of dhow that come back by themselves\n\

@@ -67,7 +67,7 @@ pub fn extract_archive(input: impl BufRead, root: OwnedFd, side: ExtractSide) ->
         bytes = bytes.saturating_add(stored_length(&member));
         extractor
             .extract_member(&mut archive, &member)
-            .with_context(|| format!("cannot copy `{}`", shown(&member.path)))?;
+            .with_context(|| format!("cannot copy `{}`", display_path(&member.path)))?;
     }
     extractor.finish()?;
     // Drain the padding at the end, or the writer would get EPIPE.
@@ -141,7 +141,7 @@ impl TreeExtractor {
         {
             return Ok(Rc::clone(parent));
         }
-        let doing = || format!("on the way through `{}`", shown(dir));
+        let doing = || format!("on the way through `{}`", display_path(dir));
         let parent = match self.open(dir, OFlags::PATH) {
             Err(Errno::NOENT) if make => self.make_parents(dir).with_context(doing)?,
             other => other.with_context(doing)?,
@@ -168,7 +168,7 @@ impl TreeExtractor {
     }
 
     /// Opens a directory by its path in the archive.
-    fn open(&self, dir: &[u8], how: OFlags) -> Result<OwnedFd, Errno> {
+    fn open(&self, dir: &[u8], access: OFlags) -> Result<OwnedFd, Errno> {
         let (path, resolve) = match &self.side {
             ExtractSide::Host => {
                 let path =
@@ -177,7 +177,7 @@ impl TreeExtractor {
             }
             ExtractSide::Container { dir: base, .. } => (base.join(os_str(dir)), ResolveFlags::IN_ROOT),
         };
-        let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
         loop {
             let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
             match rustix::fs::openat2(&self.root, &path, flags, Mode::empty(), resolve) {
@@ -212,8 +212,10 @@ impl TreeExtractor {
                     return Ok(());
                 }
                 Some(_) => {
-                    let message =
-                        format!("cannot overwrite non-directory \"{}\" with a directory", shown(&at.base));
+                    let message = format!(
+                        "cannot overwrite non-directory \"{}\" with a directory",
+                        display_path(&at.base)
+                    );
                     return Err(invalid(message).into());
                 }
             }
@@ -227,7 +229,7 @@ impl TreeExtractor {
             None => Ok(()),
             Some(FileType::Directory) => {
                 let message =
-                    format!("cannot overwrite directory \"{}\" with non-directory", shown(&at.base));
+                    format!("cannot overwrite directory \"{}\" with non-directory", display_path(&at.base));
                 Err(invalid(message).into())
             }
             Some(_) => Ok(at.unlink()?),
@@ -293,8 +295,8 @@ impl TreeExtractor {
         }
         for (name, value) in &member.xattrs {
             // On the host a container must not set `security.*` and the like, such as file capabilities.
-            let wanted = self.side != ExtractSide::Host || name.starts_with(b"user.");
-            if wanted && !is_reserved(name) {
+            let allowed = self.side != ExtractSide::Host || name.starts_with(b"user.");
+            if allowed && !is_reserved(name) {
                 set_xattr_best_effort(&object, &name[..], value);
             }
         }
@@ -305,8 +307,8 @@ impl TreeExtractor {
 
     /// Container content never becomes setuid or setgid on the host.
     fn member_mode(&self, member: &TarMember) -> Mode {
-        let strange = self.side == ExtractSide::Host && member.kind != TarMemberKind::Dir;
-        Mode::from_raw_mode(if strange { member.mode & 0o1777 } else { member.mode })
+        let untrusted = self.side == ExtractSide::Host && member.kind != TarMemberKind::Dir;
+        Mode::from_raw_mode(if untrusted { member.mode & 0o1777 } else { member.mode })
     }
 
     fn record_created(&mut self, object: impl AsFd) -> Result<()> {
@@ -370,7 +372,8 @@ impl TreeExtractor {
 
     fn hard_link(&mut self, at: &ExtractTarget, member: &TarMember) -> Result<()> {
         let target = MemberPath::parse(&member.link)?;
-        let doing = || format!("cannot link to `{}`", shown(&member.link));
+        let doing = || format!("cannot link to `{}`", display_path(&member.link));
+        // A link to a skipped device is skipped with it.
         if self.skipped.contains(&member.link) {
             self.skipped.insert(member.path.clone());
             return Ok(());
@@ -395,7 +398,7 @@ impl TreeExtractor {
     /// Sets the metadata of directories, deepest first: a mode may forbid entering it.
     fn finish(&mut self) -> Result<()> {
         while let Some((path, member)) = self.dirs.pop() {
-            let doing = || format!("cannot finish the directory `{}`", shown(&path));
+            let doing = || format!("cannot finish the directory `{}`", display_path(&path));
             let name = MemberPath::parse(&path)?;
             let parent = match self.open(&name.dir, OFlags::PATH) {
                 // A process of the container, or a later member, replaced the directory.
@@ -421,7 +424,7 @@ fn os_str(bytes: &[u8]) -> &std::ffi::OsStr {
     std::ffi::OsStr::from_bytes(bytes)
 }
 
-fn shown(path: &[u8]) -> String {
+fn display_path(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }
 

@@ -51,11 +51,11 @@ impl AuthFile {
 
     /// The helper for a registry: its `credHelpers` entry, else `credsStore`.
     pub(super) fn helper(&self, registry: &str) -> Option<&str> {
-        let own = self
+        let specific = self
             .content
             .get("credHelpers")
             .and_then(|helpers| registry_keys(registry).iter().find_map(|name| helpers.get(name)?.as_str()));
-        own.or_else(|| self.content.get("credsStore")?.as_str()).filter(|name| !name.is_empty())
+        specific.or_else(|| self.content.get("credsStore")?.as_str()).filter(|name| !name.is_empty())
     }
 
     /// The credential for a repository (`registry/path`), from the longest matching key.

@@ -36,18 +36,18 @@ impl CredentialHelper<'_> {
         let name = self.name;
         let output = match self.run("get", server.as_bytes())? {
             Ok(output) => output,
-            Err(said) if said.contains("credentials not found") => return Ok(None),
-            Err(said) => return Err(helper_failure(name, &said).into()),
+            Err(message) if message.contains("credentials not found") => return Ok(None),
+            Err(message) => return Err(helper_failure(name, &message).into()),
         };
-        let answer: HelperResponse = serde_json::from_slice(&output).map_err(|_| {
+        let response: HelperResponse = serde_json::from_slice(&output).map_err(|_| {
             Failure::new(FailureKind::Other, format!("the answer of docker-credential-{name} is malformed"))
         })?;
-        if answer.secret.is_empty() {
+        if response.secret.is_empty() {
             return Ok(None);
         }
-        Ok(Some(match answer.username.as_str() {
-            TOKEN_USER => Credential::Identity(answer.secret),
-            _ => Credential::Password { username: answer.username, password: answer.secret },
+        Ok(Some(match response.username.as_str() {
+            TOKEN_USER => Credential::Identity(response.secret),
+            _ => Credential::Password { username: response.username, password: response.secret },
         }))
     }
 
@@ -57,18 +57,21 @@ impl CredentialHelper<'_> {
             Credential::Identity(token) | Credential::Access(token) => (TOKEN_USER, token),
         };
         let text = json!({ "ServerURL": server, "Username": username, "Secret": secret }).to_string();
-        self.run("store", text.as_bytes())?.map(drop).map_err(|said| helper_failure(self.name, &said).into())
+        self.run("store", text.as_bytes())?
+            .map(drop)
+            .map_err(|message| helper_failure(self.name, &message).into())
     }
 
     pub(super) fn erase(&self, server: &str) -> Result<()> {
         self.run("erase", server.as_bytes())?
             .map(drop)
-            .map_err(|said| helper_failure(self.name, &said).into())
+            .map_err(|message| helper_failure(self.name, &message).into())
     }
 
     /// Runs the helper. The inner error is its output on failure.
     fn run(&self, verb: &str, input: &[u8]) -> Result<Result<Vec<u8>, String>> {
         let name = self.name;
+        // The name comes from a file, which must not choose a program outside of PATH.
         if name.contains('/') || name.contains('\0') {
             return Err(invalid(format!(
                 "`{}` cannot be the name of a credential helper",
@@ -101,6 +104,6 @@ impl CredentialHelper<'_> {
     }
 }
 
-fn helper_failure(name: &str, said: &str) -> Failure {
-    Failure::new(FailureKind::Other, format!("docker-credential-{name} fails: {}", printable(said)))
+fn helper_failure(name: &str, message: &str) -> Failure {
+    Failure::new(FailureKind::Other, format!("docker-credential-{name} fails: {}", printable(message)))
 }

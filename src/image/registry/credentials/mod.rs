@@ -79,11 +79,11 @@ impl CredentialStore {
                     }
                 }
             }
-            let known = file.credential(repository).with_context(|| {
+            let credential = file.credential(repository).with_context(|| {
                 format!("cannot use the credential for {registry} in `{}`", path.display())
             })?;
-            if known.is_some() {
-                return Ok(CredentialLookup { credential: known, warnings });
+            if credential.is_some() {
+                return Ok(CredentialLookup { credential, warnings });
             }
         }
         Ok(CredentialLookup { credential: None, warnings })
@@ -93,7 +93,7 @@ impl CredentialStore {
     pub fn store(&self, registry: &str, credential: &Credential) -> Result<CredentialLocation> {
         let path = self.file()?;
         let mut file = AuthFile::read(path)?.unwrap_or_default();
-        let stored = match self.helper(&file, registry) {
+        let location = match self.helper(&file, registry) {
             Some(helper) => {
                 helper.store(&storage_key(registry), credential)?;
                 let name = helper.name.to_owned();
@@ -107,25 +107,25 @@ impl CredentialStore {
             }
         };
         file.write(path)?;
-        Ok(stored)
+        Ok(location)
     }
 
     /// Removes the credential for `registry` from docker's file and helper. Returns whether there was one.
     pub fn erase(&self, registry: &str) -> Result<bool> {
         let path = self.file()?;
         let Some(mut file) = AuthFile::read(path)? else { return Ok(false) };
-        let mut known = false;
+        let mut existed = false;
         if let Some(helper) = self.helper(&file, registry) {
-            known = helper.get(&storage_key(registry))?.is_some();
-            if known {
+            existed = helper.get(&storage_key(registry))?.is_some();
+            if existed {
                 helper.erase(&storage_key(registry))?;
             }
         }
         if file.remove(registry) {
-            known = true;
+            existed = true;
             file.write(path)?;
         }
-        Ok(known)
+        Ok(existed)
     }
 
     fn helper<'a>(&'a self, file: &'a AuthFile, registry: &str) -> Option<CredentialHelper<'a>> {
@@ -151,9 +151,9 @@ pub(crate) fn resolve_sources(
     let mut sources = Vec::new();
     let mut warnings = Vec::new();
     for endpoint in registries.endpoints(reference)? {
-        let found = credentials.lookup(&name_at(&endpoint, reference))?;
-        warnings.extend(found.warnings);
-        sources.push(RepositorySource { endpoint, credential: found.credential });
+        let lookup = credentials.lookup(&name_at(&endpoint, reference))?;
+        warnings.extend(lookup.warnings);
+        sources.push(RepositorySource { endpoint, credential: lookup.credential });
     }
     Ok((sources, warnings))
 }

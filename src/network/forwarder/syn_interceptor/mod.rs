@@ -78,14 +78,14 @@ impl fmt::Debug for InterceptorShared {
 
 /// A listener for [`SynInterceptor::listen`], which accepts connections to any address (ip(7),
 /// `IP_TRANSPARENT`). To be created in the gateway's namespace with CAP_NET_ADMIN over it.
-pub(crate) fn bind_listener(at: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = open_socket(at.is_ipv6(), SocketType::STREAM, None)?;
+pub(crate) fn bind_listener(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = open_socket(address.is_ipv6(), SocketType::STREAM, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
-    dhow_sys::transparent_socket::allow_any_address(socket.as_fd(), at.is_ipv6())?;
-    if at.is_ipv6() {
+    dhow_sys::transparent_socket::allow_any_address(socket.as_fd(), address.is_ipv6())?;
+    if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
-    rustix::net::bind(&socket, &at)?;
+    rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket)
 }
@@ -234,8 +234,8 @@ impl InterceptorShared {
 
     /// Passes the error of the host's kernel on to the container.
     fn refuse(&self, flow: &EgressFlow, packet: &IpPacket<'_>, error: Errno) {
-        let said = io::Error::from(error);
-        self.policy.note(flow, Err(&said));
+        let io_error = io::Error::from(error);
+        self.policy.note(flow, Err(&io_error));
         let answer = match error {
             Errno::CONNREFUSED | Errno::CONNRESET => tcp::build_reset(packet),
             // The host's connect() would go on waiting, or the shortage is temporary: the container
@@ -244,8 +244,8 @@ impl InterceptorShared {
                 None
             }
             _ => {
-                let why = icmp::IcmpError::from_io(&said).unwrap_or(icmp::IcmpError::Net);
-                icmp::build_error(packet, why, packet.target)
+                let icmp_error = icmp::IcmpError::from_io(&io_error).unwrap_or(icmp::IcmpError::Net);
+                icmp::build_error(packet, icmp_error, packet.target)
             }
         };
         if let Some(answer) = answer {
@@ -287,11 +287,11 @@ impl AcceptHandler for TransparentListener {
 impl TransparentListener {
     /// The host's side of an accepted connection.
     fn take_pending(&self, peer: SocketAddr, target: SocketAddr) -> Option<(OwnedFd, QuotaPermit)> {
-        let taken = self.interceptor.pending.take_parked((peer, target));
+        let parked = self.interceptor.pending.take_parked((peer, target));
         // NAT maps all destinations to one, so the kernel may change the source port to keep connections
         // distinct.
         let renamed = self.original_dst == OriginalDst::Redirected;
-        taken
+        parked
             .or_else(|| renamed.then(|| self.interceptor.pending.take_parked_to(peer.ip(), target)).flatten())
     }
 }

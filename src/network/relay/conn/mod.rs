@@ -129,7 +129,7 @@ impl WorkerBuffers {
 impl From<RelayPair> for RelayConn {
     fn from(pair: RelayPair) -> Self {
         let ready = |writable| ConnSide { writable, ..ConnSide::default() };
-        let direction = |prompt| RelayDirection { nodelay: prompt, ..RelayDirection::default() };
+        let direction = |nodelay| RelayDirection { nodelay, ..RelayDirection::default() };
         Self {
             sockets: [pair.inside, pair.outside],
             // Accepted sockets inherit TCP_NODELAY; one that has sent nothing has nothing for Nagle's
@@ -162,13 +162,13 @@ impl RelayConn {
     }
 
     /// Moves what can be moved in both directions, up to the byte budget.
-    pub(super) fn turn(&mut self, tools: &mut WorkerBuffers) -> RelayTurn {
-        let ([inner, outer], [there, back]) = (&mut self.sides, &mut self.directions);
+    pub(super) fn turn(&mut self, buffers: &mut WorkerBuffers) -> RelayTurn {
+        let ([inner, outer], [outbound, inbound]) = (&mut self.sides, &mut self.directions);
         let [inside, outside] = &self.sockets;
-        let first = there.pump((inside, inner), (outside, outer), tools, back.done);
+        let first = outbound.pump((inside, inner), (outside, outer), buffers, inbound.done);
         let second = match self.orphaned {
             true => Ok(false),
-            false => back.pump((outside, outer), (inside, inner), tools, there.done),
+            false => inbound.pump((outside, outer), (inside, inner), buffers, outbound.done),
         };
         let turns = [first, second];
         match turns {
@@ -176,7 +176,7 @@ impl RelayConn {
             [Ok(true), _] | [_, Ok(true)] => RelayTurn::More,
             // After the pumps: bytes that arrived before the error are still passed on.
             _ if self.broken => RelayTurn::Broken,
-            _ if self.orphaned && there.done => RelayTurn::Finished,
+            _ if self.orphaned && outbound.done => RelayTurn::Finished,
             _ if self.directions.iter().all(|direction| direction.done) => RelayTurn::Finished,
             _ => RelayTurn::Idle,
         }
@@ -189,9 +189,9 @@ impl RelayConn {
         let mut fds = [PollFd::new(inside, PollFlags::RDHUP)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let polled = rustix::event::poll(&mut fds, Some(&now)).is_ok();
-        let [found] = fds.map(|fd| fd.revents());
-        let closed = inner.ended || polled && found.contains(PollFlags::RDHUP);
-        self.orphaned = closed && !self.broken && !found.contains(PollFlags::ERR);
+        let [events] = fds.map(|fd| fd.revents());
+        let closed = inner.ended || polled && events.contains(PollFlags::RDHUP);
+        self.orphaned = closed && !self.broken && !events.contains(PollFlags::ERR);
         (inner.ended, inner.readable) = (closed, true);
         self.orphaned
     }
@@ -232,7 +232,7 @@ impl RelayDirection {
         &mut self,
         (from, source): (&OwnedFd, &mut ConnSide),
         (to, sink): (&OwnedFd, &mut ConnSide),
-        tools: &mut WorkerBuffers,
+        buffers: &mut WorkerBuffers,
         last: bool,
     ) -> io::Result<bool> {
         let mut budget = TURN_BYTES;
@@ -253,7 +253,7 @@ impl RelayDirection {
             if budget == 0 {
                 break true;
             }
-            let Some(count) = self.fill(from, source, to, sink, tools)? else { continue };
+            let Some(count) = self.fill(from, source, to, sink, buffers)? else { continue };
             self.eof |= count == 0;
             self.moved = self.moved.saturating_add(count as u64);
             budget = budget.saturating_sub(count);
@@ -262,7 +262,7 @@ impl RelayDirection {
         if self.in_pipe == 0
             && let Some(pipe) = self.pipe.take()
         {
-            tools.pipes.put(pipe);
+            buffers.pipes.put(pipe);
         }
         Ok(result)
     }
@@ -301,10 +301,10 @@ impl RelayDirection {
         source: &mut ConnSide,
         to: &OwnedFd,
         sink: &mut ConnSide,
-        tools: &mut WorkerBuffers,
+        buffers: &mut WorkerBuffers,
     ) -> io::Result<Option<usize>> {
         if self.use_splice && self.pipe.is_none() {
-            self.pipe = tools.pipes.take();
+            self.pipe = buffers.pipes.take();
         }
         if self.use_splice
             && let Some(pipe) = &self.pipe
@@ -317,7 +317,7 @@ impl RelayDirection {
             self.use_splice = count.is_none_or(|count| count >= SMALL_READ);
             return Ok(count);
         }
-        let (count, _) = match ready(rustix::net::recv(from, &mut *tools.buffer, RecvFlags::empty()))? {
+        let (count, _) = match ready(rustix::net::recv(from, &mut *buffers.buffer, RecvFlags::empty()))? {
             Some(read) => read,
             None => {
                 source.readable = false;
@@ -326,9 +326,9 @@ impl RelayDirection {
         };
         // A short read has drained the socket; later data is a new edge, unless the end was reported already
         // (epoll(7)).
-        source.readable = count == tools.buffer.len() || source.ended;
+        source.readable = count == buffers.buffer.len() || source.ended;
         self.use_splice = count >= BULK_READ && self.moved >= SPLICE_THRESHOLD;
-        let bytes = tools.buffer.get(..count).unwrap_or_default();
+        let bytes = buffers.buffer.get(..count).unwrap_or_default();
         if bytes.is_empty() {
             return Ok(Some(0));
         }
@@ -337,7 +337,7 @@ impl RelayDirection {
             self.nodelay = true;
         }
         // MSG_MORE lets the last bytes and the FIN travel in one segment, which wakes the reader once.
-        self.eof = source.fin && !source.urgent && count < tools.buffer.len();
+        self.eof = source.fin && !source.urgent && count < buffers.buffer.len();
         let more = if self.eof { SendFlags::MORE } else { SendFlags::empty() };
         let written = ready(rustix::net::send(to, bytes, SendFlags::NOSIGNAL | more))?.unwrap_or(0);
         if written < count {

@@ -63,12 +63,12 @@ impl CommandArgs for ImagetoolsCreateArgs {
             return Err(invalid("can't push with no tags specified, please set --tag or --dry-run").into());
         }
         let environment = environment::with_flags(context);
-        let made = imagetools::assemble_index(&environment, &request)?;
+        let index = imagetools::assemble_index(&environment, &request)?;
         if dry_run {
-            output::print_line(&reindent(&String::from_utf8_lossy(made.text()), "  "))?;
+            output::print_line(&reindent(&String::from_utf8_lossy(index.text()), "  "))?;
             return Ok(0);
         }
-        imagetools::push(&environment, &request, &made, &mut |line| {
+        imagetools::push(&environment, &request, &index, &mut |line| {
             if !quiet {
                 output::eprint_line(line);
             }
@@ -105,7 +105,7 @@ impl ImagetoolsCreateArgs {
 
 /// Parses `[index:]KEY=VALUE`.
 fn parse_annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    let mut all = BTreeMap::new();
+    let mut annotations = BTreeMap::new();
     for text in texts {
         let (key, value) = text
             .split_once('=')
@@ -119,7 +119,7 @@ fn parse_annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failu
             let message = format!("the annotation \"{}\" is not one of the index", text.escape_debug());
             return Err(invalid(message).hint("manifests that exist are not changed here"));
         }
-        all.insert(key.to_owned(), value.to_owned());
+        annotations.insert(key.to_owned(), value.to_owned());
     }
-    Ok(all)
+    Ok(annotations)
 }

@@ -51,6 +51,7 @@ fn template_data(inspection: &RegistryInspection) -> anyhow::Result<Value> {
     let mut manifest: Value = serde_json::from_slice(&inspection.raw.text)?;
     manifest["digest"] = json!(inspection.raw.digest);
     manifest["size"] = json!(inspection.raw.text.len());
+    // As in buildx, a single image is the object itself, and several are a map by platform.
     let image = match inspection.configs.as_slice() {
         [(None, config)] => config.clone(),
         configs => configs
@@ -70,9 +71,10 @@ fn overview(inspection: &RegistryInspection) -> String {
         inspection.raw.digest
     );
     let Some(entries) = &inspection.entries else { return text };
+    // The trailing blanks are those of buildx's tabwriter.
     text += "           \nManifests: \n";
-    let each: Vec<String> = entries.iter().map(|entry| manifest_rows(&inspection.reference, entry)).collect();
-    text += &each.join("             \n");
+    let rows: Vec<String> = entries.iter().map(|entry| manifest_rows(&inspection.reference, entry)).collect();
+    text += &rows.join("             \n");
     text
 }
 

@@ -29,13 +29,14 @@ impl ProgressColours {
     pub(crate) fn from_environment(environment: &Environment) -> (Self, Vec<String>) {
         let mut colours = Self::default();
         let mut warnings = Vec::new();
+        // As in BuildKit, it wins over BUILDKIT_COLORS.
         if environment.text("NO_COLOR").is_some() {
             let none = String::new;
             let plain = Self { run: none(), cancel: none(), error: none(), warning: none(), faint: none() };
             return (plain, warnings);
         }
-        let asked = environment.text("BUILDKIT_COLORS").unwrap_or_default();
-        for pair in asked.split(':').filter(|pair| !pair.is_empty()) {
+        let setting = environment.text("BUILDKIT_COLORS").unwrap_or_default();
+        for pair in setting.split(':').filter(|pair| !pair.is_empty()) {
             if let Err(why) = colours.set(pair) {
                 warnings.push(format!("BUILDKIT_COLORS: {why}"));
             }
@@ -45,14 +46,14 @@ impl ProgressColours {
 
     fn set(&mut self, pair: &str) -> Result<(), String> {
         let (name, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not NAME=COLOR"))?;
-        let place = match name.to_ascii_lowercase().as_str() {
+        let colour = match name.to_ascii_lowercase().as_str() {
             "run" => &mut self.run,
             "cancel" => &mut self.cancel,
             "error" => &mut self.error,
             "warning" => &mut self.warning,
             _ => return Err(format!("unknown name `{name}`: there are run, cancel, error, warning")),
         };
-        *place = escape_sequence(value).ok_or_else(|| format!("`{value}` is neither a colour nor R,G,B"))?;
+        *colour = escape_sequence(value).ok_or_else(|| format!("`{value}` is neither a colour nor R,G,B"))?;
         Ok(())
     }
 }
@@ -61,8 +62,8 @@ fn escape_sequence(value: &str) -> Option<String> {
     let value = value.to_ascii_lowercase();
     if let Some(code) = colour_code(&value) {
         return Some(format!("\x1b[{code}m"));
-        // BuildKit accepts R,G,B besides names.
     }
+    // BuildKit accepts R,G,B besides names.
     let parts: Option<Vec<u8>> = value.split(',').map(|part| part.trim().parse().ok()).collect();
     match parts?.as_slice() {
         [red, green, blue] => Some(format!("\x1b[38;2;{red};{green};{blue}m")),
@@ -76,8 +77,8 @@ fn colour_code(name: &str) -> Option<u8> {
         Some(name) => (name, 90),
         None => (name, 30),
     };
-    let at = NAMES.iter().position(|known| *known == name)?;
-    Some(base + u8::try_from(at).ok()?)
+    let index = NAMES.iter().position(|candidate| *candidate == name)?;
+    Some(base + u8::try_from(index).ok()?)
 }
 
 #[cfg(test)]

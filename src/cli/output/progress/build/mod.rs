@@ -94,6 +94,7 @@ impl BuildDisplay {
     pub(crate) fn new(mode: ProgressMode, environment: &Environment) -> Result<(Self, Vec<String>), Failure> {
         let terminal = std::io::stderr().is_terminal();
         if mode == ProgressMode::Tty && !terminal {
+            // The words of BuildKit, which needs a terminal for this, too.
             return Err(invalid("failed to get console: provided file is not a console")
                 .hint("leave --progress out, or say --progress=plain"));
         }
@@ -146,6 +147,7 @@ impl BuildDisplay {
     pub(crate) fn finish(&mut self, expanded: bool) {
         let bytes = match &mut self.view {
             BuildView::Plain(plain) => plain.finish(&mut self.trace),
+            // Before the first step no frame was drawn that would have to be completed.
             BuildView::Tty(tty) if !self.trace.steps.is_empty() => {
                 tty.frame(&self.trace, terminal_size(), true)
             }
@@ -172,10 +174,10 @@ impl BuildDisplay {
                 shift(id);
                 inputs.iter_mut().for_each(shift);
                 // `[2/3] RUN make` becomes `[name 2/3] RUN make`, as in buildx.
-                if let Some(part) = &self.build_name {
+                if let Some(build) = &self.build_name {
                     *name = match name.strip_prefix('[') {
-                        Some(rest) => format!("[{part} {rest}"),
-                        None => format!("[{part}] {name}"),
+                        Some(rest) => format!("[{build} {rest}"),
+                        None => format!("[{build}] {name}"),
                     };
                 }
             }
@@ -211,9 +213,9 @@ const BUILDER: &str = "dhow:default";
 impl BuildObserver for BuildDisplay {
     fn event(&mut self, event: BuildEvent) {
         let event = self.renumbered(event);
-        let about = self.trace.record(&event);
+        let step_id = self.trace.record(&event);
         match &mut self.view {
-            BuildView::Plain(plain) => write_stderr(&plain.event(&event, about, &mut self.trace)),
+            BuildView::Plain(plain) => write_stderr(&plain.event(&event, step_id, &mut self.trace)),
             BuildView::RawJson(json) => write_stderr(&json.event(&event, &self.trace)),
             BuildView::Tty(tty) => tty.event(&event),
             BuildView::Nothing => {}
@@ -241,6 +243,7 @@ fn write_stderr(bytes: &[u8]) {
 /// The terminal's size, which may change between two frames.
 fn terminal_size() -> TerminalSize {
     match tcgetwinsize(std::io::stderr()) {
+        // Serial lines, for one, report 0 by 0.
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
             TerminalSize { width: size.ws_col.into(), height: size.ws_row.into() }
         }

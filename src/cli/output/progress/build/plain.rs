@@ -37,8 +37,8 @@ pub(crate) struct PlainProgress {
     /// The step that has the output.
     current: Option<StepId>,
     updated: BTreeSet<StepId>,
-    numbers: u32,
-    headed: bool,
+    last_number: u32,
+    heading_written: bool,
     heading: String,
     out: Vec<u8>,
 }
@@ -50,8 +50,8 @@ impl PlainProgress {
             blocks: BTreeMap::new(),
             current: None,
             updated: BTreeSet::new(),
-            numbers: 0,
-            headed: false,
+            last_number: 0,
+            heading_written: false,
             heading,
             out: Vec::new(),
         }
@@ -61,10 +61,10 @@ impl PlainProgress {
     pub(crate) fn event(
         &mut self,
         event: &BuildEvent,
-        about: Option<StepId>,
+        step_id: Option<StepId>,
         trace: &mut BuildTrace,
     ) -> Vec<u8> {
-        let Some(id) = about else { return Vec::new() };
+        let Some(id) = step_id else { return Vec::new() };
         let Some(step) = trace.steps.get(&id) else { return Vec::new() };
         let block = self.blocks.entry(id).or_default();
         if let BuildEvent::Log { data, at, .. } = event {
@@ -87,8 +87,8 @@ impl PlainProgress {
 
     /// Writes what is left and ends the last line.
     pub(crate) fn finish(&mut self, trace: &mut BuildTrace) -> Vec<u8> {
-        let left: Vec<StepId> = self.updated.iter().copied().collect();
-        left.into_iter().for_each(|id| self.write_step(id, trace));
+        let pending: Vec<StepId> = self.updated.iter().copied().collect();
+        pending.into_iter().for_each(|id| self.write_step(id, trace));
         if let Some(block) = self.current.take().and_then(|id| self.blocks.get_mut(&id)) {
             if block.open && !block.lines.is_empty() {
                 self.out.push(b'\n');
@@ -102,28 +102,28 @@ impl PlainProgress {
     fn write_due(&mut self, trace: &mut BuildTrace) {
         let over = |id: &StepId| trace.steps.get(id).is_some_and(TracedStep::is_over);
         let mut ended: Vec<StepId> = self.updated.iter().copied().filter(over).collect();
-        let rest: Vec<StepId> = self.updated.iter().copied().filter(|id| !over(id)).collect();
-        let before = self.current;
+        let running: Vec<StepId> = self.updated.iter().copied().filter(|id| !over(id)).collect();
+        let holder = self.current;
         // The current step first, so that its block ends before others begin.
         let end = |id: &StepId| trace.steps.get(id).and_then(|step| step.ended);
-        ended.sort_by_key(|id| (Some(*id) != before, end(id)));
-        let left = before.is_none_or(|id| ended.contains(&id));
+        ended.sort_by_key(|id| (Some(*id) != holder, end(id)));
+        let is_free = holder.is_none_or(|id| ended.contains(&id));
         ended.into_iter().for_each(|id| self.write_step(id, trace));
-        if rest.is_empty() {
-            return self.reopen_running(before, trace);
+        if running.is_empty() {
+            return self.reopen_running(holder, trace);
         }
-        if let Some(current) = before.filter(|id| rest.contains(id)) {
+        if let Some(current) = holder.filter(|id| running.contains(id)) {
             self.write_step(current, trace);
         }
-        if let Some(next) = self.next_step(&rest, before, left, trace.now) {
+        if let Some(next) = self.next_step(&running, holder, is_free, trace.now) {
             self.write_step(next, trace);
         }
     }
 
     /// Nothing is new: shows a running step, if only its name.
-    fn reopen_running(&mut self, before: Option<StepId>, trace: &mut BuildTrace) {
+    fn reopen_running(&mut self, holder: Option<StepId>, trace: &mut BuildTrace) {
         let runs = |step: &TracedStep| step.began.is_some() && !step.is_over();
-        if before.and_then(|id| trace.steps.get(&id)).is_some_and(runs) && self.current == before {
+        if holder.and_then(|id| trace.steps.get(&id)).is_some_and(runs) && self.current == holder {
             return;
         }
         let open = trace.start_order.iter().copied().find(|id| trace.steps.get(id).is_some_and(runs));
@@ -133,9 +133,15 @@ impl PlainProgress {
     }
 
     /// The step that gets the output next, if the current one loses it.
-    fn next_step(&self, rest: &[StepId], before: Option<StepId>, left: bool, now: u64) -> Option<StepId> {
-        let mut waiting = rest.to_vec();
-        if let Some(id) = before.filter(|id| !waiting.contains(id)) {
+    fn next_step(
+        &self,
+        running: &[StepId],
+        holder: Option<StepId>,
+        is_free: bool,
+        now: u64,
+    ) -> Option<StepId> {
+        let mut waiting = running.to_vec();
+        if let Some(id) = holder.filter(|id| !waiting.contains(id)) {
             waiting.push(id);
         }
         let statistics: Vec<(StepId, u64, f64)> = waiting
@@ -143,25 +149,27 @@ impl PlainProgress {
             .filter_map(|id| {
                 let block = self.blocks.get(id)?;
                 let time = now.saturating_sub(block.since);
+                // An update in the same millisecond must not divide by zero.
                 Some((*id, time, f64::from(block.count) / (time.max(1) as f64)))
             })
             .collect();
-        let silent = |(id, time, _): &&(StepId, u64, f64)| *time > MAX_SILENCE_MS && Some(*id) != before;
+        let silent = |(id, time, _): &&(StepId, u64, f64)| *time > MAX_SILENCE_MS && Some(*id) != holder;
         let busiest = statistics
             .iter()
-            .filter(|(id, ..)| rest.contains(id))
+            .filter(|(id, ..)| running.contains(id))
             .max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0)));
-        if left {
+        if is_free {
+            // A free output goes to a step that was silent too long, else to the one with the most updates.
             return statistics.iter().find(silent).or(busiest).map(|(id, ..)| *id);
         }
         if let Some((id, ..)) = statistics.iter().find(silent) {
             return Some(*id);
         }
-        let sum: f64 = statistics.iter().map(|(.., speed)| speed).sum();
-        let (_, held, speed) = statistics.iter().find(|(id, ..)| Some(*id) == before)?;
+        let total: f64 = statistics.iter().map(|(.., speed)| speed).sum();
+        let (_, elapsed, speed) = statistics.iter().find(|(id, ..)| Some(*id) == holder)?;
         // The more of all updates the current step has, the longer it keeps the output.
-        let patience = ANTI_FLICKER_MS / (1.0 - speed / sum.max(f64::MIN_POSITIVE)).max(f64::MIN_POSITIVE);
-        (patience < *held as f64).then(|| busiest.map(|(id, ..)| *id)).flatten()
+        let patience = ANTI_FLICKER_MS / (1.0 - speed / total.max(f64::MIN_POSITIVE)).max(f64::MIN_POSITIVE);
+        (patience < *elapsed as f64).then(|| busiest.map(|(id, ..)| *id)).flatten()
     }
 
     /// Writes everything that is pending for a step.
@@ -175,9 +183,9 @@ impl PlainProgress {
         let block = self.blocks.entry(id).or_default();
         let number = block.number;
         let mut open = false;
-        for part in &mut step.statuses {
-            if std::mem::take(&mut part.unshown) {
-                open |= write_status(part, number, &mut self.out);
+        for status in &mut step.statuses {
+            if std::mem::take(&mut status.unshown) {
+                open |= write_status(status, number, &mut self.out);
             }
         }
         block.write(&mut self.out);
@@ -201,15 +209,15 @@ impl PlainProgress {
     }
 
     fn write_heading(&mut self, id: StepId, name: &str) {
-        if std::mem::replace(&mut self.headed, true) {
+        if std::mem::replace(&mut self.heading_written, true) {
             self.out.push(b'\n');
         } else if !self.heading.is_empty() {
             self.out.extend_from_slice(format!("#0 {}\n\n", self.heading).as_bytes());
         }
         let block = self.blocks.entry(id).or_default();
         if block.number == 0 {
-            self.numbers += 1;
-            block.number = self.numbers;
+            self.last_number += 1;
+            block.number = self.last_number;
         }
         self.out.extend_from_slice(format!("#{} {name}\n", block.number).as_bytes());
     }
@@ -259,26 +267,27 @@ impl StepBlock {
 }
 
 /// Writes a status if enough of it has changed. Returns whether it was written and is not done.
-fn write_status(part: &mut StepStatus, number: u32, out: &mut Vec<u8>) -> bool {
-    if let (Some((current, at)), false) = (part.last_shown, part.done) {
-        let more = match part.total {
+fn write_status(status: &mut StepStatus, number: u32, out: &mut Vec<u8>) -> bool {
+    // Layers report many times a second, and a line for each would flood the log of a CI job.
+    if let (Some((current, at)), false) = (status.last_shown, status.done) {
+        let progress = match status.total {
             0 => 0.0,
-            total => part.current.saturating_sub(current) as f64 / total as f64,
+            total => status.current.saturating_sub(current) as f64 / total as f64,
         };
-        if more < STATUS_MIN_SHARE && part.updated.saturating_sub(at) < STATUS_INTERVAL_MS {
+        if progress < STATUS_MIN_SHARE && status.updated.saturating_sub(at) < STATUS_INTERVAL_MS {
             return false;
         }
     }
-    part.last_shown = Some((part.current, part.updated));
-    let amounts = match progress_bytes(part) {
+    status.last_shown = Some((status.current, status.updated));
+    let amounts = match progress_bytes(status) {
         none if none.is_empty() => none,
         some => format!(" {some}"),
     };
-    let seconds = part.updated.saturating_sub(part.began) as f64 / 1000.0;
+    let seconds = status.updated.saturating_sub(status.began) as f64 / 1000.0;
     let time = if seconds > 0.01 { format!(" {seconds:.1}s") } else { String::new() };
-    let done = if part.done { " done" } else { "" };
-    out.extend_from_slice(format!("#{number} {}{amounts}{time}{done}\n", part.name).as_bytes());
-    !part.done
+    let done = if status.done { " done" } else { "" };
+    out.extend_from_slice(format!("#{number} {}{amounts}{time}{done}\n", status.name).as_bytes());
+    !status.done
 }
 
 fn end_line(step: &TracedStep, number: u32) -> String {

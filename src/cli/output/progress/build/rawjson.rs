@@ -35,6 +35,7 @@ impl RawJsonProgress {
             BuildEvent::Started { id, .. } | BuildEvent::Ended { id, .. } => {
                 json!({ "vertexes": [self.vertex_json(*id, trace)] })
             }
+            // encoding/json of Go writes bytes in base64, here and in warnings.
             BuildEvent::Log { id, stream, data, at } => json!({ "logs": [{
                 "vertex": self.digest(*id), "stream": stream, "data": STANDARD.encode(data),
                 "timestamp": self.time(*at),
@@ -50,11 +51,12 @@ impl RawJsonProgress {
     }
 
     fn time(&self, at: u64) -> String {
-        let after = SignedDuration::from_millis(i64::try_from(at).unwrap_or(i64::MAX));
-        self.epoch.checked_add(after).unwrap_or(self.epoch).to_string()
+        let offset = SignedDuration::from_millis(i64::try_from(at).unwrap_or(i64::MAX));
+        self.epoch.checked_add(offset).unwrap_or(self.epoch).to_string()
     }
 
     fn digest(&self, id: StepId) -> String {
+        // Readers join the lines of a step by its digest, so it must be the same in all of them.
         Digest::of(format!("{} {}", self.seed, id.0).as_bytes()).to_string()
     }
 
@@ -63,6 +65,7 @@ impl RawJsonProgress {
         let mut set = |name: &str, value: Value| drop(vertex.insert(name.into(), value));
         set("digest", self.digest(id).into());
         let inputs = self.inputs.get(&id).map(Vec::as_slice).unwrap_or_default();
+        // Empty fields are left out, as by `omitempty` in Go.
         if !inputs.is_empty() {
             set("inputs", inputs.iter().map(|input| Value::from(self.digest(*input))).collect());
         }
@@ -84,28 +87,30 @@ impl RawJsonProgress {
     }
 
     fn status_json(&self, id: StepId, name: &str, trace: &BuildTrace) -> Value {
-        let mut status = Map::new();
-        let mut set = |name: &str, value: Value| drop(status.insert(name.into(), value));
+        let mut fields = Map::new();
+        let mut set = |name: &str, value: Value| drop(fields.insert(name.into(), value));
         set("id", name.into());
         set("vertex", self.digest(id).into());
-        let part = trace.steps.get(&id).and_then(|step| step.statuses.iter().find(|part| part.name == name));
-        let Some(part) = part else { return Value::Object(status) };
-        if part.total > 0 {
-            set("total", part.total.into());
+        let status =
+            trace.steps.get(&id).and_then(|step| step.statuses.iter().find(|status| status.name == name));
+        let Some(status) = status else { return Value::Object(fields) };
+        if status.total > 0 {
+            set("total", status.total.into());
         }
-        set("current", part.current.into());
-        set("timestamp", self.time(part.updated).into());
-        set("started", self.time(part.began).into());
-        if part.done {
-            set("completed", self.time(part.updated).into());
+        set("current", status.current.into());
+        set("timestamp", self.time(status.updated).into());
+        set("started", self.time(status.began).into());
+        if status.done {
+            set("completed", self.time(status.updated).into());
         }
-        Value::Object(status)
+        Value::Object(fields)
     }
 
     fn warning_json(&self, warning: &CheckWarning) -> Value {
         let range = json!([{
             "start": { "line": warning.lines.0 }, "end": { "line": warning.lines.1 },
         }]);
+        // BuildKit gives the warnings of its Dockerfile linter level 1.
         json!({
             "level": 1,
             "short": STANDARD.encode(warning_line(warning)),

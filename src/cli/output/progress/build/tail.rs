@@ -26,7 +26,8 @@ enum EscapeState {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OutputTail {
     lines: VecDeque<String>,
-    open: String,
+    /// The line that has no end yet.
+    partial_line: String,
     /// A carriage return came: the next character begins the line again.
     carriage_return: bool,
     state: EscapeState,
@@ -37,21 +38,23 @@ pub(crate) struct OutputTail {
 impl OutputTail {
     /// Adds output.
     pub(crate) fn write(&mut self, data: &[u8]) {
+        // A character may be split between two writes.
         self.partial_char.extend_from_slice(data);
         let bytes = std::mem::take(&mut self.partial_char);
-        let mut left = bytes.as_slice();
-        while !left.is_empty() {
-            match str::from_utf8(left) {
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            match str::from_utf8(rest) {
                 Ok(text) => return text.chars().for_each(|c| self.feed(c)),
                 Err(error) => {
-                    let (good, bad) = left.split_at(error.valid_up_to());
-                    str::from_utf8(good).unwrap_or_default().chars().for_each(|c| self.feed(c));
+                    let (valid, invalid) = rest.split_at(error.valid_up_to());
+                    str::from_utf8(valid).unwrap_or_default().chars().for_each(|c| self.feed(c));
+                    // No length: the character is incomplete, and its end may come with the next write.
                     let Some(length) = error.error_len() else {
-                        self.partial_char = bad.to_vec();
+                        self.partial_char = invalid.to_vec();
                         return;
                     };
                     self.feed(char::REPLACEMENT_CHARACTER);
-                    left = bad.get(length..).unwrap_or_default();
+                    rest = invalid.get(length..).unwrap_or_default();
                 }
             }
         }
@@ -66,6 +69,7 @@ impl OutputTail {
             }
             (EscapeState::Escape, '[') => EscapeState::Sequence,
             (EscapeState::Escape, ']') => EscapeState::Command,
+            // Other sequences count as two characters. So does `ESC \`, the second way to end a command.
             (EscapeState::Escape, _) => EscapeState::Text,
             (EscapeState::Sequence, '@'..='~') => EscapeState::Text,
             (EscapeState::Sequence, _) => EscapeState::Sequence,
@@ -78,14 +82,15 @@ impl OutputTail {
     fn write_char(&mut self, c: char) {
         match c {
             '\n' => {
-                self.lines.push_back(std::mem::take(&mut self.open));
+                self.lines.push_back(std::mem::take(&mut self.partial_line));
                 self.carriage_return = false;
                 while self.lines.len() > TAIL_LINES {
                     self.lines.pop_front();
                 }
             }
+            // Nothing is erased yet, or the line would be lost in `\r\n`.
             '\r' => self.carriage_return = true,
-            '\x08' => drop(self.open.pop()),
+            '\x08' => drop(self.partial_line.pop()),
             '\t' => self.push(' '),
             c if c.is_control() => {}
             c => self.push(c),
@@ -94,16 +99,17 @@ impl OutputTail {
 
     fn push(&mut self, c: char) {
         if std::mem::take(&mut self.carriage_return) {
-            self.open.clear();
+            self.partial_line.clear();
         }
-        if self.open.len() < MAX_LINE_BYTES {
-            self.open.push(c);
+        // Bounded, since a step may write without ever ending the line.
+        if self.partial_line.len() < MAX_LINE_BYTES {
+            self.partial_line.push(c);
         }
     }
 
     /// The last lines that are not empty, wrapped at `width` columns.
     pub(crate) fn rows(&self, width: usize) -> Vec<String> {
-        let lines = self.lines.iter().chain([&self.open]);
+        let lines = self.lines.iter().chain([&self.partial_line]);
         let mut rows: Vec<String> =
             lines.flat_map(|line| wrap(line, width.max(1))).filter(|row| !row.trim().is_empty()).collect();
         rows.split_off(rows.len().saturating_sub(TAIL_LINES))

@@ -103,14 +103,14 @@ impl TracedStep {
     }
 
     fn update_status(&mut self, name: String, current: u64, total: u64, done: bool, at: u64) {
-        if let Some(part) = self.statuses.iter_mut().find(|part| part.name == name) {
-            part.current = current;
+        if let Some(status) = self.statuses.iter_mut().find(|status| status.name == name) {
+            status.current = current;
             // Later updates may leave the total out.
-            part.total = if total == 0 { part.total } else { total };
-            (part.updated, part.done, part.unshown) = (at, done, true);
+            status.total = if total == 0 { status.total } else { total };
+            (status.updated, status.done, status.unshown) = (at, done, true);
             return;
         }
-        let part = StepStatus {
+        let status = StepStatus {
             name,
             current,
             total,
@@ -120,7 +120,7 @@ impl TracedStep {
             unshown: true,
             last_shown: None,
         };
-        self.statuses.push(part);
+        self.statuses.push(status);
     }
 }
 
@@ -143,6 +143,7 @@ impl BuildTrace {
     pub(crate) fn record(&mut self, event: &BuildEvent) -> Option<StepId> {
         match event {
             BuildEvent::Step { id, name, .. } => {
+                // Shown once it starts: many steps are known long before.
                 self.steps.entry(*id).or_default().name = one_line(name);
                 return None;
             }
@@ -212,12 +213,13 @@ fn human_bytes(bytes: u64) -> String {
         size /= 1000.0;
         unit += 1;
     }
+    // Unlike docker, BuildKit always writes two decimals.
     format!("{size:.2}{}", UNITS.get(unit).copied().unwrap_or_default())
 }
 
 /// `3.00MB / 10.00MB`, `3.00MB`, or nothing.
-pub(crate) fn progress_bytes(part: &StepStatus) -> String {
-    match (part.current, part.total) {
+pub(crate) fn progress_bytes(status: &StepStatus) -> String {
+    match (status.current, status.total) {
         (0, 0) => String::new(),
         (current, 0) => human_bytes(current),
         (current, total) => format!("{} / {}", human_bytes(current), human_bytes(total)),

@@ -60,13 +60,13 @@ impl TtyProgress {
         let mut lines = vec![self.heading(trace, size.width, last)];
         let mut jobs = self.jobs(trace);
         self.assign_output_rows(&mut jobs, trace, size);
-        let mut shown: Vec<&DisplayJob> = jobs.iter().map(|(_, job)| job).collect();
+        let mut visible: Vec<&DisplayJob> = jobs.iter().map(|(_, job)| job).collect();
         if !last {
-            let output: usize = shown.iter().map(|job| job.output.len()).sum();
+            let output: usize = visible.iter().map(|job| job.output.len()).sum();
             // One row for the heading and one for the cursor.
-            shown = fit_rows(shown, size.height.saturating_sub(2 + output));
+            visible = fit_rows(visible, size.height.saturating_sub(2 + output));
         }
-        for job in shown {
+        for job in visible {
             self.draw(job, size.width, &mut lines);
         }
         let up = self.rows_above(size.width);
@@ -107,20 +107,20 @@ impl TtyProgress {
         for id in &trace.start_order {
             let Some(step) = trace.steps.get(id) else { continue };
             jobs.push((*id, self.step_job(step, trace.now)));
-            jobs.extend(step.statuses.iter().map(|part| (*id, self.status_job(part, step, trace.now))));
+            jobs.extend(step.statuses.iter().map(|status| (*id, self.status_job(status, step, trace.now))));
         }
         jobs
     }
 
     fn step_job(&self, step: &TracedStep, now: u64) -> DisplayJob {
-        let (word, colour) = match step {
+        let (label, colour) = match step {
             step if step.is_cancelled() => ("CANCELED ", &self.colours.cancel),
             step if step.has_failed() => ("ERROR ", &self.colours.error),
             step if step.cached => ("CACHED ", &self.colours.run),
             _ => ("", &self.colours.run),
         };
         DisplayJob {
-            name: format!("{word}{}", step.name),
+            name: format!("{label}{}", step.name),
             amounts: String::new(),
             seconds: step.seconds(now),
             over: step.is_over(),
@@ -129,13 +129,13 @@ impl TtyProgress {
         }
     }
 
-    fn status_job(&self, part: &StepStatus, step: &TracedStep, now: u64) -> DisplayJob {
-        let end = if part.done { part.updated } else { step.ended.unwrap_or(now) };
-        let over = part.done || step.is_over();
+    fn status_job(&self, status: &StepStatus, step: &TracedStep, now: u64) -> DisplayJob {
+        let end = if status.done { status.updated } else { step.ended.unwrap_or(now) };
+        let over = status.done || step.is_over();
         DisplayJob {
-            name: format!("=> {}", part.name),
-            amounts: progress_bytes(part),
-            seconds: end.saturating_sub(part.began) as f64 / 1000.0,
+            name: format!("=> {}", status.name),
+            amounts: progress_bytes(status),
+            seconds: end.saturating_sub(status.began) as f64 / 1000.0,
             over,
             colour: over.then(|| self.colours.run.clone()),
             output: Vec::new(),
@@ -145,18 +145,20 @@ impl TtyProgress {
     /// Gives running steps room for their output while there is some, in the order in which they started.
     fn assign_output_rows(&self, jobs: &mut [(StepId, DisplayJob)], trace: &BuildTrace, size: TerminalSize) {
         let running = jobs.iter().filter(|(_, job)| !job.over).count();
-        let mut free = size.height.saturating_sub(2 + running);
-        let mut served = Vec::new();
+        let mut free_rows = size.height.saturating_sub(2 + running);
+        let mut served_steps = Vec::new();
         for (id, job) in jobs.iter_mut().filter(|(_, job)| !job.over) {
-            let writes = trace.steps.get(id).is_some_and(|step| !step.is_over());
-            let Some(tail) = self.tails.get(id).filter(|_| writes && !served.contains(id)) else { continue };
+            let is_running = trace.steps.get(id).is_some_and(|step| !step.is_over());
+            let Some(tail) = self.tails.get(id).filter(|_| is_running && !served_steps.contains(id)) else {
+                continue;
+            };
             // The statuses of a step share its output.
-            served.push(*id);
-            if free <= TAIL_LINES + 3 {
+            served_steps.push(*id);
+            if free_rows <= TAIL_LINES + 3 {
                 break;
             }
             job.output = tail.rows(size.width.saturating_sub(OUTPUT_PADDING).max(1));
-            free -= TAIL_LINES + 3;
+            free_rows -= TAIL_LINES + 3;
         }
     }
 
@@ -164,16 +166,16 @@ impl TtyProgress {
         let seconds = if job.seconds < 0.05 { 0.0 } else { job.seconds };
         let timer = format!(" {seconds:.1}s");
         let prefix = " => ";
-        let mut left = width.saturating_sub(prefix.len() + timer.len() + 2);
-        if left < MIN_NAME_WIDTH {
+        let mut name_width = width.saturating_sub(prefix.len() + timer.len() + 2);
+        if name_width < MIN_NAME_WIDTH {
             return;
         }
         let mut status = String::new();
-        if !job.amounts.is_empty() && left > job.amounts.len() + MIN_NAME_WIDTH {
+        if !job.amounts.is_empty() && name_width > job.amounts.len() + MIN_NAME_WIDTH {
             status = format!(" {}", job.amounts);
-            left -= status.len();
+            name_width -= status.len();
         }
-        let name = format!("{prefix}{}{status}", truncate(&job.name, left));
+        let name = format!("{prefix}{}{status}", truncate(&job.name, name_width));
         let line = justify(&name, &timer, width.saturating_sub(1));
         let coloured = coloured(&line, job.colour.as_deref());
         lines.push((line, coloured));
@@ -195,13 +197,13 @@ fn fit_rows(jobs: Vec<&DisplayJob>, rows: usize) -> Vec<&DisplayJob> {
     // Finished steps get the rows that running ones leave; the latest of them are kept.
     let mut drop_over = (jobs.len() - running).min(hidden_count);
     let mut drop_running = hidden_count - drop_over;
-    let kept = |job: &&DisplayJob| {
+    let keep = |job: &&DisplayJob| {
         let count = if job.over { &mut drop_over } else { &mut drop_running };
-        let goes = *count > 0;
+        let dropped = *count > 0;
         *count = count.saturating_sub(1);
-        !goes
+        !dropped
     };
-    jobs.into_iter().filter(kept).collect()
+    jobs.into_iter().filter(keep).collect()
 }
 
 fn coloured(line: &str, colour: Option<&str>) -> String {
