@@ -42,6 +42,8 @@ pub enum FailureKind {
     /// The container's command cannot be executed (exit code 126).
     CommandNotExecutable,
     Interrupted,
+    /// The reader of standard output or standard error is gone, so nobody is left to be told (exit code 141).
+    OutputClosed,
     Other,
 }
 
@@ -167,6 +169,11 @@ pub fn unsupported(message: impl Into<String>) -> Failure {
 /// Content that does not match its digest or format.
 pub fn corrupt(message: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Corrupt, message)
+}
+
+/// A write to standard output or standard error whose reader is gone.
+pub fn output_closed() -> Failure {
+    Failure::new(FailureKind::OutputClosed, "nobody reads the output any more")
 }
 
 /// docker's exit code for a container that failed to start for this reason.

@@ -12,7 +12,7 @@ pub(crate) mod provenance;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -25,7 +25,7 @@ use self::options::{AnnotationSet, ExportDest, ExportOptions, ExporterKind};
 use self::provenance::{ProvenanceCapture, ProvenanceOptions};
 use crate::layer_lease::lease_existing;
 use crate::request::BuildRequest;
-use dhow_error::{Failure, invalid};
+use dhow_error::{Failure, invalid, output_closed};
 use dhow_image::archive::layout::OciLayout;
 use dhow_image::archive::output::OutputFile;
 use dhow_image::push::assemble::{IndexMember, ManifestSink, StatementFn, assemble_manifest};
@@ -239,8 +239,8 @@ fn write_dest(dest: &ExportDest, write: impl FnOnce(&mut dyn Write) -> Result<()
     match dest {
         ExportDest::Stdout => {
             let mut out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
-            write(&mut out)?;
-            Ok(out.flush()?)
+            let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+            written.map_err(|error| if is_broken_pipe(&error) { output_closed().into() } else { error })
         }
         ExportDest::Path(path) => {
             let doing = || format!("cannot write {}", path.display());
@@ -257,6 +257,12 @@ fn write_dest(dest: &ExportDest, write: impl FnOnce(&mut dyn Write) -> Result<()
             unfinished.rename(path).with_context(doing)
         }
     }
+}
+
+/// Whether a reader that is gone caused `error`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| Some(cause.downcast_ref::<io::Error>()?.kind());
+    error.chain().any(|cause| io(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 /// One exporter at work.

@@ -38,6 +38,9 @@ pub(crate) fn print_error(context: &CommandContext, error: &anyhow::Error) {
 
 /// Prints a build failure in docker's words; returns the exit code.
 pub(crate) fn report_failed_build(context: &CommandContext, error: &anyhow::Error, verbose: bool) -> u8 {
+    if output::is_closed_error(error) {
+        return SIGPIPE_EXIT;
+    }
     let mut text = format!("ERROR: failed to build: {}", printable(&one_line(error)));
     if let Some(hint) = hint(error) {
         text.push('\n');

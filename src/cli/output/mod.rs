@@ -7,25 +7,15 @@ pub(crate) mod reindent;
 pub(crate) mod table;
 pub(crate) mod template;
 
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
-/// The reader of standard output is gone (`dhow images | head -1`); nobody is left to be told.
-#[derive(Debug)]
-struct StdoutClosed;
+use dhow_error::{Failure, FailureKind, output_closed};
 
-impl fmt::Display for StdoutClosed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("standard output is closed")
-    }
-}
+/// Standard output or standard error. A broken pipe is a failure of the kind [`FailureKind::OutputClosed`]
+/// (`dhow images | head -1`).
+pub(crate) struct OutputWriter<W>(W);
 
-impl std::error::Error for StdoutClosed {}
-
-/// Standard output that reports a broken pipe as [`StdoutClosed`].
-pub(crate) struct StdoutWriter(io::Stdout);
-
-impl Write for StdoutWriter {
+impl<W: Write> Write for OutputWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes).map_err(mark_broken_pipe)
     }
@@ -36,12 +26,20 @@ impl Write for StdoutWriter {
 }
 
 fn mark_broken_pipe(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::BrokenPipe { io::Error::other(StdoutClosed) } else { error }
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::other(output_closed()),
+        _ => error,
+    }
 }
 
 /// Standard output, for commands that stream.
-pub(crate) fn stdout() -> StdoutWriter {
-    StdoutWriter(io::stdout())
+pub(crate) fn stdout() -> OutputWriter<io::Stdout> {
+    OutputWriter(io::stdout())
+}
+
+/// Standard error, for commands that stream.
+pub(crate) fn stderr() -> OutputWriter<io::Stderr> {
+    OutputWriter(io::stderr())
 }
 
 /// Prints `text` and flushes.
@@ -67,10 +65,9 @@ pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether `error` was caused by a reader of standard output that is gone.
+/// Whether `error` was caused by a reader of standard output or standard error that is gone.
 pub(crate) fn is_closed_error(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause.is::<StdoutClosed>() || inner.is_some_and(|inner| inner.is::<StdoutClosed>())
-    })
+    // Not `kind_of`, which stops at an I/O error that another one is wrapped in.
+    let is_closed = |failure: &Failure| failure.kind() == FailureKind::OutputClosed;
+    error.chain().any(|cause| Failure::find_in(cause).is_some_and(is_closed))
 }

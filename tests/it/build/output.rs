@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::support::fixtures;
 use crate::support::process::must_run;
 use crate::support::skopeo::manifest;
 use crate::support::skopeo::raw;
@@ -33,6 +34,19 @@ fn build(dhow: &Dhow, flags: &str) -> Cmd {
 }
 
 each_mode! {
+    fn a_reader_of_the_output_that_goes_away_is_no_error(dhow) {
+        dhow.with_busybox();
+        dhow.write("home/ctx/Dockerfile", "FROM busybox\nRUN head -c 3000000 /dev/zero >/big\n");
+        for kind in ["tar", "oci"] {
+            let line = format!("build --network none --provenance=false -o type={kind},dest=- ctx");
+            let script = format!("{} {line} 2>err | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}", fixtures::binary().display());
+            // 128 + SIGPIPE, which kills docker.
+            assert_eq!(dhow.tool("bash -c").arg(&script).ok().out(), "141", "{kind}");
+            let said = std::fs::read_to_string(dhow.home().join("err")).unwrap();
+            assert!(!said.contains("failed to build"), "{said}");
+        }
+    }
+
     fn files_come_out_as_directory_and_archive(dhow) {
         context(dhow, SMALL);
         let out = dhow.make_dir("out");

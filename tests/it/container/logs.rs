@@ -128,6 +128,18 @@ each_mode! {
         assert_eq!(output.out(), "both ways");
     }
 
+    fn a_reader_that_goes_away_is_no_error(dhow) {
+        dhow.with_busybox();
+        logged(dhow, "long", "", "seq 1 100000; seq 1 100000 >&2");
+        let dhow_logs = format!("{} logs long", crate::support::fixtures::binary().display());
+        for pipe in ["2>/dev/null | head -n 1", "2>&1 >/dev/null | head -n 1"] {
+            let script = format!("{dhow_logs} {pipe}; echo ${{PIPESTATUS[0]}}");
+            // 128 + SIGPIPE, which kills docker.
+            assert_eq!(dhow.tool("bash -c").arg(&script).ok().lines(), ["1", "141"], "{pipe}");
+        }
+        dhow.cmd("rm long").ok();
+    }
+
     fn binary_and_long_lines(dhow) {
         dhow.with_busybox();
         logged(dhow, "odd", "", "head -c 100000 /dev/zero | tr '\\0' x; echo; printf '\\377\\n'");

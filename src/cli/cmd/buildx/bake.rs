@@ -99,7 +99,7 @@ impl CommandArgs for BuildxBakeArgs {
         match self.bake(context, verbose) {
             Ok(code) => Ok(code),
             // Usage errors have exit codes of their own, all others are failed builds.
-            Err(error) if report::is_usage_error(&error) || output::is_closed_error(&error) => Err(error),
+            Err(error) if report::is_usage_error(&error) => Err(error),
             Err(error) => Ok(report::report_failed_build(context, &error, verbose)),
         }
     }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
+use crate::output;
 use dhow_engine::container::logs::{LogQuery, logs};
 use dhow_model::log::OutputStream;
 use dhow_store::{LogEntry, Store};
@@ -46,7 +47,7 @@ impl CommandArgs for ContainerLogsArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         let query = LogQuery::new(self.since.as_deref(), self.until.as_deref(), &self.tail, self.follow)?;
         let store = Store::open(environment::data_root()?)?;
-        let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+        let (mut out, mut err) = (output::stdout(), output::stderr());
         logs(&store, &self.container, &query, &mut |line| {
             let text = self.prefix(&line) + &line.text;
             match line.stream {
