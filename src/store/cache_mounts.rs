@@ -3,6 +3,8 @@
 //! `cache/mounts/<name>/` holds `fs/` and the record `mount.json`. The lock `locks/cache-<name>` is held
 //! shared by steps that share the cache, exclusively by a step that uses it alone or by its removal.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -158,14 +160,14 @@ impl Store {
     /// Removes a cache mount; `false` if it is in use. The caller must be able to remove files of every
     /// owner.
     pub fn remove_cache_mount(&self, name: &str) -> anyhow::Result<bool> {
+        // The name becomes part of paths, so it must not contain slashes or dots.
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Ok(false);
+        }
         let doing = || format!("cannot remove the cache mount {name}");
         let lock =
             FileLock::try_acquire(&self.lock_path("cache", name), LockMode::Exclusive).with_context(doing)?;
         let Some(lock) = lock else { return Ok(false) };
-        // The name is joined to a path below, so it must not contain slashes or dots.
-        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Ok(false);
-        }
         self.discard(&self.cache_mounts_dir().join(name)).with_context(doing)?;
         lock.remove_file().with_context(doing)?;
         Ok(true)
@@ -190,12 +192,16 @@ fn tree_size(path: &Path, depth: u32) -> u64 {
         }
         let Ok(stat) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         let blocks = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
-        // A file with several hard links counts once in total, approximately.
-        size = size.saturating_add(blocks / u64::from(u32::try_from(stat.st_nlink).unwrap_or(1).max(1)));
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < MAX_DEPTH {
-            use std::os::unix::ffi::OsStrExt as _;
-            let child = path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
-            size = size.saturating_add(blocks).saturating_add(tree_size(&child, depth + 1));
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            // A file with several hard links counts once in total, approximately.
+            let links = u64::from(u32::try_from(stat.st_nlink).unwrap_or(1).max(1));
+            size = size.saturating_add(blocks / links);
+            continue;
+        }
+        size = size.saturating_add(blocks);
+        if depth < MAX_DEPTH {
+            let child = path.join(OsStr::from_bytes(name.to_bytes()));
+            size = size.saturating_add(tree_size(&child, depth + 1));
         }
     }
     size
@@ -218,12 +224,30 @@ mod tests {
         assert!(listed.len() == 1 && listed[0].in_use && listed[0].id == "/root/.cache");
         assert!(store.cache_mount_size(&listed[0]) >= 10_000);
         assert!(!store.remove_cache_mount(&name).unwrap());
+        // Nothing is made or locked for a name that leads elsewhere.
+        for bad in ["../steps", "a/b", "", "."] {
+            assert!(!store.remove_cache_mount(bad).unwrap());
+        }
+        assert_eq!(list_dir(&store.root().join("locks")).unwrap(), [format!("cache-{name}")]);
         drop(held);
         let again = store.acquire_cache_mount(&name, CacheSharing::Locked).unwrap();
         assert!(!again.is_new() && again.files().join("x").exists());
         drop(again);
         assert!(store.remove_cache_mount(&name).unwrap());
         assert!(store.cache_mounts().unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_block_is_counted_once() {
+        let (_dir, store) = store();
+        let held = store.acquire_cache_mount("a", CacheSharing::Shared).unwrap();
+        let (one, two) = (held.files().join("d/e"), held.files().join("d/f"));
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::write(one.join("x"), vec![0; 50_000]).unwrap();
+        std::fs::hard_link(one.join("x"), &two).unwrap();
+        let blocks = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&path.metadata().unwrap()) * 512;
+        let all = blocks(&held.files().join("d")) + blocks(&one) + blocks(&two);
+        assert_eq!(store.cache_mount_size(&store.cache_mounts().unwrap()[0]), all);
     }
 
     #[test]

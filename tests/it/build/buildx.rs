@@ -51,6 +51,22 @@ each_mode! {
         assert_eq!(df[3], "Build Cache 0");
     }
 
+    fn cache_mounts_are_measured_whoever_owns_their_files(dhow) {
+        context(dhow, "FROM busybox\nRUN --mount=type=cache,target=/c mkdir -p /c/d && head -c 3000000 /dev/zero >/c/d/big && chown 7 /c/d && chmod 0 /c/d\nRUN echo x >/made\n");
+        dhow.cmd("build -q --network none -t kept ctx").ok();
+        dhow.cmd("rmi kept").ok();
+        let sizes = || dhow.cmd("buildx du").ok().out();
+        let before = sizes();
+        assert!(before.contains("3.0"), "{before}");
+        // All that the cache takes may stay, however little that were without the files that only their owner can read.
+        let removed = dhow.cmd("buildx prune -af --min-free-space 1").ok().out();
+        assert!(removed.ends_with("Total:\t0B"), "{removed}");
+        assert_eq!(sizes(), before);
+        // Without limits, as 0 is none.
+        dhow.cmd("buildx prune -af --max-used-space 0 --min-free-space 0 --reserved-space 0").ok();
+        assert!(!sizes().contains("3.0"), "{}", sizes());
+    }
+
     fn bake_builds_targets_that_stand_on_each_other(dhow) {
         context(dhow, "FROM busybox\n");
         dhow.write("home/db/Dockerfile", "FROM busybox\nARG V\nRUN echo $V >/db\n");

@@ -32,7 +32,7 @@ struct BuildxDuArgs {
 impl CommandArgs for BuildxDuArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         // The size of a cache mount is that of its files, which may have any owner.
-        userns::enter(&environment::all())?;
+        userns::enter_as_root(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         builders::check_builder(&store, self.builder.as_deref())?;
         let entries = match self.filter.is_empty() {

@@ -42,9 +42,12 @@ struct CachePruneFlags {
 }
 
 impl CachePruneFlags {
-    /// Removes the cache, if the user agrees, and leaves `keep` bytes unless `--keep-storage` says otherwise.
-    /// None if the user does not agree.
-    fn prune(self, keep: Option<u64>) -> anyhow::Result<Option<Vec<CacheEntry>>> {
+    /// Removes the cache, if the user agrees, and leaves what `keep` answers, in bytes, unless `--keep-storage` says
+    /// otherwise. None if the user does not agree.
+    fn prune(
+        self,
+        keep: impl FnOnce(&Store) -> anyhow::Result<Option<u64>>,
+    ) -> anyhow::Result<Option<Vec<CacheEntry>>> {
         let warning = match self.all {
             true => "This will remove all build cache.",
             false => "This will remove all dangling build cache.",
@@ -52,11 +55,14 @@ impl CachePruneFlags {
         if !self.force && !prompt::confirm(warning)? {
             return Ok(None);
         }
-        userns::enter(&environment::all())?;
+        // Cache mounts are measured by their files, which may be of any owner.
+        userns::enter_as_root(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
+        // Asked only now: sizes can be read, and what interrupted commands left takes no space any more.
+        let keep = self.keep_storage.map_or_else(|| keep(&store), |keep| Ok(Some(keep)))?;
         // 0 is no limit.
-        let keep = self.keep_storage.or(keep).filter(|keep| *keep > 0);
+        let keep = keep.filter(|keep| *keep > 0);
         let request = CachePruneRequest { all: self.all, filters: self.filter, keep, dry_run: false };
         prune_cache(&store, &request).map(Some)
     }
@@ -71,7 +77,7 @@ struct BuilderPruneArgs {
 
 impl CommandArgs for BuilderPruneArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
-        if let Some(removed) = self.flags.prune(None)? {
+        if let Some(removed) = self.flags.prune(|_| Ok(None))? {
             output::print(&(cache::deleted_lines(&removed) + &reclaimed_line(cache::total_size(&removed))))?;
         }
         Ok(0)
@@ -86,6 +92,16 @@ struct BuildxPruneArgs {
     /// Builder, one of `buildx ls`: they share one cache
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
+    #[command(flatten)]
+    limits: SpaceLimits,
+    /// Everything about each
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// How much of the cache may stay.
+#[derive(Args)]
+struct SpaceLimits {
     /// The most that may be left
     #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
     max_used_space: Option<u64>,
@@ -95,18 +111,15 @@ struct BuildxPruneArgs {
     /// Leave as much as this, whatever the other limits say
     #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
     reserved_space: Option<u64>,
-    /// Everything about each
-    #[arg(long)]
-    verbose: bool,
 }
 
 impl CommandArgs for BuildxPruneArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         let store = Store::open(environment::data_root()?)?;
         builders::check_builder(&store, self.builder.as_deref())?;
-        let keep = self.space_to_keep(&store)?;
-        if let Some(removed) = self.flags.prune(keep)? {
-            let body = if self.verbose {
+        let Self { flags, limits, verbose, .. } = self;
+        if let Some(removed) = flags.prune(|store| limits.space_to_keep(store))? {
+            let body = if verbose {
                 removed.iter().map(cache::cache_details).collect()
             } else {
                 cache::cache_table(&removed)
@@ -117,10 +130,13 @@ impl CommandArgs for BuildxPruneArgs {
     }
 }
 
-impl BuildxPruneArgs {
-    /// How many bytes all limits together allow to stay; None without a limit.
+impl SpaceLimits {
+    /// How many bytes all limits together allow to stay; None without a limit. Call it where files of every owner can be
+    /// measured.
     fn space_to_keep(&self, store: &Store) -> anyhow::Result<Option<u64>> {
-        let disk_limit = match self.min_free_space {
+        // As in BuildKit, 0 is the same as no limit.
+        let given = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
+        let disk_limit = match given(self.min_free_space) {
             None => None,
             Some(min_free) => {
                 let disk = rustix::fs::statvfs(store.root())?;
@@ -130,9 +146,9 @@ impl BuildxPruneArgs {
                 Some(cache::total_size(&entries).saturating_sub(missing))
             }
         };
-        let limit = [self.max_used_space, disk_limit].into_iter().flatten().min();
+        let limit = [given(self.max_used_space), disk_limit].into_iter().flatten().min();
         // The strictest limit counts, but the reserved space stays in any case.
-        Ok(match (limit, self.reserved_space) {
+        Ok(match (limit, given(self.reserved_space)) {
             (Some(limit), Some(reserved)) => Some(limit.max(reserved)),
             (limit, reserved) => limit.or(reserved),
         })

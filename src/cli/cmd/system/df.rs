@@ -34,7 +34,7 @@ struct SystemDfArgs {
 impl CommandArgs for SystemDfArgs {
     fn run(self, _context: &CommandContext) -> CommandResult {
         // Sizes are counted in files of any owner.
-        let identity = userns::enter(&environment::all())?;
+        let identity = userns::enter_as_root(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         let usage = disk_usage(&store, &identity)?;
         let format = self.format.as_deref().filter(|format| !format.is_empty());
