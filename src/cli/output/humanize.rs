@@ -56,21 +56,46 @@ pub(crate) fn span_since(time: &str) -> String {
 
 /// `"it's\ta \"text\""`: as Go's `strconv.Quote` writes it.
 pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            // Go has `\x` for control characters of ASCII, and `\u` for those above.
-            c if u32::from(c) < 0x20 || c == '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push(c),
-        }
+    format!("\"{}\"", text.chars().map(|c| escape_char(c, '"', is_printable(c))).collect::<String>())
+}
+
+/// The same in ASCII, as `strconv.QuoteToASCII` writes it.
+pub(crate) fn quote_ascii(text: &str) -> String {
+    let escaped = text.chars().map(|c| escape_char(c, '"', matches!(c, ' '..='~')));
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+/// `'x'`: as Go's `strconv.QuoteRune` writes it.
+pub(crate) fn quote_char(c: char) -> String {
+    format!("'{}'", escape_char(c, '\'', is_printable(c)))
+}
+
+/// `c` within a literal of Go between two `quote`.
+fn escape_char(c: char, quote: char, printable: bool) -> String {
+    let code = u32::from(c);
+    match c {
+        '\\' => "\\\\".into(),
+        c if c == quote => format!("\\{c}"),
+        c if printable => c.into(),
+        '\x07' => "\\a".into(),
+        '\x08' => "\\b".into(),
+        '\x0c' => "\\f".into(),
+        '\n' => "\\n".into(),
+        '\r' => "\\r".into(),
+        '\t' => "\\t".into(),
+        '\x0b' => "\\v".into(),
+        // `\x` is for ASCII, whose control characters it needs two digits for.
+        c if c.is_ascii() => format!("\\x{code:02x}"),
+        _ if code <= 0xffff => format!("\\u{code:04x}"),
+        _ => format!("\\U{code:08x}"),
     }
-    quoted.push('"');
-    quoted
+}
+
+/// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols, and the blank.
+fn is_printable(c: char) -> bool {
+    // Rust knows the same classes, but escapes a mark unless it follows something that it may combine with. Backslashes
+    // and quotes are escaped whatever their class.
+    matches!(c, '\\' | '"' | '\'') || format!("x{c}").escape_debug().nth(1) == Some(c)
 }
 
 #[cfg(test)]
@@ -96,6 +121,15 @@ mod tests {
     #[test]
     fn quoted_as_go_does() {
         assert_eq!(quote("it's\ta \"b\"\\\u{1b}[1m\u{85}ü"), "\"it's\\ta \\\"b\\\"\\\\\\x1b[1m\\u0085ü\"");
+        // docker 26, `info --format '{{printf "%q" …}}'`.
+        assert_eq!(
+            quote("\u{7}\u{8}\u{b}\u{c}\u{7f}\u{200b}\u{a0}é\u{301}\u{1f600}\u{e000}\u{feff}\u{e0001}"),
+            "\"\\a\\b\\v\\f\\x7f\\u200b\\u00a0é\u{301}\u{1f600}\\ue000\\ufeff\\U000e0001\""
+        );
+        assert_eq!(
+            (quote_ascii("é~"), quote_char('\''), quote_char('"')),
+            ("\"\\u00e9~\"".into(), "'\\''".into(), "'\"'".into())
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::value::{exponent, format_value, type_name};
+use crate::output::humanize::{quote, quote_ascii, quote_char};
 
 /// Larger widths are cut to this.
 const MAX_WIDTH: usize = 1_000_000;
@@ -81,12 +82,12 @@ impl FormatVerb {
 
     fn format(&self, value: &Value) -> Option<String> {
         match (self.letter, value) {
-            ('v', Value::String(text)) if self.sharp => Some(format!("{text:?}")),
+            ('v', Value::String(text)) if self.sharp => Some(quote(text)),
             ('v', value) => Some(format_value(value)),
             ('T', value) => Some(type_name(value).into()),
             ('t', Value::Bool(truth)) => Some(truth.to_string()),
             ('s', Value::String(text)) => Some(self.cut(text)),
-            ('q', Value::String(text)) => Some(format!("{text:?}")),
+            ('q', Value::String(text)) => Some(self.quoted(&self.cut(text))),
             ('s' | 'q', Value::Array(list)) => {
                 let items: Option<Vec<String>> = list.iter().map(|item| self.format(item)).collect();
                 Some(format!("[{}]", items?.join(" ")))
@@ -108,7 +109,8 @@ impl FormatVerb {
             'x' | 'X' => self.case(format!("{}{absolute:x}", if self.sharp { "0x" } else { "" })),
             'o' => format!("{absolute:o}"),
             'b' => format!("{absolute:b}"),
-            'c' => return u32::try_from(value).ok().and_then(char::from_u32).map(String::from),
+            'c' => return Some(character(value).to_string()),
+            'q' => return Some(quote_char(character(value))),
             _ => return None,
         };
         Some(self.signed(value < 0, digits))
@@ -139,6 +141,16 @@ impl FormatVerb {
         if self.letter.is_ascii_uppercase() { text.to_ascii_uppercase() } else { text }
     }
 
+    /// The value of `%q`: in backquotes with `#` where that needs no escapes, in ASCII with `+`.
+    fn quoted(&self, text: &str) -> String {
+        let is_raw = |c: char| c == '\t' || !(c.is_control() || matches!(c, '`' | '\u{feff}'));
+        match (self.sharp, self.plus) {
+            (true, _) if text.chars().all(is_raw) => format!("`{text}`"),
+            (_, true) => quote_ascii(text),
+            _ => quote(text),
+        }
+    }
+
     fn cut(&self, text: &str) -> String {
         match self.precision {
             Some(characters) => text.chars().take(characters).collect(),
@@ -159,6 +171,11 @@ impl FormatVerb {
         }
         " ".repeat(padding) + &formatted
     }
+}
+
+/// The character with this code point; Go prints U+FFFD for what is none.
+fn character(code: i64) -> char {
+    u32::try_from(code).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// Parses the number in front of `rest`, at most [`MAX_WIDTH`].

@@ -63,6 +63,15 @@ fn prints_as_go_does() {
             "{{printf \"%s|%5d|%-5s|%q|%05.1f|%v|%x|%%\" .Name 42 \"ab\" \"q\" 2.55 .On 255}}",
             "web|   42|ab   |\"q\"|002.5|true|ff|%",
         ),
+        // What docker 26 prints for these.
+        (
+            r#"{{printf "%q|%#v|%.2q|%+q|%#q|%#q|%q" "a\u001b" "a\u001b" "abc" "é" "ab" "a`b" 233}}"#,
+            r#""a\x1b"|"a\x1b"|"ab"|"\u00e9"|`ab`|"a`b"|'é'"#,
+        ),
+        (
+            "{{1000000.0}} {{123456789.0}} {{100000.0}} {{0.0001}} {{0.00001}}",
+            "1e+06 1.23456789e+08 100000 0.0001 1e-05",
+        ),
         ("{{printf \"%d %s\" .Name}}{{printf \"x\" 1}}", "%!d(string=web) %!s(MISSING)x%!(EXTRA int=1)"),
         ("{{print 1 2 \"a\" 3}}{{println .Name 1}}", "1 2a3web 1\n"),
         ("{{.Name | printf \"%s-%s\" \"x\"}}", "x-web"),

@@ -65,9 +65,9 @@ fn number_text(number: &Number) -> String {
     }
 }
 
-/// Go's `%g` with the fewest digits; an exponent has at least two.
+/// Go's `%g` with the fewest digits: an exponent, of at least two digits, from a million on.
 fn float_text(float: f64) -> String {
-    if float == 0.0 || (1e-4..1e21).contains(&float.abs()) {
+    if float == 0.0 || (1e-4..1e6).contains(&float.abs()) {
         return float.to_string();
     }
     exponent(&format!("{float:e}"))
