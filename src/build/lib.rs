@@ -43,6 +43,7 @@ pub mod path_pattern;
 pub mod plan;
 pub mod progress;
 pub(crate) mod reachability;
+pub mod remote_address;
 pub mod run_command;
 pub mod run_mount;
 pub(crate) mod suggest;

@@ -14,6 +14,7 @@ use crate::ast::{ArgDeclaration, CommandLine, Dockerfile, Instruction, LineRange
 use crate::dockerfile::expose::parse_exposed_port;
 use crate::expand::{self, ReferencedNames, Variables};
 use crate::reachability;
+use crate::remote_address::remote_source;
 use crate::suggest::closest;
 use dhow_model::environment::DEFAULT_PATH;
 use dhow_model::platform::Platform;
@@ -307,8 +308,7 @@ impl StageChecker<'_> {
     ) {
         let Some(ignored) = self.inputs.ignored else { return };
         // URLs and git repositories do not come from the context.
-        let remote = |source: &str| source.contains("://") || source.starts_with("git@");
-        for source in sources.iter().filter(|source| !remote(source)) {
+        for source in sources.iter().filter(|source| remote_source(source).is_none()) {
             let path = source.trim_start_matches("./").trim_matches('/');
             if !path.is_empty() && path != "." && ignored(path) {
                 let message = format!("Attempting to {verb} file {path:?} that is excluded by .dockerignore");

@@ -7,6 +7,7 @@ use crate::context;
 use crate::graph::LinkedInstruction;
 use crate::path_pattern::clean_join;
 use crate::plan::{CopyOp, CopySource, InlineFile, InputTree, Op, RunMount, RunNetwork, RunOp, WorkdirOp};
+use crate::remote_address::{RemoteKind, remote_source};
 use crate::{run_command, run_mount};
 use dhow_error::{Failure, invalid};
 use dhow_model::digest::Digest;
@@ -110,17 +111,9 @@ impl StageEvaluator<'_, '_> {
 }
 
 fn classify_source(source: &str) -> CopySource {
-    let has_scheme =
-        ["http://", "https://", "git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme));
-    // `git@host:path`, scp syntax.
-    let at_host = source.split_once('@').is_some_and(|(user, rest)| {
-        !user.is_empty()
-            && !user.contains(['/', ':'])
-            && rest.split('/').next().is_some_and(|host| host.contains(':'))
-    });
-    match has_scheme || at_host {
-        true => CopySource::Remote(source.to_owned()),
-        false => CopySource::Local(source.to_owned()),
+    match remote_source(source) {
+        Some(_) => CopySource::Remote(source.to_owned()),
+        None => CopySource::Local(source.to_owned()),
     }
 }
 
@@ -130,7 +123,7 @@ fn check_copy(copy: &CopyInstruction, sources: &[CopySource], add: bool) -> Resu
         CopySource::Local(_) => None,
     });
     if let Some(address) = remote.filter(|_| !add) {
-        let kind = if address.starts_with("http") && !address.contains(".git") { "URL" } else { "git ref" };
+        let kind = if remote_source(address) == Some(RemoteKind::Http) { "URL" } else { "git ref" };
         return Err(invalid(format!("source can't be a {kind} for COPY")));
     }
     if let Some(checksum) = copy.checksum.as_deref().filter(|checksum| !checksum.is_empty()) {

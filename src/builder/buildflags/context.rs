@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::ClientEnv;
 use crate::request::{ContextSource, DockerfileSource};
+use dhow_build::remote_address::{RemoteKind, remote_kind};
 use dhow_error::{Failure, invalid, not_found};
 use dhow_model::reference::{DEFAULT_TAG, ImageReference};
 
@@ -17,14 +18,19 @@ pub fn parse_main(text: &str, client: &ClientEnv) -> Result<ContextSource, Failu
     if text.is_empty() || dir.is_dir() {
         return Ok(ContextSource::Directory(dir));
     }
-    if is_git(text) {
-        return Ok(ContextSource::Git(text.to_owned()));
-    }
-    if is_http(text) {
-        return Ok(ContextSource::Url(text.to_owned()));
+    if let Some(source) = remote_context(text) {
+        return Ok(source);
     }
     let problem = if dir.exists() { "is not a directory" } else { "not found" };
     Err(not_found(format!("unable to prepare context: path {text:?} {problem}")))
+}
+
+/// The context at an address; `None` for a path.
+fn remote_context(text: &str) -> Option<ContextSource> {
+    Some(match remote_kind(text)? {
+        RemoteKind::Git => ContextSource::Git(text.to_owned()),
+        RemoteKind::Http => ContextSource::Url(text.to_owned()),
+    })
 }
 
 /// Parses the source of a named context.
@@ -38,11 +44,8 @@ fn parse_source(text: &str, client: &ClientEnv) -> Result<ContextSource, Failure
     if let Some(target) = text.strip_prefix("target:") {
         return Ok(ContextSource::Target(target.to_owned()));
     }
-    if is_git(text) {
-        return Ok(ContextSource::Git(text.to_owned()));
-    }
-    if is_http(text) {
-        return Ok(ContextSource::Url(text.to_owned()));
+    if let Some(source) = remote_context(text) {
+        return Ok(source);
     }
     let dir = client.absolute(text);
     match dir.metadata() {
@@ -102,65 +105,16 @@ fn stdin_twice() -> Failure {
 }
 
 fn is_http(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
-/// Whether BuildKit takes `text` for a git repository: `git@host:path`, `ssh://`, `git://`, `github.com/…`,
-/// and http URLs whose path ends in `.git`, each with `#ref[:subdirectory]`.
-pub(crate) fn is_git(text: &str) -> bool {
-    if text.starts_with("./") || text.starts_with("../") {
-        return false;
-    }
-    if text.starts_with("github.com/") || text.starts_with("git://") || text.starts_with("ssh://") {
-        return true;
-    }
-    if is_http(text) {
-        let path = text.split(['#', '?']).next().unwrap_or(text);
-        return path.ends_with(".git");
-    }
-    is_scp(text)
-}
-
-/// `user@host:path`, as in scp.
-fn is_scp(text: &str) -> bool {
-    let Some((user, rest)) = text.split_once('@') else { return false };
-    let Some((host, path)) = rest.split_once(':') else { return false };
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    !user.is_empty() && user.chars().all(plain) && !host.is_empty() && !host.contains('/') && !path.is_empty()
+    remote_kind(text) == Some(RemoteKind::Http)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::git::parse_git_url;
 
     fn client() -> ClientEnv {
         ClientEnv { environment: dhow_model::environment::Environment::default(), dir: "/".into() }
-    }
-
-    #[test]
-    fn repositories() {
-        for text in [
-            "git@github.com:moby/buildkit.git#v1:sub",
-            "github.com/moby/buildkit",
-            "https://github.com/moby/buildkit.git",
-            "https://github.com/moby/buildkit.git#main",
-            "https://github.com/moby/buildkit.git?ref=main&subdir=x",
-            "git://host/path",
-            "ssh://git@host/path",
-        ] {
-            assert!(is_git(text), "{text}");
-        }
-        for text in [
-            "https://github.com/moby/buildkit",
-            "./github.com/moby",
-            "../x.git",
-            "dir.git",
-            "https://h/x.git/y.tar",
-            "a@b",
-            "u@h/x:y",
-        ] {
-            assert!(!is_git(text), "{text}");
-        }
     }
 
     #[test]
@@ -168,6 +122,11 @@ mod tests {
         assert_eq!(parse_main("-", &client()).unwrap(), ContextSource::Stdin);
         assert_eq!(parse_main("proc", &client()).unwrap(), ContextSource::Directory("/proc".into()));
         assert!(matches!(parse_main("https://h/x.tar.gz", &client()), Ok(ContextSource::Url(_))));
+        // Every address that a repository is fetched from is one of a context, too.
+        for git in ["HTTPS://h/x.git", "github.com/moby/buildkit", "git@h:x", "file:///x.git"] {
+            assert_eq!(parse_main(git, &client()).unwrap(), ContextSource::Git(git.into()));
+            assert!(parse_git_url(git).is_some_and(|url| url.is_ok()), "{git}");
+        }
         let message = parse_main("no/such", &client()).unwrap_err().to_string();
         assert_eq!(message, "unable to prepare context: path \"no/such\" not found");
     }

@@ -1,6 +1,7 @@
 //! Git URLs in contexts and ADD: `https://host/repository.git#ref:directory`,
 //! `git@host:repository.git?ref=…&subdir=…`.
 
+use dhow_build::remote_address::{RemoteKind, remote_kind};
 use dhow_error::{Failure, invalid};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,33 +24,10 @@ pub(crate) struct GitUrl {
 
 /// Parses a URL; `None` if it is not a git URL.
 pub(crate) fn parse_git_url(text: &str) -> Option<Result<GitUrl, Failure>> {
-    if let Some(rest) = text.strip_prefix("github.com/") {
-        return Some(parse_parts(&format!("https://github.com/{rest}")));
-    }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let path = rest.split(['#', '?']).next().unwrap_or_default();
-        return match &scheme.to_ascii_lowercase()[..] {
-            "git" | "ssh" => Some(parse_parts(text)),
-            "http" | "https" | "file" if path.ends_with(".git") => Some(parse_parts(text)),
-            _ => None,
-        };
-    }
-    is_scp(text).then(|| parse_parts(text))
-}
-
-/// `user@host:path`, as in scp.
-fn is_scp(text: &str) -> bool {
-    let Some((user, rest)) = text.split_once('@') else { return false };
-    let Some((host, path)) = rest.split_once(':') else { return false };
-    let word = |text: &str, more: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-    };
-    word(user, "-_")
-        && word(host, "-.")
-        && !path.is_empty()
-        // ssh would take it for an option.
-        && !user.starts_with('-')
-        && !host.starts_with('-')
+    (remote_kind(text) == Some(RemoteKind::Git)).then(|| match text.starts_with("github.com/") {
+        true => parse_parts(&format!("https://{text}")),
+        false => parse_parts(text),
+    })
 }
 
 fn parse_parts(text: &str) -> Result<GitUrl, Failure> {
@@ -149,30 +127,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_apart() {
-        for git in [
-            "https://example.com/a/b.git",
-            "http://example.com/b.git#main",
-            "git://example.com/b",
-            "ssh://git@example.com/b",
-            "git@github.com:moby/buildkit.git#v1:sub",
-            "github.com/moby/buildkit",
-            "HTTPS://example.com/b.git",
-        ] {
-            assert!(parse_git_url(git).is_some_and(|url| url.is_ok()), "{git}");
-        }
-        for other in [
-            "https://example.com/b.tar.gz",
-            "./git@host:x",
-            "dir",
-            "a:b",
-            "C:/x.git",
-            "",
-            "@h:x",
-            "https://x/.git/x",
-        ] {
-            assert!(parse_git_url(other).is_none(), "{other}");
-        }
+    fn a_repository_of_github_needs_no_scheme() {
+        let url = parse_git_url("github.com/moby/buildkit#v1").unwrap().unwrap();
+        assert_eq!(
+            (&url.remote[..], url.reference.as_deref()),
+            ("https://github.com/moby/buildkit", Some("v1"))
+        );
+        assert!(parse_git_url("https://example.com/b.tar.gz").is_none());
     }
 
     #[test]
