@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
 use crate::dockerfile::parse_statement;
 use crate::plan::{ImageInput, InputTree};
-use crate::{expand, suggest};
+use crate::{expand, run_mount, suggest};
 use dhow_error::{Failure, invalid, not_found};
 use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
@@ -263,13 +263,18 @@ impl StageGraph {
             let pair = fields.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
             pair.and_then(|(_, value)| value.as_deref())
         };
-        match (field("type").unwrap_or("bind"), field("from").filter(|from| !from.is_empty())) {
-            ("tmpfs" | "secret" | "ssh", _) | ("cache", None) => Ok(InputTree::Scratch),
-            (_, None) => Ok(InputTree::Context(String::new())),
-            (_, Some(from)) if from.contains('$') => {
+        let from = field("from").filter(|from| !from.is_empty());
+        // A type that is unknown or has a variable is judged when the step is evaluated.
+        let kind = field("type").and_then(|text| run_mount::kind(text).ok()).unwrap_or_default();
+        if !run_mount::needs_input(kind, from.is_some()) {
+            return Ok(InputTree::Scratch);
+        }
+        match from {
+            None => Ok(InputTree::Context(String::new())),
+            Some(from) if from.contains('$') => {
                 Err(invalid("'from' doesn't support variable expansion, define alias stage instead"))
             }
-            (_, Some(from)) => match from.parse::<usize>() {
+            Some(from) => match from.parse::<usize>() {
                 // A later index is not a stage here: it is looked up as a name.
                 Ok(stage) if stage < index => Ok(InputTree::Stage(stage)),
                 _ => self.resolve_name(from, lines),

@@ -78,6 +78,22 @@ pub struct RunMountSpec {
     pub env: Option<String>,
 }
 
+impl RunMountSpec {
+    /// Whether it mounts, or starts with, files of a stage, an image or a context.
+    pub(crate) fn has_input(&self) -> bool {
+        needs_input(self.kind, self.from.is_some())
+    }
+}
+
+/// Whether a mount of this kind has files to begin with; `has_from` says whether the mount has a `from`.
+pub(crate) fn needs_input(kind: RunMountKind, has_from: bool) -> bool {
+    match kind {
+        RunMountKind::Bind => true,
+        RunMountKind::Cache => has_from,
+        RunMountKind::Tmpfs | RunMountKind::Secret | RunMountKind::Ssh => false,
+    }
+}
+
 const KEYS: &[&str] = &[
     "type",
     "from",
@@ -115,7 +131,8 @@ pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<RunMou
     parser.complete(workdir)
 }
 
-fn kind(text: &str) -> Result<RunMountKind, Failure> {
+/// Parses the value of `type`, whatever its case.
+pub(crate) fn kind(text: &str) -> Result<RunMountKind, Failure> {
     let kinds = [
         RunMountKind::Bind,
         RunMountKind::Cache,

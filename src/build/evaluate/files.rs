@@ -33,7 +33,9 @@ impl StageEvaluator<'_, '_> {
         let mut mounts = Vec::with_capacity(run.mounts.len());
         for (fields, from) in run.mounts.iter().zip(&linked.trees) {
             let mount = run_mount::parse(fields, self.state.workdir())?;
-            mounts.push(RunMount { mount, from: from.clone() });
+            // The graph does not know a type that has a variable.
+            let from = if mount.has_input() { from.clone() } else { InputTree::Scratch };
+            mounts.push(RunMount { mount, from });
         }
         let history = self.run_history_text(&command.args);
         let config = &self.state.config.run;

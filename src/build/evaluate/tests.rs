@@ -235,3 +235,21 @@ fn contexts_stand_in_for_stages_and_images() {
     assert_eq!(target(&plan).base, InputTree::Context("a".into()));
     assert!(!shown(&plan).iter().any(|text| text.contains("never")));
 }
+
+#[test]
+fn a_mount_has_the_files_that_its_type_asks_for() {
+    let from = |mount: &str| {
+        let plan = Case::args(&[("T", "cache")])
+            .plan(&format!("FROM scratch AS other\nFROM alpine\nARG T\nRUN --mount={mount},target=/t x\n"))
+            .unwrap();
+        let Op::Run(run) = &target(&plan).steps[0].op else { panic!("no step") };
+        run.mounts[0].from.clone()
+    };
+    for empty in ["type=cache", "type=Cache", "type=$T", "type=TMPFS", "type=tmpfs,from=other", "type=Ssh"] {
+        assert_eq!(from(empty), InputTree::Scratch, "{empty}");
+    }
+    assert_eq!(from("type=Bind"), InputTree::Context(String::new()));
+    for stage in ["type=Cache,from=other", "type=$T,from=other", "from=other"] {
+        assert_eq!(from(stage), InputTree::Stage(0), "{stage}");
+    }
+}
