@@ -1,6 +1,6 @@
 //! Reads Dockerfiles, and standard input from within a job.
 
-use std::io::Read as _;
+use std::io::Read;
 
 use anyhow::{Context as _, Result};
 
@@ -9,11 +9,11 @@ use dhow_error::invalid;
 /// The largest Dockerfile, in bytes.
 pub(crate) const DOCKERFILE_LIMIT: u64 = 16 << 20;
 
-/// Reads a whole file. Fails if it is larger than [`DOCKERFILE_LIMIT`].
-pub(crate) fn read_limited(file: std::fs::File) -> Result<Vec<u8>> {
+/// Reads `from` to its end. Fails if there is more than [`DOCKERFILE_LIMIT`].
+pub(crate) fn read_limited(from: impl Read) -> Result<Vec<u8>> {
     let mut text = Vec::new();
-    // One byte more than allowed shows that the file is too large.
-    file.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut text)?;
+    // One byte more than allowed shows that it is too large.
+    from.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut text)?;
     if text.len() as u64 > DOCKERFILE_LIMIT {
         return Err(invalid(format!("the Dockerfile has more than {} MiB", DOCKERFILE_LIMIT >> 20)).into());
     }

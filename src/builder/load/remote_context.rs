@@ -1,17 +1,18 @@
 //! Fetches contexts and Dockerfiles that are not local: standard input, git repositories, URLs.
 
-use std::io::{BufReader, Read as _};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::input::{DOCKERFILE_LIMIT, read_limited, stdin};
+use super::input::{read_limited, stdin};
 use crate::job::JobUserns;
 use crate::job::runner::JobRunner;
 use crate::request::ContextSource;
 use crate::sources::{git, http, tar};
 use dhow_error::{Failure, FailureKind, invalid};
+use dhow_image::registry::text::without_userinfo;
 use dhow_model::environment::Environment;
 use dhow_store::Store;
 
@@ -35,7 +36,8 @@ fn download(address: &str, into: &Path, environment: &Environment) -> Result<Pat
     match http::HttpDownloader::new(environment)?.fetch(address, None, None, into)? {
         http::DownloadOutcome::Fetched(file) => Ok(into.join(&file.name)),
         http::DownloadOutcome::Unchanged => {
-            Err(Failure::new(FailureKind::Network, format!("{address}: the server sent nothing")).into())
+            let message = format!("{}: the server sent nothing", without_userinfo(address));
+            Err(Failure::new(FailureKind::Network, message).into())
         }
     }
 }
@@ -49,8 +51,10 @@ pub(crate) fn fetch_context(
     keep_git_dir: bool,
 ) -> Result<FetchedContext> {
     let name = match source {
-        ContextSource::Git(address) => format!("[internal] load git source {address}"),
-        ContextSource::Url(address) => format!("[internal] load remote build context {address}"),
+        ContextSource::Git(address) => format!("[internal] load git source {}", without_userinfo(address)),
+        ContextSource::Url(address) => {
+            format!("[internal] load remote build context {}", without_userinfo(address))
+        }
         _ => "[internal] load remote build context".to_owned(),
     };
     let step = runner.add_step(name, Vec::new());
@@ -71,12 +75,10 @@ fn fetch_in_job(
     match source {
         ContextSource::Stdin => unpack_or_read(stdin()?, into),
         ContextSource::Git(address) => {
-            let url = match git::parse_git_url(address) {
-                Some(url) => url?,
-                None => {
-                    return Err(invalid(format!("`{address}` is not the address of a git repository")).into());
-                }
-            };
+            let url = git::parse_git_url(address).ok_or_else(|| {
+                let shown = without_userinfo(address);
+                invalid(format!("`{shown}` is not the address of a git repository"))
+            })??;
             let options = git::GitOptions { keep_git_dir, ..git::GitOptions::new(environment) };
             let commit = git::resolve_commit(&url, &options)?;
             let dir = git::checkout(&url, &commit, into, &options)?;
@@ -93,9 +95,7 @@ fn fetch_in_job(
 fn unpack_or_read(file: std::fs::File, into: &Path) -> Result<FetchedContext> {
     let mut input = BufReader::with_capacity(1 << 16, file);
     if !tar::looks_like_archive(&mut input)? {
-        let mut text = Vec::new();
-        input.take(DOCKERFILE_LIMIT).read_to_end(&mut text)?;
-        return Ok(FetchedContext::Dockerfile(text));
+        return read_limited(input).map(FetchedContext::Dockerfile);
     }
     // Exists for standard input; for a URL it lies next to the downloaded file.
     match rustix::fs::mkdir(into, rustix::fs::Mode::RWXU) {

@@ -165,7 +165,7 @@ fn legacy_chown(number: libc::c_long) -> Option<bool> {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn by_path(_: libc::c_long) -> Option<bool> {
+fn legacy_chown(_: libc::c_long) -> Option<bool> {
     None
 }
 

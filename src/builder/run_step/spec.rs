@@ -28,6 +28,7 @@ pub(crate) fn container_spec(context: &StepContext<'_>, step: &RunStep) -> Resul
     for entry in &request.add_hosts {
         extra_hosts.push(hosts::parse_entry(entry)?);
     }
+    let hostname = request.args.get("BUILDKIT_SANDBOX_HOSTNAME").map_or(HOSTNAME, String::as_str);
     let mut spec = ContainerSpec {
         name: format!("build-{}", id.get(..12).unwrap_or_default()),
         id,
@@ -38,9 +39,7 @@ pub(crate) fn container_spec(context: &StepContext<'_>, step: &RunStep) -> Resul
             user: Some(step.user.clone()),
             ..ProcessSpec::default()
         },
-        hostname: Some(
-            context.request.args.get("BUILDKIT_SANDBOX_HOSTNAME").map_or(HOSTNAME, String::as_str).into(),
-        ),
+        hostname: Some(hostname.into()),
         security: SecuritySpec { privileged: step.insecure, ..SecuritySpec::default() },
         ulimits: request.ulimits.clone(),
         limits: request.limits.clone(),
@@ -53,7 +52,7 @@ pub(crate) fn container_spec(context: &StepContext<'_>, step: &RunStep) -> Resul
     set_network(context, step, &mut spec)?;
     if spec.namespaces.network != Some(NetworkMode::Networks) {
         // Without a network nothing else adds the hostname to /etc/hosts.
-        spec.extra_hosts.push((HOSTNAME.into(), "127.0.0.1".into()));
+        spec.extra_hosts.push((hostname.into(), "127.0.0.1".into()));
     }
     Ok(spec)
 }

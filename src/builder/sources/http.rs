@@ -14,7 +14,7 @@ use ureq::http::{HeaderMap, StatusCode, Uri};
 use dhow_error::{Failure, FailureKind, corrupt, invalid};
 use dhow_image::hash::DigestHasher;
 use dhow_image::registry::http::{HttpClient, HttpPolicy, HttpRequest, RetryAdvice};
-use dhow_image::registry::text::printable;
+use dhow_image::registry::text::{printable, without_userinfo};
 use dhow_model::digest::Digest;
 use dhow_model::environment::Environment;
 
@@ -74,7 +74,7 @@ impl HttpDownloader {
                 Err(error) if attempts < self.http.patience().tries && is_transient(&error) => {
                     std::thread::sleep(self.http.patience().delay * attempts);
                 }
-                other => return other.with_context(|| format!("failed to load {}", redact_userinfo(url))),
+                other => return other.with_context(|| format!("failed to load {}", without_userinfo(url))),
             }
         }
     }
@@ -203,7 +203,7 @@ fn save(mut body: impl Read, file: &mut File, checksum: Option<&Digest>) -> Resu
 
 fn build_request(url: &str, previous: Option<&DownloadedFile>) -> Result<HttpRequest> {
     let url = url.split('#').next().unwrap_or_default();
-    let malformed = || invalid(format!("`{}` is not an address", printable(&redact_userinfo(url))));
+    let malformed = || invalid(format!("`{}` is not an address", printable(&without_userinfo(url))));
     // User names and passwords in a URL become an Authorization header, as in curl.
     let (bare, user) = match url.split_once("://") {
         Some((scheme, rest)) => {
@@ -230,19 +230,6 @@ fn build_request(url: &str, previous: Option<&DownloadedFile>) -> Result<HttpReq
         request.headers.extend(previous.etag.clone().map(|etag| ("if-none-match", etag)));
     }
     Ok(request)
-}
-
-/// Removes the user name and password from a URL, for messages.
-fn redact_userinfo(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            let (authority, path) = rest.split_at(end);
-            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-            format!("{scheme}://{host}{path}")
-        }
-        None => url.to_owned(),
-    }
 }
 
 /// The last segment of the path, else the name in Content-Disposition.
@@ -383,7 +370,7 @@ pub(crate) mod tests {
         let asked = build_request("https://me:p%40ss@host/x#part", None).unwrap();
         assert_eq!(asked.uri.to_string(), "https://host/x");
         assert_eq!(asked.authorization.unwrap(), "Basic bWU6cEBzcw==");
-        assert_eq!(redact_userinfo("https://me:secret@host/x"), "https://host/x");
+        assert_eq!(without_userinfo("https://me:secret@host/x"), "https://host/x");
         for bad in ["ftp://host/x", "host/x", "http:///x", "http://"] {
             assert!(build_request(bad, None).is_err(), "{bad}");
         }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::sources::{git, http};
 use dhow_build::plan::CopyOp;
 use dhow_error::Failure;
+use dhow_image::registry::text::without_userinfo;
 use dhow_model::digest::Digest;
 use dhow_model::environment::Environment;
 use dhow_store::{StepRecord, Store};
@@ -101,7 +102,9 @@ fn from_url(
             (file, true)
         }
         (http::DownloadOutcome::Unchanged, Some(file)) => (file, false),
-        (http::DownloadOutcome::Unchanged, None) => anyhow::bail!("{address}: the server sent nothing"),
+        (http::DownloadOutcome::Unchanged, None) => {
+            anyhow::bail!("{}: the server sent nothing", without_userinfo(address))
+        }
     };
     let input = format!("url {} {}", file.name, file.digest);
     Ok(RemoteSource { input, downloaded, dir: dir.to_owned(), path: format!("/{}", file.name) })

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use super::stdin::open_stdin;
 use dhow_error::{Failure, FailureKind, invalid};
 use dhow_image::registry::http::{HttpClient, HttpPolicy, HttpRequest};
+use dhow_image::registry::text::without_userinfo;
 use dhow_image::unpack::{UnpackLimits, UnpackOptions, unpack_layer};
 use dhow_model::config_change;
 use dhow_model::digest::Digest;
@@ -139,11 +140,7 @@ impl fmt::Display for ImportSource {
         match self {
             Self::Stdin => f.write_str("-"),
             Self::File(path) => path.display().fmt(f),
-            // The part before the host may contain a password.
-            Self::Url(url) => match url.split_once("://").zip(url.split_once('@')) {
-                Some(((scheme, _), (_, rest))) => write!(f, "{scheme}://{rest}"),
-                None => f.write_str(url),
-            },
+            Self::Url(url) => f.write_str(&without_userinfo(url)),
         }
     }
 }
@@ -204,6 +201,6 @@ mod tests {
     fn passwords_in_addresses_are_not_shown() {
         let shown = |url: &str| ImportSource::Url(url.into()).to_string();
         assert_eq!(shown("https://me:secret@host/x.tar"), "https://host/x.tar");
-        assert_eq!(shown("https://host/x.tar"), "https://host/x.tar");
+        assert_eq!(shown("https://host/x@1.tar?user=me@host"), "https://host/x@1.tar?user=me@host");
     }
 }

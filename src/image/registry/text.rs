@@ -23,6 +23,15 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// Removes the user name and password from a URL, for messages.
+pub fn without_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // A path and a query may have an @ of their own.
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 /// Percent-encodes the value of a query parameter.
 pub(crate) fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -93,6 +102,19 @@ mod tests {
     fn nothing_moves_the_cursor() {
         assert_eq!(printable("a\x1b[31mb\r\n\u{202e}c\u{9b}"), "a\\u{1b}[31mb\\r\\n\\u{202e}c\\u{9b}");
         assert_eq!(printable(&"x".repeat(1000)).chars().count(), 301);
+    }
+
+    #[test]
+    fn passwords_are_removed() {
+        for (url, shown) in [
+            ("https://me:secret@host/x", "https://host/x"),
+            ("https://me:p@ss@host?x", "https://host?x"),
+            ("https://host/x@1.tar?user=me@host", "https://host/x@1.tar?user=me@host"),
+            ("https://host?a@b", "https://host?a@b"),
+            ("me@host", "me@host"),
+        ] {
+            assert_eq!(without_userinfo(url), shown);
+        }
     }
 
     #[test]

@@ -177,6 +177,9 @@ each_mode! {
         for wanted in ["arg env /w buildkitsandbox /root", "192.0.2.7\tthere", " 2048 ", " 200\n"] {
             assert!(said.contains(wanted), "{wanted:?}: {said}");
         }
+        // BuildKit in docker 26 writes that name to both places, too.
+        let said = build(dhow, "RUN hostname; cat /etc/hosts", "--build-arg BUILDKIT_SANDBOX_HOSTNAME=my-host");
+        assert!(said.contains(" my-host\n") && said.contains("127.0.0.1\tmy-host\n") && !said.contains("buildkitsandbox"), "{said}");
         let said = build(dhow, "RUN [\"/bin/echo\", \"$HOME\"]\nRUN ip -o link | wc -l\nRUN ls / && ls -A /dev", "");
         assert!(said.contains(" $HOME\n") && said.contains(" 1\n") && !said.contains(".dockerenv"), "{said}");
     }

@@ -197,6 +197,12 @@ mod tests {
             ("semvercmp(\"1.2.3\", \">= 1.2, < 2\")", "true"),
             ("semvercmp(\"v2.0.0\", \"^1.2\")", "false"),
             ("formatdate(\"YYYY-MM-DD'T'hh:mm\", \"2024-01-02T03:04:05Z\")", "\"2024-01-02T03:04\""),
+            // A doubled quote is a literal one, alone and within a quoted text (go-cty's `FormatDate`).
+            ("formatdate(\"'o''clock' hh ''\", \"2024-01-02T03:04:05Z\")", "\"o'clock 03 '\""),
+            (
+                "formatdate(\"hh 'o''clock\", \"2024-01-02T03:04:05Z\")",
+                "error: function \"formatdate\": a quote in the format does not end",
+            ),
             ("timeadd(\"2024-01-02T03:04:05Z\", \"1h\")", "\"2024-01-02T04:04:05Z\""),
             ("try(nothing, \"b\")", "\"b\""),
             ("can(nothing)", "false"),

@@ -54,9 +54,8 @@ fn format(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
     while let Some(c) = rest.chars().next() {
         if let Some(quoted) = rest.strip_prefix('\'') {
             let (text, after) =
-                quoted.split_once('\'').ok_or_else(|| invalid("a quote in the format does not end"))?;
-            // Two quotes in a row are a literal quote.
-            out.push_str(if text.is_empty() { "'" } else { text });
+                split_quoted(quoted).ok_or_else(|| invalid("a quote in the format does not end"))?;
+            out.push_str(&text);
             rest = after;
             continue;
         }
@@ -72,6 +71,23 @@ fn format(arguments: &CallArguments<'_>) -> Result<Value, Failure> {
         rest = after;
     }
     Ok(Value::String(out))
+}
+
+/// The text up to the quote that ends it, and what follows. Two quotes in a row are a literal one, also in place of a
+/// quoted text.
+fn split_quoted(quoted: &str) -> Option<(String, &str)> {
+    if let Some(after) = quoted.strip_prefix('\'') {
+        return Some(("'".into(), after));
+    }
+    let mut text = String::new();
+    let mut rest = quoted;
+    loop {
+        let (part, after) = rest.split_once('\'')?;
+        text.push_str(part);
+        let Some(more) = after.strip_prefix('\'') else { return Some((text, after)) };
+        text.push('\'');
+        rest = more;
+    }
 }
 
 fn time_part(time: &Zoned, directive: &str) -> String {
