@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::rotation::{COMPRESSED, FileIdentity, rotated_path};
 use crate::fs::ignore_missing;
 use dhow_model::log::{LogRotation, OutputStream};
 
@@ -21,6 +22,8 @@ struct LogBatch {
     text: String,
     /// Bytes of container output in it.
     output: u64,
+    /// Lost bytes that it reports.
+    reported: u64,
 }
 
 pub struct LogWriter {
@@ -58,29 +61,36 @@ impl LogWriter {
             return;
         }
         let time = jiff::Timestamp::now();
-        let mut batch = LogBatch::default();
-        if self.lost > 0 {
-            let note = format!("dhow: {} bytes of output could not be written to the log\n", self.lost);
-            batch.text += &self.line(OutputStream::Stderr, note.as_bytes(), time);
-        }
+        let mut batch = self.new_batch(time);
         for line in lines {
             let text = self.line(stream, line, time);
             let length = batch.text.len() + text.len();
             if !batch.text.is_empty() && (length > MAX_BATCH || self.exceeds(length)) {
-                self.write_batch(&mut batch);
+                self.write_batch(batch);
+                batch = self.new_batch(time);
             }
             batch.text += &text;
             batch.output += line.len() as u64;
         }
-        self.write_batch(&mut batch);
+        self.write_batch(batch);
+    }
+
+    /// An empty batch, or one that reports what was lost.
+    fn new_batch(&self, time: jiff::Timestamp) -> LogBatch {
+        let mut batch = LogBatch { reported: self.lost, ..LogBatch::default() };
+        if self.lost > 0 {
+            let note = format!("dhow: {} bytes of output could not be written to the log\n", self.lost);
+            batch.text = self.line(OutputStream::Stderr, note.as_bytes(), time);
+        }
+        batch
     }
 
     /// Writes the batch, rotating first if it would exceed the maximum size.
-    fn write_batch(&mut self, batch: &mut LogBatch) {
-        let LogBatch { text, output } = std::mem::take(batch);
+    fn write_batch(&mut self, batch: LogBatch) {
+        let LogBatch { text, output, reported } = batch;
         let rotated = if self.size > 0 && self.exceeds(text.len()) { self.rotate() } else { Ok(()) };
         match rotated.and_then(|()| self.append(text.as_bytes())) {
-            Ok(()) => self.lost = 0,
+            Ok(()) => self.lost -= reported,
             Err(_) => self.lost += output,
         }
     }
@@ -139,21 +149,16 @@ impl LogWriter {
     }
 }
 
-pub(super) const COMPRESSED: &str = ".zst";
-
-/// The path of the `number`th rotated file; 1 is the latest.
-pub(super) fn rotated_path(path: &Path, number: u32, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}{ending}"));
-    name.into()
-}
-
 /// Compresses the file rotated last. At every moment a reader finds it under one name or the other.
 fn compress_rotated(path: &Path) -> io::Result<()> {
     let plain = rotated_path(path, 1, "");
     let partial = rotated_path(path, 1, ".partial");
-    let result = File::open(&plain)
-        .and_then(|from| zstd::stream::copy_encode(from, create(&partial)?, 1))
+    let compress = || {
+        let (from, mut to) = (File::open(&plain)?, create(&partial)?);
+        zstd::stream::copy_encode(&from, &mut to, 1)?;
+        FileIdentity::of(&from)?.write_behind(&mut to)
+    };
+    let result = compress()
         .and_then(|()| std::fs::rename(&partial, rotated_path(path, 1, COMPRESSED)))
         .and_then(|()| std::fs::remove_file(&plain));
     if result.is_err() {
@@ -206,6 +211,24 @@ mod tests {
             log.write(OutputStream::Stderr, &[format!("line {number}\n").as_bytes()]);
         }
         assert_eq!(names(dir.path()), ["log", "log.1.zst", "log.2.zst"]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_reported_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = LogWriter::open(path.clone(), rotation(1000, 2, false), None).unwrap();
+        log.write(OutputStream::Stdout, &[b"first\n"]);
+        // With a directory in its way the log cannot be rotated.
+        std::fs::create_dir_all(dir.path().join("log.1/x")).unwrap();
+        let long = ["l".repeat(999), "\n".into()].concat();
+        // A success in the same call must not hide the failure.
+        log.write(OutputStream::Stdout, &[long.as_bytes(), b"second\n"]);
+        log.write(OutputStream::Stdout, &[b"third\n"]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().filter_map(|line| line.split('"').nth(3)).collect();
+        let note = "dhow: 1000 bytes of output could not be written to the log\\n";
+        assert_eq!(lines, ["first\\n", note, "second\\n", "third\\n"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod file;
 mod read;
+mod rotation;
 
 use anyhow::Result;
 

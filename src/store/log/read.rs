@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::file::{COMPRESSED, rotated_path};
+use super::rotation::{FileIdentity, LogFiles, RotatedFile};
 use dhow_model::log::OutputStream;
-
-/// Upper bound on the number of log files.
-const MAX_FILES: u32 = 1000;
 
 /// Bytes read at a time when searching backwards for line starts.
 const BLOCK: u64 = 64 << 10;
@@ -51,6 +48,8 @@ pub struct LogReader {
     rotated: Vec<RotatedLog>,
     /// The current file, once everything before it is read.
     current: Option<CurrentLog>,
+    /// The latest file of those that were rotated when they were opened.
+    latest_rotated: Option<FileIdentity>,
 }
 
 /// A rotated file, positioned at the first line to read.
@@ -62,7 +61,6 @@ enum RotatedLog {
 
 struct CurrentLog {
     file: BufReader<File>,
-    inode: u64,
     /// An incomplete last line.
     partial: Vec<u8>,
 }
@@ -70,9 +68,10 @@ struct CurrentLog {
 impl LogReader {
     /// Opens the log at `path`: all of it, or the last `tail` lines.
     pub(super) fn open(path: PathBuf, tail: Option<usize>) -> Result<Self> {
-        let opening = || format!("reading the log `{}`", path.display());
-        let (rotated, current) = open_sources(&path, tail).with_context(opening)?;
-        Ok(Self { path, rotated, current })
+        let mut reader = Self { path, rotated: Vec::new(), current: None, latest_rotated: None };
+        let opened = reader.open_files(tail);
+        opened.with_context(|| format!("reading the log `{}`", reader.path.display()))?;
+        Ok(reader)
     }
 
     /// Passes every available entry to `take` until it returns `false`. Returns whether all entries were
@@ -84,40 +83,49 @@ impl LogReader {
                     return Ok(false);
                 }
             }
-            if let Some(current) = &mut self.current
-                && !read_current(current, take)?
-            {
+            if !self.read_current(take)? {
                 return Ok(false);
             }
-            if !self.open_next_file()? {
+            if !self.is_rotated()? {
                 return Ok(true);
             }
+            // Lines may have come between the last look and the rotation; now no more will.
+            if !self.read_current(take)? {
+                return Ok(false);
+            }
+            self.open_files(None)?;
         }
     }
 
-    /// Switches to the next file if the current one was rotated. Returns whether there is anything new to
-    /// read.
-    fn open_next_file(&mut self) -> Result<bool> {
-        let file = match File::open(&self.path) {
+    fn read_current(&mut self, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
+        self.current.as_mut().map_or(Ok(true), |current| read_current(current, take))
+    }
+
+    /// Whether there is a later file than the current one.
+    fn is_rotated(&self) -> io::Result<bool> {
+        let latest = match std::fs::metadata(&self.path) {
+            // It has just been put aside, or the container has not started yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            other => other?,
+            latest => latest?,
         };
-        let inode = file.metadata()?.ino();
-        if self.current.as_ref().is_some_and(|current| current.inode == inode) {
-            return Ok(false);
+        match &self.current {
+            Some(current) => Ok(current.file.get_ref().metadata()?.ino() != latest.ino()),
+            None => Ok(true),
         }
-        // If it was rotated several times since the last read, the files in between have numbers now.
-        let last_inode = self.current.as_ref().map(|current| current.inode);
-        for path in (1..MAX_FILES).map(|number| rotated_path(&self.path, number, "")) {
-            // Only plain files are looked at; a file compressed meanwhile is skipped.
-            let Ok(rotated_file) = File::open(path) else { break };
-            if last_inode.is_none() || Some(rotated_file.metadata()?.ino()) == last_inode {
-                break;
-            }
-            self.rotated.insert(0, RotatedLog::Plain(rotated_file));
-        }
-        self.current = Some(CurrentLog { file: BufReader::new(file), inode, partial: Vec::new() });
-        Ok(true)
+    }
+
+    /// Opens the files that are later than the current one, all of them if none was opened yet. They are several if the
+    /// log was rotated several times since.
+    fn open_files(&mut self, tail: Option<usize>) -> io::Result<()> {
+        let after = match &self.current {
+            // It is complete now, so this does not change any more.
+            Some(current) => Some(FileIdentity::of(current.file.get_ref())?),
+            None => self.latest_rotated,
+        };
+        let files = LogFiles::open(&self.path, after)?;
+        self.latest_rotated = files.rotated.first().and_then(RotatedFile::identity).or(after);
+        (self.rotated, self.current) = files.seek_to_tail(tail)?;
+        Ok(())
     }
 }
 
@@ -159,35 +167,26 @@ fn read_current(current: &mut CurrentLog, take: &mut dyn FnMut(LogEntry) -> Resu
     }
 }
 
-/// The files to read, oldest first, and the current one, positioned at the start of the last `tail` lines.
-fn open_sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<RotatedLog>, Option<CurrentLog>)> {
-    let mut missing = tail;
-    let current = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        other => Some(other?),
-    };
-    let current = current.map(|file| seek_to_tail(file, &mut missing)).transpose()?;
-    let mut rotated = Vec::new();
-    for number in 1..MAX_FILES {
-        if missing == Some(0) {
-            break;
+impl LogFiles {
+    /// Positions the files at the start of the last `tail` lines, or at their own. Files before that are left out; the
+    /// others are returned oldest first.
+    fn seek_to_tail(self, tail: Option<usize>) -> io::Result<(Vec<RotatedLog>, Option<CurrentLog>)> {
+        let mut missing = tail;
+        let current = self.current.map(|file| seek_to_tail(file, &mut missing)).transpose()?;
+        let mut rotated = Vec::new();
+        for RotatedFile { file, compressed, .. } in self.rotated {
+            if missing == Some(0) {
+                break;
+            }
+            rotated.push(match compressed {
+                false => RotatedLog::Plain(seek_to_tail(file, &mut missing)?),
+                true => seek_in_compressed(file, &mut missing)?,
+            });
         }
-        if let Ok(file) = File::open(rotated_path(path, number, "")) {
-            rotated.push(RotatedLog::Plain(seek_to_tail(file, &mut missing)?));
-        } else if let Ok(file) = File::open(rotated_path(path, number, COMPRESSED)) {
-            rotated.push(compressed(file, &mut missing)?);
-        } else {
-            break;
-        }
+        rotated.reverse();
+        let current = current.map(|file| CurrentLog { file: BufReader::new(file), partial: Vec::new() });
+        Ok((rotated, current))
     }
-    rotated.reverse();
-    let current = current
-        .map(|file| {
-            let inode = file.metadata()?.ino();
-            Ok::<_, io::Error>(CurrentLog { file: BufReader::new(file), inode, partial: Vec::new() })
-        })
-        .transpose()?;
-    Ok((rotated, current))
 }
 
 /// Seeks to the start of the last `missing` lines of `file`, and subtracts the lines found from `missing`.
@@ -216,7 +215,7 @@ fn seek_to_tail(mut file: File, missing: &mut Option<usize>) -> io::Result<File>
     Ok(file)
 }
 
-fn compressed(mut file: File, missing: &mut Option<usize>) -> io::Result<RotatedLog> {
+fn seek_in_compressed(mut file: File, missing: &mut Option<usize>) -> io::Result<RotatedLog> {
     let Some(requested) = missing else { return Ok(RotatedLog::Compressed(file, 0)) };
     let lines = count_lines(zstd::stream::read::Decoder::new(&mut file)?)?;
     file.seek(SeekFrom::Start(0))?;
@@ -238,7 +237,10 @@ fn count_lines(mut from: impl Read) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::file::LogWriter;
+    use super::super::rotation::rotated_path;
     use super::*;
     use dhow_model::log::LogRotation;
 
@@ -284,15 +286,39 @@ mod tests {
 
     #[test]
     fn goes_on_over_turns() {
+        for compress in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut log = log(dir.path(), compress);
+            let mut reader = LogReader::open(dir.path().join("log"), None).unwrap();
+            assert!(read(&mut reader).is_empty());
+            write(&mut log, 0..3);
+            assert_eq!(read(&mut reader), [0, 1, 2]);
+            // Enough to rotate twice, so that the file in between has been compressed.
+            write(&mut log, 3..40);
+            assert!(rotated_path(&dir.path().join("log"), 2, if compress { ".zst" } else { "" }).exists());
+            assert_eq!(read(&mut reader), (3..40).collect::<Vec<_>>(), "{compress}");
+            assert!(read(&mut reader).is_empty());
+        }
+    }
+
+    #[test]
+    fn files_that_are_being_renumbered_are_read_once_each() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = log(dir.path(), false);
-        let mut reader = LogReader::open(dir.path().join("log"), None).unwrap();
-        assert!(read(&mut reader).is_empty());
-        write(&mut log, 0..3);
-        assert_eq!(read(&mut reader), [0, 1, 2]);
-        write(&mut log, 3..30);
-        assert_eq!(read(&mut reader), (3..30).collect::<Vec<_>>());
-        assert!(read(&mut reader).is_empty());
+        let path = dir.path().join("log");
+        let numbered = |number| rotated_path(&path, number, "");
+        write(&mut log(dir.path(), false), 0..30);
+        let all = read(&mut LogReader::open(path.clone(), None).unwrap());
+        assert_eq!(all, (0..30).collect::<Vec<_>>());
+        // The writer has moved the second and is about to move the first.
+        std::fs::rename(numbered(2), numbered(3)).unwrap();
+        assert_eq!(read(&mut LogReader::open(path.clone(), None).unwrap()), all);
+        // A reader that was at the first when the writer moved it meets it again.
+        std::fs::hard_link(numbered(1), numbered(2)).unwrap();
+        assert_eq!(read(&mut LogReader::open(path.clone(), None).unwrap()), all);
+        assert_eq!(read(&mut LogReader::open(path.clone(), Some(25)).unwrap()), all[5..]);
+        std::fs::rename(numbered(1), dir.path().join("first")).unwrap();
+        std::fs::hard_link(&path, numbered(1)).unwrap();
+        assert_eq!(read(&mut LogReader::open(path, None).unwrap()), all);
     }
 
     #[test]

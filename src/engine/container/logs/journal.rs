@@ -34,8 +34,10 @@ pub(crate) fn journal_logs(
     loop {
         while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = text.drain(..=end).collect();
-            if let Some(entry) = parse_entry(&String::from_utf8_lossy(&line)) {
-                take(entry)?;
+            if let Some(entry) = parse_entry(&String::from_utf8_lossy(&line))
+                && !query.pass(entry, take)?
+            {
+                return Ok(());
             }
         }
         let mut buffer = [0; 8192];
@@ -72,9 +74,12 @@ fn arguments(spec: &ContainerSpec, query: &LogQuery) -> Vec<String> {
         // The field that docker's journald driver writes, too.
         format!("CONTAINER_ID_FULL={}", spec.id),
     ];
-    let seconds = |time: jiff::Timestamp| format!("@{}", time.as_second());
-    arguments.extend(query.since.map(|since| format!("--since={}", seconds(since))));
-    arguments.extend(query.until.map(|until| format!("--until={}", seconds(until))));
+    // journald's times are whole microseconds, so `since` is rounded up, and `until` down.
+    let since =
+        query.since.map(|time| time.as_microsecond() + i64::from(time.subsec_nanosecond() % 1000 > 0));
+    let until = query.until.map(jiff::Timestamp::as_microsecond);
+    arguments.extend(since.map(|time| format!("--since={}", seconds_since_1970(time))));
+    arguments.extend(until.map(|time| format!("--until={}", seconds_since_1970(time))));
     match query.tail {
         Some(lines) => arguments.push(format!("--lines={lines}")),
         // --follow alone starts ten lines before the end (journalctl(1)).
@@ -85,6 +90,13 @@ fn arguments(spec: &ContainerSpec, query: &LogQuery) -> Vec<String> {
         arguments.push("--follow".into());
     }
     arguments
+}
+
+/// Microseconds since 1970 as seconds with a fraction (systemd.time(7)).
+fn seconds_since_1970(microseconds: i64) -> String {
+    // systemd knows no time before.
+    let microseconds = microseconds.max(0);
+    format!("@{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
 fn spawn_journalctl(arguments: &[String]) -> Result<Child> {
@@ -149,5 +161,19 @@ mod tests {
         assert_eq!(read.text, "h\u{fffd}\n");
         assert_eq!((read.stream, read.time.as_str()), (OutputStream::Stderr, "2023-11-14T22:13:20Z"));
         assert!(parse_entry("-- boot --").is_none());
+    }
+
+    #[test]
+    fn times_are_exact_to_the_microsecond() {
+        let time = |text: &str| Some(text.parse().unwrap());
+        let query = LogQuery {
+            since: time("2023-11-14T22:13:20.000001001Z"),
+            until: time("2023-11-14T22:13:20.999999999Z"),
+            ..LogQuery::default()
+        };
+        let arguments = arguments(&ContainerSpec::default(), &query);
+        let times: Vec<&String> = arguments.iter().filter(|text| text.contains("=@")).collect();
+        assert_eq!(times, ["--since=@1700000000.000002", "--until=@1700000000.999999"]);
+        assert_eq!(seconds_since_1970(-1), "@0.000000");
     }
 }

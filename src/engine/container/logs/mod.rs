@@ -35,6 +35,15 @@ impl LogQuery {
         Ok(Self { since: time(since)?, until: time(until)?, tail, follow })
     }
 
+    /// Hands `entry` to `take` if it is in the time range. Returns `false` if it and all after it are too late.
+    fn pass(&self, entry: LogEntry, take: &mut dyn FnMut(LogEntry) -> Result<()>) -> Result<bool> {
+        let accepted = self.accepts(&entry);
+        if accepted == Some(true) {
+            take(entry)?;
+        }
+        Ok(accepted.is_some())
+    }
+
     /// Whether `entry` is in the time range; `None` if it and all after it are too late.
     fn accepts(&self, entry: &LogEntry) -> Option<bool> {
         let Ok(time) = entry.time.parse::<Timestamp>() else { return Some(true) };
@@ -62,17 +71,7 @@ pub fn logs(
         LogDriver::Journald => return journal::journal_logs(&container, query, take),
         LogDriver::JsonFile | LogDriver::Local => {}
     }
-    let mut filtered = |entry: LogEntry| {
-        Ok(match query.accepts(&entry) {
-            None => false,
-            Some(in_range) => {
-                if in_range {
-                    take(entry)?;
-                }
-                true
-            }
-        })
-    };
+    let mut filtered = |entry: LogEntry| query.pass(entry, take);
     let follower = query.follow.then(|| LogFollower::new(&container)).transpose()?;
     let mut reader = container.read_log(query.tail)?;
     loop {
