@@ -12,7 +12,7 @@ use dhow_error::{Failure, FailureKind};
 use dhow_model::detach_keys::DetachKeys;
 use dhow_sys::signal::SignalFd;
 
-/// Number of interrupts after which the command gives up on a container that ignores them.
+/// How many times the user asks a container to end before the command gives up on it.
 const MAX_INTERRUPTS: u32 = 3;
 
 pub struct AttachOptions {
@@ -33,7 +33,7 @@ pub enum AttachOutcome {
     Exited(i32),
     /// The user detached; the container keeps running.
     Detached,
-    /// The user gave up on a container that does not react; holds the signal.
+    /// The command ends before the container; holds the signal that ended it.
     Abandoned(i32),
 }
 
@@ -54,6 +54,7 @@ pub fn run_attached(
         options,
         keys,
         interrupts: 0,
+        abandoned: None,
         started: false,
         detached: false,
         ended: None,
@@ -69,6 +70,8 @@ struct AttachSession<'a> {
     options: AttachOptions,
     keys: DetachKeyFilter,
     interrupts: u32,
+    /// The signal that ends the command before the container.
+    abandoned: Option<i32>,
     started: bool,
     detached: bool,
     ended: Option<i32>,
@@ -87,8 +90,8 @@ impl AttachSession<'_> {
                 self.peer.send_request(&ControlRequest::Detach);
                 return Ok(AttachOutcome::Detached);
             }
-            if self.interrupts >= MAX_INTERRUPTS {
-                return Ok(AttachOutcome::Abandoned(libc::SIGINT));
+            if let Some(signal) = self.abandoned {
+                return Ok(AttachOutcome::Abandoned(signal));
             }
             if let Some(code) = self.ended {
                 // What is left of the output is in the pipes already: all of its writers are dead.
@@ -183,15 +186,16 @@ impl AttachSession<'_> {
     fn forward(&mut self, signal: i32) {
         if !self.options.sig_proxy {
             // Without forwarding these end the command at once, as they would any program.
-            self.interrupts += if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) {
-                MAX_INTERRUPTS
-            } else {
-                0
-            };
+            if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) {
+                self.abandoned = Some(signal);
+            }
             return;
         }
         if matches!(signal, libc::SIGINT | libc::SIGTERM) {
             self.interrupts += 1;
+            if self.interrupts >= MAX_INTERRUPTS {
+                self.abandoned = Some(signal);
+            }
         }
         self.peer.send_request(&ControlRequest::Signal(signal));
     }

@@ -112,6 +112,19 @@ each_mode! {
         }
     }
 
+    fn without_the_proxy_signals_end_the_command(dhow) {
+        dhow.with_busybox();
+        // docker 26's codes.
+        for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
+            let running = dhow.cmd("run --name left --network none --sig-proxy=false busybox").sh("echo ready; exec sleep 1000").start();
+            running.expect("ready");
+            running.signal(signal);
+            assert_eq!(running.wait().code, code);
+            assert_eq!(dhow.cmd("inspect -f {{.State.Running}} left").ok().out(), "true");
+            dhow.cmd("rm -f left").ok();
+        }
+    }
+
     fn signals_end_a_command_below_an_init(dhow) {
         dhow.with_busybox();
         let running = dhow.run("--init busybox").sh("echo ready; exec sleep 1000").start();
