@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::sync::lock;
@@ -171,7 +172,7 @@ fn watch_child(
         let timeout = (!ready).then_some(&READY_TIMEOUT);
         let mut fds: Vec<_> = output.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
         fds.extend(errors.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        if poll(&mut fds, timeout)? == 0 {
+        if retry_on_intr(|| poll(&mut fds, timeout))? == 0 {
             return Err(Failure::new(FailureKind::Other, "it does not become ready").into());
         }
         let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();

@@ -143,7 +143,7 @@ impl HelperServer {
         let result = match (request, session.as_mut()) {
             (HelperRequest::Open(open_request), None) => {
                 HelperSession::open(&mut self.shared, *open_request, message.fds).map(|new_session| {
-                    let published = new_session.published().to_vec();
+                    let published = new_session.published();
                     *session = Some(new_session);
                     HelperReply::Opened(published)
                 })

@@ -62,16 +62,16 @@ pub enum HelperRequest {
     /// The first request, before there is a process: who the container is, and which ports to bind. Comes
     /// with a file descriptor for the egress log, if there is one. Answered by [`HelperReply::Opened`].
     Open(Box<OpenRequest>),
-    /// Attaches the container, whose network namespace comes along. Answered by [`HelperReply::Wired`].
+    /// Attaches the container, whose network namespace comes along. Answered by [`HelperReply::Published`].
     Wire(Vec<NetworkEndpoint>),
-    /// Attaches it to another network. Answered by [`HelperReply::Wired`].
+    /// Attaches it to another network. Answered by [`HelperReply::Published`].
     Connect {
         network: Box<NetworkSpec>,
         endpoint: Box<NetworkEndpoint>,
         /// See [`OpenRequest::lead`].
         lead: Option<String>,
     },
-    /// Detaches it from a network. Answered by [`HelperReply::Wired`].
+    /// Detaches it from a network. Answered by [`HelperReply::Published`].
     Disconnect {
         /// The ID of the network.
         network: String,
@@ -110,8 +110,10 @@ pub enum HelperReply {
     Ready,
     /// The ports are bound. The helper's user namespace comes along.
     Opened(Vec<PublishedPort>),
-    /// Done; these ports are published now.
-    Wired(Vec<PublishedPort>),
+    /// The networks are changed; these ports are published now.
+    // Helpers of earlier versions, which may still run, know it by this name.
+    #[serde(rename = "Wired")]
+    Published(Vec<PublishedPort>),
     Done,
     /// This port cannot be bound.
     Unavailable(PortUnavailable),

@@ -69,7 +69,8 @@ impl HelperState {
 pub(crate) struct HelperSession {
     request: OpenRequest,
     log: Option<Arc<EgressLog>>,
-    published: Vec<PublishedPort>,
+    /// The host ports that were chosen last; they may have been closed since.
+    assigned: Vec<PublishedPort>,
     /// Ports that are bound but not forwarded yet.
     reserved: Option<ReservedPorts>,
     /// Declared before the endpoints: traffic must stop before its target goes.
@@ -138,7 +139,7 @@ impl HelperSession {
         let log =
             fds.into_iter().next().map(EgressLog::start).transpose().context("starting the egress log")?;
         Ok(Self {
-            published: reserved.as_ref().map(ReservedPorts::published).unwrap_or_default(),
+            assigned: reserved.as_ref().map(ReservedPorts::published).unwrap_or_default(),
             reserved,
             request,
             log,
@@ -150,9 +151,10 @@ impl HelperSession {
         })
     }
 
-    /// The ports that were bound.
-    pub(super) fn published(&self) -> &[PublishedPort] {
-        &self.published
+    /// The ports that are bound.
+    pub(super) fn published(&self) -> Vec<PublishedPort> {
+        let bound = self.reserved.is_some() || self.ports.network.is_some();
+        if bound { self.assigned.clone() } else { Vec::new() }
     }
 
     /// Closes the published ports, so that others can bind them.
@@ -191,7 +193,7 @@ impl HelperSession {
                 return Ok(HelperReply::Done);
             }
         }
-        Ok(HelperReply::Wired(self.published.clone()))
+        Ok(HelperReply::Published(self.published()))
     }
 
     fn attach_networks(
@@ -276,7 +278,7 @@ impl HelperSession {
         // Closed first, because the same host ports may be bound again below.
         self.ports = ActivePorts::default();
         let Some(attached) = attached else {
-            (self.reserved, self.published) = (None, Vec::new());
+            (self.reserved, self.assigned) = (None, Vec::new());
             return Ok(());
         };
         let reserved = match self.reserved.take() {
@@ -289,14 +291,14 @@ impl HelperSession {
                 reserve(&self.requested_ports()).or_else(|_| reserve(&self.request.ports))?
             }
         };
-        self.published = reserved.published();
+        self.assigned = reserved.published();
         self.ports = ActivePorts::open(reserved, attached)?;
         Ok(())
     }
 
     /// The ports to publish, preferring the host ports that were assigned before.
     fn requested_ports(&self) -> Vec<PortSpec> {
-        let mut assigned: Vec<&PublishedPort> = self.published.iter().collect();
+        let mut assigned: Vec<&PublishedPort> = self.assigned.iter().collect();
         let mut ports = self.request.ports.clone();
         for port in ports.iter_mut().filter(|port| port.host.is_none_or(|(first, last)| first < last)) {
             let matches = |published: &&PublishedPort| {

@@ -2,6 +2,7 @@
 //! open.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 
 use dhow_model::network::PortProtocol;
@@ -13,9 +14,9 @@ const CLOSED: &str = "07";
 /// Maximum number of lines to look at; a machine may have a million connections.
 const MAX_LINES: usize = 200_000;
 
-/// The process of this user that holds a port, as `nginx (pid 123)`. `None` if it is invisible: it belongs to
-/// another user, or the caller is in a user namespace below it.
-pub fn port_holder(protocol: PortProtocol, port: u16) -> Option<String> {
+/// The process of this user that keeps `at` from being bound, as `nginx (pid 123)`. `None` if it is invisible: it belongs
+/// to another user, or the caller is in a user namespace below it.
+pub fn port_holder(protocol: PortProtocol, at: SocketAddr) -> Option<String> {
     let tables = match protocol {
         PortProtocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
         PortProtocol::Udp => ["/proc/net/udp", "/proc/net/udp6"],
@@ -24,7 +25,7 @@ pub fn port_holder(protocol: PortProtocol, port: u16) -> Option<String> {
     let inodes: Vec<u64> = tables
         .iter()
         .filter_map(read)
-        .flat_map(|table| socket_inodes(&table, port))
+        .flat_map(|table| socket_inodes(&table, at))
         .filter(|inode| *inode != 0)
         .collect();
     if inodes.is_empty() {
@@ -52,16 +53,41 @@ pub fn port_holder(protocol: PortProtocol, port: u16) -> Option<String> {
     None
 }
 
-/// The inodes of the sockets in one of these tables that block `port`.
-fn socket_inodes(table: &str, port: u16) -> Vec<u64> {
+/// The inodes of the sockets in one of these tables that block `at`.
+fn socket_inodes(table: &str, at: SocketAddr) -> Vec<u64> {
     let inode = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let (local, state) = (fields.nth(1)?, fields.nth(1)?);
-        let number = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
+        let (ip, number) = local.rsplit_once(':')?;
+        let number = u16::from_str_radix(number, 16).ok()?;
         let inode = fields.nth(5)?.parse().ok()?;
-        (number == port && [LISTEN, CLOSED].contains(&state)).then_some(inode)
+        (number == at.port() && [LISTEN, CLOSED].contains(&state) && overlap(address(ip)?, at.ip()))
+            .then_some(inode)
     };
     table.lines().skip(1).take(MAX_LINES).filter_map(inode).collect()
+}
+
+/// An address as those tables have it: words of 32 bits in the machine's byte order.
+fn address(hex: &str) -> Option<IpAddr> {
+    let word = |digits: &str| Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes());
+    if hex.len() == 8 {
+        return word(hex).map(IpAddr::from);
+    }
+    let words = [0, 8, 16, 24].map(|at| word(hex.get(at..at + 8)?));
+    let bytes = words.into_iter().collect::<Option<Vec<_>>>()?.concat();
+    <[u8; 16]>::try_from(bytes).ok().filter(|_| hex.len() == 32).map(IpAddr::from)
+}
+
+/// Whether a socket at `local` keeps others from binding `wanted`, with the same port.
+fn overlap(local: IpAddr, wanted: IpAddr) -> bool {
+    // An IPv6 socket may have an IPv4 address.
+    let local = local.to_canonical();
+    match (local.is_unspecified(), wanted.is_unspecified()) {
+        // Sockets at :: usually take IPv4 too (ipv6(7), IPV6_V6ONLY).
+        (true, _) => local.is_ipv6() || wanted.is_ipv4(),
+        (false, true) => local.is_ipv4() == wanted.is_ipv4(),
+        (false, false) => local == wanted,
+    }
 }
 
 #[cfg(test)]
@@ -74,14 +100,35 @@ mod tests {
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 100 0 0 10 0\n\
             1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000  1000        0 4712 1 0 20 4 30 10 -1\n\
             2: 00000000:1F91 00000000:0000 0A garbage\n";
-        assert_eq!(socket_inodes(table, 8080), [4711]);
-        assert_eq!(socket_inodes(table, 8081), [0_u64; 0]);
+        let inodes = |at: &str| socket_inodes(table, at.parse().unwrap());
+        assert_eq!((inodes("127.0.0.1:8080"), inodes("0.0.0.0:8080")), (vec![4711], vec![4711]));
+        for free in ["127.0.0.1:8081", "127.0.0.2:8080", "[::]:8080"] {
+            assert_eq!(inodes(free), [0_u64; 0], "{free}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_kernel_are_read() {
+        for (hex, text) in [
+            ("0100007F", "127.0.0.1"),
+            ("B80D0120000000000000000001000000", "2001:db8::1"),
+            ("0000000000000000FFFF00000100007F", "::ffff:127.0.0.1"),
+        ] {
+            assert_eq!(address(hex), text.parse().ok());
+        }
+        assert_eq!((address(""), address("7F"), address("0100007Fx")), (None, None, None));
+        let overlaps = |a: &str, b: &str| overlap(a.parse().unwrap(), b.parse().unwrap());
+        assert!(overlaps("::", "127.0.0.1") && overlaps("::ffff:127.0.0.1", "127.0.0.1"));
+        assert!(
+            overlaps("0.0.0.0", "127.0.0.1") && overlaps("127.0.0.1", "0.0.0.0") && overlaps("::1", "::")
+        );
+        assert!(!overlaps("0.0.0.0", "::1") && !overlaps("127.0.0.1", "::") && !overlaps("::1", "127.0.0.1"));
     }
 
     #[test]
     fn the_holder_is_named() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let holder = port_holder(PortProtocol::Tcp, socket.local_addr().unwrap().port()).unwrap();
+        let holder = port_holder(PortProtocol::Tcp, socket.local_addr().unwrap()).unwrap();
         assert!(holder.ends_with(&format!("(pid {})", std::process::id())), "{holder}");
     }
 }

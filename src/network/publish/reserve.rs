@@ -62,7 +62,8 @@ pub(crate) fn reserve_ports(ports: &[PortSpec]) -> Result<ReservedPorts, PortUna
         match reserve_one(port) {
             Ok(mut bindings) => reserved.append(&mut bindings),
             Err(error) => {
-                return Err(PortUnavailable { twice: reserved.iter().any(|other| error.is(other)), ..error });
+                let twice = reserved.iter().any(|other| error.is_taken_by(&other.published));
+                return Err(PortUnavailable { twice, ..error });
             }
         }
     }
@@ -169,9 +170,13 @@ impl PortUnavailable {
         self.error() == Errno::ADDRINUSE
     }
 
-    fn is(&self, other: &BoundPort) -> bool {
-        let PublishedPort { protocol, host, .. } = other.published;
-        self.is_taken() && (protocol, host) == (self.protocol, self.at.port())
+    /// Whether `other` is what takes the port.
+    pub fn is_taken_by(&self, other: &PublishedPort) -> bool {
+        let (ip, own) = (other.ip, self.at.ip());
+        // 0.0.0.0 and :: overlap with every address of their family; dhow's IPv6 sockets are for IPv6 alone.
+        let overlap =
+            ip == own || ip.is_ipv4() == own.is_ipv4() && (ip.is_unspecified() || own.is_unspecified());
+        self.is_taken() && (other.protocol, other.host) == (self.protocol, self.at.port()) && overlap
     }
 
     fn error(&self) -> Errno {

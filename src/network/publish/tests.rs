@@ -54,7 +54,7 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     let failure =
         reserve_ports(&[spec(PortProtocol::Tcp, Some("127.0.0.1"), Some((port, port)))]).unwrap_err();
     let (protocol, at) = (failure.protocol, failure.at);
-    let failure = failure.failure(port_holder(protocol, at.port()).as_deref());
+    let failure = failure.failure(port_holder(protocol, at).as_deref());
     assert_eq!(failure.kind(), FailureKind::InUse);
     assert!(
         failure.to_string().contains(&format!("127.0.0.1:{port}/tcp: address already in use")),
@@ -66,6 +66,15 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
         ..spec(PortProtocol::Udp, Some("127.0.0.1"), Some((port, port)))
     });
     let failure = reserve_ports(&twice).unwrap_err().failure(None);
+    assert_eq!(failure.hint_text(), Some("it is asked for twice"));
+    // What another program has on another address is not asked for twice.
+    let elsewhere =
+        ["127.0.0.2", "127.0.0.1"].map(|ip| spec(PortProtocol::Tcp, Some(ip), Some((port, port))));
+    let failure = reserve_ports(&elsewhere).unwrap_err().failure(None);
+    assert!(failure.to_string().contains("127.0.0.1:"), "{failure}");
+    assert!(failure.hint_text().unwrap().starts_with("see who holds it"), "{failure:?}");
+    let everywhere = [None, Some("127.0.0.1")].map(|ip| spec(PortProtocol::Udp, ip, Some((port, port))));
+    let failure = reserve_ports(&everywhere).unwrap_err().failure(None);
     assert_eq!(failure.hint_text(), Some("it is asked for twice"));
     // Within a range, the next port is used.
     if let Ok(reserved) =

@@ -90,7 +90,7 @@ impl HelperLease {
     }
 
     fn update_published(&mut self, reply: HelperReply) {
-        if let HelperReply::Wired(published) = reply {
+        if let HelperReply::Published(published) = reply {
             self.published = published;
         }
     }
@@ -241,23 +241,16 @@ fn port_holder(store: &Store, port: &PortUnavailable) -> Option<String> {
     if !port.is_taken() {
         return None;
     }
-    // 0.0.0.0 and :: overlap with every address of their family.
-    let overlaps = |other: &&PublishedPort| {
-        let ip = port.at.ip();
-        (other.protocol, other.host) == (port.protocol, port.at.port())
-            && other.ip.is_ipv4() == ip.is_ipv4()
-            && (other.ip == ip || other.ip.is_unspecified() || ip.is_unspecified())
-    };
     let containers = store.scan_containers(false, ContainerState::may_run).unwrap_or_default();
     let container = containers.into_iter().find(|container| {
         container
             .state
             .as_ref()
-            .is_some_and(|state: &ContainerState| state.published.iter().any(|other| overlaps(&other)))
+            .is_some_and(|state: &ContainerState| state.published.iter().any(|other| port.is_taken_by(other)))
     });
     match container {
         Some(container) => Some(format!("container {}", container.dir.spec().name)),
-        None => publish::port_holder(port.protocol, port.at.port()),
+        None => publish::port_holder(port.protocol, port.at),
     }
 }
 

@@ -31,6 +31,23 @@ each_mode_in_world! {
         assert_eq!(world.at_peer(&format!("connect {HOST}:8080")).get("result"), "!111");
     }
 
+    fn ports_that_could_not_be_moved_are_not_listed(dhow, world) {
+        let at = |address: &str| format!("network create -o com.docker.network.bridge.host_binding_ipv4={address}");
+        dhow.cmd(&at("127.0.0.1")).arg("one").ok();
+        dhow.cmd(&at("127.0.0.2")).arg("two").ok();
+        let other = world.host.call(|| std::net::TcpListener::bind("127.0.0.2:0")).unwrap();
+        let port = other.local_addr().unwrap().port();
+        serve(dhow, "web", &format!("--network one -p {port}:7000"));
+        assert_eq!(dhow.cmd("port web").ok().out(), format!("7000/tcp -> 127.0.0.1:{port}"));
+        dhow.cmd("network connect two web").ok();
+        dhow.cmd("network disconnect one web").fails(1, &[&format!("127.0.0.2:{port}/tcp: address already in use")]);
+        dhow.cmd("network disconnect two web").ok();
+        assert_eq!(dhow.cmd("port web").ok().out(), "");
+        assert_ne!(world.at_host(&format!("connect 127.0.0.1:{port}")).get("result"), "ok");
+        end(dhow, "web");
+        dhow.cmd("network rm one two").ok();
+    }
+
     fn transfers_in_arrive_whole(dhow, world) {
         serve(dhow, "web", "-p 8080:7000 --ulimit nofile=8192:8192");
         for target in [format!("{HOST}:8080"), format!("[{HOST6}]:8080")] {
