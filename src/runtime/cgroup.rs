@@ -1,6 +1,8 @@
 //! The cgroup of a container: whether it needs one, which of its limits cannot be enforced here, and how it
 //! gets it.
 
+use std::ops::Deref;
+
 use anyhow::{Context as _, Result};
 
 use super::first_process::boundary;
@@ -62,10 +64,32 @@ pub fn check_limits(spec: &ContainerSpec, session: SessionInfo) -> Result<Vec<St
     Ok(warnings)
 }
 
+/// The cgroup of a container that this process starts or runs. Dropping it kills what is in it and removes it.
+pub struct OwnedCgroup(Cgroup);
+
+impl Deref for OwnedCgroup {
+    type Target = Cgroup;
+
+    fn deref(&self) -> &Cgroup {
+        &self.0
+    }
+}
+
+impl Drop for OwnedCgroup {
+    fn drop(&mut self) {
+        // What cannot be killed stays for the next start or the removal of the container.
+        let _ = self.0.kill().and_then(|_| self.0.remove());
+    }
+}
+
 /// Creates the cgroup of a container that is about to start, if it needs one. For the supervisor, which may
 /// be moved too.
-pub fn create_if_needed(spec: &ContainerSpec, session: &SessionInfo) -> Result<Option<Cgroup>> {
-    if needs_cgroup(spec) || session.leave_session { create_cgroup(spec, session) } else { Ok(None) }
+pub fn create_if_needed(spec: &ContainerSpec, session: &SessionInfo) -> Result<Option<OwnedCgroup>> {
+    if needs_cgroup(spec) || session.leave_session {
+        Ok(create_cgroup(spec, session)?.map(OwnedCgroup))
+    } else {
+        Ok(None)
+    }
 }
 
 /// Whether the container needs a cgroup of its own.
@@ -96,7 +120,7 @@ pub(crate) fn create_for_running(
     spec: &ContainerSpec,
     first: i32,
     session: &SessionInfo,
-) -> Result<Option<Cgroup>> {
+) -> Result<Option<OwnedCgroup>> {
     let Some(cgroup) = create_cgroup(spec, session)? else { return Ok(None) };
     for _ in 0..ROUNDS {
         let outside: Vec<i32> = pids_inside(first, boundary(spec))?
@@ -110,5 +134,5 @@ pub(crate) fn create_for_running(
             cgroup.add_process(pid, session)?;
         }
     }
-    Ok(Some(cgroup))
+    Ok(Some(OwnedCgroup(cgroup)))
 }

@@ -90,9 +90,9 @@ pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
     Ok(Some(process))
 }
 
-/// The failure of commands that need the container to run, in docker's wording.
+/// The failure of commands that need the container to run, in docker's wording (26, `exec`, `top`, `kill`, `pause`).
 pub fn not_running(container: &ContainerDir) -> Failure {
-    Failure::new(FailureKind::Conflict, format!("Container {} is not running", container.spec().id))
+    Failure::new(FailureKind::Conflict, format!("container {} is not running", container.spec().id))
 }
 
 /// When process `pid` started, in clock ticks since boot (proc_pid_stat(5), `starttime`); `None` if it is

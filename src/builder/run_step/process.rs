@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use super::chown_monitor::ChownMonitor;
 use dhow_model::log::OutputStream;
+use dhow_runtime::cgroup::OwnedCgroup;
 use dhow_runtime::network::HelperLease;
 use dhow_runtime::process::poll::PollSet;
 use dhow_runtime::process::streams::{ReadBuffer, StreamRead};
 use dhow_runtime::process::{ContainerProcess, LaunchInputs, StdioSetup};
-use dhow_sandbox::cgroup::Cgroup;
 use dhow_sandbox::identity::HostIdentity;
 use dhow_sandbox::plan::SandboxPlan;
 use dhow_store::LockedContainer;
@@ -47,7 +47,7 @@ impl StepProcess {
         plan: &SandboxPlan,
         identity: &HostIdentity,
         container: &LockedContainer,
-        cgroup: Option<Cgroup>,
+        cgroup: Option<OwnedCgroup>,
         mut network: Option<HelperLease>,
     ) -> Result<Self> {
         let mut process = ContainerProcess::launch(LaunchInputs {

@@ -13,6 +13,7 @@ use anyhow::Result;
 
 use super::control::protocol::{ControlClient, ControlReport, ControlRequest};
 use super::recover;
+use crate::first_process::not_running;
 use dhow_error::{Failure, FailureKind};
 use dhow_store::{ContainerDir, LockedContainer};
 
@@ -82,9 +83,4 @@ pub fn request_running(container: &ContainerDir, request: &ControlRequest) -> Re
         ControlAnswer::Report(report) => Ok(report),
         ControlAnswer::Unsupervised(locked) => Err(not_running(&locked).into()),
     }
-}
-
-/// docker's wording.
-pub fn not_running(container: &ContainerDir) -> Failure {
-    Failure::new(FailureKind::Conflict, format!("container {} is not running", container.spec().id))
 }

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use dhow_model::digest::Digest;
 use dhow_store::Store;
+use dhow_sys::overlay::is_opaque;
 
 /// Larger than any sane user database.
 const MAX_FILE: u64 = 16 << 20;
@@ -33,6 +34,7 @@ pub(crate) fn has_directory(store: &Store, layers: &[Digest], path: &str) -> boo
     layers.iter().any(has)
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum LayerLookup {
     Found(Vec<u8>),
     Hidden,
@@ -41,19 +43,16 @@ enum LayerLookup {
 
 fn look_up(tree: &Path, directory: &str, name: &str) -> LayerLookup {
     let Ok(root) = dhow_sys::fs::open_dir(tree) else { return LayerLookup::Hidden };
-    let Ok(dir) = dhow_sys::fs::open_in_root(
-        root.as_fd(),
-        Path::new(directory),
-        // O_NONBLOCK: the image may have a FIFO in the directory's place.
-        OFlags::RDONLY | OFlags::NONBLOCK,
-        Mode::empty(),
-    ) else {
-        return LayerLookup::Nothing;
-    };
-    let file = Path::new(directory).join(name);
-    let opened =
-        dhow_sys::fs::open_in_root(root.as_fd(), &file, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty());
-    if let Ok(fd) = opened {
+    let open = |path: &Path, flags| dhow_sys::fs::open_in_root(root.as_fd(), path, flags, Mode::empty());
+    let directory = Path::new(directory);
+    // O_PATH, because a whiteout or a FIFO may be in the directory's place.
+    let Ok(found) = open(directory, OFlags::PATH) else { return LayerLookup::Nothing };
+    // What is no directory hides that of the lower layers.
+    if !dhow_sys::fs::file_type(found.as_fd()).is_ok_and(|kind| kind == FileType::Directory) {
+        return LayerLookup::Hidden;
+    }
+    let file = directory.join(name);
+    if let Ok(fd) = open(&file, OFlags::PATH | OFlags::NOFOLLOW) {
         return match dhow_sys::fs::file_type(fd.as_fd()) {
             // A whiteout: overlayfs marks a deleted file by a character device 0:0.
             Ok(FileType::CharacterDevice) => LayerLookup::Hidden,
@@ -62,9 +61,47 @@ fn look_up(tree: &Path, directory: &str, name: &str) -> LayerLookup {
             ),
         };
     }
-    // An opaque directory, or a whiteout or file in its place, hides what the lower layers have.
-    let mut value = [0_u8; 4];
-    let opaque = rustix::fs::fgetxattr(&dir, "user.overlay.opaque", &mut value[..]).is_ok();
-    let is_dir = dhow_sys::fs::file_type(dir.as_fd()).is_ok_and(|kind| kind == FileType::Directory);
-    if opaque || !is_dir { LayerLookup::Hidden } else { LayerLookup::Nothing }
+    let opaque = open(directory, OFlags::RDONLY | OFlags::DIRECTORY).is_ok_and(|dir| is_opaque(&dir));
+    if opaque { LayerLookup::Hidden } else { LayerLookup::Nothing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dhow_sys::overlay::{make_whiteout, set_opaque};
+
+    /// What a layer that `fill` makes says about `etc/passwd`.
+    fn looked_up(fill: impl Fn(&Path)) -> LayerLookup {
+        let tree = tempfile::tempdir().unwrap();
+        fill(tree.path());
+        look_up(tree.path(), "etc", "passwd")
+    }
+
+    #[test]
+    fn an_upper_layer_hides_what_is_below() {
+        let with_etc = |fill: &dyn Fn(&Path)| {
+            looked_up(|tree| {
+                std::fs::create_dir(tree.join("etc")).unwrap();
+                fill(&tree.join("etc"));
+            })
+        };
+        assert_eq!(looked_up(|_| ()), LayerLookup::Nothing);
+        assert_eq!(with_etc(&|_| ()), LayerLookup::Nothing);
+        let found = with_etc(&|etc| std::fs::write(etc.join("passwd"), "x").unwrap());
+        assert_eq!(found, LayerLookup::Found(b"x".to_vec()));
+        let open = |path: &Path| std::fs::File::open(path).unwrap();
+        assert_eq!(with_etc(&|etc| make_whiteout(open(etc), "passwd").unwrap()), LayerLookup::Hidden);
+        assert_eq!(looked_up(|tree| make_whiteout(open(tree), "etc").unwrap()), LayerLookup::Hidden);
+        assert_eq!(looked_up(|tree| std::fs::write(tree.join("etc"), "").unwrap()), LayerLookup::Hidden);
+        let fifo = |tree: &Path| {
+            rustix::fs::mknodat(open(tree), "etc", FileType::Fifo, Mode::RWXU, 0).unwrap();
+        };
+        assert_eq!(looked_up(fifo), LayerLookup::Hidden);
+        // Where the file system has no such attributes, no layer has any.
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tree.path().join("etc")).unwrap();
+        if set_opaque(open(&tree.path().join("etc"))).is_ok() {
+            assert_eq!(look_up(tree.path(), "etc", "passwd"), LayerLookup::Hidden);
+        }
+    }
 }

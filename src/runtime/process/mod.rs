@@ -25,9 +25,9 @@ use anyhow::Result;
 
 use self::poll::PollSet;
 use self::streams::{ContainerStreams, ReadBuffer, StreamRead};
+use crate::cgroup::OwnedCgroup;
 use crate::network::HelperLease;
 use dhow_model::log::OutputStream;
-use dhow_sandbox::cgroup::Cgroup;
 use dhow_sandbox::identity::HostIdentity;
 use dhow_sandbox::launch::shared::SharedNamespaces;
 use dhow_sandbox::launch::{LaunchContext, LaunchedContainer, launch};
@@ -45,7 +45,7 @@ pub struct LaunchInputs<'a> {
     pub container: &'a LockedContainer,
     pub stdio: StdioSetup,
     /// Removed if the launch fails.
-    pub cgroup: Option<Cgroup>,
+    pub cgroup: Option<OwnedCgroup>,
     /// Namespaces of another container to join.
     pub shared: Option<SharedNamespaces>,
     /// Connects the container between the creation of its network namespace and the start of its program.
@@ -66,7 +66,7 @@ pub enum StdioSetup {
 pub struct ContainerProcess {
     launched: LaunchedContainer,
     /// `None` without a cgroup of its own.
-    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) cgroup: Option<OwnedCgroup>,
     pub streams: ContainerStreams,
 }
 
@@ -74,14 +74,8 @@ impl ContainerProcess {
     /// Launches the container's program. On failure nothing is left running.
     pub fn launch(mut inputs: LaunchInputs<'_>) -> Result<Self> {
         let cgroup = inputs.cgroup.take();
-        match launch_with_streams(inputs, cgroup.as_ref()) {
-            Ok((launched, streams)) => Ok(Self { launched, cgroup, streams }),
-            Err(error) => {
-                // The failure is what counts; an empty cgroup directory may stay.
-                let _ = cgroup.map(Cgroup::remove);
-                Err(error)
-            }
-        }
+        let (launched, streams) = launch_with_streams(inputs, cgroup.as_ref())?;
+        Ok(Self { launched, cgroup, streams })
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -139,11 +133,7 @@ impl ContainerProcess {
     /// processes.
     pub fn remove_cgroup(&mut self) -> bool {
         // Read before the cgroup and its counters are gone.
-        let Some(cgroup) = self.cgroup.take() else { return false };
-        let oom_killed = cgroup.oom_kills() > 0;
-        // What cannot be killed stays for the next start or the removal of the container.
-        let _ = cgroup.kill().and_then(|_| cgroup.remove());
-        oom_killed
+        self.cgroup.take().is_some_and(|cgroup| cgroup.oom_kills() > 0)
     }
 
     /// Reads the rest of its output, after the exit.
@@ -162,7 +152,7 @@ impl ContainerProcess {
 
 fn launch_with_streams(
     inputs: LaunchInputs<'_>,
-    cgroup: Option<&Cgroup>,
+    cgroup: Option<&OwnedCgroup>,
 ) -> Result<(LaunchedContainer, ContainerStreams)> {
     let LaunchInputs { plan, identity, container, stdio, shared, network, .. } = inputs;
     let shared = shared.as_ref();

@@ -236,7 +236,7 @@ impl Cgroup {
     }
 
     /// Removes it once its last process has ended.
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             match directory::remove_tree(&self.path) {

@@ -71,7 +71,7 @@ each_mode! {
         drop(running);
         dhow.cmd("run --network none --name over busybox true").ok();
         let spec = dhow.cmd("inspect -f {{.Id}} over").ok().out();
-        exec(dhow, "over true").fails(1, &[&format!("Container {spec} is not running")]);
+        exec(dhow, "over true").fails(1, &[&format!("container {spec} is not running")]);
         dhow.cmd("rm over").ok();
     }
 
