@@ -7,30 +7,36 @@ use dhow_image::manifest::{Descriptor, DescriptorPlatform};
 use dhow_model::reference::ImageReference;
 use dhow_store::ListedManifest;
 
-/// Refuses an unknown platform, as docker does.
-pub(super) fn check_platform(manifest: &ListedManifest) -> Result<()> {
-    const SYSTEMS: [&str; 14] = [
-        "aix",
-        "android",
-        "darwin",
-        "dragonfly",
-        "freebsd",
-        "illumos",
-        "ios",
-        "js",
+/// Operating systems, and the architectures that Go programs can be built for on each (`go tool dist list`, Go 1.24),
+/// with those that docker has beyond it.
+const PLATFORMS: [(&str, &[&str]); 15] = [
+    ("aix", &["ppc64"]),
+    ("android", &["386", "amd64", "arm", "arm64"]),
+    ("darwin", &["386", "amd64", "arm", "arm64"]),
+    ("dragonfly", &["amd64"]),
+    ("freebsd", &["386", "amd64", "arm", "arm64", "riscv64"]),
+    ("illumos", &["amd64"]),
+    ("ios", &["amd64", "arm64"]),
+    ("js", &["wasm"]),
+    (
         "linux",
-        "netbsd",
-        "openbsd",
-        "plan9",
-        "solaris",
-        "windows",
-    ];
-    const ARCHITECTURES: [&str; 14] = [
-        "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
-        "ppc64le", "riscv64", "s390x", "wasm",
-    ];
+        &[
+            "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+            "ppc64le", "riscv64", "s390x",
+        ],
+    ),
+    ("netbsd", &["386", "amd64", "arm", "arm64"]),
+    ("openbsd", &["386", "amd64", "arm", "arm64", "ppc64", "riscv64"]),
+    ("plan9", &["386", "amd64", "arm"]),
+    ("solaris", &["amd64"]),
+    ("wasip1", &["wasm"]),
+    ("windows", &["386", "amd64", "arm", "arm64"]),
+];
+
+/// Refuses a platform that does not exist, as docker does.
+pub(super) fn check_platform(manifest: &ListedManifest) -> Result<()> {
     let (os, architecture) = (manifest.os.as_str(), manifest.architecture.as_str());
-    if SYSTEMS.contains(&os) && ARCHITECTURES.contains(&architecture) {
+    if PLATFORMS.iter().any(|(system, all)| *system == os && all.contains(&architecture)) {
         return Ok(());
     }
     Err(invalid(format!(

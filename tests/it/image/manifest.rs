@@ -34,6 +34,10 @@ fn a_list_is_put_together_annotated_and_pushed() {
     dhow.cmd("manifest annotate --arch pdp11")
         .args([&list, &two])
         .fails(1, &["unsupported os/arch combination: linux/pdp11"]);
+    // Each of them exists, but not together.
+    dhow.cmd("manifest annotate --os windows --arch s390x")
+        .args([&list, &two])
+        .fails(1, &["unsupported os/arch combination: windows/s390x"]);
     dhow.cmd("manifest annotate --arch arm64")
         .args([&list, &registry.name("absent")])
         .fails(1, &["does not exist in"]);

@@ -170,6 +170,7 @@ each_mode! {
         let name = registry.name("closed:1");
         dhow.cmd("pull").arg(&name).fails(1, &["login"]);
         dhow.cmd("login -u captain --password-stdin").arg(registry.host()).stdin("wrong").fails(1, &[&registry.host()]);
+        dhow.cmd("login -u captain --password-stdin").arg(registry.host()).stdin(vec![b'x'; 70_000]).fails(1, &["more than a password"]);
         assert!(!dhow.home().join(".docker/config.json").exists());
         let login = dhow.cmd("login -u").args([USER, "--password-stdin"]).arg(registry.host()).stdin(PASSWORD).output();
         assert_eq!(login.code, 0, "{}", login.err());

@@ -125,10 +125,17 @@ fn login_with_stored(
 fn read_password() -> anyhow::Result<String> {
     let mut text = String::new();
     std::io::stdin()
-        // A device or a large file by mistake must not fill the memory.
-        .take(MAX_PASSWORD_BYTES)
+        // A device or a large file by mistake must not fill the memory. One byte more than allowed shows it.
+        .take(MAX_PASSWORD_BYTES + 1)
         .read_to_string(&mut text)
         .context("cannot read the password from standard input")?;
+    if text.len() as u64 > MAX_PASSWORD_BYTES {
+        return Err(invalid(format!(
+            "standard input holds more than a password: {MAX_PASSWORD_BYTES} bytes at most"
+        ))
+        .hint("give the password alone: `--password-stdin <FILE`")
+        .into());
+    }
     // `echo` and editors end the line, which is not part of the password.
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {

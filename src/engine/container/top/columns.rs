@@ -167,10 +167,18 @@ fn tenths(number: u64) -> String {
     format!("{}.{}", number / 10, number % 10)
 }
 
-/// The nice value; `stat` has the priority, which is 20 higher.
+/// The nice value, which only the ordinary scheduling policies have; ps shows `-` for the others.
 fn nice(process: &ProcessInfo) -> String {
-    // Except for real-time processes, whose priority is negative (proc_pid_stat(5), `priority`).
-    i64::try_from(process.stat(18)).unwrap_or(20).saturating_sub(20).to_string()
+    // `stat` has the policy of sched_setscheduler(2), and the priority, which is 20 higher than the nice value
+    // (proc_pid_stat(5), `policy` and `priority`).
+    const SCHED_OTHER: u64 = 0;
+    const SCHED_BATCH: u64 = 3;
+    match process.stat(41) {
+        SCHED_OTHER | SCHED_BATCH => {
+            i64::try_from(process.stat(18)).unwrap_or(20).saturating_sub(20).to_string()
+        }
+        _ => "-".into(),
+    }
 }
 
 /// The name of a terminal by its device number (`devices.txt` in the kernel's documentation).
@@ -206,6 +214,23 @@ mod tests {
         assert_eq!([clock(3600, false), clock(90_061, true)], ["01:00:00", "1-01:01:01"]);
         assert_eq!([terminal(0), terminal(0x8803), terminal(0x0441)], ["?", "pts/3", "ttyS1"]);
         assert_eq!(tenths(1234), "123.4");
+    }
+
+    #[test]
+    fn only_ordinary_processes_are_nice() {
+        // The fields from the third on, of which the priority is the 18th and the policy the 41st.
+        let with = |priority: &str, policy: &str| {
+            let fields: Vec<&str> = (3..=41)
+                .map(|number| match number {
+                    18 => priority,
+                    41 => policy,
+                    _ => "0",
+                })
+                .collect();
+            nice(&ProcessInfo::of_stat(format!("7 (a) b) {}", fields.join(" "))))
+        };
+        assert_eq!([with("20", "0"), with("0", "3"), with("39", "0")], ["0", "-20", "19"]);
+        assert_eq!([with("-2", "1"), with("-51", "2"), with("39", "5")], ["-", "-", "-"]);
     }
 
     #[test]

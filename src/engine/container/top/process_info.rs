@@ -38,6 +38,12 @@ impl ProcessInfo {
         })
     }
 
+    /// A process of which only this line in `stat` is known.
+    #[cfg(test)]
+    pub(super) fn of_stat(stat: String) -> Self {
+        Self { pid: 1, users: (0, 0), name: String::new(), stat, cmdline: Vec::new(), resident: 0 }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }

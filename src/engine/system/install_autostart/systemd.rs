@@ -73,13 +73,15 @@ fn reload() {
     let _ = command.status();
 }
 
-/// The containers stay processes of the unit, so stopping the unit or the machine stops them in order.
+/// The containers and their supervisors stay processes of the unit: stopping it, or the machine, sends SIGTERM to all of
+/// them, which tells a supervisor not to restart its container.
 fn unit_text(setup: &AutostartConfig) -> Result<String> {
     let environment = match &setup.root {
         Some(root) => format!("Environment=\"DHOW_ROOT={}\"\n", escape_for_unit(root)?),
         None => String::new(),
     };
-    // Without RemainAfterExit the unit would stop when the command exits, and the containers with it.
+    // Without RemainAfterExit the unit would stop when the command exits, and the containers with it. KillMode=mixed
+    // would send SIGTERM to the command only, which is gone by then, and SIGKILL to the rest at once (systemd.kill(5)).
     Ok(format!(
         "[Unit]\n\
          Description=Containers of dhow that come back by themselves\n\
@@ -87,7 +89,7 @@ fn unit_text(setup: &AutostartConfig) -> Result<String> {
          [Service]\n\
          Type=oneshot\n\
          RemainAfterExit=yes\n\
-         KillMode=mixed\n\
+         KillMode=control-group\n\
          {environment}\
          ExecStart=\"{}\" system autostart\n\
          \n\
@@ -124,6 +126,7 @@ mod tests {
         }
         let text = std::fs::read_to_string(unit_path(&setup)).unwrap();
         assert!(text.contains("ExecStart=\"/opt/100%%/dhow\" system autostart\n"), "{text}");
+        assert!(text.contains("KillMode=control-group\n"), "SIGTERM comes before SIGKILL: {text}");
         assert!(text.contains("Environment=\"DHOW_ROOT=/data/my \\\"own\\\"\"\n"), "{text}");
         assert_eq!(std::fs::read_to_string(link_dir(&setup).join(UNIT)).unwrap(), text);
         assert_eq!(uninstall(&setup).unwrap().len(), 2);

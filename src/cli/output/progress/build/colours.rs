@@ -71,7 +71,11 @@ fn escape_sequence(value: &str) -> Option<String> {
     }
 }
 
+/// The number of a colour in SGR sequences (ECMA-48, 8.3.117). `default` is the terminal's own.
 fn colour_code(name: &str) -> Option<u8> {
+    if name == "default" {
+        return Some(39);
+    }
     const NAMES: [&str; 8] = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
     let (name, base) = match name.strip_prefix("light-").or_else(|| name.strip_prefix("light_")) {
         Some(name) => (name, 90),
@@ -98,5 +102,8 @@ mod tests {
         assert_eq!(colours.error, "\x1b[38;2;255;0;10m");
         assert_eq!(colours.warning, "\x1b[96m");
         assert_eq!(warnings.len(), 2);
+        let (colours, warnings) = of("BUILDKIT_COLORS", "run=Default:cancel=light-default");
+        assert_eq!((colours.run.as_str(), colours.cancel.as_str()), ("\x1b[39m", "\x1b[33m"));
+        assert_eq!(warnings, ["BUILDKIT_COLORS: `light-default` is neither a colour nor R,G,B"]);
     }
 }
