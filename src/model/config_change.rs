@@ -186,7 +186,14 @@ fn split_words(text: &str, env: &[String], split: bool) -> Result<Vec<String>, F
                 word.get_or_insert_default();
             }
             (c, Some(open)) if c == open => quote = None,
-            // As in a shell, a backslash is literal in single quotes.
+            // As in a shell, a backslash is literal in single quotes, and in double quotes unless what follows is special
+            // there.
+            ('\\', Some('"')) if !rest.as_str().starts_with(['"', '$', '\\']) => {
+                // docker ignores one at the end.
+                if !rest.as_str().is_empty() {
+                    word.get_or_insert_default().push(c);
+                }
+            }
             ('\\', None | Some('"')) => word.get_or_insert_default().extend(rest.next()),
             ('$', None | Some('"')) => {
                 let value = variable(&mut rest, env)?;
@@ -256,6 +263,9 @@ mod tests {
         assert_eq!(config.env, ["A=1:two words", "B=two words", "C=$A", "D=the whole  line"]);
         let labels = config.labels.unwrap();
         assert_eq!((labels["note"].as_str(), labels["x"].as_str()), ("a b", ""));
+        let quoted =
+            changed(&[r#"LABEL path="C:\new\\x" word="a\"b\$c" single='\n\\' bare=\n\\"#]).labels.unwrap();
+        assert_eq!(quoted.values().collect::<Vec<_>>(), [r"n\", r"C:\new\x", r"\n\\", r#"a"b$c"#]);
     }
 
     #[test]

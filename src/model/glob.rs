@@ -21,11 +21,11 @@ impl GlobToken {
     fn takes(&self, c: char) -> bool {
         match self {
             Self::Star => false,
-            // As in Go, no wildcard matches a slash.
             Self::Any => c != '/',
             Self::One(literal) => *literal == c,
+            // In Go a class may match a slash.
             Self::Class { negated, ranges } => {
-                c != '/' && ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
+                ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
             }
         }
     }
@@ -74,7 +74,7 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<GlobToken> {
     }
 }
 
-/// On a mismatch only the last star is retried: an earlier one cannot help, as no star matches a slash.
+/// On a mismatch only the last star is retried, as in Go.
 fn walk(pieces: &[GlobToken], text: &[char]) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
@@ -118,6 +118,11 @@ mod tests {
             ("[^a-c]x", "dx", true),
             ("\\*", "*", true),
             ("\\*", "x", false),
+            ("a[^b]c", "a/c", true),
+            ("a[./]c", "a/c", true),
+            ("a?c", "a/c", false),
+            // Go does not go back to the first star, which could take the `a`.
+            ("*[a/]*c", "a/c", false),
             ("", "", true),
             ("*a", "", false),
         ] {

@@ -54,7 +54,8 @@ impl Store {
         make_private_dirs(&self.failed_dir())
             .and_then(|()| atomic::write_json(&self.failed_path(&state.key), state, Durability::Unsynced))
             .context("cannot note the state of a failed step")?;
-        let old = self.failed_states()?.split_off(MAX_FAILED_STATES.min(self.failed_states()?.len()));
+        // Read once: another build may add or remove states meanwhile.
+        let old: Vec<FailedState> = self.failed_states()?.into_iter().skip(MAX_FAILED_STATES).collect();
         old.iter().try_for_each(|state| self.remove_failed_state(&state.key))?;
         Ok(old)
     }
@@ -95,7 +96,7 @@ impl Store {
         Ok(true)
     }
 
-    fn failed_dir(&self) -> PathBuf {
+    pub(super) fn failed_dir(&self) -> PathBuf {
         self.root().join("cache/failed")
     }
 

@@ -69,7 +69,11 @@ impl Store {
     }
 
     fn list_path(&self, reference: &ImageReference) -> std::path::PathBuf {
-        self.root.join("manifest-lists").join(file_name(reference))
+        self.manifest_lists_dir().join(file_name(reference))
+    }
+
+    pub(super) fn manifest_lists_dir(&self) -> std::path::PathBuf {
+        self.root.join("manifest-lists")
     }
 }
 

@@ -60,7 +60,7 @@ impl Store {
     pub fn sweep(&self) -> anyhow::Result<()> {
         self.sweep_tmp()
             .and_then(|()| self.sweep_containers())
-            .and_then(|()| atomic::sweep(&self.names_dir()))
+            .and_then(|()| self.sweep_records())
             .and_then(|()| self.sweep_steps())
             .and_then(|()| trash::empty_trash(&self.trash_dir()))
             .map_err(anyhow::Error::from)
@@ -72,6 +72,15 @@ impl Store {
     pub fn has_leftovers(&self) -> bool {
         let any = |dir: &Path| std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
         any(&self.tmp_dir()) || any(&self.trash_dir())
+    }
+
+    /// Removes unfinished records from the directories that hold nothing but records. In an object's own directory they
+    /// go with the object.
+    fn sweep_records(&self) -> io::Result<()> {
+        for dir in [self.root.clone(), self.names_dir(), self.manifest_lists_dir(), self.failed_dir()] {
+            atomic::sweep(&dir)?;
+        }
+        Ok(())
     }
 
     fn sweep_tmp(&self) -> io::Result<()> {
@@ -111,7 +120,16 @@ mod tests {
         }
         std::fs::write(store.tmp_dir().join("dead.lock"), "").unwrap();
         std::fs::create_dir_all(store.trash_dir().join("t/u")).unwrap();
+        let records = ["", "names", "manifest-lists", "cache/failed", "cache/steps", "cache/contexts"]
+            .map(|dir| store.root().join(dir));
+        for dir in &records {
+            std::fs::create_dir_all(dir).unwrap();
+            std::fs::write(dir.join(".new-dead"), "").unwrap();
+        }
         store.sweep().unwrap();
+        for dir in &records {
+            assert!(!dir.join(".new-dead").exists(), "{}", dir.display());
+        }
         assert!(living.path().exists());
         assert_eq!(list_dir(&store.tmp_dir()).unwrap().len(), 2);
         assert_eq!(list_dir(&store.trash_dir()).unwrap(), Vec::<String>::new());

@@ -156,7 +156,11 @@ pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, mode: CreateMode) ->
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
         let permissions = Mode::from_raw_mode(0o644);
         create_with(parent_fd.as_fd(), mode, |_| {
-            rustix::fs::openat(&parent_fd, name, flags, permissions).map(Some)
+            match rustix::fs::openat(&parent_fd, name, flags, permissions) {
+                // Another process was faster; the next round opens what it made.
+                Err(rustix::io::Errno::EXIST) => Ok(None),
+                new => new.map(Some),
+            }
         })?;
     }
     Err(rustix::io::Errno::LOOP.into())
@@ -245,6 +249,24 @@ mod tests {
         assert!(dir.path().join("new/deep/er").is_dir());
         ensure_file_in_root(root.as_fd(), Path::new("/../../etc/x")).unwrap();
         assert!(dir.path().join("etc/x").is_file());
+    }
+
+    #[test]
+    fn several_may_make_the_same_file_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = open_dir(dir.path()).unwrap();
+        for round in 0..200 {
+            let path = format!("{round}/file");
+            let start = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                let make = || {
+                    start.wait();
+                    ensure_file_in_root(root.as_fd(), Path::new(&path)).map(drop)
+                };
+                let threads = [(); 4].map(|()| scope.spawn(make));
+                threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+            });
+        }
     }
 
     #[test]
