@@ -45,7 +45,7 @@ impl<'a> LayerPacker<'a> {
     fn open(store: &Store, diff_id: &Digest, out: &'a mut dyn Write) -> anyhow::Result<Self> {
         let dir = store.layer_dir(diff_id);
         let tar_split =
-            TarSplitReader::new(File::open(dir.join("recipe")).context("cannot open the recipe")?)?;
+            TarSplitReader::new(File::open(dir.join("recipe")).context("cannot open the tar-split data")?)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tree = rustix::fs::openat(CWD, dir.join("fs"), flags, Mode::empty())
             .context("cannot open the layer's tree")?;
@@ -69,7 +69,7 @@ impl<'a> LayerPacker<'a> {
     fn raw(&mut self, mut remaining: u64) -> anyhow::Result<()> {
         while remaining > 0 {
             let part = buffer_slice(&mut self.buffer, remaining);
-            self.tar_split.read(part).context("cannot read the recipe")?;
+            self.tar_split.read(part).context("cannot read the tar-split data")?;
             remaining -= part.len() as u64;
             self.hash.update(&*part);
             self.out.write_all(part)?;

@@ -60,7 +60,7 @@ pub(super) fn write_layer(
     identity: LayerOwnership,
     files: SnapshotMode,
 ) -> Result<LayerRecord> {
-    let tar_split = draft.create_tar_split().context("cannot create the recipe")?;
+    let tar_split = draft.create_tar_split().context("cannot create the tar-split data")?;
     let (tree, fixups) = match files {
         SnapshotMode::Copy(tree) => (Some(tree), None),
         SnapshotMode::InPlace(fixups) => (None, Some(fixups)),
@@ -140,7 +140,7 @@ struct LayerStream {
 impl LayerStream {
     fn raw(&mut self, bytes: &[u8]) -> Result<()> {
         self.content(bytes);
-        self.tar_split.raw(bytes).context("cannot write the recipe")
+        self.tar_split.raw(bytes).context("cannot write the tar-split data")
     }
 
     fn content(&mut self, bytes: &[u8]) {
@@ -316,7 +316,10 @@ impl SnapshotWriter {
         each: impl Fn(u64, &[u8]) -> Result<()>,
     ) -> Result<()> {
         if member.size > 0 && member.sparse.is_none() {
-            self.stream.tar_split.file(&member.path, member.size).context("cannot write the recipe")?;
+            self.stream
+                .tar_split
+                .file(&member.path, member.size)
+                .context("cannot write the tar-split data")?;
         }
         let stream = &mut self.stream;
         read_content(source, member, |at, part| {
@@ -344,7 +347,7 @@ impl SnapshotWriter {
             rustix::fs::fchmod(&dir, Mode::from_raw_mode(member.mode))?;
             rustix::fs::futimens(&dir, &member.mtime.timestamps())?;
         }
-        self.stream.tar_split.finish().context("cannot write the recipe")?;
+        self.stream.tar_split.finish().context("cannot write the tar-split data")?;
         let (diff_id, tar_size) = self.stream.tar.finish()?;
         Ok(LayerRecord { diff_id, size: self.size, tar_size, identity, sources: Vec::new() })
     }
@@ -438,7 +441,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_layer_is_what_its_recipe_writes() {
+    fn the_layer_is_what_its_tar_split_writes() {
         let dir = tempfile::tempdir().unwrap();
         let (upper, lower) = (dir.path().join("upper"), dir.path().join("lower"));
         for sub in [upper.join("d/deep"), lower.join("d")] {

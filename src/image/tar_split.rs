@@ -155,7 +155,7 @@ fn put_number(out: &mut Vec<u8>, mut value: u64) {
 }
 
 fn damaged() -> Failure {
-    corrupt("the layer's recipe is damaged")
+    corrupt("the layer's tar-split data is damaged")
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_recipe_is_noticed() {
+    fn cut_data_is_noticed() {
         let mut writer = TarSplitWriter::new(Vec::new()).unwrap();
         writer.raw(b"x").unwrap();
         let tar_split = writer.finish().unwrap();

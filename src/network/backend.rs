@@ -68,7 +68,7 @@ impl FromStr for NetworkBackend {
         let entry = NAMES.iter().find(|(_, name)| *name == text);
         entry.map(|(backend, _)| *backend).ok_or_else(|| {
             let names = NAMES.map(|(_, name)| name).join(", ");
-            invalid(format!("`{}` is no way to make a network; there are {names}", text.escape_debug()))
+            invalid(format!("`{}` is no network backend; there are {names}", text.escape_debug()))
         })
     }
 }
@@ -143,7 +143,7 @@ const FALLBACK_HINT: &str = "--network host uses the host's network, --network n
 fn no_backend_error(refused: &[(NetworkBackend, String)]) -> Failure {
     let reasons: String =
         refused.iter().map(|(backend, reason)| format!("\n  {backend}: {reason}")).collect();
-    Failure::new(FailureKind::Unsupported, format!("there is no way to make a network here:{reasons}"))
+    Failure::new(FailureKind::Unsupported, format!("no network backend works on this machine:{reasons}"))
         .hint(FALLBACK_HINT)
 }
 

@@ -60,12 +60,12 @@ impl NetnsThread {
 /// Runs `work` in the network namespace `namespace`, on a temporary thread.
 pub(crate) fn run_in<R: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> R + Send) -> io::Result<R> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("visitor".into()).stack_size(STACK_SIZE);
+        let thread = std::thread::Builder::new().name("in-netns".into()).stack_size(STACK_SIZE);
         let thread = thread.spawn_scoped(scope, || {
             dhow_sys::namespace::setns(namespace, ns::NET)?;
             Ok(work())
         })?;
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("a visit to a network namespace failed")))
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread in a network namespace panicked")))
     })
 }
 

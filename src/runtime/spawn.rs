@@ -81,7 +81,7 @@ pub fn spawn_supervisor(
 
 /// A foreground container with `--rm` keeps no log unless the user asked for a log driver.
 fn prepare_streams(spec: &ContainerSpec, attachment: &AttachRequest) -> Result<AttachStreams<InitialAttach>> {
-    let requested = effective_streams(spec, attachment.wanted);
+    let requested = effective_streams(spec, attachment.streams);
     let logs = match spec.log.driver.is_empty() {
         true => !spec.auto_remove,
         false => spec.log.plan()?.driver != LogDriver::None,

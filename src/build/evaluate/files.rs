@@ -23,7 +23,7 @@ impl StageEvaluator<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn run_step(
+    pub(super) fn run_instruction(
         &mut self,
         run: &RunInstruction,
         linked: &LinkedInstruction,

@@ -233,7 +233,7 @@ impl StageEvaluator<'_, '_> {
             expand::expand_instruction(&statement.instruction, self.graph.escape, &self.state.env)?;
         match &instruction {
             Instruction::Arg(arguments) => self.arguments(arguments),
-            Instruction::Run(run) => self.run_step(run, linked),
+            Instruction::Run(run) => self.run_instruction(run, linked),
             Instruction::Copy(copy) => self.copy(copy, false, linked),
             Instruction::Add(copy) => self.copy(copy, true, linked),
             Instruction::Workdir(path) => self.workdir(path, linked),

@@ -40,7 +40,7 @@ impl StepJob<'_> {
         helper: &mut Option<NetworkHelperKeepalive>,
     ) -> Result<JobId> {
         let context = self.context;
-        let step = self.run_step(op)?;
+        let step = self.make_run_step(op)?;
         // Each step's supervisor would otherwise start, and stop, a network helper of its own.
         if helper.is_none() && step.needs_network(context.request) {
             *helper = Some(NetworkHelperKeepalive::acquire(&context)?);
@@ -51,7 +51,7 @@ impl StepJob<'_> {
         })
     }
 
-    fn run_step(&self, op: &RunOp) -> Result<RunStep> {
+    fn make_run_step(&self, op: &RunOp) -> Result<RunStep> {
         let StepContext { store, request, .. } = self.context;
         let mounts = op.mounts.iter().zip(&self.files).map(|(mount, files)| {
             Ok(StepMount { mount: mount.mount.clone(), from: mount_from(mount, files)? })

@@ -25,7 +25,7 @@ pub fn attach(store: &Store, text: &str, attachment: AttachRequest) -> Result<i3
         }
     };
     let tty = container.spec().process.tty;
-    let streams = effective_streams(container.spec(), attachment.wanted);
+    let streams = effective_streams(container.spec(), attachment.streams);
     let AttachStreams { ends, relays } = piped_streams(streams)?;
     let stdin = std::io::stdin();
     if tty && streams[0] && !dhow_sys::pty::is_terminal(stdin.as_fd()) {
@@ -42,6 +42,6 @@ pub fn attach(store: &Store, text: &str, attachment: AttachRequest) -> Result<i3
     supervisor.send_request(&ControlRequest::Attach(streams), &fds);
     drop(fds);
     drop(ends);
-    let options = attach_options(tty, AttachRequest { wanted: streams, ..attachment });
+    let options = attach_options(tty, AttachRequest { streams, ..attachment });
     run_attached(&supervisor, &signals, relays, terminal, options).map(|outcome| command_exit_code(&outcome))
 }

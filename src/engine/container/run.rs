@@ -22,7 +22,7 @@ pub enum RunResult {
 ///
 /// The process must be single-threaded.
 pub fn run(store: &Store, mut request: RunRequest, callbacks: &mut dyn CreateCallbacks) -> Result<RunResult> {
-    let created = create::make_container(store, &mut request, callbacks)?;
+    let created = create::create_container(store, &mut request, callbacks)?;
     let environment = callbacks.environment();
     let plan =
         match StartPlan::new(store, &created.container, &created.layers, &created.identity, environment) {
@@ -46,7 +46,7 @@ pub fn run(store: &Store, mut request: RunRequest, callbacks: &mut dyn CreateCal
     let named = &request.spec.process.attach;
     let wants = |name: &str| named.is_empty() || named.iter().any(|stream| stream.eq_ignore_ascii_case(name));
     let attachment = AttachRequest {
-        wanted: [wants("stdin"), wants("stdout"), wants("stderr")],
+        streams: [wants("stdin"), wants("stdout"), wants("stderr")],
         sig_proxy: request.sig_proxy,
         detach_keys: request.detach_keys,
     };

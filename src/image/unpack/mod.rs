@@ -118,7 +118,7 @@ fn read_archive(
     draft: &LayerDraft,
     report: &UnpackProgress<'_>,
 ) -> anyhow::Result<LayerTotals> {
-    let tar_split = draft.create_tar_split().context("cannot create the recipe")?;
+    let tar_split = draft.create_tar_split().context("cannot create the tar-split data")?;
     let limits = report.options.limits;
     let recorder = TarSplitRecorder {
         input,
@@ -193,9 +193,9 @@ impl TarSplitRecorder {
 
     fn finish(self) -> anyhow::Result<u64> {
         if let Some(error) = self.failed {
-            return Err(error).context("cannot write the recipe");
+            return Err(error).context("cannot write the tar-split data");
         }
-        self.tar_split.finish().context("cannot write the recipe")?;
+        self.tar_split.finish().context("cannot write the tar-split data")?;
         Ok(self.read)
     }
 }

@@ -54,7 +54,7 @@ impl DropGuard {
 
 impl fmt::Debug for DropGuard {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Held")
+        out.debug_struct("DropGuard").finish_non_exhaustive()
     }
 }
 

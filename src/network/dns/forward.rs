@@ -121,9 +121,9 @@ impl DnsServer {
                 }
                 None
             };
-            let of_host = servers.client.is_none().then_some(server);
+            let host_server = servers.client.is_none().then_some(server);
             let now = Instant::now();
-            forwarded.attempts.push(UpstreamAttempt { token, of_host, begun: now, socket, id, stream });
+            forwarded.attempts.push(UpstreamAttempt { token, host_server, begun: now, socket, id, stream });
             let was_silent = self.silent.get(&server).is_some_and(|until| now < *until);
             let timeout = if was_silent { SHORT_ATTEMPT_TIMEOUT } else { ATTEMPT_TIMEOUT };
             let due = (now + timeout).min(forwarded.begun + QUERY_TIMEOUT);
@@ -170,7 +170,7 @@ impl DnsServer {
             self.silent.clear();
         }
         let silent = forwarded.attempts.iter().filter(|attempt| now >= attempt.begun + ATTEMPT_TIMEOUT);
-        self.silent.extend(silent.filter_map(|attempt| Some((attempt.of_host?, now + SILENT_MEMORY))));
+        self.silent.extend(silent.filter_map(|attempt| Some((attempt.host_server?, now + SILENT_MEMORY))));
         match now >= forwarded.begun + QUERY_TIMEOUT {
             true => self.give_up(key),
             false => self.ask_next(key),
@@ -195,7 +195,7 @@ impl DnsServer {
                     None if attempt.stream.is_none() => UpstreamEvent::Nothing,
                     None => UpstreamEvent::Failed,
                     Some(code) => {
-                        if let Some(server) = &attempt.of_host {
+                        if let Some(server) = &attempt.host_server {
                             self.silent.remove(server);
                         }
                         dns_message::set_id(&mut bytes, forwarded.id);

@@ -119,7 +119,7 @@ pub(crate) type SocketFactory = Arc<dyn Fn(bool, SocketType) -> io::Result<Owned
 
 impl fmt::Debug for CustomUpstream {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Upstream").field("servers", &self.servers).finish_non_exhaustive()
+        out.debug_struct("CustomUpstream").field("servers", &self.servers).finish_non_exhaustive()
     }
 }
 

@@ -113,7 +113,7 @@ pub(super) struct ForwardedQuery {
 pub(super) struct UpstreamAttempt {
     pub(super) token: u64,
     /// The server, if it is one of the host's.
-    pub(super) of_host: Option<SocketAddr>,
+    pub(super) host_server: Option<SocketAddr>,
     pub(super) begun: Instant,
     pub(super) socket: OwnedFd,
     pub(super) id: u16,

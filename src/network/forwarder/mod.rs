@@ -119,7 +119,7 @@ impl PacketForwarder {
     pub(crate) fn start_on_thread(config: ForwarderConfig) -> io::Result<Self> {
         let (sender, receiver) = command_channel()?;
         let forwarder_loop = ForwarderLoop::new(SourceRegistration::standalone()?, config, receiver)?;
-        let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK_SIZE);
+        let thread = std::thread::Builder::new().name("forwarder".to_owned()).stack_size(STACK_SIZE);
         Ok(Self::new(sender, ForwarderHost::Thread(Some(thread.spawn(move || forwarder_loop.run())?))))
     }
 
@@ -140,7 +140,7 @@ impl PacketForwarder {
         let (answer, result) = channel();
         // If the loop has ended, `recv` fails too.
         let _ = self.commands.send(ForwarderCommand::Publish { id, socket, container, answer });
-        result.recv().map_err(|_| io::Error::other("the gate of the network has ended"))??;
+        result.recv().map_err(|_| io::Error::other("the packet forwarder of the network has ended"))??;
         Ok(PublishedUdp { commands: self.commands.clone(), id })
     }
 }

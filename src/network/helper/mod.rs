@@ -94,7 +94,7 @@ impl HelperServer {
         networks.retain(|network| Arc::strong_count(network) == 1);
         self.closing.retain(|thread| !thread.is_finished());
         if !networks.is_empty() {
-            let thread = std::thread::Builder::new().name("closing".into()).stack_size(STACK);
+            let thread = std::thread::Builder::new().name("network-close".into()).stack_size(STACK);
             // If no thread can be started, they are gone when this returns.
             self.closing.extend(thread.spawn(move || drop(networks)).ok());
         }

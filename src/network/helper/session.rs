@@ -94,7 +94,10 @@ struct ActivePorts {
 impl ActivePorts {
     fn open(mut reserved: ReservedPorts, attached: &AttachedEndpoint) -> Result<Self> {
         let services = attached.network().services()?;
-        let datapath = services.datapath.as_ref().context("the network has no way in")?;
+        let datapath = services
+            .datapath
+            .as_ref()
+            .context("the network has no datapath that ports could be published through")?;
         let mut guards = Vec::new();
         for BoundPort { published, socket } in reserved.take_udp() {
             let target = address_for_family(&attached.endpoint, published.ip.is_ipv6())
@@ -206,7 +209,8 @@ impl HelperSession {
         self.container = Some(container);
         for endpoint in endpoints {
             let network = self.request.networks.iter().find(|network| network.id == endpoint.network);
-            let active = shared.network(network.context("a place on an unknown network")?)?;
+            let active =
+                shared.network(network.context("an endpoint of a network that the container is not on")?)?;
             self.attach(active, endpoint)?;
         }
         self.update_dns(shared)?;
@@ -364,7 +368,7 @@ fn socket_factory(container: OwnedFd) -> dns::SocketFactory {
     Arc::new(move |v6, kind| {
         let enter = || {
             let container = Arc::clone(&container);
-            NetnsThread::start("names", move || dhow_sys::namespace::setns(container.as_fd(), ns::NET))
+            NetnsThread::start("dns-sockets", move || dhow_sys::namespace::setns(container.as_fd(), ns::NET))
         };
         let netns_thread =
             thread.get_or_init(enter).as_ref().map_err(|error| io::Error::from(error.kind()))?;

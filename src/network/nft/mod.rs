@@ -97,12 +97,12 @@ impl NftTransaction {
     }
 
     fn add_table(&mut self) {
-        self.push("the head", NftRequest::NewTable, CREATE, &[]);
+        self.push("the definition", NftRequest::NewTable, CREATE, &[]);
     }
 
     /// Adds the table; fails if it exists.
     fn add_new_table(&mut self) {
-        self.push("the head", NftRequest::NewTable, CREATE | EXCLUSIVE, &[]);
+        self.push("the definition", NftRequest::NewTable, CREATE | EXCLUSIVE, &[]);
     }
 
     /// Replaces the table with an empty one. The next socket to be closed then waits until the kernel has
@@ -110,7 +110,7 @@ impl NftTransaction {
     fn replace_table(&mut self) {
         // Deleting a table that does not exist is an error, so make sure that it does.
         self.add_table();
-        self.push("the head", NftRequest::DeleteTable, 0, &[]);
+        self.push("the definition", NftRequest::DeleteTable, 0, &[]);
         self.add_table();
     }
 

@@ -25,7 +25,7 @@ pub(crate) trait EventSource: Send {
 
 impl fmt::Debug for dyn EventSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Guest")
+        f.write_str("EventSource")
     }
 }
 

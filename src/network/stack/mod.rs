@@ -150,7 +150,7 @@ impl publish::ContainerDialer for StackMailbox {
 
 impl fmt::Debug for StackMailbox {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Desk")
+        out.debug_struct("StackMailbox").finish_non_exhaustive()
     }
 }
 

@@ -29,8 +29,8 @@ pub use terminal::UserTerminal;
 /// How a command attaches to a container.
 #[derive(Clone, Debug, Default)]
 pub struct AttachRequest {
-    /// Standard input, output and error.
-    pub wanted: [bool; 3],
+    /// Which of standard input, output and error.
+    pub streams: [bool; 3],
     /// Forward signals.
     pub sig_proxy: bool,
     /// The key sequence that detaches from a terminal.
@@ -50,7 +50,7 @@ pub fn attach_options(tty: bool, attachment: AttachRequest) -> AttachOptions {
     AttachOptions {
         tty,
         sig_proxy: attachment.sig_proxy,
-        interactive: attachment.wanted[0],
+        interactive: attachment.streams[0],
         detach_keys: attachment.detach_keys,
     }
 }

@@ -64,7 +64,7 @@ pub struct CreatedContainer {
 }
 
 /// Creates a container and fills in what `request` leaves open.
-pub fn make_container(
+pub fn create_container(
     store: &Store,
     request: &mut RunRequest,
     callbacks: &mut dyn CreateCallbacks,

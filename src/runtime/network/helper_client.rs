@@ -62,7 +62,7 @@ pub(crate) struct HelperStarter<'a> {
     /// Options for the helper.
     pub start: &'a HelperOptions,
     /// The user namespace that a killed helper left containers in; `None` if there are none, for a new one.
-    pub(crate) survivors: &'a dyn Fn() -> Result<Option<OwnedFd>>,
+    pub(crate) surviving_userns: &'a dyn Fn() -> Result<Option<OwnedFd>>,
 }
 
 /// A helper that runs, or is still starting, which leaves time for other work.
@@ -101,7 +101,7 @@ pub(super) fn reach_helper(starter: &HelperStarter<'_>) -> Result<PendingHelper>
         HelperProbe::Running(client) => return Ok(PendingHelper { client, start_lock: None }),
         HelperProbe::Absent => None,
         // Only a killed helper leaves containers behind; one that exits by itself has none.
-        HelperProbe::Stale => (starter.survivors)()?,
+        HelperProbe::Stale => (starter.surviving_userns)()?,
     };
     let dir = dhow_sys::fs::open_dir(&dir)?;
     let client = fork_helper(starter, &name, dir.as_fd(), userns)?;

@@ -47,8 +47,9 @@ impl HelperLease {
         let open_request = open_request(spec, &attached);
         let log = spec.egress_log.as_deref().map(open_log).transpose()?;
         let (client, outer, published) = {
-            let survivors = || surviving_userns(store);
-            let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
+            let surviving_userns = || surviving_userns(store);
+            let starter =
+                HelperStarter { store, identity, start: &start, surviving_userns: &surviving_userns };
             open_lease(&starter, helper, &open_request, log.as_ref())?
         };
         let (store, identity) = (store.clone(), identity.clone());
@@ -131,12 +132,12 @@ impl HelperLease {
         let open_request = OpenRequest { ports, ..self.open_request.clone() };
         let outer = self.parent_userns.as_fd();
         // The successor must be in the user namespace of the old helper, which owns the container's.
-        let survivors = || Ok(Some(outer.try_clone_to_owned()?));
+        let surviving_userns = || Ok(Some(outer.try_clone_to_owned()?));
         let starter = HelperStarter {
             store: &self.store,
             identity: &self.identity,
             start: &self.start,
-            survivors: &survivors,
+            surviving_userns: &surviving_userns,
         };
         let (client, outer, published) = open_lease(&starter, None, &open_request, self.log.as_ref())?;
         (self.client, self.parent_userns, self.published) = (client, outer, published);

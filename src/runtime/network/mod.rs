@@ -130,8 +130,8 @@ pub fn reach_helper(
     plan: Option<&NetworkPlan>,
 ) -> Result<Option<PendingHelper>> {
     let Some(plan) = plan else { return Ok(None) };
-    let survivors = || surviving_userns(store);
-    let starter = HelperStarter { store, identity, start: &plan.start, survivors: &survivors };
+    let surviving_userns = || surviving_userns(store);
+    let starter = HelperStarter { store, identity, start: &plan.start, surviving_userns: &surviving_userns };
     helper_client::reach_helper(&starter)
         .with_context(|| format!("cannot start container {}", spec.name))
         .map(Some)
@@ -173,8 +173,8 @@ pub fn hold_helper(
     environment: &Environment,
 ) -> Result<HelperKeepalive> {
     let start = HelperOptions { backend: forced_backend(environment)? };
-    let survivors = || surviving_userns(store);
-    let starter = HelperStarter { store, identity, start: &start, survivors: &survivors };
+    let surviving_userns = || surviving_userns(store);
+    let starter = HelperStarter { store, identity, start: &start, surviving_userns: &surviving_userns };
     Ok(HelperKeepalive(helper_client::reach_helper(&starter)?.wait()?))
 }
 

@@ -210,7 +210,7 @@ impl ContainerSupervisor {
             ControlRequest::Unpause => self.unpause(run)?,
             ControlRequest::Connect(ref attachment) => self.join_network(attachment, run)?,
             ControlRequest::Disconnect { ref network, .. } => self.leave_network(network, run)?,
-            _ => self.reload(run)?,
+            _ => self.apply_changed_spec(run)?,
         }
         Ok(ControlReport::Done)
     }

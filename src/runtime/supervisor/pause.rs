@@ -24,7 +24,7 @@ impl ContainerSupervisor {
     }
 
     /// Applies the specification that a command has changed on disk.
-    pub(super) fn reload(&mut self, run: &mut ContainerRun) -> Result<()> {
+    pub(super) fn apply_changed_spec(&mut self, run: &mut ContainerRun) -> Result<()> {
         self.container.reload()?;
         // `rename` and `update` both end here; each part finds out whether it has something to do.
         self.rename_on_networks()?;

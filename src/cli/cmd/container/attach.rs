@@ -38,7 +38,7 @@ impl CommandArgs for ContainerAttachArgs {
         // Without a terminal there are no keys that could detach.
         let tty = store.find_container(&self.container)?.spec().process.tty;
         let attachment = AttachRequest {
-            wanted: [!self.no_stdin, true, true],
+            streams: [!self.no_stdin, true, true],
             sig_proxy: self.sig_proxy,
             detach_keys: docker_config::detach_keys(self.detach_keys, tty, context)?,
         };

@@ -68,7 +68,7 @@ impl CommandArgs for ContainerStartArgs {
             return Err(UsageError::new("the input device is not a TTY").into());
         }
         let attachment = AttachRequest {
-            wanted: [self.interactive, true, true],
+            streams: [self.interactive, true, true],
             sig_proxy: self.sig_proxy,
             detach_keys: docker_config::detach_keys(self.detach_keys, tty, context)?,
         };

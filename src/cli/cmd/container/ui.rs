@@ -1,6 +1,6 @@
 //! What the engine needs from the command line while it creates a container: environment, pulls, messages.
 
-use crate::cmd::image::fetch::{self, PendingPull};
+use crate::cmd::image::pending_pull::{self, PendingPull};
 use crate::frame::command::CommandContext;
 use crate::frame::{environment, report};
 use crate::output;
@@ -55,7 +55,7 @@ impl CreateCallbacks for CommandUi<'_> {
         let reference: ImageReference = image.parse()?;
         let request = PullRequest { reference, all_tags: false, platform: self.platform.clone() };
         // Kept for the pull itself, which runs in a forked child where files can have any owner.
-        self.pending_pull = Some(fetch::prepare_pull(self.context, &self.environment, request)?);
+        self.pending_pull = Some(pending_pull::prepare_pull(self.context, &self.environment, request)?);
         Ok(())
     }
 
@@ -65,6 +65,6 @@ impl CreateCallbacks for CommandUi<'_> {
             return Err(not_found(format!("No such image: {image}")).into());
         };
         let stream = (!request.quiet).then_some(ProgressStream::Stderr);
-        fetch::run_pull(self.context, store, pending, stream)
+        pending_pull::run_pull(self.context, store, pending, stream)
     }
 }

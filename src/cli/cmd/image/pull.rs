@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cmd::image::fetch;
+use crate::cmd::image::pending_pull;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
@@ -57,12 +57,12 @@ impl CommandArgs for ImagePullArgs {
         let request = PullRequest { reference, all_tags: self.all_tags, platform };
         let environment = environment::with_flags(context);
         // Before the user namespace is entered, so that credential helpers run as the user.
-        let pending = fetch::prepare_pull(context, &environment, request)?;
+        let pending = pending_pull::prepare_pull(context, &environment, request)?;
         userns::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let stream = (!self.quiet).then_some(ProgressStream::Stdout);
-        fetch::run_pull(context, &store, &pending, stream)?;
+        pending_pull::run_pull(context, &store, &pending, stream)?;
         output::print_line(&shown.to_string())?;
         Ok(0)
     }

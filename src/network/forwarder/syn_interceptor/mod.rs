@@ -72,7 +72,7 @@ struct TransparentListener {
 
 impl fmt::Debug for InterceptorShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("InterceptorShared").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
