@@ -79,8 +79,7 @@ impl CommandEntry {
     /// Parses `arguments`, which follow the command's words.
     pub(crate) fn parse(&self, arguments: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
         // The command's words are cut off already, so the first argument is not a name.
-        let command = parser::docker_parser(self.definition("dhow")).no_binary_name(true);
-        command.try_get_matches_from(arguments)
+        parser::parse(self.definition("dhow"), arguments)
     }
 
     /// Runs the command with its parsed arguments.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, FromArgMatches};
 
-use super::parser::{bare_command, docker_parser};
+use super::parser::{self, bare_command};
 use super::usage;
 use dhow_error::{Failure, unsupported};
 
@@ -79,13 +79,6 @@ pub(crate) fn split_globals(arguments: Vec<OsString>) -> anyhow::Result<(GlobalF
 impl GlobalFlags {
     /// Refuses flags that only a client of a daemon could honour.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        if let Some(host) = self.host.last() {
-            return Err(no_daemon(format!("--host {}", host.escape_debug())));
-        }
-        // `default` is docker's name for the local engine, and scripts may say it.
-        if let Some(context) = self.context.as_deref().filter(|name| *name != "default") {
-            return Err(no_daemon(format!("--context {}", context.escape_debug())));
-        }
         let files = [&self.tlscacert, &self.tlscert, &self.tlskey];
         if self.tls || self.tlsverify || files.iter().any(|file| file.is_some()) {
             return Err(no_daemon("a --tls flag".into()));

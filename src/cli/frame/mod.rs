@@ -7,6 +7,7 @@
 
 pub(crate) mod command;
 pub(crate) mod docker_config;
+pub(crate) mod empty_values;
 pub(crate) mod environment;
 pub(crate) mod globals;
 pub(crate) mod help;

@@ -1,8 +1,11 @@
 //! clap, configured to parse flags as docker does.
 
-use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, Command};
+use std::ffi::OsString;
 
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::empty_values::drop_empty_texts;
 use dhow_model::boolean;
 
 /// A command without the flags and subcommands that clap adds by itself.
@@ -20,9 +23,16 @@ pub(crate) fn with_help_flag(command: Command) -> Command {
     command.disable_help_flag(true).disable_version_flag(true).arg(help)
 }
 
+/// Parses `arguments`, which do not begin with a program's name, by docker's conventions.
+pub(crate) fn parse(command: Command, arguments: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
+    let command = docker_parser(command).no_binary_name(true);
+    let arguments = drop_empty_texts(&command, arguments);
+    command.try_get_matches_from(arguments)
+}
+
 /// Gives a definition the conventions of docker's flags: `--flag=false`, the last one wins, and a value may
 /// start with a dash.
-pub(crate) fn docker_parser(command: Command) -> Command {
+pub(super) fn docker_parser(command: Command) -> Command {
     command.args_override_self(true).color(clap::ColorChoice::Never).mut_args(docker_flag)
 }
 
@@ -74,8 +84,9 @@ mod tests {
 
     fn sample(words: &[&str]) -> Sample {
         use clap::{Args, FromArgMatches};
-        let command = docker_parser(Sample::augment_args(clap::Command::new("x"))).no_binary_name(true);
-        Sample::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
+        let words = words.iter().map(OsString::from).collect();
+        let matches = parse(Sample::augment_args(clap::Command::new("x")), words).unwrap();
+        Sample::from_arg_matches(&matches).unwrap()
     }
 
     #[test]
