@@ -1,4 +1,4 @@
-//! Build arguments, labels and annotations: `NAME=value`, or `NAME` from the environment.
+//! Build arguments and annotations: `NAME=value`, or `NAME` from the environment.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,6 @@ pub fn parse_build_args(texts: &[String], client: &ClientEnv) -> Result<BTreeMap
         }
     }
     Ok(args)
-}
-
-/// Parses `--label`. A name alone has an empty value.
-pub fn parse_labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    let pairs = texts.iter().map(|text| key_value::parse(text, "label"));
-    pairs.map(|pair| pair.map(|pair| (pair.name, pair.value.unwrap_or_default()))).collect()
 }
 
 /// What an annotation can be attached to.

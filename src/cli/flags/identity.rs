@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::pairs::{parse_pairs, read_pair_files};
+use super::pairs::{label_map, parse_pairs, read_pair_files, resolve_value};
 use dhow_model::container::ContainerSpec;
 use dhow_model::flags::hosts;
 use dhow_model::flags::key_value::{self, KeyValue};
@@ -23,9 +23,9 @@ pub(crate) struct IdentityFlags {
     #[arg(long, value_name = "NAME")]
     domainname: Option<String>,
     /// Label, NAME=VALUE or NAME
-    #[arg(short, long, value_name = "LABEL")]
-    label: Vec<String>,
-    /// File with a label on each line
+    #[arg(short, long, value_name = "LABEL", value_parser = key_value::parse_label)]
+    label: Vec<KeyValue>,
+    /// File with a label on each line; a name alone has its value from the environment, if it is set there
     #[arg(long, value_name = "FILE")]
     label_file: Vec<String>,
     /// Annotation, NAME=VALUE
@@ -63,9 +63,10 @@ impl IdentityFlags {
             // Stored as given, but checked now.
             signal::parse(text)?;
         }
-        for pair in self.labels()? {
-            spec.labels.insert(pair.name, pair.value.unwrap_or_default());
-        }
+        // Labels of files come first, so that flags win.
+        let from_files = read_pair_files("--label-file", &self.label_file)?;
+        let from_files = from_files.into_iter().map(resolve_value).filter(|label| label.value.is_some());
+        spec.labels = label_map(from_files.chain(self.label).collect());
         spec.annotations.extend(parse_pairs(&self.annotation, "annotation")?);
         spec.name = self.name.unwrap_or_default();
         spec.hostname = self.hostname;
@@ -75,14 +76,5 @@ impl IdentityFlags {
         spec.stop_signal = self.stop_signal;
         spec.stop_timeout = self.stop_timeout;
         Ok(())
-    }
-
-    /// Labels of files come first, so that flags win.
-    fn labels(&self) -> anyhow::Result<Vec<KeyValue>> {
-        let mut labels = read_pair_files("--label-file", &self.label_file)?;
-        for text in &self.label {
-            labels.push(key_value::parse(text, "label")?);
-        }
-        Ok(labels)
     }
 }

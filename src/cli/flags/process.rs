@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::pairs::read_pair_files;
+use super::pairs::{read_pair_files, resolve_value};
 use dhow_error::invalid;
 use dhow_model::container::{ContainerSpec, UlimitSpec};
 use dhow_model::flags::key_value::{self, KeyValue};
@@ -81,11 +81,10 @@ pub(crate) fn resolve_env(flags: &[String], files: &[String]) -> anyhow::Result<
 }
 
 fn resolve_pair(pair: KeyValue) -> String {
-    // A value that is not UTF-8 counts as unset: the specification is stored as JSON.
-    let value = pair.value.or_else(|| std::env::var(&pair.name).ok());
+    let KeyValue { name, value } = resolve_value(pair);
     match value {
-        Some(value) => format!("{}={value}", pair.name),
-        None => pair.name,
+        Some(value) => format!("{name}={value}"),
+        None => name,
     }
 }
 

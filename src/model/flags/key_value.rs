@@ -25,6 +25,19 @@ pub fn parse(text: &str, kind: &str) -> Result<KeyValue, Failure> {
     Ok(KeyValue { name: name.to_owned(), value })
 }
 
+/// Parses a label of an object, `NAME=value` or `NAME`. There is no white space in the name, but docker keeps what is
+/// before it.
+pub fn parse_label(text: &str) -> Result<KeyValue, Failure> {
+    let pair = parse(text, "label")?;
+    match pair.name.trim_start() {
+        "" => Err(invalid(format!("invalid label '{}': empty name", text.escape_debug()))),
+        name if name.contains(char::is_whitespace) => {
+            Err(invalid(format!("label '{}' contains whitespaces", pair.name.escape_debug())))
+        }
+        _ => Ok(pair),
+    }
+}
+
 /// Parses a file's `content`; `file` is its name for errors.
 pub fn parse_file(content: &[u8], file: &str) -> Result<Vec<KeyValue>, Failure> {
     // docker skips the byte order mark that Windows editors write.
@@ -61,6 +74,16 @@ mod tests {
     fn lines_are_literal() {
         let text = b"\xef\xbb\xbfA=1\r\n\n  # no\n  B=\"q\" # c \nC\nD=\nE=a=b";
         assert_eq!(show(parse_file(text, "f").unwrap()), ["A=1", "B=\"q\" # c ", "C", "D=", "E=a=b"]);
+    }
+
+    #[test]
+    fn names_of_labels_have_no_white_space() {
+        // What docker 26 says of each.
+        for bad in ["a b", "a b=c", "e =f", "", " ", " =x"] {
+            assert!(parse_label(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_label(" a=b c").unwrap(), KeyValue { name: " a".into(), value: Some("b c".into()) });
+        assert_eq!(parse_label("a").unwrap().value, None);
     }
 
     #[test]

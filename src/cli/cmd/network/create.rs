@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use crate::flags::pairs::parse_pairs;
+use crate::flags::pairs::{label_map, parse_pairs};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{environment, report};
 use crate::output;
 use dhow_engine::network::create::create;
 use dhow_error::{Failure, invalid, not_found, unsupported};
+use dhow_model::flags::key_value::{self, KeyValue};
 use dhow_model::new_network::NewNetwork;
 use dhow_model::{egress, ipam};
 use dhow_store::Store;
@@ -61,8 +62,8 @@ struct NetworkCreateArgs {
     #[arg(long)]
     ipv6: bool,
     /// Label, KEY=VALUE
-    #[arg(long, value_name = "LABEL")]
-    label: Vec<String>,
+    #[arg(long, value_name = "LABEL", value_parser = key_value::parse_label)]
+    label: Vec<KeyValue>,
     /// Option of the driver, as com.docker.network.driver.mtu=1400
     #[arg(short, long, value_name = "OPTION")]
     opt: Vec<String>,
@@ -96,7 +97,7 @@ impl CommandArgs for NetworkCreateArgs {
             pools,
             options: parse_pairs(&self.opt, "option")?,
             ipam_options: parse_pairs(&self.ipam_opt, "option")?,
-            labels: parse_pairs(&self.label, "label")?,
+            labels: label_map(self.label),
             // An empty list would allow nothing, where no flag allows everything.
             egress: Some(allowed).filter(|allowed| !allowed.is_empty()),
         };

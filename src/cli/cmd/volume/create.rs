@@ -3,12 +3,13 @@
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::flags::checked::{CheckedFlag, FlagShape, add_flags, given_flags};
-use crate::flags::pairs::parse_pairs;
+use crate::flags::pairs::{label_map, parse_pairs};
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output;
 use dhow_engine::volume::create::{NewVolume, create};
 use dhow_error::{Failure, unsupported};
+use dhow_model::flags::key_value::{self, KeyValue};
 use dhow_store::Store;
 
 pub(crate) const ENTRY: CommandEntry =
@@ -21,8 +22,8 @@ struct VolumeCreateArgs {
     #[arg(short, long, value_name = "DRIVER", default_value = "local", hide_default_value = true)]
     driver: String,
     /// Label, KEY=VALUE
-    #[arg(long, value_name = "LABEL")]
-    label: Vec<String>,
+    #[arg(long, value_name = "LABEL", value_parser = key_value::parse_label)]
+    label: Vec<KeyValue>,
     /// Option of the driver: type=none with o=bind and device=DIRECTORY, or type=tmpfs with device=tmpfs and o=size=…
     #[arg(short, long, value_name = "OPTION")]
     opt: Vec<String>,
@@ -39,7 +40,7 @@ impl CommandArgs for VolumeCreateArgs {
         let volume = NewVolume {
             name: self.name.unwrap_or_default(),
             driver: self.driver,
-            labels: parse_pairs(&self.label, "label")?,
+            labels: label_map(self.label),
             options: parse_pairs(&self.opt, "option")?,
         };
         let store = Store::open(environment::data_root()?)?;

@@ -8,6 +8,7 @@ use clap::Args;
 
 pub(crate) use self::call::{CallFormat, parse_call};
 use self::legacy::LegacyBuildFlags;
+use crate::flags::pairs::label_map;
 use crate::frame::command::CommandContext;
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment, report};
@@ -21,6 +22,7 @@ use dhow_model::bytes;
 use dhow_model::container::UlimitSpec;
 use dhow_model::environment::Environment;
 use dhow_model::flags::hosts;
+use dhow_model::flags::key_value::{self, KeyValue};
 use dhow_model::platform::Platform;
 use dhow_model::reference::ImageReference;
 
@@ -73,8 +75,8 @@ pub(crate) struct BuildFlags {
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<String>,
     /// Label of the image, KEY=VALUE
-    #[arg(long, value_name = "LABEL")]
-    label: Vec<String>,
+    #[arg(long, value_name = "LABEL", value_parser = key_value::parse_label)]
+    label: Vec<KeyValue>,
     /// Put the image into the store, also where another output is asked for
     #[arg(long)]
     load: bool,
@@ -184,7 +186,7 @@ impl BuildFlags {
             tags: check_tags(&self.tag)?,
             // An empty target is the last stage, as in BuildKit.
             target: self.target.take().filter(|target| !target.is_empty()),
-            labels: args::parse_labels(&self.label)?,
+            labels: label_map(std::mem::take(&mut self.label)),
             annotations: args::parse_annotations(&self.annotation)?,
             platforms: parse_platforms(&self.platform)?,
             no_cache: self.no_cache,
