@@ -8,7 +8,7 @@ use dhow_model::digest::Digest;
 use dhow_model::mount::MountSource;
 use dhow_model::network;
 use dhow_model::port_list;
-use dhow_runtime::state::ContainerState;
+use dhow_runtime::state::{ContainerState, HealthState};
 use dhow_store::{ContainerDir, Store};
 
 /// A container with its current state.
@@ -38,9 +38,16 @@ impl ContainerSummary {
         matches!(self.status(), "running" | "paused" | "restarting")
     }
 
-    /// The result of its health checks; `none` if it has no checks.
-    pub fn health(&self) -> &str {
-        self.state.health.as_ref().map_or("none", |health| &health.status)
+    /// The status of its health; `none` if it has no checks.
+    pub fn health(&self) -> String {
+        self.health_state().map_or_else(|| "none".into(), |health| health.status)
+    }
+
+    /// The results of its health checks, if it has any.
+    pub(crate) fn health_state(&self) -> Option<HealthState> {
+        let recorded = self.state.health.as_ref()?;
+        // What was recorded last says nothing any more when nobody checks, as after a killed supervisor.
+        Some(if self.status() == "running" { recorded.clone() } else { recorded.of_stopped() })
     }
 
     /// Exit code of the last run; 255 if the supervisor was killed before it could record one.

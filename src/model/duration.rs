@@ -1,4 +1,4 @@
-//! Durations: Go's format in (`1h30m`), docker's rough wording out (`About an hour`).
+//! Durations: Go's format in and out (`1h30m0s`), and docker's rough wording (`About an hour`).
 
 use std::time::Duration;
 
@@ -42,6 +42,41 @@ fn unit_seconds(unit: &str) -> Option<f64> {
     })
 }
 
+/// `time.Duration.String`: `1m30s`, `1.5s`, `0s`.
+pub fn format_go(nanoseconds: i64) -> String {
+    if nanoseconds == 0 {
+        return "0s".into();
+    }
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let total = nanoseconds.unsigned_abs();
+    if total < 1_000_000_000 {
+        let (unit, size) = match total {
+            0..1_000 => ("ns", 1),
+            1_000..1_000_000 => ("µs", 1_000),
+            _ => ("ms", 1_000_000),
+        };
+        return format!("{sign}{}{unit}", decimal(total, size));
+    }
+    let (hours, rest) = (total / 3_600_000_000_000, total % 3_600_000_000_000);
+    let (minutes, seconds) = (rest / 60_000_000_000, rest % 60_000_000_000);
+    let seconds = decimal(seconds, 1_000_000_000);
+    match (hours, minutes) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// `number` / `size` as a decimal without trailing zeros; `size` is a power of ten.
+fn decimal(number: u64, size: u64) -> String {
+    let (whole, part) = (number / size, number % size);
+    if part == 0 {
+        return whole.to_string();
+    }
+    let digits = size.to_string().len() - 1;
+    format!("{whole}.{}", format!("{part:0digits$}").trim_end_matches('0'))
+}
+
 /// docker's wording for an elapsed time (go-units `HumanDuration`).
 pub fn human(seconds: u64) -> String {
     let minutes = seconds / 60;
@@ -74,6 +109,21 @@ mod tests {
         assert_eq!(parse("0").unwrap(), Duration::ZERO);
         for bad in ["", "5", "s", "1x", "1h-3m", "-1s", ".s", "99999999999999999999h", "1d"] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn writes_go() {
+        for (nanoseconds, text) in [
+            (0, "0s"),
+            (1_500_000_000, "1.5s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (250_000_000, "250ms"),
+            (1_500, "1.5µs"),
+            (-2_000_000_000, "-2s"),
+        ] {
+            assert_eq!(format_go(nanoseconds), text);
         }
     }
 

@@ -55,6 +55,9 @@ impl ContainerState {
     }
 }
 
+/// The status of a container whose checks fail, and of one that cannot be checked.
+pub(crate) const UNHEALTHY: &str = "unhealthy";
+
 /// The results of its health checks; docker's form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -65,6 +68,14 @@ pub struct HealthState {
     pub(crate) failing_streak: u32,
     /// The last five results, oldest first.
     pub log: Vec<HealthcheckResult>,
+}
+
+impl HealthState {
+    /// What they say of a container that does not run any more, or is paused: it is not healthy, as in docker.
+    #[must_use]
+    pub fn of_stopped(&self) -> Self {
+        Self { status: UNHEALTHY.into(), ..self.clone() }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

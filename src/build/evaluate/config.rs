@@ -7,6 +7,7 @@ use crate::ast::{CommandLine, HealthCheckInstruction, Instruction, NameValue};
 use crate::dockerfile::{expose, health};
 use crate::go_format;
 use dhow_error::{Failure, invalid};
+use dhow_model::duration;
 use dhow_model::health::HealthSpec;
 use dhow_model::signal;
 
@@ -145,10 +146,10 @@ fn health_history_text(check: &HealthSpec) -> String {
     format!(
         "HEALTHCHECK {{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
         go_format::plain_list(&check.test),
-        go_format::duration(check.interval),
-        go_format::duration(check.timeout),
-        go_format::duration(check.start_period),
-        go_format::duration(check.start_interval),
+        duration::format_go(check.interval),
+        duration::format_go(check.timeout),
+        duration::format_go(check.start_period),
+        duration::format_go(check.start_interval),
         check.retries
     )
 }

@@ -1,7 +1,7 @@
 //! Runs a container's health checks: when they are due, how long they may take, and what the results mean.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustix::fs::OFlags;
@@ -10,10 +10,11 @@ use rustix::io::Errno;
 use super::event::SupervisorEvent;
 use crate::plan;
 use crate::process::poll::PollSet;
-use crate::state::{HealthState, HealthcheckResult, now_rfc3339};
+use crate::state::{HealthState, HealthcheckResult, UNHEALTHY, now_rfc3339};
 use dhow_error::Failure;
 use dhow_error::start_failure_exit_code;
 use dhow_model::container::ContainerSpec;
+use dhow_model::duration;
 use dhow_model::exec_request::ExecRequest;
 use dhow_model::health::HealthSpec;
 use dhow_sandbox::cgroup::{Cgroup, SessionInfo};
@@ -45,7 +46,16 @@ struct HealthProbe {
     text: Vec<u8>,
     started: String,
     kill_at: Instant,
-    timed_out: bool,
+    /// Why it was told to end, if it was.
+    cut_short: Option<CutShort>,
+}
+
+/// Why a probe is ended before it ends by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CutShort {
+    TimedOut,
+    /// The container was paused. The result says nothing about it.
+    Suspended,
 }
 
 impl HealthMonitor {
@@ -84,7 +94,7 @@ impl HealthMonitor {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.running {
             None => Some(self.next),
-            Some(probe) => (!probe.timed_out).then_some(probe.kill_at),
+            Some(probe) => probe.cut_short.is_none().then_some(probe.kill_at),
         }
     }
 
@@ -93,8 +103,8 @@ impl HealthMonitor {
     pub(crate) fn on_timer(&mut self, first: BorrowedFd<'_>, paused: bool) -> Result<bool> {
         let time = Instant::now();
         match &mut self.running {
-            Some(probe) if probe.kill_at <= time && !probe.timed_out => {
-                probe.timed_out = true;
+            Some(probe) if probe.kill_at <= time && probe.cut_short.is_none() => {
+                probe.cut_short = Some(CutShort::TimedOut);
                 // The result is taken when the process has exited, with the exit code -1 of a timeout.
                 probe.process.signal(libc::SIGTERM)?;
                 Ok(false)
@@ -109,6 +119,22 @@ impl HealthMonitor {
         }
     }
 
+    /// The container is paused: it counts as unhealthy, as in docker, until the next probe after the pause. A probe
+    /// that is running is given up.
+    pub(super) fn suspend(&mut self) -> Result<()> {
+        self.health.status = UNHEALTHY.into();
+        if let Some(probe) = self.running.as_mut().filter(|probe| probe.cut_short.is_none()) {
+            probe.cut_short = Some(CutShort::Suspended);
+            probe.process.signal(libc::SIGTERM)?;
+        }
+        Ok(())
+    }
+
+    /// The pause is over: the next probe is due at once.
+    pub(super) fn resume(&mut self) {
+        self.next = Instant::now();
+    }
+
     /// Returns whether it failed to start, which counts as a result.
     fn start_probe(&mut self, first: BorrowedFd<'_>) -> bool {
         let started = now_rfc3339();
@@ -116,8 +142,7 @@ impl HealthMonitor {
             Ok((process, output)) => {
                 let kill_at = Instant::now() + self.spec.timeout();
                 let (output, text) = (Some(output), Vec::new());
-                self.running =
-                    Some(HealthProbe { process, output, text, started, kill_at, timed_out: false });
+                self.running = Some(HealthProbe { process, output, text, started, kill_at, cut_short: None });
                 false
             }
             Err(error) => {
@@ -154,11 +179,13 @@ impl HealthMonitor {
         self.read();
         let Some(probe) = self.running.take() else { return Ok(()) };
         let exit = probe.process.wait()?;
-        let (exit_code, output) = match probe.timed_out {
-            false => (exit.code(), String::from_utf8_lossy(&probe.text).into_owned()),
-            true => {
-                let span = self.spec.timeout().as_secs_f64();
-                (-1, format!("Health check exceeded timeout ({span}s)"))
+        let text = String::from_utf8_lossy(&probe.text).into_owned();
+        let (exit_code, output) = match probe.cut_short {
+            None => (exit.code(), text),
+            Some(CutShort::TimedOut) => (-1, timeout_message(self.spec.timeout(), &text)),
+            Some(CutShort::Suspended) => {
+                self.resume();
+                return Ok(());
             }
         };
         self.record_result(HealthcheckResult { start: probe.started, end: now_rfc3339(), exit_code, output });
@@ -188,6 +215,15 @@ impl Drop for HealthMonitor {
     }
 }
 
+/// docker's words. What the probe wrote often says what it was waiting for.
+fn timeout_message(timeout: Duration, text: &str) -> String {
+    let span = duration::format_go(i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX));
+    match text {
+        "" => format!("Health check exceeded timeout ({span})"),
+        text => format!("Health check exceeded timeout ({span}): {text}"),
+    }
+}
+
 /// docker's rules: one success means healthy, `retries` failures in a row mean unhealthy, and failures during
 /// the start period do not count.
 fn apply_result(health: &mut HealthState, result: HealthcheckResult, starting_up: bool, retries: u32) {
@@ -197,7 +233,7 @@ fn apply_result(health: &mut HealthState, result: HealthcheckResult, starting_up
     } else if !(starting_up && health.status == "starting") {
         health.failing_streak += 1;
         if health.failing_streak >= retries {
-            health.status = "unhealthy".into();
+            health.status = UNHEALTHY.into();
         }
     }
     health.log.push(result);
@@ -242,6 +278,14 @@ mod tests {
     fn while_it_starts_up_failures_do_not_count_until_it_was_healthy() {
         assert_eq!(after(&[1, 1, 1, 1], true).status, "starting");
         assert_eq!(after(&[1, 0, 1, 1, 1], true).status, "unhealthy");
+    }
+
+    #[test]
+    fn a_timeout_is_told_as_docker_tells_it() {
+        // docker 26 of `--health-timeout 1500ms --health-cmd 'echo begun; sleep 100'`.
+        let said = timeout_message(Duration::from_millis(1500), "begun\n");
+        assert_eq!(said, "Health check exceeded timeout (1.5s): begun\n");
+        assert_eq!(timeout_message(Duration::from_secs(90), ""), "Health check exceeded timeout (1m30s)");
     }
 
     #[test]

@@ -4,22 +4,28 @@ use anyhow::Result;
 
 use super::ContainerSupervisor;
 use super::container_run::ContainerRun;
+use super::health::HealthMonitor;
 use dhow_error::{Failure, FailureKind};
 
 impl ContainerSupervisor {
-    pub(super) fn pause(&mut self, run: &ContainerRun) -> Result<()> {
+    pub(super) fn pause(&mut self, run: &mut ContainerRun) -> Result<()> {
         if self.state.paused {
             return Err(self.conflict("is already paused").into());
         }
         run.freeze()?;
+        if let Some(checks) = &mut run.health {
+            checks.suspend()?;
+            self.state.health = Some(checks.health().clone());
+        }
         self.set_paused(true)
     }
 
-    pub(super) fn unpause(&mut self, run: &ContainerRun) -> Result<()> {
+    pub(super) fn unpause(&mut self, run: &mut ContainerRun) -> Result<()> {
         if !self.state.paused {
             return Err(self.conflict("is not paused").into());
         }
         run.thaw()?;
+        run.health.iter_mut().for_each(HealthMonitor::resume);
         self.set_paused(false)
     }
 

@@ -154,7 +154,7 @@ fn command_text(spec: &ContainerSpec) -> String {
 /// In docker's words: `Up 5 minutes (healthy)`, `Exited (0) 2 hours ago`, `Created`.
 fn status_text(container: &ContainerSummary) -> String {
     match container.status() {
-        "running" => match container.health() {
+        "running" => match container.health().as_str() {
             "none" => format!("Up {}", humanize::span_since(&container.state.started)),
             "starting" => format!("Up {} (health: starting)", humanize::span_since(&container.state.started)),
             health => format!("Up {} ({health})", humanize::span_since(&container.state.started)),

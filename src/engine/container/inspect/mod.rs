@@ -128,7 +128,7 @@ fn state(container: &ContainerSummary) -> StateInspect {
         error: container.state.error.clone(),
         started_at: time(&container.state.started),
         finished_at: time(if alive { &container.state.finished } else { container.finished() }),
-        health: container.state.health.clone(),
+        health: container.health_state(),
     }
 }
 
