@@ -186,7 +186,7 @@ impl AttachSession<'_> {
     fn forward(&mut self, signal: i32) {
         if !self.options.sig_proxy {
             // Without forwarding these end the command at once, as they would any program.
-            if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) {
+            if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
                 self.abandoned = Some(signal);
             }
             return;

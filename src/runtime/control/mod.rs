@@ -84,3 +84,23 @@ pub fn request_running(container: &ContainerDir, request: &ControlRequest) -> Re
         ControlAnswer::Unsupervised(locked) => Err(not_running(&locked).into()),
     }
 }
+
+/// Sends a request that makes sense only while the container runs, and waits until this run of it has ended for good.
+pub fn request_end(container: &ContainerDir, request: &ControlRequest) -> Result<()> {
+    loop {
+        let client = match connect_or_lock(container.clone())? {
+            ContainerAccess::Unsupervised(locked) => return Err(not_running(&locked).into()),
+            ContainerAccess::Supervised(_, client) => client,
+        };
+        client.send_request(request, &[]);
+        match client.receive_report()? {
+            Some(ControlReport::Failed(failure)) => return Err(failure.into()),
+            // On the same connection, which ends with this supervisor: another one's run is not waited for.
+            Some(_) => {
+                client.send_request(&ControlRequest::Wait, &[]);
+                return client.receive_report().map(drop);
+            }
+            None => {}
+        }
+    }
+}

@@ -57,6 +57,46 @@ each_mode! {
         }
     }
 
+    fn a_killed_container_can_be_removed_at_once(dhow) {
+        dhow.with_busybox();
+        // Many processes take a while to end.
+        let script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; wait";
+        for _ in 0..5 {
+            detached(dhow, "killed", "busybox").sh(script).ok();
+            dhow.cmd("kill killed").ok();
+            dhow.cmd("rm killed").ok();
+        }
+        detached(dhow, "killed", "--restart always busybox").sh(script).ok();
+        dhow.cmd("kill -s 9 killed").ok();
+        assert_eq!(inspect(dhow, "killed", ".State.Status"), "exited");
+        dhow.cmd("rm killed").ok();
+        detached(dhow, "killed", "--rm busybox").sh(script).ok();
+        dhow.cmd("kill killed").ok();
+        detached(dhow, "killed", "busybox").sh("trap '' USR1; echo ready; while :; do sleep 0.05; done").ok();
+        while !dhow.cmd("logs killed").ok().out().contains("ready") {}
+        // Other signals are not waited for: it may go on.
+        dhow.cmd("kill -s USR1 killed").ok();
+        dhow.cmd("pause killed").ok();
+        dhow.cmd("kill killed").ok();
+        dhow.cmd("rm killed").ok();
+    }
+
+    fn without_forwarding_a_signal_ends_the_command_as_any_other(dhow) {
+        dhow.with_busybox();
+        for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+            let run = dhow.cmd("run --network none --sig-proxy=false --name left busybox").sh("echo ready; exec sleep 1000").start();
+            run.expect("ready");
+            run.signal(signal);
+            assert_eq!(run.wait().code, code);
+            assert_eq!(inspect(dhow, "left", ".State.Status"), "running");
+            let attached = dhow.cmd("attach --sig-proxy=false left").start();
+            until(dhow, "left", ".State.Status", "running");
+            attached.signal(signal);
+            assert_eq!(attached.wait().code, code);
+            dhow.cmd("rm -f left").ok();
+        }
+    }
+
     fn the_stop_signal_is_the_containers_own(dhow) {
         dhow.with_busybox();
         let script = "trap 'exit 41' USR1; trap 'exit 42' USR2; echo ready; while :; do sleep 0.05; done";
