@@ -1,6 +1,7 @@
 //! The process environment: where data, settings and the home directory are.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
@@ -34,8 +35,18 @@ fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// Whether the command has got as far as the data. A process runs one command.
+static ENGINE_REACHED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the command has asked for the data root. What fails before is about the command line, and is what docker's
+/// client finds out by itself; what fails afterwards is what docker's daemon would answer.
+pub(super) fn engine_reached() -> bool {
+    ENGINE_REACHED.load(Ordering::Relaxed)
+}
+
 /// The data root: `$DHOW_ROOT`, `$XDG_DATA_HOME/dhow` or `~/.local/share/dhow`.
 pub(crate) fn data_root() -> anyhow::Result<PathBuf> {
+    ENGINE_REACHED.store(true, Ordering::Relaxed);
     if let Some(root) = path("DHOW_ROOT") {
         return std::path::absolute(&root)
             .with_context(|| format!("cannot use DHOW_ROOT={}", root.display()));

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use super::command::{CommandContext, CommandResult};
+use super::environment;
 use super::usage::UsageError;
 use crate::output;
+use crate::output::template::TemplateError;
 use dhow_error::{Failure, FailureKind, kind_of, start_failure_exit_code};
 
 /// 128 + SIGPIPE, which a shell reports for a program that a closed pipe killed.
@@ -18,8 +20,9 @@ pub(crate) fn finish(context: &CommandContext, result: CommandResult) -> ExitCod
         Ok(code) => code.into(),
         Err(error) if output::is_closed_error(&error) => SIGPIPE_EXIT.into(),
         Err(error) => {
-            output::eprint_line(&error_text(context, &error));
-            exit_code(context, &error).into()
+            let reached = environment::engine_reached();
+            output::eprint_line(&error_text(context, &error, reached));
+            exit_code(context, &error, reached).into()
         }
     }
 }
@@ -33,7 +36,7 @@ pub(crate) fn warn(context: &CommandContext, message: &str) {
 
 /// Prints an error about one of several arguments. The caller goes on with the others and exits with 1.
 pub(crate) fn print_error(context: &CommandContext, error: &anyhow::Error) {
-    output::eprint_line(&error_text(context, error));
+    output::eprint_line(&error_text(context, error, environment::engine_reached()));
 }
 
 /// Prints a build failure in docker's words; returns the exit code.
@@ -59,7 +62,8 @@ pub(crate) fn is_usage_error(error: &anyhow::Error) -> bool {
     error.is::<UsageError>()
 }
 
-fn exit_code(context: &CommandContext, error: &anyhow::Error) -> u8 {
+/// `reached` is whether the command got as far as the engine.
+fn exit_code(context: &CommandContext, error: &anyhow::Error, reached: bool) -> u8 {
     if let Some(usage) = error.downcast_ref::<UsageError>() {
         // docker exits with 125 for a wrong flag, and with 1 for wrong arguments.
         return if usage.about_flag { ENGINE_FAILURE } else { 1 };
@@ -69,6 +73,8 @@ fn exit_code(context: &CommandContext, error: &anyhow::Error) -> u8 {
     match kind {
         FailureKind::Interrupted => 130,
         _ if runs_container(&context.words) => start_failure,
+        // As `run`, as long as it is about the flags.
+        _ if creates_container(&context.words) && !reached => ENGINE_FAILURE,
         // `exec` shares 126 and 127 with `run`, but not 125.
         _ if joins_container(&context.words) && start_failure != ENGINE_FAILURE => start_failure,
         _ => 1,
@@ -79,13 +85,22 @@ fn runs_container(words: &str) -> bool {
     matches!(words, "run" | "container run")
 }
 
+fn creates_container(words: &str) -> bool {
+    matches!(words, "create" | "container create")
+}
+
 fn joins_container(words: &str) -> bool {
     matches!(words, "exec" | "container exec")
 }
 
-/// The message with its hint, followed by its causes if they are to be shown.
-fn error_text(context: &CommandContext, error: &anyhow::Error) -> String {
-    let mut text = format!("{}: {}", context.program, printable(&one_line(error)));
+/// The message with its hint, followed by its causes if they are to be shown. `reached` is whether the command got as
+/// far as the engine.
+fn error_text(context: &CommandContext, error: &anyhow::Error, reached: bool) -> String {
+    let line = printable(&one_line(error));
+    let mut text = match context.as_docker() && reached && !error.is::<UsageError>() {
+        true => docker_line(context, error, &line),
+        false => format!("{}: {line}", context.program),
+    };
     if let Some(hint) = hint(error) {
         // A hint of several lines is a list, which needs lines of its own.
         text.push_str(if hint.contains('\n') { "\n" } else { "; " });
@@ -98,6 +113,17 @@ fn error_text(context: &CommandContext, error: &anyhow::Error) -> String {
         text.push_str(&causes(error));
     }
     text
+}
+
+/// In the words of docker's client, which scripts look for: it says of what its daemon answered where it is from.
+fn docker_line(context: &CommandContext, error: &anyhow::Error, line: &str) -> String {
+    match (context.words.as_str(), kind_of(error)) {
+        // What the client finds out by itself.
+        _ if error.is::<TemplateError>() => line.to_owned(),
+        ("inspect", FailureKind::NotFound) => format!("Error: {line}"),
+        (words, _) if runs_container(words) => format!("docker: Error response from daemon: {line}"),
+        _ => format!("Error response from daemon: {line}"),
+    }
 }
 
 /// A line for each cause and one for the kind.
@@ -167,22 +193,43 @@ mod tests {
         let cause = not_found("not found\non the \x1b[1mregistry").hint("did you mean debian?");
         let error = anyhow::Error::from(cause).context("cannot pull debain");
         assert_eq!(
-            error_text(&context("pull"), &error),
+            error_text(&context("pull"), &error, true),
             "dhow: cannot pull debain: not found\\non the \\u{1b}[1mregistry; did you mean debian?"
         );
-        assert_eq!(exit_code(&context("pull"), &error), 1);
-        assert_eq!(exit_code(&context("run"), &error), 125);
+        assert_eq!(exit_code(&context("pull"), &error, true), 1);
+        assert_eq!(exit_code(&context("run"), &error, true), 125);
+    }
+
+    #[test]
+    fn what_create_refuses_has_the_code_of_run_and_what_fails_later_has_not() {
+        let error = anyhow::Error::from(dhow_error::invalid("wrong"));
+        assert_eq!(exit_code(&context("create"), &error, false), 125);
+        assert_eq!(exit_code(&context("create"), &error, true), 1);
+    }
+
+    #[test]
+    fn called_docker_it_says_what_dockers_client_says() {
+        let docker = |words: &str, error: &anyhow::Error, reached| {
+            let context = CommandContext { program: "docker".into(), ..context(words) };
+            error_text(&context, error, reached)
+        };
+        let error = anyhow::Error::from(not_found("No such container: x"));
+        assert_eq!(docker("rm", &error, true), "Error response from daemon: No such container: x");
+        assert_eq!(docker("run", &error, true), "docker: Error response from daemon: No such container: x");
+        assert_eq!(docker("run", &error, false), "docker: No such container: x");
+        let object = anyhow::Error::from(not_found("No such object: x"));
+        assert_eq!(docker("inspect", &object, true), "Error: No such object: x");
     }
 
     #[test]
     fn repeated_causes_are_said_once() {
         let error = anyhow::anyhow!("it broke").context("cannot do x: it broke");
-        assert_eq!(error_text(&context(""), &error), "dhow: cannot do x: it broke");
+        assert_eq!(error_text(&context(""), &error, false), "dhow: cannot do x: it broke");
     }
 
     #[test]
     fn commands_in_the_container_have_their_own_codes() {
-        let code = |kind| exit_code(&context("run"), &Failure::new(kind, "x").into());
+        let code = |kind| exit_code(&context("run"), &Failure::new(kind, "x").into(), true);
         assert_eq!(code(FailureKind::CommandNotFound), 127);
         assert_eq!(code(FailureKind::CommandNotExecutable), 126);
         assert_eq!(code(FailureKind::Other), 125);

@@ -188,11 +188,15 @@ impl PortUnavailable {
         let Self { protocol, at, .. } = self;
         let port = at.port();
         let failure = |kind| Failure::new(kind, self.to_string());
+        // docker's words where a container has the port, which scripts look for; another program's is "in use".
+        let allocated =
+            || Failure::new(FailureKind::InUse, format!("Bind for {at} failed: port is already allocated"));
         match self.error() {
-            Errno::ADDRINUSE if self.twice => failure(FailureKind::InUse).hint("it is asked for twice"),
+            Errno::ADDRINUSE if self.twice => allocated().hint("it is asked for twice"),
             Errno::ADDRINUSE => match holder {
-                Some(holder) => failure(FailureKind::InUse)
-                    .hint(format!("it is held by {holder}; stop that, or publish another port")),
+                Some(holder) => {
+                    allocated().hint(format!("it is held by {holder}; stop that, or publish another port"))
+                }
                 None => failure(FailureKind::InUse).hint(format!(
                     "see who holds it with `ss -Hlnp --{protocol} sport = :{port}`, or publish another port"
                 )),

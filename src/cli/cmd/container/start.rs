@@ -8,6 +8,7 @@ use crate::cmd::for_each::for_each_name;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult, process_exit_code};
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment};
+use crate::output;
 use dhow_engine::container::start::start;
 use dhow_error::{invalid, unsupported};
 use dhow_model::detach_keys::DetachKeys;
@@ -54,10 +55,16 @@ impl CommandArgs for ContainerStartArgs {
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
         if !self.attach && !self.interactive {
-            return for_each_name(context, &self.containers, |name| {
+            let mut failed = Vec::new();
+            let code = for_each_name(context, &self.containers, |name| {
                 // Nobody waits for the command, so there is no exit code yet.
-                start(&store, name, None, &environment).map(|_| name.to_owned())
-            });
+                let started = start(&store, name, None, &environment).map(|_| name.to_owned());
+                started.inspect_err(|_| failed.push(name))
+            })?;
+            if context.as_docker() && !failed.is_empty() {
+                output::eprint_line(&format!("Error: failed to start containers: {}", failed.join(", ")));
+            }
+            return Ok(code);
         }
         let [name] = self.containers.as_slice() else {
             return Err(invalid("you cannot start and attach multiple containers at once").into());
