@@ -25,8 +25,8 @@ function __fish_dhow_using_subcommand
 end
 
 complete -c dhow -n "__fish_dhow_needs_command" -l config -d 'Directory of docker\'s client configuration (credentials, detach keys)' -r -F
-complete -c dhow -n "__fish_dhow_needs_command" -s c -l context -d 'Only `default` exists: there is no remote engine to choose' -r
-complete -c dhow -n "__fish_dhow_needs_command" -s H -l host -d 'Not possible: dhow is the engine itself and connects to none' -r
+complete -c dhow -n "__fish_dhow_needs_command" -s c -l context -d 'Context of docker\'s that names this engine, as `default` does; others are refused' -r
+complete -c dhow -n "__fish_dhow_needs_command" -s H -l host -d 'Address of docker\'s that means this engine, as unix:///var/run/docker.sock does; others are refused' -r
 complete -c dhow -n "__fish_dhow_needs_command" -s l -l log-level -d 'How much to say: debug, info, warn, error, fatal' -r
 complete -c dhow -n "__fish_dhow_needs_command" -l tlscacert -d 'Not possible: there is no connection to protect' -r
 complete -c dhow -n "__fish_dhow_needs_command" -l tlscert -d 'Not possible: there is no connection to protect' -r
@@ -61,6 +61,7 @@ complete -c dhow -n "__fish_dhow_needs_command" -f -a "unpause" -d 'Let the proc
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "update" -d 'Change limits and restart policies of containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "container" -d 'Containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "wait" -d 'Wait until containers end, and print their exit codes'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "context" -d 'docker\'s names for engines, of which only this one is used'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "build" -d 'Build an image from a Dockerfile'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "builder" -d 'Builds'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "buildx" -d 'Builds, with docker\'s extended commands for them'
@@ -124,7 +125,7 @@ complete -c dhow -n "__fish_dhow_using_subcommand create" -l name -d 'Name of th
 complete -c dhow -n "__fish_dhow_using_subcommand create" -s h -l hostname -d 'Host name inside; by default the beginning of the container\'s ID' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l domainname -d 'NIS domain name inside' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -s l -l label -d 'Label, NAME=VALUE or NAME' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l label-file -d 'File with a label on each line' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l label-file -d 'File with a label on each line; a name alone has its value from the environment, if it is set there' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l annotation -d 'Annotation, NAME=VALUE' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l cidfile -d 'Write the container\'s ID to this new file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l stop-signal -d 'Signal that asks the container to stop' -r
@@ -268,7 +269,7 @@ complete -c dhow -n "__fish_dhow_using_subcommand run" -l name -d 'Name of the c
 complete -c dhow -n "__fish_dhow_using_subcommand run" -s h -l hostname -d 'Host name inside; by default the beginning of the container\'s ID' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l domainname -d 'NIS domain name inside' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -s l -l label -d 'Label, NAME=VALUE or NAME' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l label-file -d 'File with a label on each line' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l label-file -d 'File with a label on each line; a name alone has its value from the environment, if it is set there' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l annotation -d 'Annotation, NAME=VALUE' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l cidfile -d 'Write the container\'s ID to this new file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l stop-signal -d 'Signal that asks the container to stop' -r
@@ -450,7 +451,7 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s h -l hostname -d 'Host name inside; by default the beginning of the container\'s ID' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l domainname -d 'NIS domain name inside' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s l -l label -d 'Label, NAME=VALUE or NAME' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l label-file -d 'File with a label on each line' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l label-file -d 'File with a label on each line; a name alone has its value from the environment, if it is set there' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l annotation -d 'Annotation, NAME=VALUE' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l cidfile -d 'Write the container\'s ID to this new file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-signal -d 'Signal that asks the container to stop' -r
@@ -622,7 +623,7 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s h -l hostname -d 'Host name inside; by default the beginning of the container\'s ID' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l domainname -d 'NIS domain name inside' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s l -l label -d 'Label, NAME=VALUE or NAME' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l label-file -d 'File with a label on each line' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l label-file -d 'File with a label on each line; a name alone has its value from the environment, if it is set there' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l annotation -d 'Annotation, NAME=VALUE' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l cidfile -d 'Write the container\'s ID to this new file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-signal -d 'Signal that asks the container to stop' -r
@@ -759,6 +760,21 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from update" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from wait" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand wait" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and not __fish_seen_subcommand_from inspect ls list show use" -f -a "inspect" -d 'Show contexts, by default the current one'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and not __fish_seen_subcommand_from inspect ls list show use" -f -a "ls" -d 'List contexts'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and not __fish_seen_subcommand_from inspect ls list show use" -f -a "list" -d 'List contexts'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and not __fish_seen_subcommand_from inspect ls list show use" -f -a "show" -d 'Print the name of the current context'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and not __fish_seen_subcommand_from inspect ls list show use" -f -a "use" -d 'Select the context that is used'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from ls" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Only the names'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from ls" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from list" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only the names'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from list" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from show" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand context; and __fish_seen_subcommand_from use" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand build" -l add-host -d 'Line for /etc/hosts, NAME:ADDRESS' -r
 complete -c dhow -n "__fish_dhow_using_subcommand build" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
 complete -c dhow -n "__fish_dhow_using_subcommand build" -l annotation -d 'Annotation of the image, [TYPE:]KEY=VALUE' -r

@@ -36,7 +36,7 @@ use clap::error::ErrorKind;
 
 use frame::command::{CommandContext, CommandResult, MatchedCommand};
 use frame::globals::{self, GlobalFlags};
-use frame::{help, multicall, report, usage};
+use frame::{engine_choice, help, multicall, report, usage};
 
 /// The tree of all commands, for man pages and completions.
 pub fn command_tree() -> clap::Command {
@@ -88,7 +88,12 @@ fn execute(
     context.words = matched.words;
     arguments.drain(..matched.consumed);
     match matched.entry.parse(arguments) {
-        Ok(matches) => matched.entry.run(&matches, context),
+        Ok(matches) => {
+            if matched.entry.uses_engine {
+                engine_choice::check(context)?;
+            }
+            matched.entry.run(&matches, context)
+        }
         // clap knows neither the words that were typed nor the aliases.
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             help::print_command_help(matched.entry, context)

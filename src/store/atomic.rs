@@ -53,6 +53,26 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
     }
 }
 
+/// Durably replaces a file of the user's by one with mode 0600, following symbolic links.
+pub fn replace_user_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    // rename(2) would replace a symbolic link rather than its target.
+    write(&resolve_links(path), content, Durability::Synced)
+}
+
+/// Follows a chain of symbolic links; the final target need not exist.
+fn resolve_links(path: &Path) -> PathBuf {
+    // The limit of the kernel for one path is 40 (path_resolution(7)).
+    const LINKS: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..LINKS {
+        match std::fs::read_link(&target) {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("/")).join(next),
+            Err(_) => break,
+        }
+    }
+    target
+}
+
 /// Writes a value as JSON; see [`write()`].
 pub(crate) fn write_json<T: serde::Serialize>(
     path: &Path,

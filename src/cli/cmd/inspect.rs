@@ -84,7 +84,7 @@ fn render_objects(
 }
 
 /// docker indents by four spaces.
-fn indented_json(objects: &[InspectResult]) -> anyhow::Result<String> {
+pub(super) fn indented_json(objects: &[impl Serialize]) -> anyhow::Result<String> {
     let mut json = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     objects.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))?;

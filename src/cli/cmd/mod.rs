@@ -5,6 +5,7 @@
 
 pub(crate) mod buildx;
 pub(crate) mod container;
+pub(crate) mod context;
 pub(crate) mod for_each;
 pub(crate) mod image;
 pub(crate) mod inspect;
@@ -59,6 +60,10 @@ const ENTRIES: &[CommandEntry] = &[
     container::unpause::ENTRY,
     container::update::ENTRY,
     container::wait::ENTRY,
+    context::inspect::ENTRY,
+    context::ls::ENTRY,
+    context::show::ENTRY,
+    context::switch::ENTRY,
     image::build::ENTRY,
     image::history::ENTRY,
     image::import::ENTRY,
@@ -106,6 +111,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("builder", "Builds"),
     ("buildx", "Builds, with docker's extended commands for them"),
     ("container", "Containers"),
+    ("context", "docker's names for engines, of which only this one is used"),
     ("image", "Images"),
     ("manifest", "Lists of images for several platforms on registries"),
     ("network", "Networks"),
@@ -118,7 +124,6 @@ const UNSUPPORTED: &[&str] = &[
     "checkpoint",
     "compose",
     "config",
-    "context",
     "node",
     "plugin",
     "search",
@@ -127,6 +132,11 @@ const UNSUPPORTED: &[&str] = &[
     "stack",
     "swarm",
     "trust",
+    "context create",
+    "context export",
+    "context import",
+    "context rm",
+    "context update",
     "volume update",
     "buildx debug",
     "buildx dial-stdio",

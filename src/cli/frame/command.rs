@@ -53,6 +53,8 @@ pub(crate) struct CommandEntry {
     pub(crate) usage: &'static str,
     /// One line of help.
     pub(crate) about: &'static str,
+    /// Whether it is carried out by the engine that the flags in front of it name, which must be this one.
+    pub(crate) uses_engine: bool,
     define: fn(clap::Command) -> clap::Command,
     run: fn(&ArgMatches, &CommandContext) -> CommandResult,
 }
@@ -64,7 +66,12 @@ impl CommandEntry {
         usage: &'static str,
         about: &'static str,
     ) -> Self {
-        Self { names, usage, about, define: T::augment_args, run: run_matches::<T> }
+        Self { names, usage, about, uses_engine: true, define: T::augment_args, run: run_matches::<T> }
+    }
+
+    /// The same for a command that is about the client, whatever engine that is for.
+    pub(crate) const fn without_engine(self) -> Self {
+        Self { uses_engine: false, ..self }
     }
 
     /// The clap definition, named `name`, as help, man pages and completions show it.

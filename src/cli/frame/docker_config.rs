@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::command::CommandContext;
-use super::{environment, report};
+use super::{contexts, environment, report};
 use dhow_model::detach_keys::DetachKeys;
 
 /// The settings honoured here; credentials are read by the registry client.
@@ -66,8 +66,7 @@ pub(crate) fn add_proxy_args(args: &mut BTreeMap<String, String>, context: &Comm
 
 /// Reads the configuration. A file that cannot be read is warned about and then ignored, as docker does.
 pub(crate) fn read_client_config(context: &CommandContext) -> ClientConfig {
-    let environment = environment::with_flags(context);
-    let dir = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
+    let dir = contexts::config_dir(&environment::with_flags(context));
     let Some(path) = dir.map(|dir| dir.join("config.json")) else { return ClientConfig::default() };
     let parsed = match std::fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|why| why.to_string()),

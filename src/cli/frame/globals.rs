@@ -16,13 +16,13 @@ pub(crate) struct GlobalFlags {
     /// Directory of docker's client configuration (credentials, detach keys)
     #[arg(long, value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
-    /// Only `default` exists: there is no remote engine to choose
+    /// Context of docker's that names this engine, as `default` does; others are refused
     #[arg(short, long, value_name = "NAME")]
     context: Option<String>,
     /// Show each cause of an error on a line of its own
     #[arg(short = 'D', long)]
     pub(crate) debug: bool,
-    /// Not possible: dhow is the engine itself and connects to none
+    /// Address of docker's that means this engine, as unix:///var/run/docker.sock does; others are refused
     #[arg(short = 'H', long, value_name = "ADDRESS")]
     host: Vec<String>,
     /// How much to say: debug, info, warn, error, fatal
@@ -62,9 +62,7 @@ struct RawCommandLine {
 /// Splits `arguments` into the flags in front and the rest, which begins with the command.
 pub(crate) fn split_globals(arguments: Vec<OsString>) -> anyhow::Result<(GlobalFlags, Vec<OsString>)> {
     // Parsing stops at the first word, so that the command's own flags are left to the command.
-    let command = docker_parser(RawCommandLine::augment_args(bare_command("dhow"))).no_binary_name(true);
-    let line = command
-        .try_get_matches_from(arguments)
+    let line = parser::parse(RawCommandLine::augment_args(bare_command("dhow")), arguments)
         .and_then(|matches| RawCommandLine::from_arg_matches(&matches));
     match line {
         Ok(line) => Ok((line.globals, line.rest)),
@@ -84,6 +82,16 @@ impl GlobalFlags {
             return Err(no_daemon("a --tls flag".into()));
         }
         self.check_level()
+    }
+
+    /// The address of the engine; None if none was given.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.host.last().map(String::as_str).filter(|address| !address.is_empty())
+    }
+
+    /// The name of the engine's context; None if none was given.
+    pub(super) fn context(&self) -> Option<&str> {
+        self.context.as_deref()
     }
 
     fn check_level(&self) -> Result<(), Failure> {

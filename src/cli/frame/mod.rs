@@ -3,11 +3,13 @@
 //! # Order
 //! `parser` and `usage` know clap and nothing of dhow. `globals` parses the flags in front of the command with them,
 //! `command` has the types of the table and of a command's context, and the others build on these: `help`, `report`,
-//! `environment`, `docker_config`. Nothing here knows a command: the table is handed in with the context.
+//! `environment`, `docker_config`, `engine_choice`. Nothing here knows a command: the table is handed in with the context.
 
 pub(crate) mod command;
+pub(crate) mod contexts;
 pub(crate) mod docker_config;
 pub(crate) mod empty_values;
+pub(crate) mod engine_choice;
 pub(crate) mod environment;
 pub(crate) mod globals;
 pub(crate) mod help;

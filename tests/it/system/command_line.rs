@@ -24,6 +24,35 @@ each_mode! {
         assert!(version.contains(&server), "{server}");
     }
 
+    fn called_docker_it_fails_in_dockers_words(dhow) {
+        dhow.with_busybox();
+        let program = dhow.dir().join("docker");
+        symlink(fixtures::binary(), &program).unwrap();
+        let says = |line: &str, code: i32, said: &str| {
+            let output = dhow.tool(program.to_str().unwrap()).words(line).fails(code, &[]);
+            assert!(output.err().starts_with(said), "{line}: {}", output.err());
+        };
+        // What docker 26 says to each.
+        says("inspect nope", 1, "Error: No such object: nope");
+        says("rm nope", 1, "Error response from daemon: No such container: nope");
+        says("kill nope", 1, "Error response from daemon: cannot kill container: nope: No such container: nope");
+        says("container inspect nope", 1, "Error response from daemon: No such container: nope");
+        says("image inspect nope", 1, "Error response from daemon: No such image: nope:latest");
+        says("rmi nope", 1, "Error response from daemon: No such image: nope:latest");
+        says("volume rm nope", 1, "Error response from daemon: get nope: no such volume");
+        says("network rm nope", 1, "Error response from daemon: network nope not found");
+        says("start nope", 1, "Error response from daemon: No such container: nope\nError: failed to start containers: nope");
+        says("run -w here busybox", 125, "docker: the working directory 'here' is invalid");
+        says("run --frob busybox", 125, "docker: unknown flag: --frob");
+        dhow.cmd("create --name taken busybox").ok();
+        says("create --name taken busybox", 1, "Error response from daemon: ");
+        says("run --name taken busybox", 125, "docker: Error response from daemon: ");
+        says("inspect -f {{.Nope}} taken", 1, "template parsing error: ");
+        // Under its own name it says its own.
+        let own = dhow.cmd("rm nope").fails(1, &[]).err();
+        assert_eq!(own, "dhow: No such container: nope");
+    }
+
     fn help_is_there_for_everything(dhow) {
         let all = dhow.cmd("--help").ok().out();
         for word in ["run", "image", "--config"] {
@@ -52,9 +81,69 @@ each_mode! {
         dhow.cmd("--no-such-flag ps").fails(125, &["--no-such-flag"]);
     }
 
-    fn there_is_no_daemon_to_connect_to(dhow) {
-        dhow.cmd("-H tcp://127.0.0.1:1 ps").fails(1, &["--host tcp://127.0.0.1:1", "is the engine"]);
-        dhow.cmd("--context other ps").fails(1, &["--context other"]);
+    fn an_empty_value_means_that_the_flag_was_not_given(dhow) {
+        dhow.with_busybox();
+        // docker 26 creates a container with each of these.
+        let texts = "--name --hostname --domainname --platform --cidfile --cgroup-parent --cgroupns --health-cmd --ip --ip6 --ipc \
+            --isolation --log-driver --mac-address --pid --pull --restart --runtime --stop-signal --user --userns --uts \
+            --volume-driver --workdir --cpuset-cpus --cpuset-mems";
+        let mut create = dhow.cmd("create --network none");
+        for flag in texts.split_whitespace() {
+            create = create.arg(flag).arg("");
+        }
+        let id = create.words("--name= -u= busybox true").ok().out();
+        dhow.cmd("start -a --detach-keys").arg("").arg(&id).ok();
+        // And refuses these.
+        for flag in ["--memory", "--cpus", "--stop-timeout", "--health-interval", "--env", "--label", "--mount", "--ulimit"] {
+            dhow.cmd("create").arg(flag).arg("").words("busybox true").fails(125, &[]);
+        }
+        for listing in ["ps", "images", "volume ls", "network ls"] {
+            dhow.cmd(listing).words("--filter= --format=").arg("--filter").arg("").ok();
+        }
+        dhow.cmd("stop -s").arg("").arg(&id).ok();
+        dhow.cmd("volume create --driver").args(["", "kept"]).ok();
+        dhow.cmd("logs --since= --until=").arg(&id).ok();
+        assert_eq!(dhow.cmd("ps -aq --no-trunc").ok().out(), id);
+        dhow.cmd("kill --signal").arg("").arg(&id).fails(1, &["is not running"]);
+        // An empty program is one: it takes the image's away.
+        dhow.cmd("create --network none --name bare --entrypoint").args(["", "busybox", "true"]).ok();
+        assert_eq!(crate::support::containers::inspect(dhow, "bare", "len .Config.Entrypoint"), "0");
+    }
+
+    fn create_refuses_with_the_exit_code_of_run(dhow) {
+        dhow.with_busybox();
+        // docker 26: 125 for what its client refuses, 1 for what its daemon does.
+        for line in ["-w here busybox", "-v rel/dir:/x busybox", "--env-file /no/such/file busybox", "-m much busybox", "-l =x busybox"] {
+            for command in ["create", "run", "container create"] {
+                dhow.cmd(command).words(line).fails(125, &[]);
+            }
+        }
+        dhow.cmd("create --name taken busybox").ok();
+        dhow.cmd("create --name taken busybox").fails(1, &["already in use"]);
+        dhow.cmd("create --pull never nosuch:image").fails(1, &["No such image"]);
+        dhow.cmd("run --pull never nosuch:image").fails(125, &["No such image"]);
+    }
+
+    fn labels_are_those_of_docker(dhow) {
+        dhow.with_busybox();
+        for bad in ["a b", "a b=c", "e =f", ""] {
+            // docker 26 says `label 'a b' contains whitespaces`, and exits with 125.
+            let name = if bad.is_empty() { "name" } else { "contains whitespaces" };
+            for command in ["run", "create", "volume create", "network create", "build"] {
+                dhow.cmd(command).args(["--label", bad, "busybox"]).fails(125, &[name, "--label"]);
+            }
+        }
+        // docker 26 leaves out the name without a value even where the environment has it.
+        let file = dhow.write("labels", "unset\nFROM_THE_ENVIRONMENT\na=file\nb=\n# no\n");
+        dhow.cmd("create --name labelled --label-file").arg(&file).args(["-l", "a=flag", "-l", "bare", "busybox"])
+            .env("FROM_THE_ENVIRONMENT", "value").ok();
+        let labels = crate::support::containers::inspect(dhow, "labelled", "json .Config.Labels");
+        assert_eq!(labels, r#"{"FROM_THE_ENVIRONMENT":"value","a":"flag","b":"","bare":""}"#);
+        dhow.write("labels", "x y=z\n");
+        dhow.cmd("create --label-file").arg(&file).arg("busybox").fails(125, &["contains whitespaces"]);
+    }
+
+    fn protection_of_a_connection_is_refused(dhow) {
         dhow.cmd("--tlsverify ps").fails(1, &["--tls"]);
         dhow.cmd("-l loud ps").fails(1, &["loud"]);
         dhow.cmd("--context default -l debug ps -q").ok();

@@ -2,6 +2,7 @@
 
 mod autostart;
 mod command_line;
+mod contexts;
 mod df;
 mod events;
 mod prune;

@@ -8,7 +8,8 @@ use crate::frame::help;
 use crate::output;
 
 pub(crate) const ENTRY: CommandEntry =
-    CommandEntry::new::<CompletionArgs>(&["completion"], "SHELL", "Print the completion script of a shell");
+    CommandEntry::new::<CompletionArgs>(&["completion"], "SHELL", "Print the completion script of a shell")
+        .without_engine();
 
 /// Arguments of `completion`.
 #[derive(Args)]

@@ -2,7 +2,7 @@
 //!
 //! Other contents of the file are preserved.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use super::DOCKER_HUB_KEY;
 use crate::registry::auth::Credential;
 use dhow_error::invalid;
 use dhow_model::reference::DEFAULT_REGISTRY;
-use dhow_store::atomic::{self, Durability};
+use dhow_store::atomic;
 
 #[derive(Debug, Default)]
 pub(super) struct AuthFile {
@@ -39,14 +39,11 @@ impl AuthFile {
 
     /// Replaces the file, following symbolic links, by one with mode 0600.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        // rename(2) would replace a symbolic link rather than its target.
-        let target = resolve_links(path);
         let mut text = Vec::new();
         let indented = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         self.content.serialize(&mut serde_json::Serializer::with_formatter(&mut text, indented))?;
         text.push(b'\n');
-        atomic::write(&target, &text, Durability::Synced)
-            .with_context(|| format!("cannot write `{}`", path.display()))
+        atomic::replace_user_file(path, &text).with_context(|| format!("cannot write `{}`", path.display()))
     }
 
     /// The helper for a registry: its `credHelpers` entry, else `credsStore`.
@@ -160,17 +157,4 @@ fn decode_credential(entry: &Value) -> Result<Option<Credential>> {
     // docker trims NUL bytes here too.
     let password = password.trim_end_matches('\0');
     Ok(Some(Credential::Password { username: username.into(), password: password.into() }))
-}
-
-/// Follows a chain of symbolic links; the final target need not exist.
-fn resolve_links(path: &Path) -> PathBuf {
-    const LINKS: usize = 20;
-    let mut target = path.to_owned();
-    for _ in 0..LINKS {
-        match std::fs::read_link(&target) {
-            Ok(next) => target = target.parent().unwrap_or(Path::new("/")).join(next),
-            Err(_) => break,
-        }
-    }
-    target
 }
