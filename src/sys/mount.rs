@@ -115,6 +115,11 @@ pub(crate) fn change_attributes(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Takes the uppermost mount on `target` out of this mount namespace; it lasts as long as it is used.
+pub fn detach(target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(target, rustix::mount::UnmountFlags::DETACH)?)
+}
+
 /// Makes the working directory, a mount point, the root of this mount namespace, and detaches the old root
 /// (pivot_root(2), `pivot_root(".", ".")`).
 pub fn pivot_to_working_directory() -> io::Result<()> {

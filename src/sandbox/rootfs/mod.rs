@@ -15,6 +15,7 @@
 mod builder;
 mod copy_up;
 mod memory_files;
+mod merged_layers;
 pub mod overlay;
 
 use std::collections::HashMap;
