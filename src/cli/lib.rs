@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use dhow_runtime::process_limits;
 use frame::command::{CommandContext, CommandResult, MatchedCommand};
 use frame::globals::{self, GlobalFlags};
 use frame::{engine_choice, help, multicall, report, usage};
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
     if let Some(run) = multicall::find_program(&program) {
         return run(arguments);
     }
+    process_limits::prepare_own();
     // execve allows an empty list of arguments.
     let rest = arguments.split_off(arguments.len().min(1));
     let globals = GlobalFlags::default();

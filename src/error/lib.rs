@@ -16,6 +16,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 /// The kind of a failure; decides the exit code, and whether a retry can help.
@@ -87,6 +88,8 @@ impl Failure {
     /// Flattens a chain of causes into one failure, to be sent to another process.
     pub fn from_chain(error: &anyhow::Error) -> Self {
         let hint = error.chain().find_map(|cause| Self::find_in(cause)?.hint_text());
+        // The type of the cause does not travel.
+        let hint = hint.or_else(|| exhausted(error).map(exhaustion_hint));
         let lines = lines_of(error).map(RangeInclusive::into_inner);
         // Errors of a chain cannot be serialized, so the text of the message keeps the causes.
         Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned), lines }
@@ -129,18 +132,48 @@ pub fn kind_of(error: &anyhow::Error) -> FailureKind {
             return failure.kind;
         }
         // The first cause that has a kind decides: it is closest to what was attempted.
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            return kind_of_io(io);
-        }
-        // rustix and nix have error types of their own.
-        if let Some(errno) = cause.downcast_ref::<rustix::io::Errno>() {
-            return kind_of_io(&(*errno).into());
-        }
-        if let Some(errno) = cause.downcast_ref::<nix::Error>() {
-            return kind_of_io(&(*errno).into());
+        if let Some(kind) = with_io_error(cause, kind_of_io) {
+            return kind;
         }
     }
     FailureKind::Other
+}
+
+/// What `cause` is as an I/O error, passed through `read`; None if it is none.
+fn with_io_error<T>(
+    cause: &(dyn std::error::Error + 'static),
+    read: impl Fn(&std::io::Error) -> T,
+) -> Option<T> {
+    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+        return Some(read(error));
+    }
+    // rustix and nix have error types of their own.
+    let errno = cause.downcast_ref::<Errno>().map(|errno| (*errno).into());
+    errno
+        .or_else(|| cause.downcast_ref::<nix::Error>().map(|errno| (*errno).into()))
+        .map(|error| read(&error))
+}
+
+/// The error of the system call that found a disk, a quota, a limit or a table exhausted, if that is why `error` came
+/// about.
+pub fn exhausted(error: &anyhow::Error) -> Option<Errno> {
+    let errno = error.chain().find_map(|cause| with_io_error(cause, Errno::from_io_error)?)?;
+    [Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::MFILE, Errno::NFILE]
+        .into_iter()
+        .find(|known| *known == errno)
+}
+
+/// What can be done about an exhausted disk or table; see [`exhausted`].
+pub fn exhaustion_hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOSPC => "the disk is full: see `df`; `dhow system prune` removes what dhow has no use for",
+        Errno::DQUOT => {
+            "the account's quota is used up; `dhow system prune` removes what dhow has no use for"
+        }
+        Errno::FBIG => "that is the limit of the file system, or of this process: see `ulimit -f`",
+        Errno::MFILE => "this process may have no more files open: see `ulimit -Hn`",
+        _ => "the whole system may have no more files open: see `sysctl fs.file-max`",
+    }
 }
 
 fn kind_of_io(error: &std::io::Error) -> FailureKind {
@@ -148,7 +181,9 @@ fn kind_of_io(error: &std::io::Error) -> FailureKind {
     match error.kind() {
         E::NotFound => FailureKind::NotFound,
         E::PermissionDenied => FailureKind::Denied,
-        E::StorageFull | E::QuotaExceeded => FailureKind::Full,
+        E::StorageFull | E::QuotaExceeded | E::FileTooLarge => FailureKind::Full,
+        // A table of open files: the process's or the system's.
+        _ if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) => FailureKind::Full,
         E::Interrupted => FailureKind::Interrupted,
         _ => FailureKind::Other,
     }
@@ -195,6 +230,17 @@ mod tests {
         assert_eq!(kind_of(&full), FailureKind::Full);
         assert_eq!(kind_of(&anyhow::Error::from(nix::Error::EDQUOT)), FailureKind::Full);
         assert_eq!(kind_of(&anyhow::Error::from(std::io::Error::from_raw_os_error(13))), FailureKind::Denied);
+    }
+
+    #[test]
+    fn what_is_exhausted_is_named_also_in_another_process() {
+        let error = anyhow::Error::from(std::io::Error::from(Errno::MFILE)).context("doing it");
+        assert_eq!((exhausted(&error), kind_of(&error)), (Some(Errno::MFILE), FailureKind::Full));
+        assert!(Failure::from_chain(&error).hint_text().unwrap().contains("ulimit -Hn"));
+        let hinted = error.context("more");
+        assert_eq!(exhausted(&hinted), Some(Errno::MFILE));
+        let denied = anyhow::Error::from(Errno::PERM).context("doing it");
+        assert_eq!((exhausted(&denied), Failure::from_chain(&denied).hint_text()), (None, None));
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(crate) mod log;
 pub mod network;
 pub mod plan;
 pub mod process;
+pub mod process_limits;
 pub(crate) mod recover;
 pub mod remove;
 pub mod rootfs_view;

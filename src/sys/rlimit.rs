@@ -1,6 +1,7 @@
 //! Resource limits of processes: setrlimit(2).
 
 use std::io;
+use std::sync::OnceLock;
 
 /// The names accepted by `--ulimit`, with their numbers.
 const RESOURCES: &[(&str, libc::__rlimit_resource_t)] = &[
@@ -20,6 +21,31 @@ const RESOURCES: &[(&str, libc::__rlimit_resource_t)] = &[
     ("sigpending", libc::RLIMIT_SIGPENDING),
     ("stack", libc::RLIMIT_STACK),
 ];
+
+/// The soft and hard limit of open files that this process was started with.
+static INHERITED_FILES: OnceLock<(u64, u64)> = OnceLock::new();
+
+/// What the soft limit of open files is raised to at most. Programs that this one starts inherit it, and some of those
+/// close each number up to the limit.
+const ENOUGH_FILES: u64 = 1 << 20;
+
+/// Raises the soft limit of open files as far as the hard one permits, and remembers what it was. Shells have a soft
+/// limit of 1024 for the sake of select(2), and leave it to programs that need more to take it.
+pub fn raise_open_files() {
+    let files = RlimitResource(libc::RLIMIT_NOFILE);
+    let Ok((soft, hard)) = files.get() else { return };
+    INHERITED_FILES.get_or_init(|| (soft, hard));
+    let enough = hard.min(ENOUGH_FILES);
+    if enough > soft {
+        // It has to do with what it has.
+        let _ = files.set(enough, hard);
+    }
+}
+
+/// The soft and hard limit of open files before [`raise_open_files`]; None if that was not called.
+pub fn inherited_open_files() -> Option<(u64, u64)> {
+    INHERITED_FILES.get().copied()
+}
 
 /// A resource of setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -57,6 +57,11 @@ pub fn reset_signals() -> io::Result<()> {
     set_mask(&SignalSet::of(&[])).map(drop)
 }
 
+/// Ignores `signal` in this process and those it starts, until [`reset_signals`].
+pub fn ignore(signal: i32) -> io::Result<()> {
+    set_action(signal, &KernelAction { handler: libc::SIG_IGN, ..KernelAction::default() })
+}
+
 /// The kernel's `struct sigaction`; all zero is the default (sigaction(2), "C library/kernel differences").
 #[repr(C)]
 #[derive(Default)]
@@ -67,14 +72,19 @@ struct KernelAction {
     mask: u64,
 }
 
-/// By the raw system call: libc refuses 32 and 33, but a parent may have left them ignored.
 fn reset(signal: i32) -> io::Result<()> {
-    let action = KernelAction::default();
+    set_action(signal, &KernelAction::default())
+}
+
+/// By the raw system call: libc refuses 32 and 33, but a parent may have left them ignored. `action` must be to ignore
+/// the signal or the default.
+fn set_action(signal: i32, action: &KernelAction) -> io::Result<()> {
     let old = std::ptr::null_mut::<KernelAction>();
     // SAFETY: `action` is initialised, outlives the call and is at least as large as the kernel's structure on every
     // architecture; it installs no handler; a null pointer asks for no old value; 8 is the size of the mask.
-    let result =
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, old, size_of::<u64>()) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, std::ptr::from_ref(action), old, size_of::<u64>())
+    };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

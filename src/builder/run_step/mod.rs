@@ -34,7 +34,7 @@ use dhow_model::digest::Digest;
 use dhow_model::environment::Environment;
 use dhow_model::image::ImageConfig;
 use dhow_model::platform::Platform;
-use dhow_runtime::{cgroup, create, network, plan};
+use dhow_runtime::{cgroup, create, network, plan, process_limits};
 use dhow_sandbox::identity::HostIdentity;
 use dhow_sandbox::plan::{MountKind, RootSource, SandboxPlan};
 use dhow_store::{FailedState, LayerDraft, LayerLease, LockedContainer, Store};
@@ -133,7 +133,8 @@ pub(crate) fn run_step(
 ) -> Result<RunOutcome> {
     create::check_platform(&step.platform)?;
     let spec = spec::container_spec(context, step)?;
-    for warning in cgroup::check_limits(&spec, cgroup::session_info(context.environment))? {
+    let warnings = cgroup::check_limits(&spec, cgroup::session_info(context.environment))?;
+    for warning in warnings.into_iter().chain(process_limits::warnings(&spec.ulimits)) {
         output(2, format!("WARNING: {warning}\n").as_bytes());
     }
     let draft = context.store.begin_layer_without_digest()?;

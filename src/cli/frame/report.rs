@@ -7,7 +7,7 @@ use super::environment;
 use super::usage::UsageError;
 use crate::output;
 use crate::output::template::TemplateError;
-use dhow_error::{Failure, FailureKind, kind_of, start_failure_exit_code};
+use dhow_error::{Failure, FailureKind, exhausted, exhaustion_hint, kind_of, start_failure_exit_code};
 
 /// 128 + SIGPIPE, which a shell reports for a program that a closed pipe killed.
 const SIGPIPE_EXIT: u8 = 141;
@@ -151,11 +151,12 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| {
+    let found = error.chain().find_map(|cause| {
         let failure = Failure::find_in(cause).and_then(Failure::hint_text);
         let usage = cause.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
         failure.or(usage).map(str::to_owned)
-    })
+    });
+    found.or_else(|| exhausted(error).map(|errno| exhaustion_hint(errno).to_owned()))
 }
 
 /// Escapes control characters: messages quote registries and images, which must not control the terminal.

@@ -18,7 +18,7 @@ use anyhow::Result;
 
 use self::cidfile::CidFile;
 use super::state::now_rfc3339;
-use super::{cgroup, shared_namespaces, userns};
+use super::{cgroup, process_limits, shared_namespaces, userns};
 use dhow_error::{Failure, FailureKind, kind_of};
 use dhow_model::container::{ContainerImage, ContainerSpec};
 use dhow_model::digest::Digest;
@@ -92,6 +92,7 @@ pub fn create_container(
     for warning in cgroup::check_limits(&request.spec, cgroup::session_info(callbacks.environment()))? {
         callbacks.warn(&warning);
     }
+    process_limits::warnings(&request.spec.ulimits).iter().for_each(|warning| callbacks.warn(warning));
     // Reserved before the container exists, so that nothing has to be undone if the file is there.
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
     let container = register(store, &mut request.spec, name_generated, &identity)?;

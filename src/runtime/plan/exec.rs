@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::{confinement, not_from_host, rlimit, single_id, user};
+use super::{confinement, not_from_host, single_id, user};
+use crate::process_limits;
 use crate::variables::{is_set, merge_variables};
 use dhow_error::{Failure, FailureKind};
 use dhow_model::container::ContainerSpec;
@@ -30,7 +31,7 @@ pub fn exec_plan(spec: &ContainerSpec, ids: IdMap, request: &ExecRequest) -> Res
             tty: request.tty,
             terminal_size: None,
             init: None,
-            rlimits: spec.ulimits.iter().map(rlimit).collect(),
+            rlimits: process_limits::plan(&spec.ulimits),
             oom_score_adj: spec.oom_score_adj,
             // With a terminal, hanging it up ends the process; a terminal that is detached from leaves it
             // running.

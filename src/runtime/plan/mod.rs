@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use dhow_error::{Failure, FailureKind, invalid};
-use dhow_model::container::{ContainerSpec, IpcMode, NetworkMode, SeccompMode, UlimitSpec, UsernsMode};
+use dhow_model::container::{ContainerSpec, IpcMode, NetworkMode, SeccompMode, UsernsMode};
 use dhow_model::digest::Digest;
 use dhow_sandbox::caps::{self, CapSet};
 use dhow_sandbox::identity::HostIdentity;
@@ -44,6 +44,7 @@ use dhow_sandbox::seccomp;
 use dhow_store::{ContainerDir, Store};
 
 use super::network::NetworkPlan;
+use super::process_limits;
 
 /// The plan for `container`, whose specification has its image's defaults merged in. `layers` are the
 /// image's, lowest first; `networks` is what was resolved of its networks.
@@ -261,7 +262,7 @@ fn process(spec: &ContainerSpec) -> Result<ProcessPlan> {
         tty: process.tty,
         terminal_size: None,
         init: spec.init.then(|| mounts::INIT_PATH.to_owned()),
-        rlimits: spec.ulimits.iter().map(rlimit).collect(),
+        rlimits: process_limits::plan(&spec.ulimits),
         oom_score_adj: spec.oom_score_adj,
         // Without its supervisor nobody would log, stop or clean up after it.
         die_with_parent: true,
@@ -279,12 +280,6 @@ fn user(spec: &ContainerSpec) -> String {
         }
         _ => requested,
     }
-}
-
-fn rlimit(limit: &UlimitSpec) -> (String, u64, u64) {
-    // -1 is docker's way to say unlimited, which is RLIM_INFINITY, the largest value.
-    let value = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
-    (limit.name.clone(), value(limit.soft), value(limit.hard))
 }
 
 fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> {

@@ -17,7 +17,14 @@ impl ContainerSupervisor {
             checks.suspend()?;
             self.state.health = Some(checks.health().clone());
         }
-        self.set_paused(true)
+        let paused = self.set_paused(true);
+        if paused.is_err() {
+            // The disk is full. Whoever is told that pausing failed will not think of unpausing.
+            self.state.paused = false;
+            run.thaw()?;
+            run.health.iter_mut().for_each(HealthMonitor::resume);
+        }
+        paused
     }
 
     pub(super) fn unpause(&mut self, run: &mut ContainerRun) -> Result<()> {
@@ -44,8 +51,9 @@ impl ContainerSupervisor {
 
     fn set_paused(&mut self, paused: bool) -> Result<()> {
         self.state.paused = paused;
+        self.container.write_state(&self.state)?;
         self.record_event(if paused { "pause" } else { "unpause" }, &[]);
-        self.container.write_state(&self.state)
+        Ok(())
     }
 
     fn conflict(&self, problem: &str) -> Failure {

@@ -4,6 +4,7 @@
 
 pub(crate) mod program;
 pub mod user;
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,7 @@ use super::plan::{Confinement, ProcessPlan, SeccompPlan};
 use super::sync_socket::SyncSocket;
 use super::{caps, seccomp};
 use dhow_error::{Failure, FailureKind};
+use dhow_sys::rlimit::RlimitResource;
 
 /// Rejects ids that are not mapped, with a better message than the kernel's `EINVAL`.
 pub(super) fn check_mapped(user: &ProcessUser, ids: &IdMap, confinement: &Confinement) -> Result<()> {
@@ -78,16 +80,27 @@ pub(super) fn attach_streams(terminal: Option<&OwnedFd>, streams: [BorrowedFd<'_
 
 pub(super) fn set_rlimits(process: &ProcessPlan) -> Result<()> {
     for (name, soft, hard) in &process.rlimits {
-        let Some(resource) = dhow_sys::rlimit::RlimitResource::by_name(name) else {
+        let Some(resource) = RlimitResource::by_name(name) else {
             return Err(Failure::new(
                 FailureKind::Invalid,
                 format!("`{name}` is not a limit that Linux has"),
             )
             .into());
         };
-        resource.set(*soft, *hard).map_err(|error| explain_limit(&error, name, *hard))?;
+        set_limit(resource, *soft, *hard).with_context(|| format!("cannot set ulimit {name}"))?;
     }
     Ok(())
+}
+
+/// Sets a limit, or as much of it as can be had: an unprivileged process cannot raise its hard limit.
+fn set_limit(resource: RlimitResource, soft: u64, hard: u64) -> io::Result<()> {
+    match resource.set(soft, hard) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let (_, most) = resource.get()?;
+            resource.set(soft.min(most), hard.min(most))
+        }
+        other => other,
+    }
 }
 
 /// Sets `oom_score_adj` through the /proc that this process currently sees.
@@ -100,12 +113,6 @@ pub(super) fn set_oom_score(process: &ProcessPlan) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
-    let limit = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
-    Failure::new(FailureKind::Denied, format!("cannot set ulimit {name} to {limit}: {error}"))
-        .hint(format!("the account's own hard limit (`ulimit -H`) bounds it; root can raise it in /etc/security/limits.conf ({name})"))
 }
 
 /// Applies capabilities, seccomp filters, user and groups. Returns the owner listener, if owners are to be

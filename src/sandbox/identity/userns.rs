@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::process;
+use rustix::io::Errno;
 
 use super::idmap::{IdMap, IdMapExtent};
 use super::subordinate::pipe;
@@ -36,6 +37,10 @@ pub fn enter_new_userns(identity: &HostIdentity) -> Result<()> {
             rustix::io::write(&ready_write, b"1")?;
             match helper.wait()? {
                 process::ChildExit::Exited(0) => Ok(()),
+                process::ChildExit::Exited(errno) if errno != NOT_MAPPED => {
+                    Err(std::io::Error::from_raw_os_error(errno))
+                        .context("mapping the account's subordinate ids")
+                }
                 _ => Err(Failure::new(
                     FailureKind::Denied,
                     "the account's subordinate ids could not be mapped",
@@ -59,14 +64,20 @@ pub fn enter_single_id_userns() -> Result<()> {
     map.write_for(rustix::process::getpid().as_raw_nonzero().get(), true)
 }
 
+/// The exit status of a helper that could not map the ids; others are the number of the error that kept it from trying.
+const NOT_MAPPED: i32 = 1;
+
 /// In the helper: maps the ids of its parent once that has created its namespace. Returns the exit status.
 fn map_parent(identity: &HostIdentity, mut ready: fs::File) -> i32 {
     let mut byte = [0_u8; 1];
     if std::io::Read::read_exact(&mut ready, &mut byte).is_err() {
-        return 1;
+        return NOT_MAPPED;
     }
     let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-    i32::from(identity.apply(&identity.map((0, 0)), parent).is_err())
+    match identity.apply(&identity.map((0, 0)), parent) {
+        Ok(()) => 0,
+        Err(error) => dhow_error::exhausted(&error).map_or(NOT_MAPPED, Errno::raw_os_error),
+    }
 }
 
 pub(crate) fn unshare_user() -> std::io::Result<()> {
@@ -77,7 +88,11 @@ pub(crate) fn unshare_user() -> std::io::Result<()> {
 /// Explains a refused user namespace, with the command that permits it.
 pub(crate) fn explain_userns_refusal(error: &std::io::Error) -> Failure {
     let setting = |path: &str, bad: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == bad);
-    let failure = Failure::new(FailureKind::Denied, format!("the kernel refused a user namespace: {error}"));
+    let message = format!("the kernel refused a user namespace: {error}");
+    if let Some(errno @ (Errno::MFILE | Errno::NFILE)) = Errno::from_io_error(error) {
+        return Failure::new(FailureKind::Full, message).hint(dhow_error::exhaustion_hint(errno));
+    }
+    let failure = Failure::new(FailureKind::Denied, message);
     // The settings are read because the errno alone does not tell the cause.
     if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
         return failure.hint("AppArmor restricts them here; root can allow them with `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or give dhow a profile with `userns,`");

@@ -19,3 +19,4 @@ mod run;
 mod shared_namespaces;
 mod terminal;
 mod top;
+mod ulimits;
