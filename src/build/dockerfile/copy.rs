@@ -69,12 +69,24 @@ fn parse_instruction(
     })
 }
 
+/// Joins `<<` with the word after it: `COPY << EOF /file` has a here-document.
+fn join_blanks(words: Vec<String>) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::with_capacity(words.len());
+    for word in words {
+        match joined.last_mut() {
+            Some(before) if before == "<<" || before == "<<-" => before.push_str(&word),
+            _ => joined.push(word),
+        }
+    }
+    joined
+}
+
 /// Separates here-documents from paths. If two share an end marker both get the last one's text, as in
 /// BuildKit.
 fn sources(words: Vec<String>, read: &[HereDoc]) -> (Vec<HereDoc>, Vec<String>) {
     let mut docs = Vec::new();
     let mut paths = Vec::new();
-    for word in words {
+    for word in join_blanks(words) {
         let doc = here_doc::name(&word).and_then(|name| read.iter().rev().find(|doc| doc.name == name));
         match doc {
             Some(doc) => docs.push(doc.clone()),

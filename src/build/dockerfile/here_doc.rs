@@ -1,5 +1,7 @@
 //! Here-documents: finding their start in a line, and reading their text.
 
+use std::borrow::Cow;
+
 use crate::ast::HereDoc;
 use crate::expand::ShellLexer;
 use dhow_error::Failure;
@@ -41,12 +43,44 @@ impl OpenHereDoc {
 pub(super) fn find_in_line(line: &str) -> Result<Vec<OpenHereDoc>, Failure> {
     let lexer = ShellLexer { raw_quotes: true, raw_escapes: true, keep_unset: true, ..ShellLexer::new('\\') };
     // A line that does not split into words, with a lone apostrophe for example, has none.
-    let Ok(read) = lexer.expand(line, &()) else { return Ok(Vec::new()) };
+    let line = hide_arithmetic(line);
+    let Ok(read) = lexer.expand(&line, &()) else { return Ok(Vec::new()) };
     let mut docs = Vec::new();
     for word in &read.words {
         docs.extend(parse_word(word)?);
     }
     Ok(docs)
+}
+
+/// `line` with the shifts of `$((1 << 2))` blanked out: there `<<` is an operator. (BuildKit looks for a line
+/// `2))` then, and fails.)
+fn hide_arithmetic(line: &str) -> Cow<'_, str> {
+    let mut hidden = Cow::Borrowed(line);
+    let mut from = 0;
+    while let Some(start) = line.get(from..).and_then(|rest| rest.find("((")).map(|at| from + at) {
+        let inside = start + "((".len();
+        from = inside;
+        let Some(length) = line.get(inside..).and_then(arithmetic_length) else { continue };
+        from = inside + length;
+        let blanked = line.get(inside..from).unwrap_or_default().replace('<', " ");
+        hidden.to_mut().replace_range(inside..from, &blanked);
+    }
+    hidden
+}
+
+/// The length of `text` up to the `))` that ends an arithmetic expression; `None` if the parentheses close one by
+/// one, as those of subshells do.
+fn arithmetic_length(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'(' => open += 1,
+            b')' if open > 0 => open -= 1,
+            b')' => return text.get(at..).filter(|rest| rest.starts_with("))")).map(|_| at),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether `word` is only the start of a here-document, as in `RUN <<EOF`.
@@ -59,7 +93,7 @@ pub(super) fn name(word: &str) -> Option<String> {
     parse_word(word).ok().flatten().map(|open| open.doc.name)
 }
 
-/// Parses `3<<-'NAME'`.
+/// Parses `3<<-'NAME'` and `<< NAME`.
 fn parse_word(word: &str) -> Result<Option<OpenHereDoc>, Failure> {
     let digits = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
     let (descriptor, rest) = word.split_at(digits);
@@ -68,6 +102,7 @@ fn parse_word(word: &str) -> Result<Option<OpenHereDoc>, Failure> {
         Some(name) => (true, name),
         None => (false, rest),
     };
+    let name = name.trim_start();
     if name.is_empty() || name.contains('<') {
         return Ok(None);
     }

@@ -128,6 +128,7 @@ impl LexerPass<'_> {
                 }
                 '\'' if !self.lexer.skip_quotes => words.add_raw(&self.single_quoted()?),
                 '"' if !self.lexer.skip_quotes => words.add_raw(&self.double_quoted()?),
+                '<' => words.add_raw(self.angle()),
                 _ => self.plain(c, &mut words),
             }
         }
@@ -141,6 +142,22 @@ impl LexerPass<'_> {
     fn count_bytes(&mut self, more: usize) -> Result<(), String> {
         self.expanded_bytes = self.expanded_bytes.saturating_add(more);
         if self.expanded_bytes > LIMIT { Err("the value becomes too long".into()) } else { Ok(()) }
+    }
+
+    /// `<`, or `<<` with the blanks after it: they stand in one word with the name of a here-document.
+    fn angle(&mut self) -> &str {
+        let blanks = [' ', '\t', '\r'];
+        let text = self.rest;
+        let end = match text.strip_prefix("<<") {
+            Some(after) => {
+                let dashed = after.strip_prefix('-').filter(|rest| rest.starts_with(blanks));
+                text.len() - dashed.unwrap_or(after).trim_start_matches(blanks).len()
+            }
+            None => 1,
+        };
+        let (angle, rest) = text.split_at(end);
+        self.rest = rest;
+        angle
     }
 
     fn plain(&mut self, c: char, words: &mut LexedWords) {
