@@ -9,7 +9,7 @@ use dhow_model::digest::Digest;
 use dhow_model::platform::Platform;
 
 /// Bump when a step would produce something else from the same inputs, so that older results are not reused.
-const KEY_VERSION: &str = "dhow step 1";
+const KEY_VERSION: &str = "dhow step 2";
 
 /// The files that a step runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

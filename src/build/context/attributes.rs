@@ -32,6 +32,11 @@ pub struct FileAttributes {
 }
 
 impl FileAttributes {
+    /// Of a directory that is created on the way to another file.
+    pub fn implied(owner: (u32, u32)) -> Self {
+        Self { owner, mode: 0o755, ..Self::default() }
+    }
+
     /// The metadata in `stat`; no xattrs.
     pub(super) fn of(stat: &Stat) -> Self {
         Self {

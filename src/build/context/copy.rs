@@ -33,8 +33,15 @@ const BUFFER: usize = 256 << 10;
 pub trait ArchiveExtractor {
     /// `file` is open at its start.
     fn is_archive(&mut self, file: &File) -> Result<bool>;
-    /// `file` is open at its start; `dir` is the destination.
-    fn unpack(&mut self, file: &File, target: &mut LayerWriter, dir: &Rc<TargetDir>) -> Result<()>;
+    /// `file` is open at its start; `dir` is the destination. `owner` takes the place of the owners in the
+    /// archive.
+    fn unpack(
+        &mut self,
+        file: &File,
+        target: &mut LayerWriter,
+        dir: &Rc<TargetDir>,
+        owner: Option<(u32, u32)>,
+    ) -> Result<()>;
 }
 
 /// For COPY, which never unpacks.
@@ -46,7 +53,13 @@ impl ArchiveExtractor for NoUnpack {
         Ok(false)
     }
 
-    fn unpack(&mut self, _: &File, _: &mut LayerWriter, _: &Rc<TargetDir>) -> Result<()> {
+    fn unpack(
+        &mut self,
+        _: &File,
+        _: &mut LayerWriter,
+        _: &Rc<TargetDir>,
+        _: Option<(u32, u32)>,
+    ) -> Result<()> {
         Ok(())
     }
 }
@@ -127,17 +140,19 @@ impl<'a> SelectionCopier<'a> {
         })
     }
 
-    /// The owner of directories created on the way.
-    fn parent_owner(&self) -> (u32, u32) {
-        self.owner.unwrap_or_default()
+    /// Of directories created on the way; `--chmod` is for them too, as in BuildKit from 0.21 on.
+    fn implied(&self) -> FileAttributes {
+        let implied = FileAttributes::implied(self.owner.unwrap_or_default());
+        let mode = self.mode.as_ref().map_or(implied.mode, |mode| mode.apply(implied.mode, true));
+        FileAttributes { mode, ..implied }
     }
 
     fn target_slot(&mut self) -> Result<TargetSlot> {
-        let (root, owner, path) = (Rc::clone(self.target.root()), self.parent_owner(), self.path.clone());
+        let (root, path, implied) = (Rc::clone(self.target.root()), self.path.clone(), self.implied());
         if self.directory {
-            return self.target.ensure_dir(&root, &path, owner).map(TargetSlot::Dir);
+            return self.target.ensure_dir(&root, &path, &implied).map(TargetSlot::Dir);
         }
-        self.target.resolve(&root, &path, owner)
+        self.target.resolve(&root, &path, &implied)
     }
 
     /// The destination of a file called `name` in the source.
@@ -148,16 +163,10 @@ impl<'a> SelectionCopier<'a> {
         })
     }
 
-    /// The destination for the content of a directory.
-    fn dir_slot(&mut self) -> Result<Rc<TargetDir>> {
-        match self.target_slot()? {
-            TargetSlot::Dir(dir) => Ok(dir),
-            TargetSlot::Name(..) => {
-                let (root, owner, path) =
-                    (Rc::clone(self.target.root()), self.parent_owner(), self.path.clone());
-                self.target.ensure_dir(&root, &path, owner)
-            }
-        }
+    /// The destination for the content of a directory or an archive; made like `implied` if it is missing.
+    fn dir_slot(&mut self, implied: &FileAttributes) -> Result<Rc<TargetDir>> {
+        let (root, path) = (Rc::clone(self.target.root()), self.path.clone());
+        self.target.ensure_dir(&root, &path, implied)
     }
 
     fn copy_match(
@@ -171,7 +180,7 @@ impl<'a> SelectionCopier<'a> {
         }
         match &matched.node.kind {
             NodeKind::Dir(nodes) => {
-                let dir = self.dir_slot()?;
+                let dir = self.dir_slot(&self.implied())?;
                 self.copy_nodes(&dir, nodes, true)
             }
             NodeKind::File(number) if spec.unpack && self.unpack(*number, unpacker)? => Ok(()),
@@ -188,13 +197,14 @@ impl<'a> SelectionCopier<'a> {
         if !unpacker.is_archive(&file)? {
             return Ok(false);
         }
-        let dir = self.dir_slot()?;
-        unpacker.unpack(&file, self.target, &dir)?;
+        // Not `--chmod`: the archive brings the modes.
+        let dir = self.dir_slot(&FileAttributes::implied(self.owner.unwrap_or_default()))?;
+        unpacker.unpack(&file, self.target, &dir, self.owner)?;
         Ok(true)
     }
 
     fn with_parents(&mut self, matched: &SourceMatch) -> Result<()> {
-        let mut dir = self.dir_slot()?;
+        let mut dir = self.dir_slot(&self.implied())?;
         for (name, attributes) in &matched.parents {
             let attributes = self.target_attributes(attributes, true);
             let name = CString::new(&name[..])?;

@@ -100,35 +100,40 @@ impl LayerWriter {
     pub fn make_dirs(&mut self, path: &str, owner: (u32, u32)) -> Result<bool> {
         let before = self.dirs.len();
         let root = Rc::clone(&self.root);
-        let dir = self.ensure_dir(&root, path.as_bytes(), owner)?;
+        let dir = self.ensure_dir(&root, path.as_bytes(), &FileAttributes::implied(owner))?;
         // Lower directories that were only copied up on the way do not count.
         Ok(dir.lower.is_empty() && self.dirs.len() > before)
     }
 
-    /// Resolves `path` from `base` to a directory; missing ones are created with mode 0755 and `owner`.
+    /// Resolves `path` from `base` to a directory; missing ones are created with owner and mode of `implied`.
     pub fn ensure_dir(
         &mut self,
         base: &Rc<TargetDir>,
         path: &[u8],
-        owner: (u32, u32),
+        implied: &FileAttributes,
     ) -> Result<Rc<TargetDir>> {
-        match self.walk_path(base, path, owner, true)? {
+        match self.walk_path(base, path, implied, true)? {
             TargetSlot::Dir(dir) => Ok(dir),
             TargetSlot::Name(dir, _) => Ok(dir),
         }
     }
 
-    /// Resolves `path` from `base`, following symlinks; missing parents are created with mode 0755 and
-    /// `owner`.
-    pub fn resolve(&mut self, base: &Rc<TargetDir>, path: &[u8], owner: (u32, u32)) -> Result<TargetSlot> {
-        self.walk_path(base, path, owner, false)
+    /// Resolves `path` from `base`, following symlinks; missing parents are created with owner and mode of
+    /// `implied`.
+    pub fn resolve(
+        &mut self,
+        base: &Rc<TargetDir>,
+        path: &[u8],
+        implied: &FileAttributes,
+    ) -> Result<TargetSlot> {
+        self.walk_path(base, path, implied, false)
     }
 
     fn walk_path(
         &mut self,
         base: &Rc<TargetDir>,
         path: &[u8],
-        owner: (u32, u32),
+        implied: &FileAttributes,
         as_dir: bool,
     ) -> Result<TargetSlot> {
         let doing = || format!("on the way through `/{}`", display_path(path));
@@ -147,8 +152,7 @@ impl LayerWriter {
             match entry.as_ref().map(TargetEntry::kind) {
                 None if last => return Ok(TargetSlot::Name(current, name)),
                 None => {
-                    let attributes = FileAttributes { owner, mode: 0o755, ..FileAttributes::default() };
-                    current = self.new_dir(&current, &name, &attributes, self.now()).with_context(doing)?;
+                    current = self.new_dir(&current, &name, implied, self.now()).with_context(doing)?;
                 }
                 Some(FileType::Directory) => current = current.enter(&name).with_context(doing)?,
                 Some(FileType::Symlink) => {
@@ -253,11 +257,6 @@ impl LayerWriter {
         attributes::apply(upper, self.identity, attributes)?;
         self.dirs.push(DeferredDir { path: dir.path.clone(), mode: attributes.mode, mtime });
         Ok(())
-    }
-
-    /// Sets the metadata of a directory in the layer.
-    pub fn set_dir_attributes(&mut self, dir: &Rc<TargetDir>, attributes: &FileAttributes) -> Result<()> {
-        self.apply_dir_attributes(dir, attributes, Some(attributes.mtime))
     }
 
     /// Removes a previously recorded owner if the new one is root.

@@ -153,7 +153,11 @@ impl SourceSelector<'_> {
         }
         let bad =
             |_| invalid(format!("invalid pattern \"{}\": syntax error in pattern", written.escape_debug()));
-        let pattern = PathPattern::parse_path(&wild).map_err(bad)?;
+        let pattern = match self.spec.flags.parents {
+            true => PathPattern::parse_path(&wild),
+            false => PathPattern::parse_name(&wild),
+        };
+        let pattern = pattern.map_err(bad)?;
         let mut paths = Vec::new();
         if start.is_dir() {
             let ignored = self.source.ignore_match(&start.path);

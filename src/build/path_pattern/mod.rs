@@ -1,4 +1,4 @@
-//! Path patterns: Go's `filepath.Match` with `**` (COPY), and the pattern lists of `.dockerignore` and
+//! Path patterns: Go's `filepath.Match` (COPY), with `**` (COPY --parents), and the pattern lists of `.dockerignore` and
 //! `--exclude`, matched as `moby/patternmatcher` does.
 //!
 //! A pattern compiles to a list of tokens that runs over a path as a nondeterministic automaton: time is
@@ -56,6 +56,8 @@ impl PatternToken {
 /// How `**` is interpreted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PatternDialect {
+    /// As `*`, within one name.
+    Name,
     /// As a whole path component it matches any number of directories; elsewhere it is `*`.
     Path,
     /// Anywhere, as in `.dockerignore`.
@@ -73,6 +75,11 @@ pub(crate) struct PathPattern {
 
 impl PathPattern {
     /// Parses a pattern of `COPY`, which has to match the whole path.
+    pub(crate) fn parse_name(text: &str) -> Result<Self, BadPattern> {
+        Self::new(text, PatternDialect::Name)
+    }
+
+    /// Parses a pattern of `COPY --parents`, where `**` stands for any number of directories.
     pub(crate) fn parse_path(text: &str) -> Result<Self, BadPattern> {
         Self::new(text, PatternDialect::Path)
     }
@@ -239,6 +246,8 @@ impl PatternParser<'_> {
                     self.tokens.extend([PatternToken::Dirs, PatternToken::Inside]);
                 }
             }
+            // The second star is parsed by itself.
+            PatternDialect::Name => self.tokens.push(PatternToken::Star),
             PatternDialect::Path => match rest.strip_prefix('/') {
                 Some(below) if at_start => {
                     self.rest = below;

@@ -6,6 +6,10 @@ fn path(pattern: &str, path: &str) -> Option<bool> {
     PathPattern::parse_path(pattern).ok().map(|pattern| pattern.matches(path.as_bytes()))
 }
 
+fn name(pattern: &str, path: &str) -> Option<bool> {
+    PathPattern::parse_name(pattern).ok().map(|pattern| pattern.matches(path.as_bytes()))
+}
+
 #[test]
 fn as_filepath_match() {
     // The table of Go's own test of filepath.Match: pattern, name, result (None: malformed).
@@ -58,8 +62,26 @@ fn as_filepath_match() {
         ("a[", "ab", None),
         ("*x", "xxx", Some(true)),
     ];
-    for (pattern, name, expected) in table {
-        assert_eq!(path(pattern, name), *expected, "{pattern} {name}");
+    for (pattern, text, expected) in table {
+        assert_eq!(path(pattern, text), *expected, "{pattern} {text}");
+        assert_eq!(name(pattern, text), *expected, "{pattern} {text}");
+    }
+}
+
+/// As `filepath.Match` has it, which BuildKit uses for COPY without `--parents`.
+#[test]
+fn two_stars_may_be_one() {
+    for (pattern, text, expected) in [
+        ("**", "a", true),
+        ("**", "a/b", false),
+        ("**/*.go", "main.go", false),
+        ("**/*.go", "a/main.go", true),
+        ("**/*.go", "a/b/main.go", false),
+        ("a/**", "a/b", true),
+        ("a/**", "a/b/c", false),
+        ("a**b", "axxb", true),
+    ] {
+        assert_eq!(name(pattern, text), Some(expected), "{pattern} {text}");
     }
 }
 

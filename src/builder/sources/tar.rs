@@ -38,9 +38,16 @@ impl ArchiveExtractor for ArchiveUnpacker {
         Ok(matches!(open(file).and_then(|mut archive| archive.next_member()), Ok(Some(_))))
     }
 
-    fn unpack(&mut self, file: &File, target: &mut LayerWriter, dir: &Rc<TargetDir>) -> Result<()> {
+    fn unpack(
+        &mut self,
+        file: &File,
+        target: &mut LayerWriter,
+        dir: &Rc<TargetDir>,
+        owner: Option<(u32, u32)>,
+    ) -> Result<()> {
         let mut archive = open(file)?;
-        while let Some(member) = archive.next_member()? {
+        while let Some(mut member) = archive.next_member()? {
+            (member.uid, member.gid) = owner.unwrap_or((member.uid, member.gid));
             unpack_member(&mut archive, &member, target, dir)
                 .with_context(|| format!("cannot unpack `{}`", display_path(&member.path)))?;
         }
@@ -64,14 +71,16 @@ fn unpack_member<R: BufRead>(
 ) -> Result<()> {
     let name = MemberPath::parse(&member.path)?;
     let attributes = attributes(member, target);
-    // The root of the archive, `./`.
     if name.base.is_empty() {
         return match member.kind {
-            TarMemberKind::Dir => target.set_dir_attributes(dir, &attributes),
+            // The root of the archive, `./`: the destination keeps its own owner and mode.
+            TarMemberKind::Dir => Ok(()),
             _ => Err(corrupt("it has no name").into()),
         };
     }
-    let parent = target.ensure_dir(dir, &name.dir, (0, 0))?;
+    // Not the owner of `--chown` for directories that the archive does not name, as in BuildKit.
+    let implied = FileAttributes::implied((0, 0));
+    let parent = target.ensure_dir(dir, &name.dir, &implied)?;
     let base = CString::new(name.base)?;
     match member.kind {
         TarMemberKind::Dir => target.make_dir(&parent, &base, &attributes, true, true).map(drop),
@@ -87,7 +96,7 @@ fn unpack_member<R: BufRead>(
         TarMemberKind::HardLink => {
             let doing = || format!("cannot link to `{}`", display_path(&member.link));
             let source = MemberPath::parse(&member.link)?;
-            let from = target.ensure_dir(dir, &source.dir, (0, 0)).with_context(doing)?;
+            let from = target.ensure_dir(dir, &source.dir, &implied).with_context(doing)?;
             let first = CString::new(source.base)?;
             target.make_hard_link((&from, &first), &parent, &base, true).with_context(doing)
         }

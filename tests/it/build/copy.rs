@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::support::image::{Entry, Layer};
 use crate::support::process::{Output, must_run};
 use crate::support::{Dhow, each_mode};
 
@@ -41,7 +42,8 @@ fn listing(dhow: &Dhow, dir: &Path, under: &str) -> Vec<String> {
     let line = |entry: std::io::Result<tar::Entry<'_, fs::File>>| {
         let entry = entry.unwrap();
         let path = entry.path().unwrap().to_str().unwrap().trim_end_matches('/').to_owned();
-        let name = path.strip_prefix(under)?.strip_prefix('/')?.to_owned();
+        let below = if under.is_empty() { &path } else { path.strip_prefix(under)?.strip_prefix('/')? };
+        let name = below.to_owned();
         let header = entry.header();
         let (mode, uid, gid) =
             (header.mode().unwrap() & 0o7777, header.uid().unwrap(), header.gid().unwrap());
@@ -213,6 +215,50 @@ each_mode! {
         assert_eq!(dhow.run("app").sh("cat /web/file.txt /un/t/f; ls /whole").ok().out(), "textinsidea.tar");
         assert!(is_cached(&build(dhow, &dir, ""), "ADD http"));
         assert!(again.load(Ordering::Relaxed) > 0, "the server was asked whether it changed");
+    }
+
+    /// docker 26 answered the same, but for `--chown`: that is BuildKit's from 0.23 on.
+    fn an_archive_leaves_its_destination_alone(dhow) {
+        dhow.with_busybox();
+        let archive = Layer::new([
+            Entry::dir("./").mode(0o700).owner(7, 8),
+            Entry::dir("./s/").mode(0o750).owner(8, 9),
+            Entry::file("./s/f", "f").mode(0o640).owner(9, 10),
+            Entry::file("./i/g", "g").mode(0o600).owner(9, 10),
+        ]);
+        let dockerfile = "FROM busybox\nRUN mkdir /old && chmod 1777 /old\nADD a.tar /new/deep/\nADD a.tar /old\n\
+            ADD --chown=3:4 --chmod=700 a.tar /ch/\n";
+        let dir = context(dhow, "context", &[("Dockerfile", dockerfile)]);
+        fs::write(dir.join("a.tar"), &archive.0).unwrap();
+        dhow.give(&dir);
+        build(dhow, &dir, "-t app");
+        let brought = ["755 0:0 i", "600 9:10 i/g", "750 8:9 s", "640 9:10 s/f"];
+        assert_eq!(listing(dhow, &dir, "new/deep"), brought);
+        assert_eq!(listing(dhow, &dir, "old"), brought);
+        assert_eq!(listing(dhow, &dir, "ch"), ["755 0:0 i", "600 3:4 i/g", "750 3:4 s", "640 3:4 s/f"]);
+        let places: Vec<String> =
+            listing(dhow, &dir, "").into_iter().filter(|line| ["new", "new/deep", "old", "ch"].iter().any(|name| line.ends_with(&format!(" {name}")))).collect();
+        assert_eq!(places, ["755 3:4 ch", "755 0:0 new", "755 0:0 new/deep", "1777 0:0 old"]);
+    }
+
+    /// Directories on the way have the mode since BuildKit 0.21; before, and in docker 26, they had 0755.
+    fn directories_that_a_copy_makes_have_its_mode(dhow) {
+        dhow.with_busybox();
+        let dockerfile = "FROM busybox\nCOPY --chmod=750 d /m/x/\nCOPY --chmod=600 t.txt /m/y/t\nCOPY --chmod=u=rwX,go= --chown=5:6 t.txt /m/z/\n\
+            COPY --chmod=711 <<end /m/w/h\nend\nCOPY --link --chmod=700 t.txt /l/\nCOPY **/*.txt /m/one/\nCOPY --parents **/*.txt /m/all/\n";
+        let files = [("Dockerfile", dockerfile), ("t.txt", "t"), ("d/a.txt", "a"), ("d/e/b.txt", "b")];
+        let dir = context(dhow, "context", &files);
+        build(dhow, &dir, "-t app");
+        assert_eq!(listing(dhow, &dir, "m"), [
+            // Two stars stand for directories only with --parents.
+            "755 0:0 all", "755 0:0 all/d", "644 0:0 all/d/a.txt", "755 0:0 all/d/e", "644 0:0 all/d/e/b.txt", "644 0:0 all/t.txt",
+            "755 0:0 one", "644 0:0 one/a.txt",
+            "711 0:0 w", "711 0:0 w/h",
+            "750 0:0 x", "750 0:0 x/a.txt", "750 0:0 x/e", "750 0:0 x/e/b.txt",
+            "600 0:0 y", "600 0:0 y/t",
+            "700 5:6 z", "600 5:6 z/t.txt",
+        ]);
+        assert!(listing(dhow, &dir, "").contains(&"700 0:0 l".to_owned()));
     }
 
     fn contexts_from_streams_and_repositories(dhow) {

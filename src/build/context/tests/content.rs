@@ -137,7 +137,13 @@ fn what_changes_while_it_is_copied_is_told() {
             self.0.text("context/f", "other content");
             Ok(false)
         }
-        fn unpack(&mut self, _: &fs::File, _: &mut LayerWriter, _: &std::rc::Rc<TargetDir>) -> Result<()> {
+        fn unpack(
+            &mut self,
+            _: &fs::File,
+            _: &mut LayerWriter,
+            _: &std::rc::Rc<TargetDir>,
+            _: Option<(u32, u32)>,
+        ) -> Result<()> {
             Ok(())
         }
     }

@@ -263,7 +263,8 @@ fn wildcards() {
         ["to/ 755", "to/a.txt 644 context/a.txt", "to/b.txt 644 context/b.txt"]
     );
     assert_eq!(world.copy(&["d/*/g.txt"], "/"), ["g.txt 644 context/d/f/g.txt"]);
-    assert_eq!(world.copy(&["**/*.txt"], "/").len(), 4);
+    // Two stars are one here.
+    assert_eq!(world.copy(&["**/*.txt"], "/"), ["e.txt 644 context/d/e.txt"]);
     // For directories that match, their content is copied.
     assert_eq!(world.copy(&["[xy]"], "/"), ["one 644 context/x/one", "two 644 context/y/two"]);
     assert_eq!(world.copy(&["nothing*"], "/to/"), [""; 0]);
@@ -375,8 +376,9 @@ fn modes_and_owners_as_asked() {
             ..spec(&["d"], "/new/")
         })
     };
-    assert_eq!(given("600"), ["new/ 755", "new/f 600 context/d/f", "new/sub/ 600"]);
-    assert_eq!(given("u=rwX,go="), ["new/ 755", "new/f 600 context/d/f", "new/sub/ 700"]);
+    // The directories that the copy makes have the mode, too, as in BuildKit from 0.21 on.
+    assert_eq!(given("600"), ["new/ 600", "new/f 600 context/d/f", "new/sub/ 600"]);
+    assert_eq!(given("u=rwX,go="), ["new/ 700", "new/f 600 context/d/f", "new/sub/ 700"]);
     let target = world.target();
     for (text, owner) in [
         ("web", (33, 34)),
