@@ -85,7 +85,7 @@ pub fn set_attributes(
 }
 
 /// Like [`set_attributes`]; also clears the attributes `clear`.
-pub(crate) fn change_attributes(
+pub fn change_attributes(
     mount: BorrowedFd<'_>,
     set: MountAttrFlags,
     clear: MountAttrFlags,

@@ -153,9 +153,10 @@ impl RootfsBuilder {
         read_only: bool,
     ) -> Result<()> {
         let tree = self.memory_files.create(content, mode, owner)?;
-        if read_only {
-            mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)?;
-        }
+        let set = if read_only { Attr::MOUNT_ATTR_RDONLY } else { Attr::empty() };
+        // A secret that may be executed, as in BuildKit.
+        let clear = if mode & 0o111 != 0 { Attr::MOUNT_ATTR_NOEXEC } else { Attr::empty() };
+        mount::change_attributes(tree.as_fd(), set, clear, 0, false)?;
         let target = self.ensure_file(target)?;
         Ok(mount::attach(tree.as_fd(), target.as_fd())?)
     }

@@ -70,6 +70,33 @@ fn found_below(dir: &Path, needle: &[u8]) -> bool {
 }
 
 each_mode! {
+    /// docker 26: a secret is mounted noexec, unless its mode says that it may be executed.
+    fn a_secret_may_be_executed_where_its_mode_says_so(dhow) {
+        dhow.with_busybox();
+        let secret = dhow.write("secret", "#!/bin/sh\necho executed > /out\n");
+        let options = format!("--secret id=s,src={}", secret.display());
+        build(dhow, "RUN --mount=type=secret,id=s,mode=0700,target=/x /x", &options);
+        assert_eq!(dhow.run("made cat /out").ok().out(), "executed");
+        let refused = built(dhow, "RUN --mount=type=secret,id=s,target=/x grep ' /x .*noexec' /proc/mounts && /x", &options);
+        assert!(refused.code == 1 && refused.err().contains("exit code: 126"), "{}", refused.err());
+    }
+
+    /// As in BuildKit, which looks at the type when the variables have values.
+    fn a_mount_whose_type_is_a_variable_is_one_of_that_type(dhow) {
+        dhow.with_busybox();
+        dhow.write("ctx/of-the-context", "x");
+        let lines = "ARG T\nARG N\nRUN --mount=type=$T,target=/m test ! -e /m/of-the-context && test \"$(grep -c ' /m ' /proc/mounts)\" = 1 && ls /m >/seen; touch /m/f$N";
+        build(dhow, lines, "--build-arg T=cache --build-arg N=1");
+        build(dhow, lines, "--build-arg T=cache --build-arg N=2");
+        assert_eq!(dhow.run("made cat /seen").ok().out(), "f1");
+        // The context is another one, the cache is the same.
+        dhow.write("ctx/more", "x");
+        build(dhow, lines, "--build-arg T=cache --build-arg N=3");
+        assert_eq!(dhow.run("made cat /seen").ok().out(), "f1\nf2");
+        build(dhow, lines, "--build-arg T=tmpfs --build-arg N=4");
+        assert_eq!(dhow.run("made cat /seen").ok().out(), "");
+    }
+
     fn the_layer_is_what_the_program_changed(dhow) {
         dhow.with_busybox();
         build(dhow, "RUN mkdir -p /new/deep && echo x >/new/deep/file && chmod 4755 /new/deep/file && rm /etc/group", "");
