@@ -66,6 +66,19 @@ pub struct Statement {
     pub(crate) comments: Vec<String>,
 }
 
+impl Statement {
+    /// Whether it may refer to a variable.
+    pub(crate) fn has_variables(&self) -> bool {
+        let in_here_doc = match &self.instruction {
+            Instruction::Copy(copy) | Instruction::Add(copy) => {
+                copy.here_docs.iter().any(|doc| doc.content.contains('$'))
+            }
+            _ => false,
+        };
+        in_here_doc || self.text.contains('$')
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HereDoc {
     /// The end marker; the file name in a `COPY`.

@@ -2,9 +2,9 @@
 //!
 //! # ONBUILD
 //!
-//! The triggers of a base image are known only once its config is fetched, and may need more images. So the
-//! caller iterates: build the graph, fetch the images it needs, [`StageGraph::add_triggers`], until nothing
-//! new is needed.
+//! The triggers of a base image, or of a named context that is an image, are known only once its config is
+//! fetched, and may need more images. So the caller iterates: build the graph, fetch the images it needs,
+//! [`StageGraph::add_triggers`], until nothing new is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,8 @@ pub struct GraphInputs<'a> {
     /// Names of `--build-context`, in lower case.
     pub contexts: &'a BTreeSet<String>,
     pub target: Option<&'a str>,
+    /// Every stage counts as needed, for checks.
+    pub every_stage: bool,
 }
 
 /// A stage with its inputs resolved.
@@ -65,6 +67,7 @@ pub struct StageGraph {
     names: BTreeMap<String, usize>,
     contexts: BTreeSet<String>,
     platform: Platform,
+    every_stage: bool,
 }
 
 impl StageGraph {
@@ -77,6 +80,7 @@ impl StageGraph {
             names: BTreeMap::new(),
             contexts: inputs.contexts.clone(),
             platform: inputs.platform.clone(),
+            every_stage: inputs.every_stage,
         };
         for (index, stage) in dockerfile.stages.iter().enumerate() {
             let node = graph.node(index, stage, inputs).map_err(|failure| failure.at(stage.lines.clone()))?;
@@ -282,23 +286,28 @@ impl StageGraph {
         }
     }
 
-    /// Adds ONBUILD triggers to the stages needed. `triggers` returns those of an image by its index, or
-    /// `None` if it has not been fetched yet. Returns whether the set of needed images changed.
-    pub fn add_triggers(&mut self, triggers: &dyn Fn(usize) -> Option<Vec<String>>) -> Result<bool, Failure> {
-        let before = self.needed_images();
+    /// Adds ONBUILD triggers to the stages needed. `triggers` returns those of an image or a named context, or
+    /// `None` if it has not been fetched yet. Returns whether other images or contexts are needed now.
+    pub fn add_triggers(
+        &mut self,
+        triggers: &dyn Fn(&InputTree) -> Option<Vec<String>>,
+    ) -> Result<bool, Failure> {
+        let before = (self.needed_images(), self.needed_contexts());
         for index in self.reachable() {
             let Some(node) = self.stages.get(index) else { continue };
             if node.triggers_added {
                 continue;
             }
-            let texts = match node.base {
-                InputTree::Image(image) => match triggers(image) {
+            let texts = match &node.base {
+                // An earlier stage as the base: its own ONBUILD instructions are the triggers.
+                InputTree::Stage(base) => self.on_build_triggers(*base),
+                InputTree::Scratch => Vec::new(),
+                // The context is the stage, not what the stage stands on.
+                InputTree::Context(_) if node.named && self.is_replaced_by_context(&node.name) => Vec::new(),
+                image => match triggers(image) {
                     Some(texts) => texts,
                     None => continue,
                 },
-                // An earlier stage as the base: its own ONBUILD instructions are the triggers.
-                InputTree::Stage(base) => self.on_build_triggers(base),
-                InputTree::Context(_) | InputTree::Scratch => Vec::new(),
             };
             let lines = node.lines.clone();
             let mut linked = Vec::with_capacity(texts.len());
@@ -313,7 +322,7 @@ impl StageGraph {
         }
         self.check_cycles()?;
         self.check_stage_order()?;
-        Ok(self.needed_images() != before)
+        Ok((self.needed_images(), self.needed_contexts()) != before)
     }
 
     fn trigger(&mut self, index: usize, text: &str, lines: &LineRange) -> Result<LinkedInstruction, Failure> {
@@ -341,6 +350,9 @@ impl StageGraph {
 
     /// The stages that the target needs, itself included, in Dockerfile order.
     pub fn reachable(&self) -> BTreeSet<usize> {
+        if self.every_stage {
+            return (0..self.stages.len()).collect();
+        }
         let mut reachable = BTreeSet::new();
         let mut pending = vec![self.target];
         while let Some(index) = pending.pop() {

@@ -116,8 +116,9 @@ const KEYS: &[&str] = &[
     "env",
 ];
 
-/// Parses the pairs of one `--mount`, whose values are expanded. Relative targets are below `workdir`.
-pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<RunMountSpec, Failure> {
+/// Parses the pairs of one `--mount`, whose values are expanded. Relative targets are below `workdir`; where it
+/// is not known (`None`) the target stays as it is written.
+pub fn parse(pairs: &[(String, Option<String>)], workdir: Option<&str>) -> Result<RunMountSpec, Failure> {
     let mut parser = RunMountParser::default();
     // First pass: which keys are allowed depends on the type, wherever it stands.
     for (key, value) in pairs {
@@ -203,7 +204,7 @@ impl RunMountParser {
         Ok(())
     }
 
-    fn complete(mut self, workdir: &str) -> Result<RunMountSpec, Failure> {
+    fn complete(mut self, workdir: Option<&str>) -> Result<RunMountSpec, Failure> {
         let kind = self.mount.kind;
         if !matches!(kind, RunMountKind::Secret | RunMountKind::Ssh | RunMountKind::Cache) {
             let ownership = [("mode", self.mount.mode), ("uid", self.uid), ("gid", self.gid)];
@@ -237,7 +238,9 @@ impl RunMountParser {
             RunMountKind::Bind | RunMountKind::Cache => clean_join("/", &mount.source),
             _ => String::new(),
         };
-        if !(mount.target.is_empty() && matches!(kind, RunMountKind::Secret)) {
+        if let Some(workdir) = workdir
+            && !(mount.target.is_empty() && matches!(kind, RunMountKind::Secret))
+        {
             mount.target = clean_join(workdir, &mount.target);
         }
         // A mount over the root would hide the whole image.
@@ -326,7 +329,7 @@ mod tests {
             None => (field.to_owned(), None),
         };
         let pairs: Vec<_> = text.split(',').map(pair).collect();
-        parse(&pairs, "/work/dir").map_err(|failure| failure.to_string())
+        parse(&pairs, Some("/work/dir")).map_err(|failure| failure.to_string())
     }
 
     #[test]

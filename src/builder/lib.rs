@@ -61,7 +61,6 @@ use self::request::{BuildRequest, BuildResult};
 use self::solve::image_config::{ResultImage, root_tree};
 use self::solve::{BuildInputs, Solver};
 use dhow_build::ast::Dockerfile;
-use dhow_build::dockerfile::parse;
 use dhow_build::plan::{BuildPlan, InputTree};
 use dhow_build::progress::BuildObserver;
 use dhow_model::environment::Environment;
@@ -141,7 +140,7 @@ impl<'a> BuildRun<'a, '_> {
         }
         let exports = ExporterSet::prepare(self.environment, self.request)?;
         let mut remote = RemoteCache::prepare(self.environment, self.request)?;
-        let dockerfile = parse(&loaded.definition.text)?;
+        let dockerfile = self.parse_definition(&loaded.definition.text)?;
         self.report_frontend(&dockerfile);
         let prepared = self.prepare(loaded, &dockerfile)?;
         if let Some(plan) = prepared.plans.first() {

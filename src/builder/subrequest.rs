@@ -5,10 +5,10 @@ use anyhow::Result;
 use super::BuildRun;
 use crate::load::BuildSources;
 use crate::request::{BuildResult, CallFunc};
-use dhow_build::ast::Dockerfile;
-use dhow_build::check::{CheckInputs, CheckReport};
-use dhow_build::dockerfile::parse;
+use dhow_build::check::{CheckReport, check, check_prefix};
+use dhow_build::dockerfile::{parse, parse_prefix};
 use dhow_build::outline::{TargetList, TargetOutline};
+use dhow_build::progress::CheckWarning;
 use dhow_error::Failure;
 use dhow_model::platform::Platform;
 
@@ -21,18 +21,12 @@ impl BuildRun<'_, '_> {
             CallFunc::Check => self.check_dockerfile(loaded, &text)?,
             CallFunc::Outline => {
                 let file = parse(&loaded.definition.text)?;
-                let platforms = self.platforms();
-                let host = Platform::host();
-                let inputs = CheckInputs {
-                    target: self.request.target.as_deref(),
-                    all_stages: false,
-                    given: &self.request.args,
-                    build: &host,
-                    platform: platforms.first().unwrap_or(&host),
-                    base_environment: &|_| None,
-                    ignored: None,
-                };
-                let outline = TargetOutline::describe(&file, &text, &inputs)?;
+                let platform = self.first_platform();
+                // What the images in the store say; the outline itself is of any file that can be read.
+                let (bases, _) = self.evaluate_locally(&file, &platform);
+                let outline = self.with_check_inputs(&platform, loaded, &bases, false, |inputs| {
+                    TargetOutline::describe(&file, &text, inputs)
+                })?;
                 (outline.json(), outline.text())
             }
             CallFunc::Targets => {
@@ -44,40 +38,35 @@ impl BuildRun<'_, '_> {
         Ok(Some(BuildResult { call_output: Some(output), ..BuildResult::default() }))
     }
 
+    fn first_platform(&self) -> Platform {
+        self.platforms().into_iter().next().unwrap_or_else(Platform::host)
+    }
+
     fn check_dockerfile(&mut self, loaded: &BuildSources, text: &str) -> Result<(serde_json::Value, String)> {
-        // A Dockerfile that cannot be parsed is a result of the check, not a failure.
-        let checked = parse(&loaded.definition.text).map_err(anyhow::Error::from).and_then(|file| {
-            let error = self.graph_error(&file);
-            let platforms = self.platforms();
-            let host = Platform::host();
-            let platform = platforms.first().unwrap_or(&host);
-            let all_stages = self.request.target.is_none();
-            Ok((self.warnings(&file, platform, loaded, None, all_stages)?, error))
-        });
-        let (warnings, error) = match checked {
+        let (warnings, error) = match self.checked(loaded) {
             Ok(checked) => checked,
-            Err(error) => (Vec::new(), Some(Failure::from_chain(&error))),
+            // A Dockerfile that cannot be parsed is a result of the check, not a failure.
+            Err(error) => (Vec::new(), Some(error)),
         };
+        let error = error.map(|error| Failure::from_chain(&error));
         let file = &loaded.definition.name;
         let report = CheckReport { file, source: text, warnings: &warnings, error: error.as_ref() };
         Ok((report.json(), report.text()))
     }
 
-    /// Why the stages cannot be built, as far as is known without resolving images.
-    fn graph_error(&self, file: &Dockerfile) -> Option<Failure> {
-        let host = Platform::host();
-        let automatic = dhow_build::arguments::platform_args(&host, &host, "");
-        let globals = match dhow_build::arguments::global_args(file, &automatic, &self.request.args) {
-            Ok(globals) => globals,
-            Err(failure) => return Some(failure),
-        };
-        let contexts = self.request.contexts.keys().cloned().collect();
-        let inputs = dhow_build::graph::GraphInputs {
-            globals: &globals,
-            platform: &host,
-            contexts: &contexts,
-            target: self.request.target.as_deref(),
-        };
-        dhow_build::graph::StageGraph::new(file, inputs).err()
+    /// The warnings, and what a build would refuse.
+    fn checked(&mut self, loaded: &BuildSources) -> Result<(Vec<CheckWarning>, Option<anyhow::Error>)> {
+        let (file, failure) = parse_prefix(&loaded.definition.text)?;
+        let options = self.check_options(&file)?;
+        if let Some(failure) = failure {
+            return Ok((check_prefix(&file, &options), Some(failure.into())));
+        }
+        let platform = self.first_platform();
+        let (bases, evaluated) = self.evaluate_locally(&file, &platform);
+        let all_stages = self.request.target.is_none();
+        let warnings = self.with_check_inputs(&platform, loaded, &bases, all_stages, |inputs| {
+            check(&file, &options, inputs)
+        });
+        Ok((warnings, evaluated.err()))
     }
 }

@@ -8,7 +8,7 @@ use dhow_error::{Failure, invalid, unsupported};
 /// Operating system and architecture in Go's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
-    /// `linux`, in practice.
+    /// `linux` of all that runs here.
     pub os: String,
     /// `amd64`, `arm64`, …
     pub architecture: String,
@@ -29,6 +29,10 @@ impl Platform {
             other => (other, ""),
         };
         Self { os: "linux".into(), architecture: architecture.into(), variant: variant.into() }
+    }
+
+    pub fn is_linux(&self) -> bool {
+        self.os == "linux"
     }
 
     /// How well an image for `offered` suits a request for `self`: higher is better, `None` is unusable.
@@ -68,11 +72,16 @@ fn arm_version(variant: &str) -> Option<u32> {
     variant.strip_prefix('v')?.parse().ok()
 }
 
+/// The error where images or programs of another system than Linux would have to run.
+pub fn not_linux(platform: &Platform) -> Failure {
+    unsupported(format!("platform `{platform}` is not one of Linux, the only system whose images dhow runs"))
+}
+
 impl FromStr for Platform {
     type Err = Failure;
 
     /// Parses `os/arch[/variant]`, `arch[/variant]` or `os`; machine names (`x86_64`, `aarch64`) are
-    /// accepted.
+    /// accepted. Whether it can run here is another question.
     fn from_str(text: &str) -> Result<Self, Failure> {
         let malformed = || {
             invalid(format!(
@@ -89,7 +98,7 @@ impl FromStr for Platform {
         }
         let (os, architecture, variant) = match parts.as_slice() {
             // An operating system alone stands for the host's architecture, as in containerd.
-            ["linux"] => return Ok(Self::host()),
+            [os] if is_os(os) => return Ok(Self { os: normal_os(os).into(), ..Self::host() }),
             [architecture] => ("linux", *architecture, ""),
             [os, architecture] if is_os(os) => (*os, *architecture, ""),
             // `arm/v7`: the first part is no operating system.
@@ -97,20 +106,76 @@ impl FromStr for Platform {
             [os, architecture, variant] => (*os, *architecture, *variant),
             _ => return Err(malformed()),
         };
-        if os != "linux" {
-            return Err(unsupported(format!(
-                "platform `{text}` is not one of Linux, the only system whose images dhow runs"
-            )));
-        }
         let (architecture, implied) = normal_architecture(architecture);
         let variant = if variant.is_empty() { implied } else { variant };
-        Ok(Self { os: os.into(), architecture: architecture.into(), variant: variant.into() })
+        if !is_os(os) || !ARCHITECTURES.contains(&architecture) {
+            let text = text.escape_debug();
+            return Err(invalid(format!("\"{text}\": unknown operating system or architecture"))
+                .hint("a platform is os/architecture[/variant], as in linux/arm64"));
+        }
+        Ok(Self { os: normal_os(os).into(), architecture: architecture.into(), variant: variant.into() })
     }
 }
 
+/// Go's operating systems (`isKnownOS` in containerd's platforms), and `wasi`, as docker's images for
+/// WebAssembly have it.
+const SYSTEMS: [&str; 20] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "macos",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "wasi",
+    "wasip1",
+    "windows",
+    "zos",
+];
+
+/// Go's architectures (`isKnownArch` in containerd's platforms).
+const ARCHITECTURES: [&str; 24] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+];
+
 fn is_os(text: &str) -> bool {
-    ["linux", "windows", "darwin", "freebsd", "wasi", "solaris", "aix", "netbsd", "openbsd", "android"]
-        .contains(&text)
+    SYSTEMS.contains(&text)
+}
+
+fn normal_os(text: &str) -> &str {
+    if text == "macos" { "darwin" } else { text }
 }
 
 fn normal_architecture(text: &str) -> (&str, &str) {
@@ -149,7 +214,21 @@ mod tests {
         assert_eq!(platform("aarch64").to_string(), "linux/arm64");
         assert_eq!(platform("arm/v6").to_string(), "linux/arm/v6");
         assert_eq!(platform("armhf").to_string(), "linux/arm/v7");
-        for bad in ["", "/", "linux/", "a/b/c/d", "linux/am d64", "windows/amd64"] {
+        assert_eq!(platform("windows/amd64").to_string(), "windows/amd64");
+        assert_eq!(platform("macos/arm64").to_string(), "darwin/arm64");
+        assert_eq!(platform("wasi/wasm").to_string(), "wasi/wasm");
+        assert_eq!(platform("freebsd").os, "freebsd");
+        for bad in [
+            "",
+            "/",
+            "linux/",
+            "a/b/c/d",
+            "linux/am d64",
+            "toaster",
+            "linux/toaster",
+            "beos/amd64",
+            "beos/arm/v7",
+        ] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }
     }

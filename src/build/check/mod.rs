@@ -1,6 +1,7 @@
 //! Build checks (`build --check`): BuildKit's linter rules, applied to a Dockerfile without running it.
 //!
-//! `syntax_rules` need the syntax tree alone; `stage_rules` track variables through each stage. A rule is
+//! `syntax_rules` need the syntax tree alone; `stage_rules` track variables through each stage. As in BuildKit, a
+//! build checks the syntax and every `FROM` of the file, but only the stages that it builds. A rule is
 //! skipped by `# check=skip=…`, by `BUILDKIT_DOCKERFILE_CHECK`, or by a comment above the instruction.
 
 mod options;
@@ -47,18 +48,49 @@ pub struct CheckInputs<'a> {
 
 /// Runs the checks that `options` enable; sorted by line.
 pub fn check(file: &Dockerfile, options: &CheckOptions, inputs: &CheckInputs<'_>) -> Vec<CheckWarning> {
-    let mut collector = WarningCollector { options, warnings: Vec::new() };
-    syntax_rules::check(file, &mut collector);
-    let platform = arguments::platform_args(inputs.build, inputs.platform, inputs.target.unwrap_or_default());
-    // If a global argument fails to expand, its values are unknown; the build reports that error itself.
-    if let Ok(globals) = arguments::global_args(file, &platform, inputs.given) {
-        let stages = checked_stages(file, inputs, &globals);
-        stage_rules::check(file, inputs, &platform, &globals, &stages, &mut collector);
-    }
-    let mut warnings = collector.warnings;
+    let mut warnings = check_file(file, options, inputs);
+    warnings.extend(check_stages(file, options, inputs));
     // The checks run one after the other; a stable sort keeps their order within a line.
     warnings.sort_by_key(|warning| warning.lines.0);
     warnings
+}
+
+/// The checks that BuildKit makes while it parses, of what stands before an instruction that is wrong.
+pub fn check_prefix(file: &Dockerfile, options: &CheckOptions) -> Vec<CheckWarning> {
+    let mut collector = WarningCollector { options, warnings: Vec::new() };
+    syntax_rules::check_parsed(file, &mut collector);
+    collector.sorted()
+}
+
+/// The checks that need nothing but the file: those of the syntax, and of `FROM`.
+pub fn check_file(file: &Dockerfile, options: &CheckOptions, inputs: &CheckInputs<'_>) -> Vec<CheckWarning> {
+    let mut collector = WarningCollector { options, warnings: Vec::new() };
+    syntax_rules::check_parsed(file, &mut collector);
+    syntax_rules::check_whole(file, &mut collector);
+    let platform = platform_args(inputs);
+    // If a global argument fails to expand, its values are unknown; the build reports that error itself.
+    if let Ok(globals) = arguments::global_args(file, &platform, inputs.given) {
+        stage_rules::check_bases(file, &platform, &globals, &mut collector);
+    }
+    collector.sorted()
+}
+
+/// The checks of the instructions in the stages that are built, or of all.
+pub fn check_stages(
+    file: &Dockerfile,
+    options: &CheckOptions,
+    inputs: &CheckInputs<'_>,
+) -> Vec<CheckWarning> {
+    let mut collector = WarningCollector { options, warnings: Vec::new() };
+    if let Ok(globals) = arguments::global_args(file, &platform_args(inputs), inputs.given) {
+        let stages = checked_stages(file, inputs, &globals);
+        stage_rules::check_stages(file, inputs, &globals, &stages, &mut collector);
+    }
+    collector.sorted()
+}
+
+fn platform_args(inputs: &CheckInputs<'_>) -> Vec<(String, String)> {
+    arguments::platform_args(inputs.build, inputs.platform, inputs.target.unwrap_or_default())
 }
 
 fn checked_stages(
@@ -95,6 +127,12 @@ impl WarningCollector<'_> {
         if self.options.with_comments(comments).applies(rule) {
             self.warnings.push(rule.warning(message.into(), lines));
         }
+    }
+
+    fn sorted(self) -> Vec<CheckWarning> {
+        let mut warnings = self.warnings;
+        warnings.sort_by_key(|warning| warning.lines.0);
+        warnings
     }
 }
 

@@ -33,9 +33,11 @@ impl CheckOptions {
         }
     }
 
-    /// Parses `skip=A,B;error=true;experimental=all`.
+    /// Parses `skip=A,B;error=true;experimental=all // reason`.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let mut options = Self::default();
+        // No option has a slash.
+        let (text, _) = text.split_once("//").unwrap_or((text, ""));
         if text.trim().is_empty() {
             return Ok(options);
         }
@@ -92,6 +94,10 @@ mod tests {
         assert!(options.error && options.experimental_all);
         assert!(CheckOptions::parse("skip=all").unwrap().skip_all);
         assert_eq!(CheckOptions::parse(" ").unwrap(), CheckOptions::default());
+        let reason = CheckOptions::parse("skip=A,B // of old; see http://x").unwrap();
+        assert_eq!(reason.skip, BTreeSet::from(["A".to_owned(), "B".to_owned()]));
+        assert!(CheckOptions::parse("skip=all // x").unwrap().skip_all);
+        assert!(CheckOptions::parse("error=true // x").unwrap().error);
         for bad in ["skip", "error=maybe", "what=A", "skip=A;;error=true"] {
             assert!(CheckOptions::parse(bad).is_err(), "{bad}");
         }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rules::{
     COPY_IGNORED_FILE, EXPOSE_INVALID_FORMAT, EXPOSE_PROTO_CASING, FROM_PLATFORM_FLAG_CONST_DISALLOWED,
-    INVALID_DEFAULT_ARG_IN_FROM, JSON_ARGS_RECOMMENDED, MULTIPLE_INSTRUCTIONS_DISALLOWED,
-    REDUNDANT_TARGET_PLATFORM, SECRETS_USED_IN_ARG_OR_ENV, UNDEFINED_ARG_IN_FROM, UNDEFINED_VAR,
-    WORKDIR_RELATIVE_PATH,
+    INVALID_DEFAULT_ARG_IN_FROM, JSON_ARGS_RECOMMENDED, LEGACY_KEY_VALUE_FORMAT,
+    MULTIPLE_INSTRUCTIONS_DISALLOWED, REDUNDANT_TARGET_PLATFORM, SECRETS_USED_IN_ARG_OR_ENV,
+    UNDEFINED_ARG_IN_FROM, UNDEFINED_VAR, WORKDIR_RELATIVE_PATH,
 };
 use super::{CheckInputs, WarningCollector};
 use crate::arguments;
-use crate::ast::{ArgDeclaration, CommandLine, Dockerfile, Instruction, LineRange, Stage, Statement};
+use crate::ast::{
+    ArgDeclaration, CommandLine, Dockerfile, Instruction, LineRange, NameValue, Stage, Statement,
+};
 use crate::dockerfile::expose::parse_exposed_port;
 use crate::expand::{self, ReferencedNames, Variables};
 use crate::reachability;
@@ -29,19 +31,27 @@ const SECRET_WORDS: [&str; 10] =
     ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
 const NON_SECRET_WORDS: [&str; 3] = ["public", "file", "version"];
 
-/// Checks the `FROM` of all stages, and the instructions of the given `stages`.
-pub(super) fn check(
+/// Checks the `FROM` of all stages.
+pub(super) fn check_bases(
     file: &Dockerfile,
-    inputs: &CheckInputs<'_>,
     platform: &[(String, String)],
     globals: &BTreeMap<String, String>,
-    stages: &BTreeSet<usize>,
     collector: &mut WarningCollector<'_>,
 ) {
     check_defaults(file, platform, collector);
     for stage in &file.stages {
         check_from(file, stage, globals, collector);
     }
+}
+
+/// Checks the instructions of the given `stages`.
+pub(super) fn check_stages(
+    file: &Dockerfile,
+    inputs: &CheckInputs<'_>,
+    globals: &BTreeMap<String, String>,
+    stages: &BTreeSet<usize>,
+    collector: &mut WarningCollector<'_>,
+) {
     let mut states: Vec<StageScope> = Vec::with_capacity(file.stages.len());
     for (index, stage) in file.stages.iter().enumerate() {
         let mut checker = StageChecker {
@@ -138,7 +148,7 @@ pub(crate) struct StageScope {
     /// Declared with `ARG`, with or without a value.
     arguments: BTreeSet<String>,
     /// The environment of the base is unknown.
-    base_unknown: bool,
+    pub(crate) base_unknown: bool,
     workdir: bool,
     shell: bool,
 }
@@ -194,7 +204,9 @@ impl StageChecker<'_> {
         };
         match &instruction {
             Instruction::Arg(arguments) => self.arguments(arguments, statement, collector),
+            Instruction::Label(pairs) => check_legacy(pairs, statement, collector),
             Instruction::Env(pairs) => {
+                check_legacy(pairs, statement, collector);
                 for pair in pairs {
                     check_secret_name("ENV", &pair.name, statement, collector);
                     self.state.set(&pair.name, &pair.value);
@@ -315,6 +327,16 @@ impl StageChecker<'_> {
                 collector.add(&COPY_IGNORED_FILE, &statement.lines, &statement.comments, message);
             }
         }
+    }
+}
+
+fn check_legacy(pairs: &[NameValue], statement: &Statement, collector: &mut WarningCollector<'_>) {
+    if pairs.iter().any(|pair| pair.legacy) {
+        let keyword = &statement.keyword;
+        let message = format!(
+            "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
+        );
+        collector.add(&LEGACY_KEY_VALUE_FORMAT, &statement.lines, &statement.comments, message);
     }
 }
 

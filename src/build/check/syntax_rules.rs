@@ -5,33 +5,39 @@ use std::collections::BTreeSet;
 use super::WarningCollector;
 use super::rules::{
     CONSISTENT_INSTRUCTION_CASING, DUPLICATE_STAGE_NAME, FROM_AS_CASING, INVALID_DEFINITION_DESCRIPTION,
-    LEGACY_KEY_VALUE_FORMAT, MAINTAINER_DEPRECATED, NO_EMPTY_CONTINUATION, RESERVED_STAGE_NAME,
-    STAGE_NAME_CASING,
+    MAINTAINER_DEPRECATED, NO_EMPTY_CONTINUATION, RESERVED_STAGE_NAME, STAGE_NAME_CASING,
 };
 use crate::ast::{Dockerfile, Instruction, LineRange, Stage, Statement};
 
 /// Names with a special meaning in `FROM` and `--from`.
 const RESERVED: [&str; 2] = ["context", "scratch"];
 
-/// Runs these checks on a file.
-pub(super) fn check(file: &Dockerfile, collector: &mut WarningCollector<'_>) {
+/// Checks what BuildKit checks while it parses, which it does up to an instruction that is wrong.
+pub(super) fn check_parsed(file: &Dockerfile, collector: &mut WarningCollector<'_>) {
     for line in &file.empty_continuations {
         collector.add(&NO_EMPTY_CONTINUATION, &(*line..=*line), &[], "Empty continuation line");
     }
     for statement in &file.arguments {
         check_statement(statement, collector);
     }
-    let mut names = BTreeSet::new();
     for stage in &file.stages {
-        check_from(stage, &mut names, collector);
+        check_from(stage, collector);
         for statement in &stage.statements {
             check_statement(statement, collector);
         }
     }
+}
+
+/// Checks the whole of a file.
+pub(super) fn check_whole(file: &Dockerfile, collector: &mut WarningCollector<'_>) {
+    let mut names = BTreeSet::new();
+    for stage in &file.stages {
+        check_name(stage, &mut names, collector);
+    }
     check_casing(file, collector);
 }
 
-fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, collector: &mut WarningCollector<'_>) {
+fn check_from(stage: &Stage, collector: &mut WarningCollector<'_>) {
     let (lines, comments) = (&stage.lines, &stage.comments);
     let (Some(name), Some(written)) = (stage.name.as_deref(), stage.written_name.as_deref()) else { return };
     if written != name {
@@ -47,6 +53,11 @@ fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, collector: &m
         collector.add(&FROM_AS_CASING, lines, comments, message);
     }
     check_description("FROM", &[name], comments, lines, collector);
+}
+
+fn check_name<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, collector: &mut WarningCollector<'_>) {
+    let (lines, comments) = (&stage.lines, &stage.comments);
+    let Some(name) = stage.name.as_deref() else { return };
     if RESERVED.contains(&name) {
         let message = format!("Stage name should not use the same name as reserved stage {name:?}");
         collector.add(&RESERVED_STAGE_NAME, lines, comments, message);
@@ -68,17 +79,11 @@ fn match_case(model: &str, word: &str) -> Option<String> {
 }
 
 fn check_statement(statement: &Statement, collector: &mut WarningCollector<'_>) {
-    let Statement { keyword, lines, comments, .. } = statement;
+    let Statement { lines, comments, .. } = statement;
     match &statement.instruction {
         Instruction::Maintainer(_) => {
             let message = "Maintainer instruction is deprecated in favor of using label";
             collector.add(&MAINTAINER_DEPRECATED, lines, comments, message);
-        }
-        Instruction::Env(pairs) | Instruction::Label(pairs) if pairs.iter().any(|pair| pair.legacy) => {
-            let message = format!(
-                "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
-            );
-            collector.add(&LEGACY_KEY_VALUE_FORMAT, lines, comments, message);
         }
         Instruction::Arg(arguments) => {
             let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();

@@ -1,7 +1,7 @@
 //! Each rule: a file that breaks it, the same file mended.
 
 use super::*;
-use crate::dockerfile::parse;
+use crate::dockerfile::{parse, parse_prefix};
 
 /// The warnings as `line rule: message`.
 fn found_with(text: &str, options: &str, given: &[(&str, &str)]) -> Vec<String> {
@@ -82,8 +82,8 @@ fn forms_that_are_no_longer_to_be_used() {
         "FROM a\nENV a b\nlabel c d\nLABEL e=f\n",
         &[
             "2 LegacyKeyValueFormat: \"ENV key=value\" should be used instead of legacy \"ENV key value\" format",
-            "3 LegacyKeyValueFormat: \"label key=value\" should be used instead of legacy \"label key value\" format",
             "3 ConsistentInstructionCasing: Command 'label' should match the case of the command majority (uppercase)",
+            "3 LegacyKeyValueFormat: \"label key=value\" should be used instead of legacy \"label key value\" format",
         ],
     );
 }
@@ -224,13 +224,17 @@ fn rules_can_be_skipped_by_the_file_the_build_and_an_instruction() {
     let headed = format!("# check=skip=MaintainerDeprecated\n{text}");
     assert_eq!(found_with(&headed, "", &[]).len(), 1);
     assert_eq!(found_with(&headed, "error=true", &[]).len(), 2);
-    let above = "FROM a\n# check=skip=MaintainerDeprecated\nMAINTAINER me\n";
-    assert_eq!(found_with(above, "", &[]).len(), 0);
+    for reason in ["", " // it has always been so", "//x"] {
+        let headed = format!("# check=skip=MaintainerDeprecated,StageNameCasing{reason}\n{text}");
+        assert_eq!(found_with(&headed, "", &[]).len(), 0, "{reason}");
+        let above = format!("FROM a\n# check=skip=MaintainerDeprecated{reason}\nMAINTAINER me\n");
+        assert_eq!(found_with(&above, "", &[]).len(), 0, "{reason}");
+    }
 }
 
 #[test]
 fn only_what_the_target_needs_is_looked_at() {
-    let file = parse(b"FROM a AS b\nCMD x\nFROM a AS c\nCMD y\n").unwrap();
+    let file = parse(b"FROM a AS b\nCMD x\nENV a b\nFROM a AS c\nCMD y\n").unwrap();
     let (given, platform) = (BTreeMap::new(), "linux/amd64".parse().unwrap());
     let inputs = |target, all_stages| CheckInputs {
         target,
@@ -244,9 +248,25 @@ fn only_what_the_target_needs_is_looked_at() {
     let lines = |inputs: CheckInputs<'_>| -> Vec<u32> {
         check(&file, &CheckOptions::default(), &inputs).iter().map(|warning| warning.lines.0).collect()
     };
-    assert_eq!(lines(inputs(None, true)), [2, 4]);
-    assert_eq!(lines(inputs(None, false)), [4]);
-    assert_eq!(lines(inputs(Some("b"), true)), [2]);
+    assert_eq!(lines(inputs(None, true)), [2, 3, 5]);
+    assert_eq!(lines(inputs(None, false)), [5]);
+    assert_eq!(lines(inputs(Some("b"), true)), [2, 3]);
+}
+
+/// What BuildKit finds while it parses comes before the error of the instruction that it cannot read.
+#[test]
+fn what_stands_before_an_error_is_looked_at() {
+    let (file, failure) = parse_prefix(b"FROM a as B\nMAINTAINER me\nRUNN x\nMAINTAINER you\n").unwrap();
+    assert!(failure.unwrap().to_string().contains("unknown instruction: RUNN"));
+    let found: Vec<(u32, String)> = check_prefix(&file, &CheckOptions::default())
+        .into_iter()
+        .map(|warning| (warning.lines.0, warning.rule))
+        .collect();
+    let named = |line, rule: &str| (line, rule.to_owned());
+    assert_eq!(
+        found,
+        [named(1, "StageNameCasing"), named(1, "FromAsCasing"), named(2, "MaintainerDeprecated")]
+    );
 }
 
 #[test]

@@ -23,11 +23,21 @@ mod words;
 pub(crate) use here_doc::is_whole as is_here_doc;
 pub(crate) use stage::description_of;
 
+use self::node::InstructionNode;
 use crate::ast::{Dockerfile, Instruction, LineRange, Statement};
 use dhow_error::{Failure, invalid};
 
 /// Parses a whole Dockerfile. Errors carry the lines they refer to.
 pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
+    match parse_prefix(text)? {
+        (file, None) => Ok(file),
+        (_, Some(failure)) => Err(failure),
+    }
+}
+
+/// Parses up to the first instruction that is wrong. Returns what stands before it, and what is wrong; fails if
+/// the text does not split into instructions.
+pub fn parse_prefix(text: &[u8]) -> Result<(Dockerfile, Option<Failure>), Failure> {
     if text.is_empty() {
         return Err(invalid("the Dockerfile cannot be empty"));
     }
@@ -39,23 +49,28 @@ pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
         empty_continuations: read.empty_continuations,
     };
     for node in read.nodes {
-        let lines = node.lines.clone();
-        let located = |failure| parse_error(&failure, lines.clone());
-        if node.is("from") {
-            file.stages.push(stage::parse_from(node).map_err(located)?);
-            continue;
-        }
-        let statement = statement::parse_node(node).map_err(located)?;
-        match file.stages.last_mut() {
-            Some(stage) => stage.statements.push(statement),
-            None if matches!(statement.instruction, Instruction::Arg(_)) => file.arguments.push(statement),
-            None => return Err(invalid("no build stage in current context").at(lines)),
+        if let Err(failure) = add_node(&mut file, node) {
+            return Ok((file, Some(failure)));
         }
     }
-    if file.stages.is_empty() {
-        return Err(invalid("dockerfile contains no stages to build"));
+    let empty = file.stages.is_empty().then(|| invalid("dockerfile contains no stages to build"));
+    Ok((file, empty))
+}
+
+fn add_node(file: &mut Dockerfile, node: InstructionNode) -> Result<(), Failure> {
+    let lines = node.lines.clone();
+    let located = |failure| parse_error(&failure, lines.clone());
+    if node.is("from") {
+        file.stages.push(stage::parse_from(node).map_err(located)?);
+        return Ok(());
     }
-    Ok(file)
+    let statement = statement::parse_node(node).map_err(located)?;
+    match file.stages.last_mut() {
+        Some(stage) => stage.statements.push(statement),
+        None if matches!(statement.instruction, Instruction::Arg(_)) => file.arguments.push(statement),
+        None => return Err(invalid("no build stage in current context").at(lines)),
+    }
+    Ok(())
 }
 
 /// Words `failure` as BuildKit does for syntax errors.

@@ -1,6 +1,6 @@
 //! Instructions that change files (`RUN`, `COPY`, `ADD`, `WORKDIR`), as steps.
 
-use super::{StageEvaluator, reject_if};
+use super::{StageEvaluator, reject_if, windows};
 use crate::arguments::PROXIES;
 use crate::ast::{CopyInstruction, RunInstruction};
 use crate::context;
@@ -14,8 +14,9 @@ use dhow_model::digest::Digest;
 
 impl StageEvaluator<'_, '_> {
     pub(super) fn workdir(&mut self, path: &str, linked: &LinkedInstruction) -> Result<(), Failure> {
-        let path = clean_join(self.state.workdir(), path);
-        self.state.config.run.working_dir.clone_from(&path);
+        let os = &self.state.platform.os;
+        let path = clean_join(&self.state.workdir(), &windows::slashed(os, path)?);
+        self.state.config.run.working_dir = windows::configured(os, &path);
         let user = self.state.config.run.user.clone();
         // Even for `/`, which always exists: the step is counted and shown.
         let step = self.push_step(Op::Workdir(WorkdirOp { path: path.clone(), user }), linked);
@@ -32,7 +33,7 @@ impl StageEvaluator<'_, '_> {
         let command = run_command::run_argv(&run.command, &shell);
         let mut mounts = Vec::with_capacity(run.mounts.len());
         for (fields, from) in run.mounts.iter().zip(&linked.trees) {
-            let mount = run_mount::parse(fields, self.state.workdir())?;
+            let mount = run_mount::parse(fields, self.state.known_workdir().as_deref())?;
             // The graph does not know a type that has a variable.
             let from = if mount.has_input() { from.clone() } else { InputTree::Scratch };
             mounts.push(RunMount { mount, from });
@@ -44,7 +45,7 @@ impl StageEvaluator<'_, '_> {
             env: self.state.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
             hidden_env: self.proxies(),
             user: config.user.clone(),
-            workdir: self.state.workdir().to_owned(),
+            workdir: self.state.workdir(),
             mounts,
             network: match run.network.as_deref() {
                 None | Some("default" | "") => RunNetwork::Default,
@@ -91,6 +92,7 @@ impl StageEvaluator<'_, '_> {
     ) -> Result<(), Failure> {
         let sources: Vec<CopySource> = copy.sources.iter().map(|source| classify_source(source)).collect();
         check_copy(copy, &sources, add)?;
+        let target = windows::slashed(&self.state.platform.os, &copy.target)?;
         let op = CopyOp {
             add,
             from: linked.trees.first().cloned().unwrap_or(InputTree::Scratch),
@@ -100,7 +102,7 @@ impl StageEvaluator<'_, '_> {
                 .iter()
                 .map(|doc| InlineFile { name: doc.name.clone(), content: doc.content.clone() })
                 .collect(),
-            target: context::resolve_target_path(self.state.workdir(), &copy.target),
+            target: context::resolve_target_path(&self.state.workdir(), &target),
             flags: copy.flags.clone(),
             checksum: copy.checksum.clone(),
             keep_git_dir: copy.keep_git_dir,

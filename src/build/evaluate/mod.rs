@@ -3,6 +3,7 @@
 
 mod config;
 mod files;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,9 @@ pub struct EvaluationInputs<'a> {
     /// The config of a named context that is an image (`docker-image://`, `oci-layout://`); `None` for one of
     /// files.
     pub context: &'a dyn Fn(&str) -> Option<&'a ImageConfig>,
+    /// Whether a base's config is not known, as in a check, which fetches nothing: then an instruction with
+    /// variables is not refused.
+    pub unknown: &'a dyn Fn(&InputTree) -> bool,
     /// `--label`; goes to the target stage only.
     pub labels: &'a BTreeMap<String, String>,
     /// Several platforms are built: prefix each step with its own.
@@ -93,6 +97,7 @@ struct StageState {
     history: Vec<HistoryLine>,
     platform: Platform,
     command_set: bool,
+    base_unknown: bool,
 }
 
 impl StageState {
@@ -115,13 +120,14 @@ impl StageState {
             }
             (None, _) => Self::from_image(None, target.clone()),
         };
+        state.base_unknown |= (inputs.unknown)(&node.base);
         // In this stage the CMD of the base counts as inherited.
         state.command_set = false;
         // Triggers run in the direct child of their image only, and are not inherited further.
         state.config.run.on_build = None;
         let run = &mut state.config.run;
-        // BuildKit records a PATH in every image, too.
-        if !run.env.iter().any(|entry| entry.starts_with("PATH=")) {
+        // BuildKit records a PATH in every image, too; Windows has its own.
+        if state.platform.os != "windows" && !run.env.iter().any(|entry| entry.starts_with("PATH=")) {
             run.env.push(format!("PATH={DEFAULT_PATH}"));
         }
         for entry in &run.env {
@@ -143,13 +149,21 @@ impl StageState {
             history: Vec::new(),
             platform,
             command_set: false,
+            base_unknown: false,
         }
     }
 
-    fn workdir(&self) -> &str {
+    /// `None` if it is the unknown one of the base.
+    fn known_workdir(&self) -> Option<String> {
+        let known = !self.base_unknown || !self.config.run.working_dir.is_empty();
+        known.then(|| self.workdir())
+    }
+
+    /// With slashes, also for Windows.
+    fn workdir(&self) -> String {
         match self.config.run.working_dir.as_str() {
-            "" => "/",
-            dir => dir,
+            "" => "/".to_owned(),
+            dir => windows::slashed(&self.platform.os, dir).unwrap_or_else(|_| "/".to_owned()),
         }
     }
 }
@@ -181,7 +195,11 @@ impl StageEvaluator<'_, '_> {
         let from_shown = self.base_label();
         self.copy_context_base();
         for linked in &node.statements {
-            self.statement(linked).map_err(|failure| failure.at(linked.statement.lines.clone()))?;
+            match self.statement(linked) {
+                // It may be right with the variables of the base.
+                Err(_) if self.state.base_unknown && linked.statement.has_variables() => {}
+                other => other.map_err(|failure| failure.at(linked.statement.lines.clone()))?,
+            }
         }
         let plan = StagePlan {
             // BuildKit leaves the stage name out of labels if there is only one stage.
@@ -327,7 +345,8 @@ impl StageEvaluator<'_, '_> {
     /// The argv of a shell-form line, with the stage's SHELL.
     fn shell_argv(&self, line: &str) -> Vec<String> {
         let shell = self.state.config.run.shell.as_deref().filter(|shell| !shell.is_empty());
-        let mut words = shell.map_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()], <[String]>::to_vec);
+        let mut words =
+            shell.map_or_else(|| windows::default_shell(&self.state.platform.os), <[String]>::to_vec);
         words.push(line.to_owned());
         words
     }

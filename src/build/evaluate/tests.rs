@@ -34,9 +34,10 @@ impl Case {
             platform: &platform,
             contexts: &self.contexts,
             target: self.target,
+            every_stage: false,
         };
         let mut graph = StageGraph::new(&dockerfile, inputs)?;
-        let triggers = |_: usize| Some(self.image.config.on_build.clone().unwrap_or_default());
+        let triggers = |_: &InputTree| Some(self.image.config.on_build.clone().unwrap_or_default());
         while graph.add_triggers(&triggers)? {}
         Ok((graph, globals, platform))
     }
@@ -48,6 +49,7 @@ impl Case {
             build_args: &self.args,
             image: &|_| Some(&self.image),
             context: &|_| None,
+            unknown: &|_| false,
             labels: &BTreeMap::new(),
             multi_platform: self.several,
             no_cache: &|_| false,
@@ -181,6 +183,22 @@ fn triggers_run_first_and_once() {
     );
     assert_eq!(plan.images.len(), 2);
     assert_eq!(target(&plan).config.run.on_build, None);
+}
+
+/// BuildKit runs them where the context stands in for the image of FROM, not where it stands in for the stage.
+#[test]
+fn triggers_of_a_context_run_where_it_is_a_base() {
+    let run = RunConfig { on_build: Some(vec!["COPY --from=ctx /a /b".into()]), ..RunConfig::default() };
+    let contexts = BTreeSet::from(["a".to_owned(), "x".to_owned(), "ctx".to_owned()]);
+    let image = ImageConfig { config: run, ..ImageConfig::default() };
+    let case = Case { image, contexts, ..Case::default() };
+    let (graph, ..) = case.graph("FROM a\nRUN own\n").unwrap();
+    assert_eq!(graph.needed_contexts(), BTreeSet::from(["a".to_owned(), "ctx".to_owned()]));
+    let steps = |text: &str| -> usize { target(&case.plan(text).unwrap()).steps.len() };
+    // Two, and the copy of the context's files, which stand for an image here.
+    assert_eq!(steps("FROM a\nRUN own\n"), 3);
+    assert_eq!(steps("FROM b AS x\nRUN never\n"), 1);
+    assert_eq!(steps("FROM b AS x\nFROM x\nRUN own\n"), 1);
 }
 
 #[test]

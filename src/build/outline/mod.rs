@@ -225,7 +225,12 @@ impl OutlineBuilder<'_> {
         for statement in &stage.statements {
             let expanded = expand::expand_instruction(&statement.instruction, escape, &state.variables);
             let located = |failure: Failure| failure.at(statement.lines.clone());
-            match expanded.map_err(located)?.0 {
+            let expanded = match expanded {
+                // It may be right with the variables of the base.
+                Err(_) if state.base_unknown && statement.has_variables() => continue,
+                other => other.map_err(located)?.0,
+            };
+            match expanded {
                 Instruction::Arg(declarations) => {
                     for argument in &declarations {
                         let scope = &state.variables;
@@ -249,8 +254,12 @@ impl OutlineBuilder<'_> {
                 Instruction::Run(run) if needed => {
                     for fields in &run.mounts {
                         // Only IDs are used, so the working directory does not matter.
-                        let mount = run_mount::parse(fields, "/").map_err(located)?;
-                        self.mount(mount, statement);
+                        match run_mount::parse(fields, None) {
+                            Ok(mount) => self.mount(mount, statement),
+                            // It may be right with the variables of the base.
+                            Err(_) if state.base_unknown => {}
+                            Err(failure) => return Err(located(failure)),
+                        }
                     }
                 }
                 _ => {}

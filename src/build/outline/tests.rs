@@ -14,7 +14,8 @@ FROM $TAG AS build
 # LEVEL how much
 ARG LEVEL=2 OTHER=$LEVEL
 RUN --mount=type=secret,id=key,required --mount=type=ssh make
-RUN --mount=type=secret,id=key --mount=type=cache,target=/c make
+WORKDIR /src
+RUN --mount=type=secret,id=key --mount=type=cache,target=/c --mount=target=. --mount=type=cache,target=$HOME make
 
 FROM scratch AS unneeded
 ARG ELSEWHERE=1

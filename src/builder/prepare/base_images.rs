@@ -72,6 +72,23 @@ impl BaseImages {
         self.resolved.iter().find(|((known, _), _)| known == name).map(|(_, base)| base)
     }
 
+    /// Takes those of `images` that are in the store.
+    pub(crate) fn look_up(
+        &mut self,
+        runner: &mut JobRunner<'_>,
+        lookup: BaseLookup<'_>,
+        images: &[ImageInput],
+    ) -> Result<()> {
+        for image in images {
+            if !self.resolved.contains_key(&base_key(image))
+                && let Some(stored) = find_local(lookup, image, runner)?
+            {
+                self.resolved.insert(base_key(image), open_base(lookup.store, &stored, image)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Resolves those of `images` that are not resolved yet; pulls run concurrently.
     pub(crate) fn resolve(
         &mut self,

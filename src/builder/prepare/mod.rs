@@ -2,22 +2,22 @@
 //! variables.
 
 pub(crate) mod base_images;
+mod checks;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use self::base_images::{BaseImage, BaseImages, BaseLookup};
+use self::base_images::{BaseImages, BaseLookup};
 use crate::BuildRun;
 use crate::load::BuildSources;
 use crate::request::ContextSource;
 use dhow_build::arguments;
 use dhow_build::ast::Dockerfile;
-use dhow_build::check::{self, CheckOptions};
+use dhow_build::check;
 use dhow_build::evaluate::{EvaluationInputs, evaluate_graph};
 use dhow_build::graph::{GraphInputs, StageGraph};
-use dhow_build::plan::{BuildPlan, ImageInput};
-use dhow_build::progress::{BuildEvent, CheckWarning};
+use dhow_build::plan::{BuildPlan, ImageInput, InputTree};
 use dhow_model::digest::Digest;
 use dhow_model::image::ImageConfig;
 use dhow_model::platform::Platform;
@@ -30,7 +30,7 @@ pub(crate) struct PreparedBuild {
     pub images: BTreeMap<(usize, String), Vec<Digest>>,
 }
 
-impl BuildRun<'_, '_> {
+impl<'a> BuildRun<'a, '_> {
     pub(crate) fn prepare(
         &mut self,
         loaded: &mut BuildSources,
@@ -38,25 +38,85 @@ impl BuildRun<'_, '_> {
     ) -> Result<PreparedBuild> {
         let mut prepared =
             PreparedBuild { plans: Vec::new(), bases: BaseImages::default(), images: BTreeMap::new() };
+        let options = self.check_options(dockerfile)?;
         for (index, platform) in self.platforms().iter().enumerate() {
-            let (graph, globals) = self.graph(dockerfile, platform, &mut prepared.bases)?;
-            self.load_named_contexts(index, platform, &graph, loaded, &mut prepared)?;
-            // Once, not for each platform.
+            // The warnings are shown once, not for each platform.
+            let mut warnings = Vec::new();
             if index == 0 {
-                let warnings = self.warnings(dockerfile, platform, loaded, Some(&prepared.bases), false)?;
-                let options = self.check_options(dockerfile)?;
-                let violation = check::violation_error(&warnings, &options);
-                for warning in warnings {
-                    self.runner.event(BuildEvent::Warning(warning));
-                }
-                if let Some(failure) = violation {
-                    return Err(failure.into());
-                }
+                let bases = &prepared.bases;
+                warnings = self.with_check_inputs(platform, loaded, bases, false, |inputs| {
+                    check::check_file(dockerfile, &options, inputs)
+                });
+                self.show_warnings(&warnings);
             }
-            let plan = self.plan(&graph, platform, &globals, &prepared)?;
-            prepared.plans.push(plan);
+            let (mut graph, globals) = self.graph(dockerfile, platform, false)?;
+            self.fetch_inputs(index, platform, &mut graph, loaded, &mut prepared)?;
+            if index == 0 {
+                let bases = &prepared.bases;
+                let of_stages = self.with_check_inputs(platform, loaded, bases, false, |inputs| {
+                    check::check_stages(dockerfile, &options, inputs)
+                });
+                self.show_warnings(&of_stages);
+                warnings.extend(of_stages);
+            }
+            prepared.plans.push(self.plan(&graph, platform, &globals, &prepared.bases)?);
+            if let Some(violation) = check::violation_error(&warnings, &options) {
+                return Err(violation.into());
+            }
         }
         Ok(prepared)
+    }
+
+    /// Expands all stages as a build does, and returns what it would refuse, with the images in the store;
+    /// nothing is fetched. What may depend on images that are not there is not refused.
+    pub(crate) fn evaluate_locally(
+        &mut self,
+        dockerfile: &Dockerfile,
+        platform: &Platform,
+    ) -> (BaseImages, Result<()>) {
+        let mut bases = BaseImages::default();
+        let evaluated = self.evaluate_with_local(dockerfile, platform, &mut bases);
+        (bases, evaluated)
+    }
+
+    fn evaluate_with_local(
+        &mut self,
+        dockerfile: &Dockerfile,
+        platform: &Platform,
+        bases: &mut BaseImages,
+    ) -> Result<()> {
+        let (mut graph, globals) = self.graph(dockerfile, platform, self.request.target.is_none())?;
+        loop {
+            let contexts = graph.needed_contexts();
+            let contexts = contexts.iter().filter_map(|name| self.context_image(name, platform));
+            let needed = graph.needed_images();
+            let images = needed.iter().filter_map(|image| graph.images.get(*image).cloned());
+            let images: Vec<ImageInput> = images.chain(contexts).collect();
+            bases.look_up(self.runner, self.base_lookup(), &images)?;
+            let known = graph.images.clone();
+            let triggers = |tree: &InputTree| self.triggers(tree, &known, platform, bases);
+            if !graph.add_triggers(&triggers)? {
+                break;
+            }
+        }
+        self.plan(&graph, platform, &globals, bases).map(drop)
+    }
+
+    fn graph(
+        &self,
+        dockerfile: &Dockerfile,
+        platform: &Platform,
+        every_stage: bool,
+    ) -> Result<(StageGraph, BTreeMap<String, String>)> {
+        let globals = self.globals(dockerfile, platform)?;
+        let inputs = GraphInputs {
+            globals: &globals,
+            platform,
+            contexts: &self.request.contexts.keys().cloned().collect(),
+            target: self.request.target.as_deref(),
+            every_stage,
+        };
+        Ok((StageGraph::new(dockerfile, inputs)?, globals))
     }
 
     /// The target platforms without repetitions; the host's if none were requested.
@@ -77,7 +137,7 @@ impl BuildRun<'_, '_> {
         self.platforms().len() > 1
     }
 
-    fn base_lookup(&self) -> BaseLookup<'_> {
+    fn base_lookup(&self) -> BaseLookup<'a> {
         BaseLookup {
             store: self.store,
             environment: self.environment,
@@ -88,43 +148,55 @@ impl BuildRun<'_, '_> {
         }
     }
 
-    /// The graph of stages, with the ONBUILD triggers of their bases, and the variables that `FROM` sees.
-    fn graph(
-        &mut self,
-        dockerfile: &Dockerfile,
-        platform: &Platform,
-        bases: &mut BaseImages,
-    ) -> Result<(StageGraph, BTreeMap<String, String>)> {
-        let request = self.request;
-        let target = request.target.as_deref();
+    /// The variables that `FROM` sees.
+    fn globals(&self, dockerfile: &Dockerfile, platform: &Platform) -> Result<BTreeMap<String, String>> {
         let last = || dockerfile.stages.last().and_then(|stage| stage.name.clone()).unwrap_or_default();
-        let target_name = target.map_or_else(last, str::to_owned);
-        let automatic = arguments::platform_args(&Platform::host(), platform, &target_name);
-        let globals = arguments::global_args(dockerfile, &automatic, &request.args)?;
-        let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
-        let inputs = GraphInputs { globals: &globals, platform, contexts: &contexts, target };
-        let mut graph = StageGraph::new(dockerfile, inputs)?;
-        // ONBUILD triggers may need further images, so repeat until none are added.
+        let target = self.request.target.clone().unwrap_or_else(last);
+        let automatic = arguments::platform_args(&Platform::host(), platform, &target);
+        Ok(arguments::global_args(dockerfile, &automatic, &self.request.args)?)
+    }
+
+    /// Fetches the images and named contexts that the graph needs, and adds the ONBUILD triggers of its bases.
+    fn fetch_inputs(
+        &mut self,
+        plan: usize,
+        platform: &Platform,
+        graph: &mut StageGraph,
+        loaded: &mut BuildSources,
+        prepared: &mut PreparedBuild,
+    ) -> Result<()> {
+        // Triggers may need further images, so repeat until none are added.
         loop {
-            let needed = graph.needed_images();
             let images = graph.images.clone();
-            let needed_images: Vec<&ImageInput> =
-                needed.iter().filter_map(|image| images.get(*image)).collect();
-            let lookup = BaseLookup {
-                environment: self.environment,
-                built_in: self.built_in,
-                store: self.store,
-                ..self.base_lookup()
-            };
-            bases.resolve(self.runner, lookup, &needed_images)?;
-            let triggers = |image: usize| {
-                let base = bases.get(images.get(image)?)?;
-                Some(base.config.config.on_build.clone().unwrap_or_default())
-            };
+            let needed = graph.needed_images();
+            let needed: Vec<&ImageInput> = needed.iter().filter_map(|image| images.get(*image)).collect();
+            let lookup = self.base_lookup();
+            prepared.bases.resolve(self.runner, lookup, &needed)?;
+            self.load_named_contexts(plan, platform, graph, loaded, prepared)?;
+            let bases = &prepared.bases;
+            let triggers = |tree: &InputTree| self.triggers(tree, &images, platform, bases);
             if !graph.add_triggers(&triggers)? {
-                return Ok((graph, globals));
+                return Ok(());
             }
         }
+    }
+
+    /// The ONBUILD triggers of a base; `None` if it is not known yet.
+    fn triggers(
+        &self,
+        base: &InputTree,
+        images: &[ImageInput],
+        platform: &Platform,
+        bases: &BaseImages,
+    ) -> Option<Vec<String>> {
+        let image = match base {
+            InputTree::Image(image) => images.get(*image).cloned(),
+            InputTree::Context(name) => self.context_image(name, platform),
+            _ => None,
+        };
+        // A context of files has none.
+        let Some(image) = image else { return Some(Vec::new()) };
+        Some(bases.get(&image)?.config.config.on_build.clone().unwrap_or_default())
     }
 
     /// Loads the named contexts that the graph needs, unless they are loaded already.
@@ -141,12 +213,7 @@ impl BuildRun<'_, '_> {
             match source {
                 ContextSource::Image(_) => {
                     let Some(image) = self.context_image(&name, platform) else { continue };
-                    let lookup = BaseLookup {
-                        environment: self.environment,
-                        built_in: self.built_in,
-                        store: self.store,
-                        ..self.base_lookup()
-                    };
+                    let lookup = self.base_lookup();
                     prepared.bases.resolve(self.runner, lookup, &[&image])?;
                     let layers = prepared.bases.get(&image).map(|base| base.layers.clone());
                     prepared.images.insert((plan, name), layers.unwrap_or_default());
@@ -173,13 +240,21 @@ impl BuildRun<'_, '_> {
         graph: &StageGraph,
         platform: &Platform,
         globals: &BTreeMap<String, String>,
-        prepared: &PreparedBuild,
+        bases: &BaseImages,
     ) -> Result<BuildPlan> {
         let request = self.request;
-        let bases = &prepared.bases;
         let image = |image: usize| Some(&bases.get(graph.images.get(image)?)?.config);
         let context = |name: &str| -> Option<&ImageConfig> {
             Some(&bases.get(&self.context_image(name, platform)?)?.config)
+        };
+        let unknown = |base: &InputTree| match base {
+            InputTree::Image(image) => {
+                graph.images.get(*image).is_some_and(|image| bases.get(image).is_none())
+            }
+            InputTree::Context(name) => {
+                self.context_image(name, platform).is_some_and(|image| bases.get(&image).is_none())
+            }
+            _ => false,
         };
         let no_cache = |name: &str| {
             let named = |filter: &String| filter.eq_ignore_ascii_case(name);
@@ -190,47 +265,11 @@ impl BuildRun<'_, '_> {
             build_args: &request.args,
             image: &image,
             context: &context,
+            unknown: &unknown,
             labels: &request.labels,
             multi_platform: self.is_multi_platform(),
             no_cache: &no_cache,
         };
         Ok(evaluate_graph(graph, platform, &inputs)?)
-    }
-
-    pub(crate) fn check_options(&self, dockerfile: &Dockerfile) -> Result<CheckOptions> {
-        let argument = self.request.args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
-        Ok(CheckOptions::for_build(dockerfile, argument)?)
-    }
-
-    /// The build rules that the Dockerfile breaks (`--check`).
-    pub(crate) fn warnings(
-        &self,
-        dockerfile: &Dockerfile,
-        platform: &Platform,
-        loaded: &BuildSources,
-        bases: Option<&BaseImages>,
-        all_stages: bool,
-    ) -> Result<Vec<CheckWarning>> {
-        let base_environment = |name: &str| {
-            let base: &BaseImage = bases?.by_name(name)?;
-            let pair = |entry: &String| {
-                entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-            };
-            Some(base.config.config.env.iter().filter_map(pair).collect())
-        };
-        let ignore = loaded.contexts.get("").map(|context| &context.ignore);
-        let ignored = |path: &str| ignore.is_some_and(|ignore| crate::load::is_ignored(ignore, path));
-        // With exceptions, a directory may be ignored although some file in it is copied.
-        let is_plain = ignore.is_some_and(|ignore| !ignore.file().is_empty() && !ignore.has_exceptions());
-        let inputs = check::CheckInputs {
-            target: self.request.target.as_deref(),
-            all_stages,
-            given: &self.request.args,
-            build: &Platform::host(),
-            platform,
-            base_environment: &base_environment,
-            ignored: is_plain.then_some(&ignored),
-        };
-        Ok(check::check(dockerfile, &self.check_options(dockerfile)?, &inputs))
     }
 }

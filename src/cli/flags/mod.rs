@@ -25,7 +25,7 @@ use super::frame::command::CommandContext;
 use super::frame::usage::UsageError;
 use super::frame::{environment, report};
 use dhow_model::container::ContainerSpec;
-use dhow_model::platform::Platform;
+use dhow_model::platform::{Platform, not_linux};
 use dhow_model::run_request::{PullPolicy, RunRequest};
 
 /// All flags that describe a container.
@@ -71,6 +71,9 @@ impl ContainerFlags {
         // With --rootfs there is no image to choose by platform.
         if self.platform.is_none() && image.is_some() {
             self.platform = environment::default_platform()?;
+        }
+        if let Some(platform) = self.platform.as_ref().filter(|platform| !platform.is_linux()) {
+            return Err(not_linux(platform).into());
         }
         let mut spec =
             ContainerSpec { platform: self.platform.as_ref().map(Platform::to_string), ..Default::default() };

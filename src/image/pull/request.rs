@@ -16,7 +16,7 @@ use dhow_error::invalid;
 use dhow_model::digest::Digest;
 use dhow_model::environment::Environment;
 use dhow_model::layer::LayerOwnership;
-use dhow_model::platform::Platform;
+use dhow_model::platform::{Platform, not_linux};
 use dhow_model::progress::LayerProgress;
 use dhow_model::reference::ImageReference;
 use dhow_store::Store;
@@ -33,8 +33,11 @@ pub struct PullRequest {
 }
 
 impl PullRequest {
-    /// Refuses a tag or digest next to `all_tags`.
+    /// Refuses a tag or digest next to `all_tags`, and images that do not run here.
     pub fn check(&self) -> Result<()> {
+        if let Some(platform) = self.platform.as_ref().filter(|platform| !platform.is_linux()) {
+            return Err(not_linux(platform).into());
+        }
         if self.all_tags && (self.reference.tag().is_some() || self.reference.digest().is_some()) {
             return Err(invalid("a tag cannot be used together with --all-tags").into());
         }

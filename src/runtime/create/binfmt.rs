@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use dhow_error::unsupported;
 use dhow_model::image::ImageConfig;
-use dhow_model::platform::Platform;
+use dhow_model::platform::{Platform, not_linux};
 
 const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -29,6 +29,9 @@ pub(crate) fn check_image(config: &ImageConfig) -> Result<()> {
 /// The same for a platform.
 pub fn check_platform(platform: &Platform) -> Result<()> {
     let host = Platform::host();
+    if !platform.is_linux() {
+        return Err(not_linux(platform).into());
+    }
     if platform.architecture == host.architecture || is_native(&host.architecture, &platform.architecture) {
         return Ok(());
     }

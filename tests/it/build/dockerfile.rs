@@ -84,6 +84,57 @@ each_mode! {
         assert!(err.contains("lint violation found for rules: StageNameCasing"), "{err}");
     }
 
+    /// What docker 26 said of each when it built it, and BuildKit's checks say the same of stages that nothing needs.
+    fn a_check_refuses_what_a_build_refuses(dhow) {
+        dhow.with_busybox();
+        for (line, part) in [
+            ("EXPOSE a", "invalid containerPort: a"),
+            ("STOPSIGNAL SIGFOO", "nvalid signal: SIGFOO"),
+            ("WORKDIR \"x", "unexpected end of statement while looking for matching double-quote"),
+            ("COPY --chmod=9999 a b", "invalid chmod parameter: '9999'"),
+            ("RUN --mount=type=bogus,target=/x true", "unsupported mount type \"bogus\""),
+            ("RUN --mount=target=. true", "invalid mount target \"/\""),
+            ("COPY --from=later a b", "cannot copy from stage \"later\", it needs to be defined before current stage \"first\""),
+            ("USER ${NOBODY:?is not said}", "NOBODY: is not said"),
+            ("COPY http://x/y z", "source can't be a URL for COPY"),
+        ] {
+            let text = format!("FROM busybox AS first\n{line}\nFROM scratch AS later\nFROM scratch\nCOPY a b\n");
+            let checked = build(dhow, &text, "--check");
+            let out = checked.out();
+            assert!(checked.code == 1 && out.contains(part) && out.contains("Dockerfile:2\n"), "{line}\n{out}");
+            let json = build(dhow, &text, "--call check,format=json").json();
+            assert_eq!(json["buildError"]["location"]["ranges"][0]["start"]["line"], 2, "{json}");
+            let built = refused(dhow, &text, "--target first");
+            assert!(built.contains(part), "{line}\n{built}");
+        }
+        // The base is not there to ask, and may well set what is used.
+        let unknown = build(dhow, "FROM nowhere\nEXPOSE $PORT\nRUN --mount=target=. ${X:?} true\nUSER ${X:?}\n", "--check");
+        assert_eq!(unknown.code, 0, "{}", unknown.out());
+        let known = build(dhow, "FROM nowhere\nEXPOSE a\n", "--check");
+        assert!(known.code == 1 && known.out().contains("invalid containerPort: a"), "{}", known.out());
+    }
+
+    fn warnings_come_before_the_error_and_of_what_is_built(dhow) {
+        dhow.with_busybox();
+        let unread = refused(dhow, "FROM scratch AS First\nMAINTAINER me\nRUNN x\n", "");
+        for rule in ["StageNameCasing", "MaintainerDeprecated"] {
+            assert!(unread.contains(rule), "{unread}");
+        }
+        let wrong = refused(dhow, "FROM scratch as first\nENV a b\nEXPOSE a\n", "");
+        assert!(wrong.contains("FromAsCasing") && wrong.contains("LegacyKeyValueFormat"), "{wrong}");
+        let missing = refused(dhow, "FROM localhost:1/none as first\nENV a b\n", "");
+        assert!(missing.contains("FromAsCasing") && !missing.contains("LegacyKeyValueFormat"), "{missing}");
+        let text = "FROM scratch AS unneeded\nENV a b\nCMD x\nFROM scratch AS Other\nLABEL a=b\n";
+        let built = build(dhow, text, "").err();
+        assert!(built.contains("StageNameCasing") && !built.contains("Legacy") && !built.contains("JSONArgs"), "{built}");
+        let checked = build(dhow, text, "--check").out();
+        for rule in ["StageNameCasing", "LegacyKeyValueFormat", "JSONArgsRecommended"] {
+            assert!(checked.contains(rule), "{checked}");
+        }
+        let reason = build(dhow, "# check=skip=StageNameCasing // old name\nFROM scratch AS First\nLABEL a=b\n", "--check");
+        assert_eq!(reason.code, 0, "{}", reason.out());
+    }
+
     fn a_target_and_its_parameters_are_described(dhow) {
         let text = "ARG V=1\n# first is the one\nFROM scratch AS first\n# LEVEL of it\nARG LEVEL=2 V\nFROM scratch\n";
         let outline = build(dhow, text, "--call outline --target first").out();
@@ -92,6 +143,8 @@ each_mode! {
             "TARGET:      first\nDESCRIPTION: is the one\n\n\
              BUILD ARG   VALUE   DESCRIPTION\nV           1       \nLEVEL       2       of it"
         );
+        let mounts = "FROM nowhere\nRUN --mount=target=. --mount=type=cache,target=$HOME/c --mount=type=secret,id=key true\n";
+        assert_eq!(build(dhow, mounts, "--call outline").out(), "SECRET   REQUIRED\nkey      ");
         let targets = build(dhow, text, "--call targets").out();
         assert_eq!(targets, "TARGET    DESCRIPTION\nfirst     is the one\n(default) ");
     }
@@ -154,6 +207,18 @@ RUN printf '%s|' "$one" "$two" "$three" "$four" "$five" "$six" "$seven" "$BASE" 
         // A line for each step, however many its script has.
         let listed = dhow.cmd("history --no-trunc made").ok().lines();
         assert_eq!(listed.len(), 1 + dhow.cmd("history -q made").ok().lines().len(), "{listed:#?}");
+    }
+
+    /// As BuildKit 0.22 and later do; before, the text was read as instructions.
+    fn a_blank_may_stand_before_the_name_of_a_here_document(dhow) {
+        dhow.with_busybox();
+        let text = "FROM busybox\nENV N=world\n\
+            RUN cat << EOF > /a\n$N $((1 << 2))\nEOF\n\
+            RUN cat << 'A' 3<< B <&3 >> /a\n$N\nA\nthree\nB\n\
+            RUN <<- EOF\n\tcat >> /a << END\n\tinner\n\tEND\n\tEOF\n\
+            RUN echo $((1 << 2)) >> /a\n\
+            COPY << EOF /b\n$N\nEOF\n";
+        assert_eq!(says(dhow, text, "", "cat /a /b"), "world 4\nthree\ninner\n4\nworld");
     }
 
     fn triggers_of_a_base_are_carried_out(dhow) {

@@ -194,6 +194,34 @@ each_mode! {
 }
 
 each_mode! {
+    /// docker 26 exported the same, and refused `toaster` in these words. It takes any name of two parts; here both have to
+    /// be of Go's systems and architectures.
+    fn images_for_other_systems_are_made_where_none_of_them_runs(dhow) {
+        dhow.write("context/Dockerfile", "FROM scratch\nCOPY one C:/data/\nWORKDIR app\nCOPY one two/\nCMD start\n");
+        dhow.write("context/one", "one\n");
+        let dir = dhow.dir().join("context");
+        let out = dhow.make_dir("out");
+        dhow.cmd("build -q --platform windows/amd64 -t win -o").arg(&out).arg(&dir).ok();
+        assert_eq!(fs::read_to_string(out.join("data/one")).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(out.join("app/two/one")).unwrap(), "one\n");
+        dhow.cmd("build -q --platform windows/amd64 -t win").arg(&dir).ok();
+        let image = dhow.cmd("image inspect win").ok().json()[0].clone();
+        assert_eq!((&image["Os"], &image["Architecture"]), (&"windows".into(), &"amd64".into()));
+        assert_eq!(image["Config"]["WorkingDir"], "\\app");
+        assert_eq!(image["Config"]["Cmd"], json!(["cmd", "/S", "/C", "start"]));
+        assert_eq!(image["Config"]["Env"], json!([]));
+        dhow.run("win").fails(125, &["windows"]);
+        dhow.cmd("build -q --platform freebsd/arm64 -t bsd").arg(&dir).ok();
+        dhow.write("context/Dockerfile", "FROM scratch\nRUN true\n");
+        dhow.cmd("build --platform windows/amd64").arg(&dir).fails(1, &["windows/amd64", "Linux"]);
+        for unknown in ["toaster", "linux/toaster", "beos/amd64"] {
+            let words = format!("\"{unknown}\": unknown operating system or architecture");
+            dhow.cmd("build --platform").arg(unknown).arg(&dir).fails(1, &[&words]);
+            dhow.cmd("run --platform").arg(unknown).arg("x").fails(125, &[&words]);
+        }
+        dhow.cmd("pull --platform windows/amd64 x").fails(1, &["windows/amd64", "Linux"]);
+    }
+
     fn an_image_that_holds_its_own_steps_spares_them(dhow) {
         let Some(registry) = Registry::plain() else { return };
         dhow.with_busybox();

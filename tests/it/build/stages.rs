@@ -138,6 +138,29 @@ each_mode! {
         assert_eq!(config(dhow, "i")["Config"]["OnBuild"], Value::Null);
     }
 
+    /// BuildKit runs them where the context stands for the image of FROM, and not where it stands for the stage itself.
+    fn triggers_of_named_contexts_run(dhow) {
+        dhow.with_busybox();
+        let base = context(dhow, "base", &[("Dockerfile", "FROM busybox\nONBUILD COPY --from=more f /f\nONBUILD RUN cat /f >/seen\n")]);
+        build(dhow, &base, "-t triggers");
+        let layout = dhow.dir().join("layout");
+        build(dhow, &base, &format!("-o type=oci,tar=false,dest={}", layout.display()));
+        let more = context(dhow, "more", &[("f", "of more\n")]);
+        let dir = context(dhow, "context", &[("Dockerfile", "FROM base AS one\nFROM one\nRUN cat /seen >/again\n")]);
+        for address in ["docker-image://triggers".to_owned(), format!("oci-layout://{}", layout.display())] {
+            build(dhow, &dir, &format!("-t i --build-context base={address} --build-context more={}", more.display()));
+            assert_eq!(dhow.run("i cat /again").ok().out(), "of more", "{address}");
+            assert_eq!(config(dhow, "i")["Config"]["OnBuild"], Value::Null);
+            build(dhow, &dir, &format!("-t j --target one --build-context one={address}"));
+            dhow.run("j test -e /seen").exits(1);
+        }
+        let bake = format!("target \"base\" {{\n  context = \"{}\"\n}}\ntarget \"default\" {{\n  context = \"{}\"\n  tags = [\"k\"]\n  contexts = {{ base = \"target:base\", more = \"{}\" }}\n}}\n",
+            base.display(), dir.display(), more.display());
+        dhow.write("bake/docker-bake.hcl", bake);
+        dhow.cmd("buildx bake --progress plain").cwd(dhow.dir().join("bake")).warns("#1").ok();
+        assert_eq!(dhow.run("k cat /again").ok().out(), "of more");
+    }
+
     fn a_failed_program_keeps_its_files_to_look_at_and_go_on_from(dhow) {
         dhow.with_busybox();
         let text = "FROM busybox\nRUN echo before >/before\nRUN echo half >>/half; test \"$(wc -l </half)\" = 2\n";
