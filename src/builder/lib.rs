@@ -32,6 +32,7 @@
 
 pub mod bake;
 pub mod buildflags;
+mod entitlements;
 mod export;
 mod job;
 mod layer_lease;
@@ -105,15 +106,15 @@ fn sweep_leftovers(store: &Store, environment: &Environment) {
     let _ = userns::run_in_root_child(&userns::probe_identity(environment), || store.sweep());
 }
 
-struct BuildRun<'a, 'd> {
+struct BuildRun<'a, 'd, 'w> {
     store: &'a Store,
     request: &'a BuildRequest,
     environment: &'a Environment,
     built_in: &'a dyn BuiltInImage,
-    runner: &'d mut JobRunner<'a>,
+    runner: &'d mut JobRunner<'w>,
 }
 
-impl<'a> BuildRun<'a, '_> {
+impl<'w> BuildRun<'_, '_, 'w> {
     fn run(mut self) -> Result<BuildResult> {
         let loaded = self.source_loader().load();
         let mut loaded = loaded.map_err(|error| solve_error::report_failure(self.runner, "", b"", error))?;
@@ -124,7 +125,7 @@ impl<'a> BuildRun<'a, '_> {
         })
     }
 
-    fn source_loader(&mut self) -> SourceLoader<'_, 'a> {
+    fn source_loader(&mut self) -> SourceLoader<'_, 'w> {
         SourceLoader {
             runner: self.runner,
             store: self.store,
@@ -134,15 +135,26 @@ impl<'a> BuildRun<'a, '_> {
     }
 
     fn solve_and_export(&mut self, loaded: &mut BuildSources) -> Result<BuildResult> {
-        let started = now_rfc3339();
         if let Some(result) = self.run_subrequest(loaded)? {
             return Ok(result);
         }
+        let dockerfile = self.parse_definition(&loaded.definition.text)?;
+        let Some(epoch) = self.declared_epoch(&dockerfile)? else {
+            return self.build_file(loaded, &dockerfile);
+        };
+        let request = BuildRequest { epoch: Some(epoch), ..self.request.clone() };
+        let BuildRun { store, environment, built_in, .. } = *self;
+        BuildRun { store, request: &request, environment, built_in, runner: self.runner }
+            .build_file(loaded, &dockerfile)
+    }
+
+    fn build_file(&mut self, loaded: &mut BuildSources, dockerfile: &Dockerfile) -> Result<BuildResult> {
+        let started = now_rfc3339();
         let exports = ExporterSet::prepare(self.environment, self.request)?;
         let mut remote = RemoteCache::prepare(self.environment, self.request)?;
-        let dockerfile = self.parse_definition(&loaded.definition.text)?;
-        self.report_frontend(&dockerfile);
-        let prepared = self.prepare(loaded, &dockerfile)?;
+        self.report_frontend(dockerfile);
+        let prepared = self.prepare(loaded, dockerfile)?;
+        entitlements::check_entitlements(&prepared.plans, self.request)?;
         if let Some(plan) = prepared.plans.first() {
             import_caches(self.runner, &mut remote, &plan.platform)?;
         }

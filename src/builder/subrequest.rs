@@ -12,7 +12,7 @@ use dhow_build::progress::CheckWarning;
 use dhow_error::Failure;
 use dhow_model::platform::Platform;
 
-impl BuildRun<'_, '_> {
+impl BuildRun<'_, '_, '_> {
     /// Runs the subrequest; `None` if a build was requested.
     pub(crate) fn run_subrequest(&mut self, loaded: &BuildSources) -> Result<Option<BuildResult>> {
         let text = String::from_utf8_lossy(&loaded.definition.text).into_owned();

@@ -54,20 +54,25 @@ fn is_annotation_type(text: &str) -> bool {
     ANNOTATION_TYPES.contains(&kind) && (kind == text || text.ends_with(']'))
 }
 
+/// The argument and variable whose value, in seconds, takes the place of the current time.
+pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// `SOURCE_DATE_EPOCH` in seconds, from the arguments or else from the environment, in which case it becomes
 /// an argument.
 pub fn parse_epoch(args: &mut BTreeMap<String, String>, client: &ClientEnv) -> Result<Option<i64>, Failure> {
-    const NAME: &str = "SOURCE_DATE_EPOCH";
-    if let (false, Some(value)) = (args.contains_key(NAME), client.environment.text(NAME)) {
-        args.insert(NAME.into(), value.into());
+    if let (false, Some(value)) = (args.contains_key(EPOCH), client.environment.text(EPOCH)) {
+        args.insert(EPOCH.into(), value.into());
     }
-    match args.get(NAME).map(String::as_str) {
-        None | Some("") => Ok(None),
-        Some(value) => value
-            .parse()
-            .map(Some)
-            .map_err(|_| invalid(format!("invalid SOURCE_DATE_EPOCH: {}", value.escape_debug()))),
+    args.get(EPOCH).map_or(Ok(None), |value| parse_epoch_value(value))
+}
+
+/// An empty value sets none.
+pub(crate) fn parse_epoch_value(value: &str) -> Result<Option<i64>, Failure> {
+    if value.is_empty() {
+        return Ok(None);
     }
+    let wrong = |_| invalid(format!("invalid SOURCE_DATE_EPOCH: {}", value.escape_debug()));
+    value.parse().map(Some).map_err(wrong)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use dhow_build::dockerfile::parse_prefix;
 use dhow_build::progress::{BuildEvent, CheckWarning};
 use dhow_model::platform::Platform;
 
-impl BuildRun<'_, '_> {
+impl BuildRun<'_, '_, '_> {
     /// Parses the Dockerfile; if something in it is wrong, shows the warnings of what stands before.
     pub(crate) fn parse_definition(&mut self, text: &[u8]) -> Result<Dockerfile> {
         let (file, failure) = parse_prefix(text)?;

@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use self::base_images::{BaseImages, BaseLookup};
 use crate::BuildRun;
+use crate::buildflags::args::{EPOCH, parse_epoch_value};
 use crate::load::BuildSources;
 use crate::request::ContextSource;
 use dhow_build::arguments;
@@ -30,7 +31,7 @@ pub(crate) struct PreparedBuild {
     pub images: BTreeMap<(usize, String), Vec<Digest>>,
 }
 
-impl<'a> BuildRun<'a, '_> {
+impl<'a> BuildRun<'a, '_, '_> {
     pub(crate) fn prepare(
         &mut self,
         loaded: &mut BuildSources,
@@ -154,6 +155,19 @@ impl<'a> BuildRun<'a, '_> {
         let target = self.request.target.clone().unwrap_or_else(last);
         let automatic = arguments::platform_args(&Platform::host(), platform, &target);
         Ok(arguments::global_args(dockerfile, &automatic, &self.request.args)?)
+    }
+
+    /// The epoch that the Dockerfile sets for itself with a global `ARG SOURCE_DATE_EPOCH=…`; `None` if the request
+    /// says something about it.
+    pub(crate) fn declared_epoch(&self, dockerfile: &Dockerfile) -> Result<Option<i64>> {
+        if self.request.epoch.is_some() || self.request.args.contains_key(EPOCH) {
+            return Ok(None);
+        }
+        let platform = self.platforms().into_iter().next().unwrap_or_else(Platform::host);
+        match self.globals(dockerfile, &platform)?.get(EPOCH) {
+            Some(value) => Ok(parse_epoch_value(value)?),
+            None => Ok(None),
+        }
     }
 
     /// Fetches the images and named contexts that the graph needs, and adds the ONBUILD triggers of its bases.

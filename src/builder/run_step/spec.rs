@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{RunStep, StepContext};
-use dhow_error::{Failure, FailureKind, invalid, unsupported};
+use dhow_error::{invalid, unsupported};
 use dhow_model::container::{ContainerSpec, NamespaceSpec, NetworkMode, ProcessSpec, SecuritySpec};
 use dhow_model::environment::DEFAULT_PATH;
 use dhow_model::flags::hosts;
@@ -19,9 +19,6 @@ pub(crate) fn container_spec(context: &StepContext<'_>, step: &RunStep) -> Resul
     if let Some(device) = step.devices.first() {
         let message = format!("RUN --device={device}: dhow hands no devices of CDI to steps of a build");
         return Err(unsupported(message).hint("leave the option out").into());
-    }
-    if step.insecure {
-        check_entitlement(context, "security.insecure")?;
     }
     let id = new_container_id()?;
     let mut extra_hosts = Vec::new();
@@ -78,13 +75,7 @@ fn set_network(context: &StepContext<'_>, step: &RunStep, spec: &mut ContainerSp
     let mode = match step.network.as_deref() {
         None | Some("default") => requested,
         Some("none") => "none",
-        Some("host") => {
-            // The network of the whole build was chosen by the user, not by the Dockerfile.
-            if requested != "host" {
-                check_entitlement(context, "network.host")?;
-            }
-            "host"
-        }
+        Some("host") => "host",
         Some(other) => return Err(invalid(format!("invalid network mode: {}", other.escape_debug())).into()),
     };
     spec.namespaces.network = Some(match mode {
@@ -106,15 +97,6 @@ fn attachment(store: &Store, name: &str) -> Result<NetworkAttachment> {
     let mut attachment = NetworkAttachment::default();
     create::complete_attachment(store, &mut attachment, &network)?;
     Ok(attachment)
-}
-
-/// Whether the user allowed an entitlement: something that reaches beyond the build.
-fn check_entitlement(context: &StepContext<'_>, entitlement: &str) -> Result<(), Failure> {
-    if context.request.allow.iter().any(|allowed| allowed == entitlement) {
-        return Ok(());
-    }
-    Err(Failure::new(FailureKind::Denied, format!("{entitlement} is not allowed"))
-        .hint(format!("if you trust this Dockerfile, build with `--allow {entitlement}`")))
 }
 
 #[cfg(test)]

@@ -217,6 +217,12 @@ each_mode! {
             let output = built(dhow, line, "");
             assert!(output.code == 1 && output.err().contains(&format!("{what} is not allowed")), "{}", output.err());
             build(dhow, line, &format!("--allow {what}"));
+            // Nor is a result that is in the cache, as docker 26 has it: before anything runs.
+            let cached = built(dhow, &format!("RUN echo first\n{line}"), "");
+            assert!(cached.code == 1 && cached.err().contains(&format!("{what} is not allowed")), "{}", cached.err());
+            assert!(cached.err().contains("Dockerfile:3\n") && !cached.err().contains("] RUN echo first"), "{}", cached.err());
+            let cached = built(dhow, line, "");
+            assert!(cached.code == 1 && cached.err().contains(&format!("{what} is not allowed")), "{}", cached.err());
         }
         let said = build(dhow, "RUN --security=insecure mount -t tmpfs none /tmp && echo mounted", "--allow security.insecure --no-cache");
         assert!(said.contains("mounted"), "{said}");

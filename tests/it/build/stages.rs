@@ -215,6 +215,26 @@ each_mode! {
         }
     }
 
+    /// As in BuildKit: what the request says goes before it, and an empty value is none.
+    fn a_dockerfile_may_set_its_own_epoch(dhow) {
+        dhow.with_busybox();
+        let text = "ARG SOURCE_DATE_EPOCH=1700000000\nFROM busybox\nARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH >/made\n";
+        let dir = context(dhow, "context", &[("Dockerfile", text)]);
+        let created = |options: &str, epoch: &str| {
+            let built = dhow.cmd("build -q").words(options).arg(&dir).env("SOURCE_DATE_EPOCH", epoch).ok().out();
+            let time = dhow.cmd("run").arg(&built).args(["stat", "-c", "%Y", "/made"]).ok().out();
+            (dhow.cmd("image inspect -f {{.Created}}").arg(&built).ok().out(), time)
+        };
+        let own = ("2023-11-14T22:13:20Z".to_owned(), "1700000000".to_owned());
+        assert_eq!(created("", ""), own);
+        let given = ("1970-01-01T00:00:05Z".to_owned(), "5".to_owned());
+        assert_eq!(created("", "5"), given);
+        assert_eq!(created("--build-arg SOURCE_DATE_EPOCH=5", ""), given);
+        assert_ne!(created("--build-arg SOURCE_DATE_EPOCH=", "").0, own.0);
+        let wrong = context(dhow, "wrong", &[("Dockerfile", "ARG SOURCE_DATE_EPOCH=soon\nFROM busybox\n")]);
+        dhow.cmd("build").arg(&wrong).fails(1, &["invalid SOURCE_DATE_EPOCH: soon"]);
+    }
+
     fn an_interrupted_build_leaves_nothing(dhow) {
         dhow.with_busybox();
         let dir = context(dhow, "context", &[("Dockerfile", "FROM busybox\nRUN echo begun; sleep 1000\n")]);
