@@ -100,6 +100,11 @@ impl RemoteCache {
         self.to.iter().any(|(options, _)| options.kind != CacheBackend::Inline)
     }
 
+    /// Whether the results of all steps are to be written somewhere.
+    pub(crate) fn exports_all(&self) -> bool {
+        self.to.iter().any(|(options, _)| options.max)
+    }
+
     /// Whether the image is to hold an inline cache.
     pub(crate) fn is_inline(&self) -> bool {
         self.to.iter().any(|(options, _)| options.kind == CacheBackend::Inline)
@@ -131,6 +136,11 @@ impl RemoteCache {
         for (key, remote) in imported.entries {
             self.entries.entry(key).or_insert(remote);
         }
+    }
+
+    /// Whether any result was imported.
+    pub(crate) fn has_entries(&self) -> bool {
+        !self.entries.is_empty()
     }
 
     pub(crate) fn get(&self, key: &Digest) -> Option<&RemoteResult> {

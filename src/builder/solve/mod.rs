@@ -21,6 +21,8 @@
 //! 2. Its cache key is computed and looked up in the store, then in the remote caches.
 //! 3. Otherwise a job starts ([`super::step`]). The same step of another platform waits for it
 //!    (`running_keys`).
+//!    Where its inputs are stages that nothing else has demanded so far, it is looked up by its second key
+//!    first ([`definition`]), and they are not built if it is found.
 //! 4. An `ADD` with URLs takes two rounds: the first job finds out what the URLs stand for, which completes
 //!    the key.
 //!
@@ -29,6 +31,8 @@
 //! Every layer named by a [`StepResult`] is leased in `leases` until the build ends.
 
 mod context_scan;
+mod definition;
+mod demand;
 pub(crate) mod image_config;
 mod inputs;
 pub(crate) mod stage;
@@ -38,6 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use self::context_scan::ContextScans;
+use self::definition::DefinitionKey;
 use self::stage::{StageId, Stages};
 use crate::job::runner::{FinishedJob, JobId, JobRunner};
 use crate::load::HostContext;
@@ -82,6 +87,10 @@ pub(crate) struct Solver<'a, 'd, 'w> {
     step_ids: BTreeMap<(usize, usize, usize), StepId>,
     base_ids: BTreeMap<StageId, StepId>,
     scans: ContextScans,
+    /// Those that are known; see [`definition`].
+    definitions: BTreeMap<StageId, DefinitionKey>,
+    /// The stages whose files are needed.
+    demanded: BTreeSet<StageId>,
     leases: BTreeMap<Digest, LayerLease>,
     jobs: BTreeMap<JobId, StageId>,
     /// Keys of running steps: the same step of another platform waits for the result.
@@ -123,6 +132,8 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             step_ids: BTreeMap::new(),
             base_ids: BTreeMap::new(),
             scans: ContextScans::default(),
+            definitions: BTreeMap::new(),
+            demanded: BTreeSet::new(),
             leases: BTreeMap::new(),
             jobs: BTreeMap::new(),
             running_keys: BTreeSet::new(),
@@ -135,10 +146,12 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     pub(crate) fn solve(&mut self) -> Result<()> {
         self.announce_steps();
         self.start_context_scans()?;
+        self.demand_stages();
         loop {
             let mut advanced = false;
             let mut unfinished = false;
-            let stage_ids: Vec<StageId> = self.stages.ids();
+            let demanded = self.demanded.len();
+            let stage_ids: Vec<StageId> = self.demanded.iter().copied().collect();
             for stage_id in stage_ids {
                 if self.stages.get(stage_id).is_none_or(|progress| progress.done || progress.busy) {
                     unfinished |= self.stages.get(stage_id).is_some_and(|progress| progress.busy);
@@ -150,7 +163,9 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                     StageAdvance::Waiting => {}
                 }
             }
-            if !unfinished {
+            advanced |= self.demanded.len() != demanded;
+            if !unfinished && !advanced {
+                self.report_skipped();
                 return Ok(());
             }
             // Every open stage waits for a job.
@@ -237,7 +252,10 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         let chain = match &stage.base {
             InputTree::Stage(base) => match self.stages.get((stage_id.0, *base)) {
                 Some(base) if base.done => base.chain.clone(),
-                _ => return Ok(false),
+                _ => {
+                    self.demanded.insert((stage_id.0, *base));
+                    return Ok(false);
+                }
             },
             other => ParentChain {
                 layers: self.layers(stage_id.0, other)?.unwrap_or_default(),
@@ -262,12 +280,12 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         step: &PlanStep,
         index: usize,
     ) -> Result<StageAdvance> {
-        if !self.inputs_ready(stage_id.0, step)? {
-            return Ok(StageAdvance::Waiting);
-        }
         let Some(&id) = self.step_ids.get(&(stage_id.0, stage_id.1, index)) else {
             return Ok(StageAdvance::Done);
         };
+        if !self.inputs_ready(stage_id.0, step)? {
+            return self.find_by_definition(stage_id, stage, index, id);
+        }
         let Some(progress) = self.stages.get(stage_id) else { return Ok(StageAdvance::Done) };
         let mut inputs = self.step_inputs(stage_id.0, step)?;
         inputs.extend(progress.fetched.iter().flatten().map(|fetched| fetched.input.clone()));
@@ -290,9 +308,11 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
         if let Some(result) = result {
             self.runner.step_cached(id);
-            self.finish_step(stage_id, step, result);
+            self.finish_step(stage_id, stage, step, result, &key)?;
             return Ok(StageAdvance::Advanced);
         }
+        // What follows is made anew as well, most likely: its inputs can be made meanwhile.
+        self.demand_inputs(stage_id.0, stage, index);
         if self.runner.running_jobs() >= self.max_jobs {
             return Ok(StageAdvance::Waiting);
         }
@@ -371,14 +391,30 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    fn finish_step(&mut self, stage_id: StageId, step: &PlanStep, result: StepResult) {
+    /// Applies a result; `found_by` is the key that the step was looked up by.
+    fn finish_step(
+        &mut self,
+        stage_id: StageId,
+        stage: &StagePlan,
+        step: &PlanStep,
+        result: StepResult,
+        found_by: &Digest,
+    ) -> Result<()> {
+        let definition_key = match self.definition_key(stage_id, stage, step)? {
+            DefinitionKey::Known(key) => Some(key),
+            _ => None,
+        };
         if let Some(progress) = self.stages.get_mut(stage_id) {
-            progress.chain.push(&result.key, result.layer.as_ref(), matches!(step.op, Op::Run(_)));
+            // The second key, if there is one: whichever key it was found by, later steps have the same keys.
+            let key = definition_key.as_ref().unwrap_or(&result.key);
+            progress.chain.push(key, result.layer.as_ref(), matches!(step.op, Op::Run(_)));
             progress.results.push(result);
+            progress.other_keys.push([found_by.clone()].into_iter().chain(definition_key).collect());
             progress.fetched = None;
             progress.fetch_dir = None;
             progress.busy = false;
         }
+        Ok(())
     }
 
     /// Applies the result of a finished job.
@@ -403,8 +439,8 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         id: StepId,
         outcome: StepOutcome,
     ) -> Result<()> {
-        let step = self.stage(stage_id).and_then(|stage| stage.steps.get(index));
-        let Some(step) = step else { return Ok(()) };
+        let Some(stage) = self.stage(stage_id) else { return Ok(()) };
+        let Some(step) = stage.steps.get(index) else { return Ok(()) };
         match outcome {
             StepOutcome::Completed { initial_key, result, cached } => {
                 self.running_keys.remove(&initial_key);
@@ -419,7 +455,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                 } else {
                     self.runner.step_completed(id);
                 }
-                self.finish_step(stage_id, step, result);
+                self.finish_step(stage_id, stage, step, result, &initial_key)?;
             }
             StepOutcome::Fetched { initial_key, fetched } => {
                 self.running_keys.remove(&initial_key);

@@ -6,6 +6,7 @@ use crate::step::StepResult;
 use crate::step::remote_sources::RemoteSource;
 use dhow_build::cache_key::ParentChain;
 use dhow_build::plan::{BuildPlan, InputTree};
+use dhow_model::digest::Digest;
 use dhow_store::TempDir;
 
 /// Index of the plan, and of the stage within it.
@@ -17,6 +18,8 @@ pub(crate) struct StageProgress {
     pub(crate) chain: ParentChain,
     /// Results of the completed steps, in order.
     pub(crate) results: Vec<StepResult>,
+    /// The other keys that each may be looked up by.
+    pub(super) other_keys: Vec<Vec<Digest>>,
     /// The base is available, and `chain` starts with it.
     pub(super) begun: bool,
     /// A job runs for the next step.
@@ -75,7 +78,13 @@ impl Stages {
         stages.flat_map(|id| self.results(id)).collect()
     }
 
+    /// Under all their keys.
     fn results(&self, id: StageId) -> impl Iterator<Item = StepResult> {
-        self.get(id).into_iter().flat_map(|progress| progress.results.iter().cloned())
+        self.get(id).into_iter().flat_map(|progress| {
+            progress.results.iter().zip(&progress.other_keys).flat_map(|(result, others)| {
+                let other = |key: &Digest| StepResult { key: key.clone(), ..result.clone() };
+                [result.clone()].into_iter().chain(others.iter().map(other))
+            })
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::fixtures;
@@ -220,6 +220,53 @@ each_mode! {
             dhow.cmd("run --platform").arg(unknown).arg("x").fails(125, &[&words]);
         }
         dhow.cmd("pull --platform windows/amd64 x").fails(1, &["windows/amd64", "Linux"]);
+    }
+
+    /// As with BuildKit, the stages that only leave files are not built again, though the cache does not hold them.
+    fn a_cache_of_the_last_stage_spares_the_others(dhow) {
+        let Some(registry) = Registry::plain() else { return };
+        dhow.with_busybox();
+        let uuid = "cat /proc/sys/kernel/random/uuid >";
+        let dockerfile = |more: &str| format!("FROM busybox AS base\nRUN {uuid} /b\nFROM base AS tools\nCOPY one /in\nRUN {uuid} /t\n\
+            FROM busybox AS again\nCOPY --from=tools /t /t2\nFROM busybox\nCOPY --from=tools /t /t\nRUN --mount=from=again,target=/m true\n\
+            RUN --mount=from=tools,target=/m cat /m/b >/b\nCOPY --from=again /t2 /t2\n{more}");
+        context(dhow, &dockerfile(""));
+        let dir = dhow.dir().join("context");
+        let (image, local) = (registry.name("inline:1"), dhow.make_dir("local"));
+        let place = registry.name("cache:1");
+        dhow.cmd("build -q --push -t").arg(&image).arg("--cache-to=type=inline").arg("--cache-to").arg(format!("type=registry,ref={place}"))
+            .arg("--cache-to").arg(format!("type=local,dest={}", local.display())).arg(&dir).ok();
+        let layers = |name: &str, root: &Path| dhow.cmd("image inspect -f").args(["{{json .RootFS.Layers}}", name]).env("DHOW_ROOT", root).ok().out();
+        let first = layers(&image, &dhow.root());
+        let cached = |from: &str, options: &str, name: &str| {
+            let root = dhow.make_dir(name);
+            let archive = crate::support::fixtures::docker_archive(crate::support::fixtures::busybox(), "busybox:latest");
+            dhow.cmd("load -q -i").arg(&archive).env("DHOW_ROOT", &root).ok();
+            let build = || dhow.cmd("build --progress plain -t again --cache-from").arg(from).words(options).arg(&dir).env("DHOW_ROOT", &root).after_shell("exec 2>&1").ok().out();
+            let text = build();
+            let made = layers("again", &root);
+            let hits = |text: &str| text.lines().filter(|line| line.ends_with(" CACHED")).count();
+            (hits(&text), made, text, hits(&build()))
+        };
+        // Eight steps, and the FROM of each stage that stands on an image.
+        let sources = [image.clone(), format!("type=registry,ref={place}"), format!("type=local,src={}", local.display())];
+        for (number, from) in sources.iter().enumerate() {
+            let (hits, made, text, again) = cached(from, "", &format!("root{number}"));
+            assert_eq!((hits, again), (11, 11), "{from}: {text}");
+            assert_eq!(made, first, "{from}: {text}");
+        }
+        // What changes is made, with what it needs; the rest is still found.
+        context(dhow, &dockerfile("COPY --from=tools /in /in\n"));
+        let (hits, _, text, _) = cached(&sources[1], "", "changed");
+        assert_eq!(hits, 3 + 5, "{text}");
+        // A complete cache is complete again when it is written from itself.
+        context(dhow, &dockerfile(""));
+        let max = format!("type=registry,ref={},mode=max", registry.name("max:1"));
+        cached(&sources[1], &format!("--cache-to {max}"), "max0");
+        let (hits, made, text, _) = cached(&format!("type=registry,ref={}", registry.name("max:1")), &format!("--cache-to {max}"), "max1");
+        assert_eq!(hits, 11, "{text}");
+        let (hits, same, text, _) = cached(&format!("type=registry,ref={}", registry.name("max:1")), "", "max2");
+        assert_eq!((hits, same), (11, made), "{text}");
     }
 
     fn an_image_that_holds_its_own_steps_spares_them(dhow) {
