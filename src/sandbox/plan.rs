@@ -192,6 +192,8 @@ pub enum MountKind {
     Symlink(String),
     /// Creates a directory and mounts nothing.
     Directory,
+    /// A new tmpfs with device nodes.
+    Devices(DeviceDirectory),
     /// A new tmpfs.
     Tmpfs {
         /// Mount parameters.
@@ -200,6 +202,18 @@ pub enum MountKind {
         /// Copy mode and owner of the image's directory to the tmpfs's root.
         keep_mode: bool,
     },
+}
+
+/// A directory of devices, such as /dev.
+#[derive(Clone, Debug)]
+pub struct DeviceDirectory {
+    /// Mount parameters of the tmpfs.
+    pub params: Vec<(String, Option<String>)>,
+    pub flags: MountAttributes,
+    /// Names of nodes in the host's /dev, bound to files of the same names; those that the host lacks are skipped.
+    pub nodes: Vec<String>,
+    /// Names of symbolic links, and their texts.
+    pub links: Vec<(String, String)>,
 }
 
 /// A file system that belongs to a namespace of another container.

@@ -97,44 +97,51 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, mode: CreateMode) -
     }
     let (parent, name) = split(path)?;
     let parent_fd = ensure_dir(root, &parent, links, mode)?;
-    let make = |open: bool| match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) if !open => Ok(None),
-        Ok(()) => {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::openat(&parent_fd, name, flags, Mode::empty()).map(Some)
-        }
-        // Another process was faster, or a dangling link is there, which is resolved below.
-        Err(rustix::io::Errno::EXIST) => Ok(None),
-        Err(error) => Err(error),
-    };
-    create_with(parent_fd.as_fd(), mode, make)?;
+    let made = create_with(parent_fd.as_fd(), mode, |access| {
+        rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755))?;
+        let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&parent_fd, name, flags, Mode::empty())
+    });
+    match made {
+        Ok(new) => return Ok(new),
+        // Another process was faster, or exchanged the directory, or a dangling link is there.
+        Err(error) if is_taken(&error) => {}
+        Err(error) => return Err(error),
+    }
     match rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
         Ok(link) => ensure_dir(root, &follow(&parent, OsStr::from_bytes(link.as_bytes())), links - 1, mode),
         Err(_) => open_in_root(root, path, flags, Mode::empty()),
     }
 }
 
-/// Runs `make` in `parent` as `mode` demands; `make` is told whether to return a descriptor of what it created.
+/// Whether what was to be created exists, or is not what was created.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EEXIST | libc::ELOOP | libc::ENOTDIR | libc::ENOENT))
+}
+
+/// Runs `make` in `parent` as `mode` demands, and returns the descriptor that it opens; `make` is told the access
+/// mode it has to open with.
 fn create_with(
     parent: BorrowedFd<'_>,
     mode: CreateMode,
-    make: impl FnOnce(bool) -> rustix::io::Result<Option<OwnedFd>>,
-) -> io::Result<()> {
+    make: impl FnOnce(OFlags) -> rustix::io::Result<OwnedFd>,
+) -> io::Result<OwnedFd> {
     let before = match mode {
         CreateMode::Permanent => None,
         CreateMode::MountStubs(device) => {
             Some(rustix::fs::fstat(parent)?).filter(|stat| stat.st_dev == device)
         }
     };
-    let Some(before) = before else { return make(false).map(drop).map_err(io::Error::from) };
-    let Some(new) = make(true)? else { return Ok(()) };
+    let Some(before) = before else { return Ok(make(OFlags::PATH)?) };
+    let new = make(OFlags::RDONLY)?;
     rustix::fs::fsetxattr(&new, MOUNT_STUB_XATTR, b"1", rustix::fs::XattrFlags::empty())?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(parent, ".", flags, Mode::empty())?;
-    Ok(rustix::fs::futimens(&parent, &times_of(&before))?)
+    rustix::fs::futimens(&parent, &times_of(&before))?;
+    Ok(new)
 }
 
-/// Opens (`O_PATH`) the file or directory `path` inside `root`, creating an empty file if nothing exists.
+/// Opens the file or directory `path` inside `root` to refer to it, creating an empty file if nothing exists.
 pub fn ensure_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     make_file_in_root(root, path, CreateMode::Permanent)
 }
@@ -149,19 +156,19 @@ pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, mode: CreateMode) ->
         }
         let (parent, name) = split(&path)?;
         let parent_fd = make_dir_in_root(root, &parent, mode)?;
+        let made = create_with(parent_fd.as_fd(), mode, |_| {
+            // With O_PATH the kernel would not create anything.
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+            rustix::fs::openat(&parent_fd, name, flags, Mode::from_raw_mode(0o644))
+        });
+        match made {
+            Err(error) if is_taken(&error) => {}
+            result => return result,
+        }
+        // A dangling link; otherwise another process was faster.
         if let Ok(link) = rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
             path = follow(&parent, OsStr::from_bytes(link.as_bytes()));
-            continue;
         }
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
-        let permissions = Mode::from_raw_mode(0o644);
-        create_with(parent_fd.as_fd(), mode, |_| {
-            match rustix::fs::openat(&parent_fd, name, flags, permissions) {
-                // Another process was faster; the next round opens what it made.
-                Err(rustix::io::Errno::EXIST) => Ok(None),
-                new => new.map(Some),
-            }
-        })?;
     }
     Err(rustix::io::Errno::LOOP.into())
 }

@@ -43,12 +43,24 @@ fn configure(context: BorrowedFd<'_>, param: FsParam<'_>) -> io::Result<()> {
 
 /// A detached copy of the mount at `source`, with the mounts below it if `recursive`.
 pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd> {
-    let mut flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
+    let flags = clone_flags(recursive) | OpenTreeFlags::AT_EMPTY_PATH;
     Ok(rustix::mount::open_tree(source, "", flags)?)
+}
+
+/// Like [`clone_tree`], of what is at `path` on the host.
+pub fn clone_path(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
+    Ok(rustix::mount::open_tree(rustix::fs::CWD, path, clone_flags(recursive))?)
+}
+
+/// Like [`clone_tree`], of the entry `name` of the directory `dir`, which nobody else can change.
+pub fn clone_entry(dir: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let flags = clone_flags(false) | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    Ok(rustix::mount::open_tree(dir, name, flags)?)
+}
+
+fn clone_flags(recursive: bool) -> OpenTreeFlags {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags }
 }
 
 /// Attaches a detached mount on `target`, an `O_PATH` descriptor.
@@ -57,10 +69,15 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::mount::move_mount(mount, "", target, "", flags)?)
 }
 
+/// Attaches a detached mount on the entry `name` of the directory `dir`, which nobody else can change.
+pub fn attach_to_entry(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    Ok(rustix::mount::move_mount(mount, "", dir, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
 /// Attaches a detached mount on the directory `target` of the host. Returns `mount`, whose descriptor stays its root.
 pub fn attach_at(mount: OwnedFd, target: &Path) -> io::Result<OwnedFd> {
-    let target = super::fs::open_dir(target)?;
-    attach(mount.as_fd(), target.as_fd())?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+    rustix::mount::move_mount(&mount, "", rustix::fs::CWD, target, flags)?;
     Ok(mount)
 }
 

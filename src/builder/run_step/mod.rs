@@ -205,12 +205,9 @@ fn adapt_plan(plan: &mut SandboxPlan, prepared: &PreparedMounts) {
         overlay.volatile = true;
         overlay.must_persist = true;
     }
-    plan.mounts.retain(|mount| match mount.kind {
-        // These create entries in the tree itself, such as /.dockerenv and /etc/mtab.
-        MountKind::Marker => false,
-        MountKind::Symlink(_) => mount.target.starts_with("/dev/"),
-        _ => !prepared.mounts.iter().any(|own| plan::replaces_system_mount(&own.target, &mount.target)),
-    });
+    // These create entries in the tree itself, such as /.dockerenv and /etc/mtab.
+    plan.mounts.retain(|mount| !matches!(mount.kind, MountKind::Marker | MountKind::Symlink(_)));
+    plan::drop_replaced(&mut plan.mounts, &prepared.mounts);
     plan.mounts.extend(prepared.mounts.iter().cloned());
     plan.process.env.extend(prepared.env.iter().cloned());
 }

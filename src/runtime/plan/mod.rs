@@ -25,7 +25,7 @@ mod system_mounts;
 mod volume_mount;
 
 pub use exec::exec_plan;
-pub use mounts::replaces_system_mount;
+pub use mounts::drop_replaced;
 
 use std::path::PathBuf;
 

@@ -30,9 +30,7 @@ pub(crate) fn all_mounts(
     mounts.extend(generated_files::generated_mounts(store, spec, networks)?);
     mounts.extend(devices(spec)?);
     let requested = requested_mounts(store, container)?;
-    mounts.retain(|mount| {
-        !requested.iter().any(|request| replaces_system_mount(&request.target, &mount.target))
-    });
+    drop_replaced(&mut mounts, &requested);
     mounts.extend(requested);
     if spec.init {
         // Last: a mount of the user's at /sbin must not hide it.
@@ -41,9 +39,23 @@ pub(crate) fn all_mounts(
     Ok(mounts)
 }
 
+/// Removes the system's mounts, and entries of its /dev, that the mounts in `requested` replace.
+pub fn drop_replaced(mounts: &mut Vec<PlannedMount>, requested: &[PlannedMount]) {
+    let is_replaced =
+        |target: &str| requested.iter().any(|request| replaces_system_mount(&request.target, target));
+    mounts.retain_mut(|mount| {
+        if let MountKind::Devices(directory) = &mut mount.kind {
+            let path = |name: &str| format!("{}/{name}", mount.target);
+            directory.nodes.retain(|name| !is_replaced(&path(name)));
+            directory.links.retain(|(name, _)| !is_replaced(&path(name)));
+        }
+        !is_replaced(&mount.target)
+    });
+}
+
 /// Whether a mount requested at `requested` replaces the system's at `system`: at the same path, or above it
 /// in /dev and /sys. /proc always stays the container's own.
-pub fn replaces_system_mount(requested: &str, system: &str) -> bool {
+fn replaces_system_mount(requested: &str, system: &str) -> bool {
     let below = system.strip_prefix(requested).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     below && system != "/proc"
 }
@@ -215,6 +227,26 @@ fn init_mount() -> Result<PlannedMount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_devices_only_those_in_the_way_go() {
+        let spec = ContainerSpec::default();
+        let own = NamespaceSet { net: true, pid: true, ipc: true, uts: true, cgroup: true };
+        let mut mounts = system_mounts::system_mounts(&spec, &IdMap::default(), own);
+        let requested = ["/dev/null", "/dev/fd", "/dev/shm"]
+            .map(|target| PlannedMount { target: target.into(), kind: MountKind::Directory });
+        drop_replaced(&mut mounts, &requested);
+        let devices = mounts.iter().find_map(|mount| match &mount.kind {
+            MountKind::Devices(directory) => Some(directory),
+            _ => None,
+        });
+        let devices = devices.unwrap();
+        assert_eq!(devices.nodes, ["zero", "full", "random", "urandom", "tty"]);
+        assert!(devices.links.iter().all(|(name, _)| name != "fd") && devices.links.len() == 5);
+        assert!(mounts.iter().all(|mount| mount.target != "/dev/shm"));
+        drop_replaced(&mut mounts, &[PlannedMount { target: "/dev".into(), kind: MountKind::Directory }]);
+        assert!(mounts.iter().all(|mount| !mount.target.starts_with("/dev")));
+    }
 
     #[test]
     fn mounts_asked_for_win_but_not_proc() {

@@ -3,7 +3,8 @@
 use dhow_model::container::{ContainerSpec, IpcMode};
 use dhow_sandbox::identity::idmap::IdMap;
 use dhow_sandbox::plan::{
-    BindMount, MountAttributes, MountKind, MountPropagation, NamespaceSet, PeerMount, PlannedMount,
+    BindMount, DeviceDirectory, MountAttributes, MountKind, MountPropagation, NamespaceSet, PeerMount,
+    PlannedMount,
 };
 
 /// docker's default size of /dev/shm, in bytes.
@@ -69,12 +70,6 @@ fn proc(spec: &ContainerSpec, unshare: NamespaceSet) -> PlannedMount {
 }
 
 fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<PlannedMount> {
-    let flags = MountAttributes { nosuid: true, ..MountAttributes::default() };
-    let mut mounts =
-        vec![mount("/dev", new_filesystem("tmpfs", &[("mode", "0755"), ("size", "65536k")], flags))];
-    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-        mounts.push(device_node(&format!("/dev/{name}"), &format!("/dev/{name}")));
-    }
     let links = [
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),
@@ -83,7 +78,15 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<PlannedMount> {
         ("core", "/proc/kcore"),
         ("ptmx", "pts/ptmx"),
     ];
-    mounts.extend(links.map(|(name, text)| mount(&format!("/dev/{name}"), MountKind::Symlink(text.into()))));
+    let directory = DeviceDirectory {
+        params: [("mode", "0755"), ("size", "65536k")]
+            .map(|(name, value)| (name.into(), Some(value.into())))
+            .into(),
+        flags: MountAttributes { nosuid: true, ..MountAttributes::default() },
+        nodes: ["null", "zero", "full", "random", "urandom", "tty"].map(str::to_owned).into(),
+        links: links.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+    };
+    let mut mounts = vec![mount("/dev", MountKind::Devices(directory))];
     let mut params = vec![
         // Ignored since Linux 4.7, where every mount of devpts is an instance of its own.
         ("newinstance".to_owned(), None),

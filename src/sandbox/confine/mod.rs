@@ -5,7 +5,7 @@
 pub(crate) mod program;
 pub mod user;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
@@ -70,10 +70,14 @@ pub(super) fn attach_streams(terminal: Option<&OwnedFd>, streams: [BorrowedFd<'_
     };
     // First to numbers above 2, so that installing one stream does not overwrite another that is still
     // needed.
-    let high: Vec<OwnedFd> =
-        fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)).collect::<Result<_, _>>()?;
-    for (number, fd) in (0..).zip(&high) {
-        dhow_sys::process::place_fd(fd.as_fd(), number)?;
+    let mut copies = Vec::new();
+    for fd in fds.iter().filter(|fd| fd.as_raw_fd() < 3) {
+        copies.push(rustix::io::fcntl_dupfd_cloexec(fd, 3)?);
+    }
+    let mut copies = copies.iter();
+    for (number, fd) in (0..).zip(fds) {
+        let source = if fd.as_raw_fd() < 3 { copies.next().map_or(fd, OwnedFd::as_fd) } else { fd };
+        dhow_sys::process::place_fd(source, number)?;
     }
     Ok(())
 }

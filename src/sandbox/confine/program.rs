@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -181,9 +180,11 @@ fn interpreter(file: OwnedFd) -> Result<Option<PathBuf>> {
     if dhow_sys::fs::file_type(file.as_fd())? != FileType::RegularFile {
         return Ok(None);
     }
-    let mut head = Vec::new();
     // The kernel looks at the first 256 bytes only (`BINPRM_BUF_SIZE`).
-    std::fs::File::from(file).take(512).read_to_end(&mut head).context("reading the program's first line")?;
+    let mut buffer = [0_u8; 512];
+    let length = rustix::io::retry_on_intr(|| rustix::io::pread(&file, &mut buffer, 0))
+        .context("reading the program's first line")?;
+    let head = buffer.get(..length).unwrap_or_default();
     let Some(line) = head.strip_prefix(b"#!") else { return Ok(None) };
     let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
     let word = line.split(|b| *b == b' ' || *b == b'\t').find(|word| !word.is_empty());

@@ -72,7 +72,7 @@ fn become_container(
     if plan.unshare.net {
         dhow_sys::interface::loopback_up().context("bringing up the loopback interface")?;
     }
-    let mut sources = rootfs::open_sources(&plan.mounts)?;
+    let mut sources = rootfs::prepare_mounts(plan)?;
     sources.add_peer_mounts(&plan.mounts, |kind| received.take(kind));
     // A filter of the user's own may forbid memfd_create(2), so this comes before any is loaded.
     let stub = received
@@ -171,6 +171,10 @@ fn open_terminal(
 
 /// Enters the working directory; a missing one is created, as docker does.
 fn enter_workdir(cwd: &str) -> Result<()> {
+    // The change of root has ended there.
+    if cwd == "/" {
+        return Ok(());
+    }
     let root = dhow_sys::fs::open_dir(Path::new("/"))?;
     let dir = dhow_sys::fs::ensure_dir_in_root(root.as_fd(), Path::new(cwd))
         .with_context(|| format!("making the working directory `{cwd}`"))?;

@@ -11,7 +11,10 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::copy_up;
 use super::memory_files::{MemoryFiles, ignore_unmapped_owner};
-use crate::plan::{BindMount, MountAttributes, MountKind, MountPropagation, PlannedMount, RootPlan};
+use super::sources::MountSource;
+use crate::plan::{
+    BindMount, DeviceDirectory, MountAttributes, MountKind, MountPropagation, PlannedMount, RootPlan,
+};
 
 /// A root file system under construction, attached outside of any `/`.
 pub(super) struct RootfsBuilder {
@@ -30,13 +33,16 @@ impl RootfsBuilder {
         self.root
     }
 
-    /// Mounts one thing; `source` is its tree from [`super::MountSources`], if it has one.
-    pub(super) fn mount(&mut self, planned: &PlannedMount, source: Option<OwnedFd>) -> Result<()> {
+    /// Mounts one thing.
+    pub(super) fn mount(&mut self, planned: &PlannedMount, prepared: MountSource) -> Result<()> {
         let target = Path::new(&planned.target);
+        let source = prepared.tree;
         match &planned.kind {
             MountKind::NewFilesystem { kind, params, flags, fallback, optional } => {
-                self.new_instance(target, kind, params, *flags, fallback.as_deref(), *optional)
+                let make = || source.map_or_else(|| new_instance(kind, params, *flags), Ok);
+                self.mount_instance(target, kind, make, *flags, fallback.as_deref(), *optional)
             }
+            MountKind::Devices(directory) => self.mount_devices(target, directory, source, prepared.nodes),
             MountKind::Bind(bind) => match source {
                 Some(tree) => self.bind(target, bind, &tree),
                 None => Ok(()),
@@ -95,11 +101,12 @@ impl RootfsBuilder {
         Ok(mount::attach(tree.as_fd(), mount_point.as_fd())?)
     }
 
-    fn new_instance(
+    /// Mounts what `make` makes, a file system of type `kind`.
+    fn mount_instance(
         &self,
         target: &Path,
         kind: &str,
-        params: &[(String, Option<String>)],
+        make: impl FnOnce() -> std::io::Result<OwnedFd>,
         flags: MountAttributes,
         fallback: Option<&Path>,
         optional: bool,
@@ -109,8 +116,7 @@ impl RootfsBuilder {
             Err(_) if optional => return Ok(()),
             target => target?,
         };
-        let tree = match (mount::new_filesystem(kind, &fs_params(params), mount_attributes(flags)), fallback)
-        {
+        let tree = match (make(), fallback) {
             (Ok(tree), _) => tree,
             // The kernel refuses a new procfs or sysfs while the host's is partly masked
             // (`mount_too_revealing`, fs/namespace.c).
@@ -119,6 +125,30 @@ impl RootfsBuilder {
             (Err(error), None) => return Err(error).with_context(|| format!("making a new {kind}")),
         };
         Ok(mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    /// Mounts a tmpfs with the given device nodes and links. Nobody else can change it meanwhile, so its entries are
+    /// reached by their names.
+    fn mount_devices(
+        &self,
+        target: &Path,
+        directory: &DeviceDirectory,
+        tmpfs: Option<OwnedFd>,
+        nodes: Vec<(String, OwnedFd)>,
+    ) -> Result<()> {
+        let tmpfs = tmpfs
+            .map_or_else(|| new_instance("tmpfs", &directory.params, directory.flags), Ok)
+            .context("making a new tmpfs")?;
+        mount::attach(tmpfs.as_fd(), self.ensure_dir(target)?.as_fd())?;
+        for (name, tree) in nodes {
+            rustix::fs::mknodat(&tmpfs, &name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?;
+            mount::attach_to_entry(tree.as_fd(), tmpfs.as_fd(), &name)
+                .with_context(|| format!("mounting the device `{name}`"))?;
+        }
+        for (name, text) in &directory.links {
+            rustix::fs::symlinkat(text, &tmpfs, name)?;
+        }
+        Ok(())
     }
 
     fn bind(&self, target: &Path, bind: &BindMount, tree: &OwnedFd) -> Result<()> {
@@ -135,11 +165,13 @@ impl RootfsBuilder {
             MountPropagation::Slave => libc::MS_SLAVE,
             MountPropagation::Shared => libc::MS_SHARED,
         };
-        // Two calls: propagation applies to the whole tree, the flags maybe to its top only.
-        mount::set_attributes(tree.as_fd(), Attr::empty(), propagation, bind.recursive)?;
         let attrs = mount_attributes(bind.flags);
-        if !attrs.is_empty() {
-            mount::set_attributes(tree.as_fd(), attrs, 0, bind.recursive && bind.recursive_flags)?;
+        if bind.recursive && !bind.recursive_flags && !attrs.is_empty() {
+            // Propagation applies to the whole tree, the flags to its top only.
+            mount::set_attributes(tree.as_fd(), Attr::empty(), propagation, true)?;
+            mount::set_attributes(tree.as_fd(), attrs, 0, false)?;
+        } else {
+            mount::set_attributes(tree.as_fd(), attrs, propagation, bind.recursive)?;
         }
         Ok(mount::attach(tree.as_fd(), target.as_fd())?)
     }
@@ -199,14 +231,13 @@ impl RootfsBuilder {
     }
 
     /// Makes paths read-only and masks others.
-    pub(super) fn restrict_paths(&self, masked: &[String], read_only: &[String]) -> Result<()> {
+    pub(super) fn restrict_paths(&mut self, masked: &[String], read_only: &[String]) -> Result<()> {
         for path in read_only {
             self.make_read_only(path).with_context(|| format!("making `{path}` read-only"))?;
         }
-        // One empty tmpfs serves all masked directories.
-        let mut empty: Option<OwnedFd> = None;
+        let mut null = None;
         for path in masked {
-            self.mask(path, &mut empty).with_context(|| format!("masking `{path}`"))?;
+            self.mask(path, &mut null).with_context(|| format!("masking `{path}`"))?;
         }
         Ok(())
     }
@@ -218,28 +249,17 @@ impl RootfsBuilder {
         Ok(mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
-    fn mask(&self, path: &str, empty: &mut Option<OwnedFd>) -> Result<()> {
+    /// Masks a directory by an empty one, and a file by /dev/null, as in runc. `null` is that once it was opened.
+    fn mask(&mut self, path: &str, null: &mut Option<OwnedFd>) -> Result<()> {
         let Some(target) = self.open_existing(path)? else { return Ok(()) };
         if fs::file_type(target.as_fd())? == FileType::Directory {
-            let attrs = Attr::MOUNT_ATTR_RDONLY
-                | Attr::MOUNT_ATTR_NOSUID
-                | Attr::MOUNT_ATTR_NODEV
-                | Attr::MOUNT_ATTR_NOEXEC;
-            let tree = match empty {
-                Some(attached) => mount::clone_tree(attached.as_fd(), false)?,
-                None => mount::new_filesystem(
-                    "tmpfs",
-                    // Its root takes the one inode, so it can hold nothing.
-                    &[FsParam::Text("nr_inodes", "1"), FsParam::Text("mode", "0755")],
-                    attrs,
-                )?,
-            };
-            mount::attach(tree.as_fd(), target.as_fd())?;
-            empty.get_or_insert(tree);
-            return Ok(());
+            let empty = self.memory_files.empty_directory()?;
+            return Ok(mount::attach(empty.as_fd(), target.as_fd())?);
         }
-        // Files are masked by /dev/null, as in runc.
-        let null = fs::open_in_root(self.root.as_fd(), Path::new("dev/null"), OFlags::PATH, Mode::empty())?;
+        let null = match null {
+            Some(null) => null,
+            None => null.insert(self.open(Path::new("dev/null"))?),
+        };
         let tree = mount::clone_tree(null.as_fd(), false)?;
         Ok(mount::attach(tree.as_fd(), target.as_fd())?)
     }
@@ -253,8 +273,12 @@ impl RootfsBuilder {
         Ok(())
     }
 
+    fn open(&self, path: &Path) -> std::io::Result<OwnedFd> {
+        fs::open_in_root(self.root.as_fd(), path, OFlags::PATH, Mode::empty())
+    }
+
     fn open_existing(&self, path: &str) -> Result<Option<OwnedFd>> {
-        match fs::open_in_root(self.root.as_fd(), Path::new(path), OFlags::PATH, Mode::empty()) {
+        match self.open(Path::new(path)) {
             Ok(fd) => Ok(Some(fd)),
             Err(error)
                 if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) =>
@@ -264,6 +288,15 @@ impl RootfsBuilder {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A detached mount of a new file system instance.
+pub(super) fn new_instance(
+    kind: &str,
+    params: &[(String, Option<String>)],
+    flags: MountAttributes,
+) -> std::io::Result<OwnedFd> {
+    mount::new_filesystem(kind, &fs_params(params), mount_attributes(flags))
 }
 
 /// Sets owner and mode of something that was made for the container.
