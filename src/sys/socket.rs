@@ -92,21 +92,22 @@ impl SeqpacketSocket {
 
     /// Waits for the next message; an empty one means that the other end is closed.
     pub fn receive(&self) -> io::Result<SeqpacketMessage> {
-        let mut buffer = vec![0_u8; MAX_MESSAGE];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut receive = || {
-            rustix::io::retry_on_intr(|| {
-                let flags = RecvFlags::CMSG_CLOEXEC;
-                rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags)
-            })
-        };
-        let result = match receive() {
+        let length = match self.next_length() {
             // The other end closed without reading everything. Reported once, before its messages, which are
             // still there.
-            Err(Errno::CONNRESET) => receive()?,
+            Err(Errno::CONNRESET) => self.next_length()?,
             other => other?,
         };
+        if length == 0 {
+            return Ok(SeqpacketMessage { bytes: Vec::new(), fds: Vec::new() });
+        }
+        let mut buffer = vec![0_u8; length.min(MAX_MESSAGE)];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let result = rustix::io::retry_on_intr(|| {
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags)
+        })?;
         if result.flags.contains(ReturnFlags::TRUNC) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
         }
@@ -118,6 +119,15 @@ impl SeqpacketSocket {
             }
         }
         Ok(SeqpacketMessage { bytes: buffer, fds })
+    }
+
+    /// Waits for the next message, and returns its length; 0 at the end. A buffer of that size touches less memory than
+    /// one for any message.
+    fn next_length(&self) -> rustix::io::Result<usize> {
+        let mut nothing = [0_u8; 0];
+        let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
+        rustix::io::retry_on_intr(|| rustix::net::recv(&self.0, &mut nothing[..], flags))
+            .map(|(_, length)| length)
     }
 
     pub fn is_connected(&self) -> io::Result<bool> {

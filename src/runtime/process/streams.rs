@@ -78,8 +78,9 @@ impl ContainerStreams {
             return StreamRead::Nothing;
         };
         let Some((_, fd)) = self.outputs.get(index) else { return StreamRead::Nothing };
-        match rustix::io::read(fd, &mut buffer.0[..]) {
-            Ok(length) if length > 0 => StreamRead::Bytes(buffer.0.get(..length).unwrap_or_default()),
+        buffer.0.clear();
+        match rustix::io::read(fd, rustix::buffer::spare_capacity(&mut buffer.0)) {
+            Ok(length) if length > 0 => StreamRead::Bytes(&buffer.0),
             Err(Errno::AGAIN | Errno::INTR) => StreamRead::Nothing,
             // End of file; on a terminal whose other side is closed, read(2) fails with EIO.
             Ok(_) | Err(_) => {
@@ -133,11 +134,12 @@ impl ContainerStreams {
     }
 }
 
-pub struct ReadBuffer([u8; CHUNK]);
+/// Space for one read; no memory is touched before that.
+pub struct ReadBuffer(Vec<u8>);
 
 impl Default for ReadBuffer {
     fn default() -> Self {
-        Self([0; CHUNK])
+        Self(Vec::with_capacity(CHUNK))
     }
 }
 
