@@ -26,6 +26,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 mod socket_option;
+pub mod spawn;
 pub mod stdio;
 pub mod transparent_socket;
 pub mod tun;

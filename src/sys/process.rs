@@ -215,7 +215,7 @@ pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<F
     clone_from(flags | libc::CLONE_PARENT as u64, 0, cgroup)
 }
 
-fn single_threaded() -> io::Result<bool> {
+pub(super) fn single_threaded() -> io::Result<bool> {
     // unshare(2): CLONE_THREAD is a no-op in a process with one thread and refused in others (EINVAL). Unlike
     // /proc, it can be trusted in a container too.
     // SAFETY: unshare takes a number.
@@ -235,21 +235,6 @@ fn single_threaded() -> io::Result<bool> {
         Err(error) => return Err(error.into()),
     };
     Ok(stat.st_nlink <= 3)
-}
-
-/// Starts a program with stdin and stdout on /dev/null and stderr to `stderr`; does not wait for it.
-pub fn spawn(
-    program: &std::path::Path,
-    args: &[String],
-    stderr: BorrowedFd<'_>,
-) -> io::Result<std::process::Child> {
-    use std::process::{Command, Stdio};
-    Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::from(stderr.try_clone_to_owned()?))
-        .spawn()
 }
 
 /// execve(2): replaces this process; returns only on failure.

@@ -1,13 +1,16 @@
 //! Subordinate ids: what subuid(5) and subgid(5) grant to the account, and the setuid programs that map them.
 
+use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use dhow_error::{Failure, FailureKind};
-use dhow_sys::process;
+use dhow_sys::process::{ChildExit, ChildProcess};
+use dhow_sys::spawn;
 
 use super::idmap::{IdMap, IdMapExtent};
 
@@ -121,14 +124,15 @@ fn find_privileged(name: &str, path: &str) -> Option<PathBuf> {
 }
 
 pub(super) fn map_with_helpers(sub: &SubordinateIds, map: &IdMap, pid: i32) -> Result<()> {
+    let null = dhow_sys::stdio::open_dev_null()?;
     let (mut uid_errors, uid_stderr) = pipe()?;
     let (mut gid_errors, gid_stderr) = pipe()?;
     // Both run at once, since every start waits for them.
-    let mut uid = spawn_helper(&sub.newuidmap, pid, &map.uids, uid_stderr.as_fd())?;
-    let mut gid = spawn_helper(&sub.newgidmap, pid, &map.gids, gid_stderr.as_fd())?;
+    let uid = spawn_helper(&sub.newuidmap, pid, &map.uids, null.as_fd(), uid_stderr.as_fd())?;
+    let gid = spawn_helper(&sub.newgidmap, pid, &map.gids, null.as_fd(), gid_stderr.as_fd())?;
     drop((uid_stderr, gid_stderr));
-    check_helper("newuidmap", &mut uid, &mut uid_errors)?;
-    check_helper("newgidmap", &mut gid, &mut gid_errors)
+    check_helper("newuidmap", &uid, &mut uid_errors)?;
+    check_helper("newgidmap", &gid, &mut gid_errors)
 }
 
 /// Both ends close-on-exec.
@@ -137,21 +141,25 @@ pub(super) fn pipe() -> Result<(fs::File, OwnedFd)> {
     Ok((fs::File::from(read), write))
 }
 
+/// Without an environment: the program would load its messages in the user's language.
 fn spawn_helper(
     program: &Path,
     pid: i32,
     lines: &[IdMapExtent],
+    null: BorrowedFd<'_>,
     stderr: BorrowedFd<'_>,
-) -> Result<std::process::Child> {
-    let mut args = vec![pid.to_string()];
-    for line in lines {
-        args.extend([line.inside, line.outside, line.count].map(|n| n.to_string()));
+) -> Result<ChildProcess> {
+    let path = CString::new(program.as_os_str().as_bytes())?;
+    let mut args = vec![path.clone(), CString::new(pid.to_string())?];
+    for number in lines.iter().flat_map(|line| [line.inside, line.outside, line.count]) {
+        args.push(CString::new(number.to_string())?);
     }
-    process::spawn(program, &args, stderr).with_context(|| format!("starting `{}`", program.display()))
+    spawn::spawn(&path, &args, [null, null, stderr])
+        .with_context(|| format!("starting `{}`", program.display()))
 }
 
-fn check_helper(name: &str, child: &mut std::process::Child, errors: &mut fs::File) -> Result<()> {
-    if child.wait()?.success() {
+fn check_helper(name: &str, child: &ChildProcess, errors: &mut fs::File) -> Result<()> {
+    if child.wait()? == ChildExit::Exited(0) {
         return Ok(());
     }
     let mut stderr = String::new();
