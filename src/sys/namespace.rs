@@ -1,4 +1,4 @@
-//! Namespaces of other processes: setns(2), ioctl_nsfs(2), /proc/PID/ns.
+//! Namespaces, new and of other processes: unshare(2), setns(2), ioctl_nsfs(2), /proc/PID/ns.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -21,6 +21,14 @@ pub fn setns(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
     let kinds = i32::try_from(kinds).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: setns takes numbers only; the descriptor is open.
     let result = unsafe { libc::setns(fd.as_raw_fd(), kinds) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Moves this process, which must have one thread, to new namespaces of `kinds` (flags of [`super::process::ns`]).
+pub fn unshare(kinds: u64) -> io::Result<()> {
+    let kinds = i32::try_from(kinds).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: unshare takes a number.
+    let result = if kinds == 0 { 0 } else { unsafe { libc::unshare(kinds) } };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

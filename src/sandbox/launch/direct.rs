@@ -1,12 +1,16 @@
 //! Launches a container as a direct child in a user namespace of its own, without an intermediate process.
+//!
+//! Making a network namespace takes the kernel half as long as everything else, so the child makes it, with the others
+//! that need not exist at its birth, while this process maps its ids.
 
 use std::os::fd::OwnedFd;
 
 use anyhow::Result;
+use dhow_error::Failure;
 use dhow_sys::namespace;
-use dhow_sys::process::{self, ChildProcess, ForkSide};
+use dhow_sys::process::{self, ChildProcess, ForkSide, ns};
 
-use super::handshake::{LaunchInput, LaunchedContainer, replace_lock_fd, split_clone_flags};
+use super::handshake::{LaunchInput, LaunchedContainer, replace_lock_fd};
 use super::init::{self, ReceivedMounts};
 use crate::identity::{HostIdentity, explain_userns_refusal};
 use crate::plan::SandboxPlan;
@@ -15,13 +19,15 @@ use crate::sync_socket::{self, SyncMessage, SyncSocket};
 /// As [`super::launch`], in a user namespace that `identity` maps.
 pub(super) fn launch_direct(input: &LaunchInput<'_>, identity: &HostIdentity) -> Result<LaunchedContainer> {
     let (ours, theirs) = sync_socket::socket_pair()?;
-    let (at_clone, after) = split_clone_flags(input.plan.unshare.clone_flags(), input.cgroup.is_some());
+    let (at_clone, after) = (ns::USER | ns::MOUNT, input.plan.unshare.clone_flags());
+    let at_clone = at_clone | (after & ns::PID);
     let side =
         process::clone_into_cgroup(at_clone, input.cgroup).map_err(|error| explain_userns_refusal(&error))?;
     match side {
         ForkSide::Child => {
             drop(ours);
-            if replace_lock_fd(input).is_err() || nix::sched::unshare(after).is_err() {
+            if let Err(error) = begin(input, after & !at_clone) {
+                theirs.send_failure(&Failure::from_chain(&error));
                 process::exit_now(125);
             }
             init::run_init(input.plan, &theirs, &init::StdioFds(input.streams), ReceivedMounts::default())
@@ -41,6 +47,12 @@ pub(super) fn launch_direct(input: &LaunchInput<'_>, identity: &HostIdentity) ->
             }
         }
     }
+}
+
+/// In the child: lets go of the lock and makes the remaining namespaces.
+fn begin(input: &LaunchInput<'_>, namespaces: u64) -> Result<()> {
+    replace_lock_fd(input)?;
+    namespace::unshare(namespaces).map_err(|error| explain_userns_refusal(&error).into())
 }
 
 /// What the handshake yields besides the process itself.

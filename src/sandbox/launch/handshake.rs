@@ -21,7 +21,6 @@ use anyhow::{Context as _, Result};
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::namespace;
 use dhow_sys::process::{self, ChildProcess, ForkSide, ns};
-use nix::sched::CloneFlags;
 
 use crate::plan::SandboxPlan;
 use crate::sync_socket::{self, SyncMessage, SyncSocket};
@@ -53,11 +52,9 @@ pub(super) struct LaunchInput<'a> {
 /// Splits the flags into those for clone3(2) and those for a later unshare(2). A new cgroup namespace is
 /// rooted in the cgroup of its creator; with `CLONE_INTO_CGROUP` that is still the parent's, so the child has
 /// to unshare it.
-pub(super) fn split_clone_flags(flags: u64, in_cgroup: bool) -> (u64, CloneFlags) {
-    if in_cgroup && flags & ns::CGROUP != 0 {
-        return (flags & !ns::CGROUP, CloneFlags::CLONE_NEWCGROUP);
-    }
-    (flags, CloneFlags::empty())
+pub(super) fn split_clone_flags(flags: u64, in_cgroup: bool) -> (u64, u64) {
+    let after = if in_cgroup { flags & ns::CGROUP } else { 0 };
+    (flags & !after, after)
 }
 
 /// Namespaces of a container that were opened before its first process exists.

@@ -63,7 +63,10 @@ fn run_intermediate(
     let (at_clone, after) = split_clone_flags(input.plan.unshare.clone_flags(), input.cgroup.is_some());
     match process::clone_sibling(at_clone, input.cgroup).map_err(|error| explain_userns_refusal(&error))? {
         ForkSide::Child => {
-            nix::sched::unshare(after).context("making a cgroup namespace")?;
+            if let Err(error) = dhow_sys::namespace::unshare(after).context("making a cgroup namespace") {
+                channel.send_failure(&Failure::from_chain(&error));
+                process::exit_now(125);
+            }
             init::run_init(input.plan, channel, &init::StdioFds(input.streams), ReceivedMounts::default())
         }
         ForkSide::Parent(process) => {

@@ -138,7 +138,7 @@ fn run_intermediate(
         .map_err(|error| join::explain_join_refusal(&error))?
     {
         ForkSide::Child => {
-            nix::sched::unshare(after).context("making a cgroup namespace")?;
+            dhow_sys::namespace::unshare(after).context("making a cgroup namespace")?;
             init::run_init(plan, &channel, &init::StdioFds(input.streams), received)
         }
         ForkSide::Parent(process) => {
