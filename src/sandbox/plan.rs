@@ -26,6 +26,9 @@ pub struct SandboxPlan {
     pub root: RootPlan,
     /// In the order in which they are mounted.
     pub mounts: Vec<PlannedMount>,
+    /// Keep the mounts as long as [`crate::launch::LaunchedContainer::mounts`]: the end of the first process then does
+    /// not wait until the kernel has taken them down.
+    pub hold_mounts: bool,
     /// Paths hidden from the container; missing ones are skipped.
     pub masked: Vec<String>,
     /// Paths made read-only; missing ones are skipped.

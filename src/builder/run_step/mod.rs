@@ -199,6 +199,8 @@ fn run_program(
 fn adapt_plan(plan: &mut SandboxPlan, prepared: &PreparedMounts) {
     // Mount points that the sandbox creates must not end up in the layer.
     plan.root.mount_stubs = true;
+    // The writable layer becomes a layer of the image as soon as the program has ended.
+    plan.hold_mounts = false;
     plan.confinement.remember_owners = plan.confinement.emulate_root;
     if let RootSource::Overlay(overlay) = &mut plan.root.source {
         // If the build is interrupted the step is run again, so nothing needs to be synced.

@@ -58,9 +58,11 @@ pub fn make_plan(
     let spec = container.spec();
     let unshare = unshare(spec);
     let map = id_map(store, spec, layers, identity)?;
+    let root = root(store, container, layers);
     let mut plan = SandboxPlan {
         name: spec.name.clone(),
-        root: root(store, container, layers),
+        hold_mounts: holds_mounts(spec, &root),
+        root,
         mounts: mounts::all_mounts(store, container, &map, unshare, networks)?,
         masked: masked(spec),
         read_only: read_only(spec),
@@ -165,6 +167,14 @@ fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> RootPlan 
         read_only: spec.read_only,
         mount_stubs: false,
     }
+}
+
+/// Only where nothing but dhow's own files is mounted, and where nobody mounts the writable layer again: the user may
+/// want to unmount or reuse the rest as soon as the container has ended.
+fn holds_mounts(spec: &ContainerSpec, root: &RootPlan) -> bool {
+    let own =
+        matches!(root.source, RootSource::Overlay(_)) && spec.mounts.is_empty() && spec.devices.is_empty();
+    own && spec.auto_remove && !spec.security.privileged
 }
 
 /// docker's lists (`oci/defaults.go` of its engine): paths that reveal the host or reach into its kernel.

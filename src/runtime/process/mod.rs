@@ -96,6 +96,11 @@ impl ContainerProcess {
         self.launched.userns
     }
 
+    /// Lets go of the mounts that the plan held beyond the end of the first process.
+    pub(crate) fn release_mounts(&mut self) {
+        self.launched.mounts = None;
+    }
+
     /// The seccomp notifications of chown(2) and its relatives, for plans that remember owners. `None` the second time.
     pub fn take_owner_listener(&mut self) -> Option<OwnedFd> {
         self.launched.owner_listener.take()

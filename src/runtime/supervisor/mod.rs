@@ -441,7 +441,8 @@ impl ContainerSupervisor {
         match remove::retire_container(&store, container, true) {
             Ok(leftovers) => {
                 clients.notify_exit(&ControlReport::Ended(code));
-                if let Some(run) = last_run {
+                if let Some(mut run) = last_run {
+                    run.process.release_mounts();
                     // Nobody is left to be told: what cannot be deleted stays in the trash for the next
                     // command.
                     let _ = leftovers.delete(&store, DeletionNamespace::Open(run.process.user_namespace()));

@@ -10,7 +10,7 @@ use dhow_error::Failure;
 use dhow_sys::namespace;
 use dhow_sys::process::{self, ChildProcess, ForkSide, ns};
 
-use super::handshake::{LaunchInput, LaunchedContainer, replace_lock_fd};
+use super::handshake::{LaunchInput, LaunchedContainer, hold_mounts, replace_lock_fd};
 use super::init::{self, ReceivedMounts};
 use crate::identity::{HostIdentity, explain_userns_refusal};
 use crate::plan::SandboxPlan;
@@ -35,8 +35,8 @@ pub(super) fn launch_direct(input: &LaunchInput<'_>, identity: &HostIdentity) ->
         ForkSide::Parent(child) => {
             drop(theirs);
             match handshake_direct(input.plan, identity, &ours, &child) {
-                Ok(DirectHandshake { terminal, owner_listener, userns }) => {
-                    Ok(LaunchedContainer { process: child, terminal, owner_listener, userns })
+                Ok(DirectHandshake { terminal, owner_listener, userns, mounts }) => {
+                    Ok(LaunchedContainer { process: child, terminal, owner_listener, userns, mounts })
                 }
                 Err(error) => {
                     child.signal(libc::SIGKILL)?;
@@ -60,6 +60,7 @@ struct DirectHandshake {
     terminal: Option<OwnedFd>,
     owner_listener: Option<OwnedFd>,
     userns: OwnedFd,
+    mounts: Option<OwnedFd>,
 }
 
 /// Maps the ids and waits until the program runs.
@@ -72,6 +73,7 @@ fn handshake_direct(
     identity.apply(&plan.ids, child.pid)?;
     // Before `go`: after it, the process may end or become undumpable at any time.
     let userns = namespace::open_namespace(child.pid, "user")?;
+    let mounts = hold_mounts(plan, child)?;
     channel.send_go()?;
     let (mut terminal, mut owner_listener) = (None, None);
     loop {
@@ -81,7 +83,7 @@ fn handshake_direct(
             // Only an intermediate process announces another one.
             SyncMessage::Process(_) => {}
             SyncMessage::Failed(failure) => return Err(failure.into()),
-            SyncMessage::Running => return Ok(DirectHandshake { terminal, owner_listener, userns }),
+            SyncMessage::Running => return Ok(DirectHandshake { terminal, owner_listener, userns, mounts }),
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct LaunchedContainer {
     pub owner_listener: Option<OwnedFd>,
     /// Kept open so that the container's files can still be handled after it has ended.
     pub userns: OwnedFd,
+    /// Its mount namespace, if the plan holds the mounts.
+    pub mounts: Option<OwnedFd>,
 }
 
 /// Connects a network namespace to networks, while another process builds the container's root.
@@ -62,6 +64,7 @@ pub(super) fn split_clone_flags(flags: u64, in_cgroup: bool) -> (u64, u64) {
 pub(super) struct OpenNamespaces {
     pub(super) userns: Option<OwnedFd>,
     pub(super) netns: Option<OwnedFd>,
+    pub(super) mountns: Option<OwnedFd>,
 }
 
 /// Launches a container via an intermediate process, which enters the right namespaces and creates the
@@ -103,6 +106,7 @@ pub(super) fn replace_lock_fd(input: &LaunchInput<'_>) -> Result<()> {
 
 /// Follows the intermediate process and then the container's first process until its program runs.
 pub(super) fn handshake(
+    plan: &SandboxPlan,
     channel: &SyncSocket,
     mut namespaces: OpenNamespaces,
     mut connect: Option<ConnectNetwork<'_>>,
@@ -111,7 +115,7 @@ pub(super) fn handshake(
     loop {
         match channel.receive()? {
             SyncMessage::Process(child) => {
-                let released = release_init(channel, &child, &mut namespaces, connect.take());
+                let released = release_init(plan, channel, &child, &mut namespaces, connect.take());
                 process = Some(child);
                 if let Err(error) = released {
                     // The failure reported from inside is the cause of the error seen here.
@@ -127,7 +131,8 @@ pub(super) fn handshake(
     }
     match (failure, process, namespaces.userns) {
         (None, Some(process), Some(userns)) => {
-            Ok(LaunchedContainer { process, terminal, owner_listener: listener, userns })
+            let mounts = namespaces.mountns;
+            Ok(LaunchedContainer { process, terminal, owner_listener: listener, userns, mounts })
         }
         (failure, process, _) => {
             if let Some(process) = process {
@@ -140,8 +145,14 @@ pub(super) fn handshake(
     }
 }
 
+/// The mount namespace of `child`, if the plan holds the mounts.
+pub(super) fn hold_mounts(plan: &SandboxPlan, child: &ChildProcess) -> std::io::Result<Option<OwnedFd>> {
+    plan.hold_mounts.then(|| namespace::open_namespace(child.pid, "mnt")).transpose()
+}
+
 /// Lets the first process build its root, and connects its network meanwhile.
 fn release_init(
+    plan: &SandboxPlan,
     channel: &SyncSocket,
     child: &ChildProcess,
     namespaces: &mut OpenNamespaces,
@@ -149,6 +160,7 @@ fn release_init(
 ) -> Result<()> {
     if namespaces.userns.is_none() {
         namespaces.userns = Some(namespace::open_namespace(child.pid, "user")?);
+        namespaces.mountns = hold_mounts(plan, child)?;
     }
     let network = match namespaces.netns.take() {
         None if connect.is_some() => Some(namespace::open_namespace(child.pid, "net")?),

@@ -47,7 +47,7 @@ pub(super) fn launch_nested(
     via_intermediate(
         input,
         |channel| run_intermediate(input, parent, &map, channel),
-        |channel, _| handshake(channel, OpenNamespaces::default(), connect),
+        |channel, _| handshake(input.plan, channel, OpenNamespaces::default(), connect),
     )
 }
 

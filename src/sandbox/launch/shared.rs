@@ -81,7 +81,7 @@ pub(super) fn launch_shared(
         |channel| run_intermediate(input, peer, channel),
         |channel, intermediate| {
             let namespaces = open_namespaces(channel, intermediate, connect.is_some())?;
-            handshake(channel, namespaces, connect)
+            handshake(input.plan, channel, namespaces, connect)
         },
     )
 }
@@ -93,7 +93,7 @@ fn open_namespaces(channel: &SyncSocket, intermediate: &ChildProcess, net: bool)
     let user = open_namespace(intermediate.pid, "user")?;
     let net = net.then(|| open_namespace(intermediate.pid, "net")).transpose()?;
     channel.send_go()?;
-    Ok(OpenNamespaces { userns: Some(user), netns: net })
+    Ok(OpenNamespaces { userns: Some(user), netns: net, mountns: None })
 }
 
 /// In the intermediate process: joins the shared namespaces and creates the container's first process.
