@@ -347,21 +347,40 @@ pub fn set_name(name: &str) {
 }
 
 /// Overwrites the command line that `ps` shows, within the space of the original (proc_pid_stat(5),
-/// `arg_start`).
-pub fn set_title(title: &str) {
+/// `arg_start`). Returns what was there, unless the place is not known.
+pub fn set_title(title: &str) -> Option<ProcessTitle> {
     set_name(title);
-    let Some(stat) = stat("self") else { return };
+    let stat = stat("self")?;
     let field = |number| stat_field(&stat, number).and_then(|number| usize::try_from(number).ok());
-    let (Some(start), Some(end)) = (field(48), field(49)) else { return };
+    let (start, end) = (field(48)?, field(49)?);
     if start == 0 || end <= start {
-        return;
+        return None;
     }
     let room = end - start;
+    // SAFETY: the kernel says that the arguments of this process lie from `start` to `end`, in its readable stack. No
+    // reference into that memory exists: std copies out of it at each call.
+    let before = unsafe { std::slice::from_raw_parts(start as *const u8, room) }.to_vec();
     let mut bytes: Vec<u8> = title.bytes().filter(|b| *b != 0).take(room - 1).collect();
     bytes.resize(room, 0);
-    // SAFETY: the kernel says that the arguments of this process lie from `start` to `end`, in its writable stack;
-    // `bytes` is exactly that long. No reference into that memory exists: std copies out of it at each call.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, room) };
+    ProcessTitle { start, bytes }.write();
+    Some(ProcessTitle { start, bytes: before })
+}
+
+/// A command line as `ps` shows it.
+pub struct ProcessTitle {
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+impl ProcessTitle {
+    /// Writes it to where it was read.
+    pub fn write(&self) {
+        // SAFETY: both only come from `set_title`, which asked the kernel where the arguments of this process lie; they
+        // are writable and that long. No reference into that memory exists.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.bytes.as_ptr(), self.start as *mut u8, self.bytes.len())
+        };
+    }
 }
 
 /// The content of /proc/PID/stat (proc_pid_stat(5)); `None` if the process is gone. One read(2), because the

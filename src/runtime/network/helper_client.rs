@@ -181,7 +181,7 @@ fn become_helper(
     userns: Option<OwnedFd>,
     command: &SeqpacketSocket,
 ) -> Result<SeqpacketListener> {
-    process::set_title("dhow: network");
+    let _ = process::set_title("dhow: network");
     let null = dhow_sys::stdio::open_dev_null()?;
     for number in 0..3 {
         process::place_fd(null.as_fd(), number)?;

@@ -98,7 +98,6 @@ pub(crate) enum InitialAttach {
 pub(crate) fn run_supervisor(args: SupervisorArgs, command: protocol::ControlConnection) -> ! {
     // Signals of the command's terminal are for the command, which forwards them.
     let _ = rustix::process::setsid();
-    dhow_sys::process::set_title(&format!("dhow: {}", args.plan.sandbox.name));
     let code = match ContainerSupervisor::new(args, command) {
         Ok(supervisor) => supervisor.run_to_completion(),
         Err(_) => 125,
@@ -236,6 +235,8 @@ impl ContainerSupervisor {
                 })
             })
             .with_context(doing)?;
+        // Only now: the program does not wait for it.
+        let _ = dhow_sys::process::set_title(&format!("dhow: {name}"));
         let endpoints = network.as_ref().map(HelperLease::endpoints).unwrap_or_default();
         let published = network.as_ref().map(|network| network.published().to_vec()).unwrap_or_default();
         self.network = network;

@@ -111,7 +111,7 @@ pub fn hold_terminal(name: &str, master: BorrowedFd<'_>) -> Result<()> {
 fn detach_from_caller(name: &str, keep: &[BorrowedFd<'_>]) -> Result<()> {
     let _ = rustix::process::setsid();
     rustix::process::chdir("/")?;
-    dhow_sys::process::set_title(&format!("dhow: {name}"));
+    let _ = dhow_sys::process::set_title(&format!("dhow: {name}"));
     dhow_sys::process::close_others(3, keep)?;
     let null = open_null()?;
     for number in 0..3 {

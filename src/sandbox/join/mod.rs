@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The intermediate process leaves the caller's namespaces for the container's and forks there with `CLONE_PARENT`,
-//! so the new process is a child of the caller, who can wait for it. A process that outlives its caller is waited for
+//! so the new process is a child of the caller, who can wait for it. Until then it shares the caller's memory, and the
+//! caller stands still ([`dhow_sys::spawn`]). A process that outlives its caller is waited for
 //! by [`exec_monitor`].
 //!
 //! # Trust
@@ -28,6 +29,7 @@ use anyhow::{Context as _, Result};
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::exec_stub::{ExecStub, STATUS_FD};
 use dhow_sys::process::{ChildProcess, ForkSide, ns};
+use dhow_sys::spawn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
@@ -69,31 +71,28 @@ pub fn spawn_in_container(
     let (ours, theirs) = sync_socket::socket_pair()?;
     // Non-blocking: it is read after a timeout even if nothing has arrived.
     let (status, status_writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    match dhow_sys::process::clone_into(0).context("starting a process")? {
-        ForkSide::Child => {
-            match JoinFds::gather(plan, &theirs, &status_writer, container, streams) {
-                Ok(fds) => run_intermediate(plan, &fds),
-                Err(error) => theirs.send_failure(&Failure::from_chain(&error)),
-            }
-            dhow_sys::process::exit_now(125)
+    let intermediate = spawn::run_sharing_memory(&[ours.as_fd()], &mut || {
+        match JoinFds::gather(plan, &theirs, &status_writer, container, streams) {
+            Ok(fds) => run_intermediate(plan, &fds),
+            Err(error) => theirs.send_failure(&Failure::from_chain(&error)),
         }
-        ForkSide::Parent(intermediate) => {
-            drop((theirs, status_writer));
-            let joined = await_process(&ours);
-            // Reaped before the outcome is looked at, so that a failure leaves no zombie.
-            intermediate.wait()?;
-            let joined = joined?;
-            match await_exec(&status, &joined.process)? {
-                None => Ok(joined),
-                Some(error) => {
-                    joined.process.wait()?;
-                    Err(program::explain_exec_error(
-                        plan.process.args.first().map_or("", String::as_str),
-                        &error,
-                    )
-                    .into())
-                }
-            }
+        125
+    });
+    let intermediate = intermediate.context("starting a process");
+    // The memory was the intermediate process's as well.
+    dhow_sys::process::set_dumpable(true)?;
+    drop((theirs, status_writer));
+    let intermediate = intermediate?;
+    let joined = await_process(&ours);
+    // Reaped before the outcome is looked at, so that a failure leaves no zombie.
+    intermediate.wait()?;
+    let joined = joined?;
+    match await_exec(&status, &joined.process)? {
+        None => Ok(joined),
+        Some(error) => {
+            joined.process.wait()?;
+            let name = plan.process.args.first().map_or("", String::as_str);
+            Err(program::explain_exec_error(name, &error).into())
         }
     }
 }
@@ -168,19 +167,23 @@ impl JoinFds {
     }
 }
 
+/// In the intermediate process.
 fn run_intermediate(plan: &JoinPlan, fds: &JoinFds) -> ! {
-    let error = match enter_container(plan, fds) {
-        Ok(never) => match never {},
-        Err(error) => error,
-    };
+    // /proc/PID/cmdline is world-readable and would show the caller's command line inside the container. It is the
+    // caller's memory, who has it back in the end.
+    let title = dhow_sys::process::set_title(&format!("dhow: {}", plan.name));
+    let entered = enter_container(plan, fds);
+    if let Some(title) = title {
+        title.write();
+    }
+    let Err(error) = entered else { dhow_sys::process::exit_now(0) };
     // Not returned: once descriptors have been closed, nothing of the caller may run again.
     fds.channel.send_failure(&Failure::from_chain(&error));
     dhow_sys::process::exit_now(125)
 }
 
-fn enter_container(plan: &JoinPlan, fds: &JoinFds) -> Result<Infallible> {
-    // /proc/PID/cmdline is world-readable and would show the caller's command line inside the container.
-    dhow_sys::process::set_title(&format!("dhow: {}", plan.name));
+/// Creates the new process in the container. Returns in the intermediate process only.
+fn enter_container(plan: &JoinPlan, fds: &JoinFds) -> Result<()> {
     // By the host's /proc; the container's own is not to be trusted.
     confine::set_oom_score(&plan.process)?;
     if let Some(cgroup) = &plan.cgroup {
@@ -192,11 +195,15 @@ fn enter_container(plan: &JoinPlan, fds: &JoinFds) -> Result<Infallible> {
     dhow_sys::namespace::setns(fds.container_pidfd.as_fd(), plan.unshare.clone_flags())
         .map_err(|error| explain_join_refusal(&error))?;
     match dhow_sys::process::clone_sibling(0, None).map_err(|error| explain_join_refusal(&error))? {
-        ForkSide::Child => become_process(plan, fds),
-        ForkSide::Parent(process) => {
-            fds.channel.send_process(&process)?;
-            dhow_sys::process::exit_now(0)
+        ForkSide::Child => {
+            let error = match become_process(plan, fds) {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            fds.channel.send_failure(&Failure::from_chain(&error));
+            dhow_sys::process::exit_now(125)
         }
+        ForkSide::Parent(process) => fds.channel.send_process(&process),
     }
 }
 

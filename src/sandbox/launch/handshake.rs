@@ -21,6 +21,7 @@ use anyhow::{Context as _, Result};
 use dhow_error::{Failure, FailureKind};
 use dhow_sys::namespace;
 use dhow_sys::process::{self, ChildProcess, ForkSide, ns};
+use dhow_sys::spawn;
 
 use crate::plan::SandboxPlan;
 use crate::sync_socket::{self, SyncMessage, SyncSocket};
@@ -96,6 +97,31 @@ pub(super) fn via_intermediate(
             launched
         }
     }
+}
+
+/// Like [`via_intermediate`], with an intermediate process that does not wait for this one: until it ends, this process
+/// stands still and lends it its memory. `intermediate` returns once it has created the container's first process.
+pub(super) fn via_brief_intermediate(
+    input: &LaunchInput<'_>,
+    intermediate: impl Fn(&SyncSocket) -> Result<()>,
+    follow: impl FnOnce(&SyncSocket) -> Result<LaunchedContainer>,
+) -> Result<LaunchedContainer> {
+    let (ours, theirs) = sync_socket::socket_pair()?;
+    let process = spawn::run_sharing_memory(&[ours.as_fd()], &mut || {
+        // First of all, so that the lock is held by no second process for longer than necessary.
+        match replace_lock_fd(input).and_then(|()| intermediate(&theirs)) {
+            Ok(()) => 0,
+            Err(error) => {
+                theirs.send_failure(&Failure::from_chain(&error));
+                125
+            }
+        }
+    });
+    let process = process.context("starting a process")?;
+    drop(theirs);
+    let launched = follow(&ours);
+    process.wait()?;
+    launched
 }
 
 /// Replaces the lock's descriptor in a process that is not the supervisor, so that it does not keep the lock

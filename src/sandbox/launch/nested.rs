@@ -10,7 +10,6 @@
 //!                       └─► the container's first process, as a child of the supervisor
 //! ```
 
-use std::convert::Infallible;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
@@ -19,7 +18,7 @@ use dhow_sys::process::{self, ForkSide, ns};
 
 use super::handshake::{
     ConnectNetwork, LaunchInput, LaunchedContainer, OpenNamespaces, handshake, split_clone_flags,
-    via_intermediate,
+    via_brief_intermediate,
 };
 use super::init::{self, ReceivedMounts};
 use crate::identity::explain_userns_refusal;
@@ -44,20 +43,21 @@ pub(super) fn launch_nested(
         Failure::new(FailureKind::Unsupported, "the networks' user namespace lacks ids of this container")
             .hint("the account's subordinate ids have changed: stop the containers that are on networks")
     })?;
-    via_intermediate(
+    via_brief_intermediate(
         input,
         |channel| run_intermediate(input, parent, &map, channel),
-        |channel, _| handshake(input.plan, channel, OpenNamespaces::default(), connect),
+        |channel| handshake(input.plan, channel, OpenNamespaces::default(), connect),
     )
 }
 
-/// In the intermediate process: creates the container's first process below the parent user namespace.
+/// In the intermediate process: creates the container's first process below the parent user namespace. Returns there
+/// only.
 fn run_intermediate(
     input: &LaunchInput<'_>,
     parent: &ParentUserns,
     map: &IdMap,
     channel: &SyncSocket,
-) -> Result<Infallible> {
+) -> Result<()> {
     dhow_sys::namespace::setns(parent.userns.as_fd(), ns::USER)
         .context("joining the networks' user namespace")?;
     let (at_clone, after) = split_clone_flags(input.plan.unshare.clone_flags(), input.cgroup.is_some());
@@ -73,8 +73,7 @@ fn run_intermediate(
             let mapped = map.write_for(process.pid, map.is_single());
             // Sent even if mapping failed: the supervisor has to kill the process in that case.
             channel.send_process(&process)?;
-            mapped.context("mapping user ids below those of the networks")?;
-            process::exit_now(0)
+            mapped.context("mapping user ids below those of the networks")
         }
     }
 }

@@ -103,6 +103,8 @@ fn run_intermediate(
     channel: &SyncSocket,
 ) -> Result<Infallible> {
     let plan = input.plan;
+    // What the other container sees of this process and its children must not tell how they were started.
+    let _ = process::set_title(&format!("dhow: {}", plan.name));
     let map = plan.ids.nested_in(&peer.ids).ok_or_else(|| {
         Failure::new(FailureKind::Unsupported, "the other container's user namespace lacks ids of this one")
             .hint("give both the same --userns")
