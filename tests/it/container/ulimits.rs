@@ -10,9 +10,9 @@ const SHOW: &str = "ulimit -n; ulimit -Hn";
 fn many_layers() -> Image {
     let base = [Entry::dir("many"), Entry::file("last", "0\n")];
     let layer = |n: u32| {
-        let mut entries = vec![Entry::file(&format!("many/{n}"), "x"), Entry::file("last", format!("{n}\n"))];
-        if n % 10 == 0 {
-            entries.push(Entry::file(&format!("many/.wh.{}", n - 1), ""));
+        let mut entries = vec![Entry::file(format!("many/{n}"), "x"), Entry::file("last", format!("{n}\n"))];
+        if n.is_multiple_of(10) {
+            entries.push(Entry::file(format!("many/.wh.{}", n - 1), ""));
         }
         Layer::new(entries)
     };
