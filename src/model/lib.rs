@@ -4,6 +4,7 @@
 //!
 //! - Records that the store keeps as JSON: [`container`], [`mount`], [`network`], [`volume`], [`layer`],
 //!   [`image`], [`event`]. Their field and variant names are the format on disk.
+//!   [`record`] says what they leave out.
 //! - Requests from the command line to the engine: [`run_request`], [`exec_request`], [`copy_request`],
 //!   [`new_network`], [`filter`].
 //! - Names: `reference`, [`digest`], [`platform`], [`object_name`].
@@ -49,6 +50,7 @@ pub mod platform;
 pub mod port_list;
 pub mod port_range;
 pub mod progress;
+pub mod record;
 pub mod reference;
 pub mod restart;
 pub mod run_request;

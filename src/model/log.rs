@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::bytes;
+use super::record::is_default;
 use dhow_error::{Failure, invalid, unsupported};
 
 /// `--log-driver` and `--log-opt` as given.
@@ -12,7 +13,9 @@ use dhow_error::{Failure, invalid, unsupported};
 #[serde(default)]
 pub struct LogSpec {
     /// Empty means the default.
+    #[serde(skip_serializing_if = "is_default")]
     pub driver: String,
+    #[serde(skip_serializing_if = "is_default")]
     pub options: BTreeMap<String, String>,
 }
 

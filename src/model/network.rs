@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::record::is_default;
+
 /// The network that containers join by default.
 pub const DEFAULT: &str = "bridge";
 
@@ -98,24 +100,34 @@ pub enum EgressHost {
 #[serde(default)]
 pub struct NetworkAttachment {
     /// Name or ID as given; the ID once the container is created.
+    #[serde(skip_serializing_if = "is_default")]
     pub network: String,
     /// Set on creation; networks cannot be renamed.
+    #[serde(skip_serializing_if = "is_default")]
     pub name: String,
     /// `None` to allocate one.
+    #[serde(skip_serializing_if = "is_default")]
     pub ip: Option<Ipv4Addr>,
     /// `None` to allocate one.
+    #[serde(skip_serializing_if = "is_default")]
     pub ip6: Option<Ipv6Addr>,
     /// `None` to generate one.
+    #[serde(skip_serializing_if = "is_default")]
     pub mac: Option<MacAddress>,
     /// Additional DNS names on this network.
+    #[serde(skip_serializing_if = "is_default")]
     pub aliases: Vec<String>,
     /// Legacy links as (container, alias), resolvable by this container only.
+    #[serde(skip_serializing_if = "is_default")]
     pub links: Vec<(String, String)>,
     /// Additional link-local addresses.
+    #[serde(skip_serializing_if = "is_default")]
     pub link_local: Vec<IpAddr>,
     /// `--driver-opt` as given.
+    #[serde(skip_serializing_if = "is_default")]
     pub driver_options: BTreeMap<String, String>,
     /// The network with the highest priority provides the default route.
+    #[serde(skip_serializing_if = "is_default")]
     pub gateway_priority: i32,
 }
 

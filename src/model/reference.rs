@@ -82,11 +82,10 @@ impl ImageReference {
 
     /// The whole reference as people write it.
     pub fn familiar(&self) -> String {
-        self.familiar_name() + &self.suffix()
+        self.with_suffix(self.familiar_name())
     }
 
-    fn suffix(&self) -> String {
-        let mut text = String::new();
+    fn with_suffix(&self, mut text: String) -> String {
         if let Some(tag) = &self.tag {
             text = text + ":" + tag;
         }
@@ -232,7 +231,7 @@ fn check_tag(tag: &str) -> Result<(), Failure> {
 impl fmt::Display for ImageReference {
     /// In full, with the registry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}{}", self.registry, self.repository, self.suffix())
+        f.write_str(&self.with_suffix(format!("{}/{}", self.registry, self.repository)))
     }
 }
 

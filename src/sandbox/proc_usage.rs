@@ -20,7 +20,7 @@ pub fn usage_of_processes(pids: &[i32]) -> ResourceUsage {
     for pid in pids {
         let text = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let stat = text("stat");
-        add(&mut sum.cpu, ticks(&stat).saturating_mul(1_000_000 / TICKS));
+        add(&mut sum.cpu, cpu(&stat));
         add(&mut sum.pids, field(&stat, 20));
         // Pss divides shared pages among their users, so the sum is what the container really uses.
         // Unreadable: fall back to Rss.
@@ -32,6 +32,12 @@ pub fn usage_of_processes(pids: &[i32]) -> ResourceUsage {
         add(&mut sum.written, number(&io, "write_bytes:").unwrap_or_default());
     }
     sum
+}
+
+/// The [`ResourceUsage::cpu`] of [`usage_of_processes`] alone.
+pub fn cpu_of_processes(pids: &[i32]) -> u64 {
+    let stat = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    pids.iter().map(|pid| cpu(&stat(pid))).fold(0, u64::saturating_add)
 }
 
 /// Bytes received and sent by all interfaces but loopback in the network namespace of process `pid`.
@@ -56,6 +62,11 @@ fn sum_of_interfaces(table: &str) -> (u64, u64) {
 
 fn add(sum: &mut Option<u64>, value: u64) {
     *sum = sum.map(|sum| sum.saturating_add(value));
+}
+
+/// Microseconds.
+fn cpu(stat: &str) -> u64 {
+    ticks(stat).saturating_mul(1_000_000 / TICKS)
 }
 
 /// User and system time of the process and of the children it has waited for (proc_pid_stat(5)).

@@ -10,8 +10,11 @@
 //! afterwards. Links are removed only under the lock `stale-names`, so a link found stale under it stays stale
 //! until the lock is released.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+
+use anyhow::Context as _;
 
 use super::containers::{check_id, check_name, no_such_container};
 use super::lock::{FileLock, LockMode};
@@ -50,6 +53,21 @@ impl Store {
         let id = if check_id(text).is_ok() { Some(text.to_owned()) } else { self.id_by_prefix(text)? };
         let container = id.map(|id| self.container(&id)).transpose()?.flatten();
         container.ok_or_else(|| no_such_container(text))
+    }
+
+    /// The IDs of the containers whose name `matches`, in order, and possibly of some that are being renamed, created
+    /// or removed: only the links of the names are looked at.
+    pub fn container_ids_named(&self, matches: impl Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
+        let dir = self.by_name_dir();
+        let mut names = list_dir(&dir).context("cannot list the names of containers")?;
+        names.retain(|name| matches(name));
+        let target = |name: &String| Some(std::fs::read_link(dir.join(name)).ok()?.to_str()?.to_owned());
+        let mut ids: Vec<String> = names.iter().filter_map(target).collect();
+        ids.retain(|id| check_id(id).is_ok());
+        ids.sort_unstable();
+        // A container that is being renamed has two names.
+        ids.dedup();
+        Ok(ids)
     }
 
     fn id_by_prefix(&self, text: &str) -> anyhow::Result<Option<String>> {
@@ -172,9 +190,12 @@ impl Store {
     /// Removes stale names: those of containers that were never completed, or were removed without their
     /// name.
     pub(super) fn sweep_names(&self) -> anyhow::Result<()> {
-        for name in list_dir(&self.by_name_dir())? {
+        let names = list_dir(&self.by_name_dir())?;
+        // A container that is not complete has its creator, or is gone: it was swept before.
+        let ids: HashSet<String> = self.container_ids()?.into_iter().collect();
+        for name in names {
             let target = std::fs::read_link(self.by_name_dir().join(&name)).unwrap_or_default();
-            if !self.containers_dir().join(target).join("spec.json").exists() {
+            if !target.to_str().is_some_and(|id| ids.contains(id)) {
                 self.remove_stale_name(&name)?;
             }
         }

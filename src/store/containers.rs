@@ -217,11 +217,7 @@ impl Store {
 
     /// All containers, ordered by ID.
     pub fn containers(&self) -> anyhow::Result<Vec<ContainerDir>> {
-        let mut containers = Vec::new();
-        for id in self.container_ids()? {
-            containers.extend(self.container(&id)?);
-        }
-        Ok(containers)
+        self.containers_with("")
     }
 
     pub fn container(&self, id: &str) -> anyhow::Result<Option<ContainerDir>> {
@@ -229,7 +225,8 @@ impl Store {
         Ok(read_record(&path.join("spec.json"))?.map(|spec| ContainerDir { path, spec }))
     }
 
-    pub(super) fn container_ids(&self) -> anyhow::Result<Vec<String>> {
+    /// The IDs of all containers in order, and possibly of some that are being created or removed.
+    pub fn container_ids(&self) -> anyhow::Result<Vec<String>> {
         let mut names = list_dir(&self.containers_dir()).context("cannot list the containers")?;
         names.retain(|name| check_id(name).is_ok());
         Ok(names)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::{self, Durability};
 use super::lock::{FileLock, LockMode};
 use super::{Store, timestamp_now};
-use crate::fs::{ignore_missing, list_dir, read_record};
+use crate::fs::{ignore_missing, read_record};
 use dhow_error::not_found;
 use dhow_model::digest::Digest;
 use dhow_model::platform::Platform;
@@ -155,17 +155,6 @@ impl Store {
         let record: Option<NameRecord> = read_record(&self.name_path(&reference))?;
         // Long names are hashed; make sure the record is really about this reference.
         Ok(record.filter(|record| record.reference == reference))
-    }
-
-    /// All names, ordered by reference.
-    pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
-        let dir = self.names_dir();
-        let mut names: Vec<NameRecord> = Vec::new();
-        for name in list_dir(&dir).context("cannot list the names of images")? {
-            names.extend(read_record::<NameRecord>(&dir.join(name))?);
-        }
-        names.sort_by(|a, b| a.reference.cmp(&b.reference));
-        Ok(names)
     }
 
     fn name_path(&self, reference: &ImageReference) -> std::path::PathBuf {

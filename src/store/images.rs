@@ -9,6 +9,7 @@ use super::atomic::{self, Durability};
 use super::fs::{list_dir, read_optional, read_record};
 use super::layers::LayerLease;
 use super::lock::{FileLock, LockMode};
+use super::record_reader::in_threads;
 use super::{ContainerDir, NameRecord, Store, layout, timestamp_now};
 use dhow_error::{Failure, FailureKind, corrupt, not_found};
 use dhow_model::digest::Digest;
@@ -80,13 +81,13 @@ impl LockedImage {
 
     /// The names that refer to it, alone or together with other images.
     pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
-        Ok(self.store.names()?.into_iter().filter(|record| record.refers_to(&self.image.id)).collect())
+        self.store.names_of(&self.image.id)
     }
 
     pub fn containers(&self) -> anyhow::Result<Vec<ContainerDir>> {
         let uses =
             |dir: &ContainerDir| dir.spec().image.as_ref().is_some_and(|used| used.id == self.image.id);
-        Ok(self.store.containers()?.into_iter().filter(uses).collect())
+        Ok(self.store.containers_with(self.image.id.hex())?.into_iter().filter(uses).collect())
     }
 
     /// Removes one of its names. Returns whether the name still referred to it.
@@ -187,11 +188,7 @@ impl Store {
 
     /// All images, ordered by ID.
     pub fn images(&self) -> anyhow::Result<Vec<StoredImage>> {
-        let mut images = Vec::new();
-        for id in self.image_ids()? {
-            images.extend(self.image(&id)?);
-        }
-        Ok(images)
+        in_threads(&self.image_ids()?, |ids| ids.iter().filter_map(|id| self.image(id).transpose()).collect())
     }
 
     fn image_ids(&self) -> anyhow::Result<Vec<Digest>> {

@@ -16,6 +16,7 @@
 //! │   image.json                  ImageRecord
 //! cache/steps/<hex key>           StepRecord: the result of a build step ([`super::build_cache`])
 //! cache/contexts/<hex>            cached file metadata of a build context, keyed by the digest of its path
+//! cache/listings/<name>           copies of many records, for listings ([`super::listing_index`])
 //! names/<escaped reference>       NameRecord: a repository's tag or digest → image ID
 //! manifest-lists/<escaped reference>  ManifestList: a list assembled by `manifest create`
 //! containers/<id>/                a container once spec.json exists; until then its creator holds the lock. A build

@@ -62,6 +62,7 @@ impl Store {
             .and_then(|()| self.sweep_containers())
             .and_then(|()| self.sweep_records())
             .and_then(|()| self.sweep_steps())
+            .and_then(|()| atomic::sweep(&self.listings_dir()))
             .and_then(|()| trash::empty_trash(&self.trash_dir()))
             .map_err(anyhow::Error::from)
             .and_then(|()| self.sweep_names())

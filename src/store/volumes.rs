@@ -126,7 +126,7 @@ impl Store {
                 |mount| matches!(&mount.source, MountSource::Volume { name: Some(used), .. } if used == name),
             )
         };
-        Ok(self.containers()?.into_iter().filter(uses).collect())
+        Ok(self.containers_with(name)?.into_iter().filter(uses).collect())
     }
 
     /// Removes a volume that no container uses. A host directory that backs it is left alone.

@@ -161,7 +161,7 @@ pub fn clone_into_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
 }
 
 fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<ForkSide> {
-    if !single_threaded()? {
+    if !is_single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot fork into a container"));
     }
     let mut pidfd: i32 = -1;
@@ -189,7 +189,7 @@ fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> i
 
 /// fork(2), on the same condition as [`clone_into`]. The child may start threads.
 pub fn fork() -> io::Result<ForkSide> {
-    if !single_threaded()? {
+    if !is_single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot fork"));
     }
     // SAFETY: no other thread exists (checked above), so the child finds every lock free.
@@ -215,7 +215,9 @@ pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<F
     clone_from(flags | libc::CLONE_PARENT as u64, 0, cgroup)
 }
 
-pub(super) fn single_threaded() -> io::Result<bool> {
+/// Whether this process has one thread, as [`fork`], unshare(2) and setns(2) of user namespaces want it. A thread that was
+/// joined may count for a moment: its last user-space instruction wakes the one that waits for it.
+pub fn is_single_threaded() -> io::Result<bool> {
     // unshare(2): CLONE_THREAD is a no-op in a process with one thread and refused in others (EINVAL). Unlike
     // /proc, it can be trusted in a container too.
     // SAFETY: unshare takes a number.

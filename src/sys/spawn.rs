@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use super::process::{ChildProcess, exit_now, null_terminated, single_threaded};
+use super::process::{ChildProcess, exit_now, is_single_threaded, null_terminated};
 
 /// Bytes of stack for a child that only execs.
 const SMALL_STACK: usize = 16 << 10;
@@ -84,7 +84,7 @@ pub fn run_sharing_memory(
     close: &[BorrowedFd<'_>],
     work: &mut dyn FnMut() -> c_int,
 ) -> io::Result<ChildProcess> {
-    if !single_threaded()? {
+    if !is_single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot lend its memory"));
     }
     let mut shared = SharedWork { work, close };

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::table;
-use super::template::Template;
+use super::template::{FieldSet, Template};
 
 /// How the rows of a command are printed.
 pub(crate) struct Listing<'a> {
@@ -35,6 +35,19 @@ impl ListingRow {
         }
     }
 
+    /// Adds the field `name` if it is among the `wanted` ones; only then `value` is called.
+    pub(crate) fn field<T: Into<Value>>(
+        mut self,
+        wanted: &FieldSet,
+        name: &str,
+        value: impl FnOnce() -> T,
+    ) -> Self {
+        if wanted.contains(name) {
+            self.fields.insert(name.to_owned(), value().into());
+        }
+        self
+    }
+
     /// Adds the field `Labels`, `NAME=VALUE,…`, and what `.Label "name"` selects from.
     pub(crate) fn with_labels<'a>(
         mut self,
@@ -57,6 +70,16 @@ impl Listing<'_> {
         format: Option<&str>,
         rows: impl IntoIterator<Item = ListingRow>,
     ) -> anyhow::Result<String> {
+        self.render_wanted(format, |_| rows)
+    }
+
+    /// As [`Listing::render`], for long listings with costly fields: `rows` is told which fields are printed, and may
+    /// leave out the others.
+    pub(crate) fn render_wanted<R: IntoIterator<Item = ListingRow>>(
+        &self,
+        format: Option<&str>,
+        rows: impl FnOnce(FieldSet) -> R,
+    ) -> anyhow::Result<String> {
         let format = format.filter(|format| !format.is_empty()).unwrap_or("table");
         let (template, with_heading) = self.template(format);
         // In a user's format, `\t` and `\n` are two characters, as the shell passes them on.
@@ -66,7 +89,7 @@ impl Listing<'_> {
         if with_heading {
             text = template.render_header(&self.heading())? + "\n";
         }
-        for row in rows {
+        for row in rows(template.used_fields()) {
             text += &template.render_row(&Value::Object(row.fields), &row.labels)?;
             text.push('\n');
         }

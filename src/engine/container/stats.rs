@@ -6,12 +6,13 @@ use std::time::Instant;
 use anyhow::Result;
 
 use dhow_error::{FailureKind, kind_of};
-use dhow_model::container::{ContainerSpec, NetworkMode};
-use dhow_runtime::first_process;
+use dhow_model::container::NetworkMode;
+use dhow_runtime::first_process::{self, FirstProcess};
+use dhow_runtime::state::ContainerState;
 use dhow_sandbox::cgroup::{Cgroup, ResourceUsage};
 use dhow_sandbox::proc_usage;
-use dhow_sandbox::processes::pids_inside;
-use dhow_store::{ContainerDir, Store};
+use dhow_sandbox::processes::pids_inside_each;
+use dhow_store::{ContainerDir, ScannedContainer, Store};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatsSample {
@@ -72,64 +73,69 @@ impl<'a> StatsSampler<'a> {
         Ok(Self { store, requested, all, previous: HashMap::new(), memory })
     }
 
-    /// Takes a sample. `None` once all containers that were asked for by name are gone.
-    pub fn measure(&mut self) -> Result<Option<Vec<StatsSample>>> {
-        let mut stats = Vec::new();
-        if self.requested.is_empty() {
-            for container in self.store.containers()? {
-                if self.all || container.is_locked()? {
-                    let short = container.spec().short_id().to_owned();
-                    stats.extend(self.sample_container(short, &container)?);
-                }
-            }
-            // The newest first, as in listings.
-            stats.sort_by(|a, b| a.0.cmp(&b.0).reverse());
-            return Ok(Some(stats.into_iter().map(|(_, stats)| stats).collect()));
-        }
-        let mut gone = 0;
-        for text in self.requested.clone() {
-            match self.store.find_container(&text) {
-                Ok(container) => stats.extend(self.sample_container(text, &container)?),
-                Err(error) if kind_of(&error) == FailureKind::NotFound => {
-                    gone += 1;
-                    stats.push((String::new(), StatsSample { container: text, ..StatsSample::default() }));
-                }
-                Err(error) => return Err(error),
+    /// Takes a sample of what rates are differences to, and of nothing else: to count memory takes long.
+    pub fn start(&mut self) -> Result<()> {
+        let subjects = self.subjects()?;
+        for (subject, pids) in subjects.iter().zip(processes_to_count(&subjects)?) {
+            if let (Some(container), Some(running)) = (&subject.container, &subject.running) {
+                self.cpu_share(&container.spec().id, running.cpu(&pids));
             }
         }
-        let any_left = gone < self.requested.len();
-        Ok(any_left.then(|| stats.into_iter().map(|(_, stats)| stats).collect()))
+        Ok(())
     }
 
-    /// The creation time, by which containers are sorted, and the sample.
-    fn sample_container(
-        &mut self,
-        display_name: String,
-        container: &ContainerDir,
-    ) -> Result<Option<(String, StatsSample)>> {
+    /// Takes a sample. `None` once all containers that were asked for by name are gone.
+    pub fn measure(&mut self) -> Result<Option<Vec<StatsSample>>> {
+        let subjects = self.subjects()?;
+        if !self.requested.is_empty() && subjects.iter().all(|subject| subject.container.is_none()) {
+            return Ok(None);
+        }
+        let pids = processes_to_count(&subjects)?;
+        let sample = |(subject, pids): (&StatsSubject, Vec<i32>)| self.sample(subject, &pids);
+        Ok(Some(subjects.iter().zip(pids).map(sample).collect()))
+    }
+
+    /// The containers to sample, in the order in which they are shown.
+    fn subjects(&self) -> Result<Vec<StatsSubject>> {
+        if !self.requested.is_empty() {
+            return self.requested.iter().map(|text| StatsSubject::requested(self.store, text)).collect();
+        }
+        let scanned = self.store.scan_containers(self.all, ContainerState::may_run)?;
+        let mut chosen: Vec<_> = scanned.into_iter().filter(|one| self.all || one.locked).collect();
+        // The newest first, as in listings.
+        chosen.sort_by(|a, b| b.dir.spec().created.cmp(&a.dir.spec().created));
+        let subject = |one: ScannedContainer<ContainerState>| {
+            let shown = one.dir.spec().short_id().to_owned();
+            if one.locked {
+                StatsSubject::new(shown, one.dir)
+            } else {
+                Ok(StatsSubject::idle(shown, one.dir))
+            }
+        };
+        chosen.into_iter().map(subject).collect()
+    }
+
+    /// `pids` are the processes whose usage is summed up.
+    fn sample(&mut self, subject: &StatsSubject, pids: &[i32]) -> StatsSample {
+        let Some(container) = &subject.container else {
+            return StatsSample { container: subject.shown.clone(), ..StatsSample::default() };
+        };
         let spec = container.spec();
         let idle = StatsSample {
-            container: display_name,
+            container: subject.shown.clone(),
             id: spec.id.clone(),
             name: spec.name.clone(),
             valid: true,
             ..StatsSample::default()
         };
-        let stats = match first_process::find(container)? {
-            Some(first) => self.sample_running(spec, first.pid(), idle)?,
-            None => idle,
-        };
-        Ok(Some((spec.created.clone(), stats)))
-    }
-
-    fn sample_running(&mut self, spec: &ContainerSpec, first: i32, idle: StatsSample) -> Result<StatsSample> {
-        let usage = usage(spec, first)?;
+        let Some(running) = &subject.running else { return idle };
+        let usage = running.usage(pids);
         // The counters of the host's namespace are the host's, not the container's.
         let on_host = spec.namespaces.network == Some(NetworkMode::Host);
-        let (received, sent) = if on_host { (0, 0) } else { proc_usage::network_bytes(first) };
+        let (received, sent) = if on_host { (0, 0) } else { proc_usage::network_bytes(running.first.pid()) };
         // A limit above the machine's memory is no limit; docker shows the machine's memory then.
         let limit = usage.memory_limit.filter(|limit| *limit < self.memory);
-        Ok(StatsSample {
+        StatsSample {
             cpu: self.cpu_share(&spec.id, usage.cpu.unwrap_or_default()),
             memory: usage.memory.unwrap_or_default(),
             memory_limit: limit.unwrap_or(self.memory),
@@ -139,7 +145,7 @@ impl<'a> StatsSampler<'a> {
             written: usage.written.unwrap_or_default(),
             pids: usage.pids.unwrap_or_default(),
             ..idle
-        })
+        }
     }
 
     /// Percent of one CPU since the last sample.
@@ -152,31 +158,103 @@ impl<'a> StatsSampler<'a> {
     }
 }
 
-/// From its cgroup; whatever that does not count, or everything without a cgroup, is summed over its
-/// processes.
-fn usage(spec: &ContainerSpec, first: i32) -> Result<ResourceUsage> {
-    let counted = Cgroup::of_process(first, &spec.id)?.map(|cgroup| cgroup.usage()).unwrap_or_default();
-    // A cgroup counts only what its controllers measure.
-    let complete =
-        counted.memory.is_some() && counted.cpu.is_some() && counted.pids.is_some() && counted.read.is_some();
-    if complete {
-        return Ok(counted);
+/// A container to sample.
+struct StatsSubject {
+    /// As named on the command line, else its short ID.
+    shown: String,
+    /// `None` if it is gone.
+    container: Option<ContainerDir>,
+    /// `None` if it does not run.
+    running: Option<RunningContainer>,
+}
+
+impl StatsSubject {
+    fn new(shown: String, container: ContainerDir) -> Result<Self> {
+        let running = match first_process::find(&container)? {
+            Some(first) => {
+                let cgroup = Cgroup::of_process(first.pid(), &container.spec().id)?;
+                Some(RunningContainer { first, cgroup })
+            }
+            None => None,
+        };
+        Ok(Self { running, ..Self::idle(shown, container) })
     }
-    let summed = proc_usage::usage_of_processes(&pids_inside(first, first_process::boundary(spec))?);
-    Ok(ResourceUsage {
-        cpu: counted.cpu.or(summed.cpu),
-        memory: counted.memory.or(summed.memory),
-        // Limits are only in cgroups.
-        memory_limit: counted.memory_limit,
-        pids: counted.pids.or(summed.pids),
-        read: counted.read.or(summed.read),
-        written: counted.written.or(summed.written),
-    })
+
+    fn idle(shown: String, container: ContainerDir) -> Self {
+        Self { shown, container: Some(container), running: None }
+    }
+
+    fn requested(store: &Store, text: &str) -> Result<Self> {
+        match store.find_container(text) {
+            Ok(container) => Self::new(text.to_owned(), container),
+            Err(error) if kind_of(&error) == FailureKind::NotFound => {
+                Ok(Self { shown: text.to_owned(), container: None, running: None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+struct RunningContainer {
+    first: FirstProcess,
+    /// `None` if it has none of its own.
+    cgroup: Option<Cgroup>,
+}
+
+impl RunningContainer {
+    /// Microseconds of CPU time, by its cgroup or else summed over the processes `pids`.
+    fn cpu(&self, pids: &[i32]) -> u64 {
+        let counted = self.cgroup.as_ref().and_then(|cgroup| cgroup.usage().cpu);
+        counted.unwrap_or_else(|| proc_usage::cpu_of_processes(pids))
+    }
+
+    /// From its cgroup; what that does not count, for it counts only what its controllers measure, or everything
+    /// without a cgroup, is summed over the processes `pids`.
+    fn usage(&self, pids: &[i32]) -> ResourceUsage {
+        let counted = self.cgroup.as_ref().map(Cgroup::usage).unwrap_or_default();
+        if is_complete(&counted) {
+            return counted;
+        }
+        let summed = proc_usage::usage_of_processes(pids);
+        ResourceUsage {
+            cpu: counted.cpu.or(summed.cpu),
+            memory: counted.memory.or(summed.memory),
+            // Limits are only in cgroups.
+            memory_limit: counted.memory_limit,
+            pids: counted.pids.or(summed.pids),
+            read: counted.read.or(summed.read),
+            written: counted.written.or(summed.written),
+        }
+    }
+}
+
+fn is_complete(usage: &ResourceUsage) -> bool {
+    usage.memory.is_some() && usage.cpu.is_some() && usage.pids.is_some() && usage.read.is_some()
+}
+
+/// For each of `subjects` the processes that its cgroup does not account for. One pass through /proc finds those of all:
+/// with a pass for each, the time would grow with the square of the number of containers.
+fn processes_to_count(subjects: &[StatsSubject]) -> Result<Vec<Vec<i32>>> {
+    let mut pids = vec![Vec::new(); subjects.len()];
+    let (mut positions, mut firsts) = (Vec::new(), Vec::new());
+    for (position, StatsSubject { container, running, .. }) in subjects.iter().enumerate() {
+        if let (Some(container), Some(running)) = (container, running)
+            && !running.cgroup.as_ref().is_some_and(|cgroup| is_complete(&cgroup.usage()))
+        {
+            positions.push(position);
+            firsts.push((running.first.pid(), first_process::boundary(container.spec())));
+        }
+    }
+    for (position, found) in positions.into_iter().zip(pids_inside_each(&firsts)?) {
+        pids[position] = found;
+    }
+    Ok(pids)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dhow_model::container::ContainerSpec;
     use dhow_store::new_container_id;
     use dhow_store::scratch::store;
 

@@ -96,11 +96,11 @@ struct ImageMetadata {
 
 pub(crate) fn inspect(store: &Store, text: &str, platforms: &[Platform]) -> Result<Box<ImageInspect>> {
     let image = lookup::find(store, text, platforms)?;
-    let names = store.names()?;
+    let names = store.names_of(&image.id)?;
     let tagged = |name: &&NameRecord| name.id == image.id && name.reference.tag().is_some();
     let last_tag = names.iter().filter(tagged).map(|name| name.since.clone()).max();
     let graph_driver = graph_driver(store, &image);
-    let summary = lookup::with_names(image, &names);
+    let summary = lookup::with_names(image, names);
     let (record, config) = (summary.image.record, summary.image.config);
     Ok(Box::new(ImageInspect {
         id: summary.image.id,

@@ -29,8 +29,9 @@ pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<StoredI
     Err(not_found(message).into())
 }
 
-pub(crate) fn with_names(image: StoredImage, names: &[NameRecord]) -> ImageSummary {
-    let references = names.iter().filter(|name| name.id == image.id).map(|name| name.reference.clone());
+/// The image with those of `names` that refer to it first.
+pub(crate) fn with_names(image: StoredImage, names: Vec<NameRecord>) -> ImageSummary {
+    let references = names.into_iter().filter(|name| name.id == image.id).map(|name| name.reference);
     let (tags, digests) = references.partition(|name| name.tag().is_some());
     ImageSummary { image, tags, digests }
 }

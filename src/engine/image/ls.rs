@@ -1,31 +1,37 @@
 //! `image ls`: lists images with their names, narrowed by filters.
 
+use std::collections::{HashMap, HashSet};
+
 use anyhow::Result;
 use jiff::Timestamp;
 
 use super::lookup::{ImageSummary, with_names};
 use dhow_error::Failure;
+use dhow_model::digest::Digest;
 use dhow_model::filter::{LabelFilter, ListFilter};
 use dhow_model::glob;
 use dhow_model::reference::ImageReference;
 use dhow_model::timestamp;
-use dhow_store::{Store, StoredImage};
+use dhow_store::{NameRecord, Store, StoredImage};
 
 /// The images that match all `filters`, newest first. Keys: `before`, `dangling`, `label`, `label!`,
 /// `reference`, `since`, `until`.
 pub fn list(store: &Store, filters: &[ListFilter]) -> Result<Vec<ImageSummary>> {
     let conditions = ImageFilters::parse(store, filters)?;
-    let names = store.names()?;
+    let mut names_by_id: HashMap<Digest, Vec<NameRecord>> = HashMap::new();
+    let mut others = HashSet::new();
+    for name in store.names()? {
+        others.extend(name.others.iter().cloned());
+        names_by_id.entry(name.id.clone()).or_default().push(name);
+    }
     let mut summaries = Vec::new();
     for image in store.images()? {
-        let item = with_names(image, &names);
+        let names = names_by_id.remove(&image.id).unwrap_or_default();
         // A multi-platform name is listed once, for the image of one platform; this is one of its others.
-        if item.tags.is_empty()
-            && item.digests.is_empty()
-            && names.iter().any(|name| name.others.contains(&item.image.id))
-        {
+        if names.is_empty() && others.contains(&image.id) {
             continue;
         }
+        let item = with_names(image, names);
         summaries.extend(conditions.apply(item)?);
     }
     summaries.sort_by_cached_key(|item| std::cmp::Reverse(created(&item.image)));
@@ -106,7 +112,6 @@ impl ImageFilters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dhow_model::digest::Digest;
     use dhow_store::NewImage;
 
     struct Fixture {

@@ -8,6 +8,7 @@ pub use list::parse_list;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::is_default;
 use dhow_error::{Failure, invalid};
 
 /// docker's minimum memory limit, 6 MiB.
@@ -20,31 +21,47 @@ const PERIOD: u64 = 100_000;
 #[serde(default)]
 pub struct LimitsSpec {
     /// In bytes.
+    #[serde(skip_serializing_if = "is_default")]
     pub memory: u64,
     /// Memory and swap together, in bytes; -1 for unlimited swap.
+    #[serde(skip_serializing_if = "is_default")]
     pub memory_swap: i64,
     /// In bytes; reclaimed only when no unprotected memory is left.
+    #[serde(skip_serializing_if = "is_default")]
     pub memory_reservation: u64,
     /// Billionths of a CPU.
+    #[serde(skip_serializing_if = "is_default")]
     pub nano_cpus: u64,
     /// CFS period in microseconds.
+    #[serde(skip_serializing_if = "is_default")]
     pub cpu_period: u64,
     /// CPU time per period in microseconds; negative for unlimited.
+    #[serde(skip_serializing_if = "is_default")]
     pub cpu_quota: i64,
     /// Relative weight; 1024 is the default.
+    #[serde(skip_serializing_if = "is_default")]
     pub cpu_shares: u64,
     /// `0-2,4`.
+    #[serde(skip_serializing_if = "is_default")]
     pub cpuset_cpus: String,
     /// `0,1`.
+    #[serde(skip_serializing_if = "is_default")]
     pub cpuset_mems: String,
     /// Processes and threads; zero or less for unlimited.
+    #[serde(skip_serializing_if = "is_default")]
     pub pids: Option<i64>,
     /// Relative I/O weight, 10 to 1000.
+    #[serde(skip_serializing_if = "is_default")]
     pub blkio_weight: u16,
+    #[serde(skip_serializing_if = "is_default")]
     pub blkio_weight_device: Vec<DeviceWeight>,
+    #[serde(skip_serializing_if = "is_default")]
     pub read_bps: Vec<DeviceRate>,
+    #[serde(skip_serializing_if = "is_default")]
     pub write_bps: Vec<DeviceRate>,
+    #[serde(skip_serializing_if = "is_default")]
     pub read_iops: Vec<DeviceRate>,
+    #[serde(skip_serializing_if = "is_default")]
     pub write_iops: Vec<DeviceRate>,
 }
 

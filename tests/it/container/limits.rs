@@ -137,6 +137,13 @@ each_mode! {
         assert!(!used.starts_with("0B /") && !used.ends_with("/ 0B"), "{used}");
         let all = dhow.cmd("stats --no-stream -a --no-trunc").args(["--format", "{{.Name}} {{len .ID}} {{.MemUsage}}"]).ok().lines();
         assert!(all.len() == 2 && all.iter().any(|line| line == "idle 64 0B / 0B"), "{all:?}");
+        // Each has its own processes, wherever these are counted.
+        dhow.cmd("run -d --network none --name pair busybox").sh("sleep 1000 & exec sleep 1000").ok();
+        dhow.cmd("run -d --network none --name host --pid host busybox sleep 1000").ok();
+        until("both sleep", || dhow.cmd("top pair").ok().lines().iter().filter(|line| line.ends_with("sleep 1000")).count() == 2);
+        let each = dhow.cmd("stats --no-stream --format").arg("{{.Name}} {{.PIDs}}").ok().lines();
+        assert_eq!(each, ["host 1", "pair 2", "sloop 1"]);
+        dhow.cmd("rm -f pair host").ok();
         dhow.cmd("stats --no-stream no-such").fails(1, &["No such container: no-such"]);
         let live = dhow.cmd("stats sloop").start();
         live.expect("\x1b[J");

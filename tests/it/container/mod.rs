@@ -11,6 +11,7 @@ mod inspect;
 mod lifecycle;
 mod limits;
 mod logs;
+mod many;
 mod port;
 mod ps;
 mod rename;

@@ -6,6 +6,7 @@ mod inspect;
 mod load;
 mod ls;
 mod manifest;
+mod many_names;
 mod prune;
 mod pull;
 mod push;

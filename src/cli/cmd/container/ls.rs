@@ -1,12 +1,11 @@
 //! `ps`: list containers.
 
-use clap::Args;
-use serde_json::json;
-
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::{docker_config, environment, report};
 use crate::output::listing::{Listing, ListingRow};
+use crate::output::template::FieldSet;
 use crate::output::{self, humanize};
+use clap::Args;
 use dhow_engine::container::ls::{ContainerQuery, ImageNames, list};
 use dhow_engine::container_summary::{ContainerSummary, mount_name, network_names};
 use dhow_model::container::ContainerSpec;
@@ -85,13 +84,15 @@ impl CommandArgs for ContainerLsArgs {
         let mut images = ImageNames::new(&store);
         let containers = list(&store, &query, || userns::probe_identity(&environment::all()))?;
         let (no_trunc, sizes) = (self.no_trunc, with_size.then_some(&store));
-        let rows = containers
-            .into_iter()
-            .map(|c| container_row(&c, images.shown(c.dir.spec(), no_trunc), no_trunc, sizes));
         let table = if self.size { format!("{TABLE}\t{{{{.Size}}}}") } else { TABLE.to_owned() };
         let quiet = self.quiet.then_some("{{.ID}}");
         let listing = Listing { table: &table, quiet, raw: None, headers: HEADINGS };
-        output::print(&listing.render(Some(&format), rows)?)?;
+        output::print(&listing.render_wanted(Some(&format), |wanted| {
+            containers.into_iter().map(move |container| {
+                let image = || images.shown(container.dir.spec(), no_trunc);
+                container_row(&container, image, no_trunc, sizes, &wanted)
+            })
+        })?)?;
         Ok(0)
     }
 }
@@ -110,31 +111,45 @@ impl ContainerLsArgs {
     }
 }
 
-/// A row of a container. `sizes` is the store that knows the sizes of images; None to leave sizes out.
+/// A row of a container with the `wanted` fields. `sizes` is the store that knows the sizes of images; None to leave
+/// sizes out.
 pub(crate) fn container_row(
     container: &ContainerSummary,
-    image: String,
+    image: impl FnOnce() -> String,
     no_trunc: bool,
     sizes: Option<&Store>,
+    wanted: &FieldSet,
 ) -> ListingRow {
     let spec = container.dir.spec();
     let short =
         |text: &str, length: usize| if no_trunc { text.to_owned() } else { humanize::ellipsis(text, length) };
-    let mounts: Vec<String> = spec.mounts.iter().map(|mount| mount_name(&mount.source)).collect();
-    let mounts: Vec<String> =
-        mounts.iter().filter(|name| !name.is_empty()).map(|name| short(name, 15)).collect();
-    // Binds are listed by their absolute path, volumes by name.
-    let volumes = mounts.iter().filter(|name| !name.starts_with('/')).count();
     let id = if no_trunc { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
-    let row = ListingRow::new(json!({
-        "ID": id, "Image": image, "Command": humanize::quote(&short(&command_text(spec), 20)),
-        "CreatedAt": humanize::local_time(&spec.created), "RunningFor": humanize::ago(&spec.created),
-        "Status": status_text(container), "State": container.status(), "Ports": container.ports(), "Names": spec.name,
-        "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size_text(container, store)),
-        "Mounts": mounts.join(","), "LocalVolumes": volumes.to_string(), "Networks": network_names(spec),
-        "Platform": spec.platform,
-    }));
-    row.with_labels(&spec.labels)
+    let size = || sizes.map_or_else(|| "0B".to_owned(), |store| size_text(container, store));
+    let row = ListingRow::default()
+        .field(wanted, "ID", || id)
+        .field(wanted, "Image", image)
+        .field(wanted, "Command", || humanize::quote(&short(&command_text(spec), 20)))
+        .field(wanted, "CreatedAt", || humanize::local_time(&spec.created))
+        .field(wanted, "RunningFor", || humanize::ago(&spec.created))
+        .field(wanted, "Status", || status_text(container))
+        .field(wanted, "State", || container.status())
+        .field(wanted, "Ports", || container.ports())
+        .field(wanted, "Names", || spec.name.as_str())
+        .field(wanted, "Size", size)
+        .field(wanted, "Mounts", || {
+            mount_names(spec).map(|name| short(&name, 15)).collect::<Vec<_>>().join(",")
+        })
+        // Binds are listed by their absolute path, volumes by name.
+        .field(wanted, "LocalVolumes", || {
+            mount_names(spec).filter(|name| !name.starts_with('/')).count().to_string()
+        })
+        .field(wanted, "Networks", || network_names(spec))
+        .field(wanted, "Platform", || spec.platform.clone());
+    if wanted.contains("Labels") || wanted.contains("Label") { row.with_labels(&spec.labels) } else { row }
+}
+
+fn mount_names(spec: &ContainerSpec) -> impl Iterator<Item = String> {
+    spec.mounts.iter().map(|mount| mount_name(&mount.source)).filter(|name| !name.is_empty())
 }
 
 fn command_text(spec: &ContainerSpec) -> String {

@@ -65,8 +65,7 @@ impl CommandArgs for ContainerStatsArgs {
         let format = self.format.clone().filter(|format| !format.is_empty());
         let format = format.or_else(|| docker_config::read_client_config(context).stats_format);
         let mut sampler = StatsSampler::new(&store, self.containers.clone(), self.all)?;
-        // Rates are differences to this one.
-        sampler.measure()?;
+        sampler.start()?;
         sleep(FIRST_INTERVAL);
         while let Some(stats) = sampler.measure()? {
             let text = self.render(format.as_deref(), &stats)?;

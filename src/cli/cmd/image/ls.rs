@@ -1,17 +1,21 @@
 //! `images`: list images.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::usage::UsageError;
 use crate::frame::{docker_config, environment};
 use crate::output::listing::{Listing, ListingRow};
+use crate::output::template::FieldSet;
 use crate::output::{self, humanize};
 use dhow_engine::image::lookup::ImageSummary;
 use dhow_engine::image::ls::list;
 use dhow_model::filter::ListFilter;
-use dhow_store::Store;
+use dhow_model::reference::ImageReference;
+use dhow_store::{Store, StoredImage};
 
 use super::tree;
 
@@ -67,8 +71,11 @@ impl CommandArgs for ImageLsArgs {
             output::print(&tree::render(&store, &images)?)?;
             return Ok(0);
         }
-        let rows = images.iter().flat_map(|image| self.rows(image));
-        output::print(&self.listing().render(self.format.as_deref(), rows)?)?;
+        let args = &self;
+        let text = args.listing().render_wanted(args.format.as_deref(), |wanted| {
+            images.iter().flat_map(move |image| args.rows(image, &wanted))
+        })?;
+        output::print(&text)?;
         Ok(0)
     }
 }
@@ -101,57 +108,64 @@ impl ImageLsArgs {
     }
 
     /// A row for each tag; with digests, one for each pair of tag and digest in a repository.
-    fn rows(&self, item: &ImageSummary) -> Vec<ListingRow> {
+    fn rows(&self, item: &ImageSummary, wanted: &FieldSet) -> Vec<ListingRow> {
         let with_digests =
             self.digests || self.format.as_deref().is_some_and(|text| text.contains(".Digest"));
+        let cells = self.image_cells(&item.image, wanted);
+        let row = |repository: &str, tag: &str, digest: &str| {
+            let row = ListingRow { fields: cells.clone(), ..ListingRow::default() };
+            row.field(wanted, "Digest", || digest).field(wanted, "Repository", || repository).field(
+                wanted,
+                "Tag",
+                || tag,
+            )
+        };
         let mut rows = Vec::new();
+        let mut shown_repositories = BTreeSet::new();
         for tag in &item.tags {
             let repository = tag.familiar_name();
-            let digests =
-                item.digests.iter().filter(|name| name.familiar_name() == repository && with_digests);
+            let of_repository = |name: &&ImageReference| with_digests && name.familiar_name() == repository;
+            let digests = item.digests.iter().filter(of_repository);
             let mut digests: Vec<&str> = digests.filter_map(|name| Some(name.digest()?.as_str())).collect();
             if digests.is_empty() {
                 digests.push(NONE);
             }
             let name = tag.tag().unwrap_or(NONE);
-            rows.extend(digests.into_iter().map(|digest| self.row(item, &repository, name, digest)));
+            rows.extend(digests.into_iter().map(|digest| row(&repository, name, digest)));
+            shown_repositories.insert(repository);
         }
-        let mut shown_repositories: Vec<String> = item.tags.iter().map(|tag| tag.familiar_name()).collect();
         // Names with a digest and no tag have rows of their own.
         for name in &item.digests {
             let repository = name.familiar_name();
             if !shown_repositories.contains(&repository) {
                 let digest = name.digest().map_or(NONE, |digest| digest.as_str());
-                rows.push(self.row(item, &repository, NONE, if with_digests { digest } else { NONE }));
+                rows.push(row(&repository, NONE, if with_digests { digest } else { NONE }));
                 if !with_digests {
-                    shown_repositories.push(repository);
+                    shown_repositories.insert(repository);
                 }
             }
         }
         if rows.is_empty() {
             // An image without any name is listed all the same, to be found and removed.
-            rows.push(self.row(item, NONE, NONE, NONE));
+            rows.push(row(NONE, NONE, NONE));
         }
         rows
     }
 
-    fn row(&self, item: &ImageSummary, repository: &str, tag: &str, digest: &str) -> ListingRow {
-        let image = &item.image;
+    /// The fields that all rows of an image have in common.
+    fn image_cells(&self, image: &StoredImage, wanted: &FieldSet) -> Map<String, Value> {
         let created = image.config.created.as_deref().unwrap_or_default();
         let size = humanize::size(image.record.size);
-        ListingRow::new(json!({
-            "Containers": "N/A",
-            "CreatedAt": humanize::local_time(created),
-            "CreatedSince": humanize::ago(created),
-            "Digest": digest,
-            "ID": if self.no_trunc { image.id.as_str() } else { image.id.short() },
-            "Repository": repository,
-            "SharedSize": "N/A",
-            "Size": size,
-            "Tag": tag,
-            "UniqueSize": "N/A",
-            "VirtualSize": size,
-        }))
+        ListingRow::default()
+            .field(wanted, "Containers", || "N/A")
+            .field(wanted, "CreatedAt", || humanize::local_time(created))
+            .field(wanted, "CreatedSince", || humanize::ago(created))
+            .field(wanted, "ID", || if self.no_trunc { image.id.as_str() } else { image.id.short() })
+            .field(wanted, "SharedSize", || "N/A")
+            .field(wanted, "Size", || size.as_str())
+            .field(wanted, "UniqueSize", || "N/A")
+            .field(wanted, "VirtualSize", || size.as_str())
+            .fields
     }
 }
 

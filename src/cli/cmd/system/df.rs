@@ -7,7 +7,7 @@ use crate::cmd::container::ls::container_row;
 use crate::frame::command::{CommandArgs, CommandContext, CommandEntry, CommandResult};
 use crate::frame::environment;
 use crate::output::listing::{Listing, ListingRow};
-use crate::output::template::Template;
+use crate::output::template::{FieldSet, Template};
 use crate::output::{self, humanize};
 use dhow_builder::prune::{CacheEntry, list_cache};
 use dhow_engine::container::ls::ImageNames;
@@ -186,12 +186,8 @@ impl DiskUsageDetails {
     fn of(store: &Store, usage: &DiskUsage, cache: &[CacheEntry]) -> Self {
         let mut names = ImageNames::new(store);
         let mut container = |container: &dhow_engine::system::df::ContainerUsage| {
-            let mut row = container_row(
-                &container.listed,
-                names.shown(container.listed.dir.spec(), false),
-                false,
-                None,
-            );
+            let image = || names.shown(container.listed.dir.spec(), false);
+            let mut row = container_row(&container.listed, image, false, None, &FieldSet::all());
             // Measured for this listing, which has no virtual size in docker.
             row.fields.insert("Size".into(), humanize::size(container.written).into());
             row

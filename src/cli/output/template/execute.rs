@@ -1,5 +1,7 @@
 //! Executes a parsed template.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::error::TemplateError;
@@ -18,16 +20,16 @@ pub(crate) enum RenderMode<'a> {
 }
 
 /// Renders `nodes`, parsed from `source`, on `data`.
-pub(crate) fn execute(
-    source: &str,
+pub(crate) fn execute<'a>(
+    source: &'a str,
     nodes: &[TemplateNode],
-    data: &Value,
-    mode: &RenderMode<'_>,
+    data: &'a Value,
+    mode: &'a RenderMode<'a>,
 ) -> Result<String, TemplateError> {
     let mut runner = TemplateRunner {
         source,
         mode,
-        variables: vec![(String::new(), data.clone())],
+        variables: vec![(String::new(), Cow::Borrowed(data))],
         printed: String::new(),
     };
     runner.nodes(nodes, data)?;
@@ -46,7 +48,7 @@ struct TemplateRunner<'a> {
     source: &'a str,
     mode: &'a RenderMode<'a>,
     /// Names and values, innermost last; the first is `$`.
-    variables: Vec<(String, Value)>,
+    variables: Vec<(String, Cow<'a, Value>)>,
     printed: String,
 }
 
@@ -83,6 +85,13 @@ impl TemplateRunner<'_> {
     }
 
     fn action(&mut self, pipeline: &Pipeline, dot: &Value) -> ExecuteResult<LoopFlow> {
+        // Most of what tables consist of; printed without copying it.
+        if let Some(field) = single_field(pipeline)
+            && let Value::String(text) = self.path(field, dot)?
+        {
+            self.printed.push_str(text);
+            return Ok(LoopFlow::Proceed);
+        }
         let value = self.pipeline(pipeline, dot)?;
         if pipeline.variables.is_empty() {
             let printed = match (&value, pipeline.commands.as_slice()) {
@@ -146,8 +155,8 @@ impl TemplateRunner<'_> {
         // The innermost variable of that name.
         let variable = self.variables.iter_mut().rev().find(|(variable, _)| variable == name);
         match variable.filter(|_| assigns) {
-            Some((_, old)) => *old = value,
-            None => self.variables.push((name.to_owned(), value)),
+            Some((_, old)) => *old = Cow::Owned(value),
+            None => self.variables.push((name.to_owned(), Cow::Owned(value))),
         }
     }
 
@@ -235,11 +244,11 @@ impl TemplateRunner<'_> {
     fn operand(&mut self, operand: &Operand, dot: &Value) -> ExecuteResult<Value> {
         let value = match &operand.term {
             OperandBase::Dot if operand.fields.is_empty() => return Ok(dot.clone()),
-            OperandBase::Dot => return self.path(operand, dot),
+            OperandBase::Dot => return self.path(operand, dot).cloned(),
             OperandBase::Constant(value) => value.clone(),
             OperandBase::Variable(name) => {
                 let known = self.variables.iter().rev().find(|(known, _)| known == name);
-                known.map(|(_, value)| value.clone()).unwrap_or_default()
+                known.map(|(_, value)| value.as_ref().clone()).unwrap_or_default()
             }
             OperandBase::Group(pipeline) => self.pipeline(pipeline, dot)?,
             OperandBase::Function(_) => return self.command(std::slice::from_ref(operand), None, dot),
@@ -248,10 +257,10 @@ impl TemplateRunner<'_> {
     }
 
     fn fields(&self, operand: &Operand, value: Value) -> ExecuteResult<Value> {
-        if operand.fields.is_empty() { Ok(value) } else { self.path(operand, &value) }
+        if operand.fields.is_empty() { Ok(value) } else { self.path(operand, &value).cloned() }
     }
 
-    fn path(&self, operand: &Operand, start: &Value) -> ExecuteResult<Value> {
+    fn path<'v>(&self, operand: &Operand, start: &'v Value) -> ExecuteResult<&'v Value> {
         let mut value = start;
         for name in &operand.fields {
             value = match value {
@@ -262,20 +271,20 @@ impl TemplateRunner<'_> {
                     None if matches!(self.mode, RenderMode::Header)
                         || name.starts_with(char::is_lowercase) =>
                     {
-                        return Ok(Value::Null);
+                        return Ok(&Value::Null);
                     }
                     None => {
                         return Err(self.error(operand.span, format!("map has no entry for key {name:?}")));
                     }
                 },
-                Value::Null => return Ok(Value::Null),
+                Value::Null => return Ok(&Value::Null),
                 other => {
                     let message = format!("can't evaluate field {name} in type {}", type_name(other));
                     return Err(self.error(operand.span, message));
                 }
             };
         }
-        Ok(value.clone())
+        Ok(value)
     }
 
     /// The one field that takes an argument: `.Label "name"`.
@@ -297,6 +306,14 @@ impl TemplateRunner<'_> {
     fn error(&self, span: (usize, usize), message: impl Into<String>) -> TemplateError {
         TemplateError::executing(self.source, span, message)
     }
+}
+
+/// The operand of an action that only prints a field of the current value.
+fn single_field(pipeline: &Pipeline) -> Option<&Operand> {
+    let [command] = pipeline.commands.as_slice() else { return None };
+    let [operand] = command.as_slice() else { return None };
+    let is_field = matches!(operand.term, OperandBase::Dot) && !operand.fields.is_empty();
+    (is_field && pipeline.variables.is_empty()).then_some(operand)
 }
 
 const NO_VALUE: &str = "<no value>";

@@ -2,7 +2,8 @@
 //! on JSON values. Go's documentation of the package is the reference, with the functions that docker adds.
 //!
 //! # Stages
-//! `lexer` splits the source into text and tokens, `parse` makes a tree of nodes, `execute` renders the tree on data.
+//! `lexer` splits the source into text and tokens, `parse` makes a tree of nodes, `execute` renders the tree on data,
+//! and `fields` tells beforehand what of the data that needs.
 //! Syntax errors, unknown functions and undefined variables are found by `parse`, all else while executing.
 //!
 //! # Types
@@ -14,6 +15,7 @@
 
 mod error;
 mod execute;
+mod fields;
 mod functions;
 mod lexer;
 mod parse;
@@ -23,6 +25,7 @@ mod value;
 use serde_json::{Map, Value};
 
 pub(crate) use error::TemplateError;
+pub(crate) use fields::FieldSet;
 
 /// A parsed template.
 #[derive(Debug)]
@@ -35,6 +38,11 @@ impl Template {
     /// Parses `source`.
     pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
         Ok(Self { source: source.to_owned(), nodes: parse::parse_template(source)? })
+    }
+
+    /// The fields of its data that it may use.
+    pub(crate) fn used_fields(&self) -> FieldSet {
+        FieldSet::of(&self.nodes)
     }
 
     /// Renders the template on `data`.

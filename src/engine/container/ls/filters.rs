@@ -112,6 +112,21 @@ impl ContainerFilters {
         self.pairs.iter().any(|filter| filter.key == "status" || filter.key == "exited")
     }
 
+    /// The IDs of the containers that the filters by name and ID leave, and possibly of others; `None` without such
+    /// filters. The records of the containers are not read.
+    pub(super) fn candidates(&self, store: &Store) -> Result<Option<Vec<String>>> {
+        let has = |key: &str| self.patterns.iter().any(|(of, _)| *of == key);
+        let mut ids = match (has("name"), has("id")) {
+            (false, false) => return Ok(None),
+            (true, _) => store.container_ids_named(|name| self.matches_name(name))?,
+            (false, true) => store.container_ids()?,
+        };
+        if has("id") {
+            ids.retain(|id| self.matches("id", &[id]));
+        }
+        Ok(Some(ids))
+    }
+
     pub(super) fn accept(&self, container: &ContainerSummary) -> bool {
         let created = &container.spec().created;
         let in_time = |(since, time): &(bool, String)| if *since { created > time } else { created < time };
@@ -137,8 +152,7 @@ impl ContainerFilters {
             // All labels must match; values of other keys are alternatives.
             "label" => values.all(|value| has_label(spec, value)),
             "id" => self.matches("id", &[&spec.id]),
-            // docker matches the name with and without its leading slash.
-            "name" => self.matches("name", &[&spec.name, &format!("/{}", spec.name)]),
+            "name" => self.matches_name(&spec.name),
             "status" => values.any(|value| container.status() == value),
             "exited" => values.any(|value| is_exit(container, value)),
             "health" => values.any(|value| container.health() == value),
@@ -158,6 +172,11 @@ impl ContainerFilters {
         let ports =
             || container.state.published.iter().map(|port| format!("{}/{}", port.host, port.protocol));
         container.is_up() && ports().any(|port| self.published.contains(&port))
+    }
+
+    /// docker matches the name with and without its leading slash.
+    fn matches_name(&self, name: &str) -> bool {
+        self.matches("name", &[name, &format!("/{name}")])
     }
 
     fn matches(&self, key: &str, texts: &[&str]) -> bool {

@@ -28,7 +28,7 @@ pub struct ContainerQuery {
 }
 
 /// The containers that `query` selects, newest first. Removes `--rm` containers whose supervisor was killed
-/// before it could; that needs `identity`, and the process must be single-threaded.
+/// before it could, as far as they are looked at; that needs `identity`, and the process must be single-threaded.
 pub fn list(
     store: &Store,
     query: &ContainerQuery,
@@ -37,7 +37,10 @@ pub fn list(
     let filters = ContainerFilters::new(store, &query.filters)?;
     // These select by state themselves, so stopped containers are looked at too.
     let all = query.all || query.last.is_some() || filters.ask_for_state();
-    let mut scanned = store.scan_containers(all, ContainerState::may_run)?;
+    let mut scanned = match filters.candidates(store)? {
+        Some(ids) => store.scan_some_containers(&ids, all, ContainerState::may_run)?,
+        None => store.scan_containers(all, ContainerState::may_run)?,
+    };
     let before = scanned.len();
     // What is locked runs or is being changed; only the rest can have been abandoned.
     scanned.retain(|one| one.locked || !is_abandoned(one.dir.spec(), one.state.as_ref()));
