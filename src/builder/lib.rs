@@ -81,6 +81,7 @@ pub fn build(
     observer: &mut dyn BuildObserver,
 ) -> Result<BuildResult> {
     let resolved_request;
+    store.spread_trees();
     if store.has_leftovers() {
         sweep_leftovers(store, environment);
     }

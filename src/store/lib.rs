@@ -29,6 +29,7 @@ mod manifest_lists;
 mod name_listing;
 mod networks;
 mod packed_blobs;
+mod placement;
 mod record_reader;
 mod spec_edit;
 mod step_dirs;
@@ -64,7 +65,7 @@ use fs::{make_private_dirs, with_dir};
 
 const FORMAT_VERSION: &str = "1\n";
 
-/// The data root. Opening it reads one file; directories other than the trash are created on first use.
+/// The data root. Opening it reads one file; directories that hold records are created on first use.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
@@ -104,7 +105,9 @@ impl Store {
         // Create the trash now: every removal is a rename into it, and it must exist before the disk is full.
         make_private_dirs(&self.trash_dir())
             .and_then(|()| atomic::write(version, FORMAT_VERSION.as_bytes(), atomic::Durability::Synced))
-            .with_context(|| format!("cannot create the store `{}`", self.root.display()))
+            .with_context(|| format!("cannot create the store `{}`", self.root.display()))?;
+        self.spread_trees();
+        Ok(())
     }
 }
 

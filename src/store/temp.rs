@@ -58,6 +58,8 @@ impl Store {
     /// records and trash. The work of living processes is left alone. Costs a few system calls when there is
     /// nothing to do.
     pub fn sweep(&self) -> anyhow::Result<()> {
+        // Here and not in [`Store::open`], so that a store made without the flags gets them and a start does not look.
+        self.spread_trees();
         self.sweep_tmp()
             .and_then(|()| self.sweep_containers())
             .and_then(|()| self.sweep_records())

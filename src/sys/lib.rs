@@ -9,6 +9,7 @@ pub mod caps;
 pub mod datagram;
 pub mod exec_stub;
 pub mod fs;
+pub mod inode_flags;
 pub mod interface;
 pub mod memory;
 pub mod mount;

@@ -1,12 +1,11 @@
 //! Accidents: kill -9 at any moment, a full disk, unusual homes and data roots, many processes at once.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::process::must_run;
+use crate::support::disk::{Disk, Mounted};
 use crate::support::{Dhow, Entry, Image, Layer, Registry, each_mode, fixtures, leave_out};
 
 /// Images that share a layer and are large enough to be killed in the middle of.
@@ -109,7 +108,7 @@ each_mode! {
     }
 
     fn a_log_that_fills_the_disk_stops_no_container(dhow) {
-        let Some(disk) = Disk::mount(dhow, 16) else { return };
+        let Some(disk) = Disk::mount(dhow, 16, &[]) else { return };
         let on_disk = |line: &str| dhow.cmd(line).env("DHOW_ROOT", disk.root());
         on_disk("load -q -i").arg(fixtures::docker_archive(fixtures::busybox(), "busybox:latest")).ok();
         let run = "run -d --network none --name chatty --log-opt max-size=-1 busybox";
@@ -117,7 +116,7 @@ each_mode! {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !on_disk("exec chatty ls /").output().out().contains("done") {
             assert!(Instant::now() < deadline, "the container stands still");
-            let full = rustix::fs::statvfs(&disk.at.0).unwrap().f_bavail == 0;
+            let full = rustix::fs::statvfs(disk.path()).unwrap().f_bavail == 0;
             // With no room at all it cannot make the directory; that it got so far is what counts.
             if full && on_disk("exec chatty ps").output().out().contains("sleep 1000") {
                 break;
@@ -132,7 +131,7 @@ each_mode! {
     }
 
     fn a_full_disk_is_said_and_leaves_nothing(dhow) {
-        let Some(disk) = Disk::mount(dhow, 16) else { return };
+        let Some(disk) = Disk::mount(dhow, 16, &[]) else { return };
         let noise: Vec<Entry> = (0..60).map(|n| Entry::file(format!("big/{n}"), vec![n; 1 << 20])).collect();
         let large = Image::new([fixtures::busybox_layer(), Layer::new(noise)]);
         let archive = fixtures::docker_archive(&large, "large:1");
@@ -153,7 +152,7 @@ each_mode! {
     }
 
     fn a_disk_that_is_full_to_the_brim_still_lists_and_removes(dhow) {
-        let Some(disk) = Disk::mount(dhow, 16) else { return };
+        let Some(disk) = Disk::mount(dhow, 16, &[]) else { return };
         let on_disk = |line: &str| dhow.cmd(line).env("DHOW_ROOT", disk.root());
         on_disk("load -q -i").arg(fixtures::docker_archive(fixtures::busybox(), "small:1")).ok();
         let filler = disk.root().parent().unwrap().join("filler");
@@ -262,51 +261,5 @@ each_mode! {
             });
         });
         sound(dhow);
-    }
-}
-
-/// A mount that is removed with the test.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(at: &Path, options: &[&str]) -> Self {
-        must_run(Command::new("mount").args(options).arg(at));
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(&self.0).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            // Something still uses it: it goes when that does, and the test says what that is.
-            let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        }
-    }
-}
-
-/// A small disk image, mounted below the test's directory.
-struct Disk {
-    at: Mounted,
-}
-
-impl Disk {
-    /// `megabytes` of ext4 that the account can write to; leaves the test out if it cannot be mounted.
-    fn mount(dhow: &Dhow, megabytes: u64) -> Option<Self> {
-        if !crate::support::account::is_root() {
-            leave_out("a disk that is full needs root to mount it");
-            return None;
-        }
-        crate::support::have_programs(&["mkfs.ext4", "mount"]).then_some(())?;
-        let file = dhow.dir().join("disk.ext4");
-        fs::File::create(&file).unwrap().set_len(megabytes << 20).unwrap();
-        must_run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&file));
-        let at = Mounted::new(&dhow.make_dir("disk"), &["-o", "loop", file.to_str().unwrap()]);
-        dhow.give(&at.0);
-        Some(Self { at })
-    }
-
-    fn root(&self) -> PathBuf {
-        self.at.0.join("root")
     }
 }

@@ -92,18 +92,18 @@ fn file(
     name: &MemberPath,
     at: &TreeLocation,
 ) -> anyhow::Result<()> {
-    let mut file = tree.create_file(at)?;
+    let mut new = tree.create_file(at, member)?;
     if let Some((real_size, segments)) = &member.sparse {
         // Recorded as raw bytes, since the tree does not keep how the archive divided the file.
-        fill_sparse(archive, &file, *real_size, segments)?;
+        fill_sparse(archive, &new.file, *real_size, segments)?;
     } else if member.size > 0 {
         let number = archive.input().begin_content(&name.path(), member.size)?;
-        let filled = fill_plain(archive, &mut file);
+        let filled = fill_plain(archive, &mut new.file);
         // The padding and later headers are recorded again.
         archive.input().end_content();
         filled?;
         // If the file is replaced later in the archive, its content must survive for the tar-split data.
-        tree.remember_content(at, &file, number)?;
+        tree.remember_content(at, &new, number)?;
     }
-    tree.finish_file(&file, member)
+    tree.finish_file(&new, member)
 }

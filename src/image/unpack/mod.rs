@@ -4,7 +4,7 @@
 //! # Structure
 //!
 //! [`pipeline`] overlaps reading, decompression and hashing with file creation; [`entry`] applies a member to
-//! the tree; [`tree`] keeps every name inside it.
+//! the tree; [`tree`] keeps every name inside it; [`metadata`] sets owners, modes and times.
 //!
 //! # What the disk cannot hold
 //!
@@ -19,6 +19,7 @@
 
 pub mod decode;
 mod entry;
+mod metadata;
 mod pipeline;
 #[cfg(test)]
 mod tests;

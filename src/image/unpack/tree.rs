@@ -2,30 +2,27 @@
 //! `RESOLVE_IN_ROOT`), and no link can lead out.
 //!
 //! Directories get their final mode and time at the end, because adding entries changes the time and the mode
-//! may forbid it. What the identity mode cannot set is recorded in xattrs (`user.dhow.owner`,
-//! `user.dhow.device`, `user.dhow.xattr.NAME`) if the object supports them; the tar-split data has it in any
-//! case.
+//! may forbid it.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Context as _;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use crate::files::is_reserved;
+use super::metadata;
 use crate::tar::{TarMember, TarTime};
 use dhow_error::{corrupt, unsupported};
-use dhow_model::layer::LayerOwnership;
-use dhow_model::layer::{DEVICE_XATTR, ENCODED_XATTR_PREFIX, OWNER_XATTR, owner_value};
+use dhow_model::layer::{DEVICE_XATTR, LayerOwnership};
 use dhow_store::LayerDraft;
 use dhow_sys::overlay::{self, is_whiteout};
 use dhow_sys::xattr::set_xattr_best_effort;
@@ -55,6 +52,13 @@ impl TreeLocation {
     fn stat(&self) -> Result<Stat, Errno> {
         rustix::fs::statat(&self.parent.fd, &self.base[..], AtFlags::SYMLINK_NOFOLLOW)
     }
+}
+
+/// A file being created.
+pub(super) struct NewFile {
+    pub(super) file: File,
+    /// Its state when it was empty.
+    created: Stat,
 }
 
 pub(super) struct LayerTree {
@@ -246,18 +250,19 @@ impl LayerTree {
         }
     }
 
-    pub(super) fn create_file(&mut self, at: &TreeLocation) -> anyhow::Result<File> {
+    pub(super) fn create_file(&mut self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<NewFile> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        self.create_replacing(at, || rustix::fs::openat(&at.parent.fd, &at.base[..], flags, mode))
-            .map(File::from)
+        let mode = metadata::creation_mode(member);
+        let file =
+            self.create_replacing(at, || rustix::fs::openat(&at.parent.fd, &at.base[..], flags, mode))?;
+        Ok(NewFile { created: rustix::fs::fstat(&file)?, file: File::from(file) })
     }
 
     /// Remembers which tar-split record refers to the content of a new file.
     pub(super) fn remember_content(
         &mut self,
         at: &TreeLocation,
-        file: &File,
+        new: &NewFile,
         number: u32,
     ) -> anyhow::Result<()> {
         // Its path in the stream may resolve differently later, so keep the content under `extra/`.
@@ -265,17 +270,13 @@ impl LayerTree {
             let extra = self.extra_path(number)?;
             rustix::fs::linkat(&at.parent.fd, &at.base[..], CWD, &extra, AtFlags::empty())?;
         } else {
-            self.contents.insert(file.metadata()?.ino(), number);
+            self.contents.insert(new.created.st_ino, number);
         }
         Ok(())
     }
 
-    pub(super) fn finish_file(&self, file: &File, member: &TarMember) -> anyhow::Result<()> {
-        self.set_owner(file, member)?;
-        self.set_xattrs(file, member);
-        // After chown(2), which clears the setuid bit.
-        rustix::fs::fchmod(file, Mode::from_raw_mode(member.mode)).context("cannot set the mode")?;
-        rustix::fs::futimens(file, &member.mtime.timestamps()).context("cannot set the time")
+    pub(super) fn finish_file(&self, new: &NewFile, member: &TarMember) -> anyhow::Result<()> {
+        metadata::finish_file(&new.file, &new.created, member, self.identity)
     }
 
     pub(super) fn make_dir(
@@ -284,7 +285,8 @@ impl LayerTree {
         path: &[u8],
         member: &TarMember,
     ) -> anyhow::Result<()> {
-        match rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU) {
+        let mode = Mode::from_raw_mode(member.mode & 0o777) | Mode::RWXU;
+        match rustix::fs::mkdirat(&at.parent.fd, &at.base[..], mode) {
             Err(Errno::EXIST) => {
                 if FileType::from_raw_mode(at.stat()?.st_mode) != FileType::Directory {
                     self.replace_by_dir(at)?;
@@ -292,20 +294,28 @@ impl LayerTree {
             }
             other => other?,
         }
-        let dir = open_dir(&at.parent.fd, &at.base)?;
-        self.set_dir(&dir, path, member)
+        let current = at.stat()?;
+        if !metadata::is_owned_plainly(&current, member, self.identity) {
+            self.set_dir(&open_dir(&at.parent.fd, &at.base)?, &current, member)?;
+        }
+        self.finish_later(path, member);
+        Ok(())
     }
 
     pub(super) fn set_root(&mut self, member: &TarMember) -> anyhow::Result<()> {
-        let root = self.root.try_clone()?;
-        self.set_dir(&root, b"", member)
+        self.set_dir(&self.root, &rustix::fs::fstat(&self.root)?, member)?;
+        self.finish_later(b"", member);
+        Ok(())
     }
 
-    fn set_dir(&mut self, dir: &OwnedFd, path: &[u8], member: &TarMember) -> anyhow::Result<()> {
-        self.set_owner(dir, member)?;
-        self.set_xattrs(dir, member);
-        self.dirs.push(PendingDir { path: path.to_vec(), mode: member.mode, mtime: Some(member.mtime) });
+    fn set_dir(&self, dir: &OwnedFd, current: &Stat, member: &TarMember) -> anyhow::Result<()> {
+        metadata::set_owner(dir, current, member, self.identity)?;
+        metadata::set_xattrs(dir, member, self.identity);
         Ok(())
+    }
+
+    fn finish_later(&mut self, path: &[u8], member: &TarMember) {
+        self.dirs.push(PendingDir { path: path.to_vec(), mode: member.mode, mtime: Some(member.mtime) });
     }
 
     /// Replaces another entry by a directory. In place of a whiteout it must keep hiding the lower layers.
@@ -321,7 +331,7 @@ impl LayerTree {
             return Err(corrupt("a symbolic link without a usable target").into());
         }
         self.create_replacing(at, || rustix::fs::symlinkat(&member.link[..], &at.parent.fd, &at.base[..]))?;
-        self.finish_unopened(at, member)
+        metadata::finish_unopened(&at.parent.fd, &at.base, member, self.identity)
     }
 
     pub(super) fn make_fifo(&mut self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
@@ -332,32 +342,15 @@ impl LayerTree {
         // Nothing else writes to the tree, so the name is still the FIFO just created and no link.
         let mode = Mode::from_raw_mode(member.mode);
         rustix::fs::chmodat(&at.parent.fd, &at.base[..], mode, AtFlags::empty())?;
-        self.finish_unopened(at, member)
-    }
-
-    /// Sets owner and time of an object that cannot be opened.
-    fn finish_unopened(&self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
-        if self.identity == LayerOwnership::Mapped {
-            let (uid, gid) = owner(member);
-            let flags = AtFlags::SYMLINK_NOFOLLOW;
-            match rustix::fs::chownat(&at.parent.fd, &at.base[..], Some(uid), Some(gid), flags) {
-                // The user namespace has no such owner, and these objects cannot have `user.*` xattrs; the
-                // tar-split data has it.
-                Err(Errno::INVAL | Errno::PERM) => {}
-                other => other.context("cannot set the owner")?,
-            }
-        }
-        let times = member.mtime.timestamps();
-        rustix::fs::utimensat(&at.parent.fd, &at.base[..], &times, AtFlags::SYMLINK_NOFOLLOW)
-            .context("cannot set the time")
+        metadata::finish_unopened(&at.parent.fd, &at.base, member, self.identity)
     }
 
     /// Devices cannot be created in a user namespace, so an empty file stands for one. This includes 0:0,
     /// which must not become a whiteout by being an ordinary member.
     pub(super) fn make_device(&mut self, at: &TreeLocation, member: &TarMember) -> anyhow::Result<()> {
-        let file = self.create_file(at)?;
-        set_xattr_best_effort(&file, DEVICE_XATTR, member.device_value().as_bytes());
-        self.finish_file(&file, member)
+        let new = self.create_file(at, member)?;
+        set_xattr_best_effort(&new.file, DEVICE_XATTR, member.device_value().as_bytes());
+        self.finish_file(&new, member)
     }
 
     pub(super) fn make_hard_link(&mut self, source: &TreeLocation, at: &TreeLocation) -> anyhow::Result<()> {
@@ -394,37 +387,6 @@ impl LayerTree {
         }
     }
 
-    fn set_owner(&self, object: impl AsFd, member: &TarMember) -> anyhow::Result<()> {
-        if self.identity == LayerOwnership::Mapped {
-            let (uid, gid) = owner(member);
-            match rustix::fs::fchown(&object, Some(uid), Some(gid)) {
-                // The user namespace has no such owner: record it below.
-                Err(Errno::INVAL | Errno::PERM) => {}
-                other => return other.context("cannot set the owner"),
-            }
-        }
-        if (member.uid, member.gid) != (0, 0) {
-            let value = owner_value((member.uid, member.gid));
-            set_xattr_best_effort(&object, OWNER_XATTR, value.as_bytes());
-        }
-        Ok(())
-    }
-
-    fn set_xattrs(&self, object: impl AsFd, member: &TarMember) {
-        for (name, value) in &member.xattrs {
-            if is_reserved(name) {
-                continue;
-            }
-            // With one id only `user.*` xattrs can be set without privileges.
-            let settable = self.identity == LayerOwnership::Mapped || name.starts_with(b"user.");
-            let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
-            if !settable || set(name).is_err() {
-                // Best effort: the tar-split data has it in any case.
-                let _ = set(&[ENCODED_XATTR_PREFIX.as_bytes(), name].concat());
-            }
-        }
-    }
-
     /// Sets modes and times of the directories, deepest first: a mode may forbid entering it.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         let depth = |path: &[u8]| path.iter().filter(|b| **b == b'/').count() + usize::from(!path.is_empty());
@@ -449,7 +411,7 @@ impl LayerTree {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(()),
             other => other?,
         };
-        rustix::fs::fchmod(&dir, Mode::from_raw_mode(pending.mode))?;
+        metadata::set_dir_mode(&dir, pending.mode)?;
         pending.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &mtime.timestamps()))
     }
 }
@@ -475,10 +437,6 @@ fn retry_openat2<T>(mut action: impl FnMut() -> Result<T, Errno>) -> Result<T, E
             other => return other,
         }
     }
-}
-
-fn owner(member: &TarMember) -> (Uid, Gid) {
-    (Uid::from_raw(member.uid), Gid::from_raw(member.gid))
 }
 
 fn resolving(dir: &[u8]) -> String {

@@ -12,6 +12,7 @@
 pub(crate) mod account;
 pub(crate) mod containers;
 pub(crate) mod debian;
+pub(crate) mod disk;
 pub(crate) mod docker_profile;
 pub(crate) mod faulty_proxy;
 pub(crate) mod fixtures;
