@@ -1,8 +1,6 @@
 //! Scans containers for listings with few system calls: six for a stopped container, ten for one that may be running and
-//! whose lock is queried; one and five with an index ([`super::listing_index`]). Large stores are scanned by several
-//! threads.
-//!
-//! The index `containers` has an entry for each container's directory with the texts of its spec and its state.
+//! whose lock is queried; one and five with an index ([`super::listing_index`]), which has the texts of spec and state
+//! of each container's directory. Large stores are scanned by several threads.
 
 use std::borrow::Cow;
 use std::os::fd::AsFd as _;

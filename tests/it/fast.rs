@@ -249,6 +249,9 @@ fn the_system_tells_of_itself() {
     let Some(dhow) = start() else { return };
     ended(&dhow, "left");
     assert_eq!(dhow.cmd("info -f {{.Containers}}").ok().out(), "1");
+    assert_eq!(dhow.cmd("context ls -q").ok().out(), "default");
+    dhow.cmd("context use default").warns("Current context is now").ok();
+    assert_eq!(dhow.cmd("context show").ok().out(), "default");
     assert!(dhow.cmd("version").ok().out().contains(env!("CARGO_PKG_VERSION")));
     assert!(dhow.cmd("system df").ok().out().starts_with("TYPE"));
     assert!(dhow.cmd("events --since 0 --until 0s").ok().out().contains("container die"));

@@ -19,7 +19,7 @@ each_mode! {
             ("build -f - -", 1, &["can't use stdin for both build context and dockerfile"]),
             ("build -t Bad ctx", 1, &["invalid tag \"Bad\"", "lower"]),
             ("build --build-arg =x ctx", 1, &["invalid build argument"]),
-            ("build --label = ctx", 1, &["invalid label"]),
+            ("build --label = ctx", 125, &["invalid label"]),
             ("build -o a=b,c=d ctx", 1, &["type is required for output"]),
             ("build -o type=local ctx", 1, &["dest is required for local output"]),
             ("build --secret id=x,src=/no/such ctx", 1, &["failed to stat /no/such"]),

@@ -102,7 +102,7 @@ each_mode! {
         assert_eq!(dhow.cmd("inspect -f {{.HostConfig.LogConfig.Type}} silent").ok().out(), "none");
         dhow.cmd("rm silent").ok();
         for options in ["--log-driver syslog", "--log-driver nonsense", "--log-opt nonsense=1", "--log-opt max-file=0"] {
-            dhow.cmd(&format!("create {options} busybox")).fails(1, &["log"]);
+            dhow.cmd(&format!("create {options} busybox")).fails(125, &["log"]);
         }
     }
 
