@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use dhow_error::{Failure, FailureKind, not_found};
 use dhow_sys::fs::{self, CreateMode};
-use dhow_sys::mount::{self, Attr, FsParam};
+use dhow_sys::mount::{self, Attr};
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::copy_up;
+use super::fs_instance::{fs_params, mount_attributes, new_instance};
 use super::memory_files::{MemoryFiles, ignore_unmapped_owner};
 use super::sources::MountSource;
 use crate::plan::{
@@ -290,15 +291,6 @@ impl RootfsBuilder {
     }
 }
 
-/// A detached mount of a new file system instance.
-pub(super) fn new_instance(
-    kind: &str,
-    params: &[(String, Option<String>)],
-    flags: MountAttributes,
-) -> std::io::Result<OwnedFd> {
-    mount::new_filesystem(kind, &fs_params(params), mount_attributes(flags))
-}
-
 /// Sets owner and mode of something that was made for the container.
 fn set_owner_and_mode(tree: BorrowedFd<'_>, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
     ignore_unmapped_owner(fs::chown_fd(tree, uid, gid))?;
@@ -324,21 +316,4 @@ fn bind_host_instead(host: &Path, flags: MountAttributes) -> Result<OwnedFd> {
     mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
     mount::set_attributes(tree.as_fd(), mount_attributes(flags), 0, true)?;
     Ok(tree)
-}
-
-fn mount_attributes(flags: MountAttributes) -> Attr {
-    let pairs = [
-        (flags.read_only, Attr::MOUNT_ATTR_RDONLY),
-        (flags.nosuid, Attr::MOUNT_ATTR_NOSUID),
-        (flags.nodev, Attr::MOUNT_ATTR_NODEV),
-        (flags.noexec, Attr::MOUNT_ATTR_NOEXEC),
-    ];
-    pairs.into_iter().filter(|(on, _)| *on).fold(Attr::empty(), |all, (_, attr)| all | attr)
-}
-
-fn fs_params(params: &[(String, Option<String>)]) -> Vec<FsParam<'_>> {
-    params
-        .iter()
-        .map(|(name, value)| value.as_ref().map_or(FsParam::Flag(name), |value| FsParam::Text(name, value)))
-        .collect()
 }

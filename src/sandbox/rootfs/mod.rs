@@ -16,6 +16,7 @@
 
 mod builder;
 mod copy_up;
+mod fs_instance;
 mod memory_files;
 mod merged_layers;
 pub mod overlay;

@@ -13,7 +13,7 @@ use dhow_sys::fs;
 use dhow_sys::mount::{self, Attr};
 use rustix::fs::{Mode, OFlags};
 
-use super::builder::new_instance;
+use super::fs_instance::new_instance;
 use super::memory_files;
 use crate::plan::{BindMount, DeviceDirectory, MountKind, PeerMount, PlannedMount, SandboxPlan};
 
